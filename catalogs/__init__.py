@@ -1,0 +1,1 @@
+"""Declarative data of the builder: recipes, schema, named queries, weights. No code lives here."""

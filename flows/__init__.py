@@ -1,0 +1,1 @@
+"""Where things are put together: Prefect flows and the command line."""

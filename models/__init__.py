@@ -1,0 +1,1 @@
+"""Networks, losses, training and evaluation. Needs torch, numpy, pyarrow and Pillow only."""

@@ -1,0 +1,17 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real photos and voices that lie beside the checkout on some machines; tests skip where they do not."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("no ../shared/data beside this checkout: the test needs real photos and voices")
+    return SHARED_DATA

@@ -1,0 +1,1 @@
+"""The dataset toolkit: photos and voices in, a catalogued HQ-VoxCeleb-style dataset out."""

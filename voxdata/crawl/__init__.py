@@ -1,0 +1,1 @@
+"""Photo and speech sources, and the photo store."""

@@ -1,0 +1,85 @@
+"""The one exception tree of the dataset toolkit.
+
+Every error that a user can cause is a `VoxdataError` and its message stands alone: the thing, its value, the limit,
+and the command to run next. `flows/cli.py` prints the message without a traceback and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class VoxdataError(Exception):
+    """Base of all errors that end a command with one clear message."""
+
+    exit_code = 1
+
+
+class RecipeError(VoxdataError):
+    """A recipe, or a `--set` on top of it, is not valid. Names the key, the value and the limit."""
+
+    exit_code = 2
+
+
+class SourceError(VoxdataError):
+    """A source of photos, speech or metadata is missing, empty or not what the recipe says."""
+
+
+class StorageError(VoxdataError):
+    """The root cannot be read or written."""
+
+
+class RootMissingError(StorageError):
+    """The root does not exist, or holds nothing that was built."""
+
+
+class StorageFullError(StorageError):
+    """No space is left on the device of the root. What was committed before stays valid."""
+
+
+class BackendError(VoxdataError):
+    """A measuring backend (detector, matting, voice activity) is not installed or refuses to start."""
+
+
+class WeightsError(VoxdataError):
+    """A pretrained file is missing or has the wrong hash. Names the file, the digest and how to import it."""
+
+
+class DecisionError(VoxdataError):
+    """A decision needs a measurement that a cheaper floor skipped. Names the command that measures it."""
+
+
+class BuildStoppedError(VoxdataError):
+    """Too large a share of one unexpected reason; the recipe's limit stops the build."""
+
+
+class ShardError(VoxdataError):
+    """A shard or its sidecar is damaged, missing or disagrees with its snapshot."""
+
+
+class CatalogError(VoxdataError):
+    """The catalog is missing, older or newer than this code, or not ours."""
+
+
+class QueryError(CatalogError):
+    """An SQL statement failed or tried to write."""
+
+    exit_code = 2
+
+
+class SnapshotError(VoxdataError):
+    """No such snapshot, or it was redacted."""
+
+
+class SpeechDecodeError(VoxdataError):
+    """One audio file could not be decoded; `reason` is the verdict that its row keeps."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class PhotoDecodeError(VoxdataError):
+    """One photo could not be decoded; `reason` is the verdict that its row keeps."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,1 @@
+"""From photos to portraits: measure, link, decide, render."""

@@ -1,0 +1,395 @@
+"""Recipes: every setting of a build, validated. `docs/recipes.md` is generated from the descriptions here.
+
+A recipe is YAML; `extends:` names another one whose settings it starts from. `load_recipe(name, sets)` finds a shipped
+recipe by name or a file by path, applies `key=value` pairs on top, and turns every mistake into one line that names the
+key, the value and the limit. The paper's numbers (SF2F, App. B.1) are the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from voxdata.errors import RecipeError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+FrontEnd = Literal["torch40", "torch64"]
+
+
+class Section(BaseModel):
+    """Base of every recipe section: unknown keys and silent type changes are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PhotoSource(Section):
+    """Where photos come from."""
+
+    kind: Literal["folder"] = Field("folder", description="`folder`: `<identity>/**` or `<identity>.<ext>` on disk")
+    path: str | None = Field(None, description="folder of photos; null for a corpus without photos")
+    licence: str = Field("unknown", description="licence of the photos, kept on every row")
+
+
+class SpeechSource(Section):
+    """Where speech comes from."""
+
+    kind: Literal["folder"] = Field(
+        "folder", description="`folder`: VoxCeleb's `wav|aac/<identity>/<video>/<segment>.<ext>`, or `<identity>.<ext>`"
+    )
+    path: str | None = Field(None, description="folder of speech; null for a corpus without speech")
+
+
+class MetadataSource(Section):
+    """Tables that say who an identity is."""
+
+    path: str | list[str] | None = Field(
+        None, description="vox1_meta.csv, vox2_meta.csv or both; null when there is none"
+    )
+
+
+class Corpus(Section):
+    """One corpus: photos, speech and metadata that belong together."""
+
+    photos: PhotoSource = PhotoSource()
+    speech: SpeechSource = SpeechSource()
+    metadata: MetadataSource = MetadataSource()
+
+
+class Sources(Corpus):
+    """The corpora of a build."""
+
+    also: list[Corpus] = Field([], description="further corpora that are joined into the same snapshot")
+
+
+class Crawl(Section):
+    """How photos are collected (SF2F, App. B.1, data collection)."""
+
+    photos_per_identity: int = Field(300, ge=1, description="photos taken per identity; the paper collects 300")
+    max_file_mb: float = Field(64.0, gt=0, description="a larger file is logged as too_large and not stored")
+
+
+class FaceMeasure(Section):
+    """Backends and floors of the face measurements. Changing one measures again; thresholds do not belong here."""
+
+    backend: Literal["mediapipe"] = Field("mediapipe", description="face detector and 478 landmarks")
+    min_detection_score: Share = Field(0.5, description="floor of the detector's confidence")
+    max_faces: int = Field(10, ge=1, le=100, description="faces measured per photo, largest first")
+    min_photo_px: int = Field(32, ge=8, description="floor: shorter side of a photo worth looking at")
+    max_photo_megapixels: float = Field(100.0, gt=0, description="limit: a larger photo is refused by its header")
+    min_face_px: float = Field(24.0, ge=8, description="floor: face boxes with a shorter side get no landmarks")
+    embedding_model: str | None = Field(
+        None, description="path of a MobileFaceNet ONNX file (112x112 RGB in, 128 out); null: no purity check"
+    )
+
+
+class Pose(Section):
+    """Face angle (SF2F, App. B.1: at most 5 deg between facial plane and image plane)."""
+
+    max_angle_deg: float = Field(5.0, gt=0, le=90, description="limit of acos(cos yaw * cos pitch)")
+    max_roll_deg: float = Field(
+        45.0, gt=0, le=180, description="limit of in-plane rotation; alignment removes the rest"
+    )
+    max_asymmetry: float | None = Field(
+        None, gt=0, le=2, description="limit of left/right landmark misalignment, share of pupil distance; null: off"
+    )
+
+
+class Resolution(Section):
+    """Resolution (SF2F, App. B.1: at least 30 px between the pupils)."""
+
+    min_pupil_distance_px: float = Field(30.0, ge=0, description="limit in pixels of the original photo")
+
+
+class Expression(Section):
+    """Neutral expression; a minor smile passes (SF2F, App. B.1)."""
+
+    max_smile: float = Field(0.35, ge=0, description="limit of the smile measure; see docs/faces.md")
+    max_mouth_open: float = Field(0.25, ge=0, description="limit of the inner lip gap, share of mouth width")
+    min_eyes_open: float = Field(0.10, ge=0, description="limit of the eye aspect ratio; lower means closed")
+    max_expression: float = Field(1.0, ge=0, description="limit of the distance from neutral by landmark geometry")
+
+
+class Lighting(Section):
+    """Even light (SF2F, App. B.1: uniform, no noticeable shadow or sharp change)."""
+
+    min_evenness: Share = Field(0.5, description="limit of the light's evenness over the face")
+    max_highlight_share: Share = Field(0.10, description="limit of clipped highlights on the face")
+    max_shadow_share: Share = Field(0.35, description="limit of crushed shadows on the face")
+
+
+class Sharpness(Section):
+    """Focus."""
+
+    min_sharpness: float = Field(0.05, ge=0, description="limit of the scale-corrected sharpness of the face")
+
+
+class Link(Section):
+    """Duplicates and purity."""
+
+    max_hash_distance: int = Field(
+        6, ge=0, le=64, description="bits of a 64-bit perceptual hash that near duplicates may differ in"
+    )
+    agreement_similarity: float = Field(
+        0.35, ge=-1, le=1, description="cosine with the centroid that counts as agreement"
+    )
+
+
+class Purity(Section):
+    """Is this the named person? Only where embeddings were measured."""
+
+    min_similarity: float = Field(0.30, ge=-1, le=1, description="limit of the cosine with the person's centroid")
+    min_agreement: Share = Field(0.5, description="limit of the share of a person's photos that agree")
+
+
+class Select(Section):
+    """How many portraits a person gets (SF2F, App. B.1, human filtering: 3 to 7)."""
+
+    min_per_identity: int = Field(3, ge=1, description="people with fewer portraits are left out")
+    max_per_identity: int = Field(7, ge=1, description="best portraits kept per person")
+    min_dominance: float = Field(
+        1.5, ge=1, description="without embeddings: the largest face must have this many times the area of the next"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Select:
+        if self.min_per_identity > self.max_per_identity:
+            raise ValueError(f"must not be above max_per_identity={self.max_per_identity}")
+        return self
+
+
+class Render(Section):
+    """The portrait."""
+
+    size_px: int = Field(512, ge=64, le=2048, description="side of the square portrait")
+    max_enlargement: float = Field(4.0, gt=0, description="limit of output pixels per photo pixel")
+    matting: Literal["mediapipe-selfie"] = Field("mediapipe-selfie", description="person mask to white")
+    min_person_share: Share = Field(0.15, description="a mask that covers less has failed")
+    format: Literal["jpg", "webp"] = Field("jpg", description="`jpg`, or lossless `webp`")
+    jpeg_quality: int = Field(95, ge=50, le=100, description="quality of jpg portraits")
+
+
+class Faces(Section):
+    """Everything about faces."""
+
+    measure: FaceMeasure = FaceMeasure()
+    resolution: Resolution = Resolution()
+    pose: Pose = Pose()
+    expression: Expression = Expression()
+    lighting: Lighting = Lighting()
+    sharpness: Sharpness = Sharpness()
+    link: Link = Link()
+    purity: Purity = Purity()
+    select: Select = Select()
+    render: Render = Render()
+
+
+class Vad(Section):
+    """WebRTC voice activity with the smoothing of SF2F's release (mode 1, 30 ms frames, 300 ms padding)."""
+
+    mode: Literal[0, 1, 2, 3] = Field(1, description="aggressiveness of WebRTC")
+    frame_ms: Literal[10, 20, 30] = Field(30, description="frame length")
+    padding_ms: int = Field(300, ge=0, le=2000, description="window of the on/off smoothing")
+
+
+class Gate(Section):
+    """Second gate: a speech frame must also be voiced or sit beside voicing (WebRTC calls white noise speech)."""
+
+    enabled: bool = Field(True, description="whether unconfirmed segments are dropped from the speech")
+    min_voiced_share: Share = Field(0.15, description="share of periodic frames that a segment needs")
+    max_flatness: Share = Field(0.5, description="limit of a segment's median spectral flatness")
+
+
+class SpeechMeasure(Section):
+    """Decode, voice activity and mel front ends. Changing one measures again."""
+
+    max_duration_s: float = Field(600.0, gt=0, description="limit: a longer file is not decoded further")
+    vad: Vad = Vad()
+    gate: Gate = Gate()
+    front_ends: list[FrontEnd] = Field(["torch40", "torch64"], min_length=1, description="log-mels that are stored")
+
+
+class SpeechSelect(Section):
+    """Which clips are kept."""
+
+    min_speech_s: float = Field(1.5, gt=0, description="limit of speech after both gates; SF2F crops up to 1.5 s")
+    min_vad_ratio: Share = Field(0.1, description="limit of the share of frames that WebRTC calls speech")
+    min_gate_ratio: Share = Field(0.3, description="limit of the share of those that the second gate confirms")
+    max_clipped_share: Share = Field(0.05, description="limit of clipped samples")
+    max_per_identity: int | None = Field(None, ge=1, description="clips kept per person; null: all")
+
+
+class Speech(Section):
+    """Everything about speech."""
+
+    who: Literal["portraits", "all"] = Field("portraits", description="measure people with portraits only, or all")
+    measure: SpeechMeasure = SpeechMeasure()
+    select: SpeechSelect = SpeechSelect()
+
+
+class Splits(Section):
+    """Who is trained on and who is held out. A person is in one split."""
+
+    rule: Literal["leak-free", "paper"] = Field(
+        "leak-free",
+        description="`leak-free`: hash of the person; `paper`: metadata row mod 10 (8 test, 9 val)",
+    )
+    val_share: Share = Field(0.1, description="share of people for validation (leak-free)")
+    test_share: Share = Field(0.1, description="share of people for the test (leak-free)")
+    holdout_share: Share = Field(0.05, description="clips of training people marked `holdout` for closed-set tests")
+    salt: str = Field("hq-voxceleb", description="changes the hash of the leak-free rule")
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Splits:
+        if self.val_share + self.test_share >= 1:
+            raise ValueError(f"val_share + test_share is {self.val_share + self.test_share}; must be below 1")
+        return self
+
+
+class Shards(Section):
+    """How samples are packed."""
+
+    buckets_per_shard: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096] = Field(
+        1024, description="aligned range of the 4,096 buckets that a shard covers; the full set wants 64 (about 250 MB)"
+    )
+
+
+class Work(Section):
+    """How the work is divided. Never changes a byte of the result."""
+
+    workers: int = Field(2, ge=1, le=256, description="worker processes")
+    items_per_task: int = Field(100, ge=1, description="photos or clips per task, in whole buckets")
+    max_tasks_per_stage: int = Field(100, ge=1, le=200, description="so that a flow run stays under 1,000 task runs")
+    items_per_part: int = Field(32, ge=1, description="photos or clips between two commits")
+
+
+class Limits(Section):
+    """When a build stops because its input looks broken."""
+
+    max_unreadable_share: Share = Field(0.5, description="limit of unreadable photos, and of unreadable clips")
+    min_items: int = Field(20, ge=1, description="the limit holds from this many items on")
+
+
+class Recipe(Section):
+    """Every setting of a build."""
+
+    name: str = Field(description="name of the dataset")
+    description: str = Field("", description="one line about it")
+    sources: Sources = Sources()
+    crawl: Crawl = Crawl()
+    faces: Faces = Faces()
+    speech: Speech = Speech()
+    splits: Splits = Splits()
+    shards: Shards = Shards()
+    work: Work = Work()
+    limits: Limits = Limits()
+
+    def result_settings(self) -> dict[str, Any]:
+        """All settings that can change the result: everything but `work`, `limits` and where the sources lie."""
+        settings = self.model_dump(mode="json", exclude={"work", "limits", "description"})
+        for corpus in [settings["sources"], *settings["sources"]["also"]]:
+            for part in ("photos", "speech", "metadata"):
+                corpus[part].pop("path")
+        return settings
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes in `catalogs/recipes/`."""
+    folder = resources.files("catalogs").joinpath("recipes")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, sets: Iterable[str] = ()) -> Recipe:
+    """Load a shipped recipe by name or a file by path and apply `key=value` pairs. Raises `RecipeError`."""
+    settings = _load_settings(name)
+    for pair in sets:
+        _apply(settings, pair)
+    return validate_recipe(settings, name)
+
+
+def validate_recipe(settings: Mapping[str, Any], name: str) -> Recipe:
+    """Validate settings; every mistake becomes a line `recipe NAME: key = value: limit`."""
+    try:
+        return Recipe.model_validate(dict(settings))
+    except ValidationError as error:
+        lines = [f"recipe {name}: {_explain(dict(item))}" for item in error.errors()]
+        raise RecipeError("\n".join(lines)) from None
+
+
+def _load_settings(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    if name in seen:
+        raise RecipeError(f"recipe {name}: extends itself through {' -> '.join([*seen, name])}")
+    text = _recipe_text(name)
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise RecipeError(f"recipe {name} holds {type(settings).__name__}; a mapping of settings is needed")
+    base = settings.pop("extends", None)
+    return _merge(_load_settings(str(base), (*seen, name)), settings) if base else settings
+
+
+def _recipe_text(name: str) -> str:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {name} cannot be read: {error}") from None
+    shipped = resources.files("catalogs").joinpath("recipes", f"{name}.yaml")
+    if not shipped.is_file():
+        raise RecipeError(f"no recipe {name!r}; shipped are {', '.join(shipped_recipes())}, or give a .yaml file")
+    return shipped.read_text(encoding="utf-8")
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _apply(settings: dict[str, Any], pair: str) -> None:
+    key, separator, text = pair.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"--set {pair}: write key=value, for example --set faces.pose.max_angle_deg=8")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
+    *path, last = key.split(".")
+    node = settings
+    for name in path:
+        below = node.setdefault(name, {})
+        if not isinstance(below, dict):
+            raise RecipeError(f"--set {pair}: {name} is {below!r}, not a section")
+        node = below
+    node[last] = value
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    location = [part for part in error["loc"] if not str(part).startswith("function-")]
+    key = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        return f"{key} = {error['input']!r}: no such key{_suggestion(location)}"
+    if error["type"] == "missing":
+        return f"{key}: is missing"
+    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"{key}{value}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _suggestion(location: list[Any]) -> str:
+    section: Any = Recipe
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        inner = section.model_fields[part].annotation
+        section = inner if isinstance(inner, type) else Corpus
+    known = ", ".join(sorted(section.model_fields))
+    return f"; {'.'.join(map(str, location[:-1])) or 'a recipe'} has {known}"

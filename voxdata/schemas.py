@@ -1,0 +1,188 @@
+"""The tables that stages hand to each other, as Arrow schemas. Units are in the names; see `docs/catalog.md`.
+
+`identity` is a VoxCeleb id or a folder's name, `person` the canonical person above it. `photo_sha256` names a photo's
+bytes; a face is `<photo_sha256[:16]>_<index>` under its identity.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+S, B, I, L, F = pa.string(), pa.bool_(), pa.int32(), pa.int64(), pa.float32()
+
+WHO = [("identity", S), ("person", S), ("bucket", I)]
+
+IDENTITIES = pa.schema([*WHO, ("name", S), ("sex", S), ("nationality", S), ("published_set", S), ("metadata_row", L)])
+
+# What a build's sources hold now. item_id = <identity>/<photo_sha256>
+PHOTOS = pa.schema(
+    [("item_id", S), *WHO, ("photo_sha256", S), ("size_bytes", L), ("source", S), ("source_key", S), ("licence", S)]
+)
+
+# faces.measure: one row per face; a photo without one keeps a single row with face_index null.
+FACES = pa.schema(
+    [
+        ("item_id", S),  # <identity>/<photo_sha256>, the unit of measuring
+        *WHO,
+        ("photo_sha256", S),
+        ("face_id", S),  # <safe identity>/<photo_sha256[:16]>_<face_index>; null without a face
+        ("face_index", I),
+        ("face_count", I),  # faces above the size floor in this photo
+        ("photo_status", S),  # ok | unreadable | too_large | too_small | no_face
+        ("measured_until", S),  # last measurement taken: decode | detect | landmarks | all
+        ("backend", S),
+        ("backend_version", S),
+        ("photo_width_px", I),
+        ("photo_height_px", I),
+        ("photo_phash", S),  # 64-bit perceptual hash of the photo, 16 hex digits
+        ("grayscale", B),
+        ("box_x_px", F),  # face box in the original photo
+        ("box_y_px", F),
+        ("box_width_px", F),
+        ("box_height_px", F),
+        ("detection_score", F),
+        ("pupil_left_x_px", F),  # the left of the image; in pixels of the original photo
+        ("pupil_left_y_px", F),
+        ("pupil_right_x_px", F),
+        ("pupil_right_y_px", F),
+        ("pupil_distance_px", F),
+        ("yaw_deg", F),
+        ("pitch_deg", F),
+        ("roll_deg", F),
+        ("face_angle_deg", F),  # acos(cos yaw * cos pitch): between the face's plane and the image's
+        ("asymmetry", F),  # left/right landmark misalignment, share of the pupil distance
+        ("smile", F),
+        ("mouth_open", F),
+        ("eyes_open", F),
+        ("brow_raise", F),
+        ("expression", F),  # distance from neutral by landmark geometry, 0 neutral
+        ("light_evenness", F),  # 1 even light, 0 half of the face dark
+        ("highlight_share", F),
+        ("shadow_share", F),
+        ("sharpness", F),
+        ("embedding_model", S),
+        ("embedding", pa.list_(F)),
+    ]
+)
+
+# faces.link: one row per face (face_id) that has landmarks; photos' duplicate clusters repeated on their faces.
+LINKS = pa.schema(
+    [
+        ("face_id", S),
+        ("photo_sha256", S),
+        ("photo_cluster", S),  # smallest photo_sha256 of its cluster of exact and near duplicates
+        ("cluster_people", I),  # people who share that cluster
+        ("cluster_photos", I),
+        ("centroid_similarity", F),  # cosine with its person's robust centroid; null without embeddings
+        ("person_agreement", F),  # share of the person's photos that agree with the centroid
+    ]
+)
+
+# faces.decide: one row per row of FACES.
+FACE_VERDICTS = pa.schema(
+    [
+        ("item_id", S),
+        ("face_id", S),
+        ("verdict", S),  # keep | reject
+        ("reason", S),  # first failing rule; null when kept
+        ("reasons", pa.list_(S)),
+        ("quality", F),
+        ("rank", I),  # 1 = best of its person among faces that pass every rule; null otherwise
+        ("candidate", B),  # within 2 x cap: to be rendered
+        ("portrait", B),  # verdict keep, rendered, within the cap, and its person has enough
+    ]
+)
+
+# faces.render: item_id = face_id; blobs: {"jpg": portrait} or {"webp": …}, only when status is ok.
+RENDERS = pa.schema(
+    [
+        ("item_id", S),
+        ("face_id", S),
+        *WHO,
+        ("photo_sha256", S),
+        ("render_status", S),  # ok | enlarged_too_much | matting_failed | unreadable
+        ("size_px", I),
+        ("scale", F),  # output pixels per photo pixel
+        ("outside_share", F),  # of the square outside the photo, filled white
+        ("person_share", F),  # mean alpha
+        ("matting_backend", S),
+        ("matting_version", S),
+        ("format", S),
+    ]
+)
+
+# speech find: what a build's sources hold now. item_id = <utterance_id>@<audio_sha256[:16]>
+UTTERANCE_FILES = pa.schema(
+    [
+        ("item_id", S),
+        *WHO,
+        ("utterance_id", S),  # <safe identity>/<safe video_segment>: the shard key
+        ("video", S),
+        ("segment", S),
+        ("source", S),
+        ("source_key", S),  # path under the source
+        ("path", S),  # absolute path or URL, for this build only
+        ("size_bytes", L),
+        ("audio_sha256", S),
+    ]
+)
+
+# speech.measure: one row per clip; blobs: {"torch40.npy": …, "torch64.npy": …} when speech_status is ok.
+UTTERANCES = pa.schema(
+    [
+        ("item_id", S),
+        *WHO,
+        ("utterance_id", S),
+        ("video", S),
+        ("segment", S),
+        ("audio_sha256", S),
+        ("speech_status", S),  # ok | unreadable | empty | too_long
+        ("status_detail", S),
+        ("decoder", S),
+        ("sample_rate_hz", I),  # of the file
+        ("channels", I),
+        ("duration_s", F),
+        ("vad", S),  # name of the voice activity setting
+        ("vad_ratio", F),  # share of frames that WebRTC calls speech, after smoothing
+        ("gate_ratio", F),  # share of those that the second gate confirms
+        ("speech_s", F),
+        ("segments", I),
+        ("snr_db", F),
+        ("clipped_share", F),
+        ("loudness_dbfs", F),
+        ("pitch_median_hz", F),
+        ("pitch_range_st", F),  # 10th to 90th percentile, semitones
+        ("spectral_flatness", F),
+        ("bandwidth_hz", F),
+        ("loop_s", F),  # period of an exact repetition; null when the clip does not repeat
+        ("frames_torch40", I),
+        ("frames_torch64", I),
+        ("pcm_sha256", S),  # of the decoded 16 kHz samples: finds duplicates across containers
+    ]
+)
+
+UTTERANCE_VERDICTS = pa.schema(
+    [
+        ("item_id", S),
+        ("utterance_id", S),
+        ("verdict", S),
+        ("reason", S),
+        ("reasons", pa.list_(S)),
+    ]
+)
+
+SPLITS = pa.schema([("person", S), ("split", S)])  # split: train | val | test
+
+HOLDOUTS = pa.schema([("utterance_id", S), ("holdout", B)])
+
+# Columns that every sidecar starts with; the measurements of the sample's kind follow.
+SIDECAR = [
+    ("key", S),
+    ("member", S),  # file name in the tar
+    ("suffix", S),
+    ("offset", L),
+    ("size", L),
+    ("sha256", S),
+    ("split", S),
+    ("kind", S),  # faces | speech
+]

@@ -1,0 +1,1 @@
+"""A procedural corpus of people with a known link between voice and face."""
