@@ -1,0 +1,51 @@
+# The two commands: `make demo` and `make test`. Everything is installed into .venv, once.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+JOBS ?= 2
+
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: help install demo test test-long lint format bench docs clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Install everything into .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; none is on PATH. Say which with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## Simulate a corpus, build it, train on it, and imagine faces for voices
+	$(BIN)/python -m flows.demo --folder demo
+
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not long' tests
+
+test-long: $(STAMP) ## Run the tests that take minutes, too
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests
+
+lint: $(STAMP) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Format the sources
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## Write the generated pages: docs/recipes.md and docs/catalog.md
+	$(BIN)/python -m flows.documents
+
+bench: $(STAMP) ## Run the benchmarks (DATA=folder for those on real data)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(if $(DATA),--data $(DATA)) || exit 1; done
+
+clean: ## Remove what `make demo` left
+	rm -rf demo

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxdata.fragments import Fragment, FragmentStore, fingerprint, pack_blobs
+from voxdata.storage import LocalStorage, open_storage
+
+
+@pytest.fixture
+def storage(tmp_path) -> LocalStorage:
+    return open_storage(tmp_path)  # type: ignore[return-value]
+
+
+def rows(*items: str) -> pa.Table:
+    return pa.table({"item_id": list(items), "value": list(range(len(items)))})
+
+
+def test_parts_accumulate_and_blobs_are_found(storage: LocalStorage) -> None:
+    store = FragmentStore(storage, "faces.render", "f0")
+    store.append(7, Fragment(rows("b", "a"), {"a": {"jpg": b"AAA"}, "b": {"jpg": b"B"}}))
+    store.append(7, Fragment(rows("c")))
+    store.append(8, Fragment(rows("d")))
+    assert store.done(7) == {"a", "b", "c"}
+    assert store.done() == {"a", "b", "c", "d"}
+    table = store.read(7)
+    assert table is not None
+    by_item = {row["item_id"]: row for row in table.to_pylist()}
+    member = by_item["a"]["members"][0]
+    assert store.blob(by_item["a"]["part"], member["offset"], member["size"]) == b"AAA"
+    assert by_item["c"]["members"] is None
+
+
+def test_part_without_its_marker_does_not_count(storage: LocalStorage) -> None:
+    store = FragmentStore(storage, "s", "f")
+    key = store.append(1, Fragment(rows("a"), {"a": {"x": b"1"}}))
+    storage.delete(key)
+    assert store.done() == set()
+    assert store.append(1, Fragment(rows("a"), {"a": {"x": b"1"}})) == key
+
+
+def test_fingerprints_keep_results_apart(storage: LocalStorage) -> None:
+    names = {
+        fingerprint("s", 1, {"a": 1}, {"mediapipe": "1"}),
+        fingerprint("s", 2, {"a": 1}, {"mediapipe": "1"}),
+        fingerprint("s", 1, {"a": 2}, {"mediapipe": "1"}),
+        fingerprint("s", 1, {"a": 1}, {"mediapipe": "2"}),
+        fingerprint("t", 1, {"a": 1}, {"mediapipe": "1"}),
+    }
+    assert len(names) == 5
+    FragmentStore(storage, "s", "f").append(1, Fragment(rows("a")))
+    assert FragmentStore(storage, "s", "g").done() == set()
+
+
+@given(
+    st.dictionaries(
+        st.text("abcdef0123/_", min_size=1, max_size=120).filter(
+            lambda name: name.strip("/") == name and "//" not in name
+        ),
+        st.dictionaries(st.sampled_from(["jpg", "json", "torch40.npy"]), st.binary(max_size=1500), min_size=1),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_member_offsets_point_at_the_bytes(blobs: dict[str, dict[str, bytes]]) -> None:
+    data, members = pack_blobs(blobs)
+    again, _ = pack_blobs(dict(reversed(blobs.items())))
+    assert data == again
+    for item, wanted in blobs.items():
+        for member in members[item]:
+            at = member["offset"]
+            assert data[at : at + member["size"]] == wanted[member["suffix"]]
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert {info.name for info in tar} == {f"{item}.{suffix}" for item in blobs for suffix in blobs[item]}
+        assert {(info.mtime, info.uid, info.uname) for info in tar} == {(0, 0, "")}

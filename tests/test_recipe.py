@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voxdata.errors import RecipeError
+from voxdata.recipe import load_recipe, shipped_recipes
+from voxdata.recipe_reference import recipe_reference
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def test_the_papers_numbers_are_the_defaults() -> None:
+    recipe = load_recipe("hq-voxceleb")
+    assert recipe.crawl.photos_per_identity == 300
+    assert recipe.faces.pose.max_angle_deg == 5
+    assert recipe.faces.resolution.min_pupil_distance_px == 30
+    assert (recipe.faces.select.min_per_identity, recipe.faces.select.max_per_identity) == (3, 7)
+    assert load_recipe("released").faces.select.min_per_identity == 1
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_is_valid(name: str) -> None:
+    assert load_recipe(name).description
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("faces.pose.max_angle=3", ["faces.pose.max_angle = 3", "no such key", "max_angle_deg"]),
+        ("faces.pose.max_angle_deg=-3", ["faces.pose.max_angle_deg = -3", "greater than 0"]),
+        ("faces.pose.max_angle_deg=91", ["faces.pose.max_angle_deg = 91", "less than or equal to 90"]),
+        ("faces.pose.max_angle_deg=wide", ["faces.pose.max_angle_deg = 'wide'", "number"]),
+        ("faces.select.min_per_identity=9", ["faces.select", "max_per_identity=7"]),
+        ("faces=3", ["faces = 3", "Faces"]),
+        ("speech.measure.front_ends=[mfcc]", ["front_ends.0 = 'mfcc'", "'torch40'"]),
+        ("work.workers=true", ["work.workers = True", "integer"]),
+        ("sources.also=[{photos: {pth: x}}]", ["sources.also.0.photos.pth", "no such key", "path"]),
+        ("name.inner=3", ["name", "not a section"]),
+        ("faces.pose.max_angle_deg", ["write key=value"]),
+        ("name=[", ["name", "not a YAML value"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_value_and_limit(setting: str, said: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("hq-voxceleb", [setting])
+    assert "\n" not in str(caught.value)
+    for part in said:
+        assert part in str(caught.value)
+
+
+def test_settings_merge_over_the_extended_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: hq-voxceleb\nname: mine\nfaces: {pose: {max_angle_deg: 9}}\n")
+    recipe = load_recipe(str(path), ["faces.select.max_per_identity=4"])
+    assert recipe.faces.pose.max_angle_deg == 9
+    assert recipe.faces.resolution.min_pupil_distance_px == 30
+    assert recipe.faces.select.max_per_identity == 4
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "name: [", "extends: {file}\nname: loop\n"])
+def test_broken_recipe_files_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text.replace("{file}", str(path)))
+    with pytest.raises(RecipeError, match=r"broken\.yaml"):
+        load_recipe(str(path))
+
+
+def test_unknown_recipe_lists_the_shipped_ones() -> None:
+    with pytest.raises(RecipeError, match="hq-voxceleb"):
+        load_recipe("hq-voxcelebb")
+
+
+def test_only_settings_that_change_the_result_are_part_of_it() -> None:
+    plain = load_recipe("voxceleb-folder").result_settings()
+    moved = ["work.workers=7", "sources.photos.path=/elsewhere", "limits.min_items=5"]
+    assert load_recipe("voxceleb-folder", moved).result_settings() == plain
+    assert load_recipe("voxceleb-folder", ["faces.pose.max_angle_deg=6"]).result_settings() != plain
+
+
+def test_the_reference_page_is_true() -> None:
+    assert (REPOSITORY / "docs" / "recipes.md").read_text() == recipe_reference(), "run: make docs"

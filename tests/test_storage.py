@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from voxdata.errors import RootMissingError, StorageError, StorageFullError
+from voxdata.storage import LocalStorage, open_storage
+
+
+def test_commit_is_read_back_and_listed(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path)
+    storage.commit("a/b/one.bin", b"123456")
+    storage.commit("a/two.bin", b"x")
+    assert storage.read("a/b/one.bin") == b"123456"
+    assert storage.read_range("a/b/one.bin", 2, 3) == b"345"
+    assert storage.keys() == ["a/b/one.bin", "a/two.bin"]
+    assert storage.keys("a/b") == ["a/b/one.bin"]
+    storage.delete("a/two.bin")
+    assert not storage.exists("a/two.bin")
+
+
+def test_url_root_behaves_like_a_local_one() -> None:
+    storage = open_storage("memory://voxdata-test")
+    storage.commit("a/b/one.bin", b"123456")
+    assert storage.keys("a") == ["a/b/one.bin"]
+    assert storage.read_range("a/b/one.bin", 2, 3) == b"345"
+    storage.delete("a/b/one.bin")
+    assert storage.keys("a") == []
+
+
+def test_missing_root_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(RootMissingError, match="voxdata build RECIPE --root"):
+        open_storage(tmp_path / "none")
+    assert open_storage(tmp_path / "none", create=True).keys() == []
+
+
+def test_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="is a file"):
+        open_storage(tmp_path / "file", create=True)
+
+
+def test_failed_commit_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.commit("shard.tar", b"old")
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(StorageFullError, match=r"no space left while writing shard\.tar"):
+        storage.commit("shard.tar", b"new bytes")
+    monkeypatch.undo()
+    assert storage.read("shard.tar") == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["shard.tar"]
+
+
+def test_really_full_disk(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full on this system")
+    storage = LocalStorage(tmp_path)
+    temporary = tmp_path / f".tmp-{os.getpid()}-x"
+    temporary.symlink_to("/dev/full")
+    with pytest.raises(StorageFullError):
+        storage.commit("x", b"1")
+
+
+def test_leftovers_of_a_killed_process_are_invisible_and_swept(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f".tmp-{ended.pid}-part.tar").write_bytes(b"half")
+    (tmp_path / f".tmp-{os.getpid()}-mine").write_bytes(b"in use")
+    assert storage.keys() == []
+    assert storage.sweep() == 1
+    assert [path.name for path in tmp_path.iterdir()] == [f".tmp-{os.getpid()}-mine"]

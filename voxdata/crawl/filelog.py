@@ -1,0 +1,70 @@
+"""The log of every file that a build looked at, so that an unchanged file is not read again.
+
+    <root>/<prefix>/log/<hash>.parquet     one append-only file per build that looked at something new
+
+A row is one attempt: which file, its size and modification time, the sha256 of its bytes, and what became of it. Times
+and absolute paths live here and never reach a shard.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from voxdata.fragments import digest, parquet_bytes, parquet_table
+from voxdata.storage import Storage
+
+SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("source_path", pa.string()),
+        ("identity", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("modified_ns", pa.int64()),
+        ("sha256", pa.string()),
+        ("status", pa.string()),  # stored | hashed | too_large | unreadable
+        ("detail", pa.string()),
+    ]
+)
+
+Stamp = tuple[str, int, int]
+
+
+class FileLog:
+    """Looks attempts up by (path, size, modification time) and appends new ones."""
+
+    def __init__(self, storage: Storage, prefix: str) -> None:
+        self._storage = storage
+        self._folder = f"{prefix}/log"
+        self._known: dict[Stamp, dict[str, Any]] = {}
+        self._new: list[dict[str, Any]] = []
+        for key in storage.keys(self._folder):
+            for row in parquet_table(storage.read(key)).to_pylist():
+                self._known[_stamp(row)] = row
+
+    def find(self, source_path: str, size_bytes: int, modified_ns: int) -> dict[str, Any] | None:
+        """The last attempt at this very file, or None when it is new or has changed."""
+        return self._known.get((source_path, size_bytes, modified_ns))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Note an attempt; `flush` makes it durable."""
+        self._known[_stamp(row)] = row
+        self._new.append(row)
+
+    @property
+    def pending(self) -> int:
+        """Attempts that are not durable yet."""
+        return len(self._new)
+
+    def flush(self) -> None:
+        """Commit what was added since the last flush."""
+        if not self._new:
+            return
+        table = pa.Table.from_pylist(self._new, SCHEMA)
+        self._storage.commit(f"{self._folder}/{digest(self._new)}.parquet", parquet_bytes(table))
+        self._new = []
+
+
+def _stamp(row: dict[str, Any]) -> Stamp:
+    return (row["source_path"], row["size_bytes"], row["modified_ns"])

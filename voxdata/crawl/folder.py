@@ -1,0 +1,82 @@
+"""The folder source: which files of a folder are photos of whom.
+
+A file directly in the folder is named after its identity (`<identity>.jpg`); any other belongs to the identity that its
+first folder names (`<identity>/**/*.jpg`). Names that are not UTF-8 are reported, not guessed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from voxdata.errors import SourceError
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One file of a source: the identity that its place names, where it is, its size and modification time."""
+
+    folder: str
+    key: str
+    path: str
+    size_bytes: int
+    modified_ns: int
+
+
+def list_photos(folder: str, setting: str) -> list[SourceFile]:
+    """Photo files under `folder`, sorted by key. Raises `SourceError` naming `setting` when there are none."""
+    found = sorted(walk_files(folder, PHOTO_SUFFIXES, setting), key=lambda file: file.key)
+    if not found:
+        suffixes = " ".join(sorted(PHOTO_SUFFIXES))
+        raise SourceError(f"{setting}={folder} holds no photo ({suffixes}); expected <identity>/<photo>.jpg")
+    return found
+
+
+def walk_files(folder: str, suffixes: Iterable[str], setting: str) -> Iterator[SourceFile]:
+    """All files with one of `suffixes` under `folder`, in no order. Raises `SourceError` when it cannot be listed."""
+    base = Path(folder)
+    if not base.is_dir():
+        raise SourceError(f"{setting}={folder} is not a folder; check the path")
+    if not os.access(base, os.R_OK | os.X_OK):
+        raise SourceError(f"{setting}={folder} cannot be read; check its permissions")
+    wanted = frozenset(suffixes)
+    for parent, _, names in os.walk(base, followlinks=True):
+        for name in names:
+            if os.path.splitext(name)[1].lower() in wanted and not name.startswith("."):
+                file = _source_file(base, Path(parent) / name)
+                if file is not None:
+                    yield file
+
+
+def first_per_identity(files: Iterable[SourceFile], limit: int) -> Iterator[SourceFile]:
+    """The first `limit` files of each identity, in the given order."""
+    taken: dict[str, int] = {}
+    for file in files:
+        taken[file.folder] = taken.get(file.folder, 0) + 1
+        if taken[file.folder] <= limit:
+            yield file
+
+
+def _source_file(base: Path, path: Path) -> SourceFile | None:
+    key = printable(path.relative_to(base).as_posix())
+    parts = PurePosixPath(key).parts
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return SourceFile(
+        folder=parts[0] if len(parts) > 1 else PurePosixPath(key).stem,
+        key=key,
+        path=os.fspath(path),
+        size_bytes=stat.st_size,
+        modified_ns=stat.st_mtime_ns,
+    )
+
+
+def printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8 are written as `\\xNN`, so that rows can hold them."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,60 @@
+"""Content hashes of the clips that a build is about to measure; an unchanged file is not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from voxdata.crawl.filelog import FileLog
+from voxdata.schemas import UTTERANCE_FILES
+from voxdata.storage import Storage
+
+FLUSH_EVERY = 5000
+
+
+def inventory(storage: Storage, found: pa.Table, report: Callable[[int], None] | None = None) -> pa.Table:
+    """Fill `audio_sha256` and `item_id` of `found` (`schemas.UTTERANCE_FILES`), sorted by item.
+
+    A file that cannot be read keeps a row whose hash is null and whose item is `<utterance_id>@unreadable`.
+    """
+    log = FileLog(storage, "speech")
+    rows = found.to_pylist()
+    for number, row in enumerate(rows, start=1):
+        row["audio_sha256"] = _hash(row, log)
+        row["item_id"] = f"{row['utterance_id']}@{(row['audio_sha256'] or 'unreadable')[:16]}"
+        if number % FLUSH_EVERY == 0:
+            log.flush()
+        if report is not None:
+            report(1)
+    log.flush()
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["item_id"])), UTTERANCE_FILES)
+
+
+def _hash(row: dict[str, Any], log: FileLog) -> str | None:
+    try:
+        stat = os.stat(row["path"])
+        seen = log.find(row["path"], stat.st_size, stat.st_mtime_ns)
+        if seen is not None:
+            known: str = seen["sha256"]
+            return known
+        with open(row["path"], "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+    log.add(
+        {
+            "source": row["source"],
+            "source_path": row["path"],
+            "identity": row["identity"],
+            "size_bytes": stat.st_size,
+            "modified_ns": stat.st_mtime_ns,
+            "sha256": sha256,
+            "status": "hashed",
+            "detail": None,
+        }
+    )
+    return sha256
