@@ -1,0 +1,68 @@
+"""Colours: skin, hair, lips and eyes of a person, and backgrounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from voxdata.simulate.people import FaceFactors
+
+Colour = npt.NDArray[np.float64]
+
+_SKIN = np.array([[112, 74, 54], [158, 112, 84], [205, 156, 124], [232, 190, 162], [246, 214, 194]], dtype=float)
+_HAIR = np.array([[26, 22, 22], [52, 36, 27], [98, 66, 42], [156, 114, 70], [214, 180, 124]], dtype=float)
+_EYES = np.array([[62, 40, 26], [92, 62, 36], [104, 98, 58], [88, 116, 112], [92, 128, 164]], dtype=float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Palette:
+    """RGB colours 0..255 of one person."""
+
+    skin: Colour
+    hair: Colour
+    brows: Colour
+    lips: Colour
+    iris: Colour
+
+
+def choose_palette(face: FaceFactors) -> Palette:
+    """The colours that belong to a person's face factors."""
+    skin = _along(_SKIN, 0.4 + 0.9 * face.skin)
+    hair = _along(_HAIR, face.hair_lightness) + max(face.hair_redness, 0.0) * np.array([16.0, -3.0, -9.0])
+    red = np.array([178.0, 74.0, 78.0])
+    share = 0.42 + 0.18 * face.femininity + 0.06 * face.lips
+    return Palette(
+        skin=skin,
+        hair=hair,
+        brows=0.75 * hair + 0.25 * np.array([30.0, 22.0, 18.0]),
+        lips=(1 - share) * skin * 0.80 + share * red * (0.55 + 0.45 * skin[0] / 232.0),
+        iris=_along(_EYES, face.eye_colour),
+    )
+
+
+def paint_background(kind: str, size_px: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """A background, (size_px, size_px, 3) uint8. `kind`: plain, gradient, blobs or white; raises `ValueError`."""
+    base = rng.uniform(70, 215) + rng.uniform(-28, 28, 3)
+    if kind == "white":
+        coarse = np.full((2, 2, 3), 255.0)
+    elif kind == "plain":
+        coarse = np.broadcast_to(base, (2, 2, 3))
+    elif kind == "gradient":
+        coarse = base + rng.uniform(-45, 45, (2, 2, 1)) + rng.uniform(-8, 8, (2, 2, 3))
+    elif kind == "blobs":
+        coarse = base + rng.uniform(-55, 55, (6, 6, 3))
+    else:
+        raise ValueError(f"background is {kind!r}; must be plain, gradient, blobs or white")
+    small = np.clip(coarse, 0, 255).astype(np.float32)
+    smooth = cv2.resize(small, (64, 64), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(np.clip(smooth, 0, 255).astype(np.uint8), (size_px, size_px), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large)
+
+
+def _along(ramp: Colour, score: float) -> Colour:
+    """Linear interpolation on a ramp of 5 colours that lie at scores -2, -1, 0, 1, 2."""
+    position = float(np.clip(score + 2.0, 0.0, 4.0))
+    return np.array([np.interp(position, np.arange(5.0), ramp[:, channel]) for channel in range(3)])
