@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from voxdata.simulate.features import paint_features, shade_features
 from voxdata.simulate.head import Head, Points, Pose, rounded, shape_head
-from voxdata.simulate.palette import Palette, choose_palette, paint_background
+from voxdata.simulate.palette import Palette, choose_clothes, choose_palette, paint_background
 from voxdata.simulate.people import SimulatedPerson
 from voxdata.simulate.strokes import Canvas
 
 Image = npt.NDArray[np.uint8]
 SHADE_PX = 128
-SUBJECT_SHARE = 0.56
+SUBJECT_SHARE = 0.60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Shot:
     light_azimuth_deg: float = 0.0
     light_contrast: float = 0.25
     head_share: float = SUBJECT_SHARE
-    centre: tuple[float, float] = (0.5, 0.47)
+    centre: tuple[float, float] = (0.5, 0.46)
 
     def pose(self, size_px: int) -> Pose:
         """The pose in pixels of a `size_px` square."""
@@ -106,7 +106,7 @@ def paint_scene(scene: Scene, *, size_px: int, seed: int) -> Image:
     canvas = Canvas(size_px, min(size_px, SHADE_PX))
     canvas.colour[:] = paint_background(scene.background, size_px, rng)
     for person, shot in reversed(scene.shots):
-        _paint_person(canvas, person, shot, clothes=rng.uniform(30, 220, 3))
+        _paint_person(canvas, person, shot, clothes=choose_clothes(rng))
     return _develop(canvas, scene, rng)
 
 
@@ -155,7 +155,7 @@ def _paint_shoulders(
     upright = Pose(
         yaw_deg=0, pitch_deg=0, roll_deg=0.35 * pose.roll_deg, centre_px=pose.centre_px, unit_px=pose.unit_px
     )
-    neck = head.half_width * (0.70 - 0.11 * femininity)
+    neck = head.half_width * (0.66 - 0.13 * femininity)
     wide = 1.62 - 0.2 * femininity
     body = [[0.0, -1.30], [neck * 1.1, -1.28], [1.05, -1.50], [wide, -1.72], [wide + 0.22, -2.4], [wide + 0.2, -4.5]]
     throat = [[neck, -0.45], [neck * 0.98, -1.05], [neck * 1.14, -1.30], [neck * 0.7, -1.52], [0.0, -1.58]]
@@ -180,7 +180,7 @@ def _paint_ears(canvas: Canvas, head: Head, palette: Palette, pose: Pose) -> Non
 
 
 def _paint_head(canvas: Canvas, head: Head, palette: Palette, pose: Pose, length: float) -> None:
-    """Hair around the upper head, then the skin below the hairline."""
+    """Hair around the upper head, the skin below the hairline, then locks that fall over it."""
     around = np.arange(0.0, 360.0, 12.0)
     heights = np.sin(np.radians(np.linspace(-84, 84, 15)))
     low = -0.02 if length > 0.15 else 0.12
@@ -188,12 +188,28 @@ def _paint_head(canvas: Canvas, head: Head, palette: Palette, pose: Pose, length
     volume = 1.075 + 0.035 * np.clip(length, 0, 1)
     canvas.hull(pose.project(head.shell(np.append(upper, low)[:, None], around[None], volume)), palette.hair)
     front = np.linspace(-100.0, 100.0, 21)
-    drop = np.clip(np.abs(front) / 90.0, 0, 1.1)
-    hairline = head.hairline_y - (head.hairline_y - 0.12) * drop**2.6
+    hairline = head.hairline_at(front)
     skin = [head.shell(np.full(front.shape, y), front) for y in heights[heights <= 0.0]]
     canvas.hull(pose.project(np.concatenate([*skin, head.shell(hairline, front * 0.97)])), palette.skin)
     strip = np.concatenate([head.shell(hairline + 0.08, front * 0.97), head.shell(hairline - 0.02, front * 0.97)[::-1]])
     canvas.shade(pose.project(strip), 0.80, blur=0.05 * pose.unit_px)
+    _paint_locks(canvas, head, palette, pose, volume)
+
+
+def _paint_locks(canvas: Canvas, head: Head, palette: Palette, pose: Pose, volume: float) -> None:
+    """Strands from the parting to just past the hairline, lighter and darker in turn."""
+    ends = np.linspace(-96.0, 96.0, 35)
+    parting = 11.0 * head.parting
+    tips = head.hairline_at(ends) - 0.03 - 0.018 * np.sin(2.3 * np.arange(ends.size) + 3.0 * head.parting)
+    down = np.linspace(0.0, 1.0, 8)
+    tones = (0.0, -12.0, 5.0, -7.0, 12.0)
+    for index, (end, tip) in enumerate(zip(ends, tips, strict=True)):
+        longitude = parting + (end - parting) * down**0.7
+        height = 0.985 - (0.985 - tip) * down**1.5
+        strand = head.shell(height, longitude, 1.0)
+        tone = tones[index % len(tones)]
+        strand *= (volume - (volume - 1.0) * down**3)[:, None]
+        canvas.line(pose.project(strand), palette.hair * (1.0 + 0.004 * tone) + tone, 0.125 * pose.unit_px)
 
 
 def _light_head(canvas: Canvas, head: Head, pose: Pose, shot: Shot) -> None:

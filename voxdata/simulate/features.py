@@ -84,7 +84,7 @@ def _paint_eye(canvas: Canvas, head: Head, palette: Palette, pose: Pose, side: f
 def _paint_brow(canvas: Canvas, head: Head, palette: Palette, pose: Pose, side: float) -> None:
     along = np.linspace(0.0, 1.0, 13)
     x = side * (head.eye_x - 0.155 + 0.345 * along)
-    middle = head.brow_y + (0.055 + head.brow_tilt) * np.sin(np.pi * along**1.3 * 0.86) - 0.03 * along
+    middle = head.brow_y + (0.045 + head.brow_tilt) * np.sin(np.pi * along**1.2 * 0.9) - 0.018 * along
     half = 0.5 * head.brow_thickness * (0.55 + 0.75 * along**0.5 * (1.0 - along)) * (1.0 - along**6)
     outline = np.concatenate([np.stack([x, middle + half], 1), np.stack([x, middle - half], 1)[::-1]])
     canvas.polygon(pose.project(head.surface(outline, 0.015)), palette.brows)
@@ -109,7 +109,7 @@ def _paint_mouth(canvas: Canvas, head: Head, palette: Palette, pose: Pose, smile
     gap = 0.17 * mouth_open + 0.028 * max(smile - 0.45, 0.0)
     across = np.linspace(-1.0, 1.0, 25)
     bow = (1.0 - across**2) ** 0.8
-    curve = head.mouth_y + smile * (0.095 * across**2 - 0.02)
+    curve = head.mouth_y + 0.020 * across**2 + smile * (0.085 * across**2 - 0.02)
     cupid = 1.0 - 0.20 * np.exp(-((across / 0.13) ** 2)) - 0.12 * across**2
     x = half * across
 
@@ -118,7 +118,7 @@ def _paint_mouth(canvas: Canvas, head: Head, palette: Palette, pose: Pose, smile
         return pose.project(head.surface(outline, 0.03))
 
     inner_up, inner_low = curve + 0.35 * gap * bow, curve - 0.65 * gap * bow
-    upper, lower = inner_up + head.lip_height * bow * cupid, inner_low - 1.3 * head.lip_height * bow
+    upper, lower = inner_up + head.lip_height * bow * cupid, inner_low - 1.45 * head.lip_height * bow
     canvas.polygon(project(upper, inner_up), palette.lips * 0.93)
     canvas.polygon(project(inner_low, lower), palette.lips * 1.04)
     if gap > 0.012:

@@ -66,12 +66,19 @@ class Head:
     mouth_half_width: float
     lip_height: float
     hairline_y: float
+    parting: float
 
     def width_at(self, y: npt.ArrayLike) -> Points:
         """Half width of the head at height y."""
         y = np.clip(np.asarray(y, dtype=float), -1.0, 1.0)
         power = np.where(y < 0, self.jaw_power, 2.3)
         return np.asarray(self.half_width * (1.0 - np.abs(y) ** power) ** (1.0 / power))
+
+    def hairline_at(self, longitude_deg: npt.ArrayLike) -> Points:
+        """Height of the hairline by longitude, highest beside the middle where the hair is parted."""
+        side = np.asarray(longitude_deg, dtype=float) / 90.0
+        drop = np.clip(np.abs(side - 0.10 * self.parting * (1.0 - np.clip(np.abs(side), 0, 1))), 0, 1.1)
+        return np.asarray(self.hairline_y - (self.hairline_y - 0.12) * drop**2.4)
 
     def surface(self, xy_N2: npt.ArrayLike, lift: npt.ArrayLike = 0.0) -> Points:
         """(N, 2) points of the face's front -> (N, 3) on its surface, raised by `lift`."""
@@ -96,19 +103,20 @@ def shape_head(face: FaceFactors) -> Head:
     woman = face.femininity
     return Head(
         half_width=0.715 - 0.025 * woman + 0.048 * face.width,
-        jaw_power=2.22 - 0.22 * woman + 0.17 * face.jaw,
+        jaw_power=2.08 - 0.16 * woman + 0.14 * face.jaw,
         eye_x=0.285 + 0.017 * face.eye_spacing + 0.008 * face.width,
-        eye_half_width=0.128 + 0.008 * woman + 0.008 * face.eye_size,
-        eye_height=0.062 + 0.008 * woman + 0.008 * face.eye_size,
+        eye_half_width=0.134 + 0.008 * woman + 0.008 * face.eye_size,
+        eye_height=0.066 + 0.008 * woman + 0.008 * face.eye_size,
         brow_y=0.235 + 0.02 * woman - 0.008 * face.brows,
         brow_thickness=0.075 - 0.022 * woman + 0.017 * face.brows,
-        brow_tilt=0.02 + 0.02 * face.brow_tilt,
+        brow_tilt=0.016 * face.brow_tilt,
         nose_y=-0.33 - 0.048 * face.nose_length + 0.02 * woman,
         nose_half_width=0.125 - 0.012 * woman + 0.014 * face.nose_width,
         mouth_y=-0.585 - 0.018 * face.nose_length,
         mouth_half_width=0.225 - 0.008 * woman + 0.034 * face.mouth_width,
         lip_height=0.052 + 0.010 * woman + 0.012 * face.lips,
         hairline_y=0.64 - 0.03 * woman + 0.05 * face.hairline,
+        parting=face.parting,
     )
 
 

@@ -31,7 +31,7 @@ class Palette:
 def choose_palette(face: FaceFactors) -> Palette:
     """The colours that belong to a person's face factors."""
     skin = _along(_SKIN, 0.4 + 0.9 * face.skin)
-    hair = _along(_HAIR, face.hair_lightness) + max(face.hair_redness, 0.0) * np.array([16.0, -3.0, -9.0])
+    hair = _along(_HAIR, face.hair_lightness) + max(face.hair_redness, 0.0) * np.array([13.0, -1.0, -6.0])
     red = np.array([178.0, 74.0, 78.0])
     share = 0.42 + 0.18 * face.femininity + 0.06 * face.lips
     return Palette(
@@ -43,9 +43,14 @@ def choose_palette(face: FaceFactors) -> Palette:
     )
 
 
+def choose_clothes(rng: np.random.Generator) -> Colour:
+    """A muted colour for a shirt."""
+    return np.asarray(rng.uniform(40, 190) + rng.uniform(-38, 38, 3))
+
+
 def paint_background(kind: str, size_px: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """A background, (size_px, size_px, 3) uint8. `kind`: plain, gradient, blobs or white; raises `ValueError`."""
-    base = rng.uniform(70, 215) + rng.uniform(-28, 28, 3)
+    base = rng.uniform(70, 215) + rng.uniform(-20, 20, 3)
     if kind == "white":
         coarse = np.full((2, 2, 3), 255.0)
     elif kind == "plain":
@@ -53,7 +58,7 @@ def paint_background(kind: str, size_px: int, rng: np.random.Generator) -> npt.N
     elif kind == "gradient":
         coarse = base + rng.uniform(-45, 45, (2, 2, 1)) + rng.uniform(-8, 8, (2, 2, 3))
     elif kind == "blobs":
-        coarse = base + rng.uniform(-55, 55, (6, 6, 3))
+        coarse = base + rng.uniform(-55, 55, (6, 6, 1)) + rng.uniform(-16, 16, (6, 6, 3))
     else:
         raise ValueError(f"background is {kind!r}; must be plain, gradient, blobs or white")
     small = np.clip(coarse, 0, 255).astype(np.float32)

@@ -101,6 +101,7 @@ class FaceFactors:
     hair_redness: float = 0.0
     hair_length: float = 0.0
     hairline: float = 0.0
+    parting: float = 0.0
     stubble: float = 0.0
 
 

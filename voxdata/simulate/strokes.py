@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from voxdata.simulate.head import Points
 
+_WARM_SHADOW = np.array([0.10, 0.02, 0.0])  # what skin adds to its own shadows
 _SHIFT = 4  # cv2's fixed-point coordinates: 1/16 px
 
 
@@ -55,8 +56,9 @@ class Canvas:
 
     def lit(self, tint_3: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
         """The colours under the light, (size_px, size_px, 3) uint8."""
-        tinted = np.clip(self.light[:, :, None] * (tint_3 * 128.0), 0, 255).astype(np.float32)
-        light = cv2.resize(tinted, (self.size_px, self.size_px), interpolation=cv2.INTER_LINEAR)
+        light = self.light[:, :, None]
+        warm = light * tint_3 + np.maximum(1.0 - light, 0.0) * _WARM_SHADOW
+        light = cv2.resize(np.clip(warm * 128.0, 0, 255).astype(np.float32), (self.size_px, self.size_px), interpolation=cv2.INTER_LINEAR)
         return np.asarray(cv2.multiply(self.colour, light, scale=1 / 128, dtype=cv2.CV_8U))
 
 

@@ -77,7 +77,7 @@ def faulty_clip(kind: FaultKind, *, duration_s: float, seed: int, person: Simula
         return np.asarray(np.clip(0.1 * rng.standard_normal(count), -1.0, 1.0), np.float32)
     if kind == "tone":
         phase = 2 * np.pi * rng.uniform(300, 1500) * np.arange(count) / SAMPLE_RATE_HZ
-        return (0.3 * np.sin(phase)).astype(np.float32)
+        return np.asarray(0.3 * np.sin(phase), np.float32)
     return np.asarray(np.clip(speak(person, duration_s=duration_s, seed=seed) * 30.0, -1.0, 1.0), np.float32)
 
 
