@@ -1,0 +1,81 @@
+"""Checkpoints of a run: `<run_dir>/checkpoints/step-000000200.pt`, whole or not there, loadable as weights only."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.errors import CheckpointError
+from models.files import write_atomic, write_json
+
+log = logging.getLogger("models.checkpoint")
+
+KEPT = 2
+
+
+def save_checkpoint(run_dir: Path, step: int, state: dict[str, Any]) -> Path:
+    """Write the checkpoint of a step and drop all but the newest two."""
+    path = run_dir / "checkpoints" / f"step-{step:09d}.pt"
+    write_atomic(path, lambda file: torch.save({"step": step, **state}, file))
+    for old in checkpoints(run_dir)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def checkpoints(run_dir: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted((run_dir / "checkpoints").glob("step-*.pt"))
+
+
+def load_checkpoint(run_dir: Path) -> dict[str, Any]:
+    """The newest checkpoint that can be read; a damaged one is said in the log and the one before is taken.
+
+    Raises `CheckpointError` when there is none.
+    """
+    paths = checkpoints(run_dir)
+    for path in reversed(paths):
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
+        except Exception as error:
+            log.warning("checkpoint %s is damaged (%s); trying the one before", path, str(error).partition("\n")[0])
+    found = f"{len(paths)} damaged ones" if paths else "none"
+    raise CheckpointError(
+        f"run {run_dir} has no readable checkpoint ({found}); train it with: python -m models.train --config run.json"
+    )
+
+
+def write_run_config(run_dir: Path, description: dict[str, Any]) -> None:
+    """Write `<run_dir>/config.json`, or check that the run that is there is the same one. Raises `CheckpointError`."""
+    description = json.loads(json.dumps(description))
+    if (run_dir / "config.json").exists() and checkpoints(run_dir):
+        before = read_run_config(run_dir)
+        for key in ("system", "snapshot", "numbers", "front_end", "embedder", "seed", "normalisation"):
+            old, new = (_comparable(key, content.get(key)) for content in (before, description))
+            if old != new:
+                raise CheckpointError(
+                    f"run {run_dir} was started with {key} = {old}, now {new}; choose another run_dir, or go on with "
+                    "the settings of its config.json"
+                )
+    write_json(run_dir / "config.json", description)
+
+
+def read_run_config(run_dir: Path) -> dict[str, Any]:
+    """Read `<run_dir>/config.json`. Raises `CheckpointError`."""
+    try:
+        content: dict[str, Any] = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"run {run_dir} is not a training run: its config.json cannot be read ({error})"
+        ) from None
+    return content
+
+
+def _comparable(key: str, value: Any) -> Any:
+    if key == "numbers" and isinstance(value, dict):
+        return {name: number for name, number in value.items() if name not in ("steps", "fuser_steps")}
+    return value

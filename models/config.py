@@ -1,0 +1,122 @@
+"""run.json: what one training is told. Everything that `models/` needs comes in here; there is no other setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.errors import ConfigError
+from models.sf2f.presets import Preset, make_preset
+
+SYSTEMS = ("sf2f",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The keys of run.json.
+
+    `root` and `snapshot` say what to train on; `run_dir` is where config, metrics, checkpoints and samples go.
+    `overrides` changes numbers of the preset, `steps` those of its first stage. `seconds` is a time box for the whole
+    training, over all its resumptions: the fuser gets the last tenth. `weights` maps an embedder to its published file.
+    `device` is `auto`, `cpu` or `cuda[:n]`; `cache_dir` (decoded portraits) defaults to `<root>/cache`.
+    """
+
+    root: str
+    snapshot: str
+    run_dir: str
+    system: str = "sf2f"
+    preset: str = "tiny"
+    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    front_end: str = "torch40"
+    embedder: str = "self-trained"
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    steps: int | None = None
+    seconds: float | None = None
+    device: str = "auto"
+    cache_dir: str | None = None
+    log_every: int = 20
+    checkpoint_every: int = 200
+    sample_every: int = 200
+
+    def numbers(self) -> Preset:
+        """The preset with the overrides applied. Raises `ConfigError`."""
+        over = dict(self.overrides) if self.steps is None else {**self.overrides, "steps": self.steps}
+        return make_preset(self.preset, over)
+
+    def torch_device(self) -> torch.device:
+        """The device that `device` names. Raises `ConfigError` when it is not there."""
+        return choose_device(self.device)
+
+    def cache(self) -> Path:
+        """The folder of decoded portraits."""
+        return Path(self.cache_dir) if self.cache_dir else Path(self.root) / "cache"
+
+
+def load_config(path: str | Path) -> RunConfig:
+    """Read and check a run.json. Raises `ConfigError` naming the key, the value and the limit."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"config {path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"config {path} holds {type(content).__name__}; an object of settings is needed")
+    return make_config(content)
+
+
+def make_config(content: Mapping[str, Any]) -> RunConfig:
+    """Check settings that came from a run.json. Raises `ConfigError`."""
+    fields = {field.name: field for field in dataclasses.fields(RunConfig)}
+    for key in content:
+        if key not in fields:
+            raise ConfigError(f"{key}: no such key in run.json; it has {', '.join(fields)}")
+    for key in ("root", "snapshot", "run_dir"):
+        if key not in content:
+            raise ConfigError(f"{key}: is missing in run.json")
+    for key, value in content.items():
+        _check_type(key, value, str(fields[key].type))
+    config = RunConfig(**content)
+    _check_ranges(config)
+    config.numbers()
+    return config
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the first GPU or else the CPU. Raises `ConfigError` for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device = {name!r}: must be auto, cpu or cuda") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device = {name!r}: must be auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device = {name!r}: this machine has {torch.cuda.device_count()} GPUs; use auto or cpu")
+    return device
+
+
+def _check_type(key: str, value: Any, annotation: str) -> None:
+    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "Mapping": (dict,)}
+    allowed = kinds[annotation.partition("[")[0].partition(" ")[0]]
+    if value is None and annotation.endswith("None"):
+        return
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        raise ConfigError(f"{key} = {value!r}: must be of type {annotation}")
+
+
+def _check_ranges(config: RunConfig) -> None:
+    if config.system not in SYSTEMS:
+        raise ConfigError(f"system = {config.system!r}: no such system; there are {', '.join(SYSTEMS)}")
+    if not 0 <= config.seed < 2**63:
+        raise ConfigError(f"seed = {config.seed}: must be from 0 to 2**63 - 1")
+    for key in ("log_every", "checkpoint_every", "sample_every"):
+        if getattr(config, key) < 1:
+            raise ConfigError(f"{key} = {getattr(config, key)}: must be at least 1")
+    if config.seconds is not None and config.seconds <= 0:
+        raise ConfigError(f"seconds = {config.seconds}: must be above 0")

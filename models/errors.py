@@ -1,0 +1,43 @@
+"""The exception tree of training, evaluation and imagining.
+
+`models/` may not import `voxdata`, so it has its own tree. As there, every error that a user can cause is one message
+that stands alone: the thing, its value, the limit, the next command. Entry points print it and exit with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """Base of all errors that end a training, an evaluation or an imagining with one clear message."""
+
+    exit_code = 1
+
+
+class ConfigError(TrainingError):
+    """A run.json or an override is not valid. Names the key, the value and the limit."""
+
+    exit_code = 2
+
+
+class SnapshotReadError(TrainingError):
+    """A snapshot, shard or sidecar is missing, damaged, redacted, or lacks what the run needs."""
+
+
+class EmbedderError(TrainingError):
+    """No such face embedder, or its weight file is missing or not the published one."""
+
+
+class NonFiniteLossError(TrainingError):
+    """A loss stopped being a number. Names the steps, the loss and the last good checkpoint."""
+
+
+class CheckpointError(TrainingError):
+    """A run folder has no checkpoint, a damaged one, or one of another configuration."""
+
+
+class EvaluationError(TrainingError):
+    """There is nobody to evaluate on."""
+
+
+class ClipError(TrainingError):
+    """A voice cannot be turned into a face: too short, not finite, or from another front end."""

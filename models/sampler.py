@@ -1,0 +1,110 @@
+"""Which samples a batch holds: a pure function of (seed, step, rank).
+
+Nothing is remembered between steps, so a resumed run draws the same batches from the step number alone. Draws come from
+the counter-based Philox generator: the key holds the seed, the rank and the stream; the counter starts at the step.
+People are drawn uniformly (with replacement); then one portrait and one utterance of the same person, uniformly
+(SF2F draws one face and one utterance per identity). One crop length serves a whole batch, on all ranks alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+
+_STREAM_BATCH, _STREAM_LENGTH, _STREAM_LONG, _STREAM_LONG_LENGTH, _STREAM_EXTRA = range(5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Items grouped by person: those of person p are `first[p] … first[p] + count[p] - 1`."""
+
+    first: IntArray
+    count: IntArray
+
+    @classmethod
+    def of(cls, counts: Sequence[int]) -> Groups:
+        """Groups of the given sizes, one after the other."""
+        count = np.asarray(counts, np.int64)
+        return cls(first=np.cumsum(count) - count, count=count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropBatch:
+    """Indices of B samples (people, portraits, utterances), the first frame of each crop, and the common length."""
+
+    people: IntArray
+    faces: IntArray
+    utterances: IntArray
+    starts: IntArray
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechBatch:
+    """Indices of B people and portraits, each with an ordered list of utterances to join, and a length in frames."""
+
+    people: IntArray
+    faces: IntArray
+    utterances: list[IntArray]
+    length: int
+
+
+def generator(seed: int, step: int, rank: int, stream: int = _STREAM_EXTRA) -> np.random.Generator:
+    """The Philox generator of one (seed, step, rank, stream). All are non-negative."""
+    return np.random.Generator(np.random.Philox(key=[seed, (stream << 32) | rank], counter=[0, step, 0, 0]))
+
+
+def crop_batch(
+    faces: Groups,
+    utterances: Groups,
+    frames: IntArray,
+    *,
+    batch_size: int,
+    crop_frames: tuple[int, int],
+    seed: int,
+    step: int,
+    rank: int = 0,
+) -> CropBatch:
+    """Draw a batch of short crops (SF2F section 4, first stage).
+
+    `frames[u]` is the length of utterance u; `crop_frames` is inclusive. A crop of an utterance that is shorter than
+    the crop may start anywhere in it, and the store wraps around its end.
+    """
+    rng = generator(seed, step, rank, _STREAM_BATCH)
+    low, high = crop_frames
+    length = int(generator(seed, step, 0, _STREAM_LENGTH).integers(low, high + 1))
+    people = rng.integers(len(faces.count), size=batch_size)
+    utterance = _one_of(utterances, people, rng)
+    slack = frames[utterance] - length
+    starts = rng.integers(np.where(slack >= 0, slack + 1, frames[utterance]))
+    return CropBatch(
+        people=people, faces=_one_of(faces, people, rng), utterances=utterance, starts=starts, length=length
+    )
+
+
+def speech_batch(
+    faces: Groups,
+    utterances: Groups,
+    *,
+    batch_size: int,
+    speech_frames: tuple[int, int],
+    seed: int,
+    step: int,
+    rank: int = 0,
+) -> SpeechBatch:
+    """Draw a batch of long stretches of speech (SF2F section 4, second stage): a person's utterances, shuffled."""
+    rng = generator(seed, step, rank, _STREAM_LONG)
+    low, high = speech_frames
+    length = int(generator(seed, step, 0, _STREAM_LONG_LENGTH).integers(low, high + 1))
+    people = rng.integers(len(faces.count), size=batch_size)
+    orders = [utterances.first[person] + rng.permutation(utterances.count[person]) for person in people]
+    return SpeechBatch(people=people, faces=_one_of(faces, people, rng), utterances=orders, length=length)
+
+
+def _one_of(groups: Groups, people: IntArray, rng: np.random.Generator) -> IntArray:
+    return groups.first[people] + rng.integers(groups.count[people])

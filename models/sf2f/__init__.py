@@ -1,0 +1,1 @@
+"""SF2F: speech fusion to face (Bai et al.)."""

@@ -1,0 +1,132 @@
+"""The presets of SF2F: every number of a training. `run.json` names one and may override single numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+from models.errors import ConfigError
+from models.sf2f.networks import DecoderConfig, DiscriminatorConfig, EncoderConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Sizes of the networks, the optimiser, the loss weights and the two stages.
+
+    Lengths are in seconds of speech. `perceptual_images` is how many images of a batch go through the face embedder
+    (0: all); `perceptual_weights` go with the embedder's last features.
+    """
+
+    encoder_channels: tuple[int, ...] = (256, 384, 576, 864, 512)
+    decoder_channels: tuple[int, ...] = (1024, 512, 256, 128, 64, 32)
+    discriminator_channels: tuple[int, ...] = (64, 128, 256)
+    discriminator_hidden: int = 1024
+    batch_size: int = 256
+    learning_rate: float = 5e-4
+    beta_1: float = 0.9
+    beta_2: float = 0.98
+    weight_l1: float = 10.0
+    weight_adversarial: float = 1.0
+    weight_identity: float = 0.05
+    weight_perceptual: float = 100.0
+    perceptual_weights: tuple[float, ...] = (1.0,)
+    perceptual_images: int = 0
+    steps: int = 120_000
+    fuser_steps: int = 360
+    crop_s: tuple[float, float] = (1.0, 1.5)
+    window_s: float = 1.25
+    window_overlap: float = 0.5
+    speech_s: tuple[float, float] = (6.0, 25.0)
+    embedder_steps: int = 2000
+
+    @property
+    def side_px(self) -> int:
+        """Side of the generated image: the decoder doubles one pixel once per block."""
+        return 1 << len(self.decoder_channels)
+
+    def encoder(self, n_mels: int) -> EncoderConfig:
+        """The encoder's configuration for a front end of `n_mels` bins."""
+        return EncoderConfig(n_mels=n_mels, channels=self.encoder_channels)
+
+    def decoder(self) -> DecoderConfig:
+        """The decoder's configuration."""
+        return DecoderConfig(embedding=self.encoder_channels[-1], channels=self.decoder_channels)
+
+    def discriminator(self, outputs: int) -> DiscriminatorConfig:
+        """The configuration of D_real (2 outputs) or D_id (one per training person)."""
+        return DiscriminatorConfig(
+            channels=self.discriminator_channels, hidden=self.discriminator_hidden, outputs=outputs
+        )
+
+
+PAPER = Preset()
+"""Tables 9 to 11 and 13."""
+
+TINY = Preset(
+    encoder_channels=(64, 64, 96, 128, 128),
+    decoder_channels=(128, 96, 64, 48, 32, 16),
+    discriminator_channels=(16, 32, 64),
+    discriminator_hidden=64,
+    batch_size=32,
+    learning_rate=1e-3,
+    weight_l1=1.0,
+    weight_adversarial=0.002,
+    weight_identity=0.003,
+    weight_perceptual=1.0,
+    perceptual_images=4,
+    steps=600,
+    fuser_steps=60,
+    crop_s=(1.0, 1.25),
+    embedder_steps=150,
+)
+"""Trains in minutes on two cores; small adversarial weights, because larger ones made a trial memorise."""
+
+PRESETS: Mapping[str, Preset] = {"paper": PAPER, "tiny": TINY}
+
+
+def make_preset(name: str, overrides: Mapping[str, Any]) -> Preset:
+    """A preset with single numbers changed. Raises `ConfigError` naming the key, the value and the limit."""
+    if name not in PRESETS:
+        raise ConfigError(f"preset = {name!r}: no such preset of sf2f; there are {', '.join(sorted(PRESETS))}")
+    hints = get_type_hints(Preset)
+    for key in overrides:
+        if key not in hints:
+            raise ConfigError(f"overrides.{key}: no such number; a preset has {', '.join(sorted(hints))}")
+    changed = {key: _typed(key, value, hints[key]) for key, value in overrides.items()}
+    preset = dataclasses.replace(PRESETS[name], **changed)
+    _check(preset)
+    return preset
+
+
+def _typed(key: str, value: Any, hint: Any) -> Any:
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)
+        if not isinstance(value, list | tuple) or (inner[-1] is not Ellipsis and len(value) != len(inner)):
+            raise ConfigError(f"overrides.{key} = {value!r}: must be a list like {getattr(PAPER, key)}")
+        return tuple(_typed(key, item, inner[0]) for item in value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or (hint is int and value != int(value)):
+        raise ConfigError(f"overrides.{key} = {value!r}: must be of type {hint.__name__}")
+    return hint(value)
+
+
+def _check(preset: Preset) -> None:
+    if any(width % 4 or width <= 0 for width in preset.encoder_channels):
+        raise ConfigError(
+            f"overrides.encoder_channels = {preset.encoder_channels}: each is split over 4 kernels, "
+            "so must be a positive multiple of 4"
+        )
+    for key in ("batch_size", "learning_rate", "steps", "window_s", "discriminator_hidden"):
+        if getattr(preset, key) <= 0:
+            raise ConfigError(f"overrides.{key} = {getattr(preset, key)}: must be above 0")
+    if preset.batch_size < 2:
+        raise ConfigError("overrides.batch_size = 1: batch statistics need at least 2")
+    for key in ("weight_l1", "weight_adversarial", "weight_identity", "weight_perceptual", "fuser_steps"):
+        if getattr(preset, key) < 0:
+            raise ConfigError(f"overrides.{key} = {getattr(preset, key)}: must not be below 0")
+    for key in ("crop_s", "speech_s"):
+        low, high = getattr(preset, key)
+        if not 0 < low <= high:
+            raise ConfigError(f"overrides.{key} = {[low, high]}: must be a range above 0, shortest first")
+    if not 0 <= preset.window_overlap < 1:
+        raise ConfigError(f"overrides.window_overlap = {preset.window_overlap}: must be in [0, 1)")

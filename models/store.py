@@ -1,0 +1,233 @@
+"""The resident store: portraits (uint8) and log-mels (float16) where they are fastest, behind one interface.
+
+Shapes: B batch, T frames, F mel bins, K windows, S side of a portrait in pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.errors import SnapshotReadError
+from models.reader import Float16Array, Member, Snapshot
+from models.sampler import Groups, IntArray
+
+log = logging.getLogger("models.store")
+
+GPU_SHARE = 0.6
+HOST_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tier:
+    """Where the log-mels lie (`gpu`, `pinned`, `memory` or `mmap`) and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """Log-mels enter the networks as (mel - mean) / std, one pair for all bins."""
+
+    mean: float
+    std: float
+
+
+class Mels(Protocol):
+    """Log-mels of many utterances."""
+
+    def gather(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
+        """Frames `frame_BT` of utterances `utterance_BT`, float16 (B, T, F)."""
+
+
+class PackedMels:
+    """All frames of all utterances in one tensor (sum of T, F) on the GPU or in (pinned) memory."""
+
+    def __init__(self, views: Sequence[Float16Array], first: IntArray, tier: str, device: torch.device) -> None:
+        packed = torch.empty((int(first[-1]) + views[-1].shape[1], views[0].shape[0]), dtype=torch.float16)
+        for view, start in zip(views, first, strict=True):
+            packed.numpy()[start : start + view.shape[1]] = view.T
+        if tier == "gpu":
+            packed = packed.to(device)
+        self._packed = packed.pin_memory() if tier == "pinned" else packed
+        self._first = first
+
+    def gather(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
+        rows = torch.from_numpy(self._first[utterance_BT] + frame_BT).to(self._packed.device)
+        return self._packed[rows]
+
+
+class MappedMels:
+    """Log-mels read from the mapped tars at every draw."""
+
+    def __init__(self, views: Sequence[Float16Array]) -> None:
+        self._views = views
+
+    def gather(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
+        gathered = np.empty((*utterance_BT.shape, self._views[0].shape[0]), np.float16)
+        for row, (utterances, frames) in enumerate(zip(utterance_BT, frame_BT, strict=True)):
+            for utterance in np.unique(utterances):
+                here = utterances == utterance
+                gathered[row, here] = self._views[utterance][:, frames[here]].T
+        return torch.from_numpy(gathered)
+
+
+class Store:
+    """People of one split who have portraits and speech, with both.
+
+    `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or `unknown`; `face_groups` and `utterance_groups` say
+    which portraits and utterances are whose; `frames[u]` is the length of utterance u. Raises `SnapshotReadError`.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        split: str,
+        front_end: str,
+        side_px: int,
+        cache: Path,
+        device: torch.device,
+        normalisation: Normalisation | None = None,
+        keep_holdout: bool = False,
+    ) -> None:
+        faces = _by_person(snapshot.portraits(split))
+        speech = _by_person(
+            [member for member in snapshot.mels(split, front_end) if keep_holdout or not member.holdout]
+        )
+        self.people = sorted(faces.keys() & speech.keys())
+        if not self.people:
+            raise SnapshotReadError(
+                f"snapshot {snapshot.id}: nobody in split {split!r} has both portraits and {front_end} speech "
+                f"({len(faces)} people with portraits, {len(speech)} with speech); build with more people"
+            )
+        self.device = device
+        self.sexes = [faces[person][0].sex for person in self.people]
+        self.face_groups = Groups.of([len(faces[person]) for person in self.people])
+        self.utterance_groups = Groups.of([len(speech[person]) for person in self.people])
+        decoded = snapshot.decode_portraits([m for p in self.people for m in faces[p]], side_px, cache)
+        self._faces_N3SS = torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous().to(device)
+        views = [_checked(snapshot, m, front_end) for person in self.people for m in speech[person]]
+        self.frames: IntArray = np.asarray([view.shape[1] for view in views], np.int64)
+        self.n_mels = int(views[0].shape[0])
+        self.normalisation = normalisation or _normalisation(snapshot, front_end, views)
+        self.tier = choose_tier(sum(view.nbytes for view in views), *free_memory(device))
+        self._mels = self._place(views)
+        log.info(
+            "store %s: %d people, %d portraits, %d utterances, %.1f h of speech; log-mels in %s: %s",
+            split,
+            len(self.people),
+            len(self._faces_N3SS),
+            len(views),
+            int(self.frames.sum()) * float(snapshot.front_end(front_end)["hop_s"]) / 3600,
+            self.tier.name,
+            self.tier.reason,
+        )
+
+    def _place(self, views: Sequence[Float16Array]) -> Mels:
+        if self.tier.name == "mmap":
+            return MappedMels(views)
+        return PackedMels(views, np.cumsum(self.frames) - self.frames, self.tier.name, self.device)
+
+    def images(self, faces: IntArray) -> Tensor:
+        """Portraits, float32 (B, 3, S, S) in [-1, 1] on the device."""
+        chosen = self._faces_N3SS[torch.from_numpy(faces).to(self.device)]
+        return chosen.float().div_(127.5).sub_(1.0)
+
+    def crops(self, utterances: IntArray, starts: IntArray, length: int) -> Tensor:
+        """Normalised crops, float32 (B, F, T). A crop that runs over its utterance's end goes on at its beginning."""
+        frame_BT = (starts[:, None] + np.arange(length)) % self.frames[utterances][:, None]
+        utterance_BT = np.broadcast_to(utterances[:, None], frame_BT.shape)
+        return self._normalised(utterance_BT, frame_BT).transpose(1, 2).contiguous()
+
+    def windows(self, orders: Sequence[IntArray], length: int, *, window: int, hop: int) -> tuple[Tensor, Tensor]:
+        """Windows over each person's joined utterances (SF2F section 4): (B, K, F, window) and a mask (B, K).
+
+        `length` frames are joined in the given order, or as many as there are; K follows from the longest. A person
+        with less than one window of speech gets one window that wraps around.
+        """
+        joined = [self._joined(order, length) for order in orders]
+        counts = [max(1, 1 + (len(frames) - window) // hop) for _, frames in joined]
+        position_W = (np.arange(max(counts))[:, None] * hop + np.arange(window)).ravel()
+        utterance_BW = np.stack([utterances[position_W % len(utterances)] for utterances, _ in joined])
+        frame_BW = np.stack([frames[position_W % len(frames)] for _, frames in joined])
+        mels = self._normalised(utterance_BW, frame_BW).view(len(orders), max(counts), window, -1).transpose(2, 3)
+        mask_BK = np.arange(max(counts)) < np.asarray(counts)[:, None]
+        return mels.contiguous(), torch.from_numpy(mask_BK).to(self.device)
+
+    def _joined(self, order: IntArray, length: int) -> tuple[IntArray, IntArray]:
+        taken = order[: 1 + int(np.searchsorted(np.cumsum(self.frames[order]), length))]
+        utterances = np.repeat(taken, self.frames[taken])[:length]
+        frames = np.concatenate([np.arange(self.frames[utterance]) for utterance in taken])[:length]
+        return utterances, frames
+
+    def _normalised(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
+        gathered = self._mels.gather(utterance_BT, frame_BT).to(self.device, non_blocking=True).float()
+        return gathered.sub_(self.normalisation.mean).div_(self.normalisation.std)
+
+
+def choose_tier(needed: int, gpu_free: int | None, host_free: int) -> Tier:
+    """Where `needed` bytes of log-mels go: `gpu` when they fit in 60 % of its free memory, else host memory (`pinned`
+    where there is a GPU) when they fit in half of that, else `mmap`."""
+    if gpu_free is not None and needed <= GPU_SHARE * gpu_free:
+        return Tier(name="gpu", reason=f"{_gib(needed)} fit in {GPU_SHARE:.0%} of {_gib(gpu_free)} free GPU memory")
+    without = "no GPU" if gpu_free is None else f"more than {GPU_SHARE:.0%} of {_gib(gpu_free)} free GPU memory"
+    if needed <= HOST_SHARE * host_free:
+        fits = f"{_gib(needed)} fit in {HOST_SHARE:.0%} of {_gib(host_free)} free memory"
+        return Tier(name="memory" if gpu_free is None else "pinned", reason=f"{without}; {fits}")
+    return Tier(
+        name="mmap", reason=f"{without}; {_gib(needed)} are more than {HOST_SHARE:.0%} of {_gib(host_free)} free memory"
+    )
+
+
+def free_memory(device: torch.device) -> tuple[int | None, int]:
+    """Free bytes of the GPU (None without one) and of the host."""
+    gpu = int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return gpu, int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return gpu, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _by_person(members: Sequence[Member]) -> Mapping[str, list[Member]]:
+    people: dict[str, list[Member]] = {}
+    for member in sorted(members, key=lambda member: member.key):
+        people.setdefault(member.person, []).append(member)
+    return people
+
+
+def _checked(snapshot: Snapshot, member: Member, front_end: str) -> Float16Array:
+    view = snapshot.mel(member)
+    n_mels = int(snapshot.front_end(front_end)["n_mels"])
+    if view.shape[0] != n_mels or view.shape[1] == 0:
+        raise SnapshotReadError(
+            f"snapshot {snapshot.id}: {member.name} has shape {view.shape}; front end {front_end} has {n_mels} bins "
+            "and at least one frame"
+        )
+    return view
+
+
+def _normalisation(snapshot: Snapshot, front_end: str, views: Sequence[Float16Array]) -> Normalisation:
+    published = snapshot.front_end(front_end).get("normalisation")
+    if published:
+        return Normalisation(mean=float(published["mean"]), std=max(float(published["std"]), 1e-6))
+    count = sum(view.size for view in views)
+    mean = sum(float(view.sum(dtype=np.float64)) for view in views) / count
+    square = sum(float(np.square(view.astype(np.float64) - mean).sum()) for view in views) / count
+    return Normalisation(mean=mean, std=max(square**0.5, 1e-6))
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

@@ -1,0 +1,267 @@
+"""Train a speech-to-face system: `python -m models.train --config run.json`.
+
+Writes `<run_dir>/config.json`, `metrics.jsonl`, `checkpoints/`, `samples/*.png` and, for the self-trained embedder,
+`embedder.pt`. Starting it again resumes from the newest checkpoint. SIGTERM or Ctrl-C: checkpoint, then exit status 75.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import math
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.checkpoint import checkpoints, load_checkpoint, save_checkpoint, write_run_config
+from models.config import RunConfig, load_config
+from models.embedders import PUBLISHED, SELF_TRAINED, check_embedder, load_published
+from models.embedders.base import Embedder
+from models.embedders.self_trained import load_embedder, save_embedder, train_embedder
+from models.errors import NonFiniteLossError, TrainingError
+from models.files import write_atomic
+from models.images import SAMPLES_NOTICE, grid, to_uint8, write_png
+from models.reader import Snapshot
+from models.sf2f.presets import Preset
+from models.sf2f.system import STAGES, Sf2f
+from models.store import Store
+
+log = logging.getLogger("models.train")
+
+INTERRUPTED = 75
+FUSER_TIME_SHARE = 0.1
+SAMPLE_PEOPLE = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained:
+    """How a training ended: after how many steps, and whether it was interrupted before its end."""
+
+    steps: int
+    interrupted: bool
+
+
+class Schedule:
+    """Which stage a step belongs to. `crop_steps` is the step at which the first stage ended, None before."""
+
+    def __init__(self, preset: Preset, seconds: float | None) -> None:
+        self._preset = preset
+        self._seconds = math.inf if seconds is None else seconds
+        self.crop_steps: int | None = None
+
+    def stage(self, step: int, elapsed_s: float) -> str | None:
+        """The stage of the next step, or None when the training is over."""
+        first, second = STAGES
+        if self.crop_steps is None:
+            share = 1 - FUSER_TIME_SHARE if self._preset.fuser_steps else 1.0
+            if step < self._preset.steps and elapsed_s < share * self._seconds:
+                return first
+            self.crop_steps = step
+        if step - self.crop_steps < self._preset.fuser_steps and elapsed_s < self._seconds:
+            return second
+        return None
+
+
+class Metrics:
+    """Losses stay on the device and are read once per line of `metrics.jsonl`."""
+
+    def __init__(self, run_dir: Path, step: int) -> None:
+        self._path = run_dir / "metrics.jsonl"
+        self._run_dir = run_dir
+        self._sums: dict[str, Tensor] = {}
+        self._first_step = step
+        self._since = time.monotonic()
+        if self._path.exists():
+            _keep_lines_until(self._path, step)
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Add the losses of one step."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def write(self, step: int, stage: str, elapsed_s: float) -> None:
+        """Write the mean losses since the last line. Raises `NonFiniteLossError`."""
+        count = step - self._first_step
+        if not count:
+            return
+        means = dict(zip(self._sums, (torch.stack([*self._sums.values()]) / count).tolist(), strict=True))
+        bad = [name for name, value in means.items() if not math.isfinite(value)]
+        if bad:
+            good = checkpoints(self._run_dir)
+            raise NonFiniteLossError(
+                f"{' and '.join(bad)} became {means[bad[0]]} between steps {self._first_step} and {step}; the last "
+                f"good checkpoint is {good[-1] if good else 'none'}; lower overrides.learning_rate, or the loss weights"
+            )
+        rate = count / max(time.monotonic() - self._since, 1e-9)
+        line = {"step": step, "stage": stage, "elapsed_s": round(elapsed_s, 2), "steps_per_s": round(rate, 3), **means}
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        log.info("step %d (%s): loss %.4f, l1 %.4f, %.1f steps/s", step, stage, means["loss"], means["l1"], rate)
+        self._sums, self._first_step, self._since = {}, step, time.monotonic()
+
+
+class StopSignal:
+    """True once SIGTERM or Ctrl-C arrived; the loop then checkpoints and ends. A second one ends at once."""
+
+    def __init__(self) -> None:
+        self._stop = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop = True
+        signal.signal(number, signal.SIG_DFL)
+
+    def __call__(self) -> bool:
+        return self._stop
+
+
+def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) -> Trained:
+    """Train, or go on training, until the schedule ends or `should_stop()`. Raises `TrainingError`."""
+    run_dir, preset, device = Path(config.run_dir), config.numbers(), config.torch_device()
+    check_embedder(config.embedder, config.weights)
+    snapshot = Snapshot(config.root, config.snapshot)
+    store = Store(
+        snapshot,
+        split="train",
+        front_end=config.front_end,
+        side_px=preset.side_px,
+        cache=config.cache(),
+        device=device,
+    )
+    write_run_config(run_dir, _describe(config, preset, snapshot, store))
+    embedder = _embedder(config, preset, store, should_stop)
+    if embedder is None:
+        return Trained(steps=0, interrupted=True)
+    hop_s = float(snapshot.front_end(config.front_end)["hop_s"])
+    system = Sf2f(preset, store, embedder.to(device), hop_s=hop_s, seed=config.seed)
+    return _loop(config, system, should_stop)
+
+
+def _loop(config: RunConfig, system: Sf2f, should_stop: Callable[[], bool]) -> Trained:
+    run_dir, schedule = Path(config.run_dir), Schedule(system.preset, config.seconds)
+    step, before_s = _resume(run_dir, system, schedule)
+    metrics, started = Metrics(run_dir, step), time.monotonic()
+    last_stage: str | None = None
+    while True:
+        elapsed_s = before_s + time.monotonic() - started
+        stage = schedule.stage(step, elapsed_s)
+        interrupted = stage is not None and should_stop()
+        if last_stage is not None:
+            boundary = interrupted or stage != last_stage
+            saves = boundary or step % config.checkpoint_every == 0
+            if saves or step % config.log_every == 0:
+                metrics.write(step, last_stage, elapsed_s)
+            if saves:
+                _save(run_dir, system, schedule, step, elapsed_s)
+            if boundary or step % config.sample_every == 0:
+                _write_samples(run_dir, system, last_stage, step)
+        if stage is None or interrupted:
+            break
+        metrics.add(system.step(stage, step))
+        step, last_stage = step + 1, stage
+    log.info("%s at step %d after %.1f s", "interrupted" if interrupted else "finished", step, elapsed_s)
+    return Trained(steps=step, interrupted=interrupted)
+
+
+def _save(run_dir: Path, system: Sf2f, schedule: Schedule, step: int, elapsed_s: float) -> None:
+    crop_steps = -1 if schedule.crop_steps is None else schedule.crop_steps
+    save_checkpoint(run_dir, step, {"crop_steps": crop_steps, "elapsed_s": elapsed_s, **system.state()})
+
+
+def _resume(run_dir: Path, system: Sf2f, schedule: Schedule) -> tuple[int, float]:
+    if not checkpoints(run_dir):
+        return 0, 0.0
+    state = load_checkpoint(run_dir)
+    system.load_state(state)
+    schedule.crop_steps = None if state["crop_steps"] < 0 else state["crop_steps"]
+    log.info("resumed from step %d", state["step"])
+    return state["step"], state["elapsed_s"]
+
+
+def _embedder(config: RunConfig, preset: Preset, store: Store, should_stop: Callable[[], bool]) -> Embedder | None:
+    if config.embedder != SELF_TRAINED:
+        return load_published(config.embedder, config.weights)
+    path = Path(config.run_dir) / "embedder.pt"
+    if path.exists():
+        return load_embedder(path)
+    log.info("training the face embedder on %d people, %d steps", len(store.people), preset.embedder_steps)
+    network = train_embedder(store, steps=preset.embedder_steps, seed=config.seed, should_stop=should_stop)
+    if network is not None:
+        save_embedder(network, path)
+    return network
+
+
+def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Store) -> dict[str, Any]:
+    published = PUBLISHED.get(config.embedder)
+    return {
+        "format": 1,
+        "system": config.system,
+        "snapshot": snapshot.id,
+        "snapshot_name": snapshot.name,
+        "preset": config.preset,
+        "numbers": dataclasses.asdict(preset),
+        "front_end": {"name": config.front_end, **snapshot.front_end(config.front_end)},
+        "normalisation": dataclasses.asdict(store.normalisation),
+        "embedder": {
+            "name": config.embedder,
+            "sha256": published.sha256 if published else None,
+            "beside_published_rows": published is not None,
+        },
+        "seed": config.seed,
+        "people": len(store.people),
+        "device": str(store.device),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "run": dataclasses.asdict(config),
+    }
+
+
+def _write_samples(run_dir: Path, system: Sf2f, stage: str, step: int) -> None:
+    real, fake = (to_uint8(images) for images in system.samples(stage, SAMPLE_PEOPLE))
+    write_png(run_dir / "samples" / f"step-{step:09d}.png", grid([real, fake]), SAMPLES_NOTICE)
+
+
+def _keep_lines_until(path: Path, step: int) -> None:
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if line.endswith("\n") and json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            continue
+    write_atomic(path, lambda file: file.write("".join(kept).encode()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status: 0 finished, 75 interrupted with a checkpoint, 1 or 2 on an error."""
+    parser = argparse.ArgumentParser(prog="python -m models.train", description="Train a speech-to-face system.")
+    parser.add_argument("--config", required=True, metavar="RUN.JSON", help="what to train; see models/config.py")
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="time box of the training; replaces `seconds`")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        config = load_config(options.config)
+        if options.max_seconds is not None:
+            config = dataclasses.replace(config, seconds=options.max_seconds)
+        trained = train(config, StopSignal())
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return INTERRUPTED if trained.interrupted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
