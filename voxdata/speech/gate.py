@@ -1,0 +1,86 @@
+"""The second gate: is what WebRTC calls speech voiced like speech?
+
+WebRTC calls white noise speech, and most of a tone. A frame is voiced when it is periodic and not a single line. Within
+a WebRTC segment, what lies within 0.3 s of a voiced frame is a stretch; a stretch is confirmed when enough of it is
+voiced, its spectrum is not flat, and it is not steady: a hum, a beep or a siren keeps its pitch or its level, speech
+moves both. Where these definitions come from is in docs/speech.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from voxdata.recipe import Gate
+from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
+from voxdata.speech.vad import Segment
+from voxdata.speech.voicing import HOP_S, FrameFeatures
+
+Flags = npt.NDArray[np.bool_]
+
+VOICED_PERIODICITY = 0.6
+LINE_TONALITY = 0.95
+REACH_S = 0.3
+STEADY_PITCH_ST = 0.25  # 10th to 90th percentile
+STEADY_LEVEL_DB = 1.0  # standard deviation
+_HOP = int(HOP_S * SAMPLE_RATE_HZ)
+
+
+def voiced_frames(features: FrameFeatures) -> Flags:
+    """Frames (T,) that are periodic and more than one spectral line."""
+    return (features.periodicity >= VOICED_PERIODICITY) & (features.tonality < LINE_TONALITY)
+
+
+def confirm(segments: Iterable[Segment], features: FrameFeatures, settings: Gate) -> list[Segment]:
+    """The confirmed stretches of voice activity segments, in samples, in order."""
+    voiced = voiced_frames(features)
+    if not voiced.any():
+        return []
+    near = _dilate(voiced, round(REACH_S / HOP_S))
+    return [
+        (max(start, first * _HOP), end if last == _frame(end) else last * _HOP)
+        for start, end in segments
+        for first, last in _runs(near, start // _HOP, _frame(end))
+        if _is_speech(slice(first, last), voiced, features, settings)
+    ]
+
+
+def pick(samples: Samples, segments: Iterable[Segment]) -> Samples:
+    """The samples of all segments, concatenated."""
+    parts = [samples[start:end] for start, end in segments]
+    return np.concatenate(parts) if parts else samples[:0]
+
+
+def frame_flags(segments: Iterable[Segment], count: int) -> Flags:
+    """Which of `count` 10 ms frames lie in a segment."""
+    flags = np.zeros(count, dtype=bool)
+    for start, end in segments:
+        flags[start // _HOP : _frame(end)] = True
+    return flags
+
+
+def _is_speech(where: slice, voiced: Flags, features: FrameFeatures, settings: Gate) -> bool:
+    if voiced[where].mean() < settings.min_voiced_share:
+        return False
+    if np.median(features.flatness[where]) > settings.max_flatness:
+        return False
+    low, high = np.percentile(features.pitch_hz[where][voiced[where]], [10, 90])
+    moves = 12 * np.log2(high / low) >= STEADY_PITCH_ST
+    return bool(moves and features.level_db[where].std() >= STEADY_LEVEL_DB)
+
+
+def _frame(sample: int) -> int:
+    return -(-sample // _HOP)
+
+
+def _dilate(flags: Flags, reach: int) -> Flags:
+    counted = np.convolve(flags, np.ones(2 * reach + 1, dtype=np.int32))[reach : reach + len(flags)]
+    return counted > 0
+
+
+def _runs(flags: Flags, first: int, last: int) -> list[tuple[int, int]]:
+    """Runs of true flags within [first, last)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags[first:last].astype(np.int8), [0]])))
+    return [(first + int(start), first + int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

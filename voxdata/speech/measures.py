@@ -1,0 +1,92 @@
+"""Measurements of one clip: clipping, loudness, SNR, bandwidth, exact loops. None of them decides anything."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+Samples = npt.NDArray[np.float32]
+
+FULL_SCALE = 0.999
+MIN_LOOP_S = 0.25
+MIN_REPEAT_S = 0.1
+BANDWIDTH_FLOOR_DB = -60.0
+_FRAME_S = 0.025
+_QUIET_SHARE = 0.1
+_QUANTISATION_POWER = (1 / 32768) ** 2 / 12
+_HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
+
+
+def clipped_share(samples: Samples) -> float:
+    """Share of samples at or beyond 0.999 of full scale."""
+    return float(np.mean(np.abs(samples) >= FULL_SCALE)) if samples.size else 0.0
+
+
+def loudness_dbfs(samples: Samples) -> float | None:
+    """Root mean square of samples (N,) without their mean, in dB below full scale; null when there is no signal."""
+    power = _power(samples)
+    return 10 * float(np.log10(power)) if power > 0 else None
+
+
+def snr_db(samples: Samples, speech: Samples, sample_rate_hz: int) -> float | None:
+    """Speech power over noise power, in dB.
+
+    Noise is the mean power of the clip's quietest tenth of 25 ms frames, never below 16-bit quantisation; speech is
+    the mean power of the speech samples less that noise. Null without speech.
+    """
+    size = int(_FRAME_S * sample_rate_hz)
+    if len(speech) < size or len(samples) < size:
+        return None
+    frames = samples[: len(samples) // size * size].reshape(-1, size).astype(np.float64)
+    powers = np.sort(frames.var(axis=1))
+    quiet = powers[: max(1, int(len(powers) * _QUIET_SHARE))]
+    noise = max(float(quiet.mean()), _QUANTISATION_POWER)
+    return 10 * float(np.log10(max(_power(speech) - noise, 0.01 * noise) / noise))
+
+
+def bandwidth_hz(samples: Samples, sample_rate_hz: int) -> float | None:
+    """Highest frequency whose long-term power is within 60 dB of the strongest; null without signal."""
+    size = 512
+    if len(samples) < size or _power(samples) <= 0:
+        return None
+    frames = samples[: len(samples) // size * size].reshape(-1, size)
+    window = np.hanning(size).astype(np.float32)
+    spectrum = np.mean(np.abs(fft.rfft((frames - frames.mean()) * window, axis=1)) ** 2, axis=0, dtype=np.float64)
+    level_db = 10 * np.log10(spectrum / spectrum.max() + 1e-20)
+    return float(np.flatnonzero(level_db >= BANDWIDTH_FLOOR_DB)[-1] * sample_rate_hz / size)
+
+
+def pitch_statistics(pitch_hz: Samples) -> tuple[float | None, float | None]:
+    """Median in Hz and the range from the 10th to the 90th percentile in semitones, of voiced frames' pitch (T,)."""
+    if not len(pitch_hz):
+        return None, None
+    low, middle, high = np.percentile(pitch_hz.astype(np.float64), [10, 50, 90])
+    return float(middle), float(12 * np.log2(high / low))
+
+
+def loop_s(pcm: npt.NDArray[np.int16], sample_rate_hz: int) -> float | None:
+    """The shortest period, of at least 0.25 s, at which a clip (N,) repeats itself sample by sample to its end.
+
+    Published 6 s clips were filled up by starting a shorter one again. Candidates come from one polynomial prefix hash
+    (every period at once) and are compared exactly. Null when nothing repeats for 0.1 s, or only silence does.
+    """
+    count = len(pcm)
+    shortest, overlap = int(MIN_LOOP_S * sample_rate_hz), int(MIN_REPEAT_S * sample_rate_hz)
+    if count < shortest + overlap:
+        return None
+    with np.errstate(over="ignore"):
+        powers = np.cumprod(np.full(count, _HASH_BASE, np.uint64))
+        prefix = np.concatenate([[np.uint64(0)], np.cumsum(pcm.astype(np.int64).astype(np.uint64) * powers)])
+        periods = np.arange(shortest, count - overlap + 1)
+        tail = prefix[count] - prefix[periods]
+        head = prefix[count - periods] * powers[periods - 1]
+    for period in periods[tail == head]:
+        again = pcm[period:]
+        if np.array_equal(again, pcm[: count - period]) and np.ptp(again) > 0:
+            return float(period) / sample_rate_hz
+    return None
+
+
+def _power(samples: Samples) -> float:
+    return float(np.var(samples, dtype=np.float64)) if len(samples) else 0.0
