@@ -202,14 +202,14 @@ def _paint_locks(canvas: Canvas, head: Head, palette: Palette, pose: Pose, volum
     parting = 11.0 * head.parting
     tips = head.hairline_at(ends) - 0.03 - 0.018 * np.sin(2.3 * np.arange(ends.size) + 3.0 * head.parting)
     down = np.linspace(0.0, 1.0, 8)
+    longitudes = parting + (ends[:, None] - parting) * down**0.7
+    heights = 0.985 - (0.985 - tips[:, None]) * down**1.5
+    lifted = head.shell(heights, longitudes) * np.tile(volume - (volume - 1.0) * down**3, ends.size)[:, None]
+    strands = pose.project(lifted).reshape(ends.size, down.size, 2)
     tones = (0.0, -12.0, 5.0, -7.0, 12.0)
-    for index, (end, tip) in enumerate(zip(ends, tips, strict=True)):
-        longitude = parting + (end - parting) * down**0.7
-        height = 0.985 - (0.985 - tip) * down**1.5
-        strand = head.shell(height, longitude, 1.0)
+    for index, strand in enumerate(strands):
         tone = tones[index % len(tones)]
-        strand *= (volume - (volume - 1.0) * down**3)[:, None]
-        canvas.line(pose.project(strand), palette.hair * (1.0 + 0.004 * tone) + tone, 0.125 * pose.unit_px)
+        canvas.line(strand, palette.hair * (1.0 + 0.004 * tone) + tone, 0.125 * pose.unit_px)
 
 
 def _light_head(canvas: Canvas, head: Head, pose: Pose, shot: Shot) -> None:

@@ -7,6 +7,7 @@ in the middle of the head; the chin is at y = -1. Suffixes: N points, 2 or 3 coo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +36,11 @@ class Pose:
 
     def project(self, points_N3: Points) -> Points:
         """(N, 3) head coordinates -> (N, 2) pixels, with perspective."""
-        turned = points_N3 @ self.rotation().T
+        turned = points_N3 @ self.rotation.T
         scale = self.unit_px * CAMERA_DISTANCE / (CAMERA_DISTANCE - turned[:, 2])
         return np.stack([self.centre_px[0] + scale * turned[:, 0], self.centre_px[1] - scale * turned[:, 1]], axis=1)
 
+    @cached_property
     def rotation(self) -> Points:
         """(3, 3) rotation: yaw about y first, then pitch about x, then roll about z."""
         yaw, pitch, roll = np.radians([self.yaw_deg, self.pitch_deg, self.roll_deg])

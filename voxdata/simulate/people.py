@@ -119,29 +119,14 @@ class SimulatedPerson:
 
 
 def draw_people(count: int, *, seed: int, link: float) -> list[SimulatedPerson]:
-    """Draw `count` people; person i depends on (seed, i) alone, so a longer list starts with the shorter one.
+    """Draw `count` people, see `draw_person`; a longer list starts with the shorter one."""
+    return [draw_person(index, seed=seed, link=link) for index in range(count)]
 
-    Raises `ValueError` for a negative count or a link outside 0..1.
-    """
-    if count < 0:
-        raise ValueError(f"count is {count}; must not be negative")
+
+def draw_person(index: int, *, seed: int, link: float) -> SimulatedPerson:
+    """Draw person `index` of the population `seed`. Raises `ValueError` for a link outside 0..1."""
     if not 0.0 <= link <= 1.0:
         raise ValueError(f"link is {link}; must be between 0 and 1")
-    return [_draw_person(index, seed, link) for index in range(count)]
-
-
-def expected_face(person: SimulatedPerson) -> SimulatedPerson:
-    """The known optimum: `person` with the face that is expected given the voice.
-
-    Linked factors stand at `link` times the voice's score (their true value at link 1), sex likewise between the two
-    means, and everything that the voice cannot tell at its mean.
-    """
-    face = {name: person.link * getattr(person.voice, voice) for voice, name in LINKED}
-    femininity = 0.5 + person.link * (person.voice.femininity - 0.5)
-    return replace(person, face=FaceFactors(femininity=femininity, **face))
-
-
-def _draw_person(index: int, seed: int, link: float) -> SimulatedPerson:
     rng = np.random.default_rng([seed, index, 0x9E09])
     voice = {field.name: _score(rng) for field in fields(VoiceFactors)}
     face = {field.name: _score(rng) for field in fields(FaceFactors)}
@@ -160,6 +145,17 @@ def _draw_person(index: int, seed: int, link: float) -> SimulatedPerson:
         voice=VoiceFactors(**voice),
         face=FaceFactors(**face),
     )
+
+
+def expected_face(person: SimulatedPerson) -> SimulatedPerson:
+    """The known optimum: `person` with the face that is expected given the voice.
+
+    Linked factors stand at `link` times the voice's score (their true value at link 1), sex likewise between the two
+    means, and everything that the voice cannot tell at its mean.
+    """
+    face = {name: person.link * getattr(person.voice, voice) for voice, name in LINKED}
+    femininity = 0.5 + person.link * (person.voice.femininity - 0.5)
+    return replace(person, face=FaceFactors(femininity=femininity, **face))
 
 
 def _score(rng: np.random.Generator) -> float:

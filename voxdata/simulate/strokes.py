@@ -31,9 +31,9 @@ class Canvas:
 
     def line(self, points_N2: Points, colour: npt.NDArray[np.float64], width_px: float) -> None:
         """A smooth line of any width, tapered to both ends."""
-        along = np.gradient(points_N2, axis=0)
-        normal = np.stack([-along[:, 1], along[:, 0]], axis=1)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        ends = np.concatenate([points_N2[:1], points_N2, points_N2[-1:]])
+        normal = (ends[2:] - ends[:-2])[:, ::-1] * np.array([-1.0, 1.0])
+        normal /= np.maximum(np.hypot(normal[:, 0], normal[:, 1])[:, None], 1e-9)
         taper = np.sin(np.linspace(0.12, np.pi - 0.12, len(points_N2)))[:, None] ** 0.6
         offset = 0.5 * width_px * taper * normal
         self.polygon(np.concatenate([points_N2 + offset, (points_N2 - offset)[::-1]]), colour)
@@ -58,7 +58,11 @@ class Canvas:
         """The colours under the light, (size_px, size_px, 3) uint8."""
         light = self.light[:, :, None]
         warm = light * tint_3 + np.maximum(1.0 - light, 0.0) * _WARM_SHADOW
-        light = cv2.resize(np.clip(warm * 128.0, 0, 255).astype(np.float32), (self.size_px, self.size_px), interpolation=cv2.INTER_LINEAR)
+        light = cv2.resize(
+            np.clip(warm * 128.0, 0, 255).astype(np.float32),
+            (self.size_px, self.size_px),
+            interpolation=cv2.INTER_LINEAR,
+        )
         return np.asarray(cv2.multiply(self.colour, light, scale=1 / 128, dtype=cv2.CV_8U))
 
 

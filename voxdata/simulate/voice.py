@@ -59,11 +59,11 @@ def speak(person: SimulatedPerson, *, duration_s: float, seed: int) -> Samples:
     score = _write_score(voice, count // _HOP + 3, rng)
     pitch_hz = voice.pitch_hz * 2.0 ** (score.accent_st / 12.0)
     pulses = _pulse_train(pitch_hz, count, voice, rng)
-    breath = rng.standard_normal(count)
-    hiss = rng.standard_normal(count)
+    breath = rng.standard_normal(count, np.float32)
+    hiss = rng.standard_normal(count, np.float32)
     spoken = _filter_frames(pulses, breath, hiss, score, voice)
     spoken *= 0.09 * 10.0 ** (rng.uniform(-4, 4) / 20.0) / max(_loud_rms(spoken), 1e-9)
-    room = 10.0 ** (rng.uniform(-60, -48) / 20.0) * rng.standard_normal(count)
+    room = 10.0 ** (rng.uniform(-60, -48) / 20.0) * rng.standard_normal(count, np.float32)
     return np.asarray(np.clip(spoken + room, -1.0, 1.0), np.float32)
 
 
@@ -163,14 +163,14 @@ def _pulse_train(pitch_T: Array, count: int, voice: VoiceFactors, rng: np.random
     return np.asarray(train + np.bincount(whole + 1, strength * (at - whole), minlength=count), np.float64)
 
 
-def _filter_frames(pulses: Array, breath: Array, hiss: Array, score: _Score, voice: VoiceFactors) -> Array:
+def _filter_frames(pulses: Array, breath: Samples, hiss: Samples, score: _Score, voice: VoiceFactors) -> Array:
     """Shape source and noises frame by frame and overlap-add; returns (N,)."""
     count = len(pulses)
     frames = -(-count // _HOP) + 1
     window = np.hanning(_FRAME + 1)[:-1].astype(np.float32)
-    frequencies = np.fft.rfftfreq(_FFT, 1.0 / SAMPLE_RATE_HZ)
+    frequencies = np.fft.rfftfreq(_FFT, 1.0 / SAMPLE_RATE_HZ).astype(np.float32)
 
-    def spectra(signal: Array) -> npt.NDArray[np.complex64]:
+    def spectra(signal: Array | Samples) -> npt.NDArray[np.complex64]:
         padded = np.concatenate([np.zeros(_HOP), signal, np.zeros(_FRAME + _HOP)]).astype(np.float32)
         cut = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP][:frames]
         return np.asarray(fft.rfft(cut * window, _FFT))
@@ -178,24 +178,26 @@ def _filter_frames(pulses: Array, breath: Array, hiss: Array, score: _Score, voi
     octaves = np.log2(np.maximum(frequencies, 60.0) / 200.0)
     slope = 10.0 ** (voice.tilt_db_per_octave * np.maximum(octaves, 0.0) / 20.0) * (frequencies > 50)
     slope_breath = 10.0 ** (-3.0 * np.maximum(octaves - 2.0, 0.0) / 20.0) * np.minimum(frequencies / 800.0, 1.0)
-    voiced = score.voiced[:frames, None]
-    source = spectra(pulses) * slope + voice.breath_share * spectra(breath) * slope_breath
+    voiced, hiss_gain = (track[:frames, None].astype(np.float32) for track in (score.voiced, 0.30 * score.hiss))
+    source = spectra(pulses) * slope.astype(np.float32)
+    source += spectra(breath) * (voice.breath_share * slope_breath).astype(np.float32)
     out = source * voiced * _resonances(score.formants_hz[:frames], frequencies)
-    away = np.log2(np.maximum(frequencies, 60.0)[None] / score.hiss_hz[:frames, None])
-    out += spectra(hiss) * (0.30 * score.hiss[:frames, None] * np.exp(-2.5 * away**2))
-    return _overlap_add(fft.irfft(out.astype(np.complex64), _FFT), count)
+    away = octaves[None] - np.log2(score.hiss_hz[:frames, None] / 200.0).astype(np.float32)
+    out += spectra(hiss) * (hiss_gain * np.exp(-2.5 * away * away))
+    return _overlap_add(fft.irfft(out, _FFT), count)
 
 
-def _resonances(formants_TK: Array, frequencies: Array) -> npt.NDArray[np.complex64]:
+def _resonances(formants_TK: Array, frequencies: Samples) -> npt.NDArray[np.complex64]:
     """(T, F) product of K two-pole resonances with unit gain at 0 Hz."""
-    s = (1j * frequencies).astype(np.complex64)[None]
-    total = np.ones((len(formants_TK), len(frequencies)), np.complex64)
+    square = (frequencies**2).astype(np.float32)[None]
+    below = np.ones((len(formants_TK), len(frequencies)), np.complex64)
+    factor = np.empty_like(below)
     for k, bandwidth in enumerate(_BANDWIDTHS_HZ):
-        centre = formants_TK[:, k, None].astype(np.float32)
-        half = np.float32(bandwidth / 2.0)
-        power = centre**2 + half**2
-        total *= power / ((s + half) ** 2 + centre**2)
-    return total
+        power = (formants_TK[:, k, None] ** 2 + (bandwidth / 2.0) ** 2).astype(np.float32)
+        factor.real = 1.0 - square / power
+        factor.imag = (bandwidth * frequencies).astype(np.float32)[None] / power
+        below *= factor
+    return np.asarray(np.reciprocal(below), np.complex64)
 
 
 def _overlap_add(frames: Array, count: int) -> Array:
