@@ -1,0 +1,112 @@
+"""The flow `build-hq-voxceleb`: from sources to a published snapshot, one Prefect task per stage and run of buckets.
+
+    crawl -> faces.measure -> faces.link -> faces.decide -> faces.render -> faces.decide (final)
+          -> speech.find -> speech.measure -> speech.decide -> split -> pack -> publish
+
+The flow holds the order and nothing else. `voxdata build` calls it as a deployment does; without a configured Prefect
+API it starts a temporary server by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import as_completed
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from flows import packing, tables
+from flows.progress import logger, progress
+from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, prepare_worker, work_on
+from voxdata.recipe import Recipe, load_recipe
+from voxdata.storage import open_storage
+
+STAGE_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+crawl = task(name="crawl", **STAGE_OPTIONS)(tables.crawl)
+link_faces = task(name="faces.link", **STAGE_OPTIONS)(tables.link_faces)
+decide_faces = task(name="faces.decide", **STAGE_OPTIONS)(tables.decide_faces)
+candidates = task(name="faces.candidates", **STAGE_OPTIONS)(tables.candidates)
+find_speech = task(name="speech.find", **STAGE_OPTIONS)(tables.find_speech)
+decide_speech = task(name="speech.decide", **STAGE_OPTIONS)(tables.decide_speech)
+list_identities = task(name="identities", **STAGE_OPTIONS)(tables.list_identities)
+split = task(name="split", **STAGE_OPTIONS)(tables.split)
+pack = task(name="pack", task_run_name="pack-{kind}-{split_name}-b{first:04d}", **STAGE_OPTIONS)(packing.pack_range)
+publish = task(name="publish", **STAGE_OPTIONS)(packing.publish)
+work = task(name="pixels", task_run_name="{stage_name}-b{buckets[0]:04d}", **STAGE_OPTIONS)(work_on)
+
+
+@flow(name="build-hq-voxceleb", persist_result=False, validate_parameters=True)
+def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb", settings: list[str] | None = None) -> str:
+    """Build or update the dataset under `root` and return the id of the published snapshot.
+
+    `recipe` is a shipped recipe's name or a YAML file, `settings` are `key=value` pairs on top of it.
+    """
+    chosen = load_recipe(recipe, settings or [])
+    root = root if "://" in root else str(Path(root).absolute())
+    open_storage(root, create=True)
+    runner = ProcessPoolTaskRunner(max_workers=chosen.work.workers, initializer=prepare_worker, initargs=(os.getpid(),))
+    with runner:
+        return _stages(root, chosen, runner)
+
+
+def _stages(root: str, recipe: Recipe, runner: ProcessPoolTaskRunner) -> str:
+    keys = {"photos": crawl(root, recipe)}
+    _pixels(FACES_MEASURE, root, recipe, keys["photos"], runner)
+    keys["links"] = link_faces(root, recipe, keys["photos"])
+    first = decide_faces(root, recipe, keys["photos"], keys["links"], rendered=False)
+    chosen = candidates(root, recipe, keys["photos"], first)
+    _pixels(FACES_RENDER, root, recipe, chosen, runner, item_column="face_id")
+    keys["face_verdicts"] = decide_faces(root, recipe, keys["photos"], keys["links"], rendered=True)
+    keys["utterance_files"] = find_speech(root, recipe, keys["photos"], keys["face_verdicts"])
+    _pixels(SPEECH_MEASURE, root, recipe, keys["utterance_files"], runner)
+    keys["utterance_verdicts"] = decide_speech(root, recipe, keys["utterance_files"])
+    keys["identities"] = list_identities(root, recipe, keys["photos"], keys["utterance_files"])
+    keys["splits"] = split(root, recipe, keys)
+    entries = _pack(root, recipe, keys, runner)
+    snapshot: str = publish(root, recipe, keys, entries)
+    return snapshot
+
+
+def _pixels(
+    stage: PixelStage,
+    root: str,
+    recipe: Recipe,
+    key: str,
+    runner: ProcessPoolTaskRunner,
+    item_column: str = "item_id",
+) -> None:
+    worklist = plan(stage, open_storage(root), recipe, key, item_column)
+    buckets = sum(len(task_buckets) for task_buckets in worklist.tasks)
+    logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, buckets)
+    if not worklist.todo:
+        return
+    with progress(stage.name, worklist.todo) as advance:
+        calls = [
+            {
+                "stage_name": stage.name,
+                "root": root,
+                "recipe": recipe,
+                "key": key,
+                "item_column": item_column,
+                "buckets": task_buckets,
+            }
+            for task_buckets in worklist.tasks
+        ]
+        for future in as_completed([runner.submit(work, call) for call in calls]):
+            advance(future.result())
+
+
+def _pack(root: str, recipe: Recipe, keys: Mapping[str, str], runner: ProcessPoolTaskRunner) -> list[dict[str, Any]]:
+    ranges = packing.plan_packing(root, recipe, keys)
+    with progress("pack", len(ranges)) as advance:
+        calls = [{"root": root, "recipe": recipe, "keys": dict(keys), **wanted} for wanted in ranges]
+        entries = []
+        for future in as_completed([runner.submit(pack, call) for call in calls]):
+            entries.append(future.result())
+            advance(1)
+    return [entry for entry in entries if entry is not None]

@@ -1,0 +1,170 @@
+"""The command line `voxdata`. Every message that a user can cause is one line; nothing they do ends in a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from models.errors import TrainingError
+from voxdata.errors import VoxdataError
+
+Handler = Callable[[argparse.Namespace], int]
+
+PREFECT_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+}
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("voxdata").setLevel(logging.WARNING if options.quiet else logging.INFO)
+    for name, value in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    try:
+        status: int = options.handler(options)
+    except (VoxdataError, TrainingError) as error:
+        print(f"voxdata {options.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            f"voxdata {options.command}: interrupted; what was committed stays, the same command resumes there",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="voxdata",
+        description="Build face-voice datasets and train speech-to-face models on them.",
+        epilog="First steps: voxdata simulate corpus && voxdata build voxceleb-folder --root data "
+        "--set sources.photos.path=corpus/photos --set sources.speech.path=corpus/wav "
+        "--set sources.metadata.path=corpus/vox1_meta.csv",
+    )
+    top.add_argument("--version", action="version", version=f"voxdata {version('voxdata')}")
+    top.add_argument("--quiet", action="store_true", help="say only what went wrong")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _data_commands(commands)
+    _catalog_commands(commands)
+    _model_commands(commands)
+    return top
+
+
+def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    build = commands.add_parser("build", help="build or update a dataset", description="Build or update a dataset.")
+    build.add_argument("recipe", metavar="RECIPE", help="a shipped recipe (see: voxdata recipes) or a .yaml file")
+    _root(build)
+    _settings(build)
+    build.set_defaults(handler=_lazy("build"))
+
+    recipes = commands.add_parser("recipes", help="list recipes, or print one with all its settings")
+    recipes.add_argument("recipe", nargs="?", metavar="RECIPE", help="print this one, resolved, as YAML")
+    _settings(recipes)
+    recipes.set_defaults(handler=_lazy("recipes"))
+
+    simulate = commands.add_parser("simulate", help="write a corpus of painted people with a known voice-face link")
+    simulate.add_argument("folder", metavar="FOLDER", help="where to write photos/, wav/, vox1_meta.csv, truth.parquet")
+    simulate.add_argument("--people", type=int, default=40, help="identities (default 40)")
+    simulate.add_argument("--photos", type=int, default=10, help="photos per identity (default 10)")
+    simulate.add_argument("--clips", type=int, default=6, help="speech clips per identity (default 6)")
+    simulate.add_argument("--link", type=float, default=1.0, help="how strongly voice and face are tied, 0 to 1")
+    simulate.add_argument("--seed", type=int, default=0)
+    simulate.set_defaults(handler=_lazy("simulate"))
+
+
+def _catalog_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sql = commands.add_parser("sql", help="ask the catalog", description="Run SQL over the catalog, read-only.")
+    sql.add_argument("statement", nargs="?", metavar="SQL", help='for example "select * from funnel"')
+    sql.add_argument("--query", metavar="NAME", help="a named query instead; --query list shows them")
+    sql.add_argument("--format", choices=["table", "csv", "json", "parquet"], default="table")
+    sql.add_argument("--out", metavar="FILE", help="write there instead of to the terminal (parquet needs it)")
+    sql.add_argument("--root", metavar="DIR", help="the dataset's folder or URL (s3://…)")
+    sql.set_defaults(handler=_lazy("sql"))
+
+    for name, about in (
+        ("stats", "print the paper's Table 1 for the current snapshot"),
+        ("snapshots", "list the published versions of the dataset"),
+        ("verify", "check shards, sidecars, snapshots and catalog against each other"),
+    ):
+        command = commands.add_parser(name, help=about, description=about)
+        _root(command)
+        command.set_defaults(handler=_lazy(name))
+
+    catalog = commands.add_parser("catalog", help="maintain the catalog")
+    catalog.add_argument(
+        "action", choices=["rebuild"], help="rebuild: write catalog.duckdb anew from the Parquet files"
+    )
+    _root(catalog)
+    catalog.set_defaults(handler=_lazy("catalog"))
+
+
+def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser("train", help="train a model on a snapshot")
+    train.add_argument("system", choices=["sf2f"], help="which system")
+    _root(train)
+    train.add_argument("--preset", default="tiny", help="settings of the system: tiny (two cores) or paper")
+    train.add_argument("--snapshot", metavar="ID", help="default: the current one")
+    train.add_argument(
+        "--embedder", default="self-trained", help="perceptual loss and figures: self-trained, mobilefacenet"
+    )
+    train.add_argument("--weights", metavar="FILE", help="the embedder's published file")
+    train.add_argument("--seconds", type=float, help="stop after this time instead of the preset's steps")
+    train.add_argument("--steps", type=int, help="steps of the first training stage instead of the preset's")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--run", metavar="DIR", help="default: ROOT/runs/<system>-<preset>-<snapshot>-<seed>")
+    train.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    train.set_defaults(handler=_lazy("train"))
+
+    evaluate = commands.add_parser("evaluate", help="judge a training run on the people it was not trained on")
+    evaluate.add_argument("run", metavar="RUN", help="the run's folder")
+    evaluate.set_defaults(handler=_lazy("evaluate"))
+
+    imagine = commands.add_parser(
+        "imagine",
+        help="a plausible face for a voice",
+        description="Generate a plausible face for a voice. It shows no real person and identifies nobody.",
+    )
+    imagine.add_argument("voice", metavar="VOICE", help="a speech file: wav, flac, m4a, mp3, mp4, …")
+    imagine.add_argument("--run", required=True, metavar="RUN", help="the training run's folder")
+    imagine.add_argument("--out", default="face.png", metavar="FILE", help="PNG to write (default face.png)")
+    imagine.set_defaults(handler=_lazy("imagine"))
+
+
+def _root(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--root", required=True, metavar="DIR", help="the dataset's folder or URL (s3://…)")
+
+
+def _settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable"
+    )
+
+
+def _lazy(name: str) -> Handler:
+    room = "flows.training" if name in ("train", "evaluate", "imagine") else "flows.commands"
+
+    def handler(options: argparse.Namespace) -> int:
+        run: Handler = getattr(import_module(room), name)
+        return run(options)
+
+    return handler
+
+
+if __name__ == "__main__":
+    sys.exit(main())

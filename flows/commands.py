@@ -1,0 +1,131 @@
+"""Handlers of the commands about data: build, recipes, simulate, sql, stats, snapshots, verify, catalog."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from flows.progress import logger, progress
+from voxdata.catalog.publish import rebuild
+from voxdata.catalog.query import format_table, named_queries, named_query, run_query
+from voxdata.catalog.query import stats as stats_table
+from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
+from voxdata.errors import QueryError, StorageError
+from voxdata.recipe import load_recipe, shipped_recipes
+from voxdata.shards.verify import verify as verify_root
+from voxdata.storage import open_storage
+
+
+def build(options: argparse.Namespace) -> int:
+    """`voxdata build RECIPE --root DIR --set key=value`: the flow, called here."""
+    load_recipe(options.recipe, options.settings)
+    open_storage(options.root, create=True)
+    from flows.prefect_api import running_flows
+
+    logger.info("build %s into %s", options.recipe, options.root)
+    with running_flows():
+        from flows.build import build_hq_voxceleb
+
+        snapshot = build_hq_voxceleb(root=options.root, recipe=options.recipe, settings=options.settings)
+    print(f"snapshot {snapshot} is published under {options.root}")
+    funnel = run_query(open_storage(options.root), named_query("funnel").sql)
+    sys.stdout.write(str(format_table(funnel, "table")))
+    return 0
+
+
+def recipes(options: argparse.Namespace) -> int:
+    """`voxdata recipes [RECIPE]`."""
+    if options.recipe is None:
+        for name in shipped_recipes():
+            print(f"{name:<20} {load_recipe(name).description}")
+        return 0
+    recipe = load_recipe(options.recipe, options.settings)
+    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), end="")
+    return 0
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """`voxdata simulate FOLDER`."""
+    from voxdata.simulate.corpus import CorpusSettings, write_corpus
+
+    settings = CorpusSettings(
+        people=options.people,
+        photos_per_person=options.photos,
+        clips_per_person=options.clips,
+        link=options.link,
+        seed=options.seed,
+    )
+    with progress("simulate", options.people) as advance:
+        truth = write_corpus(Path(options.folder), settings, workers=2, progress=lambda done, total: advance(1))
+    print(f"{truth.num_rows} files of {options.people} people, and the truth of each, are in {options.folder}")
+    return 0
+
+
+def sql(options: argparse.Namespace) -> int:
+    """`voxdata sql SQL | --query NAME`; `--query list` shows the names."""
+    if options.query == "list":
+        for query in named_queries().values():
+            print(f"{query.name:<24} {query.description}")
+        return 0
+    if options.root is None:
+        raise QueryError("--root DIR is needed: the folder that voxdata build wrote")
+    table = run_query(open_storage(options.root), _statement(options))
+    output = format_table(table, options.format)
+    if options.out is None and isinstance(output, bytes):
+        raise QueryError("--format parquet writes a file; add --out FILE.parquet")
+    if options.out is None:
+        sys.stdout.write(str(output))
+        return 0
+    try:
+        Path(options.out).write_bytes(output if isinstance(output, bytes) else output.encode())
+    except OSError as error:
+        raise StorageError(f"--out {options.out} cannot be written: {error.strerror}") from None
+    return 0
+
+
+def stats(options: argparse.Namespace) -> int:
+    """`voxdata stats --root DIR`."""
+    storage = open_storage(options.root)
+    snapshot = load_snapshot(storage)
+    print(f"snapshot {snapshot.id} ({snapshot.name})")
+    sys.stdout.write(str(format_table(stats_table(storage), "table")))
+    return 0
+
+
+def snapshots(options: argparse.Namespace) -> int:
+    """`voxdata snapshots --root DIR`."""
+    storage = open_storage(options.root)
+    current = latest(storage)
+    for snapshot in list_snapshots(storage):
+        mark = "*" if snapshot.id == current else " "
+        counts = ", ".join(
+            f"{split} {count['identities']} people {count['portraits']} portraits {count['utterances']} clips"
+            for split, count in snapshot.counts.items()
+        )
+        print(f"{mark} {snapshot.id} {snapshot.name}: {counts}")
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """`voxdata verify --root DIR`: exit status 1 when something is wrong."""
+    problems = verify_root(open_storage(options.root))
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problems under {options.root}" if problems else f"{options.root} is sound")
+    return 1 if problems else 0
+
+
+def catalog(options: argparse.Namespace) -> int:
+    """`voxdata catalog rebuild --root DIR`."""
+    rebuild(open_storage(options.root))
+    print(f"catalog.duckdb under {options.root} is rebuilt")
+    return 0
+
+
+def _statement(options: argparse.Namespace) -> str:
+    if (options.statement is None) == (options.query is None):
+        raise QueryError('give either SQL or --query NAME, for example: voxdata sql "from funnel" --root DIR')
+    return str(options.statement) if options.query is None else named_query(options.query).sql

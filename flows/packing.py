@@ -1,0 +1,185 @@
+"""The last two stages of a build: pack finished samples into shards, and publish the snapshot and its catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, rows_of
+from flows.tables import kept_clips, portrait_faces
+from voxdata import splits
+from voxdata.catalog.publish import publish as publish_catalog
+from voxdata.catalog.snapshot import write_snapshot
+from voxdata.errors import BuildStoppedError
+from voxdata.fragments import FragmentStore, parquet_table
+from voxdata.recipe import Recipe
+from voxdata.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS, UTTERANCES
+from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
+from voxdata.speech.mel import FRONT_ENDS
+from voxdata.storage import Storage, open_storage
+
+WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
+PHOTO_COLUMNS = ("licence", "source_key")
+VERDICT_COLUMNS = ("quality", "rank")
+
+
+def _schema(*parts: tuple[pa.Schema, tuple[str, ...]]) -> pa.Schema:
+    fields: dict[str, pa.Field] = {}
+    for schema, names in parts:
+        for name in names:
+            fields.setdefault(name, schema.field(name))
+    return pa.schema(list(fields.values()))
+
+
+def _others(schema: pa.Schema, *without: str) -> tuple[str, ...]:
+    return tuple(name for name in schema.names if name not in without)
+
+
+FACE_SIDECAR = _schema(
+    (IDENTITIES, WHO_COLUMNS),
+    (FACES, _others(FACES, "item_id", "embedding")),
+    (FACE_VERDICTS, VERDICT_COLUMNS),
+    (PHOTOS, PHOTO_COLUMNS),
+    (RENDERS, _others(RENDERS, "item_id")),
+)
+SPEECH_SIDECAR = pa.schema(
+    [*_schema((IDENTITIES, WHO_COLUMNS), (UTTERANCES, _others(UTTERANCES, "item_id"))), ("holdout", pa.bool_())]
+)
+
+
+def plan_packing(root: str, recipe: Recipe, keys: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The shards that may have samples: kind, split and bucket range of each. Stops the build when there are none."""
+    storage = open_storage(root)
+    people = _people(storage, keys)
+    if not people:
+        raise BuildStoppedError(
+            f"nobody is left: no person has {recipe.faces.select.min_per_identity} portraits and speech; ask why with: "
+            f"voxdata sql --query funnel --root {root}, or relax a limit with --set faces.pose.max_angle_deg=12"
+        )
+    wanted = []
+    for first, last in plan_ranges(recipe.shards.buckets_per_shard):
+        here = {row["split"] for row in people.values() if first <= row["bucket"] <= last}
+        for split in sorted(here):
+            wanted += [
+                {"kind": kind, "split_name": split, "first": first, "last": last} for kind in ("faces", "speech")
+            ]
+    return wanted
+
+
+def pack_range(
+    root: str, recipe: Recipe, keys: Mapping[str, str], kind: str, split_name: str, first: int, last: int
+) -> dict[str, Any] | None:
+    """Write one shard; return its entry, or None where it has no samples. Runs in a worker process."""
+    storage = open_storage(root)
+    people = {
+        person: row
+        for person, row in _people(storage, keys).items()
+        if row["split"] == split_name and first <= row["bucket"] <= last
+    }
+    samples = _face_samples if kind == "faces" else _speech_samples
+    entry = pack(
+        storage,
+        kind="faces" if kind == "faces" else "speech",
+        split=split_name,
+        first_bucket=first,
+        last_bucket=last,
+        samples=samples(storage, recipe, keys, people),
+        schema=FACE_SIDECAR if kind == "faces" else SPEECH_SIDECAR,
+    )
+    return None if entry is None else entry.to_json()
+
+
+def publish(root: str, recipe: Recipe, keys: Mapping[str, str], entries: list[dict[str, Any]]) -> str:
+    """Write the snapshot of these shards, swap the catalog in, and return the snapshot's id."""
+    storage = open_storage(root)
+    tables = {name: [keys[name]] for name in keys}
+    for name, stage in (("faces", FACES_MEASURE), ("renders", FACES_RENDER), ("utterances", SPEECH_MEASURE)):
+        tables[name] = stage.store(storage, recipe).parts()
+    snapshot = write_snapshot(
+        storage,
+        recipe=recipe,
+        code_version=version("voxdata"),
+        shards=[ShardEntry(**entry) for entry in entries],
+        front_ends={name: FRONT_ENDS[name].metadata() for name in recipe.speech.measure.front_ends},
+        tables=tables,
+        versions={name: version(name) for name in ("mediapipe", "opencv-python", "torch", "webrtcvad-wheels")},
+    )
+    publish_catalog(storage, snapshot.id, at=datetime.now(UTC).isoformat(timespec="seconds"), tables=tables)
+    return snapshot.id
+
+
+def _people(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """person -> split and bucket."""
+    identities = parquet_table(storage.read(keys["identities"]))
+    buckets = dict(zip(identities["person"].to_pylist(), identities["bucket"].to_pylist(), strict=True))
+    chosen = parquet_table(storage.read(keys["splits"])).to_pylist()
+    return {row["person"]: {"split": row["split"], "bucket": buckets[row["person"]]} for row in chosen}
+
+
+def _who(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    rows = parquet_table(storage.read(keys["identities"])).to_pylist()
+    return {row["identity"]: {name: row[name] for name in WHO_COLUMNS} for row in rows}
+
+
+def _face_samples(
+    storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
+) -> Iterator[Sample]:
+    buckets = sorted({row["bucket"] for row in people.values()})
+    faces = portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"], buckets)
+    renders = {row["item_id"]: row for row in _renders(storage, recipe, faces, buckets)}
+    verdicts = _by(parquet_table(storage.read(keys["face_verdicts"])), "face_id", faces["face_id"])
+    photos = _by(parquet_table(storage.read(keys["photos"])), "item_id", faces["item_id"])
+    who = _who(storage, keys)
+    store = FACES_RENDER.store(storage, recipe)
+    for row in faces.drop_columns(["embedding"]).to_pylist():
+        if row["person"] not in people:
+            continue
+        face_id = row["face_id"]
+        sources = (row, renders[face_id], who[row["identity"]])
+        merged = {name: value for source in sources for name, value in source.items()}
+        merged |= {name: verdicts[face_id][name] for name in VERDICT_COLUMNS}
+        merged |= {name: photos[row["item_id"]][name] for name in PHOTO_COLUMNS}
+        yield _sample(store, face_id, merged, FACE_SIDECAR)
+
+
+def _speech_samples(
+    storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
+) -> Iterator[Sample]:
+    buckets = sorted({row["bucket"] for row in people.values()})
+    clips = kept_clips(storage, recipe, keys, buckets)
+    who = _who(storage, keys)
+    store = SPEECH_MEASURE.store(storage, recipe)
+    marked = splits.holdouts(clips["utterance_id"].to_pylist(), recipe.splits)
+    holdouts = dict(zip(marked["utterance_id"].to_pylist(), marked["holdout"].to_pylist(), strict=True))
+    for row in clips.to_pylist():
+        if row["person"] not in people:
+            continue
+        training = people[row["person"]]["split"] == "train"
+        merged = {**row, **who[row["identity"]], "holdout": training and holdouts[row["utterance_id"]]}
+        yield _sample(store, row["utterance_id"], merged, SPEECH_SIDECAR)
+
+
+def _renders(storage: Storage, recipe: Recipe, faces: pa.Table, buckets: list[int]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = rows_of(FACES_RENDER, storage, recipe, faces["face_id"], RENDERS, buckets).to_pylist()
+    return rows
+
+
+def _by(table: pa.Table, column: str, wanted: pa.ChunkedArray) -> dict[str, dict[str, Any]]:
+    rows = table.filter(pc.is_in(table[column], value_set=pc.unique(wanted))).to_pylist()
+    return {row[column]: row for row in rows}
+
+
+def _sample(store: FragmentStore, key: str, row: Mapping[str, Any], schema: pa.Schema) -> Sample:
+    members = {
+        member["suffix"]: Member(
+            partial(store.blob, row["part"], member["offset"], member["size"]), member["sha256"], member["size"]
+        )
+        for member in row["members"]
+    }
+    return Sample(key=key, members=members, row={name: row[name] for name in schema.names})

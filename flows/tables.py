@@ -1,0 +1,244 @@
+"""The whole-dataset steps of a build: tables in, one committed table out, named by a hash of what it depends on.
+
+Each step takes the root, the recipe and the keys of earlier tables, and returns the key of its own. A key that exists
+is not computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.progress import progress
+from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, rows_of
+from voxdata import journal, splits
+from voxdata.crawl.store import PhotoStore
+from voxdata.errors import BuildStoppedError, SourceError
+from voxdata.faces.decide import decide as decide_faces_table
+from voxdata.faces.link import link as link_table
+from voxdata.fragments import commit_table, digest, parquet_table
+from voxdata.identities import IdentityBook, load_book
+from voxdata.recipe import Corpus, Recipe
+from voxdata.schemas import FACES, IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES
+from voxdata.speech.decide import decide as decide_speech_table
+from voxdata.speech.find import find_utterances
+from voxdata.speech.inventory import inventory
+from voxdata.storage import Storage, open_storage
+
+DECISION_VERSION = 1
+
+
+def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
+    """(name, setting, corpus) of the recipe's corpora, for example ("folder-1", "sources.also.0", …)."""
+    further = [
+        (f"folder-{n}", f"sources.also.{n - 1}", corpus) for n, corpus in enumerate(recipe.sources.also, start=1)
+    ]
+    return [("folder-0", "sources", recipe.sources), *further]
+
+
+def book_of(recipe: Recipe) -> IdentityBook:
+    """The identities of all metadata tables of the recipe."""
+    paths: list[str] = []
+    for _, _, corpus in corpora(recipe):
+        given = corpus.metadata.path
+        paths += [given] if isinstance(given, str) else given or []
+    return load_book(paths)
+
+
+def crawl(root: str, recipe: Recipe) -> str:
+    """Store new photos and commit the manifest of what the sources hold now (`schemas.PHOTOS`)."""
+    storage = open_storage(root, create=True)
+    storage.sweep()
+    store = PhotoStore(storage, book_of(recipe), recipe.crawl)
+    sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.photos.path]
+    if not sources:
+        raise SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER")
+    with progress("crawl", None) as advance:
+        for name, setting, corpus in sources:
+            store.add_folder(corpus.photos, name, f"{setting}.photos.path", advance)
+    manifest = store.manifest()
+    return _commit_once(
+        storage, "crawl", manifest["item_id"].to_pylist() + manifest["source_key"].to_pylist(), lambda: manifest
+    )
+
+
+def measured_faces(storage: Storage, recipe: Recipe, photos_key: str, buckets: Iterable[int] | None = None) -> pa.Table:
+    """All face rows of the photos in a manifest (`schemas.FACES`); of `buckets` or of all."""
+    photos = parquet_table(storage.read(photos_key))
+    return rows_of(FACES_MEASURE, storage, recipe, photos["item_id"], FACES, buckets).select(FACES.names)
+
+
+def link_faces(root: str, recipe: Recipe, photos_key: str) -> str:
+    """Duplicates and purity (`schemas.LINKS`). Stops the build when too many photos are unreadable."""
+    storage = open_storage(root)
+    faces = measured_faces(storage, recipe, photos_key)
+    _stop_if_unreadable(recipe, "photos", faces["item_id"], faces["photo_status"])
+    depends = [photos_key, _print(FACES_MEASURE, recipe), recipe.faces.link.model_dump()]
+    return _commit_once(storage, "faces.link", depends, lambda: link_table(faces, recipe.faces.link))
+
+
+def decide_faces(root: str, recipe: Recipe, photos_key: str, links_key: str, *, rendered: bool) -> str:
+    """Verdicts of all faces (`schemas.FACE_VERDICTS`); `rendered` says whether the candidates have been rendered."""
+    storage = open_storage(root)
+    reviews, opted_out, forgotten = _journalled(storage)
+    depends = [
+        links_key,
+        recipe.faces.model_dump(mode="json"),
+        DECISION_VERSION,
+        rendered,
+        _print(FACES_RENDER, recipe),
+    ]
+    depends += [reviews.to_pylist() if reviews is not None else None, sorted(opted_out), sorted(forgotten)]
+
+    def table() -> pa.Table:
+        faces = measured_faces(storage, recipe, photos_key)
+        return decide_faces_table(
+            faces,
+            parquet_table(storage.read(links_key)),
+            recipe.faces,
+            renders=rows_of(FACES_RENDER, storage, recipe, faces["face_id"], RENDERS) if rendered else None,
+            reviews=reviews,
+            opted_out=opted_out,
+            forgotten=forgotten,
+        )
+
+    return _commit_once(storage, "faces.decide", depends, table)
+
+
+def candidates(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -> str:
+    """The face rows to be rendered: the best 2 x cap of each person."""
+    storage = open_storage(root)
+
+    def table() -> pa.Table:
+        chosen = parquet_table(storage.read(verdicts_key)).filter(pc.field("candidate"))["face_id"]
+        faces = measured_faces(storage, recipe, photos_key)
+        return faces.filter(pc.is_in(faces["face_id"], value_set=pc.unique(chosen))).drop_columns(["embedding"])
+
+    return _commit_once(storage, "faces.candidates", [photos_key, verdicts_key], table)
+
+
+def portrait_faces(
+    storage: Storage, recipe: Recipe, photos_key: str, verdicts_key: str, buckets: Iterable[int] | None = None
+) -> pa.Table:
+    """The face rows of the final portraits."""
+    chosen = parquet_table(storage.read(verdicts_key)).filter(pc.field("portrait"))["face_id"]
+    faces = measured_faces(storage, recipe, photos_key, buckets)
+    return faces.filter(pc.is_in(faces["face_id"], value_set=pc.unique(chosen)))
+
+
+def find_speech(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -> str:
+    """The clips that the sources hold for people with portraits, or for all (`schemas.UTTERANCE_FILES`)."""
+    storage = open_storage(root)
+    book = book_of(recipe)
+    sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.speech.path]
+    tables = [find_utterances(str(corpus.speech.path), book, name) for name, _, corpus in sources]
+    if sources and not sum(table.num_rows for table in tables):
+        _, setting, corpus = sources[0]
+        raise SourceError(
+            f"{setting}.speech.path={corpus.speech.path} holds no speech file; "
+            "expected wav/<identity>/<video>/<segment>.wav"
+        )
+    found = pa.concat_tables(tables) if tables else UTTERANCE_FILES.empty_table()
+    if recipe.speech.who == "portraits":
+        people = pc.unique(portrait_faces(storage, recipe, photos_key, verdicts_key)["person"])
+        found = found.filter(pc.is_in(found["person"], value_set=people))
+    with progress("hash clips", found.num_rows) as advance:
+        clips = inventory(storage, found, advance)
+    return _commit_once(storage, "speech.find", clips.to_pylist(), lambda: clips)
+
+
+def measured_clips(storage: Storage, recipe: Recipe, clips_key: str, buckets: Iterable[int] | None = None) -> pa.Table:
+    """All utterance rows of the clips in a manifest, with the columns `part` and `members`."""
+    clips = parquet_table(storage.read(clips_key))
+    return rows_of(SPEECH_MEASURE, storage, recipe, clips["item_id"], UTTERANCES, buckets)
+
+
+def decide_speech(root: str, recipe: Recipe, clips_key: str) -> str:
+    """Verdicts of all clips (`schemas.UTTERANCE_VERDICTS`). Stops the build when too many are unreadable."""
+    storage = open_storage(root)
+    clips = measured_clips(storage, recipe, clips_key).select(UTTERANCES.names)
+    _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
+    depends = [clips_key, _print(SPEECH_MEASURE, recipe), recipe.speech.select.model_dump(), DECISION_VERSION]
+    return _commit_once(storage, "speech.decide", depends, lambda: decide_speech_table(clips, recipe.speech.select))
+
+
+def list_identities(root: str, recipe: Recipe, photos_key: str, clips_key: str) -> str:
+    """Everyone whom the sources name (`schemas.IDENTITIES`)."""
+    storage = open_storage(root)
+    book = book_of(recipe)
+    seen: set[str] = set()
+    for key in (photos_key, clips_key):
+        seen.update(parquet_table(storage.read(key))["identity"].to_pylist())
+    rows = [_identity_row(book, name) for name in sorted(seen)]
+    return _commit_once(storage, "identities", rows, lambda: pa.Table.from_pylist(rows, IDENTITIES))
+
+
+def split(root: str, recipe: Recipe, keys: Mapping[str, str]) -> str:
+    """The split of every person with portraits and, where the recipe has speech, with clips (`schemas.SPLITS`)."""
+    storage = open_storage(root)
+    people = set(portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"])["person"].to_pylist())
+    if any(corpus.speech.path for _, _, corpus in corpora(recipe)):
+        people &= set(kept_clips(storage, recipe, keys)["person"].to_pylist())
+    identities = parquet_table(storage.read(keys["identities"]))
+    chosen = identities.filter(pc.is_in(identities["person"], value_set=pa.array(sorted(people), pa.string())))
+    depends = [sorted(people), keys["identities"], recipe.splits.model_dump()]
+    return _commit_once(storage, "split", depends, lambda: splits.assign(chosen, recipe.splits))
+
+
+def kept_clips(
+    storage: Storage, recipe: Recipe, keys: Mapping[str, str], buckets: Iterable[int] | None = None
+) -> pa.Table:
+    """The utterance rows that the speech decision keeps, with the columns `part` and `members`."""
+    clips = measured_clips(storage, recipe, keys["utterance_files"], buckets)
+    verdicts = parquet_table(storage.read(keys["utterance_verdicts"]))
+    kept = verdicts.filter(pc.field("verdict") == "keep")["item_id"]
+    return clips.filter(pc.is_in(clips["item_id"], value_set=pc.unique(kept)))
+
+
+def _journalled(storage: Storage) -> tuple[pa.Table | None, frozenset[str], frozenset[str]]:
+    reviews = journal.read(storage, "reviews")
+    opted_out = journal.read(storage, "optouts")
+    forgotten = journal.read(storage, "tombstones")
+    people = [
+        frozenset(table["person"].to_pylist()) if table is not None else frozenset() for table in (opted_out, forgotten)
+    ]
+    return reviews, people[0], people[1]
+
+
+def _stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statuses: pa.ChunkedArray) -> None:
+    states = dict(zip(items.to_pylist(), statuses.to_pylist(), strict=True))
+    bad = [item for item, state in states.items() if state == "unreadable"]
+    share = len(bad) / max(1, len(states))
+    if len(states) >= recipe.limits.min_items and share > recipe.limits.max_unreadable_share:
+        raise BuildStoppedError(
+            f"{len(bad)} of {len(states)} {what} are unreadable ({share:.0%}, limit limits.max_unreadable_share="
+            f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit"
+        )
+
+
+def _identity_row(book: IdentityBook, name: str) -> dict[str, Any]:
+    identity = book.resolve(name)
+    return {
+        "identity": identity.identity,
+        "person": book.person(identity.identity),
+        "bucket": book.bucket(identity.identity),
+        "name": identity.name or None,
+        "sex": identity.sex,
+        "nationality": identity.nationality,
+        "published_set": identity.published_set,
+        "metadata_row": identity.row,
+    }
+
+
+def _print(stage: Any, recipe: Recipe) -> str:
+    value: str = stage.fingerprint(stage.settings(recipe))
+    return value
+
+
+def _commit_once(storage: Storage, stage: str, depends: Iterable[Any], make: Callable[[], pa.Table]) -> str:
+    name = digest(list(depends))
+    key = f"fragments/{stage}/{name}.parquet"
+    return key if storage.exists(key) else commit_table(storage, stage, name, make())
