@@ -1,0 +1,180 @@
+-- Photos, the faces in them, and what was decided about each. Embeddings stay in the Parquet files.
+
+CREATE TABLE photos (
+    item_id VARCHAR NOT NULL PRIMARY KEY,
+    identity VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    bucket INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 4095),
+    photo_sha256 VARCHAR NOT NULL,
+    size_bytes BIGINT CHECK (size_bytes >= 0),
+    source VARCHAR,
+    source_key VARCHAR,
+    licence VARCHAR
+);
+COMMENT ON TABLE photos IS 'Photos that the sources of the build hold';
+COMMENT ON COLUMN photos.item_id IS '<identity>/<photo_sha256>';
+COMMENT ON COLUMN photos.identity IS 'Whose folder or search it came from';
+COMMENT ON COLUMN photos.person IS 'Canonical person above the identity';
+COMMENT ON COLUMN photos.bucket IS 'Hash bucket of the person';
+COMMENT ON COLUMN photos.photo_sha256 IS 'sha256 of the original bytes';
+COMMENT ON COLUMN photos.size_bytes IS 'Size of the original';
+COMMENT ON COLUMN photos.source IS 'Kind of source';
+COMMENT ON COLUMN photos.source_key IS 'Where in the source: a path or a URL';
+COMMENT ON COLUMN photos.licence IS 'As the source says';
+
+CREATE TABLE faces (
+    item_id VARCHAR NOT NULL,
+    face_number INTEGER NOT NULL CHECK (face_number >= 0),
+    identity VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    bucket INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 4095),
+    photo_sha256 VARCHAR NOT NULL,
+    face_id VARCHAR,
+    face_index INTEGER,
+    face_count INTEGER,
+    verdict VARCHAR NOT NULL CHECK (verdict IN ('keep', 'reject')),
+    reason VARCHAR,
+    reasons VARCHAR[],
+    quality REAL,
+    rank INTEGER CHECK (rank >= 1),
+    candidate BOOLEAN,
+    portrait BOOLEAN,
+    photo_status VARCHAR NOT NULL,
+    measured_until VARCHAR,
+    backend VARCHAR,
+    backend_version VARCHAR,
+    photo_width_px INTEGER,
+    photo_height_px INTEGER,
+    photo_phash VARCHAR,
+    grayscale BOOLEAN,
+    box_x_px REAL,
+    box_y_px REAL,
+    box_width_px REAL,
+    box_height_px REAL,
+    detection_score REAL,
+    pupil_left_x_px REAL,
+    pupil_left_y_px REAL,
+    pupil_right_x_px REAL,
+    pupil_right_y_px REAL,
+    pupil_distance_px REAL,
+    yaw_deg REAL,
+    pitch_deg REAL,
+    roll_deg REAL,
+    face_angle_deg REAL,
+    asymmetry REAL,
+    smile REAL,
+    mouth_open REAL,
+    eyes_open REAL,
+    brow_raise REAL,
+    expression REAL,
+    light_evenness REAL,
+    highlight_share REAL,
+    shadow_share REAL,
+    sharpness REAL,
+    embedding_model VARCHAR,
+    render_status VARCHAR,
+    size_px INTEGER CHECK (size_px > 0),
+    scale REAL,
+    outside_share REAL,
+    person_share REAL,
+    matting_backend VARCHAR,
+    matting_version VARCHAR,
+    format VARCHAR,
+    PRIMARY KEY (item_id, face_number)
+);
+COMMENT ON TABLE faces IS 'Every face that was looked at, kept or not; a photo without one keeps a single row';
+COMMENT ON COLUMN faces.item_id IS 'Its photo: <identity>/<photo_sha256>';
+COMMENT ON COLUMN faces.face_number IS 'face_index + 1; 0 for a photo without a face';
+COMMENT ON COLUMN faces.identity IS 'VoxCeleb id or folder name';
+COMMENT ON COLUMN faces.person IS 'Canonical person above the identity';
+COMMENT ON COLUMN faces.bucket IS 'Hash bucket of the person';
+COMMENT ON COLUMN faces.photo_sha256 IS 'sha256 of the photo''s original bytes';
+COMMENT ON COLUMN faces.face_id IS 'Shard key of the portrait; null without a face';
+COMMENT ON COLUMN faces.face_index IS 'Number of the face in its photo, largest first, from 0';
+COMMENT ON COLUMN faces.face_count IS 'Faces above the size floor in the photo';
+COMMENT ON COLUMN faces.verdict IS 'keep or reject';
+COMMENT ON COLUMN faces.reason IS 'First rule that it failed; null when kept';
+COMMENT ON COLUMN faces.reasons IS 'All rules that it failed';
+COMMENT ON COLUMN faces.quality IS 'Score that ranks the faces of a person';
+COMMENT ON COLUMN faces.rank IS '1 is the best of its person among faces that pass every rule';
+COMMENT ON COLUMN faces.candidate IS 'Whether it was good enough to be rendered';
+COMMENT ON COLUMN faces.portrait IS 'Whether it is a portrait of the dataset';
+COMMENT ON COLUMN faces.photo_status IS 'ok, unreadable, too_large, too_small or no_face';
+COMMENT ON COLUMN faces.measured_until IS 'Last measurement taken: decode, detect, landmarks or all';
+COMMENT ON COLUMN faces.backend IS 'Detector and landmarks';
+COMMENT ON COLUMN faces.backend_version IS 'Its version';
+COMMENT ON COLUMN faces.photo_width_px IS 'Width of the photo';
+COMMENT ON COLUMN faces.photo_height_px IS 'Height of the photo';
+COMMENT ON COLUMN faces.photo_phash IS '64-bit perceptual hash of the photo, 16 hex digits';
+COMMENT ON COLUMN faces.grayscale IS 'Whether the photo has no colour';
+COMMENT ON COLUMN faces.box_x_px IS 'Left edge of the face box in the photo';
+COMMENT ON COLUMN faces.box_y_px IS 'Top edge';
+COMMENT ON COLUMN faces.box_width_px IS 'Width of the face box';
+COMMENT ON COLUMN faces.box_height_px IS 'Height of the face box';
+COMMENT ON COLUMN faces.detection_score IS 'Confidence of the detector';
+COMMENT ON COLUMN faces.pupil_left_x_px IS 'Pupil on the left of the photo, x';
+COMMENT ON COLUMN faces.pupil_left_y_px IS 'Pupil on the left of the photo, y';
+COMMENT ON COLUMN faces.pupil_right_x_px IS 'Pupil on the right of the photo, x';
+COMMENT ON COLUMN faces.pupil_right_y_px IS 'Pupil on the right of the photo, y';
+COMMENT ON COLUMN faces.pupil_distance_px IS 'Between the pupils, in pixels of the photo';
+COMMENT ON COLUMN faces.yaw_deg IS 'Turn to the side';
+COMMENT ON COLUMN faces.pitch_deg IS 'Nod';
+COMMENT ON COLUMN faces.roll_deg IS 'Tilt in the plane of the photo';
+COMMENT ON COLUMN faces.face_angle_deg IS 'Between the plane of the face and of the photo: acos(cos yaw * cos pitch)';
+COMMENT ON COLUMN faces.asymmetry IS 'Left/right landmark misalignment, share of the pupil distance';
+COMMENT ON COLUMN faces.smile IS 'Smile by landmark geometry';
+COMMENT ON COLUMN faces.mouth_open IS 'Inner lip gap, share of the mouth''s width';
+COMMENT ON COLUMN faces.eyes_open IS 'Eye aspect ratio';
+COMMENT ON COLUMN faces.brow_raise IS 'Raised brows by landmark geometry';
+COMMENT ON COLUMN faces.expression IS 'Distance from neutral by landmark geometry; 0 is neutral';
+COMMENT ON COLUMN faces.light_evenness IS '1 for even light, 0 where half of the face is dark';
+COMMENT ON COLUMN faces.highlight_share IS 'Share of clipped highlights on the face';
+COMMENT ON COLUMN faces.shadow_share IS 'Share of crushed shadows on the face';
+COMMENT ON COLUMN faces.sharpness IS 'Focus, corrected for scale';
+COMMENT ON COLUMN faces.embedding_model IS 'Network of the face embedding; null without one';
+COMMENT ON COLUMN faces.render_status IS 'ok, or why no portrait could be made; null when not rendered';
+COMMENT ON COLUMN faces.size_px IS 'Side of the square portrait';
+COMMENT ON COLUMN faces.scale IS 'Portrait pixels per photo pixel';
+COMMENT ON COLUMN faces.outside_share IS 'Share of the portrait outside the photo, filled white';
+COMMENT ON COLUMN faces.person_share IS 'Mean of the person mask';
+COMMENT ON COLUMN faces.matting_backend IS 'What made the person mask';
+COMMENT ON COLUMN faces.matting_version IS 'Its version';
+COMMENT ON COLUMN faces.format IS 'File format of the portrait';
+
+CREATE TABLE links (
+    face_id VARCHAR NOT NULL PRIMARY KEY,
+    photo_sha256 VARCHAR NOT NULL,
+    photo_cluster VARCHAR,
+    cluster_people INTEGER,
+    cluster_photos INTEGER,
+    centroid_similarity REAL,
+    person_agreement REAL
+);
+COMMENT ON TABLE links IS 'How each face relates to the other photos: duplicates and agreement with its person';
+COMMENT ON COLUMN links.face_id IS 'The face';
+COMMENT ON COLUMN links.photo_sha256 IS 'Its photo';
+COMMENT ON COLUMN links.photo_cluster IS 'Smallest sha256 of the photo''s cluster of exact and near duplicates';
+COMMENT ON COLUMN links.cluster_people IS 'People who share that cluster';
+COMMENT ON COLUMN links.cluster_photos IS 'Photos in that cluster';
+COMMENT ON COLUMN links.centroid_similarity IS 'Cosine with the centroid of its person; null without embeddings';
+COMMENT ON COLUMN links.person_agreement IS 'Share of the person''s photos that agree with the centroid';
+
+CREATE TABLE reviews (
+    fact VARCHAR NOT NULL PRIMARY KEY,
+    photo_sha256 VARCHAR NOT NULL,
+    pupil_x DOUBLE,
+    pupil_y DOUBLE,
+    decision VARCHAR NOT NULL,
+    reviewer VARCHAR,
+    reason VARCHAR,
+    stated_at VARCHAR NOT NULL
+);
+COMMENT ON TABLE reviews IS 'What people decided about faces';
+COMMENT ON COLUMN reviews.fact IS 'Name of the journal file';
+COMMENT ON COLUMN reviews.photo_sha256 IS 'The photo';
+COMMENT ON COLUMN reviews.pupil_x IS 'Midpoint of the pupils, share of the photo''s width';
+COMMENT ON COLUMN reviews.pupil_y IS 'Midpoint of the pupils, share of the photo''s height';
+COMMENT ON COLUMN reviews.decision IS 'keep or reject';
+COMMENT ON COLUMN reviews.reviewer IS 'Who decided';
+COMMENT ON COLUMN reviews.reason IS 'Why';
+COMMENT ON COLUMN reviews.stated_at IS 'When, ISO 8601 in UTC';

@@ -1,0 +1,169 @@
+-- Views: the questions that everyone asks.
+
+CREATE VIEW funnel AS
+WITH outcomes AS (
+    SELECT 'faces' AS kind, person, CASE WHEN portrait THEN 'kept' ELSE coalesce(reason, 'kept') END AS outcome
+    FROM faces
+    UNION ALL
+    SELECT 'speech', person, coalesce(reason, 'kept') FROM utterances
+)
+SELECT
+    kind,
+    outcome,
+    count(*) AS items,
+    count(DISTINCT person) AS people,
+    round(count(*) / sum(count(*)) OVER (PARTITION BY kind), 4) AS share
+FROM outcomes
+GROUP BY kind, outcome
+ORDER BY kind, outcome = 'kept', items DESC, outcome;
+COMMENT ON VIEW funnel IS 'Faces and clips per outcome: kept, or the first rule that rejected them';
+
+CREATE VIEW identity_summary AS
+WITH
+photo_counts AS (SELECT identity, count(*) AS photos FROM photos GROUP BY identity),
+face_counts AS (
+    SELECT
+        identity,
+        count(face_id) AS faces,
+        count(*) FILTER (WHERE portrait) AS portraits,
+        min(face_angle_deg) AS least_face_angle_deg,
+        max(pupil_distance_px) AS most_pupil_distance_px
+    FROM faces GROUP BY identity
+),
+clip_counts AS (
+    SELECT
+        identity,
+        count(*) AS clips,
+        count(*) FILTER (WHERE verdict = 'keep') AS kept_clips,
+        coalesce(sum(speech_s) FILTER (WHERE verdict = 'keep'), 0) AS speech_s
+    FROM utterances GROUP BY identity
+)
+SELECT
+    identities.identity,
+    identities.person,
+    identities.name,
+    identities.sex,
+    identities.nationality,
+    identities.split,
+    coalesce(photos, 0) AS photos,
+    coalesce(faces, 0) AS faces,
+    coalesce(portraits, 0) AS portraits,
+    least_face_angle_deg,
+    most_pupil_distance_px,
+    coalesce(clips, 0) AS clips,
+    coalesce(kept_clips, 0) AS kept_clips,
+    coalesce(speech_s, 0) AS speech_s
+FROM identities
+LEFT JOIN photo_counts USING (identity)
+LEFT JOIN face_counts USING (identity)
+LEFT JOIN clip_counts USING (identity)
+ORDER BY identities.identity;
+COMMENT ON VIEW identity_summary IS 'What the build has of each identity';
+
+CREATE VIEW portraits AS
+SELECT
+    samples.key,
+    samples.split,
+    samples.identity,
+    samples.person,
+    identities.name,
+    identities.sex,
+    identities.nationality,
+    samples.tar,
+    faces.* EXCLUDE (item_id, face_number, identity, person, bucket, face_id, verdict, reason, reasons)
+FROM samples
+JOIN faces ON samples.kind = 'faces' AND faces.face_id = samples.key AND faces.portrait
+LEFT JOIN identities ON identities.identity = samples.identity;
+COMMENT ON VIEW portraits IS 'The portraits of the snapshot with their measurements';
+
+CREATE VIEW speech AS
+SELECT
+    samples.key,
+    samples.split,
+    samples.identity,
+    samples.person,
+    identities.name,
+    identities.sex,
+    identities.nationality,
+    samples.tar,
+    utterances.* EXCLUDE (item_id, identity, person, bucket, utterance_id, verdict, reason, reasons)
+FROM samples
+JOIN utterances
+    ON samples.kind = 'speech' AND utterances.utterance_id = samples.key AND utterances.verdict = 'keep'
+LEFT JOIN identities ON identities.identity = samples.identity;
+COMMENT ON VIEW speech IS 'The utterances of the snapshot with their measurements';
+
+CREATE VIEW split_summary AS
+WITH rows_of AS (
+    SELECT
+        coalesce(split, 'total') AS split,
+        count(DISTINCT person) AS identities,
+        count(*) FILTER (WHERE kind = 'faces') AS images,
+        count(*) FILTER (WHERE kind = 'speech') AS utterances
+    FROM samples GROUP BY GROUPING SETS ((split), ())
+),
+sizes AS (
+    SELECT coalesce(split, 'total') AS split, avg(size_px) AS average_resolution_px
+    FROM portraits GROUP BY GROUPING SETS ((split), ())
+),
+named (split, position) AS (VALUES ('total', 0), ('train', 1), ('val', 2), ('test', 3))
+SELECT
+    named.split,
+    coalesce(identities, 0) AS identities,
+    coalesce(images, 0) AS images,
+    coalesce(utterances, 0) AS utterances,
+    round(average_resolution_px, 2) AS average_resolution_px
+FROM named LEFT JOIN rows_of USING (split) LEFT JOIN sizes USING (split)
+ORDER BY position;
+COMMENT ON VIEW split_summary IS 'Table 1 of the SF2F paper: people, portraits, utterances and portrait size per split';
+
+CREATE VIEW champions AS
+SELECT
+    models.model,
+    models.run_id,
+    models.checkpoint,
+    models.checkpoint_sha256,
+    models.staged_at,
+    runs.snapshot_id,
+    evaluations.split,
+    evaluations.embedder,
+    evaluations.metric,
+    evaluations.value
+FROM models
+JOIN runs USING (run_id)
+LEFT JOIN evaluations
+    ON evaluations.run_id = models.run_id AND evaluations.checkpoint_sha256 = models.checkpoint_sha256
+WHERE models.stage = 'champion'
+QUALIFY models.staged_at = max(models.staged_at) OVER (PARTITION BY models.model)
+ORDER BY models.model, evaluations.metric;
+COMMENT ON VIEW champions IS 'The promoted weights of each model, with their evaluations';
+
+CREATE VIEW provenance AS
+SELECT
+    samples.kind,
+    samples.key,
+    samples.split,
+    samples.identity,
+    samples.tar,
+    photos.photo_sha256 AS content_sha256,
+    photos.source,
+    photos.source_key,
+    photos.licence
+FROM samples
+JOIN faces ON samples.kind = 'faces' AND faces.face_id = samples.key AND faces.portrait
+JOIN photos ON photos.item_id = faces.item_id
+UNION ALL
+SELECT
+    samples.kind,
+    samples.key,
+    samples.split,
+    samples.identity,
+    samples.tar,
+    utterances.audio_sha256,
+    utterances.source,
+    utterances.source_key,
+    NULL
+FROM samples
+JOIN utterances
+    ON samples.kind = 'speech' AND utterances.utterance_id = samples.key AND utterances.verdict = 'keep';
+COMMENT ON VIEW provenance IS 'From each sample back to the file or URL that it was made from';

@@ -1,0 +1,83 @@
+"""The catalog file: its schema, how it is opened, and what DuckDB's errors mean.
+
+The schema is `catalogs/schema/*.sql` in the order of the file names. A connection is always to an in-memory database
+that has the file attached: two connections of one process then never share state, and a process that holds an older
+file open sees the new one when it connects again.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+
+from voxdata.errors import CatalogError, StorageFullError, VoxdataError
+
+SCHEMA_VERSION = 1
+CATALOG_KEY = "catalog.duckdb"
+NAME = "voxdata"  # of the attached database
+STORAGE_VERSION = "v1.4.0"  # the oldest duckdb whose shell opens the file
+
+
+def schema_sql() -> str:
+    """All statements that make an empty catalog."""
+    folder = resources.files("catalogs").joinpath("schema")
+    entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
+    return "\n".join(entry.read_text(encoding="utf-8") for entry in entries)
+
+
+def create(path: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A new catalog with the schema and no rows, in the file `path` or in memory."""
+    connection = duckdb.connect()
+    where = f"{_quoted(str(path))} AS {NAME} (STORAGE_VERSION '{STORAGE_VERSION}')" if path else f"':memory:' AS {NAME}"
+    connection.execute(f"ATTACH {where}")
+    connection.execute(f"USE {NAME}")
+    connection.execute(schema_sql())
+    return connection
+
+
+def attach(path: Path, root: str) -> duckdb.DuckDBPyConnection:
+    """Open the catalog file read-only. Raises `CatalogError` where it is not ours, or of another schema version."""
+    connection = duckdb.connect()
+    try:
+        connection.execute(f"ATTACH {_quoted(str(path))} AS {NAME} (READ_ONLY)")
+        connection.execute(f"USE {NAME}")
+        found = connection.execute("SELECT schema_version FROM about").fetchone()
+    except duckdb.Error as error:
+        connection.close()
+        raise CatalogError(
+            f"{CATALOG_KEY} under {root} is not a catalog of ours: {first_line(error)}; "
+            f"make it anew with: voxdata catalog rebuild --root {root}"
+        ) from error
+    version = found[0] if found else 0
+    if version != SCHEMA_VERSION:
+        connection.close()
+        advice = (
+            "use a newer voxdata"
+            if version > SCHEMA_VERSION
+            else f"make it anew with: voxdata catalog rebuild --root {root}"
+        )
+        raise CatalogError(
+            f"{CATALOG_KEY} under {root} has schema version {version}, this code reads {SCHEMA_VERSION}; {advice}"
+        )
+    return connection
+
+
+def load_error(error: duckdb.Error, what: str, root: str) -> VoxdataError:
+    """What a failed load of the catalog means to the user."""
+    line = first_line(error)
+    if "No space left" in str(error):
+        return StorageFullError(
+            f"no space left while building {CATALOG_KEY} under {root}; free some and run: voxdata catalog rebuild"
+        )
+    return CatalogError(f"{CATALOG_KEY} under {root}: {what} cannot be loaded: {line}; run: voxdata verify")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return str(error).partition("\n")[0]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,43 @@
+"""Does the catalog still say what the snapshots say? Anything it says otherwise is repaired by a rebuild."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from voxdata.catalog.database import CATALOG_KEY, first_line
+from voxdata.catalog.query import open_readonly
+from voxdata.catalog.snapshot import list_snapshots, published
+from voxdata.errors import CatalogError
+from voxdata.storage import Storage
+
+_REPAIR = "run: voxdata catalog rebuild"
+
+
+def catalog_drift(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for everything in which the catalog differs from the root's snapshots."""
+    order = published(storage)
+    if not order:
+        return
+    try:
+        connection = open_readonly(storage)
+    except CatalogError as error:
+        yield CATALOG_KEY, f"{first_line(error)}; {_REPAIR}"
+        return
+    with connection:
+        [(current,)] = connection.execute("SELECT snapshot_id FROM about").fetchall()
+        if current != order[-1]:
+            yield CATALOG_KEY, f"holds snapshot {current}, published last is {order[-1]}; {_REPAIR}"
+        listed = set(connection.execute("SELECT snapshot_id, tar FROM shards").fetchall())
+        counted = dict(connection.execute("SELECT tar, count(*) FROM samples GROUP BY tar").fetchall())
+    snapshots = list_snapshots(storage)
+    promised = {(snapshot.id, entry.tar) for snapshot in snapshots for entry in snapshot.shards}
+    for identifier, tar in sorted(listed ^ promised):
+        where = "the catalog" if (identifier, tar) in listed else "the snapshot"
+        yield CATALOG_KEY, f"only {where} lists {tar} for snapshot {identifier}; {_REPAIR}"
+    samples = {
+        entry.tar: entry.samples for snapshot in snapshots if snapshot.id == current for entry in snapshot.shards
+    }
+    for tar in sorted(set(samples) | set(counted)):
+        if samples.get(tar, 0) != counted.get(tar, 0):
+            said = f"{counted.get(tar, 0)} samples of {tar}, the snapshot {samples.get(tar, 0)}"
+            yield CATALOG_KEY, f"holds {said}; {_REPAIR}"

@@ -1,0 +1,163 @@
+"""What a catalog is built from, as Arrow tables: the Parquet files of a snapshot, its sidecars, and the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voxdata import journal, schemas
+from voxdata.catalog.snapshot import Snapshot, list_snapshots
+from voxdata.errors import CatalogError
+from voxdata.identities import shipped_aliases
+from voxdata.schemas import WHO
+from voxdata.storage import Storage
+
+S, I, L = pa.string(), pa.int32(), pa.int64()
+
+NOT_IN_CATALOG = frozenset({"embedding"})
+
+# Stages of a snapshot's `tables`, and what each is.
+STAGES: Mapping[str, pa.Schema] = {
+    "identities": schemas.IDENTITIES,
+    "photos": schemas.PHOTOS,
+    "faces": schemas.FACES,
+    "links": schemas.LINKS,
+    "face_verdicts": schemas.FACE_VERDICTS,
+    "renders": schemas.RENDERS,
+    "utterances": schemas.UTTERANCES,
+    "utterance_verdicts": schemas.UTTERANCE_VERDICTS,
+    "utterance_files": pa.schema([("item_id", S), ("source", S), ("source_key", S)]),
+    "splits": schemas.SPLITS,
+    "holdouts": schemas.HOLDOUTS,
+}
+SAMPLES = pa.schema(
+    [("kind", S), ("key", S), ("split", S), *WHO, ("suffix", S), ("offset", L), ("size", L), ("sha256", S)]
+)
+SHARDS = pa.schema(
+    [
+        *(("snapshot_id", S), ("tar", S), ("sidecar", S), ("split", S), ("kind", S), ("first_bucket", I)),
+        *(("last_bucket", I), ("samples", L), ("members", L), ("size_bytes", L), ("sha256", S)),
+    ]
+)
+SNAPSHOTS = pa.schema(
+    [
+        *(("snapshot_id", S), ("name", S), ("current", pa.bool_()), ("published_at", S), ("tags", pa.list_(S))),
+        *(("identities", L), ("portraits", L), ("utterances", L)),
+        *(("recipe_hash", S), ("recipe", S), ("code_version", S)),
+    ]
+)
+ALIASES = pa.schema([("identity", S), ("person", S), ("evidence", S), ("origin", S)])
+EVALUATIONS = pa.schema(
+    [
+        *(("fact", S), ("metric", S), ("value", pa.float64()), ("run_id", S), ("checkpoint_sha256", S)),
+        *(("snapshot_id", S), ("split", S), ("embedder", S), ("stated_at", S)),
+    ]
+)
+
+
+def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[str]]) -> dict[str, pa.Table]:
+    """Every table that the catalog of `snapshot` is loaded from, named `in_<table>`."""
+    unknown = sorted(set(tables) - set(STAGES))
+    if unknown:
+        raise CatalogError(f"snapshot {snapshot.id} names the table {unknown[0]!r}; known are {', '.join(STAGES)}")
+    found = {f"in_{stage}": _read(storage, tables.get(stage, ()), schema) for stage, schema in STAGES.items()}
+    for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
+        found[f"in_{table}"] = _journal(storage, table)
+    found["in_samples"] = _samples(storage, snapshot)
+    found["in_aliases"] = _aliases(storage)
+    found["in_evaluations"] = _evaluations(storage)
+    known = list_snapshots(storage)
+    found["in_shards"] = pa.Table.from_pylist([row for each in known for row in _shard_rows(each)], schema=SHARDS)
+    found["in_snapshots"] = _snapshots(storage, known, snapshot.id)
+    return found
+
+
+def _read(storage: Storage, keys: Sequence[str], schema: pa.Schema) -> pa.Table:
+    wanted = pa.schema([field for field in schema if field.name not in NOT_IN_CATALOG])
+    tables = [_columns(storage, key, wanted) for key in keys]
+    return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+
+def _columns(storage: Storage, key: str, wanted: pa.Schema) -> pa.Table:
+    try:
+        file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
+        have = set(file.schema_arrow.names)
+        table = file.read(columns=[name for name in wanted.names if name in have])
+        missing = {field.name: pa.nulls(table.num_rows, field.type) for field in wanted if field.name not in have}
+        for name, nulls in missing.items():
+            table = table.append_column(name, nulls)
+        return table.select(wanted.names).cast(wanted)
+    except pa.ArrowInvalid as error:
+        line = str(error).partition("\n")[0]
+        raise CatalogError(f"{key} under {storage.url} is not the table that it should be: {line}") from error
+
+
+def _journal(storage: Storage, table: str) -> pa.Table:
+    """The facts of a table; their `at`, a word of SQL, is named `stated_at`."""
+    facts = journal.read(storage, table)
+    if facts is None:
+        facts = pa.schema([("fact", S), *journal.SCHEMAS[table]]).empty_table()
+    return facts.rename_columns(["stated_at" if name == "at" else name for name in facts.column_names])
+
+
+def _samples(storage: Storage, snapshot: Snapshot) -> pa.Table:
+    tables = []
+    for entry in snapshot.shards:
+        table = _columns(storage, entry.sidecar, SAMPLES)
+        tables.append(table.append_column("tar", pa.array([entry.tar] * table.num_rows, S)))
+    return pa.concat_tables(tables) if tables else pa.schema([*SAMPLES, ("tar", S)]).empty_table()
+
+
+def _aliases(storage: Storage) -> pa.Table:
+    rows: dict[str, dict[str, Any]] = {
+        identity: {"identity": identity, "person": person, "evidence": "catalogs/aliases.csv", "origin": "shipped"}
+        for identity, person in shipped_aliases().items()
+    }
+    for fact in _journal(storage, "aliases").to_pylist():
+        rows[fact["identity"]] = {**{name: fact[name] for name in ALIASES.names[:3]}, "origin": "journal"}
+    return pa.Table.from_pylist(list(rows.values()), schema=ALIASES)
+
+
+def _evaluations(storage: Storage) -> pa.Table:
+    rows = [
+        {**fact, "metric": metric, "value": value}
+        for fact in _journal(storage, "evaluations").to_pylist()
+        for metric, value in sorted(json.loads(fact["metrics"] or "{}").items())
+    ]
+    chosen = [{name: row[name] for name in EVALUATIONS.names} for row in rows]
+    return pa.Table.from_pylist(chosen, schema=EVALUATIONS)
+
+
+def _shard_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
+    rows = []
+    for entry in snapshot.shards:
+        content = entry.to_json()
+        rows.append({"snapshot_id": snapshot.id, "size_bytes": content.pop("bytes"), **content})
+    return rows
+
+
+def _snapshots(storage: Storage, known: Sequence[Snapshot], current: str) -> pa.Table:
+    published = {fact["snapshot_id"]: fact["stated_at"] for fact in _journal(storage, "publications").to_pylist()}
+    tagged = {fact["tag"]: fact["snapshot_id"] for fact in _journal(storage, "tags").to_pylist()}
+    rows = [
+        {
+            "snapshot_id": snapshot.id,
+            "name": snapshot.name,
+            "current": snapshot.id == current,
+            "published_at": published.get(snapshot.id),
+            "tags": sorted(tag for tag, identifier in tagged.items() if identifier == snapshot.id),
+            **{
+                count: sum(of_split[count] for of_split in snapshot.counts.values())
+                for count in ("identities", "portraits", "utterances")
+            },
+            "recipe_hash": snapshot.recipe_hash,
+            "recipe": json.dumps(snapshot.recipe, sort_keys=True),
+            "code_version": snapshot.code_version,
+        }
+        for snapshot in known
+    ]
+    return pa.Table.from_pylist(rows, schema=SNAPSHOTS)

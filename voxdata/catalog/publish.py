@@ -1,0 +1,153 @@
+"""Build the DuckDB catalog of a snapshot from Parquet files and the journal, and swap it in.
+
+The new file is built beside the old one and renamed over it: a reader that has the old one open keeps it, one that
+connects afterwards gets the new one, nobody waits. Nothing in the catalog exists only there.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, create, load_error
+from voxdata.catalog.inputs import inputs
+from voxdata.catalog.snapshot import (
+    Snapshot,
+    Tables,
+    latest,
+    load_snapshot,
+    published_tables,
+    state_publication,
+)
+from voxdata.errors import StorageError
+from voxdata.storage import TEMPORARY_PREFIX, LocalStorage, Storage
+
+# Fragments are append-only, so a row counts only where this snapshot decided on it; an item that two builders measured
+# at once is in two parts and counts once.
+LOADS = {
+    "about": "SELECT schema_version, snapshot_id FROM in_about",
+    "snapshots": "SELECT * FROM in_snapshots ORDER BY snapshot_id",
+    "shards": "SELECT * FROM in_shards ORDER BY snapshot_id, tar",
+    "samples": """
+        SELECT kind, key, any_value(split) AS split, any_value(identity) AS identity, any_value(person) AS person,
+            any_value(bucket) AS bucket, any_value(tar) AS tar, sum(size)::BIGINT AS size_bytes,
+            list({'suffix': suffix, 'byte_offset': "offset", 'size_bytes': size, 'sha256': sha256} ORDER BY suffix)
+                AS members
+        FROM in_samples GROUP BY kind, key ORDER BY kind, key""",
+    "identities": """
+        SELECT i.*, s.split FROM in_identities i LEFT JOIN in_splits s USING (person) ORDER BY i.identity""",
+    "aliases": "SELECT * FROM in_aliases ORDER BY identity",
+    "optouts": "SELECT fact, scope, value, reason, stated_at FROM in_optouts ORDER BY fact",
+    "tombstones": """
+        SELECT person_hash, reason, stated_at FROM in_tombstones
+        QUALIFY row_number() OVER (PARTITION BY person_hash ORDER BY stated_at, fact) = 1 ORDER BY person_hash""",
+    "photos": """
+        SELECT * FROM in_photos
+        QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY source, source_key) = 1 ORDER BY item_id""",
+    "faces": """
+        SELECT f.*, coalesce(f.face_index + 1, 0) AS face_number,
+            v.verdict, v.reason, v.reasons, v.quality, v.rank, v.candidate, v.portrait,
+            r.render_status, r.size_px, r.scale, r.outside_share, r.person_share, r.matting_backend,
+            r.matting_version, r.format
+        FROM in_faces f
+        JOIN in_face_verdicts v ON v.item_id = f.item_id AND v.face_id IS NOT DISTINCT FROM f.face_id
+        LEFT JOIN in_renders r ON r.face_id = f.face_id AND v.candidate
+        QUALIFY row_number() OVER (PARTITION BY f.item_id, f.face_index ORDER BY r.scale) = 1
+        ORDER BY f.item_id, face_number""",
+    "links": "SELECT * FROM in_links ORDER BY face_id",
+    "reviews": "SELECT * FROM in_reviews ORDER BY fact",
+    "utterances": """
+        SELECT u.*, v.verdict, v.reason, v.reasons, x.source, x.source_key, h.holdout
+        FROM in_utterances u
+        JOIN in_utterance_verdicts v USING (item_id)
+        LEFT JOIN in_utterance_files x USING (item_id)
+        LEFT JOIN in_holdouts h ON h.utterance_id = u.utterance_id AND v.verdict = 'keep'
+        QUALIFY row_number() OVER (PARTITION BY u.item_id ORDER BY x.source_key) = 1
+        ORDER BY u.item_id""",
+    "runs": """
+        SELECT run_id, model, preset, snapshot_id, status, embedder, settings, code_version, path, step,
+            stated_at
+        FROM in_runs QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1
+        ORDER BY run_id""",
+    "models": """
+        SELECT m.run_id, m.model, m.checkpoint, m.checkpoint_sha256, p.stage, p.stated_at AS staged_at
+        FROM (SELECT * FROM in_runs WHERE checkpoint IS NOT NULL AND checkpoint_sha256 IS NOT NULL
+            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1) m
+        LEFT JOIN (SELECT * FROM in_promotions
+            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1) p USING (run_id)
+        ORDER BY m.run_id""",
+    "evaluations": "SELECT * FROM in_evaluations ORDER BY fact, metric",
+}
+
+
+def publish(storage: Storage, snapshot_id: str, *, at: str, tables: Tables | None = None) -> str:
+    """Make a snapshot the current one and rebuild the catalog; return the catalog's path or URL.
+
+    `at` is the time of publication (ISO 8601, UTC). `tables` names the Parquet files of this build where they are not
+    those of the snapshot's own file: the same shards can come from more photos. Of several processes that publish
+    at once, the catalog ends with the snapshot that was stated last.
+    """
+    snapshot = load_snapshot(storage, snapshot_id)
+    state_publication(storage, snapshot, snapshot.tables if tables is None else tables, at=at)
+    while True:
+        built = latest(storage)
+        path = rebuild(storage, built)
+        if latest(storage) == built:
+            return path
+
+
+def rebuild(storage: Storage, snapshot_id: str | None = None) -> str:
+    """Build the catalog of a snapshot (default: the current one) and swap it in; return its path or URL.
+
+    Raises `SnapshotError` where there is none, `StorageError` where one of its Parquet files is gone, `CatalogError`
+    where rows break a constraint. The old catalog stays until the new one is whole.
+    """
+    snapshot = load_snapshot(storage, snapshot_id)
+    given = {**inputs(storage, snapshot, published_tables(storage, snapshot)), "in_about": _about(snapshot)}
+    if isinstance(storage, LocalStorage):
+        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}-{CATALOG_KEY}"
+        return _swap_in(storage, storage.local(name), given)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / CATALOG_KEY
+        _build(path, given, storage.url)
+        storage.commit(CATALOG_KEY, path.read_bytes())
+    return f"{storage.url}/{CATALOG_KEY}"
+
+
+def _about(snapshot: Snapshot) -> pa.Table:
+    return pa.table({"schema_version": pa.array([SCHEMA_VERSION], pa.int32()), "snapshot_id": [snapshot.id]})
+
+
+def _swap_in(storage: LocalStorage, temporary: Path, given: dict[str, pa.Table]) -> str:
+    target = storage.local(CATALOG_KEY)
+    try:
+        _build(temporary, given, storage.url)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise StorageError(f"{CATALOG_KEY} under {storage.url} cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+        temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
+    return str(target)
+
+
+def _build(path: Path, given: dict[str, pa.Table], root: str) -> None:
+    what = "the schema"
+    try:
+        with create(path) as connection:
+            for name, table in given.items():
+                connection.register(name, table)
+            connection.execute("BEGIN")
+            for what, select in LOADS.items():
+                connection.execute(f"INSERT INTO {what} BY NAME {select}")
+            connection.execute("COMMIT")
+            connection.execute("CHECKPOINT")
+    except duckdb.Error as error:
+        raise load_error(error, what, root) from error

@@ -1,0 +1,160 @@
+"""Ask the catalog: SQL that can only read, named queries, and their results as text or files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import duckdb
+import pyarrow as pa
+
+from voxdata.catalog.database import CATALOG_KEY, attach
+from voxdata.errors import CatalogError, QueryError
+from voxdata.fragments import parquet_bytes
+from voxdata.storage import LocalStorage, Storage
+
+Format = Literal["table", "csv", "json", "parquet"]
+
+_READS = {"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI"}
+_WIDEST_CELL = 60
+
+
+@dataclass(frozen=True)
+class NamedQuery:
+    """A query of `catalogs/queries/`: its name, what it answers, and its SQL."""
+
+    name: str
+    description: str
+    sql: str
+
+
+def open_readonly(storage: Storage) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to the catalog; close it, or use it as a context manager.
+
+    It keeps seeing the file that it opened, also after a publish. Raises `CatalogError`.
+    """
+    if isinstance(storage, LocalStorage):
+        path = storage.local(CATALOG_KEY)
+        if not path.is_file():
+            raise _missing(storage)
+        return attach(path, storage.url)
+    if not storage.exists(CATALOG_KEY):
+        raise _missing(storage)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / CATALOG_KEY
+        copy.write_bytes(storage.read(CATALOG_KEY))
+        return attach(copy, storage.url)
+
+
+def run_query(storage: Storage, sql: str) -> pa.Table:
+    """The result of one SQL statement. Raises `QueryError` for SQL that fails or writes, `CatalogError` without one."""
+    with open_readonly(storage) as connection:
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            _check_reads(connection, sql)
+            relation = connection.sql(sql)
+            return pa.table({}) if relation is None else relation.to_arrow_table()
+        except duckdb.Error as error:
+            message = str(error).partition("\nLINE ")[0]
+            raise QueryError(f"query failed: {' '.join(message.split())}") from error
+
+
+def named_queries() -> dict[str, NamedQuery]:
+    """The shipped queries by name, sorted."""
+    folder = resources.files("catalogs").joinpath("queries")
+    found = {}
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".sql"):
+            name, text = entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8")
+            found[name] = NamedQuery(name, text.partition("\n")[0].removeprefix("--").strip(), text)
+    return found
+
+
+def named_query(name: str) -> NamedQuery:
+    """The shipped query of this name. Raises `QueryError` with the names that there are."""
+    queries = named_queries()
+    if name not in queries:
+        raise QueryError(f"no query {name!r}; there are {', '.join(queries)}")
+    return queries[name]
+
+
+def stats(storage: Storage) -> pa.Table:
+    """Table 1 of the SF2F paper for the current snapshot: an attribute per row, a split per column."""
+    rows = {row["split"]: row for row in run_query(storage, "SELECT * FROM split_summary").to_pylist()}
+    attributes = {"#Identity": "identities", "#Image": "images", "#Speech": "utterances"}
+    table = [
+        {"Attribute": label, **{split: f"{row[column]:,}" for split, row in rows.items()}}
+        for label, column in attributes.items()
+    ]
+    sizes = {split: row["average_resolution_px"] for split, row in rows.items()}
+    shown = {split: "-" if size is None else f"{size:.2f}×{size:.2f}" for split, size in sizes.items()}
+    titles = {"total": "Total", "train": "Train. Set", "val": "Val. Set", "test": "Test Set"}
+    renamed = [{titles.get(name, name): value for name, value in row.items()} for row in table]
+    return pa.Table.from_pylist(
+        [*renamed, {"Attribute": "Avg. Reso.", **{titles[split]: text for split, text in shown.items()}}]
+    )
+
+
+def format_table(table: pa.Table, form: Format) -> str | bytes:
+    """A result as aligned text, CSV, JSON (a list of objects), or the bytes of a Parquet file."""
+    if form == "parquet":
+        return parquet_bytes(table)
+    if form == "json":
+        return json.dumps(table.to_pylist(), indent=1, default=str, ensure_ascii=False) + "\n"
+    rows = [list(row.values()) for row in table.to_pylist()]
+    if form == "csv":
+        sink = io.StringIO()
+        writer = csv.writer(sink, lineterminator="\n")
+        writer.writerow(table.column_names)
+        writer.writerows([[_plain(value) for value in row] for row in rows])
+        return sink.getvalue()
+    if form == "table":
+        return _aligned(table, rows)
+    raise QueryError(f"no format {form!r}; there are {', '.join(get_args(Format))}")
+
+
+def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    statements = connection.extract_statements(sql)
+    if not statements:
+        raise QueryError("the query is empty; for example: voxdata sql 'SELECT * FROM funnel'")
+    for statement in statements:
+        kind = statement.type.name
+        if kind not in _READS:
+            raise QueryError(f"the query would {kind}, but the catalog is read-only: it is rebuilt from Parquet files")
+
+
+def _aligned(table: pa.Table, rows: Sequence[Sequence[Any]]) -> str:
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(table.column_names, *cells, strict=True)]
+    right = [pa.types.is_integer(field.type) or pa.types.is_floating(field.type) for field in table.schema]
+    lines = [table.column_names, ["─" * width for width in widths], *cells]
+    text = [
+        "  ".join(cell.rjust(width) if numeric else cell.ljust(width) for cell, width, numeric in aligned).rstrip()
+        for aligned in (zip(line, widths, right, strict=True) for line in lines)
+    ]
+    return "\n".join([*text, f"({len(rows)} row{'' if len(rows) == 1 else 's'})"]) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(_plain(value)).replace("\n", " ")
+    return text if len(text) <= _WIDEST_CELL else text[: _WIDEST_CELL - 1] + "…"
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+def _missing(storage: Storage) -> CatalogError:
+    return CatalogError(f"no catalog under {storage.url}; build one with: voxdata build RECIPE --root {storage.url}")

@@ -1,0 +1,166 @@
+"""Snapshots: immutable versions of the dataset, `snapshots/<id>.json`.
+
+The id is a hash of the shard list (whose names hold content hashes) and of the recipe's settings that can change a
+result: not of code, time or place. Which snapshot is current is not a pointer that is overwritten but the last fact of
+the `publications` journal. A rebuild that ends with the same shards (because only rejected photos were added, say)
+has the same id, so the file stays as it was and the publication names the tables that it decided on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from voxdata import journal
+from voxdata.errors import SnapshotError
+from voxdata.fragments import digest
+from voxdata.recipe import Recipe
+from voxdata.shards.read import read_sidecar
+from voxdata.shards.write import ShardEntry
+from voxdata.storage import Storage
+
+FORMAT = 1
+SPLITS = ("train", "val", "test")
+Tables = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A dataset version; the fields are those of its JSON file."""
+
+    id: str
+    name: str
+    recipe: Mapping[str, Any]
+    recipe_hash: str
+    code_version: str
+    shards: Sequence[ShardEntry]
+    counts: Mapping[str, Mapping[str, int]]  # split -> identities, portraits, utterances
+    front_ends: Mapping[str, Mapping[str, Any]]
+    tables: Tables  # stage -> keys of its Parquet files
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the snapshot's file."""
+        return {"format": FORMAT, **asdict(self)}
+
+
+def snapshot_id(shards: Sequence[ShardEntry], recipe: Recipe) -> str:
+    """16 hex digits over the shards' names and the recipe's result settings."""
+    return digest({"shards": sorted(entry.tar for entry in shards), "recipe": recipe.result_settings()})
+
+
+def write_snapshot(
+    storage: Storage,
+    *,
+    recipe: Recipe,
+    code_version: str,
+    shards: Sequence[ShardEntry],
+    front_ends: Mapping[str, Mapping[str, Any]],
+    tables: Tables,
+    versions: Mapping[str, str],
+) -> Snapshot:
+    """Commit the snapshot of these shards and return it; where it exists already, return what was committed."""
+    identifier = snapshot_id(shards, recipe)
+    if storage.exists(_key(identifier)):
+        return load_snapshot(storage, identifier)
+    settings = recipe.result_settings()
+    ordered = sorted(shards, key=lambda entry: entry.tar)
+    snapshot = Snapshot(
+        id=identifier,
+        name=recipe.name,
+        recipe=settings,
+        recipe_hash=digest(settings),
+        code_version=code_version,
+        shards=ordered,
+        counts=count_samples(storage, ordered),
+        front_ends=front_ends,
+        tables={stage: list(tables[stage]) for stage in sorted(tables)},
+        versions=versions,
+    )
+    storage.commit(_key(identifier), json.dumps(snapshot.to_json(), sort_keys=True, indent=1).encode())
+    return snapshot
+
+
+def count_samples(storage: Storage, shards: Sequence[ShardEntry]) -> dict[str, dict[str, int]]:
+    """People, portraits and utterances per split, counted in the sidecars."""
+    people: dict[str, set[str]] = {split: set() for split in SPLITS}
+    counts = {split: {"identities": 0, "portraits": 0, "utterances": 0} for split in SPLITS}
+    for entry in shards:
+        sidecar = read_sidecar(storage, entry.sidecar)
+        people[entry.split].update(sidecar["person"].to_pylist())
+        kind = "portraits" if entry.kind == "faces" else "utterances"
+        counts[entry.split][kind] += len(set(sidecar["key"].to_pylist()))
+    for split in SPLITS:
+        counts[split]["identities"] = len(people[split])
+    return counts
+
+
+def list_snapshots(storage: Storage) -> list[Snapshot]:
+    """All snapshots: published ones in the order they were last published, before them those that never were."""
+    names = [key.rpartition("/")[2] for key in storage.keys("snapshots")]
+    known = [load_snapshot(storage, name.removesuffix(".json")) for name in names if name.endswith(".json")]
+    order = {identifier: position for position, identifier in enumerate(published(storage))}
+    return sorted(known, key=lambda snapshot: (order.get(snapshot.id, -1), snapshot.id))
+
+
+def load_snapshot(storage: Storage, identifier: str | None = None) -> Snapshot:
+    """The snapshot of this id, or the current one. Raises `SnapshotError`."""
+    if identifier is None:
+        return load_snapshot(storage, latest(storage))
+    if not storage.exists(_key(identifier)):
+        raise SnapshotError(f"no snapshot {identifier!r} under {storage.url}; list them with: voxdata snapshots")
+    try:
+        content = json.loads(storage.read(_key(identifier)))
+    except ValueError as error:
+        raise SnapshotError(f"{_key(identifier)} is not JSON: {error}; run: voxdata verify") from None
+    if content.get("format") != FORMAT:
+        raise SnapshotError(f"{_key(identifier)} has format {content.get('format')!r}; this code reads {FORMAT}")
+    del content["format"]
+    shards = [ShardEntry(**entry) for entry in content.pop("shards")]
+    return Snapshot(shards=shards, **content)
+
+
+def latest(storage: Storage) -> str:
+    """The id of the current snapshot: the last one published. Raises `SnapshotError` where none was."""
+    order = published(storage)
+    if not order:
+        raise SnapshotError(f"nothing is published under {storage.url}; run: voxdata build RECIPE --root {storage.url}")
+    return order[-1]
+
+
+def published(storage: Storage) -> list[str]:
+    """Ids of published snapshots in the order of their last publication."""
+    order: dict[str, None] = {}
+    for fact in _publications(storage):
+        order.pop(fact["snapshot_id"], None)
+        order[fact["snapshot_id"]] = None
+    return list(order)
+
+
+def published_tables(storage: Storage, snapshot: Snapshot) -> dict[str, list[str]]:
+    """The Parquet files that the last publication of `snapshot` decided on; its own where it was not published."""
+    named = [fact["tables"] for fact in _publications(storage) if fact["snapshot_id"] == snapshot.id]
+    chosen: Tables = json.loads(named[-1]) if named else snapshot.tables
+    return {stage: list(keys) for stage, keys in chosen.items()}
+
+
+def state_publication(storage: Storage, snapshot: Snapshot, tables: Tables, *, at: str) -> None:
+    """Make `snapshot` the current one; nothing is written where it is, with these tables."""
+    facts = _publications(storage)
+    stated = json.dumps({stage: list(tables[stage]) for stage in sorted(tables)})
+    if facts and (facts[-1]["snapshot_id"], facts[-1]["tables"]) == (snapshot.id, stated):
+        return
+    number = facts[-1]["number"] + 1 if facts else 1
+    journal.append(storage, "publications", {"snapshot_id": snapshot.id, "tables": stated, "number": number, "at": at})
+
+
+def _publications(storage: Storage) -> list[dict[str, Any]]:
+    facts = journal.read(storage, "publications")
+    rows: list[dict[str, Any]] = [] if facts is None else facts.to_pylist()
+    return sorted(rows, key=lambda fact: fact["number"])
+
+
+def _key(identifier: str) -> str:
+    return f"snapshots/{identifier}.json"

@@ -1,0 +1,121 @@
+"""The journal: facts that no Parquet can rebuild, one small file each, never changed.
+
+    <root>/journal/<table>/<fact>.json      <fact> is a hash of the row, so the same fact is stored once
+
+A row says when it was stated (`at`, ISO 8601 in UTC, given by the caller); where two facts contradict each other, the
+later one counts. The catalog loads every table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from voxdata.errors import StorageError
+from voxdata.fragments import digest
+from voxdata.storage import Storage
+
+S, F, L = pa.string(), pa.float64(), pa.int64()
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    # A person's judgement of one face: the photo and where its pupils are, so that it survives another backend.
+    "reviews": pa.schema(
+        [
+            ("photo_sha256", S),
+            ("pupil_x", F),  # midpoint of the pupils, share of the photo's width
+            ("pupil_y", F),  # share of its height
+            ("decision", S),  # keep | reject
+            ("reviewer", S),
+            ("reason", S),
+            ("at", S),
+        ]
+    ),
+    # What its owner asked us not to use: an identity, a photo's sha256 or a source key.
+    "optouts": pa.schema([("scope", S), ("value", S), ("reason", S), ("at", S)]),
+    # A forgotten person: only a keyed hash of who it was.
+    "tombstones": pa.schema([("person_hash", S), ("reason", S), ("at", S)]),
+    "aliases": pa.schema([("identity", S), ("person", S), ("evidence", S), ("at", S)]),
+    "tags": pa.schema([("tag", S), ("snapshot_id", S), ("at", S)]),
+    # A snapshot became the current one. `tables` is JSON: the Parquet files that its build decided on;
+    # the highest `number` is current.
+    "publications": pa.schema([("snapshot_id", S), ("tables", S), ("number", L), ("at", S)]),
+    # A state of a training run; the last one of a run counts.
+    "runs": pa.schema(
+        [
+            ("run_id", S),
+            ("model", S),  # sf2f | voice2face
+            ("preset", S),
+            ("snapshot_id", S),
+            ("status", S),  # started | finished | failed | cancelled
+            ("embedder", S),
+            ("settings", S),  # JSON
+            ("code_version", S),
+            ("path", S),  # of the run, under the root
+            ("checkpoint", S),  # of the last weights, under the root
+            ("checkpoint_sha256", S),
+            ("step", L),
+            ("at", S),
+        ]
+    ),
+    "evaluations": pa.schema(
+        [
+            ("run_id", S),
+            ("checkpoint_sha256", S),
+            ("snapshot_id", S),
+            ("split", S),
+            ("embedder", S),
+            ("metrics", S),  # JSON: name -> number
+            ("at", S),
+        ]
+    ),
+    "promotions": pa.schema([("model", S), ("run_id", S), ("stage", S), ("reason", S), ("at", S)]),
+}
+
+
+def append(storage: Storage, table: str, row: Mapping[str, Any]) -> str:
+    """State one fact and return its key. Columns that `row` lacks are null; `at` is needed.
+
+    Raises `StorageError` for an unknown table or column, or a row without its time.
+    """
+    schema = _schema(table)
+    unknown = sorted(set(row) - set(schema.names))
+    if unknown:
+        raise StorageError(f"journal {table} has no column {unknown[0]}; it has {', '.join(schema.names)}")
+    if not row.get("at"):
+        raise StorageError(f"journal {table}: `at` is missing; say when, as in 2026-11-21T09:00:00Z")
+    fact = {name: row.get(name) for name in schema.names}
+    key = f"journal/{table}/{digest(fact)}.json"
+    storage.commit(key, json.dumps(fact, sort_keys=True, indent=1).encode())
+    return key
+
+
+def read(storage: Storage, table: str) -> pa.Table | None:
+    """All facts of a table in the order they were stated, with `fact` naming each; None when there are none."""
+    schema = _schema(table)
+    keys = [key for key in storage.keys(f"journal/{table}") if key.endswith(".json")]
+    if not keys:
+        return None
+    facts = [{"fact": _fact(key), **_load(storage, key)} for key in keys]
+    facts.sort(key=lambda fact: (fact["at"], fact["fact"]))
+    return pa.Table.from_pylist(facts, schema=pa.schema([("fact", S), *schema]))
+
+
+def _schema(table: str) -> pa.Schema:
+    if table not in SCHEMAS:
+        raise StorageError(f"no journal {table!r}; there are {', '.join(sorted(SCHEMAS))}")
+    return SCHEMAS[table]
+
+
+def _load(storage: Storage, key: str) -> dict[str, Any]:
+    try:
+        fact: dict[str, Any] = json.loads(storage.read(key))
+    except ValueError as error:
+        raise StorageError(f"{key} under {storage.url} is not JSON: {error}; restore the file or delete it") from None
+    return fact
+
+
+def _fact(key: str) -> str:
+    return key.rpartition("/")[2].removesuffix(".json")

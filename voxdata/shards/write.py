@@ -1,0 +1,238 @@
+"""Shards: the finished samples of one split and one aligned range of buckets, as a plain WebDataset tar.
+
+    shards/<split>-<kind>-b<first>-b<last>-<hash16>.tar        members `<key>.<suffix>`, sorted, mtime 0, owner 0
+    shards/<split>-<kind>-b<first>-b<last>-<hash16>.parquet    one row per member: the sidecar, written last
+    fragments/pack/<fingerprint>.json                          what was packed from these inputs (a `ShardEntry`)
+
+`<hash16>` is a hash over the tar and the sidecar, so a name never means other bytes. The sidecar is the commit marker.
+The fingerprint is over member hashes, rows and settings: an unchanged range is recognised without reading a blob.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import re
+import tarfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from voxdata.errors import ShardError
+from voxdata.fragments import add_member, digest, parquet_bytes
+from voxdata.identities import BUCKETS
+from voxdata.schemas import SIDECAR
+from voxdata.storage import Storage
+
+Kind = Literal["faces", "speech"]
+
+VERSION = 1  # raised by hand when the same inputs give other bytes
+FOLDER = "shards"
+_KEY = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
+_SUFFIX = re.compile(r"[a-z0-9]+(\.[a-z0-9]+)*")
+
+# Columns of a row that the sample's own .json repeats, so that a loader needs no sidecar.
+JSON_FIELDS: Mapping[Kind, tuple[str, ...]] = {
+    "faces": (
+        "identity",
+        "person",
+        "name",
+        "sex",
+        "nationality",
+        "photo_sha256",
+        "yaw_deg",
+        "pitch_deg",
+        "roll_deg",
+        "face_angle_deg",
+        "pupil_distance_px",
+        "smile",
+        "expression",
+        "quality",
+        "size_px",
+    ),
+    "speech": (
+        "identity",
+        "person",
+        "name",
+        "sex",
+        "nationality",
+        "video",
+        "audio_sha256",
+        "duration_s",
+        "speech_s",
+        "snr_db",
+        "pitch_median_hz",
+        "holdout",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of a sample: where its bytes come from, and what they must be."""
+
+    load: Callable[[], bytes]
+    sha256: str
+    size: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Member:
+        """A member whose bytes are at hand."""
+        return cls(lambda: data, hashlib.sha256(data).hexdigest(), len(data))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample: its key, its files by suffix (without the `.json`, which `pack` writes) and its sidecar row."""
+
+    key: str
+    members: Mapping[str, Member]
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardEntry:
+    """A committed shard, as snapshots list it. `bytes` and `sha256` are the tar's."""
+
+    tar: str
+    sidecar: str
+    split: str
+    kind: str
+    first_bucket: int
+    last_bucket: int
+    samples: int
+    members: int
+    bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as JSON values."""
+        return asdict(self)
+
+
+def plan_ranges(buckets_per_shard: int) -> list[tuple[int, int]]:
+    """The aligned bucket ranges (first, last), both inclusive, that shards cover."""
+    return [(first, first + buckets_per_shard - 1) for first in range(0, BUCKETS, buckets_per_shard)]
+
+
+def pack(
+    storage: Storage,
+    *,
+    kind: Kind,
+    split: str,
+    first_bucket: int,
+    last_bucket: int,
+    samples: Iterable[Sample],
+    schema: pa.Schema,
+) -> ShardEntry | None:
+    """Write the shard of one split, kind and bucket range; None when it has no samples.
+
+    `schema` names and types the columns of the samples' rows. A range whose inputs were packed before, and whose tar
+    and sidecar are there, is returned without loading a byte. Raises `ShardError` for a key that WebDataset would
+    cut, a key that occurs twice, or a member whose bytes are not what its fragment promised.
+    """
+    ordered = sorted(samples, key=lambda sample: sample.key)
+    if not ordered:
+        return None
+    _check_keys(ordered)
+    stem = f"{FOLDER}/{split}-{kind}-b{first_bucket:04d}-b{last_bucket:04d}"
+    record = f"fragments/pack/{_fingerprint(stem, ordered, schema)}.json"
+    done = _packed_before(storage, record)
+    if done is not None:
+        return done
+    tar, rows = _tar(ordered, kind)
+    head = [{"split": split, "kind": kind, **row} for row in rows]
+    sidecar = parquet_bytes(pa.Table.from_pylist(head, schema=pa.schema([*SIDECAR, *schema])))
+    sha256 = hashlib.sha256(tar).hexdigest()
+    name = hashlib.sha256(f"{sha256}:{hashlib.sha256(sidecar).hexdigest()}".encode()).hexdigest()[:16]
+    entry = ShardEntry(
+        tar=f"{stem}-{name}.tar",
+        sidecar=f"{stem}-{name}.parquet",
+        split=split,
+        kind=kind,
+        first_bucket=first_bucket,
+        last_bucket=last_bucket,
+        samples=len(ordered),
+        members=len(rows),
+        bytes=len(tar),
+        sha256=sha256,
+    )
+    storage.commit(entry.tar, tar)
+    storage.commit(entry.sidecar, sidecar)
+    storage.commit(record, json.dumps(entry.to_json(), sort_keys=True, indent=1).encode())
+    return entry
+
+
+def sample_json(kind: Kind, row: Mapping[str, Any]) -> bytes:
+    """The `.json` member of a sample: compact, sorted keys, floats as short as float32 allows."""
+    chosen = {name: _short(row[name]) for name in JSON_FIELDS[kind] if name in row}
+    return json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _tar(samples: Sequence[Sample], kind: Kind) -> tuple[bytes, list[dict[str, Any]]]:
+    """The tar of ordered samples, and a sidecar row per member."""
+    buffer = io.BytesIO()
+    rows: list[dict[str, Any]] = []
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for sample in samples:
+            members = {**sample.members, "json": Member.of(sample_json(kind, sample.row))}
+            for suffix in sorted(members):
+                name = f"{sample.key}.{suffix}"
+                data = _load(name, members[suffix])
+                where = {"key": sample.key, "member": name, "suffix": suffix, "offset": add_member(tar, name, data)}
+                rows.append({**sample.row, **where, "size": len(data), "sha256": members[suffix].sha256})
+    return buffer.getvalue(), rows
+
+
+def _load(name: str, member: Member) -> bytes:
+    data = member.load()
+    if len(data) != member.size or hashlib.sha256(data).hexdigest() != member.sha256:
+        raise ShardError(
+            f"{name}: its fragment holds {len(data)} bytes that are not the {member.size} bytes of sha256 "
+            f"{member.sha256[:16]}…; delete fragments/ of that stage and run: voxdata build"
+        )
+    return data
+
+
+def _check_keys(samples: Sequence[Sample]) -> None:
+    for before, sample in zip([None, *samples[:-1]], samples, strict=True):
+        if not _KEY.fullmatch(sample.key):
+            raise ShardError(
+                f"key {sample.key!r} of a sample must be <folder>/<name> in A-Z a-z 0-9 _ -, without a dot"
+            )
+        if before is not None and before.key == sample.key:
+            raise ShardError(f"key {sample.key!r} occurs twice in a shard; every sample needs its own")
+        bad = [suffix for suffix in sample.members if suffix == "json" or not _SUFFIX.fullmatch(suffix)]
+        if bad:
+            raise ShardError(
+                f"member {sample.key}.{bad[0]} has a suffix that is not lower case, or is the sample's own"
+            )
+
+
+def _fingerprint(stem: str, samples: Sequence[Sample], schema: pa.Schema) -> str:
+    inputs = [
+        [sample.key, {suffix: member.sha256 for suffix, member in sample.members.items()}, dict(sample.row)]
+        for sample in samples
+    ]
+    columns = [[field.name, str(field.type)] for field in schema]
+    return digest({"version": VERSION, "stem": stem, "columns": columns, "json": JSON_FIELDS, "samples": inputs})
+
+
+def _packed_before(storage: Storage, record: str) -> ShardEntry | None:
+    if not storage.exists(record):
+        return None
+    try:
+        entry = ShardEntry(**json.loads(storage.read(record)))
+    except (ValueError, TypeError):
+        return None
+    return entry if storage.exists(entry.tar) and storage.exists(entry.sidecar) else None
+
+
+def _short(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.7g}") if math.isfinite(value) else None
