@@ -207,7 +207,10 @@ def _paint_locks(canvas: Canvas, head: Head, palette: Palette, pose: Pose, volum
     lifted = head.shell(heights, longitudes) * np.tile(volume - (volume - 1.0) * down**3, ends.size)[:, None]
     strands = pose.project(lifted).reshape(ends.size, down.size, 2)
     tones = (0.0, -12.0, 5.0, -7.0, 12.0)
+    facing = (lifted @ pose.rotation[2]).reshape(ends.size, down.size)[:, -1] > -0.12
     for index, strand in enumerate(strands):
+        if not facing[index]:
+            continue
         tone = tones[index % len(tones)]
         canvas.line(strand, palette.hair * (1.0 + 0.004 * tone) + tone, 0.125 * pose.unit_px)
 
@@ -216,7 +219,7 @@ def _light_head(canvas: Canvas, head: Head, pose: Pose, shot: Shot) -> None:
     """Multiply the head's region of the shade map by Lambert's law on an ellipsoid, lit from `light_azimuth_deg`."""
     size, ratio = canvas.shade_px, canvas.shade_px / canvas.size_px
     silhouette = head.shell(np.sin(np.radians(np.linspace(-88, 88, 12)))[:, None], np.arange(0.0, 360.0, 20.0)[None])
-    mask = canvas.soft_mask(pose.project(silhouette * 1.06), blur=0.05 * pose.unit_px, hull=True)
+    mask = canvas.soft_mask(pose.project(silhouette * 1.03), blur=0.025 * pose.unit_px, hull=True)
     columns = (np.arange(size, dtype=np.float32) / ratio - pose.centre_px[0]) / pose.unit_px
     rows = (pose.centre_px[1] - np.arange(size, dtype=np.float32) / ratio) / pose.unit_px
     roll = np.radians(pose.roll_deg)
