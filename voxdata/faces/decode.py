@@ -1,0 +1,138 @@
+"""Photo bytes to RGB, or a reason why not. The header is read and judged before a pixel is decoded.
+
+Floors and limits come from the recipe (`faces.measure`); the paper's crawl ranges from 47x59 to 6245x8093 px
+(SF2F, App. B.1, data collection). Pillow's own bomb limit (about 179 megapixels) holds on top.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import cv2
+import imagehash
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from voxdata.errors import PhotoDecodeError
+
+Pixels = npt.NDArray[np.uint8]
+
+_ORIENTATION_TAG = 0x0112
+_ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_THUMBNAIL_PX = 128
+_GRAY_TOLERANCE = 8  # grey levels between channels that JPEG chroma rounding leaves in a gray photo
+_GRAY_SHARE = 0.99
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A decoded photo: `pixels` uint8 (H, W, 3) RGB, upright, transparency on white."""
+
+    pixels: Pixels
+
+    @property
+    def width_px(self) -> int:
+        """Width after the EXIF rotation."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height_px(self) -> int:
+        """Height after the EXIF rotation."""
+        return int(self.pixels.shape[0])
+
+
+def decode_photo(data: bytes, *, max_megapixels: float, min_side_px: int = 1) -> Photo:
+    """Decode the first frame of any format that Pillow reads, turned upright by its EXIF tag.
+
+    Raises `PhotoDecodeError` whose `reason` is `unreadable`, `too_large` or `too_small`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = _open(data)
+        _judge_header(image.width, image.height, max_megapixels, min_side_px)
+        try:
+            orientation = _orientation(image)
+            image.load()
+            upright = image.transpose(_ORIENTATIONS[orientation]) if orientation in _ORIENTATIONS else image
+            pixels = _to_rgb(upright)
+        except PhotoDecodeError:
+            raise
+        except Exception as error:  # a damaged file can make Pillow's decoders raise nearly anything
+            raise PhotoDecodeError(f"{len(data)} bytes of {image.format}: {error}", "unreadable") from error
+    return Photo(pixels=np.ascontiguousarray(pixels))
+
+
+def perceptual_hash(pixels: Pixels) -> str:
+    """64-bit DCT hash (pHash) of uint8 (H, W, 3) pixels as 16 hex digits; survives rescaling and recompression."""
+    return str(imagehash.phash(Image.fromarray(_thumbnail(pixels))))
+
+
+def is_grayscale(pixels: Pixels) -> bool:
+    """Whether uint8 (H, W, 3) pixels carry no colour beyond rounding."""
+    small = _thumbnail(pixels).astype(np.int16)
+    spread = small.max(axis=2) - small.min(axis=2)
+    return bool((spread <= _GRAY_TOLERANCE).mean() >= _GRAY_SHARE)
+
+
+def resize_area(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Reduce uint8 (H, W, 3) to (width, height) by averaging areas."""
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise PhotoDecodeError("the file is empty", "unreadable")
+    try:
+        return Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise PhotoDecodeError(str(error), "too_large") from error
+    except UnidentifiedImageError as error:
+        raise PhotoDecodeError(f"{len(data)} bytes that start {data[:12]!r} are no image", "unreadable") from error
+    except Exception as error:  # a damaged header can make Pillow's plugins raise nearly anything
+        raise PhotoDecodeError(f"{len(data)} bytes: {error}", "unreadable") from error
+
+
+def _judge_header(width: int, height: int, max_megapixels: float, min_side_px: int) -> None:
+    if width * height > max_megapixels * 1e6:
+        raise PhotoDecodeError(f"{width}x{height} px is above the limit of {max_megapixels:g} megapixels", "too_large")
+    if min(width, height) < min_side_px:
+        raise PhotoDecodeError(f"{width}x{height} px is below the floor of {min_side_px} px", "too_small")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # an unreadable EXIF block leaves the pixels as good as they are
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.int64)
+        shift = 8 if deep.max(initial=0) > 255 else 0
+        gray = np.clip(deep >> shift, 0, 255).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    if image.mode == "F":
+        raise PhotoDecodeError("floating point pixels have no agreed white", "unreadable")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, layered).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _thumbnail(pixels: Pixels) -> Pixels:
+    if min(pixels.shape[:2]) <= _THUMBNAIL_PX:
+        return pixels
+    return resize_area(pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX))

@@ -1,0 +1,242 @@
+"""Face detection and landmarks behind one small interface, and the mediapipe backend.
+
+The mediapipe wheel (0.10.21) ships two detectors, made for faces within about 2 m (`short`, 128 px input) and 5 m
+(`full`, 192 px input), and a mesh of 468 points with two irises of 5 (478 in all). A photo is searched as a whole with
+both; where that finds nothing in a large photo, overlapping tiles are searched. The mesh then runs on a crop around
+each face, so that a small face in a large photo gets the network's whole input.
+
+Point numbers follow the published mesh map; "left" and "right" are sides of the image, not of the person.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from voxdata.errors import BackendError
+from voxdata.faces.decode import Pixels, resize_area
+
+Floats = npt.NDArray[np.float64]
+
+LANDMARKS = 478
+SAME_FACE_IOU = 0.3
+SAME_FACE_OFFSET = 0.5  # of the box's longer side: a mesh whose centre is further off belongs to another face
+CROP_MARGINS = (0.5, 0.25)  # of the longer side, on each side of the mesh's crop; the next where the first fails
+CROP_MAX_PX = 512  # a larger crop is reduced first: the mesh network sees 192 px
+TILE_MIN_PX = 640  # photos with a shorter side below this are not tiled
+TILE_GRID = 3
+TILE_OVERLAP = 0.25  # share of a tile that its neighbour covers too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A detected face in pixels of the photo, with the detector's confidence."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return self.width * self.height
+
+
+class Landmarker(Protocol):
+    """A detector with landmarks. Deterministic: the same pixels give the same numbers."""
+
+    name: str
+    version: str
+
+    def detect(self, pixels: Pixels, min_score: float) -> list[Box]:
+        """Faces in uint8 (H, W, 3), largest first."""
+        ...
+
+    def landmarks(self, pixels: Pixels, box: Box) -> Floats | None:
+        """(478, 3) x, y, z in pixels of the photo (z towards the scene), or None where the mesh finds no face."""
+        ...
+
+
+def open_landmarker(backend: str) -> Landmarker:
+    """The backend by its recipe name, loaded once per process. Raises `BackendError`."""
+    if backend != "mediapipe":
+        raise BackendError(f"faces.measure.backend = {backend!r}: this version has mediapipe")
+    return _mediapipe()
+
+
+def backend_version(backend: str) -> str:
+    """Installed version of a backend, for fingerprints. Raises `BackendError`."""
+    try:
+        return importlib.metadata.version(backend)
+    except importlib.metadata.PackageNotFoundError:
+        raise BackendError(f"{backend} is not installed; run: pip install {backend}") from None
+
+
+@contextlib.contextmanager
+def quiet_native_logs() -> Iterator[None]:
+    """Send what native code writes to stderr nowhere while models load; Python's own stderr is flushed before."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
+def mediapipe_solutions() -> Any:
+    """mediapipe's `solutions` package, imported quietly. Raises `BackendError` where it is not to be had."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import mediapipe
+
+            return mediapipe.solutions
+    except (ImportError, AttributeError) as error:
+        raise BackendError(f"mediapipe 0.10.21 is needed ({error}); run: pip install mediapipe==0.10.21") from error
+
+
+class MediapipeLandmarker:
+    """The models in mediapipe's wheel."""
+
+    name = "mediapipe"
+
+    def __init__(self) -> None:
+        self.version = backend_version("mediapipe")
+        self._spoken = False  # the mesh warns on its first face, from native code
+        solutions = mediapipe_solutions()
+        with quiet_native_logs():
+            self._detectors = [
+                solutions.face_detection.FaceDetection(model_selection=selection, min_detection_confidence=0.3)
+                for selection in (0, 1)
+            ]
+            self._mesh = solutions.face_mesh.FaceMesh(
+                static_image_mode=True, max_num_faces=1, refine_landmarks=True, min_detection_confidence=0.3
+            )
+            blank = np.zeros((64, 64, 3), np.uint8)
+            for model in (*self._detectors, self._mesh):
+                process_quietly(model, blank)
+
+    def detect(self, pixels: Pixels, min_score: float) -> list[Box]:
+        """Faces found in the whole photo, or else in its tiles; overlapping ones merged, the surest kept."""
+        found = self._detect_in(pixels, 0, 0, min_score)
+        if not found and min(pixels.shape[:2]) >= TILE_MIN_PX:
+            for x, y, tile in _tiles(pixels):
+                found += self._detect_in(tile, x, y, min_score)
+        return sorted(merge_boxes(found), key=lambda box: (-box.area, box.x, box.y))
+
+    def landmarks(self, pixels: Pixels, box: Box) -> Floats | None:
+        """The mesh on a crop around `box`, in pixels of the photo."""
+        for margin in CROP_MARGINS:
+            points = self._mesh_in(pixels, box, margin)
+            if points is not None:
+                return points
+        return None
+
+    def _mesh_in(self, pixels: Pixels, box: Box, margin: float) -> Floats | None:
+        longer = max(box.width, box.height)
+        side = round(longer * (1 + 2 * margin))
+        left = round(box.x + box.width / 2 - side / 2)
+        top = round(box.y + box.height / 2 - side / 2)
+        crop = _reduced(square_crop(pixels, left, top, side), CROP_MAX_PX)
+        with contextlib.nullcontext() if self._spoken else quiet_native_logs():
+            faces = process_quietly(self._mesh, crop).multi_face_landmarks
+        if not faces:
+            return None
+        self._spoken = True
+        points: Floats = np.array([(point.x, point.y, point.z) for point in faces[0].landmark], np.float64) * side
+        points[:, :2] += (left, top)
+        offset = np.abs(points[:, :2].mean(axis=0) - (box.x + box.width / 2, box.y + box.height / 2))
+        return points if offset.max() <= longer * SAME_FACE_OFFSET else None
+
+    def _detect_in(self, pixels: Pixels, x: int, y: int, min_score: float) -> list[Box]:
+        height, width = pixels.shape[:2]
+        small = _reduced(pixels, CROP_MAX_PX)
+        boxes = []
+        for detector in self._detectors:
+            for detection in process_quietly(detector, small).detections or ():
+                score = float(detection.score[0])
+                if score >= min_score:
+                    boxes.append(_clip(detection.location_data.relative_bounding_box, width, height, x, y, score))
+        return [box for box in boxes if box.width > 0 and box.height > 0]
+
+
+def merge_boxes(boxes: list[Box]) -> list[Box]:
+    """Non-maximum suppression: of boxes that overlap by `SAME_FACE_IOU` or more the surest stays."""
+    kept: list[Box] = []
+    for box in sorted(boxes, key=lambda box: (-box.score, box.x, box.y)):
+        if all(_iou(box, other) < SAME_FACE_IOU for other in kept):
+            kept.append(box)
+    return kept
+
+
+def square_crop(pixels: Pixels, left: int, top: int, side: int) -> Pixels:
+    """The square at (left, top); what lies outside the photo is black (mediapipe distorts oblong input)."""
+    height, width = pixels.shape[:2]
+    crop = np.zeros((side, side, 3), np.uint8)
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
+    if x0 < x1 and y0 < y1:
+        crop[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[y0:y1, x0:x1]
+    return crop
+
+
+def _iou(a: Box, b: Box) -> float:
+    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (a.area + b.area - shared)
+
+
+def _clip(relative: Any, width: int, height: int, x: int, y: int, score: float) -> Box:
+    left, top = max(0.0, relative.xmin * width), max(0.0, relative.ymin * height)
+    right = min(float(width), (relative.xmin + relative.width) * width)
+    bottom = min(float(height), (relative.ymin + relative.height) * height)
+    return Box(x=left + x, y=top + y, width=right - left, height=bottom - top, score=score)
+
+
+def _tiles(pixels: Pixels) -> Iterator[tuple[int, int, Pixels]]:
+    height, width = pixels.shape[:2]
+    side_y = int(height / (TILE_GRID - (TILE_GRID - 1) * TILE_OVERLAP))
+    side_x = int(width / (TILE_GRID - (TILE_GRID - 1) * TILE_OVERLAP))
+    for row in range(TILE_GRID):
+        for column in range(TILE_GRID):
+            y, x = (height - side_y) * row // (TILE_GRID - 1), (width - side_x) * column // (TILE_GRID - 1)
+            yield x, y, pixels[y : y + side_y, x : x + side_x]
+
+
+def _reduced(pixels: Pixels, max_px: int) -> Pixels:
+    height, width = pixels.shape[:2]
+    if max(height, width) <= max_px:
+        return np.ascontiguousarray(pixels)
+    scale = max_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return resize_area(pixels, size)
+
+
+def process_quietly(model: Any, pixels: Pixels) -> Any:
+    """Run a mediapipe solution on uint8 (H, W, 3) without its deprecation warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.process(pixels)
+
+
+@functools.cache
+def _mediapipe() -> MediapipeLandmarker:
+    return MediapipeLandmarker()

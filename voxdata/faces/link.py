@@ -1,0 +1,171 @@
+"""What photos and faces have to do with each other across the whole dataset: duplicates and purity. No thresholds of
+the recipe's rules; only what counts as a near duplicate and as agreement (`recipe.Link`).
+
+Near duplicates are found by multi-index hashing (Norouzi, Punjani and Fleet 2012): 64 bits are cut into `distance + 1`
+bands; two hashes that differ in at most `distance` bits agree in at least one band, so only hashes that share a band
+are compared. Clusters are the connected components. Purity: a robust centroid per person, found by trimming.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from voxdata.recipe import Link
+from voxdata.schemas import LINKS
+
+HASH_BITS = 64
+CENTROID_ROUNDS = 10
+_PAIRS_PER_STEP = 1 << 20
+
+Hashes = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int64]
+Embeddings = npt.NDArray[np.float32]
+
+
+def link(faces: pa.Table, settings: Link) -> pa.Table:
+    """Rows of `schemas.LINKS`, one per face with landmarks, sorted by `face_id`."""
+    photos = _photo_clusters(faces, settings.max_hash_distance)
+    landmarked = faces.filter(pc.and_(pc.is_valid(faces["face_id"]), pc.is_valid(faces["pupil_distance_px"])))
+    similarity, agreement = _purity(landmarked, settings.agreement_similarity)
+    where = pc.index_in(landmarked["photo_sha256"], value_set=photos["photo_sha256"])
+    table = pa.table(
+        {
+            "face_id": landmarked["face_id"],
+            "photo_sha256": landmarked["photo_sha256"],
+            **{name: photos[name].take(where) for name in ("photo_cluster", "cluster_people", "cluster_photos")},
+            "centroid_similarity": pa.array(similarity, pa.float32(), from_pandas=True),
+            "person_agreement": pa.array(agreement, pa.float32(), from_pandas=True),
+        }
+    )
+    return table.cast(LINKS).sort_by("face_id")
+
+
+def near_duplicate_clusters(hashes: Hashes, max_distance: int) -> Numbers:
+    """For uint64 (N,): the smallest index of each hash's cluster, (N,). Joined up to `max_distance` bits."""
+    unique, inverse = np.unique(hashes, return_inverse=True)
+    first = np.full(len(unique), len(hashes), np.int64)
+    np.minimum.at(first, inverse, np.arange(len(hashes)))
+    parent = np.arange(len(unique))
+    if max_distance >= HASH_BITS:
+        parent[:] = 0
+    else:
+        for shift, bits in _bands(max_distance + 1):
+            for left, right in _band_pairs(unique, shift, bits):
+                near = _popcount(unique[left] ^ unique[right])
+                for a, b in zip(left[near <= max_distance], right[near <= max_distance], strict=True):
+                    _join(parent, int(a), int(b))
+    roots = np.array([_root(parent, index) for index in range(len(unique))], np.int64)
+    smallest = np.full(len(unique), len(hashes), np.int64)
+    np.minimum.at(smallest, roots, first)
+    clusters: Numbers = smallest[roots][inverse]
+    return clusters
+
+
+def robust_centroid(embeddings: Embeddings, agreement_similarity: float) -> Embeddings:
+    """Unit centroid (D,) of unit embeddings (N, D), deaf to a minority of strangers.
+
+    Starts at the embedding with the most neighbours within `agreement_similarity` (ties: the higher total similarity)
+    and averages those that agree until they stay the same.
+    """
+    cosines = embeddings @ embeddings.T
+    support = (cosines >= agreement_similarity).sum(axis=1)
+    start = np.lexsort((-cosines.sum(axis=1), -support))[0]
+    centroid: Embeddings = embeddings[start]
+    members = np.zeros(len(embeddings), bool)
+    for _ in range(CENTROID_ROUNDS):
+        agreeing = embeddings @ centroid >= agreement_similarity
+        if not agreeing.any() or (agreeing == members).all():
+            break
+        members = agreeing
+        mean = embeddings[members].mean(axis=0)
+        centroid = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return centroid
+
+
+def _photo_clusters(faces: pa.Table, max_distance: int) -> pa.Table:
+    seen = faces.filter(pc.is_valid(faces["photo_phash"]))
+    owners = seen.group_by(["photo_sha256", "person"]).aggregate([]).sort_by([("photo_sha256", "ascending")])
+    photos = seen.group_by("photo_sha256").aggregate([("photo_phash", "min")]).sort_by("photo_sha256")
+    names = photos["photo_sha256"].to_pylist()
+    hashes = np.array([int(text, 16) for text in photos["photo_phash_min"].to_pylist()], np.uint64)
+    cluster = near_duplicate_clusters(hashes, max_distance) if names else np.zeros(0, np.int64)
+    of_photo = dict(zip(names, cluster.tolist(), strict=True))
+    people: dict[int, set[str]] = {}
+    size: dict[int, int] = {}
+    for sha256, person in zip(owners["photo_sha256"].to_pylist(), owners["person"].to_pylist(), strict=True):
+        people.setdefault(of_photo[sha256], set()).add(person)
+    for number in cluster.tolist():
+        size[number] = size.get(number, 0) + 1
+    return pa.table(
+        {
+            "photo_sha256": photos["photo_sha256"],
+            "photo_cluster": pa.array([names[number] for number in cluster], pa.string()),
+            "cluster_people": pa.array([len(people[number]) for number in cluster.tolist()], pa.int32()),
+            "cluster_photos": pa.array([size[number] for number in cluster.tolist()], pa.int32()),
+        }
+    )
+
+
+def _purity(faces: pa.Table, agreement_similarity: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    similarity = np.full(faces.num_rows, np.nan)
+    agreement = np.full(faces.num_rows, np.nan)
+    known = np.flatnonzero(pc.is_valid(faces["embedding"]).to_numpy())
+    if not len(known):
+        return similarity, agreement
+    taken = faces.take(known)
+    embeddings = np.array(taken["embedding"].to_pylist(), np.float32)
+    persons = np.array(taken["person"].to_pylist())
+    photos = np.array(taken["photo_sha256"].to_pylist())
+    order = np.argsort(persons, kind="stable")
+    for group in np.split(order, np.flatnonzero(persons[order][1:] != persons[order][:-1]) + 1):
+        cosines = embeddings[group] @ robust_centroid(embeddings[group], agreement_similarity)
+        similarity[known[group]] = cosines
+        best: dict[str, float] = {}
+        for photo, cosine in zip(photos[group], cosines.tolist(), strict=True):
+            best[photo] = max(best.get(photo, -1.0), cosine)
+        agreement[known[group]] = np.mean([value >= agreement_similarity for value in best.values()])
+    return similarity, agreement
+
+
+def _bands(count: int) -> Iterator[tuple[int, int]]:
+    edges = np.linspace(0, HASH_BITS, count + 1).astype(int)
+    for low, high in itertools.pairwise(edges):
+        yield int(low), int(high - low)
+
+
+def _band_pairs(hashes: Hashes, shift: int, bits: int) -> Iterator[tuple[Numbers, Numbers]]:
+    mask = np.uint64((1 << bits) - 1)
+    keys = (hashes >> np.uint64(shift)) & mask
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.r_[True, keys[order][1:] != keys[order][:-1]]) if len(order) else np.zeros(0, int)
+    for group in np.split(order, starts[1:]):
+        rows = max(1, _PAIRS_PER_STEP // max(1, len(group)))
+        for begin in range(0, len(group) - 1, rows):
+            block = group[begin : begin + rows]
+            left, right = np.meshgrid(np.arange(begin, begin + len(block)), np.arange(len(group)), indexing="ij")
+            upper = right > left
+            yield group[left[upper]], group[right[upper]]
+
+
+def _popcount(values: Hashes) -> Numbers:
+    octets = values.view(np.uint8).reshape(-1, 8)
+    bits: Numbers = np.unpackbits(octets, axis=1).sum(axis=1, dtype=np.int64)
+    return bits
+
+
+def _root(parent: Numbers, index: int) -> int:
+    while parent[index] != index:
+        parent[index] = parent[parent[index]]
+        index = int(parent[index])
+    return index
+
+
+def _join(parent: Numbers, a: int, b: int) -> None:
+    low, high = sorted((_root(parent, a), _root(parent, b)))
+    parent[high] = low

@@ -1,0 +1,167 @@
+"""Face angle: a metric face model fitted to the landmarks by perspective-n-point, then calibrated.
+
+SF2F, App. B.1: the angle between facial plane and image plane is at most 5 deg; badly posed faces are those whose left
+and right landmarks cannot be aligned. Both are measured: `face_angle_deg` and `asymmetry`.
+
+Source of the constants: `MODEL_MM` is the mean of mediapipe's own meshes over one half of AFLW2000 (145 photos, by hash
+of the file name, every true angle under 60 deg), turned by their true rotations, mirrored, and scaled to pupils 63 mm
+apart; mouth and lids are left out because they move. The calibration is a least-squares fit on the same half.
+`benchmarks/face_pose.py` reports the error on the other half. Angles follow AFLW2000: R = Rx(pitch) Ry(yaw) Rz(roll),
+so acos(cos yaw * cos pitch) is the angle between the face's normal and the optical axis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from voxdata.faces.landmarks import Floats
+
+VIEWING_DISTANCE_MM = 600.0  # of the assumed camera; cross-validation in the fitting half is flat from 500 to 1000
+
+# x to the image's right, y up, z towards the viewer, in mm
+MIDLINE_MM = {
+    168: (23.0, 27.1),
+    6: (15.0, 31.9),
+    197: (8.3, 37.3),
+    195: (2.1, 42.9),
+    5: (-4.4, 48.8),
+    4: (-12.4, 52.0),
+    1: (-18.8, 50.4),
+    10: (69.7, 20.0),
+    151: (54.8, 24.5),
+    9: (39.4, 27.7),
+    8: (31.0, 26.9),
+    2: (-25.8, 35.4),
+    152: (-91.6, 15.3),
+}
+# the point on the image's left; its partner has the opposite x
+PAIRS_MM = {
+    (33, 263): (-44.4, 18.9, 5.2),
+    (133, 362): (-17.5, 17.0, 11.6),
+    (234, 454): (-68.6, -1.6, -47.2),
+    (127, 356): (-69.3, 12.7, -43.5),
+    (93, 323): (-67.5, -16.0, -46.9),
+    (21, 251): (-65.3, 40.2, -22.9),
+    (54, 284): (-59.1, 51.6, -11.4),
+    (103, 332): (-49.2, 60.6, 0.7),
+    (67, 297): (-34.5, 66.5, 11.6),
+    (109, 338): (-18.5, 69.2, 18.0),
+    (162, 389): (-68.5, 27.8, -34.5),
+    (58, 288): (-60.6, -47.2, -37.6),
+    (132, 361): (-65.1, -31.2, -43.9),
+    (48, 278): (-18.5, -17.4, 34.3),
+    (98, 327): (-16.6, -24.0, 27.1),
+    (116, 345): (-62.5, 1.2, -7.0),
+    (117, 346): (-51.7, 2.0, 5.2),
+    (50, 280): (-48.0, -13.7, 12.3),
+    (205, 425): (-39.2, -21.8, 18.1),
+    (123, 352): (-62.0, -11.9, -4.7),
+    (147, 376): (-60.6, -24.7, -6.2),
+    (187, 411): (-52.4, -27.6, 6.0),
+    (207, 427): (-44.1, -32.1, 13.2),
+    (172, 397): (-54.3, -59.8, -27.3),
+    (136, 365): (-47.0, -68.9, -16.1),
+    (150, 379): (-38.0, -76.8, -6.7),
+    (71, 301): (-60.9, 36.5, -9.3),
+    (139, 368): (-64.5, 25.4, -18.3),
+}
+MODEL_POINTS = [*MIDLINE_MM, *(point for pair in PAIRS_MM for point in pair)]
+_SIDES = [side for x, y, z in PAIRS_MM.values() for side in ((x, y, z), (-x, y, z))]
+MODEL_MM: Floats = np.array([(0.0, y, z) for y, z in MIDLINE_MM.values()] + _SIDES)
+
+# angle = offset + linear * p + cubic * p^3 with p the fitted angle / 45 deg, in deg: (offset, linear, cubic)
+CALIBRATION = {
+    "yaw": (0.0, 44.243, 6.224),
+    "pitch": (0.075, 49.004, 9.929),
+    "roll": (0.0, 42.906, 9.123),
+}
+CALIBRATION_SPAN_DEG = 45.0
+_TO_CAMERA: Floats = np.diag([1.0, -1.0, -1.0])  # y up, z to the viewer -> y down, z into the scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pose:
+    """Angles in degrees, AFLW2000's signs; `rotation` (3, 3) turns the model (x right, y up, z to the viewer)."""
+
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    rotation: Floats
+
+    @property
+    def face_angle_deg(self) -> float:
+        """Between the face's plane and the image's: acos(cos yaw * cos pitch)."""
+        cosine = np.cos(np.radians(self.yaw_deg)) * np.cos(np.radians(self.pitch_deg))
+        return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
+
+def estimate_pose(points: Floats) -> Pose:
+    """Fit the face model to landmarks (478, 3) in pixels and calibrate the angles."""
+    rotation = fit_model(points)
+    pitch, yaw, roll = _euler_deg(rotation)
+    return Pose(
+        yaw_deg=_calibrated("yaw", yaw),
+        pitch_deg=_calibrated("pitch", pitch),
+        roll_deg=_calibrated("roll", roll),
+        rotation=rotation,
+    )
+
+
+def fit_model(points: Floats) -> Floats:
+    """Rotation (3, 3) of `MODEL_MM`: started from the mesh's own depth, then refined by perspective-n-point.
+
+    The camera looks at the face's centre, because a crop of unknown origin has no better principal point.
+    """
+    model = MODEL_MM - MODEL_MM.mean(axis=0)
+    seen = (points[MODEL_POINTS] * (1.0, -1.0, -1.0)).astype(np.float64)
+    seen -= seen.mean(axis=0)
+    start = _procrustes(model, seen)
+    scale = float((seen * (model @ start.T)).sum() / (model**2).sum())
+    focal = scale * VIEWING_DISTANCE_MM
+    camera = np.array([[focal, 0.0, 0.0], [0.0, focal, 0.0], [0.0, 0.0, 1.0]])
+    image = np.ascontiguousarray(seen[:, :2] * (1.0, -1.0))
+    turn = cv2.Rodrigues(_TO_CAMERA @ start)[0]
+    shift = np.array([[0.0], [0.0], [VIEWING_DISTANCE_MM]])
+    _, turn, _ = cv2.solvePnP(model, image, camera, np.zeros(4), turn, shift, True, cv2.SOLVEPNP_ITERATIVE)
+    rotation: Floats = _TO_CAMERA @ cv2.Rodrigues(turn)[0]
+    return rotation
+
+
+def asymmetry(points: Floats) -> float:
+    """Mean distance between left landmarks and the mirrored right ones, as a share of the pupil distance.
+
+    Mirrored in the image across the line through the middle of the pupils, at right angles to them (SF2F, App. B.1).
+    """
+    left, right = points[468, :2], points[473, :2]
+    across = right - left
+    distance = float(np.hypot(*across))
+    if distance == 0.0:
+        return float("inf")
+    axis = across / distance
+    middle = (left + right) / 2
+    pairs = np.array(list(PAIRS_MM))
+    a, b = points[pairs[:, 0], :2] - middle, points[pairs[:, 1], :2] - middle
+    mirrored = b - 2 * (b @ axis)[:, None] * axis
+    return float(np.hypot(*(a - mirrored).T).mean() / distance)
+
+
+def _procrustes(model: Floats, seen: Floats) -> Floats:
+    u, _, vt = np.linalg.svd(seen.T @ model)
+    rotation: Floats = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    return rotation
+
+
+def _euler_deg(rotation: Floats) -> tuple[float, float, float]:
+    yaw = -np.arcsin(np.clip(rotation[0, 2], -1.0, 1.0))
+    pitch = -np.arctan2(-rotation[1, 2], rotation[2, 2])
+    roll = -np.arctan2(-rotation[0, 1], rotation[0, 0])
+    return float(np.degrees(pitch)), float(np.degrees(yaw)), float(np.degrees(roll))
+
+
+def _calibrated(name: str, angle_deg: float) -> float:
+    offset, linear, cubic = CALIBRATION[name]
+    unit = angle_deg / CALIBRATION_SPAN_DEG
+    return float(offset + linear * unit + cubic * unit**3)
