@@ -200,7 +200,7 @@ class Gate(Section):
     """Second gate: a speech frame must also be voiced or sit beside voicing (WebRTC calls white noise speech)."""
 
     enabled: bool = Field(True, description="whether unconfirmed segments are dropped from the speech")
-    min_voiced_share: Share = Field(0.1, description="share of periodic frames that a segment needs")
+    min_voiced_share: Share = Field(0.15, description="share of periodic frames that a segment needs")
     max_flatness: Share = Field(0.5, description="limit of a segment's median spectral flatness")
 
 

@@ -88,9 +88,10 @@ def _over_cap(utterances: pa.Table, passing: Flags, cap: int | None) -> Flags:
     return over
 
 
-def _numbers(utterances: pa.Table, column: str) -> npt.NDArray[np.float64]:
+def _numbers(utterances: pa.Table, column: str) -> npt.NDArray[np.float32]:
+    """A column as stored; numpy compares float32 with a limit rounded to float32, so that the limit itself passes."""
     values: Sequence[float | None] = utterances[column].to_pylist()
-    return np.array([0.0 if value is None else value for value in values], dtype=np.float64)
+    return np.array([0.0 if value is None else value for value in values], dtype=np.float32)
 
 
 def _indices(flags: Flags) -> Iterable[int]:

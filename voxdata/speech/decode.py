@@ -1,7 +1,7 @@
 """Decode speech from bytes: wav, flac, mp3, ogg by libsndfile, everything else (m4a, opus, video) by FFmpeg.
 
-Samples come out as float32 mono at 16 kHz in [-1, 1]: channels are averaged, other rates go through a linear-phase
-polyphase resampler (Kaiser window, flat to 0.91 of the lower Nyquist frequency, about -90 dB from there on).
+Samples come out as float32 mono at 16 kHz, full scale at 1: channels are averaged, other rates go through a linear
+phase polyphase resampler (Kaiser window, flat to 0.91 of the lower Nyquist frequency, about -90 dB from there on).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def decode(data: bytes, *, max_duration_s: float = float("inf")) -> Decoded:
     clipped = clipped_share(channels_NC)
     mono = np.clip(channels_NC, -1.0, 1.0).mean(axis=1, dtype=np.float32)
     return Decoded(
-        samples=np.clip(resample(mono, rate_hz, SAMPLE_RATE_HZ), -1.0, 1.0),
+        samples=resample(mono, rate_hz, SAMPLE_RATE_HZ),
         sample_rate_hz=rate_hz,
         channels=channels_NC.shape[1],
         decoder=decoder,

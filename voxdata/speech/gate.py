@@ -2,7 +2,7 @@
 
 WebRTC calls white noise speech, and most of a tone. A frame is voiced when it is periodic and not a single line. Within
 a WebRTC segment, what lies within 0.3 s of a voiced frame is a stretch; a stretch is confirmed when enough of it is
-voiced, its spectrum is not flat, and it is not steady: a hum, a beep or a siren keeps its pitch or its level, speech
+voiced, its spectrum is not flat, and it is not steady: a hum or a beep keeps its pitch or its level, speech
 moves both. Where these definitions come from is in docs/speech.md.
 """
 
@@ -20,7 +20,7 @@ from voxdata.speech.voicing import HOP_S, FrameFeatures
 
 Flags = npt.NDArray[np.bool_]
 
-VOICED_PERIODICITY = 0.6
+VOICED_PERIODICITY = 0.55
 LINE_TONALITY = 0.95
 REACH_S = 0.3
 STEADY_PITCH_ST = 0.25  # 10th to 90th percentile

@@ -11,6 +11,7 @@ Samples = npt.NDArray[np.float32]
 FULL_SCALE = 0.999
 MIN_LOOP_S = 0.25
 MIN_REPEAT_S = 0.1
+MAX_LOOPED_CLIP_S = 60.0
 BANDWIDTH_FLOOR_DB = -60.0
 _FRAME_S = 0.025
 _QUIET_SHARE = 0.1
@@ -69,21 +70,23 @@ def loop_s(pcm: npt.NDArray[np.int16], sample_rate_hz: int) -> float | None:
     """The shortest period, of at least 0.25 s, at which a clip (N,) repeats itself sample by sample to its end.
 
     Published 6 s clips were filled up by starting a shorter one again. Candidates come from one polynomial prefix hash
-    (every period at once) and are compared exactly. Null when nothing repeats for 0.1 s, or only silence does.
+    (every period at once) and are compared exactly. Null when nothing repeats for 0.1 s, or only a constant does, and for
+    clips of more than 60 s, which nobody fills up.
     """
     count = len(pcm)
     shortest, overlap = int(MIN_LOOP_S * sample_rate_hz), int(MIN_REPEAT_S * sample_rate_hz)
-    if count < shortest + overlap:
+    changes = np.flatnonzero(np.diff(pcm))
+    longest = min(count - overlap, int(changes[-1]) if len(changes) else 0)
+    if longest < shortest or count > MAX_LOOPED_CLIP_S * sample_rate_hz:
         return None
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(count, _HASH_BASE, np.uint64))
         prefix = np.concatenate([[np.uint64(0)], np.cumsum(pcm.astype(np.int64).astype(np.uint64) * powers)])
-        periods = np.arange(shortest, count - overlap + 1)
+        periods = np.arange(shortest, longest + 1)
         tail = prefix[count] - prefix[periods]
         head = prefix[count - periods] * powers[periods - 1]
     for period in periods[tail == head]:
-        again = pcm[period:]
-        if np.array_equal(again, pcm[: count - period]) and np.ptp(again) > 0:
+        if np.array_equal(pcm[period:], pcm[: count - period]):
             return float(period) / sample_rate_hz
     return None
 

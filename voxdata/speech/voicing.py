@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
-from scipy.signal import butter, sosfilt
+from scipy.signal import butter, firwin, resample_poly, sosfilt
 
-from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples, resample
+from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,6 +29,7 @@ _MAX_LAG = int(_RATE_HZ / MIN_PITCH_HZ)
 _MIN_LAG = int(_RATE_HZ / MAX_PITCH_HZ)
 _FFT = 512
 _BANDS = 24
+_HALVING = firwin(31, 0.47).astype(np.float32)
 _HIGH_PASS = butter(2, 60.0, "highpass", fs=_RATE_HZ, output="sos")
 _MIN_DIP = 0.3
 _SILENCE = 1e-7  # mean power of a frame: -70 dBFS
@@ -51,7 +52,7 @@ def analyse(samples: Samples) -> FrameFeatures:
     count = len(samples) // int(HOP_S * SAMPLE_RATE_HZ)
     if count == 0:
         return FrameFeatures(*(np.zeros(0, np.float32) for _ in range(5)))
-    low = resample(samples, SAMPLE_RATE_HZ, _RATE_HZ)
+    low = resample_poly(samples, _RATE_HZ, SAMPLE_RATE_HZ, window=_HALVING)
     low = sosfilt(_HIGH_PASS, low).astype(np.float32)
     before = (_WINDOW - _HOP) // 2
     padded = np.pad(low, (before, _WINDOW + _MAX_LAG))
@@ -100,7 +101,7 @@ def _periodicity(frames_TX: Floats) -> tuple[Floats, Floats]:
 
 def _cross_correlation(frames_TX: Floats) -> Floats:
     """Normalised cross-correlation (T, L) of each window with itself at lags 0 to L - 1."""
-    size = fft.next_fast_len(frames_TX.shape[1] + _WINDOW, real=True)
+    size = fft.next_fast_len(frames_TX.shape[1], real=True)  # only negative lags wrap around
     whole = fft.rfft(frames_TX, size, axis=1)
     head = fft.rfft(frames_TX[:, :_WINDOW], size, axis=1)
     products_TL = fft.irfft(whole * np.conj(head), size, axis=1)[:, : _MAX_LAG + 1]

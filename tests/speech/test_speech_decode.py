@@ -1,0 +1,192 @@
+"""Decoding: every container gives the same voice, and every kind of bad file gives a reason."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from voxdata.errors import SpeechDecodeError
+from voxdata.speech.decode import SAMPLE_RATE_HZ, decode, resample
+
+Array = npt.NDArray[np.float32]
+
+
+def chirp(rate_hz: int, duration_s: float = 1.0) -> Array:
+    """A sweep from 200 to 1,600 Hz."""
+    t = np.arange(int(rate_hz * duration_s)) / rate_hz
+    return (0.5 * np.sin(2 * np.pi * (200 * t + 700 * t * t / duration_s))).astype(np.float32)
+
+
+def sound_file(samples: Array, rate_hz: int, container: str, subtype: str | None = None) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate_hz, format=container, subtype=subtype)
+    return buffer.getvalue()
+
+
+def ffmpeg_file(samples: Array, rate_hz: int, container: str, codec: str) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate_hz, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None, :], format="fltp", layout="mono")
+        frame.rate = rate_hz
+        resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=rate_hz, frame_size=960)
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            output.mux(stream.encode(part))
+        output.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def silent_film() -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for _ in range(5):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        output.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def wav_with_rate(rate_hz: int) -> bytes:
+    data = bytearray(sound_file(chirp(16_000), 16_000, "WAV"))
+    data[24:28] = struct.pack("<I", rate_hz)
+    return bytes(data)
+
+
+def correlation(left: Array, right: Array) -> float:
+    """The best normalised correlation within 80 ms of shift."""
+    count = min(len(left), len(right)) - 2560
+    middle = left[1280 : 1280 + count]
+    norm = float(np.linalg.norm(middle))
+    windows = np.lib.stride_tricks.sliding_window_view(right[: count + 2560], count)[::4]
+    return float(np.max(windows @ middle / (np.linalg.norm(windows, axis=1) * norm + 1e-9)))
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype", "tolerance"),
+    [
+        ("WAV", "PCM_U8", 1 / 128),
+        ("WAV", "PCM_16", 1 / 32768),
+        ("WAV", "PCM_24", 1 / 2**23),
+        ("WAV", "PCM_32", 1e-6),
+        ("WAV", "FLOAT", 1e-7),
+        ("WAV", "DOUBLE", 1e-7),
+        ("FLAC", "PCM_16", 1 / 32768),
+    ],
+)
+def test_lossless_files_come_back(container: str, subtype: str, tolerance: float) -> None:
+    samples = chirp(16_000)
+    clip = decode(sound_file(samples, 16_000, container, subtype))
+    assert clip.samples.dtype == np.float32
+    assert clip.decoder == f"libsndfile/{container.lower()}-{subtype.lower()}"
+    np.testing.assert_allclose(clip.samples, samples, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(lambda: sound_file(chirp(16_000), 16_000, "MP3"), id="mp3"),
+        pytest.param(lambda: sound_file(chirp(16_000), 16_000, "OGG", "OPUS"), id="opus"),
+        pytest.param(lambda: ffmpeg_file(chirp(16_000), 16_000, "ipod", "aac"), id="m4a"),
+        pytest.param(lambda: ffmpeg_file(chirp(44_100), 44_100, "mp4", "aac"), id="mp4 at 44.1 kHz"),
+        pytest.param(lambda: ffmpeg_file(chirp(48_000), 48_000, "matroska", "libopus"), id="mkv opus at 48 kHz"),
+    ],
+)
+def test_lossy_files_hold_the_same_sound(data: object) -> None:
+    assert callable(data)
+    clip = decode(data())
+    assert abs(len(clip.samples) - SAMPLE_RATE_HZ) < 0.1 * SAMPLE_RATE_HZ
+    assert correlation(chirp(16_000), clip.samples) > 0.98
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050, 44_100, 48_000, 192_000])
+def test_every_rate_becomes_16_khz(rate_hz: int) -> None:
+    clip = decode(sound_file(chirp(rate_hz), rate_hz, "WAV", "FLOAT"))
+    assert clip.sample_rate_hz == rate_hz
+    expected = chirp(16_000)
+    inner = slice(400, -400)
+    assert abs(len(clip.samples) - len(expected)) <= 1
+    count = min(len(clip.samples), len(expected))
+    np.testing.assert_allclose(clip.samples[:count][inner], expected[:count][inner], atol=5e-3)
+
+
+def test_resampling_leaves_no_alias() -> None:
+    t = np.arange(48_000) / 48_000
+    above = np.sin(2 * np.pi * 9_000 * t).astype(np.float32)
+    below = np.sin(2 * np.pi * 7_000 * t).astype(np.float32)
+    alias, passed = (resample(tone, 48_000, 16_000)[400:-400] for tone in (above, below))
+    assert 20 * np.log10(np.std(alias) / np.std(passed)) < -80
+
+
+def test_twelve_channels_are_averaged() -> None:
+    samples = np.zeros((16_000, 12), np.float32)
+    samples[:, 3] = 12 * 0.05 * chirp(16_000)
+    clip = decode(sound_file(samples, 16_000, "WAV", "FLOAT"))
+    assert clip.channels == 12
+    np.testing.assert_allclose(clip.samples, 0.05 * chirp(16_000), atol=1e-6)
+
+
+def test_clipping_is_measured_on_the_file_before_resampling() -> None:
+    loud = np.clip(8 * chirp(48_000), -1, 1)
+    share = float(np.mean(np.abs(loud) >= 0.999))
+    assert decode(sound_file(loud, 48_000, "WAV")).clipped_share == pytest.approx(share, abs=0.01)
+    assert decode(sound_file(chirp(48_000), 48_000, "WAV")).clipped_share == 0
+
+
+def test_a_wrong_riff_length_reads_what_is_there() -> None:
+    data = bytearray(sound_file(chirp(16_000), 16_000, "WAV"))
+    data[4:8] = struct.pack("<I", 0x7FFFFFFF)
+    data[40:44] = struct.pack("<I", 0x7FFFFFF0)
+    assert len(decode(bytes(data)).samples) == 16_000
+
+
+def _with(value: float) -> bytes:
+    samples = chirp(16_000)
+    samples[5000] = value
+    return sound_file(samples, 16_000, "WAV", "FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "says"),
+    [
+        pytest.param(lambda: b"", "empty", "0 bytes", id="zero bytes"),
+        pytest.param(lambda: sound_file(chirp(16_000)[:0], 16_000, "WAV"), "empty", "no samples", id="header only"),
+        pytest.param(lambda: b"I am not audio.\n" * 500, "unreadable", "not decodable", id="text"),
+        pytest.param(lambda: b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n", "unreadable", "not decodable", id="playlist"),
+        pytest.param(lambda: bytes(range(256)) * 64, "unreadable", "not decodable", id="bytes"),
+        pytest.param(lambda: sound_file(chirp(16_000), 16_000, "WAV")[:20], "unreadable", "not", id="half a header"),
+        pytest.param(
+            lambda: ffmpeg_file(chirp(16_000), 16_000, "ipod", "aac")[:-900], "unreadable", "not", id="cut m4a"
+        ),
+        pytest.param(lambda: _with(float("nan")), "unreadable", "not finite", id="NaN"),
+        pytest.param(lambda: _with(float("inf")), "unreadable", "not finite", id="Inf"),
+        pytest.param(lambda: wav_with_rate(1), "unreadable", "sample rate 1 Hz", id="1 Hz"),
+        pytest.param(silent_film, "unreadable", "no sound track", id="film without sound"),
+    ],
+)
+def test_bad_files_have_a_reason(data: object, reason: str, says: str) -> None:
+    assert callable(data)
+    with pytest.raises(SpeechDecodeError, match=says) as caught:
+        decode(data())
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(lambda: sound_file(chirp(16_000, 3.0), 16_000, "WAV"), id="wav"),
+        pytest.param(lambda: ffmpeg_file(chirp(16_000, 3.0), 16_000, "ipod", "aac"), id="m4a"),
+    ],
+)
+def test_a_longer_file_than_the_limit_is_refused(data: object) -> None:
+    assert callable(data)
+    with pytest.raises(SpeechDecodeError, match=r"max_duration_s=2\.5") as caught:
+        decode(data(), max_duration_s=2.5)
+    assert caught.value.reason == "too_long"
+    assert len(decode(data(), max_duration_s=4).samples) > 2.9 * SAMPLE_RATE_HZ
