@@ -217,7 +217,7 @@ def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Stor
         "embedder": {
             "name": config.embedder,
             "sha256": published.sha256 if published else None,
-            "beside_published_rows": published is not None,
+            "kind": "published" if published else "trained in the run",
         },
         "seed": config.seed,
         "people": len(store.people),

@@ -1,0 +1,5 @@
+"""Evaluation of a run on people it never saw: `python -m models.evaluate RUN_DIR`."""
+
+from models.evaluate.protocol import evaluate
+
+__all__ = ["evaluate"]

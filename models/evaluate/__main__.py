@@ -1,0 +1,38 @@
+"""The command line of the evaluation."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from models.errors import TrainingError
+from models.evaluate.protocol import evaluate
+from models.evaluate.report import markdown
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate, print the table, return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m models.evaluate", description="Evaluate a trained run.")
+    parser.add_argument("run_dir", metavar="RUN_DIR")
+    parser.add_argument("--split", default="test", choices=("val", "test"))
+    parser.add_argument("--embedder", help="judge with this face embedder instead of the run's own")
+    parser.add_argument("--weights", action="append", default=[], metavar="EMBEDDER=PATH", help="a published file")
+    parser.add_argument("--root", help="where the snapshot lies, when not where the run was trained")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    weights = dict(pair.partition("=")[::2] for pair in options.weights)
+    try:
+        result = evaluate(
+            options.run_dir, split=options.split, embedder=options.embedder, weights=weights, root=options.root
+        )
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(markdown(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Rows of the evaluation: the system and its controls. Shapes: N people, E embedding.
+
+`real` are the people's real embeddings (App. E.2); a row has queries, one embedding per person and draw, and its
+figures are means over people of each person's mean over the draws. "Centred" means: queries minus the mean of the same
+system's generations for training people, real embeddings minus the mean of training people's: blurry faces share an
+offset that says nothing about anybody. Sums and intervals are in shares, not per cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.evaluate.metrics import FloatArray, IntArray, bootstrap_interval, cosine, hits, l1, ranks, unit
+
+RECALL_AT = (1, 2, 5, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What rows share: gallery sizes below the number of people, and the seed of the intervals."""
+
+    galleries: tuple[int, ...] = (20, 50, 100)
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centre:
+    """Means over training people: of the system's generations and of real embeddings, each (E,)."""
+
+    generated: FloatArray
+    real: FloatArray
+
+
+def system_row(
+    name: str,
+    kind: str,
+    draws: Sequence[tuple[FloatArray, FloatArray]],
+    centre: Centre | None,
+    protocol: Protocol,
+) -> dict[str, Any]:
+    """A row whose query for a person is made for that person; each draw is queries and real embeddings (N, E).
+
+    `centre` None leaves the centred figures out.
+    """
+    collected: list[dict[str, FloatArray]] = []
+    for query_NE, real_NE in draws:
+        values = {"cosine": cosine(query_NE, real_NE), "l1": l1(query_NE, real_NE)}
+        values |= _own_recalls("recall", unit(query_NE) @ unit(real_NE).T, protocol)
+        if centre is not None:
+            query_centred, real_centred = unit(query_NE) - centre.generated, real_NE - centre.real
+            values["centred_cosine"] = cosine(query_centred, real_centred)
+            values |= _own_recalls("centred_recall", unit(query_centred) @ unit(real_centred).T, protocol)
+        collected.append(values)
+    mean = {key: np.mean([values[key] for values in collected], axis=0) for key in collected[0]}
+    return _row(name, kind, len(draws[0][0]), mean, protocol, draws=len(draws))
+
+
+def shuffled_row(
+    name: str, query_NE: FloatArray, real_NE: FloatArray, centre: Centre, protocol: Protocol
+) -> dict[str, Any]:
+    """Everybody judged by everybody else's voice, all pairs: what a system reaches that ignores who speaks."""
+    values: dict[str, FloatArray] = {}
+    plain = (unit(query_NE), unit(real_NE))
+    centred = (unit(unit(query_NE) - centre.generated), unit(real_NE - centre.real))
+    for prefix, (query, real) in (("", plain), ("centred_", centred)):
+        scores_NN = query @ real.T
+        values[f"{prefix}cosine"] = _mean_of_others(scores_NN)
+        above, ties = ranks(scores_NN)
+        for key, k, gallery in _recall_keys(f"{prefix}recall", len(real), protocol):
+            values[key] = _mean_of_others(hits(above, ties, k, people=len(real), gallery=gallery))
+    values["l1"] = _mean_of_others(np.stack([l1(query[None], real_NE) for query in query_NE]))
+    return _row(name, "control", len(real_NE), values, protocol)
+
+
+def scores_row(name: str, scores_NN: FloatArray, protocol: Protocol) -> dict[str, Any]:
+    """A row that has no faces, only scores of every query against every person: chance, or the oracle of sex."""
+    values = _own_recalls("recall", scores_NN, protocol)
+    return _row(
+        name, "control", len(scores_NN), {**values, **{f"centred_{key}": v for key, v in values.items()}}, protocol
+    )
+
+
+def _own_recalls(prefix: str, scores_NN: FloatArray, protocol: Protocol) -> dict[str, FloatArray]:
+    people = len(scores_NN)
+    above, ties = (np.diagonal(table) for table in ranks(scores_NN))
+    return {
+        key: hits(above, ties, k, people=people, gallery=gallery)
+        for key, k, gallery in _recall_keys(prefix, people, protocol)
+    }
+
+
+def _recall_keys(prefix: str, people: int, protocol: Protocol) -> list[tuple[str, int, int]]:
+    keys = [(f"{prefix}_at_{k}", k, people) for k in RECALL_AT if k < people]
+    for gallery in protocol.galleries:
+        if gallery < people:
+            keys += [(f"{prefix}_at_{k}_of_{gallery}", k, gallery) for k in RECALL_AT if k < gallery]
+    return keys
+
+
+def _mean_of_others(table_NN: FloatArray) -> FloatArray:
+    """For each column, the mean of the entries off the diagonal."""
+    others: FloatArray = (table_NN.sum(axis=0) - np.diagonal(table_NN)) / (len(table_NN) - 1)
+    return others
+
+
+def _row(
+    name: str, kind: str, people: int, values: Mapping[str, FloatArray], protocol: Protocol, *, draws: int = 1
+) -> dict[str, Any]:
+    figures = {}
+    for key, value_N in values.items():
+        low, high = bootstrap_interval(value_N, seed=protocol.seed)
+        figures[key] = {"value": float(value_N.mean()), "low": low, "high": high}
+    return {"name": name, "kind": kind, "people": people, "draws": draws, "figures": figures}
+
+
+def same_sex_scores(sexes: Sequence[str]) -> tuple[IntArray, FloatArray]:
+    """The people whose sex is known, and 1 for every pair of them with the same sex."""
+    known = np.asarray([index for index, sex in enumerate(sexes) if sex != "unknown"], np.int64)
+    sex = np.asarray(sexes)[known]
+    return known, (sex[:, None] == sex[None, :]).astype(np.float64)
