@@ -2,8 +2,8 @@
 
     <root>/journal/<table>/<fact>.json      <fact> is a hash of the row, so the same fact is stored once
 
-A row says when it was stated (`at`, ISO 8601 in UTC, given by the caller); where two facts contradict each other, the
-later one counts. The catalog loads every table.
+The last column of every table says when the fact was stated (ISO 8601 in UTC, given by the caller); where two facts
+contradict each other, the later one counts. The catalog loads every table.
 """
 
 from __future__ import annotations
@@ -25,18 +25,17 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "reviews": pa.schema(
         [
             ("photo_sha256", S),
-            ("pupil_x", F),  # midpoint of the pupils, share of the photo's width
-            ("pupil_y", F),  # share of its height
+            ("pupils_x", F),  # midpoint of the pupils, share of the photo's width
+            ("pupils_y", F),  # share of its height
             ("decision", S),  # keep | reject
             ("reviewer", S),
             ("reason", S),
-            ("at", S),
+            ("reviewed_at", S),
         ]
     ),
-    # What its owner asked us not to use: an identity, a photo's sha256 or a source key.
-    "optouts": pa.schema([("scope", S), ("value", S), ("reason", S), ("at", S)]),
-    # A forgotten person: only a keyed hash of who it was.
-    "tombstones": pa.schema([("person_hash", S), ("reason", S), ("at", S)]),
+    # People or identities who asked not to be used, and those who were forgotten and must not come back.
+    "optouts": pa.schema([("person", S), ("reason", S), ("at", S)]),
+    "tombstones": pa.schema([("person", S), ("reason", S), ("at", S)]),
     "aliases": pa.schema([("identity", S), ("person", S), ("evidence", S), ("at", S)]),
     "tags": pa.schema([("tag", S), ("snapshot_id", S), ("at", S)]),
     # A snapshot became the current one. `tables` is JSON: the Parquet files that its build decided on;
@@ -67,7 +66,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("snapshot_id", S),
             ("split", S),
             ("embedder", S),
-            ("metrics", S),  # JSON: name -> number
+            ("metrics", S),  # JSON: name -> number, or a group of them
             ("at", S),
         ]
     ),
@@ -76,7 +75,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 
 
 def append(storage: Storage, table: str, row: Mapping[str, Any]) -> str:
-    """State one fact and return its key. Columns that `row` lacks are null; `at` is needed.
+    """State one fact and return its key. Columns that `row` lacks are null, but for its time.
 
     Raises `StorageError` for an unknown table or column, or a row without its time.
     """
@@ -84,8 +83,9 @@ def append(storage: Storage, table: str, row: Mapping[str, Any]) -> str:
     unknown = sorted(set(row) - set(schema.names))
     if unknown:
         raise StorageError(f"journal {table} has no column {unknown[0]}; it has {', '.join(schema.names)}")
-    if not row.get("at"):
-        raise StorageError(f"journal {table}: `at` is missing; say when, as in 2026-11-21T09:00:00Z")
+    time = schema.names[-1]
+    if not row.get(time):
+        raise StorageError(f"journal {table}: `{time}` is missing; say when, as in 2026-11-21T09:00:00Z")
     fact = {name: row.get(name) for name in schema.names}
     key = f"journal/{table}/{digest(fact)}.json"
     storage.commit(key, json.dumps(fact, sort_keys=True, indent=1).encode())
@@ -99,7 +99,7 @@ def read(storage: Storage, table: str) -> pa.Table | None:
     if not keys:
         return None
     facts = [{"fact": _fact(key), **_load(storage, key)} for key in keys]
-    facts.sort(key=lambda fact: (fact["at"], fact["fact"]))
+    facts.sort(key=lambda fact: (fact[schema.names[-1]], fact["fact"]))
     return pa.Table.from_pylist(facts, schema=pa.schema([("fact", S), *schema]))
 
 

@@ -36,24 +36,22 @@ COMMENT ON COLUMN aliases.origin IS 'shipped with the code, or stated in this ro
 
 CREATE TABLE optouts (
     fact VARCHAR NOT NULL PRIMARY KEY,
-    scope VARCHAR NOT NULL,
-    value VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
     reason VARCHAR,
     stated_at VARCHAR NOT NULL
 );
-COMMENT ON TABLE optouts IS 'What its owner asked us not to use';
+COMMENT ON TABLE optouts IS 'People who asked not to be used';
 COMMENT ON COLUMN optouts.fact IS 'Name of the journal file';
-COMMENT ON COLUMN optouts.scope IS 'identity, photo_sha256 or source_key';
-COMMENT ON COLUMN optouts.value IS 'Which one';
+COMMENT ON COLUMN optouts.person IS 'Canonical person or identity';
 COMMENT ON COLUMN optouts.reason IS 'Why';
 COMMENT ON COLUMN optouts.stated_at IS 'When, ISO 8601 in UTC';
 
 CREATE TABLE tombstones (
-    person_hash VARCHAR NOT NULL PRIMARY KEY,
+    person VARCHAR NOT NULL PRIMARY KEY,
     reason VARCHAR,
     stated_at VARCHAR NOT NULL
 );
 COMMENT ON TABLE tombstones IS 'Forgotten people, who must not come back';
-COMMENT ON COLUMN tombstones.person_hash IS 'Keyed hash of the canonical person';
+COMMENT ON COLUMN tombstones.person IS 'Canonical person or identity';
 COMMENT ON COLUMN tombstones.reason IS 'Why';
 COMMENT ON COLUMN tombstones.stated_at IS 'When, ISO 8601 in UTC';

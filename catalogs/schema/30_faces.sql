@@ -162,8 +162,8 @@ COMMENT ON COLUMN links.person_agreement IS 'Share of the person''s photos that 
 CREATE TABLE reviews (
     fact VARCHAR NOT NULL PRIMARY KEY,
     photo_sha256 VARCHAR NOT NULL,
-    pupil_x DOUBLE,
-    pupil_y DOUBLE,
+    pupils_x DOUBLE,
+    pupils_y DOUBLE,
     decision VARCHAR NOT NULL,
     reviewer VARCHAR,
     reason VARCHAR,
@@ -172,8 +172,8 @@ CREATE TABLE reviews (
 COMMENT ON TABLE reviews IS 'What people decided about faces';
 COMMENT ON COLUMN reviews.fact IS 'Name of the journal file';
 COMMENT ON COLUMN reviews.photo_sha256 IS 'The photo';
-COMMENT ON COLUMN reviews.pupil_x IS 'Midpoint of the pupils, share of the photo''s width';
-COMMENT ON COLUMN reviews.pupil_y IS 'Midpoint of the pupils, share of the photo''s height';
+COMMENT ON COLUMN reviews.pupils_x IS 'Midpoint of the pupils, share of the photo''s width';
+COMMENT ON COLUMN reviews.pupils_y IS 'Midpoint of the pupils, share of the photo''s height';
 COMMENT ON COLUMN reviews.decision IS 'keep or reject';
 COMMENT ON COLUMN reviews.reviewer IS 'Who decided';
 COMMENT ON COLUMN reviews.reason IS 'Why';

@@ -22,7 +22,7 @@ COMMENT ON COLUMN runs.status IS 'started, finished, failed or cancelled';
 COMMENT ON COLUMN runs.embedder IS 'Face embedder of the perceptual loss';
 COMMENT ON COLUMN runs.settings IS 'All its settings, as JSON';
 COMMENT ON COLUMN runs.code_version IS 'Version of the code';
-COMMENT ON COLUMN runs.path IS 'Where it lies under the root';
+COMMENT ON COLUMN runs.path IS 'Where its files lie';
 COMMENT ON COLUMN runs.step IS 'Last training step';
 COMMENT ON COLUMN runs.stated_at IS 'When this state was stated, ISO 8601 in UTC';
 
@@ -30,15 +30,15 @@ CREATE TABLE models (
     run_id VARCHAR NOT NULL PRIMARY KEY,
     model VARCHAR,
     checkpoint VARCHAR NOT NULL,
-    checkpoint_sha256 VARCHAR NOT NULL,
+    checkpoint_sha256 VARCHAR,
     stage VARCHAR,
     staged_at VARCHAR
 );
 COMMENT ON TABLE models IS 'The last weights of each run';
 COMMENT ON COLUMN models.run_id IS 'Run that trained them';
 COMMENT ON COLUMN models.model IS 'sf2f or voice2face';
-COMMENT ON COLUMN models.checkpoint IS 'Where they lie under the root';
-COMMENT ON COLUMN models.checkpoint_sha256 IS 'sha256 of the weights';
+COMMENT ON COLUMN models.checkpoint IS 'Where the weights lie';
+COMMENT ON COLUMN models.checkpoint_sha256 IS 'sha256 of the weights, where it was stated';
 COMMENT ON COLUMN models.stage IS 'Last promotion of the run: champion, challenger, retired; null if never promoted';
 COMMENT ON COLUMN models.staged_at IS 'When, ISO 8601 in UTC';
 
@@ -56,7 +56,7 @@ CREATE TABLE evaluations (
 );
 COMMENT ON TABLE evaluations IS 'One row per metric of each evaluation';
 COMMENT ON COLUMN evaluations.fact IS 'Name of the journal file';
-COMMENT ON COLUMN evaluations.metric IS 'Name of the metric';
+COMMENT ON COLUMN evaluations.metric IS 'Name of the metric; group.name where the evaluation groups them';
 COMMENT ON COLUMN evaluations.value IS 'Its value';
 COMMENT ON COLUMN evaluations.run_id IS 'Run that was evaluated';
 COMMENT ON COLUMN evaluations.checkpoint_sha256 IS 'Weights that were evaluated';

@@ -132,7 +132,8 @@ SELECT
 FROM models
 JOIN runs USING (run_id)
 LEFT JOIN evaluations
-    ON evaluations.run_id = models.run_id AND evaluations.checkpoint_sha256 = models.checkpoint_sha256
+    ON evaluations.run_id = models.run_id
+    AND evaluations.checkpoint_sha256 IS NOT DISTINCT FROM models.checkpoint_sha256
 WHERE models.stage = 'champion'
 QUALIFY models.staged_at = max(models.staged_at) OVER (PARTITION BY models.model)
 ORDER BY models.model, evaluations.metric;

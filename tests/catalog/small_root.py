@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,17 @@ from PIL import Image
 from voxdata import schemas
 from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import Snapshot, write_snapshot
-from voxdata.fragments import Fragment, FragmentStore, commit_table, digest
+from voxdata.fragments import Fragment, FragmentStore, commit_table, digest, parquet_table
 from voxdata.identities import bucket_of
-from voxdata.recipe import Recipe, Splits
-from voxdata.shards.rows import FACE_ROW, SPEECH_ROW, in_range, portrait_rows, samples, utterance_rows
-from voxdata.shards.write import ShardEntry, pack, plan_ranges
-from voxdata.splits import assign, holdouts
+from voxdata.recipe import Recipe
+from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
+from voxdata.splits import assign
 from voxdata.storage import Storage
 
+FACE_ROW = pa.schema([*schemas.WHO, ("photo_sha256", pa.string()), ("face_angle_deg", pa.float32())])
+SPEECH_ROW = pa.schema(
+    [*schemas.WHO, ("audio_sha256", pa.string()), ("speech_s", pa.float32()), ("holdout", pa.bool_())]
+)
 AT = "2026-11-21T09:00:00Z"
 RECIPE = Recipe.model_validate({"name": "small", "splits": {"rule": "paper"}, "shards": {"buckets_per_shard": 2048}})
 
@@ -81,8 +85,6 @@ class SmallRoot:
         self.commit("utterance_verdicts", table([v for n in self.people for v in heard(n)], schemas.UTTERANCE_VERDICTS))
         self.commit("utterance_files", table([c for n in self.people for c in clips(n)], schemas.UTTERANCE_FILES))
         self.commit("splits", assign(self.read("identities"), RECIPE.splits))
-        ids = [clip["utterance_id"] for n in self.people for clip in clips(n)]
-        self.commit("holdouts", holdouts(ids, Splits(holdout_share=0.3)))
         for n in self.people:
             self.fragments(n)
         self.tables["renders"] = self.renders.parts()
@@ -100,48 +102,50 @@ class SmallRoot:
         self.utterances.append(who(n)["bucket"], Fragment(table(clips(n), schemas.UTTERANCES), mels))
 
     def pack(self) -> list[ShardEntry]:
-        portraits = portrait_rows(
-            identities=self.read("identities"),
-            faces=self.read("faces"),
-            verdicts=self.read("face_verdicts"),
-            renders=self.renders.read(),
-            splits=self.read("splits"),
-        )
-        speech = utterance_rows(
-            identities=self.read("identities"),
-            utterances=self.utterances.read(),
-            verdicts=self.read("utterance_verdicts"),
-            holdouts=self.read("holdouts"),
-            splits=self.read("splits"),
-        )
+        splits = {row["person"]: row["split"] for row in self.read("splits").to_pylist()}
         entries = []
         for first, last in plan_ranges(RECIPE.shards.buckets_per_shard):
             for split in ("train", "val", "test"):
-                for kind, rows, store, schema in (
-                    ("faces", portraits, self.renders, FACE_ROW),
-                    ("speech", speech, self.utterances, SPEECH_ROW),
-                ):
-                    chosen = samples(in_range(rows, split, first, last), store)
-                    entries.append(
-                        pack(
-                            self.storage,
-                            kind=kind,
-                            split=split,
-                            first_bucket=first,
-                            last_bucket=last,
-                            samples=chosen,
-                            schema=schema,
-                        )
-                    )
+                people = [n for n in self.people if splits[who(n)["person"]] == split]
+                inside = [n for n in people if first <= who(n)["bucket"] <= last]
+                for kind, make, schema in (("faces", face_samples, FACE_ROW), ("speech", speech_samples, SPEECH_ROW)):
+                    place = {"kind": kind, "split": split, "first_bucket": first, "last_bucket": last}
+                    chosen = [sample for n in inside for sample in make(self, n)]
+                    entries.append(pack(self.storage, **place, samples=chosen, schema=schema))
         return [entry for entry in entries if entry is not None]
 
     def commit(self, stage: str, content: pa.Table) -> None:
         self.tables[stage] = [commit_table(self.storage, stage, digest(content.to_pylist()), content)]
 
     def read(self, stage: str) -> pa.Table:
-        from voxdata.fragments import parquet_table
-
         return parquet_table(self.storage.read(self.tables[stage][0]))
+
+
+def face_samples(root: SmallRoot, n: int) -> list[Sample]:
+    (row,) = [row for row in root.renders.read(who(n)["bucket"]).to_pylist() if row["identity"] == f"id{n:05d}"]
+    content = {**dict.fromkeys(FACE_ROW.names), **faces(n)[0], "quality": 0.5}
+    return [Sample(row["face_id"], members(root.renders, row), {name: content[name] for name in FACE_ROW.names})]
+
+
+def speech_samples(root: SmallRoot, n: int) -> list[Sample]:
+    """The first kept clip of every training person is held out."""
+    rows = root.utterances.read(who(n)["bucket"]).to_pylist()
+    kept = [row for row in rows if row["identity"] == f"id{n:05d}" and row["speech_status"] == "ok"]
+    found = []
+    for position, row in enumerate(kept):
+        content = {**row, "holdout": position == 0 and n not in (8, 9)}
+        chosen = {name: content[name] for name in SPEECH_ROW.names}
+        found.append(Sample(row["utterance_id"], members(root.utterances, row), chosen))
+    return found
+
+
+def members(store: FragmentStore, row: dict[str, Any]) -> dict[str, Member]:
+    return {
+        where["suffix"]: Member(
+            partial(store.blob, row["part"], where["offset"], where["size"]), where["sha256"], where["size"]
+        )
+        for where in row["members"]
+    }
 
 
 def photos(n: int) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -32,10 +32,19 @@ STAGES: Mapping[str, pa.Schema] = {
     "utterance_verdicts": schemas.UTTERANCE_VERDICTS,
     "utterance_files": pa.schema([("item_id", S), ("source", S), ("source_key", S)]),
     "splits": schemas.SPLITS,
-    "holdouts": schemas.HOLDOUTS,
 }
 SAMPLES = pa.schema(
-    [("kind", S), ("key", S), ("split", S), *WHO, ("suffix", S), ("offset", L), ("size", L), ("sha256", S)]
+    [
+        ("kind", S),
+        ("key", S),
+        ("split", S),
+        *WHO,
+        ("suffix", S),
+        ("offset", L),
+        ("size", L),
+        ("sha256", S),
+        ("holdout", pa.bool_()),
+    ]
 )
 SHARDS = pa.schema(
     [
@@ -97,11 +106,11 @@ def _columns(storage: Storage, key: str, wanted: pa.Schema) -> pa.Table:
 
 
 def _journal(storage: Storage, table: str) -> pa.Table:
-    """The facts of a table; their `at`, a word of SQL, is named `stated_at`."""
+    """The facts of a table; their time is named `stated_at`."""
     facts = journal.read(storage, table)
     if facts is None:
         facts = pa.schema([("fact", S), *journal.SCHEMAS[table]]).empty_table()
-    return facts.rename_columns(["stated_at" if name == "at" else name for name in facts.column_names])
+    return facts.rename_columns([*facts.column_names[:-1], "stated_at"])
 
 
 def _samples(storage: Storage, snapshot: Snapshot) -> pa.Table:
@@ -126,10 +135,19 @@ def _evaluations(storage: Storage) -> pa.Table:
     rows = [
         {**fact, "metric": metric, "value": value}
         for fact in _journal(storage, "evaluations").to_pylist()
-        for metric, value in sorted(json.loads(fact["metrics"] or "{}").items())
+        for metric, value in _numbers(json.loads(fact["metrics"] or "{}"))
     ]
     chosen = [{name: row[name] for name in EVALUATIONS.names} for row in rows]
     return pa.Table.from_pylist(chosen, schema=EVALUATIONS)
+
+
+def _numbers(metrics: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, float]]:
+    """Metrics by name; those of a group as `group.name`. What is not a number is left to the journal."""
+    for name, value in sorted(metrics.items()):
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{group}{name}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield f"{group}{name}", float(value)
 
 
 def _shard_rows(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -42,10 +42,10 @@ LOADS = {
     "identities": """
         SELECT i.*, s.split FROM in_identities i LEFT JOIN in_splits s USING (person) ORDER BY i.identity""",
     "aliases": "SELECT * FROM in_aliases ORDER BY identity",
-    "optouts": "SELECT fact, scope, value, reason, stated_at FROM in_optouts ORDER BY fact",
+    "optouts": "SELECT * FROM in_optouts ORDER BY fact",
     "tombstones": """
-        SELECT person_hash, reason, stated_at FROM in_tombstones
-        QUALIFY row_number() OVER (PARTITION BY person_hash ORDER BY stated_at, fact) = 1 ORDER BY person_hash""",
+        SELECT person, reason, stated_at FROM in_tombstones
+        QUALIFY row_number() OVER (PARTITION BY person ORDER BY stated_at, fact) = 1 ORDER BY person""",
     "photos": """
         SELECT * FROM in_photos
         QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY source, source_key) = 1 ORDER BY item_id""",
@@ -66,7 +66,8 @@ LOADS = {
         FROM in_utterances u
         JOIN in_utterance_verdicts v USING (item_id)
         LEFT JOIN in_utterance_files x USING (item_id)
-        LEFT JOIN in_holdouts h ON h.utterance_id = u.utterance_id AND v.verdict = 'keep'
+        LEFT JOIN (SELECT key, any_value(holdout) AS holdout FROM in_samples WHERE kind = 'speech' GROUP BY key) h
+            ON h.key = u.utterance_id AND v.verdict = 'keep'
         QUALIFY row_number() OVER (PARTITION BY u.item_id ORDER BY x.source_key) = 1
         ORDER BY u.item_id""",
     "runs": """
@@ -76,7 +77,7 @@ LOADS = {
         ORDER BY run_id""",
     "models": """
         SELECT m.run_id, m.model, m.checkpoint, m.checkpoint_sha256, p.stage, p.stated_at AS staged_at
-        FROM (SELECT * FROM in_runs WHERE checkpoint IS NOT NULL AND checkpoint_sha256 IS NOT NULL
+        FROM (SELECT * FROM in_runs WHERE checkpoint IS NOT NULL
             QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1) m
         LEFT JOIN (SELECT * FROM in_promotions
             QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1) p USING (run_id)

@@ -24,6 +24,9 @@ class Problem:
     key: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.key}: {self.message}"
+
     @property
     def harmful(self) -> bool:
         """Whether a reader of a snapshot could meet it."""
