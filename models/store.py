@@ -100,6 +100,7 @@ class Store:
         normalisation: Normalisation | None = None,
         keep_holdout: bool = False,
     ) -> None:
+        hop_s = float(snapshot.front_end(front_end)["hop_s"])
         faces = _by_person(snapshot.portraits(split))
         speech = _by_person(
             [member for member in snapshot.mels(split, front_end) if keep_holdout or not member.holdout]
@@ -128,7 +129,7 @@ class Store:
             len(self.people),
             len(self._faces_N3SS),
             len(views),
-            int(self.frames.sum()) * float(snapshot.front_end(front_end)["hop_s"]) / 3600,
+            int(self.frames.sum()) * hop_s / 3600,
             self.tier.name,
             self.tier.reason,
         )

@@ -1,0 +1,174 @@
+"""The reader and the store against a snapshot written by hand."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from snapshot_writer import N_MELS, TinySnapshot
+
+from models.errors import SnapshotReadError
+from models.reader import Snapshot
+from models.store import MappedMels, Normalisation, PackedMels, Store, choose_tier
+
+GIB = 2**30
+
+
+def open_store(snapshot: TinySnapshot, cache: Path, **options: object) -> Store:
+    defaults = {"split": "train", "front_end": "torch40", "side_px": 64, "device": torch.device("cpu")}
+    return Store(Snapshot(snapshot.root, snapshot.id), cache=cache, **{**defaults, **options})  # type: ignore[arg-type]
+
+
+def test_members_are_what_tarfile_finds(tiny_snapshot: TinySnapshot) -> None:
+    snapshot = Snapshot(tiny_snapshot.root, tiny_snapshot.id)
+    contents = {}
+    for path in tiny_snapshot.root.glob("shards/train-*.tar"):
+        with tarfile.open(path) as tar:
+            for info in tar:
+                extracted = tar.extractfile(info)
+                assert extracted is not None
+                contents[info.name] = extracted.read()
+    members = [*snapshot.portraits("train"), *snapshot.mels("train", "torch40")]
+    assert len(members) == 12 * 2 + 12 * 3
+    for member in members:
+        assert bytes(snapshot.read(member)) == contents[member.name]
+    member = snapshot.mels("train", "torch40")[4]
+    np.testing.assert_array_equal(snapshot.mel(member), np.load(io.BytesIO(contents[member.name])))
+
+
+def test_portraits_are_decoded_once(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    snapshot = Snapshot(tiny_snapshot.root, tiny_snapshot.id)
+    portraits = snapshot.portraits("test")
+    chosen = [portraits[3], portraits[0]]
+    first = snapshot.decode_portraits(chosen, 32, tmp_path)
+    expected = Image.open(io.BytesIO(snapshot.read(portraits[3]))).resize((32, 32), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(first[0], np.asarray(expected))
+    (cached,) = tmp_path.iterdir()
+    np.save(cached, np.full((len(portraits), 32, 32, 3), 7, np.uint8))
+    assert (snapshot.decode_portraits(chosen, 32, tmp_path) == 7).all()
+    cached.write_bytes(cached.read_bytes()[:100])
+    np.testing.assert_array_equal(snapshot.decode_portraits(chosen, 32, tmp_path), first)
+
+
+def test_store_keeps_only_people_with_both_and_drops_holdouts(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    store = open_store(tiny_snapshot, tmp_path)
+    assert store.people == sorted(person for person in tiny_snapshot.traits if person.startswith("train"))
+    assert store.utterance_groups.count.tolist() == [2] * 12
+    assert open_store(tiny_snapshot, tmp_path, keep_holdout=True).utterance_groups.count.tolist() == [3] * 12
+    assert store.images(np.array([0, 5])).shape == (2, 3, 64, 64)
+    assert float(store.images(np.array([0])).max()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_crops_are_normalised_slices_that_wrap(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    store = open_store(tiny_snapshot, tmp_path, normalisation=Normalisation(mean=10.0, std=2.0))
+    snapshot = Snapshot(tiny_snapshot.root, tiny_snapshot.id)
+    members = [m for m in sorted(snapshot.mels("train", "torch40"), key=lambda m: m.key) if not m.holdout]
+    utterance = 3
+    mel = snapshot.mel(members[utterance]).astype(np.float32)
+    frames = mel.shape[1]
+    assert store.frames[utterance] == frames
+    crop = store.crops(np.array([utterance]), np.array([frames - 10]), 25)[0].numpy()
+    expected = (np.concatenate([mel[:, -10:], mel[:, :15]], axis=1) - 10) / 2
+    np.testing.assert_allclose(crop, expected, atol=1e-5)
+
+
+def test_windows_join_utterances_and_mask_what_is_missing(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    store = open_store(tiny_snapshot, tmp_path)
+    orders = [np.array([1, 0]), np.array([2])]
+    mels, mask = store.windows(orders, 200, window=50, hop=25)
+    available = min(200, int(store.frames[[1, 0]].sum()))
+    counts = [1 + (available - 50) // 25, 1 + (min(200, int(store.frames[2])) - 50) // 25]
+    assert mask.sum(dim=1).tolist() == counts
+    assert mels.shape == (2, max(counts), N_MELS, 50)
+    whole = [store.crops(np.array([u]), np.array([0]), int(store.frames[u]))[0] for u in (1, 0)]
+    joined = torch.cat(whole, dim=1)
+    for index in range(counts[0]):
+        torch.testing.assert_close(mels[0, index], joined[:, index * 25 : index * 25 + 50])
+
+
+def test_a_clip_under_one_window_still_gives_one(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    store = open_store(tiny_snapshot, tmp_path)
+    mels, mask = store.windows([np.array([0])], 500, window=int(store.frames[0]) + 20, hop=10)
+    assert mask.tolist() == [[True]]
+    torch.testing.assert_close(mels[0, 0, :, -20:], mels[0, 0, :, :20])
+
+
+def test_mapped_and_packed_mels_agree() -> None:
+    rng = np.random.default_rng(0)
+    views = [rng.normal(size=(6, frames)).astype(np.float16) for frames in (9, 4, 30)]
+    first = np.array([0, 9, 13])
+    utterances, frames = np.array([[0, 0, 2], [1, 2, 1]]), np.array([[8, 0, 29], [3, 5, 0]])
+    packed = PackedMels(views, first, "memory", torch.device("cpu")).gather(utterances, frames)
+    torch.testing.assert_close(packed, MappedMels(views).gather(utterances, frames))
+    np.testing.assert_array_equal(packed[1, 1].numpy(), views[2][:, 5])
+
+
+@pytest.mark.parametrize(
+    ("needed", "gpu", "host", "tier"),
+    [
+        (1 * GIB, 100 * GIB, 64 * GIB, "gpu"),
+        (90 * GIB, 100 * GIB, 256 * GIB, "pinned"),
+        (1 * GIB, None, 64 * GIB, "memory"),
+        (40 * GIB, None, 64 * GIB, "mmap"),
+        (90 * GIB, 100 * GIB, 64 * GIB, "mmap"),
+    ],
+)
+def test_tier_follows_free_memory(needed: int, gpu: int | None, host: int, tier: str) -> None:
+    assert choose_tier(needed, gpu, host).name == tier
+
+
+def test_normalisation_is_the_published_one_or_measured(
+    make_snapshot: Callable[..., TinySnapshot], tiny_snapshot: TinySnapshot, tmp_path: Path
+) -> None:
+    published = open_store(make_snapshot({"train": 2}, normalisation=True), tmp_path / "a")
+    assert published.normalisation == Normalisation(mean=10.0, std=2.0)
+    measured = open_store(tiny_snapshot, tmp_path / "b")
+    crops = [measured.crops(np.array([u]), np.array([0]), int(f))[0] for u, f in enumerate(measured.frames)]
+    values = torch.cat(crops, dim=1)
+    assert float(values.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(values.std()) == pytest.approx(1, abs=1e-2)
+
+
+def test_what_is_wrong_with_a_snapshot_is_said(make_snapshot: Callable[..., TinySnapshot], tmp_path: Path) -> None:
+    made = make_snapshot({"train": 2})
+    with pytest.raises(SnapshotReadError, match=r"no snapshot 'other'.*tiny0001"):
+        Snapshot(made.root, "other")
+    with pytest.raises(SnapshotReadError, match="does not exist"):
+        Snapshot(tmp_path / "nowhere", made.id)
+    with pytest.raises(SnapshotReadError, match=r"no front end 'sphinx64'.*torch40"):
+        open_store(made, tmp_path, front_end="sphinx64")
+    with pytest.raises(SnapshotReadError, match="nobody in split 'val'"):
+        open_store(made, tmp_path, split="val")
+    path = made.root / "snapshots" / f"{made.id}.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "redacted": True}))
+    with pytest.raises(SnapshotReadError, match="redacted"):
+        Snapshot(made.root, made.id)
+    path.write_text(json.dumps({**document, "format": 2}))
+    with pytest.raises(SnapshotReadError, match="format 2"):
+        Snapshot(made.root, made.id)
+
+
+def test_damaged_shards_name_the_member(make_snapshot: Callable[..., TinySnapshot], tmp_path: Path) -> None:
+    made = make_snapshot({"train": 2})
+    (speech,) = made.root.glob("shards/train-speech-*.tar")
+    speech.write_bytes(speech.read_bytes()[:4000])
+    with pytest.raises(SnapshotReadError, match=r"torch40.npy in shards/train-speech.*voxdata verify"):
+        open_store(made, tmp_path)
+    (faces,) = made.root.glob("shards/train-faces-*.tar")
+    data = bytearray(faces.read_bytes())
+    data[512:1024] = bytes(512)
+    faces.write_bytes(data)
+    with pytest.raises(SnapshotReadError, match=r"train000/0.jpg in .* is damaged"):
+        open_store(made, tmp_path / "other-cache")
+    for sidecar in made.root.glob("shards/*.parquet"):
+        sidecar.write_text("not parquet")
+    with pytest.raises(SnapshotReadError, match=r"sidecar .* cannot be read"):
+        open_store(made, tmp_path)

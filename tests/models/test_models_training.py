@@ -1,0 +1,200 @@
+"""The training loop on a tiny snapshot: it learns, resumes to the bit, stops on request and on NaN."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from snapshot_writer import SMALL_NETWORKS, TinySnapshot
+
+from models.checkpoint import checkpoints, load_checkpoint
+from models.config import load_config, make_config
+from models.errors import CheckpointError, ConfigError, EmbedderError, NonFiniteLossError
+from models.sf2f.presets import make_preset
+from models.train import INTERRUPTED, Schedule, main, train
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def metrics(run_dir: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def flatten(state: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(state, dict):
+        parts = [flatten(value, f"{prefix}/{key}") for key, value in state.items() if key != "elapsed_s"]
+        return {key: value for part in parts for key, value in part.items()}
+    return {prefix: state}
+
+
+def assert_same_state(a: dict[str, Any], b: dict[str, Any]) -> None:
+    flat_a, flat_b = flatten(a), flatten(b)
+    assert flat_a.keys() == flat_b.keys()
+    for key, value in flat_a.items():
+        same = torch.equal(value, flat_b[key]) if isinstance(value, torch.Tensor) else value == flat_b[key]
+        assert same, key
+
+
+def test_training_lowers_l1_and_leaves_everything_behind(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    trained = train(tiny_snapshot.config(run_dir, steps=30, checkpoint_every=100))
+    assert trained.steps == 33
+    lines = metrics(run_dir)
+    assert lines[-2]["l1"] < 0.75 * lines[0]["l1"]
+    assert [line["stage"] for line in lines[-2:]] == ["crops", "fuser"]
+    assert lines[-1]["step"] == 33
+    described = json.loads((run_dir / "config.json").read_text())
+    assert described["embedder"]["name"] == "self-trained"
+    assert (described["snapshot"], described["torch"], described["people"]) == ("tiny0001", torch.__version__, 12)
+    state = torch.load(checkpoints(run_dir)[-1], weights_only=True)
+    assert (state["step"], state["crop_steps"]) == (33, 30)
+    with Image.open(run_dir / "samples" / "step-000000033.png") as sample:
+        assert sample.size == (8 * 64, 2 * 64)
+        assert "training samples" in sample.info["Description"]
+
+
+def test_resume_is_exact_to_the_bit(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(tiny_snapshot.config(whole))
+    left = 5
+
+    def stop() -> bool:
+        nonlocal left
+        left -= 1
+        return left < -SMALL_NETWORKS["embedder_steps"]
+
+    first = train(tiny_snapshot.config(broken), stop)
+    assert (first.interrupted, first.steps) == (True, 5)
+    second = train(tiny_snapshot.config(broken))
+    assert (second.interrupted, second.steps) == (False, 9)
+    assert_same_state(load_checkpoint(whole), load_checkpoint(broken))
+    assert metrics(whole)[-1]["loss"] == metrics(broken)[-1]["loss"]
+
+
+def test_resume_after_a_loss_of_the_last_steps(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    train(tiny_snapshot.config(run_dir))
+    expected, lines = load_checkpoint(run_dir), metrics(run_dir)
+    newest = checkpoints(run_dir)[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    train(tiny_snapshot.config(run_dir))
+    assert_same_state(expected, load_checkpoint(run_dir))
+    assert [line["step"] for line in metrics(run_dir)] == [line["step"] for line in lines]
+    assert metrics(run_dir)[-1]["loss"] == lines[-1]["loss"]
+
+
+def test_a_finished_run_is_left_alone_and_another_one_refused(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    train(tiny_snapshot.config(run_dir, steps=2))
+    before = checkpoints(run_dir)[-1].read_bytes()
+    assert train(tiny_snapshot.config(run_dir, steps=2)).steps == 5
+    assert checkpoints(run_dir)[-1].read_bytes() == before
+    with pytest.raises(CheckpointError, match=r"started with seed = 0, now 1; choose another run_dir"):
+        train(tiny_snapshot.config(run_dir, steps=2, seed=1))
+
+
+def test_sigterm_checkpoints_and_exits_75(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    run_dir, config = tmp_path / "run", tmp_path / "run.json"
+    over = {**SMALL_NETWORKS, "steps": 1_000_000, "embedder_steps": 2}
+    content = {"root": str(tiny_snapshot.root), "snapshot": tiny_snapshot.id, "run_dir": str(run_dir)}
+    config.write_text(json.dumps({**content, "overrides": over, "device": "cpu", "log_every": 1}))
+    command = [sys.executable, "-m", "models.train", "--config", str(config)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not (run_dir / "metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == INTERRUPTED, errors
+    assert "Traceback" not in errors
+    assert load_checkpoint(run_dir)["step"] == metrics(run_dir)[-1]["step"] > 0
+
+
+def test_nan_stops_with_the_steps_the_loss_and_the_last_good_checkpoint(
+    tiny_snapshot: TinySnapshot, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    train(tiny_snapshot.config(run_dir, steps=4, overrides={"fuser_steps": 0}))
+    state = load_checkpoint(run_dir)
+    state["networks"]["decoder"]["to_rgb.bias"].fill_(float("nan"))
+    torch.save({**state, "crop_steps": -1}, checkpoints(run_dir)[-1])
+    with pytest.raises(NonFiniteLossError, match=r"loss.* became nan between steps 4 and 5; .*step-000000004.pt"):
+        train(tiny_snapshot.config(run_dir, steps=20, overrides={"fuser_steps": 0}))
+    assert checkpoints(run_dir)[-1].name == "step-000000004.pt"
+
+
+def test_schedule_gives_the_fuser_the_last_tenth_of_a_time_box() -> None:
+    preset = make_preset("tiny", {"steps": 100, "fuser_steps": 5})
+    timed = Schedule(preset, seconds=100.0)
+    assert timed.stage(10, 89.0) == "crops"
+    assert timed.stage(11, 90.5) == "fuser"
+    assert timed.crop_steps == 11
+    assert timed.stage(12, 99.0) == "fuser"
+    assert timed.stage(13, 101.0) is None
+    counted = Schedule(preset, seconds=None)
+    assert [counted.stage(step, 1e9) for step in (99, 100, 104, 105)] == ["crops", "fuser", "fuser", None]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"rooot": "x"}, "rooot: no such key in run.json"),
+        ({"seed": "1"}, "seed = '1': must be of type int"),
+        ({"seed": -1}, "seed = -1"),
+        ({"steps": True}, "steps = True: must be of type int"),
+        ({"steps": 0}, "overrides.steps = 0: must be above 0"),
+        ({"system": "gan"}, "system = 'gan': no such system; there are sf2f"),
+        ({"seconds": 0}, "seconds = 0: must be above 0"),
+        ({"log_every": 0}, "log_every = 0: must be at least 1"),
+        ({"weights": "x.onnx"}, "weights = 'x.onnx'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(change: dict[str, object], line: str) -> None:
+    with pytest.raises(ConfigError, match=line):
+        make_config({"root": "r", "snapshot": "s", "run_dir": "d", **change})
+
+
+def test_a_missing_or_broken_run_json(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.json")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(ConfigError, match="holds list"):
+        load_config(tmp_path / "list.json")
+    with pytest.raises(ConfigError, match="snapshot: is missing"):
+        make_config({"root": "r", "run_dir": "d"})
+
+
+def test_a_missing_device_or_embedder_ends_before_any_work(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="device = 'tpu'"):
+        train(tiny_snapshot.config(tmp_path / "a", device="tpu"))
+    with pytest.raises(EmbedderError, match="weight file is not given"):
+        train(tiny_snapshot.config(tmp_path / "b", embedder="mobilefacenet"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_command_line_prints_one_line(
+    make_snapshot: Callable[..., TinySnapshot], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "run.json"
+    config.write_text(json.dumps({"root": str(tmp_path), "snapshot": "none", "run_dir": str(tmp_path / "run")}))
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        assert main(["--config", str(config)]) == 1
+        assert main(["--config", str(tmp_path / "missing.json")]) == 2
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), handlers, strict=True):
+            signal.signal(number, handler)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("error: no snapshot 'none'")]
