@@ -108,24 +108,26 @@ class Resolution(Section):
 class Expression(Section):
     """Neutral expression; a minor smile passes (SF2F, App. B.1)."""
 
-    max_smile: float = Field(0.35, ge=0, description="limit of the smile measure; see docs/faces.md")
-    max_mouth_open: float = Field(0.25, ge=0, description="limit of the inner lip gap, share of mouth width")
+    max_smile: float = Field(
+        0.8, ge=0, description="limit of the smile measure: 0 neutral, 1 the median smile of FER-2013's happy faces"
+    )
+    max_mouth_open: float = Field(0.2, ge=0, description="limit of the inner lip gap, share of mouth width")
     min_eyes_open: float = Field(0.10, ge=0, description="limit of the eye aspect ratio; lower means closed")
-    max_expression: float = Field(1.0, ge=0, description="limit of the distance from neutral by landmark geometry")
+    max_expression: float = Field(1.3, ge=0, description="limit of the distance from neutral by landmark geometry")
 
 
 class Lighting(Section):
     """Even light (SF2F, App. B.1: uniform, no noticeable shadow or sharp change)."""
 
-    min_evenness: Share = Field(0.5, description="limit of the light's evenness over the face")
+    min_evenness: Share = Field(0.4, description="limit of the light's evenness over the face")
     max_highlight_share: Share = Field(0.10, description="limit of clipped highlights on the face")
-    max_shadow_share: Share = Field(0.35, description="limit of crushed shadows on the face")
+    max_shadow_share: Share = Field(0.25, description="limit of crushed shadows on the face")
 
 
 class Sharpness(Section):
     """Focus."""
 
-    min_sharpness: float = Field(0.05, ge=0, description="limit of the scale-corrected sharpness of the face")
+    min_sharpness: float = Field(0.06, ge=0, description="limit of the scale-corrected sharpness of the face")
 
 
 class Link(Section):

@@ -3,8 +3,8 @@
 SF2F, App. B.1: neutral expression, a minor smile passes. The paper asks an emotion classifier; here distances on the
 mesh, turned to face the camera, are compared with neutral faces. Lengths are shares of the pupil distance.
 
-Source of the constants: medians of the 13 released HQ-VoxCeleb portraits (neutral) and, for one unit, broad smiles with
-teeth and raised brows among photos on the web; docs/faces.md has the distribution. A smile of 0 is neutral, 1 broad.
+Source of the constants: medians over photos labelled neutral (0) and happy (1) in FER-2013; docs/faces.md has what the
+rule then accepts. The mouth is open, and brows are raised, by one unit at about the median of photos labelled surprise.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ EYE_LEFT = (33, 133)
 EYE_RIGHT = (362, 263)
 IRISES = (468, 473)
 
-MOUTH_WIDTH_NEUTRAL = 0.80
-MOUTH_WIDTH_UNIT = 0.25  # a broad smile is this much wider
-CORNER_LIFT_NEUTRAL = -0.03  # corners above the middle of the lips
-CORNER_LIFT_UNIT = 0.12
-BROW_NEUTRAL = 0.40  # brows above the eyes' corners
-BROW_UNIT = 0.12
-MOUTH_OPEN_UNIT = 0.35  # of the inner mouth's width
+MOUTH_WIDTH_NEUTRAL = 0.757
+MOUTH_WIDTH_UNIT = 0.184  # a smile is this much wider
+CORNER_LIFT_NEUTRAL = -0.017  # corners above the middle of the lips
+CORNER_LIFT_UNIT = 0.086
+BROW_NEUTRAL = 0.38  # brows above the eyes' corners
+BROW_UNIT = 0.10  # twice the spread of neutral faces
+MOUTH_OPEN_UNIT = 0.32  # of the inner mouth's width
 
 
 @dataclass(frozen=True, kw_only=True)

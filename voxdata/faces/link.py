@@ -1,9 +1,10 @@
 """What photos and faces have to do with each other across the whole dataset: duplicates and purity. No thresholds of
 the recipe's rules; only what counts as a near duplicate and as agreement (`recipe.Link`).
 
-Near duplicates are found by multi-index hashing (Norouzi, Punjani and Fleet 2012): 64 bits are cut into `distance + 1`
-bands; two hashes that differ in at most `distance` bits agree in at least one band, so only hashes that share a band
-are compared. Clusters are the connected components. Purity: a robust centroid per person, found by trimming.
+Near duplicates are found by multi-index hashing (Norouzi, Punjani and Fleet 2012): 64 bits are cut into
+`distance // 2 + 1` bands; two hashes that differ in at most `distance` bits differ in at most one bit of some band, so
+only hashes whose bands are that near are compared. Clusters are the connected components. Purity: a robust centroid
+per person, found by trimming.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from voxdata.schemas import LINKS
 HASH_BITS = 64
 CENTROID_ROUNDS = 10
 _PAIRS_PER_STEP = 1 << 20
+_OCTET_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -52,14 +54,9 @@ def near_duplicate_clusters(hashes: Hashes, max_distance: int) -> Numbers:
     first = np.full(len(unique), len(hashes), np.int64)
     np.minimum.at(first, inverse, np.arange(len(hashes)))
     parent = np.arange(len(unique))
-    if max_distance >= HASH_BITS:
-        parent[:] = 0
-    else:
-        for shift, bits in _bands(max_distance + 1):
-            for left, right in _band_pairs(unique, shift, bits):
-                near = _popcount(unique[left] ^ unique[right])
-                for a, b in zip(left[near <= max_distance], right[near <= max_distance], strict=True):
-                    _join(parent, int(a), int(b))
+    for left, right in _near_pairs(unique, max_distance):
+        for a, b in zip(left.tolist(), right.tolist(), strict=True):
+            _join(parent, a, b)
     roots = np.array([_root(parent, index) for index in range(len(unique))], np.int64)
     smallest = np.full(len(unique), len(hashes), np.int64)
     np.minimum.at(smallest, roots, first)
@@ -133,30 +130,38 @@ def _purity(faces: pa.Table, agreement_similarity: float) -> tuple[npt.NDArray[n
     return similarity, agreement
 
 
-def _bands(count: int) -> Iterator[tuple[int, int]]:
-    edges = np.linspace(0, HASH_BITS, count + 1).astype(int)
+def _near_pairs(hashes: Hashes, max_distance: int) -> Iterator[tuple[Numbers, Numbers]]:
+    """Indices i < j of unique hashes that differ in at most `max_distance` bits; a pair may come more than once."""
+    bands = max_distance // 2 + 1
+    radius = max_distance // bands
+    edges = np.linspace(0, HASH_BITS, bands + 1).astype(int).tolist()
     for low, high in itertools.pairwise(edges):
-        yield int(low), int(high - low)
+        keys = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        masks = [0, *(1 << bit for bit in range(high - low))] if radius else [0]
+        for left, right in _same_band(keys, masks):
+            near = _popcount(hashes[left] ^ hashes[right]) <= max_distance
+            yield left[near], right[near]
 
 
-def _band_pairs(hashes: Hashes, shift: int, bits: int) -> Iterator[tuple[Numbers, Numbers]]:
-    mask = np.uint64((1 << bits) - 1)
-    keys = (hashes >> np.uint64(shift)) & mask
+def _same_band(keys: Hashes, masks: list[int]) -> Iterator[tuple[Numbers, Numbers]]:
     order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.r_[True, keys[order][1:] != keys[order][:-1]]) if len(order) else np.zeros(0, int)
-    for group in np.split(order, starts[1:]):
-        rows = max(1, _PAIRS_PER_STEP // max(1, len(group)))
-        for begin in range(0, len(group) - 1, rows):
-            block = group[begin : begin + rows]
-            left, right = np.meshgrid(np.arange(begin, begin + len(block)), np.arange(len(group)), indexing="ij")
-            upper = right > left
-            yield group[left[upper]], group[right[upper]]
+    ordered = keys[order]
+    for mask in masks:
+        probes = keys ^ np.uint64(mask)
+        low = np.searchsorted(ordered, probes, "left")
+        counts = np.searchsorted(ordered, probes, "right") - low
+        steps = np.cumsum(counts) // _PAIRS_PER_STEP
+        for rows in np.split(np.arange(len(keys)), np.flatnonzero(np.diff(steps)) + 1):
+            left = np.repeat(rows, counts[rows])
+            within = np.arange(len(left)) - np.repeat(np.cumsum(counts[rows]) - counts[rows], counts[rows])
+            right = order[np.repeat(low[rows], counts[rows]) + within]
+            once = left < right
+            yield left[once], right[once]
 
 
 def _popcount(values: Hashes) -> Numbers:
-    octets = values.view(np.uint8).reshape(-1, 8)
-    bits: Numbers = np.unpackbits(octets, axis=1).sum(axis=1, dtype=np.int64)
-    return bits
+    octets = _OCTET_BITS[values.view(np.uint8)].reshape(-1, 8)
+    return np.asarray(octets.sum(axis=1), np.int64)
 
 
 def _root(parent: Numbers, index: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from voxdata.faces.eyes import eyes_open, find_pupils
 from voxdata.faces.landmarks import Box, Floats, Landmarker, backend_version, open_landmarker
 from voxdata.faces.lighting import measure_lighting
 from voxdata.faces.patch import face_patch
-from voxdata.faces.pose import asymmetry, estimate_pose
+from voxdata.faces.pose import SECOND_LOOK_DEG, asymmetry, estimate_pose
 from voxdata.faces.sharpness import measure_sharpness
 from voxdata.fragments import Fragment
 from voxdata.identities import safe_key
@@ -112,7 +113,7 @@ def _measure_face(
     points = landmarker.landmarks(photo.pixels, box)
     if points is None:
         return row
-    row |= _geometry(points)
+    row |= _geometry(points, _second_look(photo, box, points, landmarker))
     if row["pupil_distance_px"] < MIN_PUPIL_DISTANCE_PX:
         return {**row, "measured_until": "landmarks"}
     patch = face_patch(photo.pixels, points, find_pupils(points))
@@ -129,9 +130,16 @@ def _measure_face(
     return row
 
 
-def _geometry(points: Floats) -> Row:
+def _second_look(photo: Photo, box: Box, points: Floats, landmarker: Landmarker) -> Floats | None:
+    if estimate_pose(points).face_angle_deg > SECOND_LOOK_DEG:
+        return None
+    there = replace(box, x=photo.width_px - box.x - box.width)
+    return landmarker.landmarks(photo.pixels[:, ::-1], there)
+
+
+def _geometry(points: Floats, mirrored_points: Floats | None) -> Row:
     pupils = find_pupils(points)
-    pose = estimate_pose(points)
+    pose = estimate_pose(points, mirrored_points)
     expression = measure_expression(points, pose.rotation)
     mirrored = asymmetry(points)
     return {

@@ -22,7 +22,7 @@ FACE_OVAL = (
 # fmt: on
 EYE_AND_BROW_LEFT = (70, 63, 105, 66, 107, 133, 145, 33)
 EYE_AND_BROW_RIGHT = (300, 293, 334, 296, 336, 362, 374, 263)
-LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91)
+NOSE_BASE = 2
 _ERODE_PX = 9  # keeps hair and background at the oval's edge out
 
 
@@ -38,7 +38,10 @@ class FacePatch:
 
 
 def face_patch(pixels: Pixels, points: Floats, pupils: Pupils) -> FacePatch:
-    """Cut the face out of uint8 (H, W, 3): the face's oval, and the skin in it without eyes, brows and lips."""
+    """Cut the face out of uint8 (H, W, 3): the face's oval, and the skin in it.
+
+    Skin is what lies above the nose's base, without eyes and brows: a beard is not a shadow.
+    """
     matrix = align_matrix(pupils, PATCH_PX)
     patch = warp(pixels, matrix, PATCH_PX)
     flat = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
@@ -47,8 +50,9 @@ def face_patch(pixels: Pixels, points: Floats, pupils: Pupils) -> FacePatch:
     eroded = cv2.erode(face, np.ones((_ERODE_PX, _ERODE_PX), np.uint8))
     face = np.asarray(eroded, np.uint8) * _inside_photo(pixels.shape, matrix)
     skin = face.copy()
-    for part in (EYE_AND_BROW_LEFT, EYE_AND_BROW_RIGHT, LIPS):
+    for part in (EYE_AND_BROW_LEFT, EYE_AND_BROW_RIGHT):
         cv2.fillPoly(skin, [cv2.convexHull(_polygon(flat, part))], (0,))
+    skin[max(0, round(flat[NOSE_BASE, 1])) :] = 0
     luma = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     return FacePatch(pixels=patch, face=face.astype(bool), skin=skin.astype(bool), luma=luma, scale=scale)

@@ -19,6 +19,7 @@ import numpy as np
 
 from voxdata.faces.landmarks import Floats
 
+SECOND_LOOK_DEG = 20.0  # face angle up to which the mirrored photo is looked at too: where a 5 deg rule decides
 VIEWING_DISTANCE_MM = 600.0  # of the assumed camera; cross-validation in the fitting half is flat from 500 to 1000
 
 # x to the image's right, y up, z towards the viewer, in mm
@@ -98,10 +99,17 @@ class Pose:
         return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
-def estimate_pose(points: Floats) -> Pose:
-    """Fit the face model to landmarks (478, 3) in pixels and calibrate the angles."""
+def estimate_pose(points: Floats, mirrored: Floats | None = None) -> Pose:
+    """Fit the face model to landmarks (478, 3) in pixels and calibrate the angles.
+
+    `mirrored` are the landmarks that the mesh finds in the mirrored photo, in its pixels: the angles are then the mean
+    of both looks, whose errors partly cancel. `rotation` is always that of `points`.
+    """
     rotation = fit_model(points)
     pitch, yaw, roll = _euler_deg(rotation)
+    if mirrored is not None:
+        pitch_m, yaw_m, roll_m = _euler_deg(fit_model(mirrored))
+        pitch, yaw, roll = (pitch + pitch_m) / 2, (yaw - yaw_m) / 2, (roll - roll_m) / 2
     return Pose(
         yaw_deg=_calibrated("yaw", yaw),
         pitch_deg=_calibrated("pitch", pitch),
