@@ -98,7 +98,7 @@ def test_photos_are_what_the_truth_says(corpus: Path, rows: list[dict[str, Any]]
         if row["medium"] == "photo" and row["kind"] not in ("html", "truncated"):
             image = decoded(corpus, row)
             assert image is not None
-            assert image.shape == (row["size_px"], row["size_px"], 3)
+            assert image.shape == (row["height_px"], row["width_px"], 3)
     for row in of_kind(rows, "exact_duplicate") + of_kind(rows, "shared_duplicate"):
         assert row["sha256"] == by_path[row["copy_of"]]["sha256"]
         assert (row["identity"] == by_path[row["copy_of"]]["identity"]) == (row["kind"] == "exact_duplicate")

@@ -9,7 +9,7 @@ from voxdata.simulate.people import LINKED, SimulatedPerson, draw_people, expect
 
 COUNT = 1500
 VOICE_FACTORS = ("tract_length", "pitch", "rate", "breathiness", "brightness", "intonation", "roughness", "femininity")
-UNLINKED_FACE = ("jaw", "nose_width", "lips", "eye_spacing", "skin", "hair_redness", "hair_length", "stubble")
+UNLINKED_FACE = ("jaw", "nose_width", "nose_length", "eye_spacing", "skin", "hair_redness", "hair_length", "stubble")
 
 
 def correlation(people: list[SimulatedPerson], voice: str, face: str) -> float:

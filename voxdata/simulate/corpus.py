@@ -48,8 +48,9 @@ TRUTH = pa.schema(
         ("copy_of", pa.string()),  # path of the original of a duplicate
         ("damage", pa.string()),  # of a broken clip: text | empty | half
         ("people", pa.int32()),  # faces in the photo
-        ("size_px", pa.int32()),  # side of the square photo
-        ("yaw_deg", pa.float64()),  # > 0: the nose points to the right of the image
+        ("width_px", pa.int32()),
+        ("height_px", pa.int32()),
+        ("yaw_deg", pa.float64()),  # > 0: the nose points to the left of the image
         ("pitch_deg", pa.float64()),  # > 0: up
         ("roll_deg", pa.float64()),  # > 0: clockwise
         ("smile", pa.float64()),

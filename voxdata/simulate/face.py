@@ -58,7 +58,7 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What is around the people: `background` is "plain", "gradient", "blobs" or "white"; `warmth` -1 cold, 1 warm."""
+    """What is around the people: `background` is one of `palette.BACKGROUNDS`, `warmth` -1 cold, 1 warm."""
 
     background: str = "gradient"
     warmth: float = 0.0

@@ -109,7 +109,7 @@ def _paint_mouth(canvas: Canvas, head: Head, palette: Palette, pose: Pose, smile
     gap = 0.17 * mouth_open + 0.028 * max(smile - 0.45, 0.0)
     across = np.linspace(-1.0, 1.0, 25)
     bow = (1.0 - across**2) ** 0.8
-    curve = head.mouth_y + 0.020 * across**2 + smile * (0.085 * across**2 - 0.02)
+    curve = head.mouth_y + 0.004 * across**2 + smile * (0.085 * across**2 - 0.02)
     cupid = 1.0 - 0.20 * np.exp(-((across / 0.13) ** 2)) - 0.12 * across**2
     x = half * across
 

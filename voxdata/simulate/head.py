@@ -17,14 +17,14 @@ from voxdata.simulate.people import FaceFactors
 Points = npt.NDArray[np.float64]
 
 CAMERA_DISTANCE = 9.0  # head units from the middle of the head: about a metre
-_DEPTH = 0.86
+_DEPTH = 0.74
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
     """Where a head is in an image and how it is turned.
 
-    `yaw_deg` > 0 turns the nose to the right of the image, `pitch_deg` > 0 raises it, `roll_deg` > 0 tips the head
+    `yaw_deg` > 0 turns the nose to the left of the image, `pitch_deg` > 0 raises it, `roll_deg` > 0 tips the head
     clockwise. `centre_px` is the middle of the head, `unit_px` half of its height.
     """
 
@@ -42,12 +42,12 @@ class Pose:
 
     @cached_property
     def rotation(self) -> Points:
-        """(3, 3) rotation: yaw about y first, then pitch about x, then roll about z."""
-        yaw, pitch, roll = np.radians([self.yaw_deg, self.pitch_deg, self.roll_deg])
+        """(3, 3) rotation Rx(pitch) Ry(yaw) Rz(roll), signs and order as in AFLW2000 and `voxdata.faces.pose`."""
+        yaw, pitch, roll = np.radians([-self.yaw_deg, self.pitch_deg, self.roll_deg])
         about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
         about_x = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
         about_z = np.array([[np.cos(roll), np.sin(roll), 0], [-np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
-        return np.asarray(about_z @ about_x @ about_y)
+        return np.asarray(about_x @ about_y @ about_z)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,15 +109,15 @@ def shape_head(face: FaceFactors) -> Head:
         eye_x=0.285 + 0.017 * face.eye_spacing + 0.008 * face.width,
         eye_half_width=0.134 + 0.008 * woman + 0.008 * face.eye_size,
         eye_height=0.066 + 0.008 * woman + 0.008 * face.eye_size,
-        brow_y=0.235 + 0.02 * woman - 0.008 * face.brows,
+        brow_y=0.158 + 0.012 * woman - 0.004 * face.brows,
         brow_thickness=0.075 - 0.022 * woman + 0.017 * face.brows,
         brow_tilt=0.016 * face.brow_tilt,
-        nose_y=-0.33 - 0.048 * face.nose_length + 0.02 * woman,
-        nose_half_width=0.125 - 0.012 * woman + 0.014 * face.nose_width,
-        mouth_y=-0.585 - 0.018 * face.nose_length,
-        mouth_half_width=0.225 - 0.008 * woman + 0.034 * face.mouth_width,
-        lip_height=0.052 + 0.010 * woman + 0.012 * face.lips,
-        hairline_y=0.64 - 0.03 * woman + 0.05 * face.hairline,
+        nose_y=-0.255 - 0.020 * face.nose_length + 0.02 * woman,
+        nose_half_width=0.125 - 0.012 * woman + 0.017 * face.nose_width,
+        mouth_y=-0.565 - 0.008 * face.nose_length,
+        mouth_half_width=0.208 - 0.006 * woman + 0.027 * face.mouth_width,
+        lip_height=0.052 + 0.010 * woman + 0.015 * face.lips,
+        hairline_y=0.62 - 0.03 * woman + 0.05 * face.hairline,
         parting=face.parting,
     )
 

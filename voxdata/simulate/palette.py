@@ -12,6 +12,7 @@ from voxdata.simulate.people import FaceFactors
 
 Colour = npt.NDArray[np.float64]
 
+BACKGROUNDS = ("plain", "gradient", "blobs", "room", "white")
 _SKIN = np.array([[112, 74, 54], [158, 112, 84], [205, 156, 124], [232, 190, 162], [246, 214, 194]], dtype=float)
 _HAIR = np.array([[26, 22, 22], [52, 36, 27], [98, 66, 42], [156, 114, 70], [214, 180, 124]], dtype=float)
 _EYES = np.array([[62, 40, 26], [92, 62, 36], [104, 98, 58], [88, 116, 112], [92, 128, 164]], dtype=float)
@@ -49,22 +50,36 @@ def choose_clothes(rng: np.random.Generator) -> Colour:
 
 
 def paint_background(kind: str, size_px: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """A background, (size_px, size_px, 3) uint8. `kind`: plain, gradient, blobs or white; raises `ValueError`."""
+    """A background, (size_px, size_px, 3) uint8. `kind` is one of `BACKGROUNDS`; raises `ValueError` for another."""
     base = rng.uniform(70, 215) + rng.uniform(-20, 20, 3)
     if kind == "white":
         coarse = np.full((2, 2, 3), 255.0)
     elif kind == "plain":
         coarse = np.broadcast_to(base, (2, 2, 3))
     elif kind == "gradient":
-        coarse = base + rng.uniform(-45, 45, (2, 2, 1)) + rng.uniform(-8, 8, (2, 2, 3))
+        coarse = base + rng.uniform(-55, 55, (2, 2, 1)) + rng.uniform(-8, 8, (2, 2, 3))
     elif kind == "blobs":
-        coarse = base + rng.uniform(-55, 55, (6, 6, 1)) + rng.uniform(-16, 16, (6, 6, 3))
+        coarse = base + rng.uniform(-65, 65, (5, 5, 1)) + rng.uniform(-16, 16, (5, 5, 3))
+    elif kind == "room":
+        coarse = _furnish(base, rng)
     else:
-        raise ValueError(f"background is {kind!r}; must be plain, gradient, blobs or white")
+        raise ValueError(f"background is {kind!r}; must be one of {', '.join(BACKGROUNDS)}")
     small = np.clip(coarse, 0, 255).astype(np.float32)
-    smooth = cv2.resize(small, (64, 64), interpolation=cv2.INTER_CUBIC)
+    smooth = small if kind == "room" else cv2.resize(small, (64, 64), interpolation=cv2.INTER_CUBIC)
     large = cv2.resize(np.clip(smooth, 0, 255).astype(np.uint8), (size_px, size_px), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large)
+
+
+def _furnish(base: Colour, rng: np.random.Generator) -> Colour:
+    """A wall with a few soft rectangles (windows, frames, shelves) out of focus, (64, 64, 3)."""
+    wall = np.empty((64, 64, 3), np.float32)
+    wall[:] = base + np.linspace(rng.uniform(-25, 25), rng.uniform(-25, 25), 64)[:, None, None]
+    for _ in range(int(rng.integers(3, 7))):
+        x, y = rng.integers(-10, 60, 2)
+        wide, high = rng.integers(8, 40, 2)
+        tone = base + rng.uniform(-70, 70) + rng.uniform(-25, 25, 3)
+        wall[max(y, 0) : max(y + high, 0), max(x, 0) : max(x + wide, 0)] = tone
+    return np.asarray(cv2.GaussianBlur(wall, (0, 0), float(rng.uniform(0.8, 2.2))), np.float64)
 
 
 def _along(ramp: Colour, score: float) -> Colour:

@@ -20,7 +20,7 @@ LINKED: tuple[tuple[str, str], ...] = (
     ("tract_length", "width"),
     ("pitch", "brows"),
     ("rate", "mouth_width"),
-    ("breathiness", "nose_length"),
+    ("breathiness", "lips"),
     ("brightness", "hair_lightness"),
 )
 """(voice factor, face factor) pairs that `link` ties."""
@@ -88,11 +88,11 @@ class FaceFactors:
     width: float = 0.0
     brows: float = 0.0
     mouth_width: float = 0.0
-    nose_length: float = 0.0
+    lips: float = 0.0
     hair_lightness: float = 0.0
     jaw: float = 0.0
+    nose_length: float = 0.0
     nose_width: float = 0.0
-    lips: float = 0.0
     eye_spacing: float = 0.0
     eye_size: float = 0.0
     eye_colour: float = 0.0
