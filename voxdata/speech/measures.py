@@ -70,8 +70,8 @@ def loop_s(pcm: npt.NDArray[np.int16], sample_rate_hz: int) -> float | None:
     """The shortest period, of at least 0.25 s, at which a clip (N,) repeats itself sample by sample to its end.
 
     Published 6 s clips were filled up by starting a shorter one again. Candidates come from one polynomial prefix hash
-    (every period at once) and are compared exactly. Null when nothing repeats for 0.1 s, or only a constant does, and for
-    clips of more than 60 s, which nobody fills up.
+    (every period at once) and are compared exactly. Null when nothing repeats for 0.1 s, when only a constant does, and
+    for clips of more than 60 s, which nobody fills up.
     """
     count = len(pcm)
     shortest, overlap = int(MIN_LOOP_S * sample_rate_hz), int(MIN_REPEAT_S * sample_rate_hz)
