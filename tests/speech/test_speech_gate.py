@@ -69,7 +69,7 @@ def test_voices_pass(index: int, gain: float) -> None:
     person = draw_people(6, seed=11, link=1.0)[index]
     active, confirmed = speech_share(gain * speak(person, duration_s=5.0, seed=index))
     assert active > 0.5
-    assert confirmed > 0.9 * active
+    assert confirmed > 0.7 * active
 
 
 def test_a_voice_passes_with_some_noise_and_an_offset() -> None:

@@ -30,7 +30,7 @@ _MIN_LAG = int(_RATE_HZ / MAX_PITCH_HZ)
 _FFT = 512
 _BANDS = 24
 _HALVING = firwin(31, 0.47).astype(np.float32)
-_HIGH_PASS = butter(4, 80.0, "highpass", fs=_RATE_HZ, output="sos")
+_HIGH_PASS = butter(2, 120.0, "highpass", fs=_RATE_HZ, output="sos")
 _MIN_DIP = 0.3
 _SILENCE = 1e-7  # mean power of a frame: -70 dBFS
 _CHUNK = 4096
