@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -108,7 +109,8 @@ def test_sigterm_checkpoints_and_exits_75(tiny_snapshot: TinySnapshot, tmp_path:
     content = {"root": str(tiny_snapshot.root), "snapshot": tiny_snapshot.id, "run_dir": str(run_dir)}
     config.write_text(json.dumps({**content, "overrides": over, "device": "cpu", "log_every": 1}))
     command = [sys.executable, "-m", "models.train", "--config", str(config)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 60
         while not (run_dir / "metrics.jsonl").exists() and time.monotonic() < deadline:
