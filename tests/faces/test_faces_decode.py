@@ -1,0 +1,130 @@
+"""Photos of every kind become upright RGB or a reason."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from face_kit import encoded
+from PIL import Image
+
+from voxdata.errors import PhotoDecodeError
+from voxdata.faces.decode import decode_photo, is_grayscale, perceptual_hash
+
+RAMP = np.dstack([np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1)), np.full((48, 64), 90, np.uint8)] * 2)[:, :, :3]
+
+
+def save(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to no pixels."""
+    claimed = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", claimed) + png_chunk(b"IDAT", zlib.compress(bytes(100)))
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+BAD_PHOTOS = {
+    "zero bytes": (b"", "unreadable"),
+    "HTML as jpg": (b"<!DOCTYPE html><html><body>404</body></html>", "unreadable"),
+    "a JPEG cut in half": (encoded(RAMP, "JPEG")[: len(encoded(RAMP, "JPEG")) // 2], "unreadable"),
+    "only a JPEG's first bytes": (encoded(RAMP, "JPEG")[:20], "unreadable"),
+    "a PNG cut in half": (encoded(RAMP)[: len(encoded(RAMP)) // 2], "unreadable"),
+    "1x1": (encoded(RAMP[:1, :1]), "too_small"),
+    "20000x20000 by its header": (png_header(20_000, 20_000), "too_large"),
+    "above the recipe's limit": (png_header(3_000, 2_000), "too_large"),
+    "floating point": (save(Image.fromarray(np.ones((40, 40), np.float32)), "TIFF"), "unreadable"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PHOTOS)
+def test_bad_photo_gets_its_reason(name: str) -> None:
+    data, reason = BAD_PHOTOS[name]
+    with pytest.raises(PhotoDecodeError) as caught:
+        decode_photo(data, max_megapixels=5.0, min_side_px=16)
+    assert caught.value.reason == reason
+    assert str(caught.value)
+
+
+SHAPES = {
+    "gray": Image.fromarray(RAMP).convert("L"),
+    "palette": Image.fromarray(RAMP).convert("P"),
+    "CMYK": Image.fromarray(RAMP).convert("CMYK"),
+    "bilevel": Image.fromarray(RAMP).convert("1"),
+    "alpha": Image.fromarray(RAMP).convert("RGBA"),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_other_colour_models_become_rgb(name: str) -> None:
+    data = save(SHAPES[name], "TIFF")
+    pixels = decode_photo(data, max_megapixels=5.0).pixels
+    assert pixels.shape == (48, 64, 3)
+    assert pixels.dtype == np.uint8
+    expected = np.asarray(SHAPES[name].convert("RGB"), np.int16)
+    assert np.abs(pixels.astype(np.int16) - expected).max() <= 2
+
+
+def test_sixteen_bit_gray_keeps_its_brightness() -> None:
+    deep = (np.tile(np.arange(64, dtype=np.uint16), (48, 1)) * 1024).astype(np.uint16)
+    pixels = decode_photo(save(Image.fromarray(deep), "PNG"), max_megapixels=5.0).pixels
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+    assert pixels[0, 63].tolist() == [252, 252, 252]
+
+
+def test_transparency_lies_on_white() -> None:
+    clear = np.zeros((40, 40, 4), np.uint8)
+    clear[:, 20:, 3] = 255
+    pixels = decode_photo(save(Image.fromarray(clear), "PNG"), max_megapixels=5.0).pixels
+    assert pixels[5, 5].tolist() == [255, 255, 255]
+    assert pixels[5, 30].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+def test_first_frame_of_an_animation(form: str) -> None:
+    red, blue = Image.new("RGB", (40, 40), (255, 0, 0)), Image.new("RGB", (40, 40), (0, 0, 255))
+    data = save(red, form, save_all=True, append_images=[blue], duration=100)
+    pixel = decode_photo(data, max_megapixels=5.0).pixels[20, 20].astype(int)
+    assert pixel[0] > 200
+    assert pixel[2] < 60
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))])
+def test_exif_rotation_turns_the_photo_upright(orientation: int, corner: tuple[int, int]) -> None:
+    marked = np.zeros((40, 60, 3), np.uint8)
+    marked[:10, :10] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = decode_photo(save(Image.fromarray(marked), "PNG", exif=exif), max_megapixels=5.0).pixels
+    assert pixels[corner].tolist() == [255, 255, 255]
+    assert pixels.shape[:2] == ((60, 40) if orientation in (6, 8) else (40, 60))
+
+
+def test_perceptual_hash_survives_scale_and_compression() -> None:
+    rng = np.random.default_rng(5)
+    picture = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(
+        (480, 360), Image.Resampling.BICUBIC
+    )
+    small = picture.resize((240, 180), Image.Resampling.LANCZOS)
+    again = decode_photo(save(small, "JPEG", quality=60), max_megapixels=5.0).pixels
+    other = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(
+        (480, 360), Image.Resampling.BICUBIC
+    )
+    mine, copy, stranger = (int(perceptual_hash(np.asarray(p)), 16) for p in (picture, again, other))
+    assert (mine ^ copy).bit_count() <= 6
+    assert (mine ^ stranger).bit_count() > 12
+
+
+def test_grayscale_is_told_from_colour() -> None:
+    gray = np.repeat(RAMP[:, :, :1], 3, axis=2)
+    assert is_grayscale(gray)
+    assert not is_grayscale(RAMP)

@@ -1,0 +1,97 @@
+"""Duplicate clusters and centroids."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from face_kit import face_row, faces_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxdata.faces.link import link, near_duplicate_clusters, robust_centroid
+from voxdata.recipe import Link
+from voxdata.schemas import LINKS
+
+
+def brute_force(hashes: list[int], max_distance: int) -> list[int]:
+    cluster = list(range(len(hashes)))
+    for i in range(len(hashes)):
+        for j in range(i):
+            if (hashes[i] ^ hashes[j]).bit_count() <= max_distance:
+                low, high = sorted((cluster[i], cluster[j]))
+                cluster = [low if number == high else number for number in cluster]
+    return cluster
+
+
+@st.composite
+def near_hashes(draw: st.DrawFn) -> list[int]:
+    """A few random hashes, each with copies that differ in up to nine bits."""
+    found: list[int] = []
+    for centre in draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4)):
+        flips = draw(st.lists(st.lists(st.integers(0, 63), max_size=9), max_size=5))
+        found += [centre, *(centre ^ sum(1 << bit for bit in set(bits)) for bits in flips)]
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(near_hashes(), st.integers(0, 12))
+def test_clusters_are_those_of_all_pairs(hashes: list[int], max_distance: int) -> None:
+    found = near_duplicate_clusters(np.array(hashes, np.uint64), max_distance)
+    assert found.tolist() == brute_force(hashes, max_distance)
+
+
+def test_every_distance_up_to_all_bits() -> None:
+    hashes = np.array([0, 2**64 - 1, 2**32 - 1], np.uint64)
+    assert near_duplicate_clusters(hashes, 31).tolist() == [0, 1, 2]
+    assert near_duplicate_clusters(hashes, 32).tolist() == [0, 0, 0]
+    assert near_duplicate_clusters(hashes, 64).tolist() == [0, 0, 0]
+
+
+def test_photos_shared_by_people_and_near_copies() -> None:
+    rows = [
+        face_row("ann", "x", photo_phash="00000000000000ff"),
+        face_row("bob", "x", photo_phash="00000000000000ff"),
+        face_row("bob", "y", photo_phash="00000000000000fc"),
+        face_row("bob", "z", photo_phash="ffff0000000000ff"),
+        face_row("cat", "w", photo_phash=None, pupil_distance_px=None),
+    ]
+    table = link(faces_table(*rows), Link())
+    assert table.schema == LINKS
+    by_face = {row["face_id"]: row for row in table.to_pylist()}
+    assert set(by_face) == {row["face_id"] for row in rows[:4]}
+    assert [by_face[row["face_id"]]["cluster_people"] for row in rows[:4]] == [2, 2, 2, 1]
+    assert [by_face[row["face_id"]]["cluster_photos"] for row in rows[:4]] == [2, 2, 2, 1]
+    assert by_face[rows[0]["face_id"]]["photo_cluster"] == min(rows[0]["photo_sha256"], rows[2]["photo_sha256"])
+    assert by_face[rows[3]["face_id"]]["centroid_similarity"] is None
+
+
+def test_order_of_the_faces_does_not_matter() -> None:
+    rows = [face_row("ann", str(i), photo_phash=f"{i % 3:016x}") for i in range(9)]
+    assert link(faces_table(*rows), Link()) == link(faces_table(*reversed(rows)), Link())
+
+
+def unit(vector: npt.NDArray[np.float64]) -> list[float]:
+    return (vector / np.linalg.norm(vector)).tolist()
+
+
+def test_centroid_is_deaf_to_a_minority() -> None:
+    rng = np.random.default_rng(1)
+    mine, other = rng.normal(size=128), rng.normal(size=128)
+    faces = [unit(mine + 0.3 * rng.normal(size=128)) for _ in range(6)]
+    strangers = [unit(other + 0.1 * rng.normal(size=128)) for _ in range(4)]
+    rows = [face_row("ann", str(i), embedding=vector) for i, vector in enumerate([*strangers, *faces])]
+    found = {row["face_id"]: row for row in link(faces_table(*rows), Link()).to_pylist()}
+    similarity = [found[row["face_id"]]["centroid_similarity"] for row in rows]
+    assert max(similarity[:4]) < 0.3 < 0.8 < min(similarity[4:])
+    assert {round(row["person_agreement"], 3) for row in found.values()} == {0.6}
+
+
+def test_centroid_is_a_unit_vector_whatever_the_faces() -> None:
+    rng = np.random.default_rng(2)
+    scattered = rng.normal(size=(5, 16)).astype(np.float32)
+    scattered /= np.linalg.norm(scattered, axis=1, keepdims=True)
+    assert abs(np.linalg.norm(robust_centroid(scattered, 0.99)) - 1) < 1e-5
+
+
+def test_no_faces() -> None:
+    assert link(faces_table(), Link()).num_rows == 0
