@@ -33,7 +33,7 @@ def create(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     where = f"{_quoted(str(path))} AS {NAME} (STORAGE_VERSION '{STORAGE_VERSION}')" if path else f"':memory:' AS {NAME}"
     connection.execute(f"ATTACH {where}")
     connection.execute(f"USE {NAME}")
-    connection.execute(schema_sql())
+    connection.execute(f"BEGIN; {schema_sql()}; COMMIT")
     return connection
 
 

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from small_root import AT, SmallRoot, faces, photos, verdicts
+
+from voxdata import journal, schemas
+from voxdata.catalog.database import SCHEMA_VERSION, create
+from voxdata.catalog.publish import publish, rebuild
+from voxdata.catalog.query import open_readonly, run_query
+from voxdata.catalog.snapshot import latest
+from voxdata.errors import CatalogError, StorageError, StorageFullError
+from voxdata.fragments import Fragment, FragmentStore
+from voxdata.storage import LocalStorage, Storage, open_storage
+
+
+def rows(storage: Storage, sql: str) -> list[tuple[object, ...]]:
+    return [tuple(row.values()) for row in run_query(storage, sql).to_pylist()]
+
+
+def test_every_column_of_the_schemas_has_its_place() -> None:
+    with create() as connection:
+        found = connection.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+    columns: dict[str, set[str]] = {}
+    for table, column in found:
+        columns.setdefault(table, set()).add(column)
+    for table, schema, left_out in (
+        ("identities", schemas.IDENTITIES, set()),
+        ("photos", schemas.PHOTOS, set()),
+        ("faces", schemas.FACES, {"embedding"}),
+        ("faces", schemas.FACE_VERDICTS, set()),
+        ("faces", schemas.RENDERS, set()),
+        ("links", schemas.LINKS, set()),
+        ("utterances", schemas.UTTERANCES, set()),
+        ("utterances", schemas.UTTERANCE_VERDICTS, set()),
+        ("identities", schemas.SPLITS, set()),
+    ):
+        assert set(schema.names) - columns[table] == left_out
+
+
+def test_every_face_has_a_row_with_its_verdict(small: SmallRoot) -> None:
+    small.publish()
+    assert rows(
+        small.storage, "SELECT verdict, reason, photo_status, count(*) FROM faces GROUP BY ALL ORDER BY ALL"
+    ) == [
+        ("keep", None, "ok", 10),
+        ("reject", "face_angle", "ok", 10),
+        ("reject", "no_face", "no_face", 10),
+    ]
+    assert rows(small.storage, "SELECT face_number, size_px FROM faces WHERE identity = 'id00003' ORDER BY ALL") == [
+        (0, None),
+        (1, 16),
+        (1, None),
+    ]
+
+
+def test_utterances_know_their_source_and_holdout(small: SmallRoot) -> None:
+    small.publish()
+    assert rows(
+        small.storage,
+        "SELECT source_key, verdict, holdout FROM utterances WHERE identity = 'id00003' ORDER BY source_key",
+    ) == [
+        ("wav/id00003/video/00000.wav", "keep", True),
+        ("wav/id00003/video/00001.wav", "keep", False),
+        ("wav/id00003/video/00002.wav", "reject", None),
+    ]
+
+
+def test_samples_lie_where_they_say(small: SmallRoot) -> None:
+    small.publish()
+    found = run_query(small.storage, "SELECT tar, unnest(members, recursive := true) FROM samples").to_pylist()
+    assert len(found) == 10 * 2 + 20 * 3
+    for row in found:
+        data = small.storage.read_range(row["tar"], row["byte_offset"], row["size_bytes"])
+        assert data[:2] == {"jpg": b"\xff\xd8", "json": b'{"'}.get(row["suffix"], b"\x93N")
+
+
+def test_a_row_that_was_measured_twice_counts_once(small: SmallRoot) -> None:
+    small.stage_tables()
+    face = small.read("faces")
+    store = FragmentStore(small.storage, "faces.measure", "f0")
+    first = store.append(0, Fragment(face))
+    second = store.append(0, Fragment(face.slice(0, 3)))
+    snapshot = small.build()
+    publish(small.storage, snapshot.id, at=AT, tables={**small.tables, "faces": [first, second]})
+    assert rows(small.storage, "SELECT count(*) FROM faces") == [(30,)]
+
+
+def test_rows_that_the_snapshot_did_not_decide_on_are_left_out(small: SmallRoot) -> None:
+    """Fragments are append-only: the faces of a photo that was taken away are still in them."""
+    snapshot = small.build()
+    small.commit("face_verdicts", small.read("face_verdicts").slice(0, 27))
+    publish(small.storage, snapshot.id, at=AT, tables=small.tables)
+    assert rows(small.storage, "SELECT count(*) FROM faces") == [(27,)]
+
+
+def test_the_same_shards_from_more_photos_show_the_new_photos(small: SmallRoot) -> None:
+    first = small.publish()
+    extra = {**photos(3)[2], "item_id": "id00003/new", "photo_sha256": "f" * 64}
+    for stage, row in (
+        ("photos", extra),
+        ("faces", {**faces(3)[2], **extra}),
+        ("face_verdicts", {**verdicts(3)[2], **extra}),
+    ):
+        old = small.read(stage)
+        small.commit(stage, pa.concat_tables([old, pa.Table.from_pylist([row], schema=old.schema)]))
+    publish(small.storage, first.id, at=AT, tables=small.tables)
+    assert rows(small.storage, "SELECT items FROM funnel WHERE outcome = 'no_face'") == [(11,)]
+    rebuild(small.storage)
+    assert rows(small.storage, "SELECT count(*) FROM photos") == [(31,)]
+
+
+def test_a_rebuild_gives_the_same_tables(small: SmallRoot) -> None:
+    small.publish()
+
+    def content() -> dict[str, list[tuple[object, ...]]]:
+        names = [str(name) for (name,) in rows(small.storage, "SELECT table_name FROM duckdb_tables()")]
+        return {name: rows(small.storage, f"FROM {name}") for name in names}
+
+    before = content()
+    small.storage.delete("catalog.duckdb")
+    rebuild(small.storage)
+    assert content() == before
+
+
+def test_an_older_snapshot_can_be_looked_at(small: SmallRoot) -> None:
+    first = SmallRoot(small.storage, people=9).publish()
+    second = small.publish()
+    assert rows(small.storage, "SELECT snapshot_id, identities FROM snapshots WHERE current") == [(second.id, 10)]
+    rebuild(small.storage, first.id)
+    assert rows(small.storage, "SELECT snapshot_id, identities FROM snapshots WHERE current") == [(first.id, 9)]
+    assert rows(small.storage, "SELECT count(*) FROM identities") == [(9,)]
+    assert rows(small.storage, "SELECT count(DISTINCT snapshot_id) FROM shards") == [(2,)]
+
+
+def test_the_journal_is_loaded(small: SmallRoot) -> None:
+    snapshot = small.build()
+    state = {"run_id": "r1", "model": "sf2f", "snapshot_id": snapshot.id}
+    journal.append(small.storage, "runs", {**state, "status": "started", "at": "2026-01-01T00:00:00Z"})
+    finished = {**state, "status": "finished", "checkpoint": "runs/r1/last.pt", "at": "2026-01-02T00:00:00Z"}
+    journal.append(small.storage, "runs", finished)
+    metrics = '{"recall_at_10": 0.2, "galleries": {"l1": 3}, "note": "text"}'
+    scored = {"run_id": "r1", "split": "test", "metrics": metrics, "at": "2026-01-03T00:00:00Z"}
+    journal.append(small.storage, "evaluations", scored)
+    promoted = {"model": "sf2f", "run_id": "r1", "stage": "champion", "at": "2026-01-04T00:00:00Z"}
+    journal.append(small.storage, "promotions", promoted)
+    journal.append(small.storage, "tags", {"tag": "v1", "snapshot_id": snapshot.id, "at": AT})
+    journal.append(small.storage, "aliases", {"identity": "id3", "person": "id4", "evidence": "seen", "at": AT})
+    reviewed = {"photo_sha256": "a", "pupils_x": 0.5, "pupils_y": 0.4, "decision": "keep", "reviewed_at": AT}
+    journal.append(small.storage, "reviews", reviewed)
+    for table in ("optouts", "tombstones"):
+        journal.append(small.storage, table, {"person": "id5", "reason": "asked", "at": AT})
+    publish(small.storage, snapshot.id, at=AT)
+    assert rows(small.storage, "SELECT run_id, status FROM runs") == [("r1", "finished")]
+    assert rows(small.storage, "SELECT run_id, metric, value, split FROM champions") == [
+        ("r1", "galleries.l1", 3.0, "test"),
+        ("r1", "recall_at_10", 0.2, "test"),
+    ]
+    assert rows(small.storage, "SELECT tags FROM snapshots") == [(["v1"],)]
+    assert rows(small.storage, "SELECT person, origin FROM aliases WHERE identity = 'id3'") == [("id4", "journal")]
+    assert rows(small.storage, "SELECT decision, pupils_y, stated_at FROM reviews") == [("keep", 0.4, AT)]
+    assert rows(small.storage, "SELECT o.person FROM optouts o JOIN tombstones USING (person)") == [("id5",)]
+
+
+def test_readers_never_wait_and_never_see_half_a_catalog(small: SmallRoot) -> None:
+    """Readers in other processes query in a loop while snapshots are published in turn."""
+    ids = [SmallRoot(small.storage, people=9).publish().id, small.publish().id]
+    assert isinstance(small.storage, LocalStorage)
+    reader = Path(__file__).with_name("reader_loop.py")
+    readers = [
+        subprocess.Popen(
+            [sys.executable, str(reader), small.storage.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    outcomes: list[tuple[bytes, int]] = []
+    try:
+        for process in readers:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+        for turn in range(6):
+            publish(small.storage, ids[turn % 2], at=AT)
+    finally:
+        outcomes = [(process.communicate(b"stop")[0], process.wait()) for process in readers]
+    for output, status in outcomes:
+        assert status == 0
+        assert set(output.split()) <= {b"9", b"10"}
+        assert len(output.split()) > 5
+
+
+def test_a_reader_of_this_process_keeps_its_file_and_the_next_sees_the_new_one(small: SmallRoot) -> None:
+    SmallRoot(small.storage, people=9).publish()
+    with open_readonly(small.storage) as old:
+        small.publish()
+        with open_readonly(small.storage) as new:
+            query = "SELECT count(*) FROM identities"
+            assert (old.execute(query).fetchall(), new.execute(query).fetchall()) == ([(9,)], [(10,)])
+
+
+def test_publishers_at_once_end_with_the_last_stated(small: SmallRoot) -> None:
+    ids = [SmallRoot(small.storage, people=9).build().id, small.build().id]
+    threads = [
+        threading.Thread(target=publish, args=(small.storage, name), kwargs={"at": f"2026-01-0{day}T00:00:00Z"})
+        for day, name in enumerate(ids * 2, 1)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with open_readonly(small.storage) as connection:
+        (current,) = connection.execute("SELECT snapshot_id FROM about").fetchall()
+    assert current == (latest(small.storage),)
+    assert [key for key in small.storage.keys() if key.startswith("catalog")] == ["catalog.duckdb"]  # noqa: SIM118
+
+
+def test_a_plain_duckdb_opens_the_file(small: SmallRoot) -> None:
+    small.publish()
+    assert isinstance(small.storage, LocalStorage)
+    with duckdb.connect(str(small.storage.local("catalog.duckdb")), read_only=True) as connection:
+        assert connection.execute("SELECT identities FROM split_summary WHERE split = 'total'").fetchall() == [(10,)]
+        assert connection.execute("SELECT schema_version FROM about").fetchall() == [(SCHEMA_VERSION,)]
+
+
+def test_a_missing_table_leaves_the_old_catalog(small: SmallRoot) -> None:
+    first = SmallRoot(small.storage, people=9).publish()
+    second = small.build()
+    small.storage.delete(small.tables["photos"][0])
+    with pytest.raises(StorageError, match="is not under"):
+        publish(small.storage, second.id, at=AT, tables=small.tables)
+    assert rows(small.storage, "SELECT snapshot_id FROM about") == [(first.id,)]
+    assert isinstance(small.storage, LocalStorage)
+    assert not list(small.storage.path.glob(".tmp-*"))
+
+
+def test_rows_that_break_a_constraint_are_named(small: SmallRoot) -> None:
+    snapshot = small.build()
+    identities = small.read("identities")
+    small.commit("identities", pa.concat_tables([identities, identities]))
+    with pytest.raises(CatalogError, match=r"identities cannot be loaded: Constraint Error: .*id0000"):
+        publish(small.storage, snapshot.id, at=AT, tables=small.tables)
+
+
+def test_tables_that_are_something_else(small: SmallRoot) -> None:
+    snapshot = small.build()
+    with pytest.raises(CatalogError, match="names the table 'pets'"):
+        publish(small.storage, snapshot.id, at=AT, tables={"pets": []})
+    small.storage.commit("fragments/x.parquet", b"text")
+    with pytest.raises(CatalogError, match=r"fragments/x\.parquet .* is not the table that it should be"):
+        publish(small.storage, snapshot.id, at=AT, tables={"photos": ["fragments/x.parquet"]})
+
+
+def test_a_full_disk_is_said_and_the_old_catalog_stays(small: SmallRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.publish()
+
+    def full(_: object) -> None:
+        raise duckdb.IOException("IO Error: Could not write: No space left on device")
+
+    monkeypatch.setattr("voxdata.catalog.publish.create", full)
+    with pytest.raises(StorageFullError, match="voxdata catalog rebuild"):
+        rebuild(small.storage)
+    assert rows(small.storage, "SELECT count(*) FROM identities") == [(10,)]
+
+
+def test_a_root_on_object_storage() -> None:
+    storage = open_storage("memory://test-publish")
+    snapshot = SmallRoot(storage).publish()
+    assert rows(storage, "SELECT snapshot_id FROM about") == [(snapshot.id,)]
+    assert rows(storage, "SELECT images FROM split_summary") == [(10,), (8,), (1,), (1,)]

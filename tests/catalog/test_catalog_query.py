@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from small_root import SmallRoot, faces
+
+from voxdata.catalog import database
+from voxdata.catalog.publish import publish
+from voxdata.catalog.query import format_table, named_queries, named_query, open_readonly, run_query, stats
+from voxdata.errors import CatalogError, QueryError
+from voxdata.fragments import parquet_table
+from voxdata.storage import LocalStorage, Storage
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
+    root = LocalStorage(tmp_path_factory.mktemp("root"))
+    SmallRoot(root).publish()
+    return root
+
+
+def ask(storage: Storage, name: str) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = run_query(storage, named_query(name).sql).to_pylist()
+    return rows
+
+
+def test_funnel_counts_each_outcome(storage: LocalStorage) -> None:
+    assert {row["outcome"]: (row["items"], row["people"]) for row in ask(storage, "funnel")} == {
+        "face_angle": (10, 10),
+        "no_face": (10, 10),
+        "kept": (10, 10),
+    }
+    assert {row["outcome"]: row["items"] for row in ask(storage, "speech-funnel")} == {"unreadable": 10, "kept": 20}
+
+
+def test_splits_is_table_1(storage: LocalStorage) -> None:
+    assert [tuple(row.values()) for row in ask(storage, "splits")] == [
+        ("total", 10, 10, 20, 16.0),
+        ("train", 8, 8, 16, 16.0),
+        ("val", 1, 1, 2, 16.0),
+        ("test", 1, 1, 2, 16.0),
+    ]
+
+
+def test_stats_prints_the_paper_s_rows(storage: LocalStorage) -> None:
+    table = stats(storage)
+    assert table.column_names == ["Attribute", "Total", "Train. Set", "Val. Set", "Test Set"]
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
+        ("#Identity", "10", "8", "1", "1"),
+        ("#Image", "10", "8", "1", "1"),
+        ("#Speech", "20", "16", "2", "2"),
+        ("Avg. Reso.", "16.00×16.00", "16.00×16.00", "16.00×16.00", "16.00×16.00"),
+    ]
+
+
+def test_yield_and_rejects_per_identity(storage: LocalStorage) -> None:
+    (row,) = [row for row in ask(storage, "yield") if row["identity"] == "id00004"]
+    assert (row["photos"], row["faces"], row["portraits"], row["kept_clips"], row["speech_s"]) == (3, 2, 1, 2, 4.0)
+    rejects = [row for row in ask(storage, "rejects-by-identity") if row["identity"] == "id00004"]
+    assert {row["reason"]: row["faces"] for row in rejects} == {"face_angle": 1, "no_face": 1}
+
+
+def test_near_duplicates_across_people(storage: LocalStorage) -> None:
+    (cluster,) = ask(storage, "near-duplicates")
+    assert (cluster["people"], cluster["photos"], cluster["identities"]) == (2, 2, ["id00000", "id00001"])
+
+
+def test_pose_histogram(storage: LocalStorage) -> None:
+    assert [tuple(row.values()) for row in ask(storage, "pose-histogram")] == [
+        (0, 5, 5, 5),
+        (5, 10, 5, 5),
+        (40, 45, 10, 0),
+    ]
+
+
+def test_hours_by_sex(storage: LocalStorage) -> None:
+    found = {row["sex"]: (row["people"], row["portraits"], row["utterances"]) for row in ask(storage, "hours-by-sex")}
+    assert found == {"m": (5, 5, 10), "f": (5, 5, 10)}
+
+
+def test_provenance_leads_back_to_the_photo_and_the_clip(storage: LocalStorage) -> None:
+    found = {row["key"]: (row["source_key"], row["licence"]) for row in ask(storage, "provenance")}
+    assert len(found) == 30
+    assert found[faces(7)[0]["face_id"]] == ("id00007/0.jpg", "cc0")
+    assert found["id00007/video_00001"] == ("wav/id00007/video/00001.wav", None)
+
+
+def test_shard_balance_adds_up(storage: LocalStorage) -> None:
+    assert sum(int(str(row["samples"])) for row in ask(storage, "shard-balance")) == 30
+
+
+def test_people_below_the_minimum(tmp_path: Path) -> None:
+    root = SmallRoot(LocalStorage(tmp_path))
+    snapshot = root.build()
+    rows = root.read("face_verdicts").to_pylist()
+    for row in rows:
+        if row["item_id"] == faces(2)[0]["item_id"]:
+            row |= {
+                "verdict": "reject",
+                "portrait": False,
+                "reason": "too_few_portraits",
+                "reasons": ["too_few_portraits"],
+            }
+    root.commit("face_verdicts", pa.Table.from_pylist(rows, schema=root.read("face_verdicts").schema))
+    publish(root.storage, snapshot.id, at="2026-01-01T00:00:00Z", tables=root.tables)
+    (row,) = ask(root.storage, "people-below-minimum")
+    assert (row["person"], row["passing_faces"], row["best_faces"]) == ("id00002", 1, [faces(2)[0]["face_id"]])
+
+
+def test_every_named_query_has_a_header_and_runs(storage: LocalStorage) -> None:
+    for query in named_queries().values():
+        assert query.sql.startswith("-- ")
+        assert query.description
+        assert run_query(storage, query.sql).num_columns > 1
+    with pytest.raises(QueryError, match="no query 'fun'; there are funnel"):
+        named_query("fun")
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("selec 1", "syntax error"),
+        ("SELECT * FROM nobody", "nobody"),
+        ("SELECT 1/'a'", "query failed"),
+        ("INSERT INTO aliases VALUES ('a','b','c','journal')", "would INSERT.*read-only"),
+        ("DROP TABLE faces", "would DROP"),
+        ("SELECT 1; DELETE FROM faces", "would DELETE"),
+        ("COPY faces TO 'stolen.csv'", "would COPY"),
+        ("EXPLAIN ANALYZE COPY faces TO 'stolen.csv'", "disabled by configuration"),
+        ("SELECT * FROM read_text('/etc/hostname')", "disabled by configuration"),
+        ("SET enable_external_access = true", "would SET"),
+        ("", "is empty"),
+        ("-- only a comment", "is empty"),
+    ],
+)
+def test_sql_that_fails_or_writes_is_one_line(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sql: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = storage.read("catalog.duckdb")
+    with pytest.raises(QueryError, match=message) as caught:
+        run_query(storage, sql)
+    assert "\n" not in str(caught.value)
+    assert storage.read("catalog.duckdb") == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sql", ["DESCRIBE faces", "SHOW TABLES", "EXPLAIN FROM faces", "PRAGMA table_info('faces')"])
+def test_questions_about_the_schema_are_answered(storage: LocalStorage, sql: str) -> None:
+    assert run_query(storage, sql).num_rows
+
+
+def test_no_catalog_names_the_build(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"no catalog under .* voxdata build RECIPE --root"):
+        run_query(LocalStorage(tmp_path), "SELECT 1")
+
+
+def test_files_that_are_not_ours(storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = LocalStorage(tmp_path)
+    other.commit("catalog.duckdb", b"not a database" * 1000)
+    with pytest.raises(CatalogError, match=r"not a catalog of ours: .* voxdata catalog rebuild"):
+        open_readonly(other)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", 0)
+    with pytest.raises(CatalogError, match="schema version 1, this code reads 0; use a newer voxdata"):
+        open_readonly(storage)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", 2)
+    with pytest.raises(CatalogError, match="schema version 1, this code reads 2; make it anew with"):
+        open_readonly(storage)
+
+
+TABLE = pa.table(
+    {"n": [1, 2], "x": [0.1234567, None], "names": [["a", "b"], []], "text": ["long " * 30, 'say "hi", ok']}
+)
+
+
+def test_csv_holds_what_the_table_holds() -> None:
+    lines = list(csv.DictReader(io.StringIO(str(format_table(TABLE, "csv")))))
+    assert [line["text"] for line in lines] == TABLE["text"].to_pylist()
+    assert [json.loads(line["names"]) for line in lines] == [["a", "b"], []]
+    assert lines[1]["x"] == ""
+
+
+def test_json_and_parquet_come_back(storage: LocalStorage) -> None:
+    assert json.loads(str(format_table(TABLE, "json"))) == TABLE.to_pylist()
+    data = format_table(TABLE, "parquet")
+    assert isinstance(data, bytes)
+    assert parquet_table(data) == TABLE
+
+
+def test_text_is_aligned_and_cut() -> None:
+    lines = str(format_table(TABLE, "table")).splitlines()
+    assert lines[0].split() == ["n", "x", "names", "text"]
+    assert lines[0].index("names") == lines[2].index('["a"')
+    assert lines[2].endswith("…")
+    assert lines[-1] == "(2 rows)"
+
+
+def test_text_of_no_rows() -> None:
+    assert str(format_table(TABLE.slice(0, 0), "table")).splitlines()[-1] == "(0 rows)"
