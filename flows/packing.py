@@ -158,7 +158,7 @@ def _speech_samples(
     marked = splits.holdouts(clips["utterance_id"].to_pylist(), recipe.splits)
     holdouts = dict(zip(marked["utterance_id"].to_pylist(), marked["holdout"].to_pylist(), strict=True))
     for row in clips.to_pylist():
-        if row["person"] not in people:
+        if row["person"] not in people or not row["members"]:
             continue
         training = people[row["person"]]["split"] == "train"
         merged = {**row, **who[row["identity"]], "holdout": training and holdouts[row["utterance_id"]]}

@@ -1,30 +1,51 @@
 """A Prefect API for flows that are called from the command line.
 
-Where none is configured, Prefect starts a temporary server by itself; where one is configured but does not answer, that
-is said in one line. Prefect's own log stays quiet, because the commands speak for themselves.
+Where none is configured, a temporary server is started; where one is configured but does not answer, that is said in
+one line. Prefect's own log stays quiet, because the commands speak for themselves.
 """
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.progress import logger
 from voxdata.errors import BackendError
 
+START_LIMIT_S = 90
+POLL_S = 0.2
+
 
 @contextmanager
-def running_flows() -> Iterator[None]:
-    """Within this context flows may be called. Raises `BackendError` when the configured API does not answer."""
+def running_flows() -> Iterator[str]:
+    """Within this context flows may be called; yields the API's URL. Raises `BackendError` when it does not answer."""
     url = PREFECT_API_URL.value()
-    if url is None:
-        logger.info("starting a temporary Prefect server (a few seconds; keep one with: prefect server start)")
-    else:
+    if url is not None:
         check_api(url)
-    yield
+        yield url
+        return
+    logger.info("starting a temporary Prefect server (some seconds; to keep one: prefect server start)")
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "flows.temporary_server", str(port), str(os.getpid())],
+        start_new_session=True,
+        env={**os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
+    )
+    url = f"http://127.0.0.1:{port}/api"
+    try:
+        _wait_for(url, server)
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield url
+    finally:
+        _stop(server)
 
 
 def check_api(url: str) -> None:
@@ -36,3 +57,35 @@ def check_api(url: str) -> None:
             f"the Prefect API at {url} does not answer ({type(error).__name__}); start it with: prefect server start, "
             "or unset PREFECT_API_URL to use a temporary one"
         ) from None
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise BackendError(
+                f"the temporary Prefect server ended with status {server.returncode}; try: prefect server start"
+            )
+        try:
+            httpx.get(f"{url}/health", timeout=2).raise_for_status()
+            return
+        except httpx.HTTPError:
+            time.sleep(POLL_S)
+    raise BackendError(f"the temporary Prefect server did not start in {START_LIMIT_S} s; try: prefect server start")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.parent import die_with
 from voxdata.crawl.store import original_reader
 from voxdata.faces import measure as faces_measure
 from voxdata.faces import render as faces_render
@@ -26,8 +25,6 @@ from voxdata.items import ClipItem, FaceItem, PhotoItem
 from voxdata.recipe import Recipe
 from voxdata.speech import measure as speech_measure
 from voxdata.storage import Storage, open_storage
-
-PARENT_POLL_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +161,4 @@ def prepare_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(PARENT_POLL_S)
-    os._exit(1)
+    die_with(parent)

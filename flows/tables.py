@@ -141,13 +141,24 @@ def find_speech(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -
             f"{setting}.speech.path={corpus.speech.path} holds no speech file; "
             "expected wav/<identity>/<video>/<segment>.wav"
         )
-    found = pa.concat_tables(tables) if tables else UTTERANCE_FILES.empty_table()
+    found = _without_collisions(pa.concat_tables(tables) if tables else UTTERANCE_FILES.empty_table())
     if recipe.speech.who == "portraits":
         people = pc.unique(portrait_faces(storage, recipe, photos_key, verdicts_key)["person"])
         found = found.filter(pc.is_in(found["person"], value_set=people))
     with progress("hash clips", found.num_rows) as advance:
         clips = inventory(storage, found, advance)
     return _commit_once(storage, "speech.find", clips.to_pylist(), lambda: clips)
+
+
+def _without_collisions(found: pa.Table) -> pa.Table:
+    """Two corpora may name a clip alike; the later one's id then names its corpus too."""
+    seen: set[str] = set()
+    names = []
+    for name, source in zip(found["utterance_id"].to_pylist(), found["source"].to_pylist(), strict=True):
+        names.append(f"{name}-{source}" if name in seen else name)
+        seen.add(name)
+    place = found.schema.get_field_index("utterance_id")
+    return found.set_column(place, found.schema.field(place), pa.array(names, pa.string()))
 
 
 def measured_clips(storage: Storage, recipe: Recipe, clips_key: str, buckets: Iterable[int] | None = None) -> pa.Table:
