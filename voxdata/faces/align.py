@@ -35,8 +35,10 @@ def scale_of(matrix: Floats) -> float:
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
-def warp(pixels: npt.NDArray[Any], matrix: Floats, size_px: int, fill: Any = WHITE) -> npt.NDArray[Any]:
-    """Resample to (size, size, …): Lanczos when enlarging, area averaging first when reducing; `fill` outside."""
+def warp(
+    pixels: npt.NDArray[Any], matrix: Floats, size_px: int, fill: Any = WHITE, *, enlarge: int = cv2.INTER_LANCZOS4
+) -> npt.NDArray[Any]:
+    """Resample to (size, size, …): area averaging first when reducing, `enlarge` (Lanczos) else; `fill` outside."""
     cropped, moved = _source_window(pixels, matrix, size_px)
     scale = scale_of(moved)
     if scale < 1.0 and min(cropped.shape[:2]) > 1:
@@ -46,7 +48,7 @@ def warp(pixels: npt.NDArray[Any], matrix: Floats, size_px: int, fill: Any = WHI
         cropped = cv2.resize(cropped, small, interpolation=cv2.INTER_AREA)
         undo = np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2], [0.0, 0.0, 1.0]])
         moved = moved @ undo
-    flags = cv2.INTER_LANCZOS4 if scale >= 1.0 else cv2.INTER_CUBIC
+    flags = enlarge if scale >= 1.0 else min(enlarge, cv2.INTER_CUBIC)
     warped: npt.NDArray[Any] = cv2.warpAffine(
         cropped, moved, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
     )

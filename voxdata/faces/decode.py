@@ -73,15 +73,21 @@ def decode_photo(data: bytes, *, max_megapixels: float, min_side_px: int = 1) ->
     return Photo(pixels=np.ascontiguousarray(pixels))
 
 
-def perceptual_hash(pixels: Pixels) -> str:
-    """64-bit DCT hash (pHash) of uint8 (H, W, 3) pixels as 16 hex digits; survives rescaling and recompression."""
-    return str(imagehash.phash(Image.fromarray(_thumbnail(pixels))))
+def thumbnail(pixels: Pixels) -> Pixels:
+    """At most 128 px a side, averaged: what `perceptual_hash` and `is_grayscale` look at."""
+    if min(pixels.shape[:2]) <= _THUMBNAIL_PX:
+        return pixels
+    return resize_area(pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX))
 
 
-def is_grayscale(pixels: Pixels) -> bool:
-    """Whether uint8 (H, W, 3) pixels carry no colour beyond rounding."""
-    small = _thumbnail(pixels).astype(np.int16)
-    spread = small.max(axis=2) - small.min(axis=2)
+def perceptual_hash(small: Pixels) -> str:
+    """64-bit DCT hash (pHash) of a thumbnail as 16 hex digits; survives rescaling and recompression."""
+    return str(imagehash.phash(Image.fromarray(small)))
+
+
+def is_grayscale(small: Pixels) -> bool:
+    """Whether a thumbnail carries no colour beyond rounding."""
+    spread = small.max(axis=2).astype(np.int16) - small.min(axis=2)
     return bool((spread <= _GRAY_TOLERANCE).mean() >= _GRAY_SHARE)
 
 
@@ -130,9 +136,3 @@ def _to_rgb(image: Image.Image) -> Pixels:
         white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
         return np.asarray(Image.alpha_composite(white, layered).convert("RGB"))
     return np.asarray(image.convert("RGB"))
-
-
-def _thumbnail(pixels: Pixels) -> Pixels:
-    if min(pixels.shape[:2]) <= _THUMBNAIL_PX:
-        return pixels
-    return resize_area(pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX))

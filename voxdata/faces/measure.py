@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from voxdata import fragments
 from voxdata.errors import PhotoDecodeError, StorageError
-from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash
+from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash, thumbnail
 from voxdata.faces.embed import Embedder, open_embedder, weights_sha256
 from voxdata.faces.expression import measure_expression
 from voxdata.faces.eyes import eyes_open, find_pupils
@@ -73,11 +73,12 @@ def _measure_item(
         return [{**base, "photo_status": error.reason, "measured_until": "decode"}]
     except (OSError, StorageError):
         return [{**base, "photo_status": "unreadable", "measured_until": "decode"}]
+    small = thumbnail(photo.pixels)
     base |= {
         "photo_width_px": photo.width_px,
         "photo_height_px": photo.height_px,
-        "photo_phash": perceptual_hash(photo.pixels),
-        "grayscale": is_grayscale(photo.pixels),
+        "photo_phash": perceptual_hash(small),
+        "grayscale": is_grayscale(small),
         "measured_until": "detect",
     }
     boxes = landmarker.detect(photo.pixels, settings.min_detection_score)

@@ -43,7 +43,7 @@ def face_patch(pixels: Pixels, points: Floats, pupils: Pupils) -> FacePatch:
     Skin is what lies above the nose's base, without eyes and brows: a beard is not a shadow.
     """
     matrix = align_matrix(pupils, PATCH_PX)
-    patch = warp(pixels, matrix, PATCH_PX)
+    patch = warp(pixels, matrix, PATCH_PX, enlarge=cv2.INTER_LINEAR)
     flat = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     face = np.zeros((PATCH_PX, PATCH_PX), np.uint8)
     cv2.fillPoly(face, [_polygon(flat, FACE_OVAL)], (1,))
