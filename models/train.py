@@ -26,7 +26,7 @@ from torch import Tensor
 
 from models.checkpoint import checkpoints, load_checkpoint, save_checkpoint, write_run_config
 from models.config import RunConfig, load_config
-from models.embedders import PUBLISHED, SELF_TRAINED, check_embedder, load_published
+from models.embedders import SELF_TRAINED, check_embedder, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder, save_embedder, train_embedder
 from models.errors import NonFiniteLossError, TrainingError
@@ -204,7 +204,6 @@ def _embedder(config: RunConfig, preset: Preset, store: Store, should_stop: Call
 
 
 def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Store) -> dict[str, Any]:
-    published = PUBLISHED.get(config.embedder)
     return {
         "format": 1,
         "system": config.system,
@@ -214,11 +213,7 @@ def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Stor
         "numbers": dataclasses.asdict(preset),
         "front_end": {"name": config.front_end, **snapshot.front_end(config.front_end)},
         "normalisation": dataclasses.asdict(store.normalisation),
-        "embedder": {
-            "name": config.embedder,
-            "sha256": published.sha256 if published else None,
-            "kind": "published" if published else "trained in the run",
-        },
+        "embedder": describe_embedder(config.embedder),
         "seed": config.seed,
         "people": len(store.people),
         "device": str(store.device),

@@ -44,6 +44,13 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
 }
 
 
+def describe_embedder(name: str) -> dict[str, str | None]:
+    """How outputs name an embedder: `name`, `sha256` of the published file, `kind`."""
+    published = PUBLISHED.get(name)
+    kind = "published" if published else "trained in the run"
+    return {"name": name, "sha256": published.sha256 if published else None, "kind": kind}
+
+
 def check_embedder(name: str, weights: Mapping[str, str]) -> None:
     """Check that an embedder can be had before anything long starts. Raises `EmbedderError`."""
     if name == SELF_TRAINED:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.config import choose_device, make_config
-from models.embedders import PUBLISHED, SELF_TRAINED, load_published
+from models.config import RunConfig, choose_device, make_config
+from models.embedders import SELF_TRAINED, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder
 from models.errors import EvaluationError
@@ -106,20 +106,7 @@ def evaluate(
         seed=seed,
     )
     snapshot = Snapshot(config.root, config.snapshot)
-
-    def store(of_split: str) -> Store:
-        return Store(
-            snapshot,
-            split=of_split,
-            front_end=config.front_end,
-            side_px=trained.preset.side_px,
-            cache=config.cache(),
-            device=chosen,
-            normalisation=trained.normalisation,
-            keep_holdout=of_split != "train",
-        )
-
-    unseen = store(split)
+    unseen = _open_store(config, trained, snapshot, split)
     result = {
         "format": 1,
         "run": run_dir.name,
@@ -130,18 +117,27 @@ def evaluate(
         "people": len(unseen.people),
         "portraits": int(unseen.face_groups.count.sum()),
         "utterances": len(unseen.frames),
-        "embedder": {
-            "name": name,
-            "sha256": PUBLISHED[name].sha256 if name in PUBLISHED else None,
-            "kind": "published" if name in PUBLISHED else "trained in the run",
-        },
+        "embedder": describe_embedder(name),
         "notes": _notes(name, config.embedder, unseen),
-        "rows": _rows(judge, store("train"), unseen),
+        "rows": _rows(judge, _open_store(config, trained, snapshot, "train"), unseen),
     }
     stem = "-".join(["evaluation", *([split] if split != "test" else []), *([name] if name != config.embedder else [])])
     write_json(run_dir / f"{stem}.json", result)
     write_atomic(run_dir / f"{stem}.md", lambda file: file.write(markdown(result).encode()))
     return result
+
+
+def _open_store(config: RunConfig, trained: Generator, snapshot: Snapshot, split: str) -> Store:
+    return Store(
+        snapshot,
+        split=split,
+        front_end=config.front_end,
+        side_px=trained.preset.side_px,
+        cache=config.cache(),
+        device=trained.device,
+        normalisation=trained.normalisation,
+        keep_holdout=split != "train",
+    )
 
 
 def _rows(judge: _Judge, training: Store, unseen: Store) -> list[dict[str, Any]]:
