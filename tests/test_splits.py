@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxdata.errors import DecisionError
@@ -28,6 +28,7 @@ def by_person(table: pa.Table) -> dict[str, str]:
     return dict(zip(table["person"].to_pylist(), table["split"].to_pylist(), strict=True))
 
 
+@settings(deadline=None)
 @given(names, names)
 def test_adding_people_moves_nobody(before: set[str], added: set[str]) -> None:
     first = by_person(assign(people(before), Splits()))
@@ -36,6 +37,7 @@ def test_adding_people_moves_nobody(before: set[str], added: set[str]) -> None:
     assert set(second) == before | added
 
 
+@settings(deadline=None)
 @given(names, st.floats(0, 0.45), st.floats(0, 0.45))
 def test_shares_of_zero_and_growing_test_shares(found: set[str], smaller: float, larger: float) -> None:
     smaller, larger = sorted((smaller, larger))
@@ -96,6 +98,7 @@ def test_paper_rule_on_the_published_tables(shared_data: Path) -> None:
     assert (len(rows), chosen.count("train"), chosen.count("val"), chosen.count("test")) == (7365, 5893, 736, 736)
 
 
+@settings(deadline=None)
 @given(st.sets(st.tuples(st.sampled_from("abc"), st.integers(0, 99)), max_size=30), st.floats(0, 1))
 def test_everyone_keeps_a_clip_to_train_on(found: set[tuple[str, int]], share: float) -> None:
     clips = {f"{person}/v_{number}" for person, number in found}

@@ -255,14 +255,23 @@ def test_tables_that_are_something_else(small: SmallRoot) -> None:
         publish(small.storage, snapshot.id, at=AT, tables={"photos": ["fragments/x.parquet"]})
 
 
-def test_a_full_disk_is_said_and_the_old_catalog_stays(small: SmallRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("said", "error", "message"),
+    [
+        ("Could not write: No space left on device", StorageFullError, "voxdata catalog rebuild"),
+        ("Cannot open file: Permission denied", StorageError, "Permission denied; check the permissions of --root"),
+    ],
+)
+def test_a_disk_that_refuses_is_said_and_the_old_catalog_stays(
+    small: SmallRoot, monkeypatch: pytest.MonkeyPatch, said: str, error: type[StorageError], message: str
+) -> None:
     small.publish()
 
-    def full(_: object) -> None:
-        raise duckdb.IOException("IO Error: Could not write: No space left on device")
+    def refuse(_: object) -> None:
+        raise duckdb.IOException(f"IO Error: {said}")
 
-    monkeypatch.setattr("voxdata.catalog.publish.create", full)
-    with pytest.raises(StorageFullError, match="voxdata catalog rebuild"):
+    monkeypatch.setattr("voxdata.catalog.publish.create", refuse)
+    with pytest.raises(error, match=message):
         rebuild(small.storage)
     assert rows(small.storage, "SELECT count(*) FROM identities") == [(10,)]
 

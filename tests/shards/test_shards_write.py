@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import webdataset
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -90,6 +90,7 @@ def storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([1, 2, 64, 1024, 4096]))
 def test_ranges_cover_every_bucket_once(size: int) -> None:
     covered = [bucket for first, last in plan_ranges(size) for bucket in range(first, last + 1)]
@@ -254,6 +255,7 @@ def test_a_measurement_that_is_not_a_number_is_null_in_json(storage: LocalStorag
     assert json.loads(storage.read_range(entry.tar, line["offset"], line["size"]))["yaw_deg"] is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=8, unique=True))
 def test_any_names_made_safe_survive_webdataset(found: list[str]) -> None:
     storage = open_storage("memory://test-keys")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from voxdata.errors import CatalogError, StorageFullError, VoxdataError
+from voxdata.errors import CatalogError, StorageError, StorageFullError, VoxdataError
 
 SCHEMA_VERSION = 1
 CATALOG_KEY = "catalog.duckdb"
@@ -71,6 +71,8 @@ def load_error(error: duckdb.Error, what: str, root: str) -> VoxdataError:
         return StorageFullError(
             f"no space left while building {CATALOG_KEY} under {root}; free some and run: voxdata catalog rebuild"
         )
+    if isinstance(error, duckdb.IOException):
+        return StorageError(f"{CATALOG_KEY} under {root} cannot be written: {line}; check the permissions of --root")
     return CatalogError(f"{CATALOG_KEY} under {root}: {what} cannot be loaded: {line}; run: voxdata verify")
 
 

@@ -145,13 +145,12 @@ def pack(
     if done is not None:
         return done
     tar, rows = _tar(ordered, kind)
-    head = [{"split": split, "kind": kind, **row} for row in rows]
-    sidecar = parquet_bytes(pa.Table.from_pylist(head, schema=pa.schema([*SIDECAR, *schema])))
-    sha256 = hashlib.sha256(tar).hexdigest()
-    name = hashlib.sha256(f"{sha256}:{hashlib.sha256(sidecar).hexdigest()}".encode()).hexdigest()[:16]
+    content = [{"split": split, "kind": kind, **row} for row in rows]
+    sidecar = parquet_bytes(pa.Table.from_pylist(content, schema=pa.schema([*SIDECAR, *schema])))
+    name = f"{stem}-{_content_hash(tar, sidecar)}"
     entry = ShardEntry(
-        tar=f"{stem}-{name}.tar",
-        sidecar=f"{stem}-{name}.parquet",
+        tar=f"{name}.tar",
+        sidecar=f"{name}.parquet",
         split=split,
         kind=kind,
         first_bucket=first_bucket,
@@ -159,11 +158,10 @@ def pack(
         samples=len(ordered),
         members=len(rows),
         bytes=len(tar),
-        sha256=sha256,
+        sha256=hashlib.sha256(tar).hexdigest(),
     )
-    storage.commit(entry.tar, tar)
-    storage.commit(entry.sidecar, sidecar)
-    storage.commit(record, json.dumps(entry.to_json(), sort_keys=True, indent=1).encode())
+    for key, data in ((entry.tar, tar), (entry.sidecar, sidecar), (record, _json_bytes(entry))):
+        storage.commit(key, data)
     return entry
 
 
@@ -186,6 +184,15 @@ def _tar(samples: Sequence[Sample], kind: Kind) -> tuple[bytes, list[dict[str, A
                 where = {"key": sample.key, "member": name, "suffix": suffix, "offset": add_member(tar, name, data)}
                 rows.append({**sample.row, **where, "size": len(data), "sha256": members[suffix].sha256})
     return buffer.getvalue(), rows
+
+
+def _content_hash(tar: bytes, sidecar: bytes) -> str:
+    parts = "".join(hashlib.sha256(data).hexdigest() for data in (tar, sidecar))
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+def _json_bytes(entry: ShardEntry) -> bytes:
+    return json.dumps(entry.to_json(), sort_keys=True, indent=1).encode()
 
 
 def _load(name: str, member: Member) -> bytes:
