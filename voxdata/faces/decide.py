@@ -139,9 +139,10 @@ def _reviewed(table: FaceTable, reviews: pa.Table | None) -> tuple[Flags, Flags]
     if reviews is None or not reviews.num_rows:
         return keep, reject
     x, y = table.pupils_as_shares()
+    photos = table.texts("photo_sha256")
     rows_of: dict[str, list[int]] = {}
-    for row in np.flatnonzero(np.isfinite(x)):
-        rows_of.setdefault(str(table.texts("photo_sha256")[row]), []).append(int(row))
+    for row in np.flatnonzero(np.isfinite(x) & np.isin(photos, reviews["photo_sha256"].to_pylist())):
+        rows_of.setdefault(photos[row], []).append(int(row))
     last: dict[tuple[int, str], str] = {}
     for review in sorted(reviews.to_pylist(), key=lambda review: str(review["reviewed_at"])):
         for row in rows_of.get(review["photo_sha256"], ()):
@@ -154,11 +155,11 @@ def _reviewed(table: FaceTable, reviews: pa.Table | None) -> tuple[Flags, Flags]
 
 def _duplicates(table: FaceTable, passing: Flags, order: npt.NDArray[np.int64]) -> Flags:
     """Passing faces whose person has a better passing face in the same cluster of photos."""
-    cluster = table.link_texts("photo_cluster")
+    cluster, people = table.link_texts("photo_cluster"), table.texts("person")
     repeated = np.zeros(table.rows, bool)
     seen: set[tuple[Any, Any]] = set()
     for row in order[passing[order]]:
-        key = (table.texts("person")[row], cluster[row])
+        key = (people[row], cluster[row])
         repeated[row] = key in seen and bool(cluster[row])
         seen.add(key)
     return repeated

@@ -116,7 +116,7 @@ def _purity(faces: pa.Table, agreement_similarity: float) -> tuple[npt.NDArray[n
     if not len(known):
         return similarity, agreement
     taken = faces.take(known)
-    embeddings = np.array(taken["embedding"].to_pylist(), np.float32)
+    embeddings = pa.concat_arrays(taken["embedding"].chunks).flatten().to_numpy().reshape(len(known), -1)
     persons = np.array(taken["person"].to_pylist())
     photos = np.array(taken["photo_sha256"].to_pylist())
     order = np.argsort(persons, kind="stable")

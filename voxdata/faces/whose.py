@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from voxdata.faces.tables import FaceTable, Flags, Texts
 
@@ -18,9 +19,7 @@ def unwanted_faces(table: FaceTable, min_dominance: float) -> Flags:
     unwanted = np.zeros(table.rows, bool)
     similarity = table.links("centroid_similarity")
     area = np.nan_to_num(table["box_width_px"] * table["box_height_px"])
-    for group in _groups(table.texts("item_id"), table.is_face):
-        if len(group) == 1:
-            continue
+    for group in _groups(table.texts("item_id"), table.is_face, at_least=2):
         known = similarity[group]
         wanted = -1
         if np.isfinite(known).any():
@@ -48,11 +47,14 @@ def shared_photos(table: FaceTable, min_similarity: float) -> Flags:
     return rejected
 
 
-def _groups(keys: Texts, taken: Flags) -> list[npt.NDArray[np.int64]]:
+def _groups(keys: Texts, taken: Flags, at_least: int = 1) -> list[npt.NDArray[np.int64]]:
+    """Rows with the same key, of those taken; groups of fewer rows than `at_least` are left out."""
     rows = np.flatnonzero(taken)
+    numbers = pa.array(keys[rows], pa.string()).dictionary_encode().indices.to_numpy()
+    large = np.bincount(numbers, minlength=1)[numbers] >= at_least
+    rows, numbers = rows[large], numbers[large]
     if not len(rows):
         return []
-    _, numbers = np.unique(keys[rows].astype(str), return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     edges = np.flatnonzero(np.diff(numbers[order])) + 1
     return [rows[part] for part in np.split(order, edges)]
