@@ -114,8 +114,9 @@ def verify(options: argparse.Namespace) -> int:
     problems = verify_root(open_storage(options.root))
     for problem in problems:
         print(problem)
-    print(f"{len(problems)} problems under {options.root}" if problems else f"{options.root} is sound")
-    return 1 if problems else 0
+    harmful = sum(problem.harmful for problem in problems)
+    print(f"{harmful} problems under {options.root}" if harmful else f"{options.root} is sound")
+    return 1 if harmful else 0
 
 
 def catalog(options: argparse.Namespace) -> int:

@@ -51,6 +51,9 @@ def test_every_photo_and_clip_keeps_a_row(root: Path, corpus: Path) -> None:
     assert clips == people
 
 
+# webdataset leaves its tar files to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_shards_are_plain_webdataset(root: Path) -> None:
     snapshot = load_snapshot(open_storage(root))
     seen = {"faces": 0, "speech": 0}
