@@ -72,6 +72,15 @@ def test_pose_follows_the_painted_angle(angle: str) -> None:
     assert np.abs(np.array(found) - painted_deg).mean() < 6
 
 
+@pytest.mark.parametrize("turns", [1, 3])
+def test_turning_the_photo_turns_the_roll_and_nothing_else(turns: int) -> None:
+    upright = painted_face(3)
+    (turned,) = faces_of(np.ascontiguousarray(np.rot90(painted(3), turns)))
+    expected = upright["roll_deg"] - 90.0 * (1 if turns == 1 else -1)
+    assert turned["roll_deg"] == pytest.approx(expected, abs=6)
+    assert turned["face_angle_deg"] == pytest.approx(upright["face_angle_deg"], abs=6)
+
+
 def test_frontal_face_has_a_small_angle_and_a_turned_one_is_asymmetric() -> None:
     frontal, turned = painted_face(2), painted_face(2, yaw_deg=25.0)
     assert frontal["face_angle_deg"] < 8 < turned["face_angle_deg"]

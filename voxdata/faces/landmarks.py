@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import math
 import os
 import sys
 import warnings
@@ -33,9 +34,8 @@ SAME_FACE_IOU = 0.3
 SAME_FACE_OFFSET = 0.5  # of the box's longer side: a mesh whose centre is further off belongs to another face
 CROP_MARGINS = (0.5, 0.25)  # of the longer side, on each side of the mesh's crop; the next where the first fails
 CROP_MAX_PX = 512  # a larger crop is reduced first: the mesh network sees 192 px
-TILE_MIN_PX = 640  # photos with a shorter side below this are not tiled
-TILE_GRID = 3
-TILE_OVERLAP = 0.25  # share of a tile that its neighbour covers too
+TILE_PX = 640  # a face of 30 px between the pupils is then large enough for the detectors
+TILE_OVERLAP = 0.25  # least share of a tile that its neighbour covers too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class MediapipeLandmarker:
     def detect(self, pixels: Pixels, min_score: float) -> list[Box]:
         """Faces found in the whole photo, or else in its tiles; overlapping ones merged, the surest kept."""
         found = self._detect_in(pixels, 0, 0, min_score)
-        if not found and min(pixels.shape[:2]) >= TILE_MIN_PX:
+        if not found and max(pixels.shape[:2]) > TILE_PX:
             for x, y, tile in _tiles(pixels):
                 found += self._detect_in(tile, x, y, min_score)
         return sorted(merge_boxes(found), key=lambda box: (-box.area, box.x, box.y))
@@ -213,12 +213,14 @@ def _clip(relative: Any, width: int, height: int, x: int, y: int, score: float) 
 
 def _tiles(pixels: Pixels) -> Iterator[tuple[int, int, Pixels]]:
     height, width = pixels.shape[:2]
-    side_y = int(height / (TILE_GRID - (TILE_GRID - 1) * TILE_OVERLAP))
-    side_x = int(width / (TILE_GRID - (TILE_GRID - 1) * TILE_OVERLAP))
-    for row in range(TILE_GRID):
-        for column in range(TILE_GRID):
-            y, x = (height - side_y) * row // (TILE_GRID - 1), (width - side_x) * column // (TILE_GRID - 1)
-            yield x, y, pixels[y : y + side_y, x : x + side_x]
+    for y in _tile_starts(height):
+        for x in _tile_starts(width):
+            yield x, y, pixels[y : y + TILE_PX, x : x + TILE_PX]
+
+
+def _tile_starts(length: int) -> list[int]:
+    count = 1 + math.ceil(max(0, length - TILE_PX) / (TILE_PX * (1 - TILE_OVERLAP)))
+    return [int(start) for start in np.linspace(0, max(0, length - TILE_PX), count)]
 
 
 def _reduced(pixels: Pixels, max_px: int) -> Pixels:

@@ -73,13 +73,11 @@ MODEL_POINTS = [*MIDLINE_MM, *(point for pair in PAIRS_MM for point in pair)]
 _SIDES = [side for x, y, z in PAIRS_MM.values() for side in ((x, y, z), (-x, y, z))]
 MODEL_MM: Floats = np.array([(0.0, y, z) for y, z in MIDLINE_MM.values()] + _SIDES)
 
-# angle = offset + linear * p + cubic * p^3 with p the fitted angle / 45 deg, in deg: (offset, linear, cubic)
-CALIBRATION = {
-    "yaw": (0.0, 44.243, 6.224),
-    "pitch": (0.075, 49.004, 9.929),
-    "roll": (0.0, 42.906, 9.123),
-}
-CALIBRATION_SPAN_DEG = 45.0
+# angle + offset + linear * p + cubic * p^3 with p the fitted angle / 45 deg, in deg: (offset, linear, cubic).
+# Beyond 60 deg the correction stays what it is there. Roll needs none: turning the photo turns the fit.
+CALIBRATION = {"yaw": (0.0, -0.757, 6.224), "pitch": (0.075, 4.004, 9.929), "roll": (0.0, 0.0, 0.0)}
+CALIBRATION_UNIT_DEG = 45.0
+CALIBRATION_SPAN_DEG = 60.0
 _TO_CAMERA: Floats = np.diag([1.0, -1.0, -1.0])  # y up, z to the viewer -> y down, z into the scene
 
 
@@ -171,5 +169,5 @@ def _euler_deg(rotation: Floats) -> tuple[float, float, float]:
 
 def _calibrated(name: str, angle_deg: float) -> float:
     offset, linear, cubic = CALIBRATION[name]
-    unit = angle_deg / CALIBRATION_SPAN_DEG
-    return float(offset + linear * unit + cubic * unit**3)
+    unit = float(np.clip(angle_deg, -CALIBRATION_SPAN_DEG, CALIBRATION_SPAN_DEG)) / CALIBRATION_UNIT_DEG
+    return angle_deg + offset + linear * unit + cubic * unit**3
