@@ -207,6 +207,7 @@ def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Stor
     return {
         "format": 1,
         "system": config.system,
+        "root": config.root,
         "snapshot": snapshot.id,
         "snapshot_name": snapshot.name,
         "preset": config.preset,
