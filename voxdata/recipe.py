@@ -80,7 +80,9 @@ class FaceMeasure(Section):
     min_detection_score: Share = Field(0.5, description="floor of the detector's confidence")
     max_faces: int = Field(10, ge=1, le=100, description="faces measured per photo, largest first")
     min_photo_px: int = Field(32, ge=8, description="floor: shorter side of a photo worth looking at")
-    max_photo_megapixels: float = Field(100.0, gt=0, description="limit: a larger photo is refused by its header")
+    max_photo_megapixels: float = Field(
+        100.0, gt=0, le=178, description="limit: a larger photo is refused by its header"
+    )
     min_face_px: float = Field(24.0, ge=8, description="floor: face boxes with a shorter side get no landmarks")
     embedding_model: str | None = Field(
         None, description="path of a MobileFaceNet ONNX file (112x112 RGB in, 128 out); null: no purity check"
@@ -168,7 +170,9 @@ class Render(Section):
     """The portrait."""
 
     size_px: int = Field(512, ge=64, le=2048, description="side of the square portrait")
-    max_enlargement: float = Field(4.0, gt=0, description="limit of output pixels per photo pixel")
+    max_enlargement: float = Field(
+        4.5, gt=0, description="limit of output pixels per photo pixel; 30 px between the pupils need 4.27 at 512 px"
+    )
     matting: Literal["mediapipe-selfie"] = Field("mediapipe-selfie", description="person mask to white")
     min_person_share: Share = Field(0.15, description="a mask that covers less has failed")
     format: Literal["jpg", "webp"] = Field("jpg", description="`jpg`, or lossless `webp`")
