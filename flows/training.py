@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from models.checkpoint import checkpoints
+from models.checkpoint import checkpoints, read_run_config
 from models.config import make_config
 from models.errors import ConfigError
 from voxdata import journal
@@ -56,21 +56,20 @@ def evaluate(options: argparse.Namespace) -> int:
     run_dir = _run_folder(options.run)
     report = evaluate_run(run_dir)
     print((run_dir / "evaluation.md").read_text())
-    config = json.loads((run_dir / "config.json").read_text())
-    storage = open_storage(config["root"])
-    for split, figures in report["splits"].items():
-        journal.append(
-            storage,
-            "evaluations",
-            {
-                "run_id": run_dir.name,
-                "snapshot_id": config["snapshot"],
-                "split": split,
-                "embedder": config["embedder"],
-                "metrics": json.dumps(figures, sort_keys=True),
-                "at": _now(),
-            },
-        )
+    config = read_run_config(run_dir)
+    storage = open_storage(config["run"]["root"])
+    metrics = {
+        f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()
+    }
+    fact = {
+        "run_id": run_dir.name,
+        "snapshot_id": report["snapshot"],
+        "split": report["split"],
+        "embedder": report["embedder"]["name"],
+        "metrics": json.dumps(metrics, sort_keys=True),
+        "at": _now(),
+    }
+    journal.append(storage, "evaluations", fact)
     rebuild(storage)
     return 0
 
@@ -80,21 +79,23 @@ def imagine(options: argparse.Namespace) -> int:
     from models.images import write_png
     from models.imagine import imagine as imagine_face
     from voxdata.speech.clip import clip_mel
+    from voxdata.speech.mel import FRONT_ENDS
 
     run_dir = _run_folder(options.run)
-    config = json.loads((run_dir / "config.json").read_text())
-    snapshot = load_snapshot(open_storage(config["root"]), config["snapshot"])
+    config = read_run_config(run_dir)
+    front_end = config["front_end"]["name"]
+    snapshot = load_snapshot(open_storage(config["run"]["root"]), config["snapshot"])
     try:
         data = Path(options.voice).read_bytes()
     except OSError as error:
         raise SourceError(f"voice {options.voice} cannot be read: {error.strerror}") from None
-    mel = clip_mel(data, config["front_end"], snapshot.recipe)
-    imagined = imagine_face(run_dir, mel, front_end=config["front_end"])
-    try:
-        write_png(Path(options.out), imagined.face)
-    except OSError as error:
-        raise StorageError(f"--out {options.out} cannot be written: {error.strerror}") from None
-    print(f"{options.out}: a plausible face for this voice; it shows no real person and identifies nobody")
+    mel = clip_mel(data, front_end, snapshot.recipe)
+    imagined = imagine_face(run_dir, mel, front_end=front_end, settings=FRONT_ENDS[front_end].metadata())
+    write_png(Path(options.out), imagined.face)
+    print(
+        f"{options.out}: a plausible face for this voice (step {imagined.step}, embedder {imagined.embedder}); "
+        "it shows no real person and identifies nobody"
+    )
     return 0
 
 
