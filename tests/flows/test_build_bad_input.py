@@ -1,0 +1,126 @@
+"""What a user can get wrong: one clear line or a row with a reason, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.flows.building import Voxdata, build_arguments, parts
+from voxdata.simulate.corpus import CorpusSettings, write_corpus
+
+pytestmark = pytest.mark.xdist_group("flows")
+
+
+def said(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode not in (0, 130), done.stdout
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    for word in words:
+        assert word in last
+
+
+def test_a_recipe_typo_is_one_line(voxdata: Voxdata, tmp_path: Path) -> None:
+    done = voxdata("build", "hq-voxceleb", "--root", str(tmp_path / "r"), "--set", "faces.pose.max_angel_deg=5")
+    said(done, "faces.pose.max_angel_deg = 5", "no such key", "max_angle_deg")
+    assert not (tmp_path / "r").exists()
+
+
+def test_missing_and_unusable_roots(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
+    said(voxdata("stats", "--root", str(tmp_path / "none")), "does not exist", "voxdata build")
+    (tmp_path / "file").write_text("")
+    said(voxdata(*build_arguments(corpus, tmp_path / "file")), "is a file")
+    said(voxdata(*build_arguments(corpus, Path("/proc/root-of-nothing/x"))), "cannot be made")
+    said(voxdata("sql", "select 1", "--root", str(tmp_path)), "voxdata build")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_unwritable_root(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
+    root = tmp_path / "closed"
+    root.mkdir(mode=0o500)
+    said(voxdata(*build_arguments(corpus, root)), "Permission denied")
+
+
+def test_sources_that_hold_nothing(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    root = tmp_path / "root"
+    said(voxdata(*build_arguments(corpus, root, f"sources.photos.path={empty}")), "sources.photos.path", "no photo")
+    said(voxdata(*build_arguments(corpus, root, "sources.photos.path=/none")), "/none", "not a folder")
+    said(voxdata("build", "voxceleb-folder", "--root", str(root)), "sources.photos.path")
+    said(voxdata(*build_arguments(corpus, root, f"sources.metadata.path={empty}")), "metadata", str(empty))
+
+
+def test_an_api_that_does_not_answer(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
+    done = voxdata(*build_arguments(corpus, tmp_path / "root"), PREFECT_API_URL="http://127.0.0.1:9/api")
+    said(done, "http://127.0.0.1:9/api", "prefect server start")
+
+
+def test_broken_files_and_empty_people_become_rows(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
+    spoiled = tmp_path / "corpus"
+    shutil.copytree(corpus, spoiled)
+    person = sorted((spoiled / "photos").iterdir())[0]
+    photos = sorted(person.iterdir())
+    photos[0].write_bytes(photos[0].read_bytes()[: photos[0].stat().st_size // 2])
+    photos[1].write_bytes(b"")
+    sorted((spoiled / "wav").rglob("*.wav"))[0].write_text("this is a text file")
+    shutil.rmtree(sorted((spoiled / "photos").iterdir())[1])
+    (spoiled / "photos" / "nobody").mkdir()
+    root = tmp_path / "root"
+    done = voxdata(*build_arguments(spoiled, root, "speech.who=all", "faces.pose.max_angle_deg=30"))
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
+        faces = connection.sql(f"select count(*) from faces where identity = '{person.name}' and reason = 'unreadable'")
+        clips = connection.sql("select count(*) from utterances where reason = 'unreadable'")
+        assert faces.fetchall()[0][0] >= 2
+        assert clips.fetchall()[0][0] >= 1
+
+
+def test_too_many_unreadable_files_stop_the_build(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "corpus"
+    shutil.copytree(corpus, broken)
+    for photo in (broken / "photos").rglob("*.jpg"):
+        photo.write_bytes(b"<html>" + photo.name.encode() + photo.parent.name.encode())
+    done = voxdata(*build_arguments(broken, tmp_path / "root"))
+    said(done, "unreadable", "limits.max_unreadable_share")
+
+
+def test_nobody_left_says_how_to_ask_why(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
+    done = voxdata(*build_arguments(corpus, tmp_path / "root", "faces.resolution.min_pupil_distance_px=5000"))
+    said(done, "nobody is left")
+
+
+def test_ctrl_c_stops_clearly_and_the_rerun_resumes(
+    voxdata: Voxdata, prefect_environment: dict[str, str], tmp_path: Path
+) -> None:
+    larger, root = tmp_path / "corpus", tmp_path / "root"
+    write_corpus(larger, CorpusSettings(people=10, photos_per_person=8, clips_per_person=2, seed=11))
+    arguments = build_arguments(larger, root, "work.items_per_part=2")
+    build = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        env=prefect_environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while len(parts(root, "faces.measure")) < 2 and time.monotonic() < until:
+        assert build.poll() is None, "the build ended before it could be interrupted"
+        time.sleep(0.05)
+    os.killpg(build.pid, signal.SIGINT)
+    _, stderr = build.communicate(timeout=120)
+    assert build.returncode == 130
+    assert "Traceback" not in stderr
+    assert "interrupted" in stderr
+    before = parts(root, "faces.measure")
+    done = voxdata(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert before <= parts(root, "faces.measure")
