@@ -20,7 +20,8 @@ from prefect.futures import as_completed
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows import packing, tables
-from flows.progress import logger, progress
+from flows.artifacts import show_snapshot, shown_counts
+from flows.progress import logger, progress, speak_up
 from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, prepare_worker, work_on
 from voxdata.recipe import Recipe, load_recipe
 from voxdata.storage import open_storage
@@ -46,6 +47,7 @@ def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb", settings: list[str
 
     `recipe` is a shipped recipe's name or a YAML file, `settings` are `key=value` pairs on top of it.
     """
+    speak_up()
     chosen = load_recipe(recipe, settings or [])
     root = root if "://" in root else str(Path(root).absolute())
     open_storage(root, create=True)
@@ -69,6 +71,7 @@ def _stages(root: str, recipe: Recipe, runner: ProcessPoolTaskRunner) -> str:
     keys["splits"] = split(root, recipe, keys)
     entries = _pack(root, recipe, keys, runner)
     snapshot: str = publish(root, recipe, keys, entries)
+    show_snapshot(root, snapshot)
     return snapshot
 
 
@@ -85,7 +88,7 @@ def _pixels(
     logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, buckets)
     if not worklist.todo:
         return
-    with progress(stage.name, worklist.todo) as advance:
+    with progress(stage.name, worklist.todo) as advance, shown_counts(stage.name, worklist.todo) as show:
         calls = [
             {
                 "stage_name": stage.name,
@@ -98,15 +101,18 @@ def _pixels(
             for task_buckets in worklist.tasks
         ]
         for future in as_completed([runner.submit(work, call) for call in calls]):
-            advance(future.result())
+            done = future.result()
+            advance(done)
+            show(done)
 
 
 def _pack(root: str, recipe: Recipe, keys: Mapping[str, str], runner: ProcessPoolTaskRunner) -> list[dict[str, Any]]:
     ranges = packing.plan_packing(root, recipe, keys)
-    with progress("pack", len(ranges)) as advance:
+    with progress("pack", len(ranges)) as advance, shown_counts("pack", len(ranges)) as show:
         calls = [{"root": root, "recipe": recipe, "keys": dict(keys), **wanted} for wanted in ranges]
         entries = []
         for future in as_completed([runner.submit(pack, call) for call in calls]):
             entries.append(future.result())
             advance(1)
+            show(1)
     return [entry for entry in entries if entry is not None]

@@ -18,6 +18,12 @@ logger = logging.getLogger("voxdata")
 Advance = Callable[[int], None]
 
 
+def speak_up() -> None:
+    """Log progress, as a flow run's page shows it; a level that was chosen before stays."""
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+
+
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
     """Show the progress of `total` items (None: not known yet) and yield the function that advances it."""

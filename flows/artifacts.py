@@ -1,0 +1,124 @@
+"""What a flow run shows on its page: Prefect artifacts, made from what lies under the root.
+
+An artifact is a copy for the eye; the catalog, the journal and the run's folder are the truth.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.curves import loss_curves
+from models.images import SAMPLES_NOTICE
+from voxdata.catalog.query import run_query
+from voxdata.catalog.query import stats as stats_table
+from voxdata.storage import open_storage
+
+UPDATE_EVERY_S = 2.0
+
+Show = Callable[[float, str], None]
+
+
+def show_snapshot(root: str, snapshot: str) -> None:
+    """The funnel of faces and clips, and the split table of the current snapshot (Table 1 of the SF2F paper)."""
+    storage = open_storage(root)
+    about = f"Snapshot {snapshot} under {root}"
+    funnel = run_query(storage, "SELECT kind, outcome, items, people, share FROM funnel").to_pylist()
+    create_table_artifact(funnel, key="funnel", description=f"{about}: what became of every face and clip")
+    create_table_artifact(
+        stats_table(storage).to_pylist(), key="splits", description=f"{about}: people, portraits and speech per split"
+    )
+
+
+@contextmanager
+def shown_progress(key: str, about: str) -> Iterator[Show]:
+    """A bar from 0 to 100 %; yields the function that moves it (per cent, what is going on), at most every 2 s."""
+    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=about))
+    said = time.monotonic()
+    last = (0.0, about)
+
+    def show(per_cent: float, doing: str) -> None:
+        nonlocal said, last
+        last = (min(100.0, per_cent), doing)
+        if time.monotonic() - said >= UPDATE_EVERY_S:
+            said = time.monotonic()
+            update_progress_artifact(artifact, *last)
+
+    try:
+        yield show
+    finally:
+        update_progress_artifact(artifact, *last)
+
+
+@contextmanager
+def shown_counts(stage: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar over the `total` items of a stage; yields the function that says how many more are done."""
+    done = 0
+    with shown_progress(stage.replace(".", "-"), f"{stage}: 0 of {total}") as show:
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            show(100.0 * done / max(1, total), f"{stage}: {done} of {total}")
+
+        yield advance
+
+
+def show_training(run_dir: Path) -> None:
+    """The loss curve and the newest sample grid of a run, as far as it has come."""
+    lines = metrics(run_dir)
+    if lines:
+        picture = _image("loss and l1 over the steps", loss_curves(lines))
+        create_markdown_artifact(
+            f"{picture}\n\n{_loss_table(lines)}", key="losses", description=f"Losses of {run_dir.name}"
+        )
+    samples = sorted((run_dir / "samples").glob("step-*.png"))
+    if samples:
+        create_markdown_artifact(
+            f"{SAMPLES_NOTICE}\n\n{_image(samples[-1].stem, samples[-1].read_bytes())}",
+            key="samples",
+            description=f"Samples of {run_dir.name}, {samples[-1].stem}",
+        )
+
+
+def show_evaluation(run_dir: Path) -> None:
+    """The tables of `evaluation.md`."""
+    create_markdown_artifact(
+        (run_dir / "evaluation.md").read_text(encoding="utf-8"),
+        key="evaluation",
+        description=f"{run_dir.name} on people it never saw",
+    )
+
+
+def metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The whole lines of `metrics.jsonl`."""
+    path = run_dir / "metrics.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _loss_table(lines: list[dict[str, Any]]) -> str:
+    shown = [lines[0], lines[-1]] if len(lines) > 1 else lines
+    names = [name for name in lines[-1] if name not in ("stage", "elapsed_s", "steps_per_s")]
+    rows = [[f"{line[name]:.4g}" if name in line else "" for name in names] for line in shown]
+    table = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
+def _image(text: str, png: bytes) -> str:
+    return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"

@@ -1,0 +1,193 @@
+"""Training runs: prepared, trained in a process group of their own, evaluated, and noted in the journal.
+
+`voxdata train` and the flow `train` both `prepare` a run, start its command in a `process_group` and `note` how it
+ended. They differ in who watches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from models.checkpoint import checkpoints, read_run_config
+from models.config import RunConfig, make_config
+from models.errors import ConfigError
+from voxdata import journal
+from voxdata.catalog.publish import rebuild
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.errors import StorageError
+from voxdata.storage import LocalStorage, open_storage
+
+STOP_LIMIT_S = 25.0
+"""For the last checkpoint after SIGTERM; a Prefect worker kills the flow 30 s after its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to train, as a person says it. `overrides` changes numbers of the preset; `run` is the run's folder."""
+
+    root: str
+    system: str = "sf2f"
+    preset: str = "tiny"
+    snapshot: str | None = None
+    embedder: str = "self-trained"
+    weights: str | None = None
+    seed: int = 0
+    steps: int | None = None
+    seconds: float | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    run: str | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run that can be trained: its run.json is written."""
+
+    storage: LocalStorage
+    config: RunConfig
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        return Path(self.config.run_dir)
+
+    @property
+    def command(self) -> list[str]:
+        """Starts the training loop, or resumes it."""
+        return [sys.executable, "-m", "models.train", "--config", str(self.folder / "run.json")]
+
+    def note(self, status: str) -> None:
+        """State in the journal that the run started, finished, failed or was cancelled."""
+        found = checkpoints(self.folder)
+        fact = {
+            "run_id": self.folder.name,
+            "model": self.config.system,
+            "preset": self.config.preset,
+            "snapshot_id": self.config.snapshot,
+            "status": status,
+            "embedder": self.config.embedder,
+            "settings": (self.folder / "run.json").read_text(),
+            "code_version": version("voxdata"),
+            "path": str(self.folder),
+            "checkpoint": str(found[-1]) if found else None,
+            "at": _now(),
+        }
+        journal.append(self.storage, "runs", fact)
+
+
+def local_storage(root: str) -> LocalStorage:
+    """The root of a training. Raises `ConfigError` for one that is not on this machine."""
+    storage = open_storage(root)
+    if not isinstance(storage, LocalStorage):
+        raise ConfigError(f"--root {root}: training reads a local root; copy shards/ and snapshots/ to this machine")
+    return storage
+
+
+def prepare(order: Order) -> Run:
+    """Check the order against the snapshot and write `<run>/run.json`. Raises one-line errors."""
+    storage = local_storage(order.root)
+    snapshot = load_snapshot(storage, order.snapshot).id
+    name = f"{order.system}-{order.preset}-{order.embedder}-{snapshot[:8]}-{order.seed}"
+    settings: dict[str, Any] = {
+        "root": str(storage.path),
+        "snapshot": snapshot,
+        "run_dir": str(Path(order.run).absolute() if order.run else storage.path / "runs" / name),
+        "system": order.system,
+        "preset": order.preset,
+        "overrides": dict(order.overrides),
+        "embedder": order.embedder,
+        "seed": order.seed,
+        "device": order.device,
+        "steps": order.steps,
+        "seconds": order.seconds,
+    }
+    if order.weights is not None:
+        settings["weights"] = {order.embedder: str(Path(order.weights).absolute())}
+    run = Run(storage=storage, config=make_config(settings))
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / "run.json").write_text(json.dumps(settings, indent=1, sort_keys=True))
+    except OSError as error:
+        raise StorageError(
+            f"run folder {run.folder} cannot be written: {error.strerror}; choose one with --run"
+        ) from None
+    return run
+
+
+@contextmanager
+def process_group(command: list[str], log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a process group of its own; its output goes to `log`, or where ours goes.
+
+    When the body raises, as it does on a cancelled flow run, the command gets SIGTERM and `STOP_LIMIT_S` to write its
+    checkpoint. In the end what is left of the group is killed.
+    """
+    with open(log, "ab") if log else _nothing() as output:
+        process = subprocess.Popen(command, start_new_session=True, stdout=output, stderr=output)
+        try:
+            yield process
+        except BaseException:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_LIMIT_S)
+            raise
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+def evaluate_run(run_dir: Path) -> dict[str, Any]:
+    """Judge a run on people it never saw, and note the figures in the journal and the catalog."""
+    from models.evaluate import evaluate
+
+    report = evaluate(run_dir)
+    storage = open_storage(read_run_config(run_dir)["run"]["root"])
+    metrics = {
+        f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()
+    }
+    fact = {
+        "run_id": run_dir.name,
+        "snapshot_id": report["snapshot"],
+        "split": report["split"],
+        "embedder": report["embedder"]["name"],
+        "metrics": json.dumps(metrics, sort_keys=True),
+        "at": _now(),
+    }
+    journal.append(storage, "evaluations", fact)
+    rebuild(storage)
+    return report
+
+
+def last_finished(storage: LocalStorage, order: Order) -> dict[str, Any] | None:
+    """The journal's row of the last run of this system, preset and embedder that was finished and evaluated."""
+    runs, evaluations = journal.read(storage, "runs"), journal.read(storage, "evaluations")
+    if runs is None or evaluations is None:
+        return None
+    evaluated = set(evaluations["run_id"].to_pylist())
+    wanted = {"model": order.system, "preset": order.preset, "embedder": order.embedder, "status": "finished"}
+    rows: list[dict[str, Any]] = [
+        row
+        for row in runs.to_pylist()
+        if row["run_id"] in evaluated and all(row[key] == value for key, value in wanted.items())
+    ]
+    return rows[-1] if rows else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,125 @@
+"""The flow `train`: the training loop in a process group of its own, watched, then judged on people it never saw."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import Show, metrics, show_evaluation, show_training, shown_progress
+from flows.progress import LOG_EVERY_S, logger, speak_up
+from flows.runs import Order, Run, evaluate_run, prepare, process_group
+from models.errors import TrainingError
+from models.train import INTERRUPTED
+
+POLL_S = 1.0
+PICTURES_EVERY_S = 600.0
+
+
+@flow(name="train", persist_result=False, validate_parameters=True)
+def train(
+    root: str,
+    system: Literal["sf2f"] = "sf2f",
+    preset: str = "tiny",
+    snapshot: str | None = None,
+    embedder: str = "self-trained",
+    weights: str | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    seconds: float | None = None,
+    overrides: dict[str, Any] | None = None,
+    run: str | None = None,
+    device: str = "auto",
+) -> str:
+    """Train on the snapshot under `root` (the current one, or `snapshot`), evaluate, and return the run's folder.
+
+    The parameters are those of `voxdata train`; `overrides` changes single numbers of the preset. The same parameters
+    resume a run that was stopped.
+    """
+    speak_up()
+    order = Order(
+        root=root,
+        system=system,
+        preset=preset,
+        snapshot=snapshot,
+        embedder=embedder,
+        weights=weights,
+        seed=seed,
+        steps=steps,
+        seconds=seconds,
+        overrides=overrides or {},
+        run=run,
+        device=device,
+    )
+    folder: str = fit(order)
+    judge(folder)
+    return folder
+
+
+@task(name="fit", cache_policy=NO_CACHE, persist_result=False)
+def fit(order: Order) -> str:
+    """Train to the end of the schedule and return the run's folder; progress, losses and samples become artifacts."""
+    run = prepare(order)
+    run.note("started")
+    log = run.folder / "train.log"
+    logger.info("training %s on snapshot %s; its log is %s", run.folder.name, run.config.snapshot, log)
+    try:
+        with process_group(run.command, log) as process, shown_progress("training", run.folder.name) as show:
+            _watch(run, process, show)
+    except BaseException:
+        run.note("cancelled")
+        raise
+    finally:
+        show_training(run.folder)
+    _end(run, process.returncode, log)
+    return str(run.folder)
+
+
+@task(name="judge", cache_policy=NO_CACHE, persist_result=False)
+def judge(folder: str) -> None:
+    """Evaluate a run on the test split, note the figures in the journal, and show them."""
+    report = evaluate_run(Path(folder))
+    logger.info("evaluated on %d people and %d portraits", report["people"], report["portraits"])
+    show_evaluation(Path(folder))
+
+
+def _watch(run: Run, process: subprocess.Popen[bytes], show: Show) -> None:
+    pictured = said = time.monotonic()
+    while process.poll() is None:
+        time.sleep(POLL_S)
+        lines = metrics(run.folder)
+        if lines:
+            show(*_how_far(run, lines[-1]))
+        if lines and time.monotonic() - said >= LOG_EVERY_S:
+            said = time.monotonic()
+            logger.info("%s", _how_far(run, lines[-1])[1])
+        if time.monotonic() - pictured >= PICTURES_EVERY_S:
+            pictured = time.monotonic()
+            show_training(run.folder)
+    if process.returncode == 0:
+        show(100.0, "finished")
+
+
+def _how_far(run: Run, line: dict[str, Any]) -> tuple[float, str]:
+    preset = run.config.numbers()
+    by_steps = line["step"] / max(1, preset.steps + preset.fuser_steps)
+    by_time = line["elapsed_s"] / run.config.seconds if run.config.seconds else 0.0
+    doing = f"step {line['step']} ({line['stage']}): loss {line['loss']:.4g}, l1 {line['l1']:.4g}"
+    return 100.0 * max(by_steps, by_time), f"{doing}, {line['steps_per_s']:.3g} steps/s"
+
+
+def _end(run: Run, status: int, log: Path) -> None:
+    if status == 0:
+        run.note("finished")
+        return
+    if status == INTERRUPTED:
+        run.note("cancelled")
+        raise TrainingError(f"{run.folder.name} was stopped at a checkpoint; run it again with the same parameters")
+    run.note("failed")
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    last = said[-1].removeprefix("error: ") if said else f"status {status}"
+    raise TrainingError(f"{run.folder.name} failed: {last} (all of it: {log})")
