@@ -106,6 +106,11 @@ def _catalog_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
         _root(command)
         command.set_defaults(handler=_lazy(name))
 
+    report = commands.add_parser("report", help="one HTML page about the dataset and its models; opens offline")
+    _root(report)
+    report.add_argument("--out", default="report.html", metavar="FILE", help="page to write (default report.html)")
+    report.set_defaults(handler=_lazy("report"))
+
     catalog = commands.add_parser("catalog", help="maintain the catalog")
     catalog.add_argument(
         "action", choices=["rebuild"], help="rebuild: write catalog.duckdb anew from the Parquet files"

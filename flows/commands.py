@@ -1,4 +1,4 @@
-"""Handlers of the commands about data: build, recipes, simulate, sql, stats, snapshots, verify, catalog."""
+"""Handlers of the commands about data: build, recipes, simulate, sql, stats, snapshots, verify, report, catalog."""
 
 from __future__ import annotations
 
@@ -117,6 +117,19 @@ def verify(options: argparse.Namespace) -> int:
     harmful = sum(problem.harmful for problem in problems)
     print(f"{harmful} problems under {options.root}" if harmful else f"{options.root} is sound")
     return 1 if harmful else 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """`voxdata report --root DIR --out FILE`."""
+    from voxdata.report import build_report
+
+    page = build_report(open_storage(options.root)).encode()
+    try:
+        Path(options.out).write_bytes(page)
+    except OSError as error:
+        raise StorageError(f"--out {options.out} cannot be written: {error.strerror}") from None
+    print(f"{options.out}: {len(page) / 1e6:.1f} MB, opens in any browser, offline")
+    return 0
 
 
 def catalog(options: argparse.Namespace) -> int:

@@ -1,0 +1,78 @@
+"""The page: head, sections, style. Nothing in it is loaded from anywhere; its policy forbids it."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from voxdata.catalog.query import open_readonly
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.report import dataset, training
+from voxdata.report.facts import Facts, hidden_people
+from voxdata.report.html import Html, element, join
+from voxdata.report.runs import load_runs
+from voxdata.storage import Storage
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def build_report(storage: Storage) -> str:
+    """The report of a root's current snapshot as one HTML page; the same root gives the same page.
+
+    Raises `SnapshotError` where nothing is published, `CatalogError` without a catalog.
+    """
+    snapshot = load_snapshot(storage)
+    with open_readonly(storage) as connection:
+        facts = Facts(storage=storage, snapshot=snapshot, connection=connection, hidden=hidden_people(storage))
+        return _document(facts)
+
+
+def _document(facts: Facts) -> str:
+    title = f"{facts.snapshot.name} · dataset report"
+    style = resources.files("voxdata.report").joinpath("page.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Html(style)),
+    )
+    return f"<!doctype html>\n{element('html', head, _body(facts), lang='en')}\n"
+
+
+def _body(facts: Facts) -> Html:
+    runs = load_runs(facts.storage, facts.snapshot.id)
+    sections = [
+        ("funnel", "Funnel", dataset.funnel(facts)),
+        ("portraits", "Portraits", dataset.portraits(facts)),
+        ("rejects", "Rejects and their reasons", dataset.rejects(facts)),
+        ("measurements", "Measurements and limits", dataset.distributions(facts)),
+        ("splits", "Splits", dataset.splits(facts)),
+        ("voices", "Voice → generated face → true faces", training.voices(facts, runs)),
+        ("retrieval", "Retrieval", training.retrieval(facts, runs)),
+        ("training", "Training", training.curves(facts, runs)),
+        ("versions", "Versions and hashes", dataset.versions(facts)),
+    ]
+    links = [
+        element("a", title.partition(" →")[0].partition(" and")[0], href=f"#{name}") for name, title, _ in sections
+    ]
+    header = element(
+        "header",
+        element("p", "Dataset report", class_="kicker"),
+        element("h1", facts.snapshot.name),
+        element(
+            "p",
+            "snapshot ",
+            element("code", facts.snapshot.id),
+            " · recipe ",
+            element("code", facts.snapshot.recipe_hash),
+        ),
+        dataset.tiles(facts),
+    )
+    content = [element("section", element("h2", title), part, id=name) for name, title, part in sections]
+    footer = element(
+        "footer",
+        element("p", "Made by ", element("code", "voxdata report"), ". Generated faces: ", training.GENERATED),
+    )
+    return element("body", join(header, element("nav", *links), element("main", *content), footer))

@@ -1,0 +1,149 @@
+"""Pictures as small JPEG data URIs: portraits from shards, rejected faces from photos, voices as log-mels."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from voxdata.crawl.store import original_reader
+from voxdata.errors import PhotoDecodeError, StorageError
+from voxdata.faces.decode import Pixels, decode_photo
+from voxdata.faces.render import MAX_MEGAPIXELS
+from voxdata.storage import Storage
+
+SIDE_PX = 144
+CROP_MARGIN = 0.45  # of the face box, on each side
+MAX_PICTURE_BYTES = 12_000
+QUALITIES = (82, 70, 55, 40, 25)
+VOICE_FRAMES = 300  # three seconds at 10 ms
+VOICE_PX = (300, 80)
+BOX_COLOUR = (235, 110, 20)
+
+# Dark to light through purple and orange; the ends keep clear of the page's own black and white.
+_MEL_COLOURS = np.array([[12, 8, 38], [78, 18, 110], [160, 45, 110], [226, 94, 62], [250, 170, 60], [250, 240, 170]])
+
+Row = dict[str, Any]
+
+
+def data_uri(image: Image.Image) -> str:
+    """A JPEG data URI of at most 12 kB, at the best quality that allows it."""
+    rgb = image.convert("RGB")
+    for quality in QUALITIES:
+        sink = io.BytesIO()
+        rgb.save(sink, "JPEG", quality=quality, optimize=True)
+        if sink.tell() <= MAX_PICTURE_BYTES:
+            break
+    return "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()
+
+
+def small_picture(data: bytes, *, side_px: int = SIDE_PX) -> str | None:
+    """A data URI of an encoded image, reduced to `side_px`; None when it cannot be decoded."""
+    try:
+        pixels = decode_photo(data, max_megapixels=MAX_MEGAPIXELS).pixels
+    except PhotoDecodeError:
+        return None
+    return data_uri(_reduced(Image.fromarray(pixels), side_px))
+
+
+def member(storage: Storage, sample: Row, suffixes: tuple[str, ...]) -> bytes | None:
+    """Bytes of the first of `suffixes` that a row of the catalog's `samples` has; None where there is none."""
+    found = {where["suffix"]: where for where in sample["members"]}
+    for suffix in suffixes:
+        if suffix in found:
+            try:
+                return storage.read_range(sample["tar"], found[suffix]["byte_offset"], found[suffix]["size_bytes"])
+            except StorageError:
+                return None
+    return None
+
+
+class Originals:
+    """Faces of original photos, cut out of the photo store."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._readers: dict[int, Callable[[str], Callable[[], bytes]]] = {}
+
+    def picture(self, face: Row, *, whole: bool) -> str | None:
+        """The face of a row of the catalog's `faces`, or the whole photo with the face outlined; None if unreadable."""
+        pixels = self._pixels(face)
+        if pixels is None:
+            return None
+        box = _box(face)
+        if whole or box is None:
+            return data_uri(_outlined(pixels, box))
+        return data_uri(_reduced(_crop(pixels, box), SIDE_PX))
+
+    def _pixels(self, face: Row) -> Pixels | None:
+        bucket = face["bucket"]
+        if bucket not in self._readers:
+            self._readers[bucket] = original_reader(self._storage, bucket)
+        try:
+            data = self._readers[bucket](face["item_id"])()
+            return decode_photo(data, max_megapixels=MAX_MEGAPIXELS).pixels
+        except (KeyError, OSError, StorageError, PhotoDecodeError):
+            return None
+
+
+def voice_picture(data: bytes) -> str | None:
+    """A log-mel array (F, T) as a picture, time to the right and low frequencies at the bottom; None if it is none."""
+    try:
+        mel_FT = np.load(io.BytesIO(data), allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    if mel_FT.ndim != 2 or not mel_FT.size:
+        return None
+    return data_uri(Image.fromarray(_coloured(mel_FT[:, :VOICE_FRAMES].astype(np.float32))).resize(VOICE_PX))
+
+
+def _coloured(mel_FT: npt.NDArray[np.float32]) -> Pixels:
+    low, high = np.quantile(mel_FT, [0.02, 0.995])
+    share = np.clip((mel_FT[::-1] - low) / max(float(high - low), 1e-6), 0, 1)
+    stops = np.linspace(0, 1, len(_MEL_COLOURS))
+    channels = [np.interp(share, stops, _MEL_COLOURS[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def _box(face: Row) -> tuple[float, float, float, float] | None:
+    values = [face[f"box_{name}_px"] for name in ("x", "y", "width", "height")]
+    if any(value is None for value in values) or min(values[2:]) <= 0:
+        return None
+    return values[0], values[1], values[2], values[3]
+
+
+def _crop(pixels: Pixels, box: tuple[float, float, float, float]) -> Image.Image:
+    """A square around the face; what lies outside the photo is gray."""
+    x, y, width, height = box
+    side = max(width, height) * (1 + 2 * CROP_MARGIN)
+    left, top = x + width / 2 - side / 2, y + height / 2 - side / 2
+    image = Image.fromarray(pixels)
+    whole = (round(left), round(top), round(left + side), round(top + side))
+    square = Image.new("RGB", (whole[2] - whole[0], whole[3] - whole[1]), (128, 128, 128))
+    inside = (max(whole[0], 0), max(whole[1], 0), min(whole[2], image.width), min(whole[3], image.height))
+    if inside[0] < inside[2] and inside[1] < inside[3]:
+        square.paste(image.crop(inside), (inside[0] - whole[0], inside[1] - whole[1]))
+    return square
+
+
+def _outlined(pixels: Pixels, box: tuple[float, float, float, float] | None) -> Image.Image:
+    image = _reduced(Image.fromarray(pixels), SIDE_PX)
+    if box is not None:
+        scale = image.width / pixels.shape[1]
+        x, y, width, height = (value * scale for value in box)
+        ImageDraw.Draw(image).rectangle((x, y, x + width, y + height), outline=BOX_COLOUR, width=2)
+    return image
+
+
+def _reduced(image: Image.Image, side_px: int) -> Image.Image:
+    """Reduced to at most `side_px` a side; never enlarged."""
+    scale = side_px / max(image.size)
+    if scale >= 1:
+        return image
+    size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+    return image.resize(size, Image.Resampling.LANCZOS)
