@@ -27,10 +27,10 @@ demo: $(STAMP) ## Simulate a corpus, build it, train on it, and imagine faces fo
 	$(BIN)/python -m flows.demo --folder demo
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not long' tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not long' tests
 
 test-long: $(STAMP) ## Run the tests that take minutes, too
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .

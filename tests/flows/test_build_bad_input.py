@@ -16,8 +16,6 @@ import pytest
 from tests.flows.building import Voxdata, build_arguments, parts
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
-pytestmark = pytest.mark.xdist_group("flows")
-
 
 def said(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert done.returncode not in (0, 130), done.stdout

@@ -22,8 +22,6 @@ from voxdata.catalog.snapshot import load_snapshot
 from voxdata.identities import bucket_of
 from voxdata.storage import open_storage
 
-pytestmark = pytest.mark.xdist_group("flows")
-
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory, corpus: Path, voxdata: Voxdata) -> Path:

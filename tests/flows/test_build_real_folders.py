@@ -10,8 +10,6 @@ import pytest
 
 from tests.flows.building import Voxdata
 
-pytestmark = pytest.mark.xdist_group("flows")
-
 PEOPLE = 30
 
 
