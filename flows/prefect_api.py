@@ -10,9 +10,11 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -34,18 +36,26 @@ def running_flows() -> Iterator[str]:
         return
     logger.info("starting a temporary Prefect server (some seconds; to keep one: prefect server start)")
     port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "flows.temporary_server", str(port), str(os.getpid())],
-        start_new_session=True,
-        env={**os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
-    )
     url = f"http://127.0.0.1:{port}/api"
-    try:
-        _wait_for(url, server)
-        with temporary_settings({PREFECT_API_URL: url}):
-            yield url
-    finally:
-        _stop(server)
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flows.temporary_server", str(port), str(os.getpid())],
+            start_new_session=True,
+            stdout=log,
+            stderr=log,
+            env={
+                **os.environ,
+                "PREFECT_UI_ENABLED": "0",
+                "PREFECT__SERVER_EPHEMERAL": "1",
+                "PREFECT__SERVER_FINAL": "1",
+            },
+        )
+        try:
+            _wait_for(url, server, log)
+            with temporary_settings({PREFECT_API_URL: url}):
+                yield url
+        finally:
+            _stop(server)
 
 
 def check_api(url: str) -> None:
@@ -67,7 +77,7 @@ def free_port() -> int:
         return port
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     until = time.monotonic() + START_LIMIT_S
     while time.monotonic() < until:
         if server.poll() is not None:
