@@ -114,10 +114,10 @@ def metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 def _loss_table(lines: list[dict[str, Any]]) -> str:
     shown = [lines[0], lines[-1]] if len(lines) > 1 else lines
-    names = [name for name in lines[-1] if name not in ("stage", "elapsed_s", "steps_per_s")]
-    rows = [[f"{line[name]:.4g}" if name in line else "" for name in names] for line in shown]
-    table = [names, ["---"] * len(names), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+    names = [name for name in lines[-1] if name not in ("step", "stage", "elapsed_s", "steps_per_s")]
+    heading = ["mean loss up to", *(f"step {line['step']}" for line in shown)]
+    rows = [[name, *(f"{line[name]:.4g}" if name in line else "" for line in shown)] for name in names]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heading, ["---"] * len(heading), *rows))
 
 
 def _image(text: str, png: bytes) -> str:

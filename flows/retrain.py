@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.progress import logger, speak_up
-from flows.runs import Order, last_finished, local_storage
+from flows.runs import Order, last_finished, local_storage, run_name
 from flows.train import train
 from voxdata.catalog.snapshot import load_snapshot
 
@@ -31,8 +31,9 @@ def retrain(
     speak_up()
     storage = local_storage(root)
     snapshot = load_snapshot(storage).id
-    last = last_finished(storage, Order(root=root, system=system, preset=preset, embedder=embedder))
-    if last is not None and last["snapshot_id"] == snapshot:
+    order = Order(root=root, system=system, preset=preset, embedder=embedder, seed=seed)
+    last = last_finished(storage, run_name(order, snapshot))
+    if last is not None:
         message = f"snapshot {snapshot} is unchanged since {last['run_id']} was finished and evaluated ({last['at']})"
         logger.info("skipped: %s", message)
         return Completed(name="Skipped", message=message)

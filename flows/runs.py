@@ -94,15 +94,19 @@ def local_storage(root: str) -> LocalStorage:
     return storage
 
 
+def run_name(order: Order, snapshot: str) -> str:
+    """What a run is called where the order does not name its folder."""
+    return f"{order.system}-{order.preset}-{order.embedder}-{snapshot[:8]}-{order.seed}"
+
+
 def prepare(order: Order) -> Run:
     """Check the order against the snapshot and write `<run>/run.json`. Raises one-line errors."""
     storage = local_storage(order.root)
     snapshot = load_snapshot(storage, order.snapshot).id
-    name = f"{order.system}-{order.preset}-{order.embedder}-{snapshot[:8]}-{order.seed}"
     settings: dict[str, Any] = {
         "root": str(storage.path),
         "snapshot": snapshot,
-        "run_dir": str(Path(order.run).absolute() if order.run else storage.path / "runs" / name),
+        "run_dir": str(Path(order.run).absolute() if order.run else storage.path / "runs" / run_name(order, snapshot)),
         "system": order.system,
         "preset": order.preset,
         "overrides": dict(order.overrides),
@@ -174,19 +178,15 @@ def evaluate_run(run_dir: Path) -> dict[str, Any]:
     return report
 
 
-def last_finished(storage: LocalStorage, order: Order) -> dict[str, Any] | None:
-    """The journal's row of the last run of this system, preset and embedder that was finished and evaluated."""
+def last_finished(storage: LocalStorage, name: str) -> dict[str, Any] | None:
+    """The journal's row of a run that was trained to its end and evaluated; None where it was not."""
     runs, evaluations = journal.read(storage, "runs"), journal.read(storage, "evaluations")
-    if runs is None or evaluations is None:
+    if runs is None or evaluations is None or name not in evaluations["run_id"].to_pylist():
         return None
-    evaluated = set(evaluations["run_id"].to_pylist())
-    wanted = {"model": order.system, "preset": order.preset, "embedder": order.embedder, "status": "finished"}
-    rows: list[dict[str, Any]] = [
-        row
-        for row in runs.to_pylist()
-        if row["run_id"] in evaluated and all(row[key] == value for key, value in wanted.items())
+    finished: list[dict[str, Any]] = [
+        row for row in runs.to_pylist() if row["run_id"] == name and row["status"] == "finished"
     ]
-    return rows[-1] if rows else None
+    return finished[-1] if finished else None
 
 
 def _now() -> str:
