@@ -13,7 +13,7 @@ from voxdata.report.html import Html, element, join
 
 Numbers = npt.NDArray[np.float64]
 
-WIDTH, HEIGHT = 320, 150
+WIDTH, HEIGHT = 280, 138
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 18, 20
 BINS = 36
 LINE_POINTS = 240
@@ -175,7 +175,7 @@ def _limit_lines(axis: Axis, limits: Limits) -> list[Html]:
         if limit is None:
             continue
         x = axis.at(min(max(limit, axis.low), axis.high))
-        anchor = "start" if x < 60 else "end" if x > WIDTH - 60 else "middle"
+        anchor = "start" if x < 50 else "end" if x > WIDTH - 50 else "middle"
         text = f"{sign}{short(limit)}"
         if axis.low <= limit <= axis.high:
             drawing.append(element("line", x1=x, x2=x, y1=TOP - 3, y2=HEIGHT - BOTTOM, class_="limit"))

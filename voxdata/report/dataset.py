@@ -14,6 +14,9 @@ from voxdata.report.pictures import Originals, member, small_picture
 
 MEASURE_OF = {measure.key: measure for measure in (*FACE_MEASURES, *SPEECH_MEASURES)}
 
+NO_PIXELS = frozenset({"unreadable", "too_large"})
+PHOTO_REASONS = NO_PIXELS | {"too_small", "no_face"}
+
 
 def tiles(facts: Facts) -> Html:
     """The dataset in six numbers."""
@@ -147,6 +150,11 @@ def versions(facts: Facts) -> Html:
     )
 
 
+def person_name(row: Row) -> str:
+    """The name in the metadata, as a reader writes it, or the identity."""
+    return str(row["name"]).replace("_", " ") if row["name"] else str(row["identity"])
+
+
 def in_order(outcomes: Mapping[str, Row], reasons: Mapping[str, Reason]) -> list[str]:
     """Reasons that occur, in the order of the rules; unknown ones last."""
     known = [name for name in reasons if name in outcomes]
@@ -191,26 +199,37 @@ def _portrait(facts: Facts, row: Row) -> Html:
     data = member(facts.storage, row, ("jpg", "webp"))
     picture = small_picture(data) if data is not None else None
     angle = "" if row["face_angle_deg"] is None else f" · {row['face_angle_deg']:.1f}°"
-    return _figure(picture, row["name"] or row["identity"], f"{row['split']}{angle}")
+    return _figure(picture, person_name(row), f"{row['split']}{angle}")
 
 
 def _rejected(name: str, counts: Row, faces: Sequence[Row], originals: Originals, facts: Facts) -> Html:
     reason = FACE_REASONS.get(name, Reason(text=name.replace("_", " ")))
     figures = []
     for face in faces:
-        picture = originals.picture(face, whole=reason.whole)
+        picture = originals.picture(face, whole=reason.whole) if name not in NO_PIXELS else None
+        source = face["source_key"] or face["identity"]
+        if name in NO_PIXELS:
+            figures.append(element("li", element("code", source)))
+            continue
         others = [other for other in face["reasons"] or [] if other != name]
         also = f"also {', '.join(others)}" if others else ""
-        figures.append(_figure(picture, _judged(reason, face, facts) or name, also))
+        figures.append(_figure(picture, _judged(reason, face, facts) or source, also))
     hidden = "Never shown." if name in ("forgotten", "opted_out") else "Nothing of these can be shown."
     limit = _limit_text(reason, facts)
+    what = ("photo", "photos") if name in PHOTO_REASONS else ("face", "faces")
     return element(
         "section",
         element("h3", element("code", name), f" {reason.text}"),
-        element("p", f"{counts['items']:,} faces of {_people(counts['people'])}{limit}", class_="note"),
-        element("div", *figures, class_="sheet") if figures else note(hidden),
+        element("p", f"{_count(counts['items'], what)}, {_people(counts['people'])}{limit}", class_="note"),
+        _sheet(figures, name) if figures else note(hidden),
         class_="reason",
     )
+
+
+def _sheet(entries: Sequence[Html], name: str) -> Html:
+    if name in NO_PIXELS:
+        return element("ul", *entries, class_="note")
+    return element("div", *entries, class_="sheet")
 
 
 def _judged(reason: Reason, face: Row, facts: Facts) -> str:
@@ -286,4 +305,8 @@ def _share(part: float, whole: float) -> str:
 
 
 def _people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count:,} people"
+    return _count(count, ("person", "people"))
+
+
+def _count(count: int, words: tuple[str, str]) -> str:
+    return f"{count:,} {words[count != 1]}"

@@ -88,7 +88,9 @@ class Facts:
         """Per reason at most `REJECTS_PER_REASON` faces that it rejected; the same ones every time."""
         derived = ", ".join(f"{measure.sql} AS {measure.key}" for measure in FACE_MEASURES if measure.sql)
         rows = self.rows(
-            f"""SELECT *, {derived} FROM {_FACES}
+            f"""SELECT *, {derived},
+                (SELECT any_value(source_key) FROM photos WHERE photos.item_id = faces.item_id) AS source_key
+            FROM {_FACES}
             WHERE NOT coalesce(portrait, false) AND reason IS NOT NULL AND {_SHOWN.format("faces")}
                 AND NOT list_has_any(coalesce(reasons, []), ['forgotten', 'opted_out'])
             QUALIFY row_number() OVER (PARTITION BY reason ORDER BY md5(item_id), face_number)

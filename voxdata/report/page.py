@@ -44,19 +44,17 @@ def _document(facts: Facts) -> str:
 def _body(facts: Facts) -> Html:
     runs = load_runs(facts.storage, facts.snapshot.id)
     sections = [
-        ("funnel", "Funnel", dataset.funnel(facts)),
-        ("portraits", "Portraits", dataset.portraits(facts)),
-        ("rejects", "Rejects and their reasons", dataset.rejects(facts)),
-        ("measurements", "Measurements and limits", dataset.distributions(facts)),
-        ("splits", "Splits", dataset.splits(facts)),
-        ("voices", "Voice → generated face → true faces", training.voices(facts, runs)),
-        ("retrieval", "Retrieval", training.retrieval(facts, runs)),
-        ("training", "Training", training.curves(facts, runs)),
-        ("versions", "Versions and hashes", dataset.versions(facts)),
+        ("Funnel", "Funnel", dataset.funnel(facts)),
+        ("Portraits", "Portraits", dataset.portraits(facts)),
+        ("Rejects", "Rejects and their reasons", dataset.rejects(facts)),
+        ("Measurements", "Measurements and limits", dataset.distributions(facts)),
+        ("Splits", "Splits", dataset.splits(facts)),
+        ("Training", "Training", training.curves(facts, runs)),
+        ("Voices", "Voice → generated face → true faces", training.voices(facts, runs)),
+        ("Retrieval", "Retrieval", training.retrieval(facts, runs)),
+        ("Versions", "Versions and hashes", dataset.versions(facts)),
     ]
-    links = [
-        element("a", title.partition(" →")[0].partition(" and")[0], href=f"#{name}") for name, title, _ in sections
-    ]
+    links = [element("a", name, href=f"#{name.lower()}") for name, _, _ in sections]
     header = element(
         "header",
         element("p", "Dataset report", class_="kicker"),
@@ -70,7 +68,7 @@ def _body(facts: Facts) -> Html:
         ),
         dataset.tiles(facts),
     )
-    content = [element("section", element("h2", title), part, id=name) for name, title, part in sections]
+    content = [element("section", element("h2", title), part, id=name.lower()) for name, title, part in sections]
     footer = element(
         "footer",
         element("p", "Made by ", element("code", "voxdata report"), ". Generated faces: ", training.GENERATED),

@@ -95,7 +95,7 @@ def voice_picture(data: bytes) -> str | None:
     """A log-mel array (F, T) as a picture, time to the right and low frequencies at the bottom; None if it is none."""
     try:
         mel_FT = np.load(io.BytesIO(data), allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     if mel_FT.ndim != 2 or not mel_FT.size:
         return None
@@ -118,17 +118,13 @@ def _box(face: Row) -> tuple[float, float, float, float] | None:
 
 
 def _crop(pixels: Pixels, box: tuple[float, float, float, float]) -> Image.Image:
-    """A square around the face; what lies outside the photo is gray."""
+    """A square around the face, moved and if need be reduced until it lies in the photo."""
     x, y, width, height = box
-    side = max(width, height) * (1 + 2 * CROP_MARGIN)
-    left, top = x + width / 2 - side / 2, y + height / 2 - side / 2
     image = Image.fromarray(pixels)
-    whole = (round(left), round(top), round(left + side), round(top + side))
-    square = Image.new("RGB", (whole[2] - whole[0], whole[3] - whole[1]), (128, 128, 128))
-    inside = (max(whole[0], 0), max(whole[1], 0), min(whole[2], image.width), min(whole[3], image.height))
-    if inside[0] < inside[2] and inside[1] < inside[3]:
-        square.paste(image.crop(inside), (inside[0] - whole[0], inside[1] - whole[1]))
-    return square
+    side = min(max(round(max(width, height) * (1 + 2 * CROP_MARGIN)), 1), *image.size)
+    left = min(max(round(x + width / 2 - side / 2), 0), image.width - side)
+    top = min(max(round(y + height / 2 - side / 2), 0), image.height - side)
+    return image.crop((left, top, left + side, top + side))
 
 
 def _outlined(pixels: Pixels, box: tuple[float, float, float, float] | None) -> Image.Image:

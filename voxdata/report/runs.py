@@ -70,7 +70,11 @@ def _load(storage: Storage, name: str, files: Sequence[str]) -> Run:
     lines = _metrics(storage.read(f"runs/{name}/metrics.jsonl")) if "metrics.jsonl" in files else []
     sheets = sorted(file for file in files if file.startswith("samples/") and file.endswith(".png"))
     named = sorted(file for file in files if file.startswith("evaluation") and file.endswith(".json"))
-    evaluations = [content for file in named if (content := read(file)) and _has_rows(content, file, problems)]
+    evaluations = [
+        {**content, "rows": _finite_rows(content["rows"])}
+        for file in named
+        if (content := read(file)) and _has_rows(content, file, problems)
+    ]
     return Run(
         name=name,
         config=read("config.json"),
@@ -86,10 +90,26 @@ def _load(storage: Storage, name: str, files: Sequence[str]) -> Run:
 
 def _has_rows(evaluation: Mapping[str, Any], file: str, problems: list[str]) -> bool:
     rows = evaluation.get("rows")
-    good = isinstance(rows, list) and all(isinstance(row, dict) and "figures" in row for row in rows)
+    good = isinstance(rows, list) and all(
+        isinstance(row, dict) and "name" in row and isinstance(row.get("figures"), dict) for row in rows
+    )
     if not good:
         problems.append(f"{file} has no rows of figures")
     return good
+
+
+def _finite_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without figures that are no numbers; rows that keep none are left out."""
+    found = []
+    for row in rows:
+        figures = {key: figure for key, figure in row["figures"].items() if _is_figure(figure)}
+        if figures:
+            found.append({**row, "figures": figures})
+    return found
+
+
+def _is_figure(figure: Any) -> bool:
+    return isinstance(figure, dict) and all(_number(figure.get(name)) for name in ("value", "low", "high"))
 
 
 def _metrics(data: bytes) -> list[dict[str, Any]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voxdata.errors import StorageError
 from voxdata.report.charts import interval, lines
+from voxdata.report.dataset import person_name
 from voxdata.report.facts import TRUE_FACES, Facts, Row
 from voxdata.report.html import Html, element, join, note, table
 from voxdata.report.pictures import member, small_picture, voice_picture
@@ -63,7 +63,7 @@ def _run(facts: Facts, run: Run) -> Html:
             lines({name: (steps, values)}, ends[:-1], f"{_words(name)} over training steps"),
             class_="chart",
         )
-        for name, (steps, values) in run.curves.items()
+        for name, (steps, values) in sorted(run.curves.items(), key=_loss_first)
     ]
     return element(
         "section",
@@ -151,7 +151,7 @@ def _card(facts: Facts, run: Run, entry: Mapping[str, Any]) -> Html | None:
         return None
     data = member(facts.storage, clip, ("torch40.npy", "torch64.npy")) if clip is not None else None
     voice = voice_picture(data) if data is not None else None
-    title = faces[0]["name"] or person
+    title = person_name(faces[0])
     return element(
         "article",
         element("div", _labelled("voice", voice, f"log-mel of {title}'s voice", _heard(clip)), class_="voice"),
@@ -199,7 +199,7 @@ def _ranked(entry: Mapping[str, Any]) -> str:
     rank, gallery = entry.get("rank"), entry.get("gallery")
     if not isinstance(rank, (int, float)) or not isinstance(gallery, int):
         return ""
-    return f"true person {rank:g}. of {gallery}"
+    return f"true person ranked {rank:g} of {gallery}"
 
 
 def _evaluation(run: Run, evaluation: Mapping[str, Any], facts: Facts) -> Html:
@@ -217,7 +217,7 @@ def _evaluation(run: Run, evaluation: Mapping[str, Any], facts: Facts) -> Html:
     ]
     available = {key for row in rows for key in row["figures"]}
     panels = [_panel(rows, key, people) for key in _headlines(available)]
-    tables = _tables(rows, available, people)
+    tables = _tables(rows, available, people, str(named.get("name", "")))
     return element(
         "section",
         element("h3", run.name),
@@ -257,7 +257,7 @@ def _panel(rows: Sequence[Mapping[str, Any]], key: str, people: Any) -> Html:
     return element("div", element("h4", f"R@{k} in {where}{centred}"), *steps, class_="panel")
 
 
-def _tables(rows: Sequence[Mapping[str, Any]], available: set[str], people: Any) -> list[Html]:
+def _tables(rows: Sequence[Mapping[str, Any]], available: set[str], people: Any, embedder: str) -> list[Html]:
     sizes = sorted({int(tail) for key in available if (tail := key.partition("_of_")[2]).isdigit()})
     groups: list[tuple[str, str, list[str]]] = []
     for prefix, word in (("", ""), ("centred_", ", centred")):
@@ -280,7 +280,7 @@ def _tables(rows: Sequence[Mapping[str, Any]], available: set[str], people: Any)
             for row in rows
             if any(key in row["figures"] for key in columns)
         ]
-        content = table(["", "n", *(_heading(key) for key in columns)], body)
+        content = table([embedder, "n", *(_heading(key) for key in columns)], body)
         found.append(element("details", element("summary", title), content, open=not prefix))
     return found
 
@@ -295,11 +295,15 @@ def _heading(key: str) -> str:
 
 
 def _figure(figure: Mapping[str, float] | None, *, per_cent: bool) -> str:
-    if figure is None or not all(math.isfinite(figure[name]) for name in ("value", "low", "high")):
+    if figure is None:
         return "–"
     value, low, high = (figure[name] * (100 if per_cent else 1) for name in ("value", "low", "high"))
     digits = 1 if per_cent or value >= 2 else 3
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _loss_first(curve: tuple[str, Any]) -> int:
+    return {"loss": 0, "steps_per_s": 2}.get(curve[0], 1)
 
 
 def _words(name: str) -> str:

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.report.report_root import ReportRoot, write_run
+from voxdata.report import build_report
+from voxdata.storage import open_storage
+
+
+@pytest.fixture(autouse=True)
+def _fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durability is the business of the storage's own tests."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def full_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published root with every reason, and a training run. Read it, do not change it."""
+    path = tmp_path_factory.mktemp("report") / "root"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        snapshot = ReportRoot(open_storage(path, create=True)).publish()
+    write_run(path, snapshot.id)
+    return path
+
+
+@pytest.fixture(scope="session")
+def page(full_root: Path) -> str:
+    """Its report."""
+    return build_report(open_storage(full_root))
