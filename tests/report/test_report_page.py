@@ -92,7 +92,7 @@ def test_run_shows_curves_stage_and_samples(page: str) -> None:
 
 def test_retrieval_names_its_embedder_and_keeps_intervals(page: str) -> None:
     found = section(page, "retrieval")
-    assert "face embedder mobilefacenet (published)" in found
+    assert "Face embedder <strong>mobilefacenet</strong> (published)" in found
     assert "61.3 [56.3, 66.3]" in found
     assert "R@5 in galleries of 20" in found
     assert "nan" not in found

@@ -18,9 +18,11 @@ from voxdata import schemas
 from voxdata.faces.decide import RULES
 from voxdata.recipe import Recipe
 from voxdata.report.charts import WIDTH, Limits, bar, histogram, interval, lines, ticks
+from voxdata.report.facts import PORTRAITS, REJECTS_PER_REASON, TRUE_FACES
 from voxdata.report.html import element
 from voxdata.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_MEASURES, Measure, setting
 from voxdata.report.pictures import MAX_PICTURE_BYTES, SIDE_PX, small_picture, voice_picture
+from voxdata.report.training import GALLERY_PEOPLE, GALLERY_RUNS, RUNS, SHEET_BYTES
 
 PLACES = {  # where a face is, not how it is
     *(f"box_{side}_px" for side in ("x", "y", "width", "height")),
@@ -116,6 +118,12 @@ def test_pictures_are_small_even_when_they_are_noise() -> None:
     data = base64.b64decode(uri.partition(",")[2])
     assert len(data) <= MAX_PICTURE_BYTES
     assert max(Image.open(io.BytesIO(data)).size) == SIDE_PX
+
+
+def test_caps_keep_the_page_below_six_megabytes() -> None:
+    gallery = GALLERY_RUNS * GALLERY_PEOPLE * (2 + TRUE_FACES)
+    pictures = PORTRAITS + REJECTS_PER_REASON * len(FACE_REASONS) + gallery
+    assert (pictures * MAX_PICTURE_BYTES + RUNS * SHEET_BYTES) * 4 / 3 < 6.3e6
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"\x93NUMPY", b"<html>"])

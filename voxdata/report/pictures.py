@@ -19,7 +19,7 @@ from voxdata.storage import Storage
 
 SIDE_PX = 144
 CROP_MARGIN = 0.45  # of the face box, on each side
-MAX_PICTURE_BYTES = 12_000
+MAX_PICTURE_BYTES = 9_000
 QUALITIES = (82, 70, 55, 40, 25)
 VOICE_FRAMES = 300  # three seconds at 10 ms
 VOICE_PX = (300, 80)
@@ -31,24 +31,24 @@ _MEL_COLOURS = np.array([[12, 8, 38], [78, 18, 110], [160, 45, 110], [226, 94, 6
 Row = dict[str, Any]
 
 
-def data_uri(image: Image.Image) -> str:
-    """A JPEG data URI of at most 12 kB, at the best quality that allows it."""
+def data_uri(image: Image.Image, max_bytes: int = MAX_PICTURE_BYTES) -> str:
+    """A JPEG data URI of at most `max_bytes` before its encoding, at the best quality that allows it."""
     rgb = image.convert("RGB")
     for quality in QUALITIES:
         sink = io.BytesIO()
         rgb.save(sink, "JPEG", quality=quality, optimize=True)
-        if sink.tell() <= MAX_PICTURE_BYTES:
+        if sink.tell() <= max_bytes:
             break
     return "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()
 
 
-def small_picture(data: bytes, *, side_px: int = SIDE_PX) -> str | None:
+def small_picture(data: bytes, *, side_px: int = SIDE_PX, max_bytes: int = MAX_PICTURE_BYTES) -> str | None:
     """A data URI of an encoded image, reduced to `side_px`; None when it cannot be decoded."""
     try:
         pixels = decode_photo(data, max_megapixels=MAX_MEGAPIXELS).pixels
     except PhotoDecodeError:
         return None
-    return data_uri(_reduced(Image.fromarray(pixels), side_px))
+    return data_uri(_reduced(Image.fromarray(pixels), side_px), max_bytes)
 
 
 def member(storage: Storage, sample: Row, suffixes: tuple[str, ...]) -> bytes | None:

@@ -16,8 +16,9 @@ from voxdata.report.runs import Run
 NO_RUNS = "No training run lies under runs/ yet. Train one with: voxdata train sf2f --root DIR --preset tiny"
 GENERATED = "A plausible face: it shows no real person and identifies nobody."
 RUNS = 6
-GALLERY_PEOPLE = 24
-SHEET_PX = 768
+GALLERY_RUNS = 2
+GALLERY_PEOPLE = 16
+SHEET_PX, SHEET_BYTES = 768, 40_000
 HEADLINES = ("recall_at_5_of_20", "recall_at_10_of_100", "recall_at_10")
 RECALL_AT = (1, 2, 5, 10)
 
@@ -32,7 +33,7 @@ def curves(facts: Facts, runs: Sequence[Run]) -> Html:
 
 def voices(facts: Facts, runs: Sequence[Run]) -> Html:
     """Voice, generated face, true faces."""
-    shown = [run for run in runs if run.gallery]
+    shown = [run for run in runs if run.gallery][:GALLERY_RUNS]
     if not shown:
         return note(
             NO_RUNS if not runs else "No run has a gallery of held-out people (runs/<run>/gallery/gallery.json)."
@@ -49,7 +50,8 @@ def retrieval(facts: Facts, runs: Sequence[Run]) -> Html:
     intro = element(
         "p",
         "The face generated from a voice is the query; the gallery holds the mean embedding of each person's true "
-        "portraits. R@K: share of people whose true person is among the K nearest. 95 % intervals over people.",
+        "portraits. R@K: share of people whose true person is among the K nearest, in per cent, with its 95 % interval "
+        "over people. Dotted: chance. Centred: without what all generated faces, or all people, have in common.",
     )
     return join(intro, *(_evaluation(run, evaluation, facts) for run, evaluation in found))
 
@@ -103,7 +105,7 @@ def _samples(facts: Facts, run: Run) -> Html | None:
     if run.samples is None:
         return None
     try:
-        picture = small_picture(facts.storage.read(run.samples), side_px=SHEET_PX)
+        picture = small_picture(facts.storage.read(run.samples), side_px=SHEET_PX, max_bytes=SHEET_BYTES)
     except StorageError:
         picture = None
     if picture is None:
@@ -206,9 +208,10 @@ def _evaluation(run: Run, evaluation: Mapping[str, Any], facts: Facts) -> Html:
     rows: list[dict[str, Any]] = evaluation["rows"]
     embedder = evaluation.get("embedder")
     named = embedder if isinstance(embedder, dict) else {}
+    embedder_name = str(named.get("name", "unknown"))
     people = evaluation.get("people", "?")
     said = [
-        f"face embedder {named.get('name', 'unknown')} ({named.get('kind', 'origin unknown')})",
+        f"({named.get('kind', 'origin unknown')})",
         *([f"sha256 {named['sha256'][:16]}"] if isinstance(named.get("sha256"), str) else []),
         f"split {evaluation.get('split', '?')}: {people} people, {evaluation.get('portraits', '?')} portraits, "
         f"{evaluation.get('utterances', '?')} utterances",
@@ -217,11 +220,11 @@ def _evaluation(run: Run, evaluation: Mapping[str, Any], facts: Facts) -> Html:
     ]
     available = {key for row in rows for key in row["figures"]}
     panels = [_panel(rows, key, people) for key in _headlines(available)]
-    tables = _tables(rows, available, people, str(named.get("name", "")))
+    tables = _tables(rows, available, people, embedder_name)
     return element(
         "section",
         element("h3", run.name),
-        element("p", " · ".join(said), class_="note"),
+        element("p", "Face embedder ", element("strong", embedder_name), " ", " · ".join(said), class_="note"),
         element("div", *panels, class_="panels"),
         element("h4", "All figures"),
         *tables,
