@@ -9,7 +9,6 @@ API it starts a temporary server by itself.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
-from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows import packing, tables
 from flows.artifacts import show_snapshot, shown_counts
 from flows.progress import logger, progress, speak_up
-from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, prepare_worker, work_on
+from flows.runners import Runner, open_runner
+from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
 from voxdata.recipe import Recipe, load_recipe
 from voxdata.storage import open_storage
 
@@ -51,12 +50,11 @@ def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb", settings: list[str
     chosen = load_recipe(recipe, settings or [])
     root = root if "://" in root else str(Path(root).absolute())
     open_storage(root, create=True)
-    runner = ProcessPoolTaskRunner(max_workers=chosen.work.workers, initializer=prepare_worker, initargs=(os.getpid(),))
-    with runner:
+    with open_runner(chosen.work) as runner:
         return _stages(root, chosen, runner)
 
 
-def _stages(root: str, recipe: Recipe, runner: ProcessPoolTaskRunner) -> str:
+def _stages(root: str, recipe: Recipe, runner: Runner) -> str:
     keys = {"photos": crawl(root, recipe)}
     _pixels(FACES_MEASURE, root, recipe, keys["photos"], runner)
     keys["links"] = link_faces(root, recipe, keys["photos"])
@@ -80,7 +78,7 @@ def _pixels(
     root: str,
     recipe: Recipe,
     key: str,
-    runner: ProcessPoolTaskRunner,
+    runner: Runner,
     item_column: str = "item_id",
 ) -> None:
     worklist = plan(stage, open_storage(root), recipe, key, item_column)
@@ -106,7 +104,7 @@ def _pixels(
             show(done)
 
 
-def _pack(root: str, recipe: Recipe, keys: Mapping[str, str], runner: ProcessPoolTaskRunner) -> list[dict[str, Any]]:
+def _pack(root: str, recipe: Recipe, keys: Mapping[str, str], runner: Runner) -> list[dict[str, Any]]:
     ranges = packing.plan_packing(root, recipe, keys)
     with progress("pack", len(ranges)) as advance, shown_counts("pack", len(ranges)) as show:
         calls = [{"root": root, "recipe": recipe, "keys": dict(keys), **wanted} for wanted in ranges]

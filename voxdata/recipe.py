@@ -267,6 +267,8 @@ class Shards(Section):
 class Work(Section):
     """How the work is divided. Never changes a byte of the result."""
 
+    runner: Literal["processes", "dask"] = Field("processes", description="this machine's processes, or a Dask cluster")
+    dask_address: str | None = Field(None, description="scheduler of a Dask cluster; null: one on this machine")
     workers: int = Field(2, ge=1, le=256, description="worker processes")
     items_per_task: int = Field(100, ge=1, description="photos or clips per task, in whole buckets")
     max_tasks_per_stage: int = Field(100, ge=1, le=200, description="so that a flow run stays under 1,000 task runs")

@@ -146,3 +146,11 @@ def test_kill_9_and_the_same_command_give_the_same_bytes(
     done = voxdata(*arguments)
     assert done.returncode == 0, done.stderr
     assert shard_bytes(killed) == shard_bytes(root)
+
+
+@pytest.mark.long
+def test_a_dask_cluster_gives_the_same_bytes(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
+    pytest.importorskip("prefect_dask", reason="the dask extra is not installed: pip install 'voxdata[dask]'")
+    done = voxdata(*build_arguments(corpus, tmp_path / "root", "work.runner=dask"))
+    assert done.returncode == 0, done.stderr
+    assert shard_bytes(tmp_path / "root") == shard_bytes(root)

@@ -1,0 +1,27 @@
+"""Where the tasks of pixel stages run: worker processes of this machine, or a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
+
+from flows.stages import prepare_worker
+from voxdata.errors import BackendError
+from voxdata.recipe import Work
+
+Runner = TaskRunner[Any]
+
+
+def open_runner(work: Work) -> Runner:
+    """The task runner that a recipe asks for; a context manager. Raises `BackendError` where Dask is not installed."""
+    if work.runner == "processes":
+        return ProcessPoolTaskRunner(max_workers=work.workers, initializer=prepare_worker, initargs=(os.getpid(),))
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ImportError:
+        raise BackendError("work.runner=dask needs prefect-dask; run: pip install 'voxdata[dask]'") from None
+    if work.dask_address is not None:
+        return DaskTaskRunner(address=work.dask_address)
+    return DaskTaskRunner(cluster_kwargs={"n_workers": work.workers, "threads_per_worker": 1})
