@@ -1,6 +1,7 @@
 """What a flow run shows on its page: Prefect artifacts, made from what lies under the root.
 
-An artifact is a copy for the eye; the catalog, the journal and the run's folder are the truth.
+An artifact is a copy for the eye; the catalog, the journal and the run's folder are the truth. A server that does not
+take one costs a line in the log, not the run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -22,6 +24,7 @@ from prefect.artifacts import (
 )
 
 from flows.curves import loss_curves
+from flows.progress import logger
 from models.images import SAMPLES_NOTICE
 from voxdata.catalog.query import run_query
 from voxdata.catalog.query import stats as stats_table
@@ -32,6 +35,15 @@ UPDATE_EVERY_S = 2.0
 Show = Callable[[float, str], None]
 
 
+@contextmanager
+def _not_worth_a_run() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as error:
+        logger.warning("the Prefect server did not take an artifact: %s", error)
+
+
+@_not_worth_a_run()
 def show_snapshot(root: str, snapshot: str) -> None:
     """The funnel of faces and clips, and the split table of the current snapshot (Table 1 of the SF2F paper)."""
     storage = open_storage(root)
@@ -55,12 +67,16 @@ def shown_progress(key: str, about: str) -> Iterator[Show]:
         last = (min(100.0, per_cent), doing)
         if time.monotonic() - said >= UPDATE_EVERY_S:
             said = time.monotonic()
-            update_progress_artifact(artifact, *last)
+            send()
+
+    @_not_worth_a_run()
+    def send() -> None:
+        update_progress_artifact(artifact, *last)
 
     try:
         yield show
     finally:
-        update_progress_artifact(artifact, *last)
+        send()
 
 
 @contextmanager
@@ -77,6 +93,7 @@ def shown_counts(stage: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
+@_not_worth_a_run()
 def show_training(run_dir: Path) -> None:
     """The loss curve and the newest sample grid of a run, as far as it has come."""
     lines = metrics(run_dir)
@@ -94,6 +111,7 @@ def show_training(run_dir: Path) -> None:
         )
 
 
+@_not_worth_a_run()
 def show_evaluation(run_dir: Path) -> None:
     """The tables of `evaluation.md`."""
     create_markdown_artifact(

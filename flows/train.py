@@ -70,6 +70,9 @@ def fit(order: Order) -> str:
     try:
         with process_group(run.command, log) as process, shown_progress("training", run.folder.name) as show:
             _watch(run, process, show)
+    except Exception:
+        run.note("failed")
+        raise
     except BaseException:
         run.note("cancelled")
         raise

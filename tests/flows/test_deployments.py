@@ -31,7 +31,7 @@ from voxdata.storage import open_storage
 pytestmark = pytest.mark.xdist_group("flows")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-WAIT_S = 120
+WAIT_S = 300
 SMALL = {
     "embedder_steps": 3,
     "batch_size": 4,
@@ -58,7 +58,7 @@ class Api:
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=WAIT_S,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -193,31 +193,14 @@ def test_build_shows_funnel_splits_and_progress(api: Api, built: tuple[Path, str
     assert any(line["name"] == "voxdata" and "faces.measure" in line["message"] for line in logs)
 
 
-def test_cancelled_training_leaves_a_checkpoint_that_retraining_finishes_once(
-    api: Api, built: tuple[Path, str]
-) -> None:
+def test_retraining_trains_evaluates_and_then_skips(api: Api, built: tuple[Path, str]) -> None:
     root = built[0]
-    storage = open_storage(root)
-    run_dir = root / "runs" / f"sf2f-tiny-self-trained-{latest(storage)[:8]}-0"
-    settings = {"root": str(root), "preset": "tiny", "overrides": SMALL}
-    endless = {**settings, "seconds": None, "steps": 1_000_000}
-    api.prefect("deployment", "run", "train/demo", *_parameters(endless))
-    run = api.newest_run("train/demo")["id"]
-    until = time.monotonic() + WAIT_S
-    while not (run_dir / "metrics.jsonl").exists():
-        assert time.monotonic() < until, "the training wrote no metrics"
-        time.sleep(0.3)
-    api.prefect("flow-run", "cancel", run)
-    assert api.wait(run, "CANCELLED", "CRASHED", "FAILED", "COMPLETED") == "CANCELLED"
-    assert _processes(run_dir / "run.json") == []
-    assert list((run_dir / "checkpoints").glob("step-*.pt"))
-    assert _states(root)[-1] == "cancelled"
-
-    steps = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[-1])["step"] + 1
-    first = api.run("retrain/nightly", **settings, steps=steps)
+    settings = {"root": str(root), "preset": "tiny", "overrides": SMALL, "steps": 4}
+    first = api.run("retrain/nightly", **settings)
     assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Completed")
-    assert _states(root)[-1] == "finished"
-    evaluations = journal.read(storage, "evaluations")
+    run_dir = _run_dir(root, seed=0)
+    assert _states(root, run_dir) == ["started", "finished"]
+    evaluations = journal.read(open_storage(root), "evaluations")
     assert evaluations is not None
     assert evaluations["run_id"].to_pylist() == [run_dir.name]
     trained = api.subflow_run(first["id"])
@@ -226,16 +209,41 @@ def test_cancelled_training_leaves_a_checkpoint_that_retraining_finishes_once(
         assert "data:image/png;base64," in api.artifacts(key, trained)[0]["data"]
     assert api.artifacts("evaluation", trained)[0]["data"] == (run_dir / "evaluation.md").read_text()
 
-    second = api.run("retrain/nightly", **settings, steps=steps)
+    second = api.run("retrain/nightly", **settings)
     assert (second["state_type"], second["state_name"]) == ("COMPLETED", "Skipped")
-    assert len(_states(root)) == 4
+    assert _states(root, run_dir) == ["started", "finished"]
 
 
-def _states(root: Path) -> list[str]:
+@pytest.mark.long
+def test_cancelled_training_leaves_a_checkpoint_and_resumes(api: Api, built: tuple[Path, str]) -> None:
+    root = built[0]
+    run_dir = _run_dir(root, seed=1)
+    settings = {"root": str(root), "seed": 1, "overrides": SMALL, "seconds": None}
+    api.prefect("deployment", "run", "train/demo", *_parameters({**settings, "steps": 1_000_000}))
+    run = api.newest_run("train/demo")["id"]
+    until = time.monotonic() + WAIT_S
+    while not (run_dir / "metrics.jsonl").exists():
+        assert time.monotonic() < until, "the training wrote no metrics"
+        time.sleep(0.3)
+    api.prefect("flow-run", "cancel", run)
+    assert api.wait(run, "CANCELLED", "CRASHED", "FAILED", "COMPLETED") == "CANCELLED"
+    assert _processes(run_dir / "run.json") == []
+    checkpoint = max((run_dir / "checkpoints").glob("step-*.pt"))
+    assert _states(root, run_dir) == ["started", "cancelled"]
+
+    done = int(checkpoint.stem.partition("-")[2])
+    assert api.run("train/demo", **settings, steps=done + 1)["state_type"] == "COMPLETED"
+    assert f"resumed from step {done}" in (run_dir / "train.log").read_text()
+    assert _states(root, run_dir) == ["started", "cancelled", "started", "finished"]
+
+
+def _run_dir(root: Path, seed: int) -> Path:
+    return root / "runs" / f"sf2f-tiny-self-trained-{latest(open_storage(root))[:8]}-{seed}"
+
+
+def _states(root: Path, run_dir: Path) -> list[str]:
     rows = journal.read(open_storage(root), "runs")
-    assert rows is not None
-    states: list[str] = rows["status"].to_pylist()
-    return states
+    return [] if rows is None else [row["status"] for row in rows.to_pylist() if row["run_id"] == run_dir.name]
 
 
 def _processes(argument: Path) -> list[str]:
