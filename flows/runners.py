@@ -22,6 +22,7 @@ def open_runner(work: Work) -> Runner:
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError:
         raise BackendError("work.runner=dask needs prefect-dask; run: pip install 'voxdata[dask]'") from None
-    if work.dask_address is not None:
-        return DaskTaskRunner(address=work.dask_address)
-    return DaskTaskRunner(cluster_kwargs={"n_workers": work.workers, "threads_per_worker": 1})
+    cluster = {"n_workers": work.workers, "threads_per_worker": 1}
+    where: dict[str, Any] = {"cluster_kwargs": cluster} if work.dask_address is None else {"address": work.dask_address}
+    runner: Runner = DaskTaskRunner(**where)
+    return runner
