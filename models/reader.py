@@ -4,7 +4,8 @@
                                   "front_ends": {name: {"n_mels", "hop_s", "normalisation": {"mean", "std"}}}, …}
     <root>/<tar>                 plain WebDataset tar
     <root>/<sidecar>             Parquet, one row per tar member: key, member, offset, size, sha256, split, kind,
-                                 identity, person, sex, and for speech `holdout`; further columns are not read
+                                 identity, person, sex, for speech `holdout` and, where they were
+                                 measured, pitch_median_hz and pitch_range_st; further columns are not read
     portraits                    members `<face key>.jpg` or `.webp`, square RGB
     log-mels                     members `<utterance key>.<front end>.npy`, float16 (F, T), little-endian, C order
 
@@ -34,6 +35,7 @@ from models.files import write_atomic
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 _COLUMNS = ("key", "member", "offset", "size", "identity", "person", "sex")
+_OF_SPEECH = ("holdout", "pitch_median_hz", "pitch_range_st")
 _PORTRAIT_SUFFIXES = (".jpg", ".webp")
 
 Uint8Array = npt.NDArray[np.uint8]
@@ -42,7 +44,7 @@ Float16Array = npt.NDArray[np.float16]
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One file in a tar: a portrait or a log-mel. `sex` is `m`, `f` or `unknown`."""
+    """One file in a tar: a portrait or a log-mel. `sex` is `m`, `f` or `unknown`; a pitch that is not there is None."""
 
     shard: int
     key: str
@@ -53,6 +55,8 @@ class Member:
     person: str
     sex: str
     holdout: bool
+    pitch_median_hz: float | None = None
+    pitch_range_st: float | None = None
 
 
 class Snapshot:
@@ -161,7 +165,7 @@ class Snapshot:
         path = self.root / str(self._shards[shard]["sidecar"])
         try:
             schema = pq.read_schema(path)
-            columns = [*_COLUMNS, "holdout"] if "holdout" in schema.names else [*_COLUMNS]
+            columns = [*_COLUMNS, *(name for name in _OF_SPEECH if name in schema.names)]
             missing = set(_COLUMNS) - set(schema.names)
             table = pq.read_table(path, columns=[c for c in columns if c not in missing], partitioning=None)
         except (OSError, pa.ArrowException) as error:
@@ -183,6 +187,8 @@ class Snapshot:
                 person=row["person"],
                 sex=row["sex"] if row["sex"] in ("m", "f") else "unknown",
                 holdout=bool(row.get("holdout")),
+                pitch_median_hz=row.get("pitch_median_hz"),
+                pitch_range_st=row.get("pitch_range_st"),
             )
             for row in rows
         ]

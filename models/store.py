@@ -85,7 +85,8 @@ class Store:
     """People of one split who have portraits and speech, with both.
 
     `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or `unknown`; `face_groups` and `utterance_groups` say
-    which portraits and utterances are whose; `frames[u]` is the length of utterance u. Raises `SnapshotReadError`.
+    which portraits and utterances are whose; `frames[u]` is the length of utterance u, `pitch_U2[u]` its median pitch
+    (Hz) and range (semitones), NaN where they were not measured. Raises `SnapshotReadError`.
     """
 
     def __init__(
@@ -120,6 +121,8 @@ class Store:
         views = [_checked(snapshot, m, front_end) for person in self.people for m in speech[person]]
         self.frames: IntArray = np.asarray([view.shape[1] for view in views], np.int64)
         self.n_mels = int(views[0].shape[0])
+        pitches = [(m.pitch_median_hz, m.pitch_range_st) for person in self.people for m in speech[person]]
+        self.pitch_U2 = np.asarray(pitches, np.float64)
         self.normalisation = normalisation or _normalisation(snapshot, front_end, views)
         self.tier = choose_tier(sum(view.nbytes for view in views), *free_memory(device))
         self._mels = self._place(views)

@@ -23,8 +23,10 @@ from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder
 from models.errors import EvaluationError
 from models.evaluate.metrics import FloatArray, IntArray, group_means, unit
+from models.evaluate.references import Pictures, reference_row
 from models.evaluate.report import markdown
 from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, shuffled_row, system_row
+from models.evaluate.voice_regression import fit_voice_regression, measure_voices
 from models.files import write_atomic, write_json
 from models.generator import Generator
 from models.reader import Snapshot
@@ -47,7 +49,7 @@ class _Judge:
     def portraits(self, store: Store) -> FloatArray:
         """Unit embeddings of all portraits of a store."""
         faces = np.arange(int(store.face_groups.count.sum()))
-        return np.concatenate([self._embed(store.images(chunk)) for chunk in _chunks(faces)])
+        return np.concatenate([self.embed(store.images(chunk)) for chunk in _chunks(faces)])
 
     def crops(self, store: Store, people: IntArray, draw: int) -> FloatArray:
         """Embeddings of faces from one random crop of 1.25 s per person, without the fuser."""
@@ -59,7 +61,7 @@ class _Judge:
         parts = []
         for chunk in _chunks(np.arange(len(people))):
             mel_BFT = store.crops(utterances[chunk], starts[chunk], self.generator.window)
-            parts.append(self._embed(self.generator.decode(self.generator.embed(mel_BFT))))
+            parts.append(self.embed(self.generator.decode(self.generator.embed(mel_BFT))))
         return np.concatenate(parts)
 
     def fused(self, store: Store, people: IntArray) -> FloatArray:
@@ -70,19 +72,20 @@ class _Judge:
         for chunk in _chunks(people):
             orders = [groups.first[person] + np.arange(groups.count[person]) for person in chunk]
             mel_BKFT, mask_BK = store.windows(orders, length, window=generator.window, hop=generator.hop)
-            parts.append(self._embed(generator.decode(generator.fuse(mel_BKFT, mask_BK))))
+            parts.append(self.embed(generator.decode(generator.fuse(mel_BKFT, mask_BK))))
         return np.concatenate(parts)
 
     def mean_face(self, store: Store) -> FloatArray:
         """Embedding (E,) of the mean of all training people's first portraits."""
         images = [store.images(chunk).sum(dim=0) for chunk in _chunks(store.face_groups.first)]
         mean_3SS = torch.stack(images).sum(dim=0) / len(store.people)
-        mean_face: FloatArray = self._embed(mean_3SS[None])[0]
+        mean_face: FloatArray = self.embed(mean_3SS[None])[0]
         return mean_face
 
     @torch.no_grad()
-    def _embed(self, image_B3SS: torch.Tensor) -> FloatArray:
-        return unit(np.asarray(self.embedder.embed(image_B3SS).cpu().numpy(), np.float64))
+    def embed(self, image_B3SS: torch.Tensor) -> FloatArray:
+        """Unit embeddings (B, E) of images in [-1, 1]."""
+        return unit(np.asarray(self.embedder.embed(image_B3SS.to(self.generator.device)).cpu().numpy(), np.float64))
 
 
 def evaluate(
@@ -94,8 +97,12 @@ def evaluate(
     root: str | None = None,
     device: str = "auto",
     seed: int = 0,
+    references: Mapping[str, Pictures] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a run on a split, write the result into the run and return it. Raises `TrainingError`."""
+    """Evaluate a run on a split, write the result into the run and return it. Raises `TrainingError`.
+
+    `references` adds a row per name, from pictures of everybody in the split (and of training people, to centre it).
+    """
     run_dir, chosen = Path(run_dir), choose_device(device)
     trained = Generator(run_dir, chosen)
     config = make_config(trained.run["run"] | ({"root": root} if root else {}))
@@ -119,7 +126,7 @@ def evaluate(
         "utterances": len(unseen.frames),
         "embedder": describe_embedder(name),
         "notes": _notes(name, config.embedder, unseen),
-        "rows": _rows(judge, _open_store(config, trained, snapshot, "train"), unseen),
+        "rows": _rows(judge, _open_store(config, trained, snapshot, "train"), unseen, references or {}),
     }
     stem = "-".join(["evaluation", *([split] if split != "test" else []), *([name] if name != config.embedder else [])])
     write_json(run_dir / f"{stem}.json", result)
@@ -140,17 +147,18 @@ def _open_store(config: RunConfig, trained: Generator, snapshot: Snapshot, split
     )
 
 
-def _rows(judge: _Judge, training: Store, unseen: Store) -> list[dict[str, Any]]:
+def _rows(judge: _Judge, training: Store, unseen: Store, references: Mapping[str, Pictures]) -> list[dict[str, Any]]:
     protocol, count = Protocol(seed=judge.seed), len(unseen.people)
     people = np.arange(count)
     faces_ME = judge.portraits(unseen)
     real_NE = group_means(faces_ME, np.repeat(people, unseen.face_groups.count), count)
     training_people = np.unique(np.linspace(0, len(training.people) - 1, CENTRE_PEOPLE).round().astype(np.int64))
-    training_real = group_means(
+    training_NE = group_means(
         judge.portraits(training),
         np.repeat(np.arange(len(training.people)), training.face_groups.count),
         len(training.people),
-    ).mean(axis=0)
+    )
+    training_real = training_NE.mean(axis=0)
     crop_centre = Centre(generated=judge.crops(training, training_people, 0).mean(axis=0), real=training_real)
     fused_centre = Centre(generated=judge.fused(training, training_people).mean(axis=0), real=training_real)
     fused_NE = judge.fused(unseen, people)
@@ -169,7 +177,32 @@ def _rows(judge: _Judge, training: Store, unseen: Store) -> list[dict[str, Any]]
     known, same_sex = same_sex_scores(unseen.sexes)
     if len(known):
         rows.append(scores_row("sex only", same_sex, protocol))
+    rows.append(_regression(training, training_NE, unseen, real_NE, protocol))
+    rows += [
+        reference_row(
+            name,
+            pictures,
+            judge.embed,
+            side_px=judge.generator.preset.side_px,
+            training=training.people,
+            unseen=unseen.people,
+            real_NE=real_NE,
+            training_real_E=training_real,
+            protocol=protocol,
+        )
+        for name, pictures in references.items()
+    ]
     return rows + _ceiling(faces_ME, unseen.face_groups, training_real, protocol)
+
+
+def _regression(
+    training: Store, training_NE: FloatArray, unseen: Store, real_NE: FloatArray, protocol: Protocol
+) -> dict[str, Any]:
+    voices_ND = measure_voices(training)
+    regression = fit_voice_regression(voices_ND, training_NE)
+    centre = Centre(generated=unit(regression(voices_ND)).mean(axis=0), real=training_NE.mean(axis=0))
+    query_NE = regression(measure_voices(unseen))
+    return system_row("linear voice regression", "control", [(query_NE, real_NE)], centre, protocol)
 
 
 def _ceiling(faces_ME: FloatArray, groups: Groups, mean_E: FloatArray, protocol: Protocol) -> list[dict[str, Any]]:
@@ -207,6 +240,9 @@ def _notes(name: str, trained_with: str, unseen: Store) -> list[str]:
         notes.append("self-trained embedder: figures hold within this snapshot only, never beside published rows")
     if name == trained_with:
         notes.append(f"the system was also trained with {name}: its cosine is an optimistic figure")
+    too_large = [gallery for gallery in Protocol().galleries if gallery > people]
+    if too_large:
+        notes.append(f"no galleries of {' or '.join(map(str, too_large))}: there are only {people} people")
     if people < 20:
         notes.append("fewer than 20 people: the figures say that the pipeline runs, not how good the system is")
     if all(sex == "unknown" for sex in unseen.sexes):

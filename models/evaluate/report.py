@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+HEADLINE = ("centred_recall_at_5_of_20", "centred_recall_at_10_of_100")
+"""What says most about a system: recall at 10 of 20 people, for one, is hardly more than sex."""
 _HEADINGS = {"cosine": "cosine", "centred_cosine": "cosine", "l1": "L1"}
 
 
@@ -26,9 +28,17 @@ def markdown(result: Mapping[str, Any]) -> str:
     for gallery in sorted({int(key.rpartition("_of_")[2]) for key in keys if "_of_" in key}):
         tables.append((f"Galleries of {gallery}", _recalls(keys, "recall", gallery)))
         tables.append((f"Galleries of {gallery}, centred", _recalls(keys, "centred_recall", gallery)))
+    if summary := headline(result):
+        lines += ["", "## Who it finds", "", summary]
     for title, columns in tables:
         lines += ["", f"## {title}", "", *_table(rows, columns, result["embedder"]["name"])]
     return "\n".join([*lines, "", *(f"- {note}" for note in result["notes"])]) + "\n"
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """One table of centred recall at 5 in galleries of 20 and at 10 in galleries of 100, for sizes that there are."""
+    columns = [key for key in HEADLINE if any(key in row["figures"] for row in result["rows"])]
+    return "\n".join(_table(result["rows"], columns, result["embedder"]["name"])) if columns else ""
 
 
 def _recalls(keys: set[str], prefix: str, gallery: int | None) -> list[str]:
@@ -37,15 +47,18 @@ def _recalls(keys: set[str], prefix: str, gallery: int | None) -> list[str]:
 
 
 def _table(rows: list[dict[str, Any]], columns: list[str], embedder: str) -> list[str]:
-    headings = [
-        _HEADINGS.get(column) or f"R@{column.partition('_at_')[2].partition('_of_')[0]} %" for column in columns
-    ]
+    headings = [_HEADINGS.get(column) or _recall_heading(column) for column in columns]
     lines = [f"| {embedder} | n | {' | '.join(headings)} |", "|---|---" + "|---" * len(columns) + "|"]
     for row in rows:
         cells = [_cell(row["figures"].get(column), "recall" in column) for column in columns]
         if any(cell != "–" for cell in cells):
             lines.append(f"| {row['name']} | {row['people']} | {' | '.join(cells)} |")
     return lines
+
+
+def _recall_heading(key: str) -> str:
+    at, _, gallery = key.partition("_at_")[2].partition("_of_")
+    return f"R@{at} of {gallery} %" if gallery else f"R@{at} %"
 
 
 def _cell(figure: Mapping[str, float] | None, per_cent: bool) -> str:

@@ -21,7 +21,7 @@ RECALL_AT = (1, 2, 5, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What rows share: gallery sizes below the number of people, and the seed of the intervals."""
+    """What rows share: gallery sizes (those above the number of people are left out), and the seed of the intervals."""
 
     galleries: tuple[int, ...] = (20, 50, 100)
     seed: int = 0
@@ -96,7 +96,7 @@ def _own_recalls(prefix: str, scores_NN: FloatArray, protocol: Protocol) -> dict
 def _recall_keys(prefix: str, people: int, protocol: Protocol) -> list[tuple[str, int, int]]:
     keys = [(f"{prefix}_at_{k}", k, people) for k in RECALL_AT if k < people]
     for gallery in protocol.galleries:
-        if gallery < people:
+        if gallery <= people:
             keys += [(f"{prefix}_at_{k}_of_{gallery}", k, gallery) for k in RECALL_AT if k < gallery]
     return keys
 

@@ -88,7 +88,8 @@ class UpBlock(nn.Module):
     def forward(self, x_BCSS: Tensor) -> Tensor:
         """(B, C_in, S, S) to (B, C_out, 2S, 2S)."""
         doubled = nnf.interpolate(x_BCSS, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return self.norm(nnf.relu(self.conv(doubled)))  # type: ignore[no-any-return]
+        fast = doubled.contiguous(memory_format=torch.channels_last)  # several times faster on a CPU
+        return self.norm(nnf.relu(self.conv(fast)))  # type: ignore[no-any-return]
 
 
 class FaceDecoder(nn.Module):

@@ -105,7 +105,14 @@ def test_evaluation_of_a_run(run_dir: Path) -> None:
     assert (result["people"], result["portraits"], result["utterances"]) == (5, 10, 15)
     assert result["embedder"]["name"] == "self-trained"
     rows = {row["name"]: row["figures"] for row in result["rows"]}
-    assert list(rows)[2:] == ["chance", "mean face", "shuffled voices", "sex only", "real photo"]
+    assert list(rows)[2:] == [
+        "chance",
+        "mean face",
+        "shuffled voices",
+        "sex only",
+        "linear voice regression",
+        "real photo",
+    ]
     assert rows["chance"]["recall_at_2"]["value"] == pytest.approx(0.4)
     assert "recall_at_5" not in rows["chance"]
     assert rows["real photo"]["cosine"]["value"] > 0.9
