@@ -64,8 +64,9 @@ class Run:
 
     @property
     def command(self) -> list[str]:
-        """Starts the training loop, or resumes it."""
-        return [sys.executable, "-m", "models.train", "--config", str(self.folder / "run.json")]
+        """Starts the training loop, or resumes it; it does not outlive this process."""
+        leash = [sys.executable, "-m", "flows.leash", str(os.getpid())]
+        return [*leash, "models.train", "--config", str(self.folder / "run.json")]
 
     def note(self, status: str) -> None:
         """State in the journal that the run started, finished, failed or was cancelled."""
