@@ -32,11 +32,11 @@ DECISION_VERSION = 1
 
 
 def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
-    """(name, setting, corpus) of the recipe's corpora, for example ("folder-1", "sources.also.0", …)."""
+    """(name, setting, corpus) of the recipe's corpora, for example ("corpus-1", "sources.also.0", …)."""
     further = [
-        (f"folder-{n}", f"sources.also.{n - 1}", corpus) for n, corpus in enumerate(recipe.sources.also, start=1)
+        (f"corpus-{n}", f"sources.also.{n - 1}", corpus) for n, corpus in enumerate(recipe.sources.also, start=1)
     ]
-    return [("folder-0", "sources", recipe.sources), *further]
+    return [("corpus-0", "sources", recipe.sources), *further]
 
 
 def book_of(recipe: Recipe) -> IdentityBook:
@@ -53,12 +53,12 @@ def crawl(root: str, recipe: Recipe) -> str:
     storage = open_storage(root, create=True)
     storage.sweep()
     store = PhotoStore(storage, book_of(recipe), recipe.crawl)
-    sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.photos.path]
+    sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.photos.given]
     if not sources:
         raise SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER")
     with progress("crawl", None) as advance:
         for name, setting, corpus in sources:
-            store.add_folder(corpus.photos, name, f"{setting}.photos.path", advance)
+            store.add(corpus.photos, name, f"{setting}.photos", advance)
     manifest = store.manifest()
     return _commit_once(
         storage, "crawl", manifest["item_id"].to_pylist() + manifest["source_key"].to_pylist(), lambda: manifest

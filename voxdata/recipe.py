@@ -30,9 +30,17 @@ class Section(BaseModel):
 class PhotoSource(Section):
     """Where photos come from."""
 
-    kind: Literal["folder"] = Field("folder", description="`folder`: `<identity>/**` or `<identity>.<ext>` on disk")
+    kind: Literal["folder", "site"] = Field(
+        "folder", description="`folder`: `<identity>/**` or `<identity>.<ext>` on disk; `site`: a page per identity"
+    )
     path: str | None = Field(None, description="folder of photos; null for a corpus without photos")
+    url: str | None = Field(None, pattern="^https?://", description="address of a site of photos")
     licence: str = Field("unknown", description="licence of the photos, kept on every row")
+
+    @property
+    def given(self) -> bool:
+        """Whether the recipe says where the photos are."""
+        return (self.path if self.kind == "folder" else self.url) is not None
 
 
 class SpeechSource(Section):
@@ -71,6 +79,14 @@ class Crawl(Section):
 
     photos_per_identity: int = Field(300, ge=1, description="photos taken per identity; the paper collects 300")
     max_file_mb: float = Field(64.0, gt=0, description="a larger file is logged as too_large and not stored")
+    user_agent: str = Field(
+        "voxdata", min_length=1, description="how the crawler names itself; say who runs it and how to reach you"
+    )
+    connections_per_host: int = Field(4, ge=1, le=32, description="requests under way at one host")
+    delay_s: float = Field(0.0, ge=0, description="pause between requests to one host; robots.txt may ask for more")
+    timeout_s: float = Field(30.0, gt=0, description="limit of one request")
+    retries: int = Field(3, ge=0, le=10, description="further tries after 429, 5xx or a broken connection")
+    backoff_s: float = Field(0.5, gt=0, description="first pause before a retry; doubles each time")
 
 
 class FaceMeasure(Section):
@@ -301,7 +317,8 @@ class Recipe(Section):
         settings = self.model_dump(mode="json", exclude={"work", "limits", "description"})
         for corpus in [settings["sources"], *settings["sources"]["also"]]:
             for part in ("photos", "speech", "metadata"):
-                corpus[part].pop("path")
+                for where in ("path", "url"):
+                    corpus[part].pop(where, None)
         return settings
 
 

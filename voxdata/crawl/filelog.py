@@ -2,7 +2,8 @@
 
     <root>/<prefix>/log/<hash>.parquet     one append-only file per build that looked at something new
 
-A row is one attempt: which file, its size and modification time, the sha256 of its bytes, and what became of it. Times
+A row is one attempt: which file or url, its size and modification time (null for a url), the sha256 of its bytes, and
+what became of it. Times
 and absolute paths live here and never reach a shard.
 """
 
@@ -23,7 +24,8 @@ SCHEMA = pa.schema(
         ("size_bytes", pa.int64()),
         ("modified_ns", pa.int64()),
         ("sha256", pa.string()),
-        ("status", pa.string()),  # stored | hashed | too_large | unreadable
+        ("http_status", pa.int32()),
+        ("status", pa.string()),  # stored | hashed | too_large | unreadable; of a url: see `fetch.Fetched`
         ("detail", pa.string()),
     ]
 )
@@ -38,19 +40,30 @@ class FileLog:
         self._storage = storage
         self._folder = f"{prefix}/log"
         self._known: dict[Stamp, dict[str, Any]] = {}
+        self._urls: dict[str, dict[str, Any]] = {}
         self._new: list[dict[str, Any]] = []
         for key in storage.keys(self._folder):
             for row in parquet_table(storage.read(key)).to_pylist():
-                self._known[_stamp(row)] = row
+                self._remember(row)
 
     def find(self, source_path: str, size_bytes: int, modified_ns: int) -> dict[str, Any] | None:
         """The last attempt at this very file, or None when it is new or has changed."""
         return self._known.get((source_path, size_bytes, modified_ns))
 
+    def find_url(self, url: str) -> dict[str, Any] | None:
+        """The attempt at this url that counts, or None: what was stored once stays known."""
+        return self._urls.get(url)
+
     def add(self, row: dict[str, Any]) -> None:
         """Note an attempt; `flush` makes it durable."""
-        self._known[_stamp(row)] = row
+        self._remember(row)
         self._new.append(row)
+
+    def _remember(self, row: dict[str, Any]) -> None:
+        if row.get("modified_ns") is not None:
+            self._known[(row["source_path"], row["size_bytes"], row["modified_ns"])] = row
+        elif row["status"] != "failed" or row["source_path"] not in self._urls:
+            self._urls[row["source_path"]] = row
 
     @property
     def pending(self) -> int:
@@ -64,7 +77,3 @@ class FileLog:
         table = pa.Table.from_pylist(self._new, SCHEMA)
         self._storage.commit(f"{self._folder}/{digest(self._new)}.parquet", parquet_bytes(table))
         self._new = []
-
-
-def _stamp(row: dict[str, Any]) -> Stamp:
-    return (row["source_path"], row["size_bytes"], row["modified_ns"])

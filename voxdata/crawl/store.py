@@ -8,16 +8,19 @@ A photo is stored once per identity. Bytes that were stored before stay; a build
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from voxdata.crawl.filelog import FileLog
 from voxdata.crawl.folder import SourceFile, first_per_identity, list_photos, printable
+from voxdata.crawl.site import walk_site
 from voxdata.fragments import Fragment, FragmentStore, fingerprint
 from voxdata.identities import IdentityBook
 from voxdata.recipe import Crawl, PhotoSource
@@ -38,7 +41,7 @@ def originals(storage: Storage) -> FragmentStore:
 
 
 class PhotoStore:
-    """Adds photos to a root. Call `add_folder` for each source, then read `manifest`."""
+    """Adds photos to a root. Call `add` for each source, then read `manifest`."""
 
     def __init__(self, storage: Storage, book: IdentityBook, crawl: Crawl) -> None:
         self._book = book
@@ -49,62 +52,82 @@ class PhotoStore:
         self._held: list[tuple[dict[str, Any], bytes]] = []
         self._rows: dict[str, dict[str, Any]] = {}
 
-    def add_folder(self, source: PhotoSource, name: str, setting: str, report: Report | None = None) -> None:
-        """Store the photos of a folder that are new; at most `photos_per_identity` of each. Raises `SourceError`."""
-        files = first_per_identity(list_photos(str(source.path), setting), self._crawl.photos_per_identity)
-        for _, bucket_files in groupby(sorted(files, key=self._bucket), key=self._bucket):
-            for file in bucket_files:
-                self._add_file(file, source, name)
-                if report is not None:
-                    report(1)
-            self._commit()
-            if self._log.pending >= LOG_ROWS:
-                self._log.flush()
-        self._log.flush()
+    def add(self, source: PhotoSource, name: str, setting: str, report: Report = lambda count: None) -> None:
+        """Store the photos of a source that are new; at most `photos_per_identity` of each identity.
 
-    def _bucket(self, file: SourceFile) -> int:
-        return self._book.bucket(self._book.resolve(file.folder).identity)
+        `setting` is the source's key in the recipe, for messages. Raises `SourceError`.
+        """
+        if source.kind == "folder":
+            self._add_folder(source, name, f"{setting}.path", report)
+        else:
+            asyncio.run(self._add_site(source, name, f"{setting}.url", report))
+        self._log.flush()
 
     def manifest(self) -> pa.Table:
         """What the sources hold now (`schemas.PHOTOS`), sorted by item."""
         return pa.Table.from_pylist(sorted(self._rows.values(), key=lambda row: str(row["item_id"])), PHOTOS)
 
+    def _add_folder(self, source: PhotoSource, name: str, setting: str, report: Report) -> None:
+        files = first_per_identity(list_photos(str(source.path), setting), self._crawl.photos_per_identity)
+        for _, bucket_files in groupby(sorted(files, key=self._bucket), key=self._bucket):
+            for file in bucket_files:
+                self._add_file(file, source, name)
+                report(1)
+            self._commit()
+
+    def _bucket(self, file: SourceFile) -> int:
+        return self._book.bucket(self._book.resolve(file.folder).identity)
+
     def _add_file(self, file: SourceFile, source: PhotoSource, name: str) -> None:
-        seen = self._log.find(printable(file.path), file.size_bytes, file.modified_ns)
-        if seen is None or (seen["status"] == "stored" and self._lost(file, seen["sha256"])):
-            seen = self._read(file, source, name)
-        if seen["status"] == "stored":
-            row = self._row(file, source, name, seen["sha256"], seen["size_bytes"])
-            self._rows.setdefault(row["item_id"], row)
-
-    def _lost(self, file: SourceFile, sha256: str) -> bool:
-        return f"{self._book.resolve(file.folder).identity}/{sha256}" not in self._stored
-
-    def _read(self, file: SourceFile, source: PhotoSource, name: str) -> dict[str, Any]:
         identity = self._book.resolve(file.folder).identity
-        status, detail, sha256 = "stored", None, None
+        seen = self._log.find(printable(file.path), file.size_bytes, file.modified_ns)
+        if seen is None or (seen["status"] == "stored" and f"{identity}/{seen['sha256']}" not in self._stored):
+            data, status, detail = self._read(file)
+            attempt = {"source_path": printable(file.path), "modified_ns": file.modified_ns, "detail": detail}
+            attempt |= {"status": status, "size_bytes": file.size_bytes}
+            seen = self._note(attempt, identity, file.key, source, name, data)
+        self._show(seen, identity, file.key, source, name)
+
+    def _read(self, file: SourceFile) -> tuple[bytes | None, str, str | None]:
         if file.size_bytes > self._crawl.max_file_mb * 1e6:
-            status, detail = "too_large", f"{file.size_bytes / 1e6:.1f} MB, limit {self._crawl.max_file_mb} MB"
-        else:
-            try:
-                data = Path(file.path).read_bytes()
-            except OSError as error:
-                status, detail = "unreadable", error.strerror
-            else:
-                sha256 = hashlib.sha256(data).hexdigest()
-                self._hold(self._row(file, source, name, sha256, len(data)), data)
-        attempt = {
-            "source": name,
-            "source_path": printable(file.path),
-            "identity": identity,
-            "size_bytes": file.size_bytes,
-            "modified_ns": file.modified_ns,
-            "sha256": sha256,
-            "status": status,
-            "detail": detail,
-        }
-        self._log.add(attempt)
-        return attempt
+            return None, "too_large", f"{file.size_bytes / 1e6:.1f} MB, limit {self._crawl.max_file_mb} MB"
+        try:
+            return Path(file.path).read_bytes(), "stored", None
+        except OSError as error:
+            return None, "unreadable", error.strerror
+
+    async def _add_site(self, source: PhotoSource, name: str, setting: str, report: Report) -> None:
+        def known(url: str) -> bool:
+            seen = self._log.find_url(url)
+            return seen is not None and seen["status"] != "failed"
+
+        async for page, answers in walk_site(str(source.url), self._crawl, setting, known):
+            identity = self._book.resolve(page.identity).identity
+            for answer in answers:
+                attempt: dict[str, Any] = {"source_path": answer.url, "status": answer.status, "detail": answer.detail}
+                attempt |= {"http_status": answer.http_status, "size_bytes": len(answer.data or b"")}
+                self._note(attempt, identity, site_key(answer.url), source, name, answer.data)
+            for url in page.photos:
+                self._show(self._log.find_url(url) or {"status": "failed"}, identity, site_key(url), source, name)
+                report(1)
+            self._commit()
+
+    def _note(
+        self, attempt: dict[str, Any], identity: str, key: str, source: PhotoSource, name: str, data: bytes | None
+    ) -> dict[str, Any]:
+        """Log an attempt, and hold its bytes for the next commit."""
+        sha256 = None if data is None else hashlib.sha256(data).hexdigest()
+        logged = {"source": name, "identity": identity, "sha256": sha256, **attempt}
+        self._log.add(logged)
+        if data is not None:
+            self._hold(self._row(logged, identity, key, source, name), data)
+        return logged
+
+    def _show(self, seen: dict[str, Any], identity: str, key: str, source: PhotoSource, name: str) -> None:
+        """Put a stored photo into the manifest."""
+        if seen["status"] == "stored":
+            row = self._row(seen, identity, key, source, name)
+            self._rows.setdefault(row["item_id"], row)
 
     def _hold(self, row: dict[str, Any], data: bytes) -> None:
         if row["item_id"] in self._stored:
@@ -115,26 +138,33 @@ class PhotoStore:
             self._commit()
 
     def _commit(self) -> None:
-        if not self._held:
-            return
-        rows = pa.Table.from_pylist([row for row, _ in self._held], PHOTOS)
-        blobs = {row["item_id"]: {"original": data} for row, data in self._held}
-        self._store.append(self._held[0][0]["bucket"], Fragment(rows, blobs))
-        self._held = []
+        """Commit what is held, all of one bucket; the log follows its photos, never the other way round."""
+        if self._held:
+            rows = pa.Table.from_pylist([row for row, _ in self._held], PHOTOS)
+            blobs = {row["item_id"]: {"original": data} for row, data in self._held}
+            self._store.append(self._held[0][0]["bucket"], Fragment(rows, blobs))
+            self._held = []
+            if self._log.pending >= LOG_ROWS:
+                self._log.flush()
 
-    def _row(self, file: SourceFile, source: PhotoSource, name: str, sha256: str, size: int) -> dict[str, Any]:
-        identity = self._book.resolve(file.folder).identity
+    def _row(self, seen: dict[str, Any], identity: str, key: str, source: PhotoSource, name: str) -> dict[str, Any]:
         return {
-            "item_id": f"{identity}/{sha256}",
+            "item_id": f"{identity}/{seen['sha256']}",
             "identity": identity,
             "person": self._book.person(identity),
             "bucket": self._book.bucket(identity),
-            "photo_sha256": sha256,
-            "size_bytes": size,
+            "photo_sha256": seen["sha256"],
+            "size_bytes": seen["size_bytes"],
             "source": name,
-            "source_key": file.key,
+            "source_key": key,
             "licence": source.licence,
         }
+
+
+def site_key(url: str) -> str:
+    """A photo's key within its site: path and query."""
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def original_reader(storage: Storage, bucket: int) -> Callable[[str], Callable[[], bytes]]:

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from voxdata.crawl import store as store_module
+from voxdata.crawl.folder import list_photos
+from voxdata.crawl.store import PhotoStore, original_reader, originals
+from voxdata.errors import SourceError
+from voxdata.fragments import parquet_table
+from voxdata.identities import IdentityBook, bucket_of, load_book
+from voxdata.recipe import Crawl, PhotoSource
+from voxdata.storage import LocalStorage, open_storage
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    opened = open_storage(tmp_path / "root", create=True)
+    assert isinstance(opened, LocalStorage)
+    return opened
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for name in ("ann/1.jpg", "ann/album/2.PNG", "bob/1.jpg", "cleo.webp", "bob/notes.txt", "bob/.hidden.jpg"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return folder
+
+
+def add(storage: LocalStorage, folder: Path, crawl: Crawl | None = None, book: IdentityBook | None = None) -> pa.Table:
+    store = PhotoStore(storage, book or load_book([]), crawl or Crawl())
+    store.add(PhotoSource(path=str(folder), licence="CC0"), "corpus-0", "sources.photos")
+    return store.manifest()
+
+
+def log(storage: LocalStorage) -> list[dict[str, object]]:
+    return [row for key in storage.keys("photos/log") for row in parquet_table(storage.read(key)).to_pylist()]
+
+
+def test_a_file_belongs_to_its_first_folder_or_to_its_own_name(storage: LocalStorage, photos: Path) -> None:
+    rows = {row["source_key"]: row for row in add(storage, photos).to_pylist()}
+    assert {key: row["identity"] for key, row in rows.items()} == {
+        "ann/1.jpg": "ann",
+        "ann/album/2.PNG": "ann",
+        "bob/1.jpg": "bob",
+        "cleo.webp": "cleo",
+    }
+    assert {row["licence"] for row in rows.values()} == {"CC0"}
+
+
+def test_originals_come_back_byte_for_byte(storage: LocalStorage, photos: Path) -> None:
+    for row in add(storage, photos).to_pylist():
+        data = original_reader(storage, row["bucket"])(row["item_id"])()
+        assert data == (photos / row["source_key"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row["photo_sha256"]
+
+
+def test_unchanged_files_are_not_read_again(
+    storage: LocalStorage, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = add(storage, photos)
+    parts = originals(storage).parts()
+    opened: list[str] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(store_module.Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path))
+    (photos / "bob" / "2.jpg").write_bytes(b"new")
+    second = add(storage, photos)
+    assert [name for name in opened if not name.endswith((".parquet", ".tar"))] == ["2.jpg"]
+    new = set(originals(storage).parts()) - set(parts)
+    assert len(new) == 1
+    assert f"b{bucket_of('bob'):04d}" in new.pop()
+    assert second.num_rows == first.num_rows + 1
+
+
+def test_a_photo_that_left_its_source_leaves_the_manifest_but_not_the_store(
+    storage: LocalStorage, photos: Path
+) -> None:
+    add(storage, photos)
+    (photos / "cleo.webp").unlink()
+    assert "cleo" not in add(storage, photos)["identity"].to_pylist()
+    assert any(item.startswith("cleo/") for item in originals(storage).done())
+
+
+def test_a_lost_log_reads_again_without_storing_twice(storage: LocalStorage, photos: Path) -> None:
+    first = add(storage, photos)
+    parts = originals(storage).parts()
+    for key in storage.keys("photos/log"):
+        storage.delete(key)
+    assert add(storage, photos).equals(first)
+    assert originals(storage).parts() == parts
+
+
+def test_a_log_that_is_ahead_of_the_store_does_not_lose_photos(storage: LocalStorage, photos: Path) -> None:
+    first = add(storage, photos)
+    for key in originals(storage).parts():
+        storage.delete(key)
+    assert add(storage, photos).equals(first)
+    assert originals(storage).done() == set(first["item_id"].to_pylist())
+
+
+def test_limits_leave_a_reason(storage: LocalStorage, photos: Path) -> None:
+    (photos / "ann" / "3.jpg").write_bytes(b"x" * 2000)
+    manifest = add(storage, photos, Crawl(max_file_mb=0.001))
+    assert "ann/3.jpg" not in manifest["source_key"].to_pylist()
+    assert [row["status"] for row in log(storage) if str(row["source_path"]).endswith("3.jpg")] == ["too_large"]
+    capped = add(storage, photos, Crawl(photos_per_identity=1))
+    assert sorted(capped["source_key"].to_pylist()) == ["ann/1.jpg", "bob/1.jpg", "cleo.webp"]
+
+
+def test_names_of_the_metadata_are_resolved_and_aliases_share_a_bucket(storage: LocalStorage, tmp_path: Path) -> None:
+    meta = tmp_path / "meta.csv"
+    meta.write_text("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10009\tAdam_Beach\tm\tCanada\tdev\n")
+    folder = tmp_path / "named"
+    for name in ("Adam_Beach", "id03347", "id10362"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.jpg").write_bytes(name.encode())
+    rows = {row["identity"]: row for row in add(storage, folder, book=load_book([meta])).to_pylist()}
+    assert set(rows) == {"id10009", "id03347", "id10362"}
+    assert rows["id03347"]["person"] == rows["id10362"]["person"]
+    assert rows["id03347"]["bucket"] == rows["id10362"]["bucket"]
+
+
+def test_names_that_are_not_utf8_become_rows(storage: LocalStorage, photos: Path) -> None:
+    with open(os.fsencode(photos) + b"/ann/\xff.jpg", "wb") as file:
+        file.write(b"odd")
+    assert "ann/\\xff.jpg" in add(storage, photos)["source_key"].to_pylist()
+
+
+def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"sources\.photos\.path=.*none is not a folder"):
+        list_photos(str(tmp_path / "none"), "sources.photos.path")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("")
+    with pytest.raises(SourceError, match="holds no photo"):
+        list_photos(str(tmp_path / "texts"), "sources.photos.path")
