@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from flows.runs import evaluate_run
+from models.evaluate.report import headline
 from voxdata.errors import SourceError
 from voxdata.faces.eyes import Pupils
 from voxdata.faces.render import cut_out
@@ -24,6 +26,18 @@ KNOWN_OPTIMUM = "known optimum"
 PHOTO_PX = 320
 SIZE_PX = 128
 PICTURES = 3
+
+
+def judge_with_truth(run_dir: str | Path, corpus: str | Path) -> str:
+    """Evaluate a run beside the known optimum of the corpus behind it, note the figures, and return the table.
+
+    Raises `SourceError` for a folder that is no simulated corpus, `TrainingError` for a run that cannot be judged.
+    """
+    report = evaluate_run(Path(run_dir), {KNOWN_OPTIMUM: known_optimum(corpus)})
+    table = headline(report) or "fewer than 20 people: recall in galleries of 20 and 100 cannot be said"
+    notes = "\n".join(f"- {note}" for note in report["notes"])
+    said = f"{report['system']}, step {report['step']}, n = {report['people']}: value [95 % interval over people]"
+    return f"{said}\n\n{table}\n\n{notes}"
 
 
 def known_optimum(corpus: str | Path, people: Iterable[str] | None = None) -> dict[str, npt.NDArray[np.uint8]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.checkpoint import checkpoints, read_run_config
 from models.config import RunConfig, make_config
@@ -27,6 +27,9 @@ from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.errors import StorageError
 from voxdata.storage import LocalStorage, open_storage
+
+if TYPE_CHECKING:
+    from models.evaluate.references import Pictures
 
 STOP_LIMIT_S = 25.0
 """For the last checkpoint after SIGTERM; a Prefect worker kills the flow 30 s after its own."""
@@ -157,11 +160,14 @@ def _nothing() -> Iterator[None]:
     yield None
 
 
-def evaluate_run(run_dir: Path) -> dict[str, Any]:
-    """Judge a run on people it never saw, and note the figures in the journal and the catalog."""
+def evaluate_run(run_dir: Path, references: Mapping[str, Pictures] | None = None) -> dict[str, Any]:
+    """Judge a run on people it never saw, and note the figures in the journal and the catalog.
+
+    `references` adds rows from pictures of those people, see `models.evaluate.references`.
+    """
     from models.evaluate import evaluate
 
-    report = evaluate(run_dir)
+    report = evaluate(run_dir, references=references)
     storage = open_storage(read_run_config(run_dir)["run"]["root"])
     metrics = {
         f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()
