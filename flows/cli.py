@@ -79,12 +79,18 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     recipes.set_defaults(handler=_lazy("recipes"))
 
     simulate = commands.add_parser("simulate", help="write a corpus of painted people with a known voice-face link")
-    simulate.add_argument("folder", metavar="FOLDER", help="where to write photos/, wav/, vox1_meta.csv, truth.parquet")
+    simulate.add_argument(
+        "words",
+        nargs="+",
+        metavar="[serve] FOLDER",
+        help="where to write photos/, wav/, vox1_meta.csv, truth.parquet; serve: publish its photos as a web site",
+    )
     simulate.add_argument("--people", type=int, default=40, help="identities (default 40)")
     simulate.add_argument("--photos", type=int, default=10, help="photos per identity (default 10)")
     simulate.add_argument("--clips", type=int, default=6, help="speech clips per identity (default 6)")
     simulate.add_argument("--link", type=float, default=1.0, help="how strongly voice and face are tied, 0 to 1")
     simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--port", type=int, default=0, help="of the site; default: any free one")
     simulate.set_defaults(handler=_lazy("simulate"))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -13,9 +15,11 @@ from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import format_table, named_queries, named_query, run_query
 from voxdata.catalog.query import stats as stats_table
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
-from voxdata.errors import QueryError, StorageError
+from voxdata.errors import QueryError, SourceError, StorageError
 from voxdata.recipe import load_recipe, shipped_recipes
 from voxdata.shards.verify import verify as verify_root
+from voxdata.simulate.corpus import CorpusSettings, write_corpus
+from voxdata.simulate.site import start_site
 from voxdata.storage import open_storage
 
 
@@ -48,9 +52,16 @@ def recipes(options: argparse.Namespace) -> int:
 
 
 def simulate(options: argparse.Namespace) -> int:
-    """`voxdata simulate FOLDER`."""
-    from voxdata.simulate.corpus import CorpusSettings, write_corpus
+    """`voxdata simulate FOLDER` writes a corpus, `voxdata simulate serve FOLDER` publishes its photos on loopback."""
+    match options.words:
+        case ["serve", folder]:
+            return _serve(folder, options.port)
+        case [folder]:
+            return _simulate(folder, options)
+    raise SourceError(f"simulate {' '.join(options.words)}: write voxdata simulate FOLDER, or simulate serve FOLDER")
 
+
+def _simulate(folder: str, options: argparse.Namespace) -> int:
     settings = CorpusSettings(
         people=options.people,
         photos_per_person=options.photos,
@@ -59,8 +70,17 @@ def simulate(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     with progress("simulate", options.people) as advance:
-        truth = write_corpus(Path(options.folder), settings, workers=2, progress=lambda done, total: advance(1))
-    print(f"{truth.num_rows} files of {options.people} people, and the truth of each, are in {options.folder}")
+        truth = write_corpus(Path(folder), settings, workers=2, progress=lambda done, total: advance(1))
+    print(f"{truth.num_rows} files of {options.people} people, and the truth of each, are in {folder}")
+    return 0
+
+
+def _serve(folder: str, port: int) -> int:
+    with start_site(folder, port) as site:
+        print(f"{site.url} shows the photos of {folder}; Ctrl-C ends it. Crawl it with:")
+        print(f"  --set sources.photos.kind=site --set sources.photos.url={site.url}", flush=True)
+        with suppress(KeyboardInterrupt):
+            signal.pause()
     return 0
 
 

@@ -28,7 +28,7 @@ from voxdata.errors import SourceError
 
 HOST = "127.0.0.1"
 REDIRECT_EVERY = 8
-CRAWL_DELAY_S = 0.05
+CRAWL_DELAY_S = 0.01
 STOP_TIMEOUT_S = 10.0
 
 _Photos = dict[str, list[Path]]  # identity -> its photos, sorted
