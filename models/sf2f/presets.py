@@ -66,19 +66,19 @@ PAPER = Preset()
 TINY = Preset(
     encoder_channels=(64, 64, 96, 128, 128),
     decoder_channels=(128, 96, 64, 48, 32, 16),
-    discriminator_channels=(16, 32, 64),
-    discriminator_hidden=64,
+    discriminator_channels=(8, 16, 32),
+    discriminator_hidden=32,
     batch_size=32,
     learning_rate=1e-3,
     weight_l1=1.0,
     weight_adversarial=0.002,
     weight_identity=0.003,
-    weight_perceptual=0.2,
-    perceptual_images=4,
-    steps=600,
+    weight_perceptual=1.0,
+    perceptual_images=16,
+    steps=800,
     fuser_steps=60,
     crop_s=(1.0, 1.25),
-    embedder_steps=150,
+    embedder_steps=600,
 )
 """Trains in minutes on two cores; small adversarial weights, because larger ones made a trial memorise."""
 
