@@ -138,10 +138,12 @@ def process_group(command: list[str], log: Path | None = None) -> Iterator[subpr
     """Run a command in a process group of its own; its output goes to `log`, or where ours goes.
 
     When the body raises, as it does on a cancelled flow run, the command gets SIGTERM and `STOP_LIMIT_S` to write its
-    checkpoint. In the end what is left of the group is killed.
+    checkpoint. In the end what is left of the group is killed. Its OpenMP threads sleep while they wait: spinning ones
+    take the cores away from whatever else runs, and two trainings on one machine all but stop each other.
     """
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     with open(log, "ab") if log else _nothing() as output:
-        process = subprocess.Popen(command, start_new_session=True, stdout=output, stderr=output)
+        process = subprocess.Popen(command, start_new_session=True, stdout=output, stderr=output, env=environment)
         try:
             yield process
         except BaseException:
