@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ class _Judge:
         """Unit embeddings of all portraits of a store."""
         faces = np.arange(int(store.face_groups.count.sum()))
         return np.concatenate([self.embed(store.images(chunk)) for chunk in _chunks(faces)])
+
+    def real(self, store: Store) -> FloatArray:
+        """Everybody's real embedding (N, E): the mean over the portraits."""
+        count = len(store.people)
+        return group_means(self.portraits(store), np.repeat(np.arange(count), store.face_groups.count), count)
 
     def crops(self, store: Store, people: IntArray, draw: int) -> FloatArray:
         """Embeddings of faces from one random crop of 1.25 s per person, without the fuser."""
@@ -153,11 +159,7 @@ def _rows(judge: _Judge, training: Store, unseen: Store, references: Mapping[str
     faces_ME = judge.portraits(unseen)
     real_NE = group_means(faces_ME, np.repeat(people, unseen.face_groups.count), count)
     training_people = np.unique(np.linspace(0, len(training.people) - 1, CENTRE_PEOPLE).round().astype(np.int64))
-    training_NE = group_means(
-        judge.portraits(training),
-        np.repeat(np.arange(len(training.people)), training.face_groups.count),
-        len(training.people),
-    )
+    training_NE = judge.real(training)
     training_real = training_NE.mean(axis=0)
     crop_centre = Centre(generated=judge.crops(training, training_people, 0).mean(axis=0), real=training_real)
     fused_centre = Centre(generated=judge.fused(training, training_people).mean(axis=0), real=training_real)
@@ -178,20 +180,17 @@ def _rows(judge: _Judge, training: Store, unseen: Store, references: Mapping[str
     if len(known):
         rows.append(scores_row("sex only", same_sex, protocol))
     rows.append(_regression(training, training_NE, unseen, real_NE, protocol))
-    rows += [
-        reference_row(
-            name,
-            pictures,
-            judge.embed,
-            side_px=judge.generator.preset.side_px,
-            training=training.people,
-            unseen=unseen.people,
-            real_NE=real_NE,
-            training_real_E=training_real,
-            protocol=protocol,
-        )
-        for name, pictures in references.items()
-    ]
+    brought = partial(
+        reference_row,
+        embed=judge.embed,
+        side_px=judge.generator.preset.side_px,
+        training=training.people,
+        unseen=unseen.people,
+        real_NE=real_NE,
+        training_real_E=training_real,
+        protocol=protocol,
+    )
+    rows += [brought(name, pictures) for name, pictures in references.items()]
     return rows + _ceiling(faces_ME, unseen.face_groups, training_real, protocol)
 
 

@@ -25,8 +25,8 @@ Embed = Callable[[torch.Tensor], FloatArray]
 def reference_row(
     name: str,
     pictures: Pictures,
-    embed: Embed,
     *,
+    embed: Embed,
     side_px: int,
     training: Sequence[str],
     unseen: Sequence[str],
