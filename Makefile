@@ -44,8 +44,9 @@ format: $(STAMP) ## Format the sources
 docs: $(STAMP) ## Write the generated pages: docs/recipes.md and docs/catalog.md
 	$(BIN)/python -m flows.documents
 
-bench: $(STAMP) ## Run the benchmarks (DATA=folder for those on real data)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(if $(DATA),--data $(DATA)) || exit 1; done
+bench: $(STAMP) ## Run the benchmarks: on simulated people after `make demo`, on real data with DATA=folder
+	@for script in $(if $(DATA),benchmarks/*.py,benchmarks/filters_on_truth.py benchmarks/learning.py); do \
+		echo "== $$script"; $(BIN)/python $$script $(if $(DATA),--data $(DATA)) || exit 1; done
 
 clean: ## Remove what `make demo` left
 	rm -rf demo

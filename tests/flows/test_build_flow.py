@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import webdataset as wds
 from PIL import Image
@@ -20,6 +21,7 @@ from PIL import Image
 from tests.flows.building import Voxdata, build_arguments, parts, shard_bytes
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.identities import bucket_of
+from voxdata.simulate.truth import judge_photos
 from voxdata.storage import open_storage
 
 
@@ -146,6 +148,21 @@ def test_kill_9_and_the_same_command_give_the_same_bytes(
     done = voxdata(*arguments)
     assert done.returncode == 0, done.stderr
     assert shard_bytes(killed) == shard_bytes(root)
+
+
+def test_filters_agree_with_the_painted_truth(root: Path, corpus: Path) -> None:
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
+        verdicts = connection.sql("select item_id, reasons from faces").to_arrow_table()
+    truth = pq.read_table(corpus / "truth.parquet")
+    table = {row["rule"]: row for row in judge_photos(truth, verdicts, max_angle_deg=12).to_pylist()}
+    assert table["unreadable"]["did"] == table["unreadable"]["should"]
+    assert table["unreadable"]["wrongly"] == 0
+    angle = table["face angle over 12 deg"]
+    assert angle["should"] > 0
+    assert angle["did"] >= 0.7 * angle["should"]
+    assert angle["wrongly"] <= 0.1 * angle["should_not"]
+    for rule in ("smile", "uneven light"):
+        assert table[rule]["wrongly"] <= 0.1 * table[rule]["should_not"]
 
 
 @pytest.mark.long

@@ -28,8 +28,6 @@ from voxdata.recipe import load_recipe
 from voxdata.shards.write import plan_ranges
 from voxdata.storage import open_storage
 
-pytestmark = pytest.mark.xdist_group("flows")
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 WAIT_S = 300
 SMALL = {
