@@ -56,7 +56,7 @@ def simulate(options: argparse.Namespace) -> int:
     match options.words:
         case ["serve", folder]:
             return _serve(folder, options.port)
-        case [folder]:
+        case [folder] if folder != "serve":
             return _simulate(folder, options)
     raise SourceError(f"simulate {' '.join(options.words)}: write voxdata simulate FOLDER, or simulate serve FOLDER")
 

@@ -37,6 +37,10 @@ def test_every_shipped_recipe_is_valid(name: str) -> None:
         ("speech.measure.front_ends=[mfcc]", ["front_ends.0 = 'mfcc'", "'torch40'"]),
         ("work.workers=true", ["work.workers = True", "integer"]),
         ("sources.also=[{photos: {pth: x}}]", ["sources.also.0.photos.pth", "no such key", "path"]),
+        ("sources.photos.kind=site", ["sources.photos", "kind=site needs url"]),
+        ("sources.photos.url=http://h/", ["sources.photos", "url=http://h/", "kind=site"]),
+        ("sources.photos={kind: site, url: ftp://h/}", ["sources.photos.url = 'ftp://h/'", "https?"]),
+        ("crawl.user_agent=böt", ["crawl.user_agent = 'böt'"]),
         ("name.inner=3", ["name", "not a section"]),
         ("faces.pose.max_angle_deg", ["write key=value"]),
         ("name=[", ["name", "not a YAML value"]),
@@ -76,6 +80,8 @@ def test_only_settings_that_change_the_result_are_part_of_it() -> None:
     plain = load_recipe("voxceleb-folder").result_settings()
     moved = ["work.workers=7", "sources.photos.path=/elsewhere", "limits.min_items=5"]
     assert load_recipe("voxceleb-folder", moved).result_settings() == plain
+    site = [load_recipe("hq-voxceleb", [f"sources.photos={{kind: site, url: http://h:{port}/}}"]) for port in (1, 2)]
+    assert site[0].result_settings() == site[1].result_settings()
     assert load_recipe("voxceleb-folder", ["faces.pose.max_angle_deg=6"]).result_settings() != plain
 
 

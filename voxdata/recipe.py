@@ -33,9 +33,19 @@ class PhotoSource(Section):
     kind: Literal["folder", "site"] = Field(
         "folder", description="`folder`: `<identity>/**` or `<identity>.<ext>` on disk; `site`: a page per identity"
     )
-    path: str | None = Field(None, description="folder of photos; null for a corpus without photos")
-    url: str | None = Field(None, pattern="^https?://", description="address of a site of photos")
+    path: str | None = Field(None, description="folder of photos (`folder`); null for a corpus without photos")
+    url: str | None = Field(
+        None, pattern=r"^https?://[^/\s]", description="start page of a site of photos (`site`), http or https"
+    )
     licence: str = Field("unknown", description="licence of the photos, kept on every row")
+
+    @model_validator(mode="after")
+    def _says_where(self) -> PhotoSource:
+        if self.kind == "site" and self.url is None:
+            raise ValueError("kind=site needs url, for example url=http://127.0.0.1:8000/")
+        if self.kind == "folder" and self.url is not None:
+            raise ValueError(f"url={self.url} is for kind=site; set kind=site, or give path instead")
+        return self
 
     @property
     def given(self) -> bool:
@@ -80,7 +90,9 @@ class Crawl(Section):
     photos_per_identity: int = Field(300, ge=1, description="photos taken per identity; the paper collects 300")
     max_file_mb: float = Field(64.0, gt=0, description="a larger file is logged as too_large and not stored")
     user_agent: str = Field(
-        "voxdata", min_length=1, description="how the crawler names itself; say who runs it and how to reach you"
+        "voxdata",
+        pattern="^[!-~]([ -~]*[!-~])?$",
+        description="how the crawler names itself, in ASCII; say who runs it and how to reach you",
     )
     connections_per_host: int = Field(4, ge=1, le=32, description="requests under way at one host")
     delay_s: float = Field(0.0, ge=0, description="pause between requests to one host; robots.txt may ask for more")

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pytest
 from aiohttp import web
+from protego import Protego
 
-from voxdata.crawl.store import PhotoStore, original_reader
+from voxdata.crawl import fetch
+from voxdata.crawl.fetch import Fetcher, Host
+from voxdata.crawl.store import PhotoStore, original_reader, originals, site_key
 from voxdata.errors import SourceError
 from voxdata.fragments import parquet_table
 from voxdata.identities import load_book
@@ -41,13 +51,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def crawl(storage: LocalStorage, url: str, **settings: object) -> pa.Table:
     store = PhotoStore(storage, load_book([]), Crawl.model_validate({"backoff_s": 0.01, **settings}))
-    store.add(PhotoSource(kind="site", url=url), "corpus-0", "sources.photos")
+    store.add(PhotoSource(kind="site", url=url, licence="CC-BY"), "corpus-0", "sources.photos")
     return store.manifest()
 
 
-def statuses(storage: LocalStorage) -> Counter[str]:
-    keys = storage.keys("photos/log")
-    return Counter(row["status"] for key in keys for row in parquet_table(storage.read(key)).to_pylist())
+def attempts(storage: LocalStorage) -> list[dict[str, Any]]:
+    rows = [row for key in storage.keys("photos/log") for row in parquet_table(storage.read(key)).to_pylist()]
+    return sorted(rows, key=lambda row: row["attempted_at"])
+
+
+def history(storage: LocalStorage, path: str) -> list[str]:
+    """What became of each attempt at a path, oldest first."""
+    return [row["status"] for row in attempts(storage) if urlsplit(row["source_path"]).path == path]
 
 
 def test_all_allowed_photos_arrive_and_nothing_is_asked_twice(storage: LocalStorage, corpus: Path) -> None:
@@ -63,8 +78,23 @@ def test_all_allowed_photos_arrive_and_nothing_is_asked_twice(storage: LocalStor
     assert any(path.startswith("/moved/") for path in asked)
     assert not any(path.endswith(".jpg") for path in again)
     assert second.equals(first)
-    people = len(list((corpus / "photos").iterdir()))
-    assert statuses(storage)["disallowed"] == statuses(storage)["not_found"] == people
+    for person in (path.name for path in (corpus / "photos").iterdir()):
+        assert history(storage, f"/photos/{person}/gone.jpg") == ["not_found"]
+        assert history(storage, f"/private/{person}.jpg") == ["disallowed"]
+        assert history(storage, f"/people/{person}") == ["page", "page"]
+    moved = next(path for path in asked if path.startswith("/moved/"))
+    assert history(storage, moved) == ["moved", "stored"]
+
+
+def test_every_photo_has_a_row_with_hash_size_and_status(storage: LocalStorage, corpus: Path) -> None:
+    with start_site(corpus) as site:
+        stored = {row["source_key"]: row for row in crawl(storage, site.url).to_pylist()}
+    rows = {site_key(row["source_path"]): row for row in attempts(storage) if row["status"] == "stored"}
+    assert set(stored) <= set(rows)
+    for key, row in stored.items():
+        assert rows[key]["http_status"] == 200
+        assert (rows[key]["sha256"], rows[key]["size_bytes"]) == (row["photo_sha256"], row["size_bytes"])
+        assert row["licence"] == "CC-BY"
 
 
 def test_a_site_gives_the_same_items_as_its_folder(storage: LocalStorage, corpus: Path, tmp_path: Path) -> None:
@@ -134,9 +164,11 @@ def test_busy_servers_are_asked_again_and_dead_ones_in_the_next_build(storage: L
     routes = {"/": page("/p/ann"), "/p/ann": page("/busy.jpg", "/dead.jpg"), "/busy.jpg": busy, "/dead.jpg": dead}
     with serving(routes) as (url, _):
         assert crawl(storage, url, retries=2)["source_key"].to_pylist() == ["/busy.jpg"]
-        assert statuses(storage) == {"stored": 1, "failed": 1}
+        assert history(storage, "/busy.jpg") == ["failed", "failed", "stored"]
+        assert history(storage, "/dead.jpg") == ["failed"] * 3
         assert sorted(crawl(storage, url, retries=2)["source_key"].to_pylist()) == ["/busy.jpg", "/dead.jpg"]
     assert tries == {"busy": 3, "dead": 5}
+    assert history(storage, "/dead.jpg") == [*["failed"] * 4, "stored"]
 
 
 def test_owners_who_opt_out_and_files_that_are_too_large_leave_a_row(storage: LocalStorage) -> None:
@@ -149,7 +181,13 @@ def test_owners_who_opt_out_and_files_that_are_too_large_leave_a_row(storage: Lo
     }
     with serving(routes) as (url, _):
         assert crawl(storage, url, max_file_mb=0.001)["source_key"].to_pylist() == ["/fine.jpg"]
-    assert statuses(storage) == {"opted_out": 1, "too_large": 1, "stored": 1}
+        assert [history(storage, path) for path in ("/no.jpg", "/big.jpg", "/fine.jpg")] == [
+            ["opted_out"],
+            ["too_large"],
+            ["stored"],
+        ]
+        assert crawl(storage, url)["source_key"].to_pylist() == ["/big.jpg", "/fine.jpg"], "the limit was raised"
+        assert history(storage, "/no.jpg") == ["opted_out"]
 
 
 def test_a_robots_file_that_fails_allows_nothing(storage: LocalStorage) -> None:
@@ -180,3 +218,266 @@ def test_requests_to_one_host_are_bounded(storage: LocalStorage) -> None:
 def test_an_address_that_does_not_answer_is_named(storage: LocalStorage) -> None:
     with pytest.raises(SourceError, match=r"sources\.photos\.url=http://127\.0\.0\.1:9"):
         crawl(storage, "http://127.0.0.1:9", retries=0)
+
+
+def text(body: str, media_type: str = "text/plain") -> Handler:
+    return lambda request: web.Response(text=body, content_type=media_type)
+
+
+def moved(target: str) -> Handler:
+    return lambda request: web.Response(status=302, headers={"Location": target})
+
+
+def test_a_redirect_does_not_lead_past_robots_txt_or_round_in_circles(storage: LocalStorage) -> None:
+    routes = {
+        "/robots.txt": text("User-agent: *\nDisallow: /secret/\n"),
+        "/": page("/p/ann"),
+        "/p/ann": page("/to-secret.jpg", "/round.jpg", "/nowhere.jpg", "/fine.jpg"),
+        "/to-secret.jpg": moved("/secret/1.jpg"),
+        "/secret/1.jpg": bytes_of(b"1"),
+        "/round.jpg": moved("/round.jpg"),
+        "/nowhere.jpg": moved("http://[bad/"),
+        "/fine.jpg": moved("fine/2.jpg"),
+        "/fine/2.jpg": bytes_of(b"2"),
+    }
+    with serving(routes) as (url, asked):
+        assert crawl(storage, url)["source_key"].to_pylist() == ["/fine.jpg"]
+    assert "/secret/1.jpg" not in asked
+    assert asked.count("/round.jpg") == fetch.MAX_REDIRECTS + 1
+    assert history(storage, "/to-secret.jpg") == ["moved", "disallowed"]
+    assert history(storage, "/round.jpg")[-1] == "refused"
+    assert history(storage, "/nowhere.jpg") == ["failed"]
+
+
+def test_the_crawler_says_who_it_is_and_rules_for_it_hold(storage: LocalStorage) -> None:
+    agents = set()
+
+    def photo(request: web.Request) -> web.Response:
+        agents.add(request.headers["User-Agent"])
+        return web.Response(body=b"1")
+
+    routes = {
+        "/robots.txt": text("User-agent: ourbot\nDisallow: /2.jpg\n\nUser-agent: *\nDisallow: /1.jpg\n"),
+        "/": page("/p/ann"),
+        "/p/ann": page("/1.jpg", "/2.jpg"),
+        "/1.jpg": photo,
+        "/2.jpg": photo,
+    }
+    with serving(routes) as (url, _):
+        found = crawl(storage, url, user_agent="ourbot/1 (+mailto:us@lab.example)")
+    assert found["source_key"].to_pylist() == ["/1.jpg"]
+    assert agents == {"ourbot/1 (+mailto:us@lab.example)"}
+
+
+@pytest.mark.parametrize(("asked_for", "waits"), [("Crawl-delay: 3", [0, 3, 6]), ("Crawl-delay: 1", [0, 2, 4])])
+def test_requests_to_one_host_keep_the_larger_pause(
+    asked_for: str, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[float] = []
+
+    async def note(seconds: float) -> None:
+        planned.append(seconds)
+
+    async def three_turns() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 100.0)
+        monkeypatch.setattr(fetch.asyncio, "sleep", note)
+        host = Host(Protego.parse(f"User-agent: *\n{asked_for}\n"), Crawl(delay_s=2.0), "robots.txt")
+        for _ in range(3):
+            await host.turn()
+
+    asyncio.run(three_turns())
+    assert planned == waits
+
+
+def test_a_host_that_asks_for_a_long_pause_is_left_alone(
+    storage: LocalStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    later: Handler = lambda request: web.Response(status=429, headers={"Retry-After": "3600"})  # noqa: E731
+    routes = {"/": page("/p/ann", "/p/bob"), "/p/ann": page("/1.jpg"), "/1.jpg": later, "/p/bob": page("/2.jpg")}
+    with serving(routes) as (url, asked), caplog.at_level(logging.WARNING, "voxdata"):
+        assert crawl(storage, url).num_rows == 0
+    assert asked == ["/robots.txt", "/", "/p/ann", "/1.jpg"]
+    assert "1 of 2 pages did not answer" in caplog.text
+
+
+def test_a_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    answers = iter([web.Response(status=429, headers={"Retry-After": "7"}), web.Response(body=b"1")])
+    with serving({"/1.jpg": lambda request: next(answers)}) as (url, _):
+
+        async def get() -> fetch.Fetched:
+            async with Fetcher(Crawl(backoff_s=0.01)) as fetcher:
+                await fetcher.host(url)
+                monkeypatch.setattr(fetch.asyncio, "sleep", note)
+                return await fetcher.get(f"{url}/1.jpg")
+
+        assert asyncio.run(get()).data == b"1"
+    assert max(slept) >= 7
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        ("12", 12, 12),
+        ("", 0, 0),
+        ("soon", 0, 0),
+        ("-5", 0, 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 1e8, 1e10),
+        ("9" * 400, 1e300, float("inf")),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, least: float, most: float) -> None:
+    assert least <= fetch._retry_after_s(value) <= most
+
+
+def test_a_slow_answer_fails_and_does_not_hold_the_rest(storage: LocalStorage) -> None:
+    async def stuck(request: web.Request) -> web.Response:
+        await asyncio.sleep(1)
+        return web.Response(body=b"late")
+
+    routes: dict[str, Handler] = {"/": page("/p/ann"), "/p/ann": page("/1.jpg", "/2.jpg"), "/1.jpg": stuck}
+    with serving({**routes, "/2.jpg": bytes_of(b"2")}) as (url, _):
+        assert crawl(storage, url, timeout_s=0.2, retries=0)["source_key"].to_pylist() == ["/2.jpg"]
+    assert history(storage, "/1.jpg") == ["failed"]
+
+
+def test_a_photo_on_two_pages_is_fetched_once_and_stored_for_both(storage: LocalStorage) -> None:
+    routes = {
+        "/": page("/p/ann", "/p/bob"),
+        "/p/ann": page("/both.jpg"),
+        "/p/bob": page("/both.jpg", title="bob"),
+        "/both.jpg": bytes_of(b"both"),
+    }
+    with serving(routes) as (url, asked):
+        for _ in range(2):
+            rows = crawl(storage, url).to_pylist()
+            assert [row["identity"] for row in rows] == ["ann", "bob"]
+            assert {original_reader(storage, row["bucket"])(row["item_id"])() for row in rows} == {b"both"}
+    assert asked.count("/both.jpg") == 1
+
+
+def test_a_log_that_is_ahead_of_the_store_asks_again(storage: LocalStorage) -> None:
+    routes = {"/": page("/p/ann"), "/p/ann": page("/1.jpg"), "/1.jpg": bytes_of(b"1")}
+    with serving(routes) as (url, asked):
+        first = crawl(storage, url)
+        for key in originals(storage).parts():
+            storage.delete(key)
+        assert crawl(storage, url).equals(first)
+        assert asked.count("/1.jpg") == 2
+        assert originals(storage).done() == set(first["item_id"].to_pylist())
+        for key in originals(storage).parts():
+            storage.delete(key)
+        routes["/1.jpg"] = lambda request: web.Response(status=404)
+        assert crawl(storage, url).num_rows == 0, "what is not stored is not in the manifest"
+
+
+def test_an_identity_has_at_most_its_photos_over_all_its_pages(storage: LocalStorage) -> None:
+    links = [f"/{index}.jpg" for index in range(6)]
+    routes = {"/": page("/p/1", "/p/2"), "/p/1": page(*links[:3]), "/p/2": page(*links[3:])}
+    routes |= {link: bytes_of(link.encode()) for link in links}
+    with serving(routes) as (url, asked):
+        found = crawl(storage, url, photos_per_identity=4)
+    assert sorted(found["source_key"].to_pylist()) == links[:4]
+    assert links[4] not in asked
+
+
+def test_pages_of_an_xml_sitemap_and_of_those_that_it_names_are_found(storage: LocalStorage) -> None:
+    routes: dict[str, Handler] = {
+        "/p": lambda request: page(f"/{request.query['who']}.jpg", title=request.query["who"])(request),
+        "/ann.jpg": bytes_of(b"a"),
+        "/bob.jpg": bytes_of(b"b"),
+    }
+    with serving(routes) as (url, _):
+        index = f"<sitemapindex><sitemap><loc>{url}/people.xml</loc></sitemap></sitemapindex>"
+        people = "".join(f"<url><loc>\n{url}/p?x=1&amp;who={name}</loc></url>" for name in ("ann", "bob"))
+        routes["/robots.txt"] = text(f"Sitemap: {url}/index.xml")
+        routes["/index.xml"] = text(index, "application/xml")
+        routes["/people.xml"] = text(f"<urlset>{people}</urlset>", "application/xml")
+        assert crawl(storage, url)["identity"].to_pylist() == ["ann", "bob"]
+
+
+def test_a_sitemap_that_does_not_answer_stops_the_crawl(storage: LocalStorage) -> None:
+    routes: dict[str, Handler] = {"/": page("/p/ann"), "/sitemap": lambda request: web.Response(status=503)}
+    with serving(routes) as (url, asked):
+        routes["/robots.txt"] = text(f"Sitemap: {url}/sitemap")
+        with pytest.raises(SourceError, match=r"its sitemap .*/sitemap does not answer \(503\)"):
+            crawl(storage, url, retries=0)
+    assert asked == ["/robots.txt", "/sitemap"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['<a href="http://[bad">x</a>', "<svg><title>icon</title></svg>", "<![if x]>", "<a href>x</a>", "\x00\xff<"],
+)
+def test_broken_pages_do_not_end_a_crawl(storage: LocalStorage, body: str) -> None:
+    html = f'<title> ann\n</title>{body}<a href="/1.jpg#top">x</a><img src="/1.jpg"><a href="mailto:x@y">m</a>'
+    routes = {"/": page("/", "#", "/p/ann", "//[x"), "/p/ann": text(html, "text/html"), "/1.jpg": bytes_of(b"1")}
+    with serving(routes) as (url, asked):
+        rows = crawl(storage, url).to_pylist()
+    assert [(row["identity"], row["source_key"]) for row in rows] == [("ann", "/1.jpg")]
+    assert asked.count("/1.jpg") == 1
+
+
+def test_names_on_pages_are_resolved_through_the_metadata(storage: LocalStorage, tmp_path: Path) -> None:
+    meta = tmp_path / "meta.csv"
+    meta.write_text("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10009\tAdam_Beach\tm\tCanada\tdev\n")
+    routes = {"/": page("/p/1"), "/p/1": page("/1.jpg", title="Adam Beach"), "/1.jpg": bytes_of(b"1")}
+    with serving(routes) as (url, _):
+        store = PhotoStore(storage, load_book([meta]), Crawl())
+        store.add(PhotoSource(kind="site", url=url), "corpus-0", "sources.photos")
+    assert store.manifest()["identity"].to_pylist() == ["id10009"]
+
+
+@pytest.mark.parametrize("setting", [200, 404])
+def test_an_empty_or_missing_robots_file_allows_everything(storage: LocalStorage, setting: int) -> None:
+    routes = {"/robots.txt": lambda request: web.Response(status=setting), "/": page("/p/ann")}
+    with serving({**routes, "/p/ann": page("/1.jpg"), "/1.jpg": bytes_of(b"1")}) as (url, _):
+        assert crawl(storage, url).num_rows == 1
+
+
+CRAWLING = """
+import sys
+from voxdata.crawl.store import PhotoStore
+from voxdata.identities import load_book
+from voxdata.recipe import Crawl, PhotoSource
+from voxdata.storage import open_storage
+PhotoStore(open_storage(sys.argv[1]), load_book([]), Crawl()).add(
+    PhotoSource(kind="site", url=sys.argv[2]), "corpus-0", "sources.photos"
+)
+"""
+
+
+def test_a_killed_crawl_goes_on_where_it_was(storage: LocalStorage, tmp_path: Path) -> None:
+    process: list[subprocess.Popen[bytes]] = []
+
+    def kill(request: web.Request) -> web.Response:
+        if process[0].poll() is None:
+            os.kill(process[0].pid, signal.SIGKILL)
+        return web.Response(body=b"3")
+
+    routes: dict[str, Handler] = {
+        "/": page("/p/ann", "/p/bob", "/p/cleo"),
+        "/p/ann": page("/1.jpg", "/2.jpg"),
+        "/p/bob": page("/3.jpg", title="bob"),
+        "/p/cleo": page("/4.jpg", title="cleo"),
+        "/3.jpg": kill,
+        **{f"/{index}.jpg": bytes_of(str(index).encode()) for index in (1, 2, 4)},
+    }
+    with serving(routes) as (url, asked):
+        process.append(subprocess.Popen([sys.executable, "-c", CRAWLING, str(tmp_path / "root"), url]))
+        assert process[0].wait(60) == -signal.SIGKILL
+        assert "/4.jpg" not in asked
+        assert sorted(crawl(storage, url)["source_key"].to_pylist()) == [f"/{index}.jpg" for index in (1, 2, 3, 4)]
+    assert Counter(path for path in asked if path.endswith(".jpg")) == {
+        "/1.jpg": 1,
+        "/2.jpg": 1,
+        "/3.jpg": 2,
+        "/4.jpg": 1,
+    }

@@ -114,6 +114,77 @@ def test_limits_leave_a_reason(storage: LocalStorage, photos: Path) -> None:
     assert sorted(capped["source_key"].to_pylist()) == ["ann/1.jpg", "bob/1.jpg", "cleo.webp"]
 
 
+def test_a_raised_limit_is_noticed_and_a_lowered_one_keeps_what_is_stored(storage: LocalStorage, photos: Path) -> None:
+    (photos / "ann" / "3.jpg").write_bytes(b"x" * 2000)
+    assert "ann/3.jpg" not in add(storage, photos, Crawl(max_file_mb=0.001))["source_key"].to_pylist()
+    assert "ann/3.jpg" in add(storage, photos)["source_key"].to_pylist()
+    assert "ann/3.jpg" in add(storage, photos, Crawl(max_file_mb=0.001))["source_key"].to_pylist()
+
+
+def test_a_file_that_cannot_be_read_leaves_a_reason_until_it_can(storage: LocalStorage, photos: Path) -> None:
+    target = photos.parent / "elsewhere.jpg"
+    (photos / "bob" / "2.jpg").symlink_to(target)
+    for _ in range(2):
+        assert "bob/2.jpg" not in add(storage, photos)["source_key"].to_pylist()
+    rows = [row for row in log(storage) if str(row["source_path"]).endswith("bob/2.jpg")]
+    assert [(row["status"], row["sha256"]) for row in rows] == [("unreadable", None)]
+    target.write_bytes(b"there again")
+    assert "bob/2.jpg" in add(storage, photos)["source_key"].to_pylist()
+
+
+def test_a_changed_file_gives_a_new_photo_and_keeps_the_old_one(storage: LocalStorage, photos: Path) -> None:
+    before = set(add(storage, photos)["item_id"].to_pylist())
+    (photos / "bob" / "1.jpg").write_bytes(b"another picture")
+    after = set(add(storage, photos)["item_id"].to_pylist())
+    assert len(after - before) == len(before - after) == 1
+    assert originals(storage).done() == before | after
+
+
+def test_a_photo_is_stored_once_per_identity(storage: LocalStorage, photos: Path) -> None:
+    for name in ("ann/copy.jpg", "bob/copy.jpg"):
+        (photos / name).write_bytes(b"ann/1.jpg")
+    rows = [row for row in add(storage, photos).to_pylist() if row["size_bytes"] == len(b"ann/1.jpg")]
+    same = [row for row in rows if row["photo_sha256"] == hashlib.sha256(b"ann/1.jpg").hexdigest()]
+    assert [(row["identity"], row["source_key"]) for row in same] == [("ann", "ann/1.jpg"), ("bob", "bob/copy.jpg")]
+
+
+def test_a_photo_beside_a_folder_of_the_same_name_counts_for_it(storage: LocalStorage, photos: Path) -> None:
+    (photos / "ann.jpg").write_bytes(b"flat")
+    rows = add(storage, photos).to_pylist()
+    assert {row["source_key"] for row in rows if row["identity"] == "ann"} == {
+        "ann.jpg",
+        "ann/1.jpg",
+        "ann/album/2.PNG",
+    }
+    capped = add(storage, photos, Crawl(photos_per_identity=2)).to_pylist()
+    assert {row["source_key"] for row in capped if row["identity"] == "ann"} == {"ann.jpg", "ann/1.jpg"}
+
+
+def test_parts_are_bounded_and_the_log_follows_them(
+    storage: LocalStorage, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(7):
+        (photos / "ann" / f"n{index}.jpg").write_bytes(f"n{index}".encode())
+    monkeypatch.setattr(store_module, "PART_PHOTOS", 2)
+    monkeypatch.setattr(store_module, "LOG_ROWS", 1)
+    committed: list[str] = []
+    commit = storage.commit
+    monkeypatch.setattr(storage, "commit", lambda key, data: (committed.append(key), commit(key, data))[1])
+    manifest = add(storage, photos)
+    ann = f"b{bucket_of('ann'):04d}"
+    assert len(originals(storage).parts(bucket_of("ann"))) >= 5
+    known: set[object] = set()
+    stored: set[object] = set()
+    for key in committed:
+        if key.startswith("photos/log/"):
+            known |= {f"{row['identity']}/{row['sha256']}" for row in parquet_table(storage.read(key)).to_pylist()}
+        elif key.endswith(".parquet"):
+            stored |= set(parquet_table(storage.read(key))["item_id"].to_pylist())
+        assert known <= stored, "a photo is in the log before it is in the store"
+    assert known == set(manifest["item_id"].to_pylist())
+    assert any(ann in key for key in committed)
+
+
 def test_names_of_the_metadata_are_resolved_and_aliases_share_a_bucket(storage: LocalStorage, tmp_path: Path) -> None:
     meta = tmp_path / "meta.csv"
     meta.write_text("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10009\tAdam_Beach\tm\tCanada\tdev\n")

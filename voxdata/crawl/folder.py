@@ -65,7 +65,7 @@ def _source_file(base: Path, path: Path) -> SourceFile | None:
     key = printable(path.relative_to(base).as_posix())
     parts = PurePosixPath(key).parts
     try:
-        stat = path.stat()
+        stat = path.stat() if path.exists() else path.lstat()
     except OSError:
         return None
     return SourceFile(

@@ -1,24 +1,30 @@
 """The site source: a web site with one page per identity that links to photos.
 
-The identity pages are those of the sitemaps that robots.txt names, else the links of the given page. A page's title
-says whom it shows, its links to image files are the photos. Photos that the log knows are not asked for again.
+The identity pages are those of the sitemaps that robots.txt names (one url per line, or XML), else the links of the
+given page. A page's title says whom it shows, or else the last part of its address; its links to image files on the
+same host are the photos.
 """
 
 from __future__ import annotations
 
-import asyncio
+import html
+import logging
+import re
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from voxdata.crawl.fetch import Fetched, Fetcher
 from voxdata.crawl.folder import PHOTO_SUFFIXES
 from voxdata.errors import SourceError
-from voxdata.recipe import Crawl
 
 MAX_SITEMAPS = 100
+
+logger = logging.getLogger(__name__)
+
+Note = Callable[[Fetched], None]
 
 
 @dataclass(frozen=True)
@@ -29,52 +35,94 @@ class Page:
     photos: tuple[str, ...]
 
 
-async def walk_site(
-    url: str, crawl: Crawl, setting: str, known: Callable[[str], bool]
-) -> AsyncIterator[tuple[Page, list[Fetched]]]:
-    """Each identity page with what came of its photos that are not `known`. Raises `SourceError` naming `setting`."""
-    async with Fetcher(crawl) as fetcher:
-        for address in await _pages(fetcher, url, setting):
-            answer = await fetcher.get(address)
-            if answer.data is None:
-                continue
-            page = _read_page(address, answer.data, crawl.photos_per_identity)
-            new = [photo for photo in page.photos if not known(photo)]
-            yield page, await asyncio.gather(*(fetcher.get(photo) for photo in new))
+async def walk_site(fetcher: Fetcher, url: str, setting: str, note: Note) -> AsyncIterator[Page]:
+    """The site's identity pages, one after another; `note` is told what came of each page and sitemap.
+
+    Raises `SourceError` naming `setting` when the list of pages cannot be had. A page that cannot be had is noted, and
+    their number is logged as a warning at the end.
+    """
+    addresses = await _addresses(fetcher, url, setting, note)
+    failed = 0
+    for address in addresses:
+        answer = await _page(fetcher, address, note)
+        failed += answer.status == "failed"
+        page = None if answer.data is None else _read_page(address, answer.data)
+        if page is not None and page.identity:
+            yield page
+    if failed:
+        logger.warning(
+            "%s=%s: %d of %d pages did not answer, and their photos are missing; the same command asks for them again",
+            setting,
+            url,
+            failed,
+            len(addresses),
+        )
 
 
-async def _pages(fetcher: Fetcher, url: str, setting: str) -> list[str]:
-    host = await fetcher.host(url)
+async def _addresses(fetcher: Fetcher, url: str, setting: str, note: Note) -> list[str]:
+    """Addresses of the identity pages."""
+    sitemaps = list(dict.fromkeys((await fetcher.host(url)).rules.sitemaps))
     pages: list[str] = []
-    for sitemap in list(host.rules.sitemaps)[:MAX_SITEMAPS]:
-        answer = await fetcher.get(sitemap)
-        lines = (answer.data or b"").decode(errors="replace").split()
-        pages += [line for line in lines if _same_host(line, url)]
-    if not pages:
-        answer = await fetcher.get(url)
-        if answer.data is None:
+    for sitemap in sitemaps:  # grows while a sitemap names further ones
+        answer = await _page(fetcher, sitemap, note)
+        if answer.status == "failed":
             raise SourceError(
-                f"{setting}={url} does not answer with a page ({answer.status} {answer.http_status or answer.detail}); "
-                "check the address, and what its robots.txt allows"
+                f"{setting}={url}: its sitemap {sitemap} does not answer ({answer.http_status or answer.detail}); "
+                "run the same command again later"
             )
-        _, links = _read_links(url, answer.data)
-        pages = [link for link in links if _same_host(link, url) and not _is_photo(link)]
+        text = (answer.data or b"").decode(errors="replace")
+        entries = re.findall(r"<loc>\s*(.*?)\s*</loc>", text, re.DOTALL) or text.split()
+        links = _joined(sitemap, [html.unescape(entry) for entry in entries])
+        if "<sitemapindex" in text:
+            sitemaps += [link for link in dict.fromkeys(links) if link not in sitemaps][: MAX_SITEMAPS - len(sitemaps)]
+        else:
+            pages += [link for link in links if _same_host(link, url)]
+    return list(dict.fromkeys(pages)) or await _linked(fetcher, url, setting, note)
+
+
+async def _linked(fetcher: Fetcher, url: str, setting: str, note: Note) -> list[str]:
+    answer = await _page(fetcher, url, note)
+    if answer.data is None:
+        why = " ".join(str(part) for part in (answer.status, answer.http_status, answer.detail) if part is not None)
+        raise SourceError(
+            f"{setting}={url} does not answer with a page ({why}); check the address, and what its robots.txt allows"
+        )
+    start = urldefrag(url).url.rstrip("/")
+    _, links = _read_links(url, answer.data)
+    pages = [link for link in links if _same_host(link, url) and not _is_photo(link) and link.rstrip("/") != start]
     if not pages:
         raise SourceError(f"{setting}={url} links to no page of the same site; expected one page per identity")
     return list(dict.fromkeys(pages))
 
 
-def _read_page(address: str, data: bytes, limit: int) -> Page:
+async def _page(fetcher: Fetcher, address: str, note: Note) -> Fetched:
+    answer = await fetcher.get(address)
+    note(answer if answer.data is None else replace(answer, status="page"))
+    return answer
+
+
+def _read_page(address: str, data: bytes) -> Page:
     title, links = _read_links(address, data)
     photos = dict.fromkeys(link for link in links if _is_photo(link) and _same_host(link, address))
     name = unquote(PurePosixPath(urlsplit(address).path).name)
-    return Page(title or name, tuple(photos)[:limit])
+    return Page((" ".join(title.split()) or name).replace("/", "_"), tuple(photos))
 
 
 def _read_links(address: str, data: bytes) -> tuple[str, list[str]]:
     reader = _Links()
     reader.feed(data.decode(errors="replace"))
-    return reader.title.strip(), [urljoin(address, link) for link in reader.links]
+    return reader.title, _joined(address, reader.links)
+
+
+def _joined(address: str, links: list[str]) -> list[str]:
+    """Links as absolute urls without fragments; those that are no url are left out."""
+    joined = []
+    for link in links:
+        try:
+            joined.append(urldefrag(urljoin(address, link)).url)
+        except ValueError:
+            continue
+    return joined
 
 
 class _Links(HTMLParser):
@@ -87,7 +135,7 @@ class _Links(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         wanted = {"a": "href", "img": "src"}.get(tag)
         self.links += [value for name, value in attrs if name == wanted and value]
-        self._in_title = tag == "title"
+        self._in_title = tag == "title" and not self.title
 
     def handle_endtag(self, tag: str) -> None:
         self._in_title = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
@@ -18,10 +19,11 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from voxdata.crawl.filelog import FileLog
+from voxdata.crawl.fetch import Fetched, Fetcher
+from voxdata.crawl.filelog import SETTLED, FileLog
 from voxdata.crawl.folder import SourceFile, first_per_identity, list_photos, printable
 from voxdata.crawl.site import walk_site
-from voxdata.fragments import Fragment, FragmentStore, fingerprint
+from voxdata.fragments import Fragment, FragmentStore, chunks, fingerprint
 from voxdata.identities import IdentityBook
 from voxdata.recipe import Crawl, PhotoSource
 from voxdata.schemas import PHOTOS
@@ -31,6 +33,7 @@ VERSION = 1
 PART_BYTES = 64 << 20
 PART_PHOTOS = 256
 LOG_ROWS = 2000
+BATCHES = 4  # urls asked for together, as a multiple of the connections to a host
 
 Report = Callable[[int], None]
 
@@ -44,6 +47,7 @@ class PhotoStore:
     """Adds photos to a root. Call `add` for each source, then read `manifest`."""
 
     def __init__(self, storage: Storage, book: IdentityBook, crawl: Crawl) -> None:
+        self._storage = storage
         self._book = book
         self._crawl = crawl
         self._store = originals(storage)
@@ -81,8 +85,10 @@ class PhotoStore:
     def _add_file(self, file: SourceFile, source: PhotoSource, name: str) -> None:
         identity = self._book.resolve(file.folder).identity
         seen = self._log.find(printable(file.path), file.size_bytes, file.modified_ns)
-        if seen is None or (seen["status"] == "stored" and f"{identity}/{seen['sha256']}" not in self._stored):
+        if seen is None or seen["status"] != "stored" or f"{identity}/{seen['sha256']}" not in self._stored:
             data, status, detail = self._read(file)
+            if data is None and seen is not None and (seen["status"], seen["detail"]) == (status, detail):
+                return
             attempt = {"source_path": printable(file.path), "modified_ns": file.modified_ns, "detail": detail}
             attempt |= {"status": status, "size_bytes": file.size_bytes}
             seen = self._note(attempt, identity, file.key, source, name, data)
@@ -97,35 +103,76 @@ class PhotoStore:
             return None, "unreadable", error.strerror
 
     async def _add_site(self, source: PhotoSource, name: str, setting: str, report: Report) -> None:
-        def known(url: str) -> bool:
-            seen = self._log.find_url(url)
-            return seen is not None and seen["status"] != "failed"
+        taken = Counter[str]()
 
-        async for page, answers in walk_site(str(source.url), self._crawl, setting, known):
-            identity = self._book.resolve(page.identity).identity
-            for answer in answers:
-                attempt: dict[str, Any] = {"source_path": answer.url, "status": answer.status, "detail": answer.detail}
-                attempt |= {"http_status": answer.http_status, "size_bytes": len(answer.data or b"")}
-                self._note(attempt, identity, site_key(answer.url), source, name, answer.data)
-            for url in page.photos:
-                self._show(self._log.find_url(url) or {"status": "failed"}, identity, site_key(url), source, name)
-                report(1)
-            self._commit()
+        def note(answer: Fetched, identity: str | None = None) -> None:
+            seen = self._log.find_url(answer.url)
+            if answer.status == "disallowed" and seen is not None and seen["status"] == "disallowed":
+                return
+            attempt = {key: getattr(answer, key) for key in ("status", "http_status", "size_bytes", "detail")}
+            data = answer.data if answer.status == "stored" else None
+            self._note({"source_path": answer.url, **attempt}, identity, site_key(answer.url), source, name, data)
+
+        async with Fetcher(self._crawl, note) as fetcher:
+            async for page in walk_site(fetcher, str(source.url), setting, note):
+                identity = self._book.resolve(page.identity).identity
+                photos = page.photos[: max(0, self._crawl.photos_per_identity - taken[identity])]
+                taken[identity] += len(photos)
+                new = [url for url in photos if not self._known(url, identity, source, name)]
+                for batch in chunks(new, BATCHES * self._crawl.connections_per_host):
+                    for answer in await asyncio.gather(*map(fetcher.get, batch)):
+                        note(answer, identity)
+                for url in photos:
+                    self._show(self._log.find_url(url) or {}, identity, site_key(url), source, name)
+                    report(1)
+                self._commit()
+                self._log.flush()
+
+    def _known(self, url: str, identity: str, source: PhotoSource, name: str) -> bool:
+        """Whether a url need not be asked for: it is settled, and its photo, where it had one, is stored."""
+        seen = self._log.find_url(url)
+        if seen is None or seen["status"] not in SETTLED:
+            return False
+        if seen["status"] == "too_large":
+            return bool(seen["size_bytes"] > self._crawl.max_file_mb * 1e6)
+        return (
+            seen["status"] != "stored"
+            or f"{identity}/{seen['sha256']}" in self._stored
+            or self._copied(seen, identity, site_key(url), source, name)
+        )
+
+    def _copied(self, seen: dict[str, Any], identity: str, key: str, source: PhotoSource, name: str) -> bool:
+        """Store for `identity` a photo that another identity's page showed before; False when it is not stored."""
+        item = f"{seen['identity']}/{seen['sha256']}"
+        if item not in self._stored:
+            return False
+        try:
+            data = original_reader(self._storage, self._book.bucket(seen["identity"]))(item)()
+        except KeyError:  # its person has another bucket since
+            return False
+        self._hold(self._row(seen, identity, key, source, name), data)
+        return True
 
     def _note(
-        self, attempt: dict[str, Any], identity: str, key: str, source: PhotoSource, name: str, data: bytes | None
+        self,
+        attempt: dict[str, Any],
+        identity: str | None,
+        key: str,
+        source: PhotoSource,
+        name: str,
+        data: bytes | None,
     ) -> dict[str, Any]:
-        """Log an attempt, and hold its bytes for the next commit."""
+        """Log an attempt, and hold the bytes that it brought for the next commit."""
         sha256 = None if data is None else hashlib.sha256(data).hexdigest()
         logged = {"source": name, "identity": identity, "sha256": sha256, **attempt}
         self._log.add(logged)
-        if data is not None:
+        if identity is not None and data is not None:
             self._hold(self._row(logged, identity, key, source, name), data)
         return logged
 
     def _show(self, seen: dict[str, Any], identity: str, key: str, source: PhotoSource, name: str) -> None:
-        """Put a stored photo into the manifest."""
-        if seen["status"] == "stored":
+        """Put a photo into the manifest if it is stored."""
+        if seen.get("status") == "stored" and f"{identity}/{seen['sha256']}" in self._stored:
             row = self._row(seen, identity, key, source, name)
             self._rows.setdefault(row["item_id"], row)
 
