@@ -70,6 +70,7 @@ def test_all_allowed_photos_arrive_and_nothing_is_asked_twice(storage: LocalStor
     with start_site(corpus) as site:
         first = crawl(storage, site.url)
         asked = list(site.requests)
+        logged = len(storage.keys("photos/log"))
         second = crawl(storage, site.url)
         again = site.requests[len(asked) :]
     stored = {original_reader(storage, row["bucket"])(row["item_id"])() for row in first.to_pylist()}
@@ -78,6 +79,7 @@ def test_all_allowed_photos_arrive_and_nothing_is_asked_twice(storage: LocalStor
     assert any(path.startswith("/moved/") for path in asked)
     assert not any(path.endswith(".jpg") for path in again)
     assert second.equals(first)
+    assert len(storage.keys("photos/log")) == logged + 1
     for person in (path.name for path in (corpus / "photos").iterdir()):
         assert history(storage, f"/photos/{person}/gone.jpg") == ["not_found"]
         assert history(storage, f"/private/{person}.jpg") == ["disallowed"]

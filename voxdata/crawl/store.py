@@ -126,7 +126,8 @@ class PhotoStore:
                     self._show(self._log.find_url(url) or {}, identity, site_key(url), source, name)
                     report(1)
                 self._commit()
-                self._log.flush()
+                if new:
+                    self._log.flush()
 
     def _known(self, url: str, identity: str, source: PhotoSource, name: str) -> bool:
         """Whether a url need not be asked for: it is settled, and its photo, where it had one, is stored."""
