@@ -119,14 +119,16 @@ class PhotoStore:
                 photos = page.photos[: max(0, self._crawl.photos_per_identity - taken[identity])]
                 taken[identity] += len(photos)
                 new = [url for url in photos if not self._known(url, identity, source, name)]
+                settled = 0
                 for batch in chunks(new, BATCHES * self._crawl.connections_per_host):
                     for answer in await asyncio.gather(*map(fetcher.get, batch)):
                         note(answer, identity)
+                        settled += answer.status in SETTLED
                 for url in photos:
                     self._show(self._log.find_url(url) or {}, identity, site_key(url), source, name)
                     report(1)
                 self._commit()
-                if new:
+                if settled:
                     self._log.flush()
 
     def _known(self, url: str, identity: str, source: PhotoSource, name: str) -> bool:
