@@ -26,10 +26,12 @@ class EncoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """Table 10. Each of `channels` doubles the side: six of them end at 64 pixels."""
+    """Table 10. Each of `channels` doubles the side of the first map: six of them take one pixel to 64."""
 
     embedding: int = 512
     channels: tuple[int, ...] = (1024, 512, 256, 128, 64, 32)
+    start_px: int = 1
+    start_channels: int = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +95,18 @@ class UpBlock(nn.Module):
 
 
 class FaceDecoder(nn.Module):
-    """From an embedding to an image through up-blocks and a linear 1x1 convolution (Table 10, right)."""
+    """From an embedding to an image through up-blocks and a linear 1x1 convolution (Table 10, right).
+
+    The table starts from one pixel, where only the padding of convolutions tells places apart. With `start_px` above 1
+    a linear layer lays out the first map, as the released code does, which learns places much sooner.
+    """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        inputs = (config.embedding, *config.channels[:-1])
+        self.start_px = config.start_px
+        width = config.embedding if config.start_px == 1 else config.start_channels
+        self.start = nn.Identity() if config.start_px == 1 else nn.Linear(config.embedding, width * config.start_px**2)
+        inputs = (width, *config.channels[:-1])
         self.blocks = nn.Sequential(
             *(UpBlock(c_in, c_out) for c_in, c_out in zip(inputs, config.channels, strict=True))
         )
@@ -105,7 +114,8 @@ class FaceDecoder(nn.Module):
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
         """(B, D) to images (B, 3, S, S), about [-1, 1] and not clamped."""
-        return self.to_rgb(self.blocks(embedding_BD[:, :, None, None]))  # type: ignore[no-any-return]
+        start_BCSS = self.start(embedding_BD).unflatten(1, (-1, self.start_px, self.start_px))
+        return self.to_rgb(self.blocks(start_BCSS))  # type: ignore[no-any-return]
 
 
 class EmbeddingFuser(nn.Module):

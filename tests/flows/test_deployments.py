@@ -35,7 +35,7 @@ SMALL = {
     "batch_size": 4,
     "fuser_steps": 2,
     "encoder_channels": [8, 8, 8, 8, 8],
-    "decoder_channels": [16, 8, 8, 8],
+    "decoder_channels": [8, 8],
     "discriminator_channels": [4, 4],
     "discriminator_hidden": 8,
 }

@@ -20,7 +20,7 @@ from models.config import RunConfig, make_config
 N_MELS = 40
 SMALL_NETWORKS: dict[str, Any] = {
     "encoder_channels": [16, 16, 16, 16, 32],
-    "decoder_channels": [32, 24, 16, 16, 12, 8],
+    "decoder_channels": [24, 16, 12, 8],
     "discriminator_channels": [8, 8, 16],
     "discriminator_hidden": 16,
     "batch_size": 8,
