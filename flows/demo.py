@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
     """All steps. Raises `BackendError` when a step fails, naming its log."""
     started = time.monotonic()
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    for name in ("logs", "tmp"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     root = folder / "root"
     with ExitStack() as stack:
         _say("simulate", f"{people} people with photos and voices, tied by a known link")
@@ -111,6 +112,7 @@ def _server(folder: Path) -> Iterator[dict[str, str]]:
     environment = {
         **os.environ,
         "PREFECT_HOME": str(folder / "prefect"),
+        "TMPDIR": str(folder / "tmp"),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
