@@ -13,7 +13,7 @@ import pyarrow as pa
 from voxdata.faces import decide, link, measure
 from voxdata.identities import bucket_of
 from voxdata.items import ClipItem, PhotoItem
-from voxdata.recipe import load_recipe
+from voxdata.recipe_file import load_recipe
 from voxdata.schemas import FACES, UTTERANCES
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.truth import judge_clips, judge_photos

@@ -22,7 +22,8 @@ from flows.artifacts import show_snapshot, shown_counts
 from flows.progress import logger, progress, speak_up
 from flows.runners import Runner, open_runner
 from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
-from voxdata.recipe import Recipe, load_recipe
+from voxdata.recipe import Recipe
+from voxdata.recipe_file import load_recipe
 from voxdata.storage import open_storage
 
 STAGE_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}

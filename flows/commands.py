@@ -16,7 +16,7 @@ from voxdata.catalog.query import format_table, named_queries, named_query, run_
 from voxdata.catalog.query import stats as stats_table
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
 from voxdata.errors import QueryError, SourceError, StorageError
-from voxdata.recipe import load_recipe, shipped_recipes
+from voxdata.recipe_file import load_recipe, shipped_recipes
 from voxdata.shards.verify import verify as verify_root
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voxdata.errors import RecipeError
-from voxdata.recipe import load_recipe, shipped_recipes
+from voxdata.recipe_file import load_recipe, shipped_recipes
 from voxdata.recipe_reference import recipe_reference
 
 REPOSITORY = Path(__file__).resolve().parents[1]

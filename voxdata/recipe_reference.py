@@ -8,7 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from voxdata.recipe import Recipe, load_recipe, shipped_recipes
+from voxdata.recipe import Recipe
+from voxdata.recipe_file import load_recipe, shipped_recipes
 
 INTRODUCTION = """# Recipe reference
 

@@ -24,7 +24,7 @@ from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest
 from voxdata.errors import SourceError
 from voxdata.fragments import commit_table
-from voxdata.recipe import load_recipe
+from voxdata.recipe_file import load_recipe
 from voxdata.shards.write import plan_ranges
 from voxdata.storage import open_storage
 
