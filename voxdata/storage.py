@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,34 +42,34 @@ def open_storage(root: str | Path, *, create: bool = False) -> Storage:
     return LocalStorage(path)
 
 
-class Storage:
+class Storage(ABC):
     """Bytes under keys. Subclasses: `LocalStorage`, `UrlStorage`."""
 
     url: str
 
+    @abstractmethod
     def commit(self, key: str, data: bytes) -> None:
         """Make `data` durable under `key`, whole or not at all. Raises `StorageFullError`, `StorageError`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, key: str) -> bytes:
         """Return the bytes under `key`. Raises `StorageError` when there are none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_range(self, key: str, offset: int, size: int) -> bytes:
         """Return `size` bytes of `key` from `offset`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exists(self, key: str) -> bool:
         """Whether something is committed under `key`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keys(self, prefix: str = "") -> list[str]:
         """All committed keys under the folder `prefix`, sorted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens when it is not there."""
-        raise NotImplementedError
 
     def sweep(self) -> int:
         """Remove temporary files of processes that no longer live; return how many."""
