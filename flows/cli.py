@@ -138,6 +138,7 @@ def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     train.add_argument("--seconds", type=float, help="stop after this time instead of the preset's steps")
     train.add_argument("--steps", type=int, help="steps of the first training stage instead of the preset's")
     train.add_argument("--seed", type=int, default=0)
+    _settings(train, "change a number of the preset, for example batch_size=16; repeatable")
     train.add_argument("--run", metavar="DIR", help="default: ROOT/runs/<system>-<preset>-<snapshot>-<seed>")
     train.add_argument("--device", default="auto", help="auto, cpu or cuda")
     train.set_defaults(handler=_lazy("train"))
@@ -161,10 +162,8 @@ def _root(command: argparse.ArgumentParser) -> None:
     command.add_argument("--root", required=True, metavar="DIR", help="the dataset's folder or URL (s3://…)")
 
 
-def _settings(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable"
-    )
+def _settings(command: argparse.ArgumentParser, about: str = "change a setting; repeatable") -> None:
+    command.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help=about)
 
 
 def _lazy(name: str) -> Handler:

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from flows.runs import Order, evaluate_run, prepare, process_group
 from models.checkpoint import read_run_config
@@ -32,6 +35,7 @@ def train(options: argparse.Namespace) -> int:
             seed=options.seed,
             steps=options.steps,
             seconds=options.seconds,
+            overrides=dict(_override(pair) for pair in options.settings),
             run=options.run,
             device=options.device,
         )
@@ -95,6 +99,16 @@ def _passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _override(pair: str) -> tuple[str, Any]:
+    key, separator, text = pair.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {pair}: write key=value, for example --set batch_size=16")
+    try:
+        return key, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
 
 
 def _run_folder(name: str) -> Path:

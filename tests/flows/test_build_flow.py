@@ -165,6 +165,32 @@ def test_filters_agree_with_the_painted_truth(root: Path, corpus: Path) -> None:
         assert table[rule]["wrongly"] <= 0.1 * table[rule]["should_not"]
 
 
+def test_a_model_is_trained_judged_and_asked(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
+    run, face = tmp_path / "run", tmp_path / "face.png"
+    small = ["embedder_steps=3", "fuser_steps=2", "batch_size=4", "encoder_channels=[8, 8, 8, 8, 16]"]
+    numbers = [part for pair in small for part in ("--set", pair)]
+    trained = voxdata("train", "sf2f", "--root", str(root), "--run", str(run), "--steps", "3", *numbers)
+    assert trained.returncode == 0, trained.stderr
+    judged = voxdata("evaluate", str(run))
+    assert judged.returncode == 0, judged.stderr
+    assert "self-trained" in judged.stdout
+    assert rows(root, "select count(distinct run_id) from evaluations") == [(1,)]
+    voice = next(path for path in sorted((corpus / "wav").rglob("*.wav")) if path.stat().st_size > 100_000)
+    asked = voxdata("imagine", str(voice), "--run", str(run), "--out", str(face))
+    assert asked.returncode == 0, asked.stderr
+    assert "shows no real person and identifies nobody" in asked.stdout
+    with Image.open(face) as picture:
+        assert picture.size == (64, 64)
+        assert "identifies nobody" in " ".join(str(text) for text in picture.info.values())
+    text = voxdata("imagine", str(corpus / "vox1_meta.csv"), "--run", str(run), "--out", str(face))
+    assert text.returncode == 1
+    assert "cannot be decoded" in text.stderr
+    assert "Traceback" not in text.stderr
+    wrong = voxdata("train", "sf2f", "--root", str(root), "--run", str(tmp_path / "x"), "--set", "batchsize=3")
+    assert wrong.returncode == 2
+    assert "overrides.batchsize" in wrong.stderr
+
+
 @pytest.mark.long
 def test_a_dask_cluster_gives_the_same_bytes(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
     pytest.importorskip("prefect_dask", reason="the dask extra is not installed: pip install 'voxdata[dask]'")
