@@ -39,6 +39,8 @@ def open_storage(root: str | Path, *, create: bool = False) -> Storage:
             path.mkdir(parents=True)
         except OSError as error:
             raise StorageError(f"root {path} cannot be made: {error.strerror}; choose another --root") from error
+    if create and not os.access(path, os.W_OK | os.X_OK):
+        raise StorageError(f"root {path} cannot be written: {os.strerror(errno.EACCES)}; choose another --root")
     return LocalStorage(path)
 
 
