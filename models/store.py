@@ -194,14 +194,13 @@ def choose_tier(needed: int, gpu_free: int | None, host_free: int) -> Tier:
 
 
 def free_memory(device: torch.device) -> tuple[int | None, int]:
-    """Free bytes of the GPU (None without one) and of the host."""
+    """Free bytes of the GPU (None without one) and of the host; half of its memory where the system does not say."""
     gpu = int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return gpu, int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    meminfo = Path("/proc/meminfo")
+    lines = meminfo.read_text(encoding="ascii").splitlines() if meminfo.exists() else []
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return gpu, int(line.split()[1]) * 1024
     return gpu, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
