@@ -80,6 +80,9 @@ def test_only_settings_that_change_the_result_are_part_of_it() -> None:
     plain = load_recipe("voxceleb-folder").result_settings()
     moved = ["work.workers=7", "sources.photos.path=/elsewhere", "limits.min_items=5"]
     assert load_recipe("voxceleb-folder", moved).result_settings() == plain
+    models = [f"faces.measure.embedding_model={folder}/y1.onnx" for folder in ("/here", "/elsewhere")]
+    here, elsewhere = (load_recipe("voxceleb-folder", [model]).result_settings() for model in models)
+    assert here == elsewhere != plain
     site = [load_recipe("hq-voxceleb", [f"sources.photos={{kind: site, url: http://h:{port}/}}"]) for port in (1, 2)]
     assert site[0].result_settings() == site[1].result_settings()
     assert load_recipe("voxceleb-folder", ["faces.pose.max_angle_deg=6"]).result_settings() != plain

@@ -5,6 +5,7 @@ The paper's numbers (SF2F, App. B.1) are the defaults. `recipe_file.py` reads re
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -323,4 +324,7 @@ class Recipe(Section):
             for part in ("photos", "speech", "metadata"):
                 for where in ("path", "url"):
                     corpus[part].pop(where, None)
+        measure = settings["faces"]["measure"]
+        if measure["embedding_model"] is not None:
+            measure["embedding_model"] = PurePath(measure["embedding_model"]).name
         return settings
