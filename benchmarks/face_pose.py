@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from voxdata.faces import measure
 from voxdata.items import PhotoItem
-from voxdata.recipe import FaceMeasure
+from voxdata.recipe_faces import FaceMeasure
 
 RESULTS = Path(__file__).parent / "results" / "face_pose.json"
 ANGLES = ("yaw_deg", "pitch_deg", "roll_deg")

@@ -22,7 +22,7 @@ import soundfile
 from voxdata.errors import VoxdataError
 from voxdata.identities import IdentityBook
 from voxdata.items import ClipItem
-from voxdata.recipe import SpeechMeasure, SpeechSelect
+from voxdata.recipe_speech import SpeechMeasure, SpeechSelect
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
 from voxdata.speech.decide import decide

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 S, B, I, L, F = pa.string(), pa.bool_(), pa.int32(), pa.int64(), pa.float32()
 
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # in the order of FER-2013's labels
+
 WHO = [("identity", S), ("person", S), ("bucket", I)]
 
 IDENTITIES = pa.schema([*WHO, ("name", S), ("sex", S), ("nationality", S), ("published_set", S), ("metadata_row", L)])
@@ -41,6 +43,7 @@ FACES = pa.schema(
         ("box_width_px", F),
         ("box_height_px", F),
         ("detection_score", F),
+        ("face_share", F),  # area of the box, share of the photo's
         ("pupil_left_x_px", F),  # the left of the image; in pixels of the original photo
         ("pupil_left_y_px", F),
         ("pupil_right_x_px", F),
@@ -56,7 +59,19 @@ FACES = pa.schema(
         ("eyes_open", F),
         ("brow_raise", F),
         ("expression", F),  # distance from neutral by landmark geometry, 0 neutral
-        ("light_evenness", F),  # 1 even light, 0 half of the face dark
+        ("emotion_model", S),  # network of the seven probabilities; null without one
+        *((f"emotion_{name}", F) for name in EMOTIONS),
+        ("blend_smile", F),  # blendshapes 0..1, of backends that have them
+        ("blend_jaw_open", F),
+        ("blend_brow_up", F),
+        ("blend_eyes_closed", F),
+        ("glasses", F),  # scores 0..1 of what hides a face
+        ("hat", F),
+        ("occlusion", F),
+        ("light_left_right", F),  # darker half over brighter half, linear light; 1 even
+        ("light_top_bottom", F),
+        ("light_evenness", F),  # the smaller of the two
+        ("skin_level", F),  # median linear light of the skin, 0 black, 1 white
         ("highlight_share", F),
         ("shadow_share", F),
         ("sharpness", F),

@@ -52,6 +52,7 @@ CREATE TABLE faces (
     box_width_px REAL,
     box_height_px REAL,
     detection_score REAL,
+    face_share REAL,
     pupil_left_x_px REAL,
     pupil_left_y_px REAL,
     pupil_right_x_px REAL,
@@ -67,7 +68,25 @@ CREATE TABLE faces (
     eyes_open REAL,
     brow_raise REAL,
     expression REAL,
+    emotion_model VARCHAR,
+    emotion_angry REAL,
+    emotion_disgust REAL,
+    emotion_fear REAL,
+    emotion_happy REAL,
+    emotion_sad REAL,
+    emotion_surprise REAL,
+    emotion_neutral REAL,
+    blend_smile REAL,
+    blend_jaw_open REAL,
+    blend_brow_up REAL,
+    blend_eyes_closed REAL,
+    glasses REAL,
+    hat REAL,
+    occlusion REAL,
+    light_left_right REAL,
+    light_top_bottom REAL,
     light_evenness REAL,
+    skin_level REAL,
     highlight_share REAL,
     shadow_share REAL,
     sharpness REAL,
@@ -112,6 +131,7 @@ COMMENT ON COLUMN faces.box_y_px IS 'Top edge';
 COMMENT ON COLUMN faces.box_width_px IS 'Width of the face box';
 COMMENT ON COLUMN faces.box_height_px IS 'Height of the face box';
 COMMENT ON COLUMN faces.detection_score IS 'Confidence of the detector';
+COMMENT ON COLUMN faces.face_share IS 'Area of the face box, share of the photo''s';
 COMMENT ON COLUMN faces.pupil_left_x_px IS 'Pupil on the left of the photo, x';
 COMMENT ON COLUMN faces.pupil_left_y_px IS 'Pupil on the left of the photo, y';
 COMMENT ON COLUMN faces.pupil_right_x_px IS 'Pupil on the right of the photo, x';
@@ -127,7 +147,25 @@ COMMENT ON COLUMN faces.mouth_open IS 'Inner lip gap, share of the mouth''s widt
 COMMENT ON COLUMN faces.eyes_open IS 'Eye aspect ratio';
 COMMENT ON COLUMN faces.brow_raise IS 'Raised brows by landmark geometry';
 COMMENT ON COLUMN faces.expression IS 'Distance from neutral by landmark geometry; 0 is neutral';
-COMMENT ON COLUMN faces.light_evenness IS '1 for even light, 0 where half of the face is dark';
+COMMENT ON COLUMN faces.emotion_model IS 'Network of the seven emotion probabilities; null without one';
+COMMENT ON COLUMN faces.emotion_angry IS 'Probability of angry';
+COMMENT ON COLUMN faces.emotion_disgust IS 'Probability of disgust';
+COMMENT ON COLUMN faces.emotion_fear IS 'Probability of fear';
+COMMENT ON COLUMN faces.emotion_happy IS 'Probability of happy';
+COMMENT ON COLUMN faces.emotion_sad IS 'Probability of sad';
+COMMENT ON COLUMN faces.emotion_surprise IS 'Probability of surprise';
+COMMENT ON COLUMN faces.emotion_neutral IS 'Probability of neutral';
+COMMENT ON COLUMN faces.blend_smile IS 'Blendshape of a smile, 0 to 1; null where the backend has none';
+COMMENT ON COLUMN faces.blend_jaw_open IS 'Blendshape of an open jaw';
+COMMENT ON COLUMN faces.blend_brow_up IS 'Blendshape of raised brows';
+COMMENT ON COLUMN faces.blend_eyes_closed IS 'Blendshape of closed eyes';
+COMMENT ON COLUMN faces.glasses IS 'Score of glasses, 0 to 1';
+COMMENT ON COLUMN faces.hat IS 'Score of something over the forehead, 0 to 1';
+COMMENT ON COLUMN faces.occlusion IS 'Score of something before the face, 0 to 1';
+COMMENT ON COLUMN faces.light_left_right IS 'Darker half of the face over the brighter one, left against right';
+COMMENT ON COLUMN faces.light_top_bottom IS 'Darker half of the face over the brighter one, top against bottom';
+COMMENT ON COLUMN faces.light_evenness IS 'The smaller of the two: 1 for even light, 0 where half of the face is dark';
+COMMENT ON COLUMN faces.skin_level IS 'Median linear light of the skin: 0 black, 1 white';
 COMMENT ON COLUMN faces.highlight_share IS 'Share of clipped highlights on the face';
 COMMENT ON COLUMN faces.shadow_share IS 'Share of crushed shadows on the face';
 COMMENT ON COLUMN faces.sharpness IS 'Focus, corrected for scale';

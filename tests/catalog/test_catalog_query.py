@@ -165,11 +165,12 @@ def test_files_that_are_not_ours(storage: LocalStorage, tmp_path: Path, monkeypa
     other.commit("catalog.duckdb", b"not a database" * 1000)
     with pytest.raises(CatalogError, match=r"not a catalog of ours: .* voxdata catalog rebuild"):
         open_readonly(other)
-    monkeypatch.setattr(database, "SCHEMA_VERSION", 0)
-    with pytest.raises(CatalogError, match="schema version 1, this code reads 0; use a newer voxdata"):
+    version = database.SCHEMA_VERSION
+    monkeypatch.setattr(database, "SCHEMA_VERSION", version - 1)
+    with pytest.raises(CatalogError, match=f"schema version {version}, this code reads {version - 1}; use a newer"):
         open_readonly(storage)
-    monkeypatch.setattr(database, "SCHEMA_VERSION", 2)
-    with pytest.raises(CatalogError, match="schema version 1, this code reads 2; make it anew with"):
+    monkeypatch.setattr(database, "SCHEMA_VERSION", version + 1)
+    with pytest.raises(CatalogError, match=f"schema version {version}, this code reads {version + 1}; make it anew"):
         open_readonly(storage)
 
 

@@ -10,7 +10,7 @@ from face_kit import face_row, faces_table, link_row, links_table, renders_table
 
 from voxdata.errors import DecisionError
 from voxdata.faces.decide import RULES, decide
-from voxdata.recipe import Faces
+from voxdata.recipe_faces import Faces
 from voxdata.schemas import FACE_VERDICTS
 
 DEFAULT = Faces()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxdata.faces.link import link, near_duplicate_clusters, robust_centroid
-from voxdata.recipe import Link
+from voxdata.recipe_faces import Link
 from voxdata.schemas import LINKS
 
 

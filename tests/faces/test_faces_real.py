@@ -14,7 +14,7 @@ from face_kit import face_item, photo_item
 from voxdata.faces import measure, render
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
-from voxdata.recipe import FaceMeasure, Faces, Link, Render
+from voxdata.recipe_faces import FaceMeasure, Faces, Link, Render
 
 
 def measured(paths: list[Path], **settings: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from voxdata.recipe import SpeechSelect
+from voxdata.recipe_speech import SpeechSelect
 from voxdata.schemas import UTTERANCE_VERDICTS, UTTERANCES
 from voxdata.speech.decide import decide
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.recipe import Gate, Vad
+from voxdata.recipe_speech import Gate, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
 from voxdata.speech.gate import confirm, pick

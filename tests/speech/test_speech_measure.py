@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from voxdata.items import ClipItem
-from voxdata.recipe import Gate, SpeechMeasure, Vad
+from voxdata.recipe_speech import Gate, SpeechMeasure, Vad
 from voxdata.schemas import UTTERANCES
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak

@@ -11,7 +11,7 @@ import pytest
 
 from voxdata.identities import load_book
 from voxdata.items import ClipItem
-from voxdata.recipe import SpeechMeasure, SpeechSelect
+from voxdata.recipe_speech import SpeechMeasure, SpeechSelect
 from voxdata.speech.decide import decide
 from voxdata.speech.decode import decode
 from voxdata.speech.find import find_utterances

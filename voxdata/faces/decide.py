@@ -1,9 +1,8 @@
 """Verdicts: thresholds on stored measurements. No pixels; the same tables give the same verdicts in milliseconds.
 
-Rules run in the order of `RULES`; a row's `reason` is the first that fails and `reasons` holds all of them. Whose face
-it is comes before how good it is, so that the funnel's quality reasons count wanted faces only. What needs the others'
-verdicts (duplicates, renders, the cap, the minimum) follows. Human and legal facts stand above every rule, in this
-order: forgotten, opted out, human reject, human keep.
+The automatic rules are `rules.RULES`; a row's `reason` is the first that fails and `reasons` holds all of them. What
+needs the others' verdicts (duplicates, renders, the cap, the minimum) follows. Human and legal facts stand above every
+rule, in this order: forgotten, opted out, human reject, human keep.
 
 A review is a row with `photo_sha256`, `pupils_x` and `pupils_y` (the middle of the pupils as shares of the photo's
 width and height), `reviewer`, `decision` (`keep` | `reject`) and `reviewed_at`; a reviewer's last word counts.
@@ -11,53 +10,29 @@ width and height), `reviewer`, `decision` (`keep` | `reject`) and `reviewed_at`;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from voxdata import recipe
 from voxdata.errors import DecisionError
 from voxdata.faces.quality import quality
+from voxdata.faces.rules import RULES
 from voxdata.faces.tables import FaceTable, Flags
-from voxdata.faces.whose import shared_photos, unwanted_faces
+from voxdata.recipe_faces import Faces, Select
 from voxdata.schemas import FACE_VERDICTS
 
 CANDIDATES_PER_PORTRAIT = 2
 REVIEW_RADIUS = 0.02  # of the photo's width and height: reviews find their face on another backend's pupils
 PUPILS_PER_BOX = 0.6  # no face's pupils are further apart than this share of its box's shorter side
 
-Rule = Callable[[FaceTable, recipe.Faces], Flags]
-
-# reason -> failing rows. A null measurement never fails a rule: `no_landmarks` has already caught it.
-RULES: dict[str, Rule] = {
-    "face_too_small": lambda t, r: t.is_face & ~t.has("pupil_distance_px") & (t.shorter_box < r.measure.min_face_px),
-    "no_landmarks": lambda t, r: t.is_face & ~(t.texts("measured_until") == "all"),
-    "no_majority": lambda t, r: t.links("person_agreement") < r.purity.min_agreement,
-    "other_person": lambda t, r: t.links("centroid_similarity") < r.purity.min_similarity,
-    "several_faces": lambda t, r: unwanted_faces(t, r.select.min_dominance),
-    "shared_photo": lambda t, r: shared_photos(t, r.purity.min_similarity),
-    "low_resolution": lambda t, r: t["pupil_distance_px"] < r.resolution.min_pupil_distance_px,
-    "face_angle": lambda t, r: t["face_angle_deg"] > r.pose.max_angle_deg,
-    "rolled": lambda t, r: np.abs(t["roll_deg"]) > r.pose.max_roll_deg,
-    "asymmetric": lambda t, r: t["asymmetry"] > (np.inf if r.pose.max_asymmetry is None else r.pose.max_asymmetry),
-    "smiling": lambda t, r: t["smile"] > r.expression.max_smile,
-    "mouth_open": lambda t, r: t["mouth_open"] > r.expression.max_mouth_open,
-    "eyes_closed": lambda t, r: t["eyes_open"] < r.expression.min_eyes_open,
-    "expression": lambda t, r: t["expression"] > r.expression.max_expression,
-    "uneven_light": lambda t, r: t["light_evenness"] < r.lighting.min_evenness,
-    "highlights": lambda t, r: t["highlight_share"] > r.lighting.max_highlight_share,
-    "shadows": lambda t, r: t["shadow_share"] > r.lighting.max_shadow_share,
-    "blurred": lambda t, r: t["sharpness"] < r.sharpness.min_sharpness,
-}
-
 
 def decide(
     faces: pa.Table,
     links: pa.Table,
-    settings: recipe.Faces,
+    settings: Faces,
     *,
     renders: pa.Table | None = None,
     reviews: pa.Table | None = None,
@@ -105,7 +80,7 @@ class _Reasons:
         return found
 
 
-def _refuse_unmeasured(table: FaceTable, settings: recipe.Faces) -> None:
+def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
     needed = settings.resolution.min_pupil_distance_px / PUPILS_PER_BOX
     skipped = table.is_face & ~table.has("pupil_distance_px") & (table.shorter_box < settings.measure.min_face_px)
     unknown = int((skipped & (table.shorter_box >= needed)).sum())
@@ -170,7 +145,7 @@ def _select(
     reasons: _Reasons,
     score: npt.NDArray[np.float64],
     order: npt.NDArray[np.int64],
-    select: recipe.Select,
+    select: Select,
     renders: pa.Table | None,
 ) -> pa.Table:
     people = table.texts("person")

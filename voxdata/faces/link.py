@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.recipe import Link
+from voxdata.recipe_faces import Link
 from voxdata.schemas import LINKS
 
 HASH_BITS = 64

@@ -28,11 +28,11 @@ from voxdata.faces.sharpness import measure_sharpness
 from voxdata.fragments import Fragment
 from voxdata.identities import safe_key
 from voxdata.items import PhotoItem
-from voxdata.recipe import FaceMeasure
+from voxdata.recipe_faces import FaceMeasure
 from voxdata.schemas import FACES
 
 STAGE = "faces.measure"
-VERSION = 1
+VERSION = 2
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
 
 Row = dict[str, Any]
@@ -108,6 +108,7 @@ def _measure_face(
         "box_width_px": box.width,
         "box_height_px": box.height,
         "detection_score": box.score,
+        "face_share": box.area / (photo.width_px * photo.height_px),
     }
     if min(box.width, box.height) < settings.min_face_px:
         return row

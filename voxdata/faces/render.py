@@ -23,7 +23,7 @@ from voxdata.faces.eyes import Pupils
 from voxdata.faces.matting import matting_version, on_white, person_alpha
 from voxdata.fragments import Fragment
 from voxdata.items import FaceItem
-from voxdata.recipe import Render
+from voxdata.recipe_faces import Render
 from voxdata.schemas import RENDERS
 
 STAGE = "faces.render"

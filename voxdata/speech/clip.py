@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from voxdata.errors import SourceError, SpeechDecodeError
-from voxdata.recipe import SpeechMeasure
+from voxdata.recipe_speech import SpeechMeasure
 from voxdata.speech.decode import decode
 from voxdata.speech.gate import confirm, pick
 from voxdata.speech.mel import Mel, log_mel

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from voxdata.recipe import SpeechSelect
+from voxdata.recipe_speech import SpeechSelect
 from voxdata.schemas import UTTERANCE_VERDICTS
 
 Flags = npt.NDArray[np.bool_]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.recipe import Gate
+from voxdata.recipe_speech import Gate
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
 from voxdata.speech.vad import Segment
 from voxdata.speech.voicing import HOP_S, FrameFeatures

@@ -22,7 +22,7 @@ from voxdata import fragments
 from voxdata.errors import SpeechDecodeError, StorageError
 from voxdata.fragments import Fragment
 from voxdata.items import ClipItem
-from voxdata.recipe import SpeechMeasure
+from voxdata.recipe_speech import SpeechMeasure
 from voxdata.schemas import UTTERANCES
 from voxdata.speech import measures
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Decoded, Samples, decode

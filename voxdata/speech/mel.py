@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from voxdata.recipe import Vad
+from voxdata.recipe_speech import Vad
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
 from voxdata.speech.torchaudio_cpu import load_torchaudio
 from voxdata.speech.vad import vad_name

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import webrtcvad
 
-from voxdata.recipe import Vad
+from voxdata.recipe_speech import Vad
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
 
 TRIGGER_SHARE = 0.9

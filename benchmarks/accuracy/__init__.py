@@ -1,0 +1,1 @@
+"""Parts of the accuracy benchmarks: each module has `measure(data) -> Section`."""

@@ -1,0 +1,54 @@
+"""The recipe's settings of the speech stages: decoding, voice activity, front ends, and which clips are kept."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from voxdata.recipe_section import Section, Share
+
+FrontEnd = Literal["torch40", "torch64"]
+
+
+class Vad(Section):
+    """WebRTC voice activity with the smoothing of SF2F's release (mode 1, 30 ms frames, 300 ms padding)."""
+
+    mode: Literal[0, 1, 2, 3] = Field(1, description="aggressiveness of WebRTC")
+    frame_ms: Literal[10, 20, 30] = Field(30, description="frame length")
+    padding_ms: int = Field(300, ge=0, le=2000, description="window of the on/off smoothing")
+
+
+class Gate(Section):
+    """Second gate: a speech frame must also be voiced or sit beside voicing (WebRTC calls white noise speech)."""
+
+    enabled: bool = Field(True, description="whether unconfirmed segments are dropped from the speech")
+    min_voiced_share: Share = Field(0.15, description="share of periodic frames that a segment needs")
+    max_flatness: Share = Field(0.5, description="limit of a segment's median spectral flatness")
+
+
+class SpeechMeasure(Section):
+    """Decode, voice activity and mel front ends. Changing one measures again."""
+
+    max_duration_s: float = Field(600.0, gt=0, description="limit: a longer file is not decoded further")
+    vad: Vad = Vad()
+    gate: Gate = Gate()
+    front_ends: list[FrontEnd] = Field(["torch40", "torch64"], min_length=1, description="log-mels that are stored")
+
+
+class SpeechSelect(Section):
+    """Which clips are kept."""
+
+    min_speech_s: float = Field(1.5, gt=0, description="limit of speech after both gates; SF2F crops up to 1.5 s")
+    min_vad_ratio: Share = Field(0.1, description="limit of the share of frames that WebRTC calls speech")
+    min_gate_ratio: Share = Field(0.3, description="limit of the share of those that the second gate confirms")
+    max_clipped_share: Share = Field(0.05, description="limit of clipped samples")
+    max_per_identity: int | None = Field(None, ge=1, description="clips kept per person; null: all")
+
+
+class Speech(Section):
+    """Everything about speech."""
+
+    who: Literal["portraits", "all"] = Field("portraits", description="measure people with portraits only, or all")
+    measure: SpeechMeasure = SpeechMeasure()
+    select: SpeechSelect = SpeechSelect()
