@@ -2,10 +2,7 @@
 
 The automatic rules are `rules.RULES`; a row's `reason` is the first that fails and `reasons` holds all of them. What
 needs the others' verdicts (duplicates, renders, the cap, the minimum) follows. Human and legal facts stand above every
-rule, in this order: forgotten, opted out, human reject, human keep.
-
-A review is a row with `photo_sha256`, `pupils_x` and `pupils_y` (the middle of the pupils as shares of the photo's
-width and height), `reviewer`, `decision` (`keep` | `reject`) and `reviewed_at`; a reviewer's last word counts.
+rule, in this order: forgotten, opted out, human reject, human keep (`reviewed`).
 """
 
 from __future__ import annotations
@@ -19,13 +16,13 @@ import pyarrow as pa
 
 from voxdata.errors import DecisionError
 from voxdata.faces.quality import quality
+from voxdata.faces.reviewed import reviewed
 from voxdata.faces.rules import RULES
 from voxdata.faces.tables import FaceTable, Flags
 from voxdata.recipe_faces import Faces, Select
 from voxdata.schemas import FACE_VERDICTS
 
 CANDIDATES_PER_PORTRAIT = 2
-REVIEW_RADIUS = 0.02  # of the photo's width and height: reviews find their face on another backend's pupils
 PUPILS_PER_BOX = 0.6  # no face's pupils are further apart than this share of its box's shorter side
 
 
@@ -103,29 +100,10 @@ def _apply_facts(
     for name, people in (("forgotten", forgotten), ("opted_out", opted_out)):
         named = np.isin(table.texts("person"), list(people)) | np.isin(table.texts("identity"), list(people))
         reasons.add(name, named)
-    keep, reject = _reviewed(table, reviews)
+    keep, reject = reviewed(table, reviews)
     reasons.add("human_reject", reject & ~keep)
     reasons.add("reviewers_disagree", reject & keep)
     return keep & ~reject
-
-
-def _reviewed(table: FaceTable, reviews: pa.Table | None) -> tuple[Flags, Flags]:
-    keep, reject = np.zeros(table.rows, bool), np.zeros(table.rows, bool)
-    if reviews is None or not reviews.num_rows:
-        return keep, reject
-    x, y = table.pupils_as_shares()
-    photos = table.texts("photo_sha256")
-    rows_of: dict[str, list[int]] = {}
-    for row in np.flatnonzero(np.isfinite(x) & np.isin(photos, reviews["photo_sha256"].to_pylist())):
-        rows_of.setdefault(photos[row], []).append(int(row))
-    last: dict[tuple[int, str], str] = {}
-    for review in sorted(reviews.to_pylist(), key=lambda review: str(review["reviewed_at"])):
-        for row in rows_of.get(review["photo_sha256"], ()):
-            if max(abs(x[row] - review["pupils_x"]), abs(y[row] - review["pupils_y"])) <= REVIEW_RADIUS:
-                last[row, review["reviewer"]] = review["decision"]
-    for (row, _), decision in last.items():
-        (keep if decision == "keep" else reject)[row] = True
-    return keep, reject
 
 
 def _duplicates(table: FaceTable, passing: Flags, order: npt.NDArray[np.int64]) -> Flags:
