@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     _data_commands(commands)
     _catalog_commands(commands)
     _model_commands(commands)
+    _weights_command(commands)
     return top
 
 
@@ -134,7 +135,9 @@ def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     train.add_argument(
         "--embedder", default="self-trained", help="perceptual loss and figures: self-trained, mobilefacenet"
     )
-    train.add_argument("--weights", metavar="FILE", help="the embedder's published file")
+    train.add_argument(
+        "--weights", metavar="FILE", help="the embedder's published file, or its name: voxdata weights list"
+    )
     train.add_argument("--seconds", type=float, help="stop after this time instead of the preset's steps")
     train.add_argument("--steps", type=int, help="steps of the first training stage instead of the preset's")
     train.add_argument("--seed", type=int, default=0)
@@ -158,6 +161,20 @@ def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     imagine.set_defaults(handler=_lazy("imagine"))
 
 
+def _weights_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    weights = commands.add_parser("weights", help="pretrained files: list, download, import, verify")
+    actions = weights.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="what there is, what may be done with it, and what lies on this machine")
+    pull = actions.add_parser("pull", help="download files into the cache; a broken download is resumed")
+    pull.add_argument("names", nargs="+", metavar="NAME", help="see: voxdata weights list")
+    imported = actions.add_parser("import", help="copy files into the cache; each is recognised by its digest")
+    imported.add_argument("files", nargs="+", metavar="FILE", help="a file, or a zip that holds some")
+    actions.add_parser("verify", help="read every cached file anew and compare it with the registry")
+    path = actions.add_parser("path", help="print where a file lies, checked")
+    path.add_argument("name", metavar="NAME")
+    weights.set_defaults(handler=_lazy("weights"))
+
+
 def _root(command: argparse.ArgumentParser) -> None:
     command.add_argument("--root", required=True, metavar="DIR", help="the dataset's folder or URL (s3://…)")
 
@@ -167,7 +184,8 @@ def _settings(command: argparse.ArgumentParser, about: str = "change a setting; 
 
 
 def _lazy(name: str) -> Handler:
-    room = "flows.training" if name in ("train", "evaluate", "imagine") else "flows.commands"
+    rooms = {"weights": "flows.weights"} | dict.fromkeys(("train", "evaluate", "imagine"), "flows.training")
+    room = rooms.get(name, "flows.commands")
 
     def handler(options: argparse.Namespace) -> int:
         run: Handler = getattr(import_module(room), name)

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from models.checkpoint import checkpoints, read_run_config
 from models.config import RunConfig, make_config
+from models.embedders import PUBLISHED
 from models.errors import ConfigError
 from voxdata import journal
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.errors import StorageError
 from voxdata.storage import LocalStorage, open_storage
+from voxdata.weights import resolve
 
 if TYPE_CHECKING:
     from models.evaluate.references import Pictures
@@ -37,7 +39,11 @@ STOP_LIMIT_S = 25.0
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What to train, as a person says it. `overrides` changes numbers of the preset; `run` is the run's folder."""
+    """What to train, as a person says it.
+
+    `overrides` changes numbers of the preset; `run` is the run's folder; `weights` is a file or a name in the weights
+    registry, and without it a published embedder is looked for in the registry under its own name.
+    """
 
     root: str
     system: str = "sf2f"
@@ -120,8 +126,9 @@ def prepare(order: Order) -> Run:
         "steps": order.steps,
         "seconds": order.seconds,
     }
-    if order.weights is not None:
-        settings["weights"] = {order.embedder: str(Path(order.weights).absolute())}
+    weights = order.weights or (order.embedder if order.embedder in PUBLISHED else None)
+    if weights is not None:
+        settings["weights"] = {order.embedder: str(resolve(weights).absolute())}
     run = Run(storage=storage, config=make_config(settings))
     try:
         run.folder.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,16 @@
-"""Face embeddings for purity and for choosing among several faces: MobileFaceNet through onnxruntime.
+"""Face embeddings for purity and for choosing among several faces: 112 px ONNX networks through onnxruntime.
 
-The file is named by the recipe (`faces.measure.embedding_model`): 112x112 RGB 0..255 in, 128 out. Faces are aligned by
-the usual five points of that family (eyes, nose tip, mouth corners), fitted by a similarity.
+The recipe names one by its name in the weights registry or by a path (`faces.measure.embedding_model`). The file is
+recognised by its digest, and the registry's `face_input` says how it takes its pixels, so an unknown network is refused
+rather than fed wrongly. All of this family are trained on faces that a similarity brings to the same five points (eyes,
+nose tip, mouth corners; InsightFace's template).
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +21,35 @@ from voxdata.errors import BackendError, WeightsError
 from voxdata.faces.align import warp
 from voxdata.faces.decode import Pixels
 from voxdata.faces.landmarks import Floats
+from voxdata.weights import Weight, known_by_digest, registry, resolve, sha256_of
 
 INPUT_PX = 112
-DIMENSIONS = 128
 # where the five points lie in the 112 px crop that this family of networks is trained on
 TEMPLATE: Floats = np.array([(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)])
 FIVE_POINTS = (468, 473, 4, 61, 291)
+# (subtracted, divided by) of RGB 0..255, by the registry's `face_input`
+SCALES: Mapping[str, tuple[float, float]] = {
+    "rgb-255": (0.0, 1.0),  # the graph scales (MobileFaceNet y1), or wants none (SFace)
+    "rgb-unit": (127.5, 127.5),  # ArcFace networks of InsightFace's packs
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedderFile:
+    """A file of the registry that embeds faces, and its digest."""
+
+    path: Path
+    sha256: str
+    weight: Weight
 
 
 class Embedder:
-    """One loaded model."""
+    """One loaded network; `name` goes into the row of each face."""
 
-    def __init__(self, path: str) -> None:
-        file = Path(path)
-        self.sha256 = weights_sha256(path)
-        self.name = f"{file.stem}@{self.sha256[:12]}"
+    def __init__(self, file: EmbedderFile) -> None:
+        self.sha256 = file.sha256
+        self.name = f"{Path(file.weight.file).stem}@{file.sha256[:12]}"
+        self._offset, self._scale = SCALES[str(file.weight.face_input)]
         try:
             import onnxruntime
         except ImportError as error:
@@ -42,36 +59,51 @@ class Embedder:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(
+                str(file.path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime's own exceptions share no public base
-            raise WeightsError(f"{path} is not an ONNX model that onnxruntime loads: {error}") from error
-        self._input = self._session.get_inputs()[0]
-        self._channels_last = list(self._input.shape)[-1] == 3
+            raise WeightsError(f"{file.path} is not an ONNX model that onnxruntime loads: {error}") from error
+        self._input: str = self._session.get_inputs()[0].name
 
     def __call__(self, pixels: Pixels, points: Floats) -> npt.NDArray[np.float32]:
-        """Unit embedding (128,) of the face with landmarks (478, 3) in uint8 (H, W, 3)."""
-        batch = aligned_crop(pixels, points).astype(np.float32)[None]
-        fed = batch if self._channels_last else np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
-        raw = np.asarray(self._session.run(None, {self._input.name: fed})[0], np.float32).reshape(-1)
+        """Unit embedding (D,) of the face with landmarks (478, 3) in uint8 RGB (H, W, 3)."""
+        crop = (aligned_crop(pixels, points).astype(np.float32) - self._offset) / self._scale
+        fed = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
+        raw = np.asarray(self._session.run(None, {self._input: fed})[0], np.float32).reshape(-1)
         unit: npt.NDArray[np.float32] = raw / max(float(np.linalg.norm(raw)), 1e-12)
         return unit
 
 
-def open_embedder(path: str) -> Embedder:
-    """The model at `path`, loaded once per process. Raises `BackendError`, `WeightsError`."""
-    return _load(path)
+def open_embedder(model: str) -> Embedder:
+    """The network that a registry name or a path names, loaded once per process. Raises as `embedder_file`, and
+    `BackendError` without onnxruntime."""
+    return _load(embedder_file(model))
 
 
-@functools.cache
-def weights_sha256(path: str) -> str:
-    """Digest of the weights, for names and fingerprints. Raises `WeightsError` where the file is missing."""
+def weights_sha256(model: str) -> str:
+    """Digest of the network, for names and fingerprints. Raises as `embedder_file`."""
+    return embedder_file(model).sha256
+
+
+def embedder_file(model: str) -> EmbedderFile:
+    """Find a face embedder by registry name or path. Raises `WeightsError` where it is missing or not known as one."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
+        path = resolve(model)
+        sha256 = sha256_of(path)
+    except WeightsError as error:
         raise WeightsError(
-            f"faces.measure.embedding_model = {path}: {error.strerror}; give a MobileFaceNet ONNX file, "
+            f"faces.measure.embedding_model = {model}: {error}; "
             "or switch the purity check off with: --set faces.measure.embedding_model=null"
-        ) from error
+        ) from None
+    weight = known_by_digest(sha256)
+    if weight is None or weight.face_input is None:
+        known = ", ".join(name for name, other in registry().items() if other.face_input is not None)
+        raise WeightsError(
+            f"faces.measure.embedding_model = {model}: the registry has no face embedder with sha256 {sha256}, so "
+            f"nothing says how it takes its pixels; known: {known}; add yours with face_input (docs/weights.md)"
+        )
+    return EmbedderFile(path=path, sha256=sha256, weight=weight)
 
 
 def aligned_crop(pixels: Pixels, points: Floats) -> Pixels:
@@ -90,5 +122,5 @@ def similarity(source: Floats, target: Floats) -> Floats:
 
 
 @functools.cache
-def _load(path: str) -> Embedder:
-    return Embedder(path)
+def _load(file: EmbedderFile) -> Embedder:
+    return Embedder(file)

@@ -70,7 +70,7 @@ class Weight:
     commercial: Literal["yes", "no", "unclear"]
     trained_on: str
     used_by: tuple[str, ...] = ()
-    face_input: Literal["rgb-255", "rgb-unit", "bgr-255"] | None = None
+    face_input: Literal["rgb-255", "rgb-unit"] | None = None
     notes: str = ""
 
     def __post_init__(self) -> None:
