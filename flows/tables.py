@@ -28,7 +28,7 @@ from voxdata.speech.find import find_utterances
 from voxdata.speech.inventory import inventory
 from voxdata.storage import Storage, open_storage
 
-DECISION_VERSION = 1
+DECISION_VERSION = 2  # of links and verdicts; raised by hand when the same settings decide differently
 
 
 def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
@@ -76,7 +76,7 @@ def link_faces(root: str, recipe: Recipe, photos_key: str) -> str:
     storage = open_storage(root)
     faces = measured_faces(storage, recipe, photos_key)
     _stop_if_unreadable(recipe, "photos", faces["item_id"], faces["photo_status"])
-    depends = [photos_key, _print(FACES_MEASURE, recipe), recipe.faces.link.model_dump()]
+    depends = [photos_key, _print(FACES_MEASURE, recipe), recipe.faces.link.model_dump(), DECISION_VERSION]
     return _commit_once(storage, "faces.link", depends, lambda: link_table(faces, recipe.faces.link))
 
 

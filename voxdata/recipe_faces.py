@@ -82,8 +82,10 @@ class Link(Section):
 class Purity(Section):
     """Is this the named person? Only where embeddings were measured."""
 
-    min_similarity: float = Field(0.30, ge=-1, le=1, description="limit of the cosine with the person's centroid")
-    min_agreement: Share = Field(0.5, description="limit of the share of a person's photos that agree")
+    min_similarity: float = Field(0.24, ge=-1, le=1, description="limit of the cosine with the person's centroid")
+    min_agreement: float = Field(
+        0.5, ge=0, lt=1, description="limit of the share of a person's photos that agree; a person not above it is out"
+    )
 
 
 class Select(Section):

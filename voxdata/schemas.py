@@ -88,8 +88,9 @@ LINKS = pa.schema(
         ("photo_cluster", S),  # smallest photo_sha256 of its cluster of exact and near duplicates
         ("cluster_people", I),  # people who share that cluster
         ("cluster_photos", I),
-        ("centroid_similarity", F),  # cosine with its person's robust centroid; null without embeddings
-        ("person_agreement", F),  # share of the person's photos that agree with the centroid
+        ("centroid_similarity", F),  # cosine with its person's robust centroid; null without embeddings or other photos
+        ("person_agreement", F),  # share of the person's photos (near duplicates as one) that agree with the centroid
+        ("rival_agreement", F),  # share that agrees on the most frequent face that does not
     ]
 )
 

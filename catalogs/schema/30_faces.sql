@@ -186,7 +186,8 @@ CREATE TABLE links (
     cluster_people INTEGER,
     cluster_photos INTEGER,
     centroid_similarity REAL,
-    person_agreement REAL
+    person_agreement REAL,
+    rival_agreement REAL
 );
 COMMENT ON TABLE links IS 'How each face relates to the other photos: duplicates and agreement with its person';
 COMMENT ON COLUMN links.face_id IS 'The face';
@@ -194,25 +195,26 @@ COMMENT ON COLUMN links.photo_sha256 IS 'Its photo';
 COMMENT ON COLUMN links.photo_cluster IS 'Smallest sha256 of the photo''s cluster of exact and near duplicates';
 COMMENT ON COLUMN links.cluster_people IS 'People who share that cluster';
 COMMENT ON COLUMN links.cluster_photos IS 'Photos in that cluster';
-COMMENT ON COLUMN links.centroid_similarity IS 'Cosine with the centroid of its person; null without embeddings';
-COMMENT ON COLUMN links.person_agreement IS 'Share of the person''s photos that agree with the centroid';
+COMMENT ON COLUMN links.centroid_similarity IS 'Cosine with the robust centroid of its person; null without embeddings or without other photos';
+COMMENT ON COLUMN links.person_agreement IS 'Share of the person''s photos, near duplicates counted as one, that agree with the centroid';
+COMMENT ON COLUMN links.rival_agreement IS 'Share of them that agree on the most frequent other face';
 
 CREATE TABLE reviews (
     fact VARCHAR NOT NULL PRIMARY KEY,
     photo_sha256 VARCHAR NOT NULL,
     pupils_x DOUBLE,
     pupils_y DOUBLE,
-    decision VARCHAR NOT NULL,
+    decision VARCHAR NOT NULL CHECK (decision IN ('keep', 'reject', 'withdrawn')),
     reviewer VARCHAR,
     reason VARCHAR,
     stated_at VARCHAR NOT NULL
 );
-COMMENT ON TABLE reviews IS 'What people decided about faces';
+COMMENT ON TABLE reviews IS 'What people decided about faces, every word that was said; review_words has the last ones';
 COMMENT ON COLUMN reviews.fact IS 'Name of the journal file';
 COMMENT ON COLUMN reviews.photo_sha256 IS 'The photo';
 COMMENT ON COLUMN reviews.pupils_x IS 'Midpoint of the pupils, share of the photo''s width';
 COMMENT ON COLUMN reviews.pupils_y IS 'Midpoint of the pupils, share of the photo''s height';
-COMMENT ON COLUMN reviews.decision IS 'keep or reject';
+COMMENT ON COLUMN reviews.decision IS 'keep, reject, or withdrawn: the reviewer takes an earlier word back';
 COMMENT ON COLUMN reviews.reviewer IS 'Who decided';
 COMMENT ON COLUMN reviews.reason IS 'Why';
 COMMENT ON COLUMN reviews.stated_at IS 'When, ISO 8601 in UTC';

@@ -1,14 +1,13 @@
-"""Duplicate clusters and centroids."""
+"""Duplicate clusters."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from face_kit import face_row, faces_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.faces.link import link, near_duplicate_clusters, robust_centroid
+from voxdata.faces.link import link, near_duplicate_clusters
 from voxdata.recipe_faces import Link
 from voxdata.schemas import LINKS
 
@@ -68,29 +67,6 @@ def test_photos_shared_by_people_and_near_copies() -> None:
 def test_order_of_the_faces_does_not_matter() -> None:
     rows = [face_row("ann", str(i), photo_phash=f"{i % 3:016x}") for i in range(9)]
     assert link(faces_table(*rows), Link()) == link(faces_table(*reversed(rows)), Link())
-
-
-def unit(vector: npt.NDArray[np.float64]) -> list[float]:
-    return (vector / np.linalg.norm(vector)).tolist()
-
-
-def test_centroid_is_deaf_to_a_minority() -> None:
-    rng = np.random.default_rng(1)
-    mine, other = rng.normal(size=128), rng.normal(size=128)
-    faces = [unit(mine + 0.3 * rng.normal(size=128)) for _ in range(6)]
-    strangers = [unit(other + 0.1 * rng.normal(size=128)) for _ in range(4)]
-    rows = [face_row("ann", str(i), embedding=vector) for i, vector in enumerate([*strangers, *faces])]
-    found = {row["face_id"]: row for row in link(faces_table(*rows), Link()).to_pylist()}
-    similarity = [found[row["face_id"]]["centroid_similarity"] for row in rows]
-    assert max(similarity[:4]) < 0.3 < 0.8 < min(similarity[4:])
-    assert {round(row["person_agreement"], 3) for row in found.values()} == {0.6}
-
-
-def test_centroid_is_a_unit_vector_whatever_the_faces() -> None:
-    rng = np.random.default_rng(2)
-    scattered = rng.normal(size=(5, 16)).astype(np.float32)
-    scattered /= np.linalg.norm(scattered, axis=1, keepdims=True)
-    assert abs(np.linalg.norm(robust_centroid(scattered, 0.99)) - 1) < 1e-5
 
 
 def test_no_faces() -> None:

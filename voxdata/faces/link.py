@@ -3,8 +3,7 @@ the recipe's rules; only what counts as a near duplicate and as agreement (`reci
 
 Near duplicates are found by multi-index hashing (Norouzi, Punjani and Fleet 2012): 64 bits are cut into
 `distance // 2 + 1` bands; two hashes that differ in at most `distance` bits differ in at most one bit of some band, so
-only hashes whose bands are that near are compared. Clusters are the connected components. Purity: a robust centroid
-per person, found by trimming.
+only hashes whose bands are that near are compared. Clusters are the connected components. Purity is `purity.py`'s.
 """
 
 from __future__ import annotations
@@ -17,32 +16,34 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.faces.purity import agreement
 from voxdata.recipe_faces import Link
 from voxdata.schemas import LINKS
 
 HASH_BITS = 64
-CENTROID_ROUNDS = 10
+PURITY = ("centroid_similarity", "person_agreement", "rival_agreement")
 _PAIRS_PER_STEP = 1 << 20
 _OCTET_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
-Embeddings = npt.NDArray[np.float32]
 
 
 def link(faces: pa.Table, settings: Link) -> pa.Table:
     """Rows of `schemas.LINKS`, one per face with landmarks, sorted by `face_id`."""
     photos = _photo_clusters(faces, settings.max_hash_distance)
     landmarked = faces.filter(pc.and_(pc.is_valid(faces["face_id"]), pc.is_valid(faces["pupil_distance_px"])))
-    similarity, agreement = _purity(landmarked, settings.agreement_similarity)
     where = pc.index_in(landmarked["photo_sha256"], value_set=photos["photo_sha256"])
+    cluster = photos["photo_cluster"].take(where).combine_chunks()
+    votes = pc.coalesce(cluster, landmarked["photo_sha256"].combine_chunks())
+    purity = _purity(landmarked, votes, settings.agreement_similarity)
     table = pa.table(
         {
             "face_id": landmarked["face_id"],
             "photo_sha256": landmarked["photo_sha256"],
-            **{name: photos[name].take(where) for name in ("photo_cluster", "cluster_people", "cluster_photos")},
-            "centroid_similarity": pa.array(similarity, pa.float32(), from_pandas=True),
-            "person_agreement": pa.array(agreement, pa.float32(), from_pandas=True),
+            "photo_cluster": cluster,
+            **{name: photos[name].take(where) for name in ("cluster_people", "cluster_photos")},
+            **{name: pa.array(values, pa.float32(), from_pandas=True) for name, values in purity.items()},
         }
     )
     return table.cast(LINKS).sort_by("face_id")
@@ -62,27 +63,6 @@ def near_duplicate_clusters(hashes: Hashes, max_distance: int) -> Numbers:
     np.minimum.at(smallest, roots, first)
     clusters: Numbers = smallest[roots][inverse]
     return clusters
-
-
-def robust_centroid(embeddings: Embeddings, agreement_similarity: float) -> Embeddings:
-    """Unit centroid (D,) of unit embeddings (N, D), deaf to a minority of strangers.
-
-    Starts at the embedding with the most neighbours within `agreement_similarity` (ties: the higher total similarity)
-    and averages those that agree until they stay the same.
-    """
-    cosines = embeddings @ embeddings.T
-    support = (cosines >= agreement_similarity).sum(axis=1)
-    start = np.lexsort((-cosines.sum(axis=1), -support))[0]
-    centroid: Embeddings = embeddings[start]
-    members = np.zeros(len(embeddings), bool)
-    for _ in range(CENTROID_ROUNDS):
-        agreeing = embeddings @ centroid >= agreement_similarity
-        if not agreeing.any() or (agreeing == members).all():
-            break
-        members = agreeing
-        mean = embeddings[members].mean(axis=0)
-        centroid = mean / max(float(np.linalg.norm(mean)), 1e-12)
-    return centroid
 
 
 def _photo_clusters(faces: pa.Table, max_distance: int) -> pa.Table:
@@ -109,25 +89,23 @@ def _photo_clusters(faces: pa.Table, max_distance: int) -> pa.Table:
     )
 
 
-def _purity(faces: pa.Table, agreement_similarity: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    similarity = np.full(faces.num_rows, np.nan)
-    agreement = np.full(faces.num_rows, np.nan)
+def _purity(faces: pa.Table, ballots: pa.Array, agreement_similarity: float) -> dict[str, npt.NDArray[np.float64]]:
+    columns = {name: np.full(faces.num_rows, np.nan) for name in PURITY}
     known = np.flatnonzero(pc.is_valid(faces["embedding"]).to_numpy())
     if not len(known):
-        return similarity, agreement
+        return columns
     taken = faces.take(known)
     embeddings = pa.concat_arrays(taken["embedding"].chunks).flatten().to_numpy().reshape(len(known), -1)
     persons = np.array(taken["person"].to_pylist())
-    photos = np.array(taken["photo_sha256"].to_pylist())
+    votes = ballots.take(pa.array(known)).dictionary_encode().indices.to_numpy().astype(np.int64)
     order = np.argsort(persons, kind="stable")
     for group in np.split(order, np.flatnonzero(persons[order][1:] != persons[order][:-1]) + 1):
-        cosines = embeddings[group] @ robust_centroid(embeddings[group], agreement_similarity)
-        similarity[known[group]] = cosines
-        best: dict[str, float] = {}
-        for photo, cosine in zip(photos[group], cosines.tolist(), strict=True):
-            best[photo] = max(best.get(photo, -1.0), cosine)
-        agreement[known[group]] = np.mean([value >= agreement_similarity for value in best.values()])
-    return similarity, agreement
+        found = agreement(embeddings[group], votes[group], agreement_similarity)
+        if found is not None:
+            columns["centroid_similarity"][known[group]] = found.similarity
+            columns["person_agreement"][known[group]] = found.agreement
+            columns["rival_agreement"][known[group]] = found.rival
+    return columns
 
 
 def _near_pairs(hashes: Hashes, max_distance: int) -> Iterator[tuple[Numbers, Numbers]]:

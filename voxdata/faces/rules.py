@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from voxdata.faces.tables import FaceTable, Flags
-from voxdata.faces.whose import shared_photos, unwanted_faces
+from voxdata.faces.whose import shared_photos, unwanted_faces, without_majority
 from voxdata.recipe_faces import Faces
 
 Rule = Callable[[FaceTable, Faces], Flags]
@@ -20,7 +20,7 @@ Rule = Callable[[FaceTable, Faces], Flags]
 RULES: dict[str, Rule] = {
     "face_too_small": lambda t, r: t.is_face & ~t.has("pupil_distance_px") & (t.shorter_box < r.measure.min_face_px),
     "no_landmarks": lambda t, r: t.is_face & ~(t.texts("measured_until") == "all"),
-    "no_majority": lambda t, r: t.links("person_agreement") < r.purity.min_agreement,
+    "no_majority": lambda t, r: without_majority(t, r.purity.min_agreement),
     "other_person": lambda t, r: t.links("centroid_similarity") < r.purity.min_similarity,
     "several_faces": lambda t, r: unwanted_faces(t, r.select.min_dominance),
     "shared_photo": lambda t, r: shared_photos(t, r.purity.min_similarity),

@@ -14,6 +14,13 @@ import pyarrow as pa
 from voxdata.faces.tables import FaceTable, Flags, Texts
 
 
+def without_majority(table: FaceTable, min_agreement: float) -> Flags:
+    """Faces of people of whom no more than `min_agreement` of the photos agree, or as many on somebody else."""
+    agreed = table.links("person_agreement")
+    flags: Flags = (agreed <= min_agreement) | (table.links("rival_agreement") >= agreed)
+    return flags
+
+
 def unwanted_faces(table: FaceTable, min_dominance: float) -> Flags:
     """Faces that are not the wanted one of their photo; all of them where it cannot be told."""
     unwanted = np.zeros(table.rows, bool)
