@@ -113,9 +113,10 @@ def _identity(header: list[str], row: list[str], id_column: int, index: int) -> 
 
 
 def shipped_aliases() -> dict[str, str]:
-    """identity -> canonical person, from `catalogs/aliases.csv`."""
-    text = resources.files("catalogs").joinpath("aliases.csv").read_text()
-    return {row["identity"]: row["person"] for row in csv.DictReader(io.StringIO(text))}
+    """identity -> canonical person: the confirmed pairs of `catalogs/aliases.csv`."""
+    text = resources.files("catalogs").joinpath("aliases.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(io.StringIO(text))
+    return {row["identity"]: row["person"] for row in rows if row["decision"] == "confirmed"}
 
 
 def _fold_name(name: str) -> str:

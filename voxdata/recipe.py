@@ -92,9 +92,10 @@ class Crawl(Section):
 class Splits(Section):
     """Who is trained on and who is held out. A person is in one split."""
 
-    rule: Literal["leak-free", "paper"] = Field(
+    rule: Literal["leak-free", "paper", "vggface-vox1"] = Field(
         "leak-free",
-        description="`leak-free`: hash of the person; `paper`: metadata row mod 10 (8 test, 9 val)",
+        description="`leak-free`: hash of the person; `paper`: metadata row mod 10 (8 test, 9 val); `vggface-vox1`: "
+        "first letter of the name (A, B val, C to E test)",
     )
     val_share: Share = Field(0.1, description="share of people for validation (leak-free)")
     test_share: Share = Field(0.1, description="share of people for the test (leak-free)")
@@ -156,6 +157,7 @@ class Recipe(Section):
                 for where in ("path", "url"):
                     corpus[part].pop(where, None)
         measure = settings["faces"]["measure"]
-        if measure["embedding_model"] is not None:
-            measure["embedding_model"] = PurePath(measure["embedding_model"]).name
+        for model in ("embedding_model", "emotion_model"):
+            if measure[model] is not None:
+                measure[model] = PurePath(measure[model]).name
         return settings

@@ -1,31 +1,38 @@
 """Who is trained on and who is held out: a person is in one split, and stays there when other people are added.
 
-Two rules. `leak-free` hashes the canonical person, so that someone who is in both VoxCeleb lists is on one side.
+Three rules. `leak-free` hashes the canonical person, so that someone who is in both VoxCeleb lists is on one side.
 `paper` is the rule of the released SF2F code: the row of the metadata table mod 10, where 8 is test and 9 validation.
+`vggface-vox1` is the rule of the voice2face line of work, by the first letter of the name: A and B are validation, C to
+E test, the others training (of the 1,225 people of VoxCeleb1 in VGG-Face: 112, 189, 924; Wen et al. 2019, table 1).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import pyarrow as pa
 
+from voxdata.aliases import fold_name
 from voxdata.errors import DecisionError
 from voxdata.recipe import Splits
 from voxdata.schemas import HOLDOUTS, SPLITS
 
 _PAPER_REMAINDERS = {8: "test", 9: "val"}
+_VGGFACE_LETTERS = {**dict.fromkeys("ab", "val"), **dict.fromkeys("cde", "test")}
 
 
 def assign(identities: pa.Table, settings: Splits) -> pa.Table:
     """Give every person in `identities` (`schemas.IDENTITIES`) a split; the result is `schemas.SPLITS` by person.
 
-    Under `paper`, a person with several rows goes by the row of the canonical identity, else by that of the first
-    identity. Raises `DecisionError` where `paper` meets a person without a metadata row.
+    Under `paper` and `vggface-vox1`, a person with several identities goes by the row or name of the canonical one,
+    else by that of the first. Raises `DecisionError` where they meet a person without a row, or without a name.
     """
     if settings.rule == "paper":
-        chosen = {person: _paper_split(person, row) for person, row in _metadata_rows(identities).items()}
+        chosen = {person: _paper_split(person, row) for person, row in _of_person(identities, "metadata_row").items()}
+    elif settings.rule == "vggface-vox1":
+        chosen = {person: _letter_split(person, name) for person, name in _of_person(identities, "name").items()}
     else:
         chosen = {person: _hashed_split(person, settings) for person in identities["person"].to_pylist()}
     rows = [{"person": person, "split": chosen[person]} for person in sorted(chosen)]
@@ -61,14 +68,15 @@ def _hashed_split(person: str, settings: Splits) -> str:
     return "val" if share < settings.test_share + settings.val_share else "train"
 
 
-def _metadata_rows(identities: pa.Table) -> dict[str, int | None]:
-    rows: dict[str, int | None] = {}
-    named = identities.select(["identity", "person", "metadata_row"]).to_pylist()
+def _of_person(identities: pa.Table, column: str) -> dict[str, Any]:
+    """What the metadata say of each person: of the canonical identity, else of the first that has it."""
+    found: dict[str, Any] = {}
+    named = identities.select(["identity", "person", column]).to_pylist()
     for entry in sorted(named, key=lambda entry: (entry["identity"] != entry["person"], entry["identity"])):
         person = entry["person"]
-        if rows.get(person) is None:
-            rows[person] = entry["metadata_row"]
-    return rows
+        if found.get(person) is None:
+            found[person] = entry[column]
+    return found
 
 
 def _paper_split(person: str, row: int | None) -> str:
@@ -78,3 +86,13 @@ def _paper_split(person: str, row: int | None) -> str:
             "name the table with --set sources.metadata.path=FILE, or build with --set splits.rule=leak-free"
         )
     return _PAPER_REMAINDERS.get(row % 10, "train")
+
+
+def _letter_split(person: str, name: str | None) -> str:
+    first = fold_name(name or "")[:1]
+    if not first:
+        raise DecisionError(
+            f"splits.rule = vggface-vox1: {person} has no name in the metadata tables and the rule is its first "
+            "letter; name the table with --set sources.metadata.path=FILE, or build with --set splits.rule=leak-free"
+        )
+    return _VGGFACE_LETTERS.get(first, "train")
