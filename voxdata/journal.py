@@ -9,7 +9,7 @@ contradict each other, the later one counts. The catalog loads every table.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +27,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("photo_sha256", S),
             ("pupils_x", F),  # midpoint of the pupils, share of the photo's width
             ("pupils_y", F),  # share of its height
-            ("decision", S),  # keep | reject
+            ("decision", S),  # keep | reject | withdrawn: the reviewer takes an earlier word back
             ("reviewer", S),
             ("reason", S),
             ("reviewed_at", S),
@@ -38,9 +38,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "tombstones": pa.schema([("person", S), ("reason", S), ("at", S)]),
     "aliases": pa.schema([("identity", S), ("person", S), ("evidence", S), ("at", S)]),
     "tags": pa.schema([("tag", S), ("snapshot_id", S), ("at", S)]),
-    # A snapshot became the current one. `tables` is JSON: the Parquet files that its build decided on;
-    # the highest `number` is current.
-    "publications": pa.schema([("snapshot_id", S), ("tables", S), ("number", L), ("at", S)]),
+    # A snapshot became the current one. `tables` is JSON: the Parquet files that its build decided on; `recipe` is the
+    # key of its recipe with all sources; the highest `number` is current.
+    "publications": pa.schema([("snapshot_id", S), ("tables", S), ("recipe", S), ("number", L), ("at", S)]),
     # A state of a training run; the last one of a run counts.
     "runs": pa.schema(
         [
@@ -94,13 +94,16 @@ def append(storage: Storage, table: str, row: Mapping[str, Any]) -> str:
 
 def read(storage: Storage, table: str) -> pa.Table | None:
     """All facts of a table in the order they were stated, with `fact` naming each; None when there are none."""
+    facts = read_new(storage, table)
+    return pa.Table.from_pylist(facts, schema=pa.schema([("fact", S), *_schema(table)])) if facts else None
+
+
+def read_new(storage: Storage, table: str, known: Container[str] = ()) -> list[dict[str, Any]]:
+    """The facts that are not in `known` (names of facts), in the order they were stated, with `fact` naming each."""
     schema = _schema(table)
-    keys = [key for key in storage.keys(f"journal/{table}") if key.endswith(".json")]
-    if not keys:
-        return None
+    keys = [key for key in storage.keys(f"journal/{table}") if key.endswith(".json") and _fact(key) not in known]
     facts = [{"fact": _fact(key), **_load(storage, key)} for key in keys]
-    facts.sort(key=lambda fact: (fact[schema.names[-1]], fact["fact"]))
-    return pa.Table.from_pylist(facts, schema=pa.schema([("fact", S), *schema]))
+    return sorted(facts, key=lambda fact: (fact[schema.names[-1]], fact["fact"]))
 
 
 def _schema(table: str) -> pa.Schema:

@@ -168,3 +168,17 @@ FROM samples
 JOIN utterances
     ON samples.kind = 'speech' AND utterances.utterance_id = samples.key AND utterances.verdict = 'keep';
 COMMENT ON VIEW provenance IS 'From each sample back to the file or URL that it was made from';
+
+CREATE VIEW review_words AS
+SELECT photo_sha256, pupils_x, pupils_y, reviewer, decision, reason, stated_at
+FROM reviews
+WHERE decision <> 'withdrawn' AND NOT EXISTS (
+    SELECT 1 FROM reviews AS later
+    WHERE later.photo_sha256 = reviews.photo_sha256
+        AND later.reviewer IS NOT DISTINCT FROM reviews.reviewer
+        AND abs(later.pupils_x - reviews.pupils_x) <= 0.02
+        AND abs(later.pupils_y - reviews.pupils_y) <= 0.02
+        AND (later.stated_at, later.fact) > (reviews.stated_at, reviews.fact)
+)
+ORDER BY photo_sha256, pupils_x, pupils_y, reviewer;
+COMMENT ON VIEW review_words IS 'The last word of each reviewer on each face: keep or reject; withdrawn ones are gone';

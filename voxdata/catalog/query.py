@@ -79,8 +79,9 @@ def named_queries() -> dict[str, NamedQuery]:
 
 
 def named_query(name: str) -> NamedQuery:
-    """The shipped query of this name. Raises `QueryError` with the names that there are."""
+    """The shipped query of this name, `_` being the same as `-`. Raises `QueryError` with the names that there are."""
     queries = named_queries()
+    name = name.replace("_", "-")
     if name not in queries:
         raise QueryError(f"no query {name!r}; there are {', '.join(queries)}")
     return queries[name]

@@ -1,0 +1,15 @@
+-- Faces that one reviewer keeps and another rejects; they stay out of the dataset until the reviewers agree
+SELECT
+    faces.identity,
+    faces.face_id,
+    list(words.reviewer ORDER BY words.reviewer) FILTER (WHERE words.decision = 'keep') AS keep,
+    list(words.reviewer ORDER BY words.reviewer) FILTER (WHERE words.decision = 'reject') AS reject,
+    max(words.stated_at) AS last_word_at
+FROM review_words AS words
+JOIN faces
+    ON faces.photo_sha256 = words.photo_sha256
+    AND abs((pupil_left_x_px + pupil_right_x_px) / 2 / photo_width_px - words.pupils_x) <= 0.02
+    AND abs((pupil_left_y_px + pupil_right_y_px) / 2 / photo_height_px - words.pupils_y) <= 0.02
+GROUP BY faces.identity, faces.face_id
+HAVING count(DISTINCT words.decision) > 1
+ORDER BY faces.identity, faces.face_id;
