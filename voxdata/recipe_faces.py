@@ -23,6 +23,10 @@ class FaceMeasure(Section):
     embedding_model: str | None = Field(
         None, description="path of a MobileFaceNet ONNX file (112x112 RGB in, 128 out); null: no purity check"
     )
+    emotion_model: str | None = Field(
+        None,
+        description="mini_XCEPTION as Keras HDF5, by registry name (mini_xception) or path; null: no emotions measured",
+    )
 
 
 class Pose(Section):
@@ -46,12 +50,31 @@ class Resolution(Section):
 class Expression(Section):
     """Neutral expression; a minor smile passes (SF2F, App. B.1)."""
 
+    rule: Literal["geometry", "emotion", "both"] = Field(
+        "geometry",
+        description="what judges it: landmark `geometry`, the probabilities of an `emotion` network, or `both`",
+    )
     max_smile: float = Field(
         0.8, ge=0, description="limit of the smile measure: 0 neutral, 1 the median smile of FER-2013's happy faces"
     )
     max_mouth_open: float = Field(0.2, ge=0, description="limit of the inner lip gap, share of mouth width")
-    min_eyes_open: float = Field(0.10, ge=0, description="limit of the eye aspect ratio; lower means closed")
+    min_eyes_open: float = Field(
+        0.10, ge=0, description="limit of the eye aspect ratio, whatever the rule; lower means closed"
+    )
     max_expression: float = Field(1.3, ge=0, description="limit of the distance from neutral by landmark geometry")
+    min_calm: Share = Field(0.4, description="limit of p(neutral) + happy_allowance * p(happy) of the emotion network")
+    happy_allowance: Share = Field(0.6, description="how much p(happy) counts as calm: a minor smile is a happy face")
+    max_happy: Share = Field(0.9, description="limit of p(happy): above, it is no minor smile")
+
+    @property
+    def asks_geometry(self) -> bool:
+        """Whether landmark geometry can reject."""
+        return self.rule in ("geometry", "both")
+
+    @property
+    def asks_emotion(self) -> bool:
+        """Whether the emotion network can reject."""
+        return self.rule in ("emotion", "both")
 
 
 class Lighting(Section):
@@ -130,3 +153,12 @@ class Faces(Section):
     purity: Purity = Purity()
     select: Select = Select()
     render: Render = Render()
+
+    @model_validator(mode="after")
+    def _emotions_are_measured(self) -> Faces:
+        if self.expression.asks_emotion and self.measure.emotion_model is None:
+            raise ValueError(
+                f"expression.rule = {self.expression.rule} needs an emotion network and measure.emotion_model is null; "
+                "add: --set faces.measure.emotion_model=mini_xception"
+            )
+        return self

@@ -36,7 +36,13 @@ def scale_of(matrix: Floats) -> float:
 
 
 def warp(
-    pixels: npt.NDArray[Any], matrix: Floats, size_px: int, fill: Any = WHITE, *, enlarge: int = cv2.INTER_LANCZOS4
+    pixels: npt.NDArray[Any],
+    matrix: Floats,
+    size_px: int,
+    fill: Any = WHITE,
+    *,
+    enlarge: int = cv2.INTER_LANCZOS4,
+    border: int = cv2.BORDER_CONSTANT,
 ) -> npt.NDArray[Any]:
     """Resample to (size, size, …): area averaging first when reducing, `enlarge` (Lanczos) else; `fill` outside."""
     cropped, moved = _source_window(pixels, matrix, size_px)
@@ -50,7 +56,7 @@ def warp(
         moved = moved @ undo
     flags = enlarge if scale >= 1.0 else min(enlarge, cv2.INTER_CUBIC)
     warped: npt.NDArray[Any] = cv2.warpAffine(
-        cropped, moved, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
+        cropped, moved, (size_px, size_px), flags=flags, borderMode=border, borderValue=fill
     )
     return warped
 

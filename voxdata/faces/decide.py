@@ -78,6 +78,8 @@ class _Reasons:
 
 
 def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
+    if settings.expression.asks_emotion:
+        _refuse_without_emotions(table, settings)
     needed = settings.resolution.min_pupil_distance_px / PUPILS_PER_BOX
     skipped = table.is_face & ~table.has("pupil_distance_px") & (table.shorter_box < settings.measure.min_face_px)
     unknown = int((skipped & (table.shorter_box >= needed)).sum())
@@ -87,6 +89,17 @@ def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
             f"{unknown} faces that the floor faces.measure.min_face_px = {settings.measure.min_face_px:g} left "
             "unmeasured; "
             f"measure them with: voxdata build RECIPE --root DIR --set faces.measure.min_face_px={max(8.0, needed):g}"
+        )
+
+
+def _refuse_without_emotions(table: FaceTable, settings: Faces) -> None:
+    without = int(((table.texts("measured_until") == "all") & ~table.has("emotion_neutral")).sum())
+    if without:
+        raise DecisionError(
+            f"faces.expression.rule = {settings.expression.rule} needs the emotions of {without} faces that were "
+            "measured without an emotion network; measure them with: voxdata build RECIPE --root DIR "
+            f"--set faces.expression.rule={settings.expression.rule} "
+            f"--set faces.measure.emotion_model={settings.measure.emotion_model or 'mini_xception'}"
         )
 
 

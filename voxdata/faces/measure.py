@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from voxdata import fragments
 from voxdata.errors import PhotoDecodeError, StorageError
 from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash, thumbnail
 from voxdata.faces.embed import Embedder, open_embedder, weights_sha256
+from voxdata.faces.emotion import EmotionNet, emotion_file, open_emotion_net
 from voxdata.faces.expression import measure_expression
 from voxdata.faces.eyes import eyes_open, find_pupils
 from voxdata.faces.landmarks import Box, Floats, Landmarker, backend_version, open_landmarker
@@ -29,7 +30,7 @@ from voxdata.fragments import Fragment
 from voxdata.identities import safe_key
 from voxdata.items import PhotoItem
 from voxdata.recipe_faces import FaceMeasure
-from voxdata.schemas import FACES
+from voxdata.schemas import EMOTIONS, FACES
 
 STAGE = "faces.measure"
 VERSION = 2
@@ -40,12 +41,15 @@ Row = dict[str, Any]
 
 def fingerprint(settings: FaceMeasure) -> str:
     """Name everything that the stage's results depend on besides the photos. Raises `BackendError`, `WeightsError`."""
-    named = settings.model_dump(mode="json", exclude={"embedding_model"})
+    named = settings.model_dump(mode="json", exclude={"embedding_model", "emotion_model"})
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow", "ImageHash")}
     backends[settings.backend] = backend_version(settings.backend)
     if settings.embedding_model is not None:
         backends["onnxruntime"] = backend_version("onnxruntime")
         backends["embedding"] = weights_sha256(settings.embedding_model)
+    if settings.emotion_model is not None:
+        backends["torch"] = backend_version("torch")
+        backends["emotion"] = emotion_file(settings.emotion_model).sha256
     return fragments.fingerprint(STAGE, VERSION, named, backends)
 
 
@@ -54,15 +58,28 @@ def run(items: Iterable[PhotoItem], settings: FaceMeasure) -> Fragment:
 
     Raises `BackendError` or `WeightsError` when a backend cannot start, nothing for a bad photo.
     """
-    landmarker = open_landmarker(settings.backend)
-    embedder = open_embedder(settings.embedding_model) if settings.embedding_model is not None else None
-    rows = [row for item in items for row in _measure_item(item, settings, landmarker, embedder)]
+    models = _open_models(settings)
+    rows = [row for item in items for row in _measure_item(item, settings, models)]
     return Fragment(rows=pa.Table.from_pylist(rows, schema=FACES))
 
 
-def _measure_item(
-    item: PhotoItem, settings: FaceMeasure, landmarker: Landmarker, embedder: Embedder | None
-) -> list[Row]:
+@dataclass(frozen=True, kw_only=True)
+class _Models:
+    landmarker: Landmarker
+    embedder: Embedder | None
+    emotion_net: EmotionNet | None
+
+
+def _open_models(settings: FaceMeasure) -> _Models:
+    return _Models(
+        landmarker=open_landmarker(settings.backend),
+        embedder=open_embedder(settings.embedding_model) if settings.embedding_model is not None else None,
+        emotion_net=open_emotion_net(settings.emotion_model) if settings.emotion_model is not None else None,
+    )
+
+
+def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> list[Row]:
+    landmarker = models.landmarker
     base = {key: item.row[key] for key in ("item_id", "identity", "person", "bucket", "photo_sha256")}
     base |= {"backend": landmarker.name, "backend_version": landmarker.version, "face_count": 0}
     try:
@@ -93,15 +110,13 @@ def _measure_item(
             "photo_status": "ok",
             "face_index": index,
             "face_id": f"{prefix}_{index}",
-            **_measure_face(photo, box, settings, landmarker, embedder),
+            **_measure_face(photo, box, settings, models),
         }
         for index, box in enumerate(boxes[: settings.max_faces])
     ]
 
 
-def _measure_face(
-    photo: Photo, box: Box, settings: FaceMeasure, landmarker: Landmarker, embedder: Embedder | None
-) -> Row:
+def _measure_face(photo: Photo, box: Box, settings: FaceMeasure, models: _Models) -> Row:
     row: Row = {
         "box_x_px": box.x,
         "box_y_px": box.y,
@@ -112,10 +127,10 @@ def _measure_face(
     }
     if min(box.width, box.height) < settings.min_face_px:
         return row
-    points = landmarker.landmarks(photo.pixels, box)
+    points = models.landmarker.landmarks(photo.pixels, box)
     if points is None:
         return row
-    row |= _geometry(points, _second_look(photo, box, points, landmarker))
+    row |= _geometry(points, _second_look(photo, box, points, models.landmarker))
     if row["pupil_distance_px"] < MIN_PUPIL_DISTANCE_PX:
         return {**row, "measured_until": "landmarks"}
     patch = face_patch(photo.pixels, points, find_pupils(points))
@@ -127,9 +142,17 @@ def _measure_face(
         "shadow_share": light.shadow_share,
         "sharpness": measure_sharpness(patch),
     }
-    if embedder is not None:
-        row |= {"embedding_model": embedder.name, "embedding": embedder(photo.pixels, points)}
+    if models.embedder is not None:
+        row |= {"embedding_model": models.embedder.name, "embedding": models.embedder(photo.pixels, points)}
+    if models.emotion_net is not None:
+        row |= _emotions(models.emotion_net, photo, points)
     return row
+
+
+def _emotions(emotion_net: EmotionNet, photo: Photo, points: Floats) -> Row:
+    probabilities = emotion_net(photo.pixels, points)
+    named = {f"emotion_{name}": float(value) for name, value in zip(EMOTIONS, probabilities, strict=True)}
+    return {"emotion_model": emotion_net.name, **named}
 
 
 def _second_look(photo: Photo, box: Box, points: Floats, landmarker: Landmarker) -> Floats | None:

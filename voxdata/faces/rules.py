@@ -12,7 +12,7 @@ import numpy as np
 
 from voxdata.faces.tables import FaceTable, Flags
 from voxdata.faces.whose import shared_photos, unwanted_faces, without_majority
-from voxdata.recipe_faces import Faces
+from voxdata.recipe_faces import Expression, Faces
 
 Rule = Callable[[FaceTable, Faces], Flags]
 
@@ -28,12 +28,20 @@ RULES: dict[str, Rule] = {
     "face_angle": lambda t, r: t["face_angle_deg"] > r.pose.max_angle_deg,
     "rolled": lambda t, r: np.abs(t["roll_deg"]) > r.pose.max_roll_deg,
     "asymmetric": lambda t, r: t["asymmetry"] > (np.inf if r.pose.max_asymmetry is None else r.pose.max_asymmetry),
-    "smiling": lambda t, r: t["smile"] > r.expression.max_smile,
-    "mouth_open": lambda t, r: t["mouth_open"] > r.expression.max_mouth_open,
+    "smiling": lambda t, r: r.expression.asks_geometry & (t["smile"] > r.expression.max_smile),
+    "mouth_open": lambda t, r: r.expression.asks_geometry & (t["mouth_open"] > r.expression.max_mouth_open),
     "eyes_closed": lambda t, r: t["eyes_open"] < r.expression.min_eyes_open,
-    "expression": lambda t, r: t["expression"] > r.expression.max_expression,
+    "expression": lambda t, r: r.expression.asks_geometry & (t["expression"] > r.expression.max_expression),
+    "emotion": lambda t, r: r.expression.asks_emotion & emotional(t, r.expression),
     "uneven_light": lambda t, r: t["light_evenness"] < r.lighting.min_evenness,
     "highlights": lambda t, r: t["highlight_share"] > r.lighting.max_highlight_share,
     "shadows": lambda t, r: t["shadow_share"] > r.lighting.max_shadow_share,
     "blurred": lambda t, r: t["sharpness"] < r.sharpness.min_sharpness,
 }
+
+
+def emotional(table: FaceTable, limits: Expression) -> Flags:
+    """Faces that the emotion network finds neither neutral nor slightly smiling."""
+    calm = table["emotion_neutral"] + limits.happy_allowance * table["emotion_happy"]
+    flags: Flags = (calm < limits.min_calm) | (table["emotion_happy"] > limits.max_happy)
+    return flags
