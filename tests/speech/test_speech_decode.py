@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from voxdata.errors import SpeechDecodeError
-from voxdata.speech.decode import SAMPLE_RATE_HZ, decode, resample
+from voxdata.speech.decode import SAMPLE_RATE_HZ, decode
+from voxdata.speech.resampling import resample, resample_blocks
 
 Array = npt.NDArray[np.float32]
 
@@ -116,12 +119,29 @@ def test_every_rate_becomes_16_khz(rate_hz: int) -> None:
     np.testing.assert_allclose(clip.samples[:count][inner], expected[:count][inner], atol=5e-3)
 
 
-def test_resampling_leaves_no_alias() -> None:
-    t = np.arange(48_000) / 48_000
-    above = np.sin(2 * np.pi * 9_000 * t).astype(np.float32)
-    below = np.sin(2 * np.pi * 7_000 * t).astype(np.float32)
-    alias, passed = (resample(tone, 48_000, 16_000)[400:-400] for tone in (above, below))
-    assert 20 * np.log10(np.std(alias) / np.std(passed)) < -80
+@pytest.mark.parametrize("rate_hz", [22_050, 44_100, 48_000])
+def test_resampling_passes_speech_and_leaves_no_alias(rate_hz: int) -> None:
+    def level_db(tone_hz: int) -> float:
+        tone = np.sin(2 * np.pi * tone_hz * np.arange(rate_hz) / rate_hz).astype(np.float32)
+        heard = np.std(resample(tone, rate_hz, 16_000)[800:-800].astype(np.float64))
+        return float(20 * np.log10(heard / np.std(tone)))
+
+    assert all(abs(level_db(hz)) < 0.01 for hz in (50, 1_000, 4_000, 7_000))
+    assert all(level_db(hz) < -90 for hz in (8_050, 9_000, 10_500))
+
+
+@given(
+    count=st.integers(0, 40_000),
+    cut=st.integers(1, 9_000),
+    rate_hz=st.sampled_from([4_000, 8_000, 11_025, 15_999, 44_100, 384_000]),
+)
+@settings(max_examples=30, deadline=None)
+def test_resampling_in_blocks_is_resampling_at_once(count: int, cut: int, rate_hz: int) -> None:
+    samples = np.random.default_rng(count).standard_normal(count).astype(np.float32)
+    whole = resample(samples, rate_hz, 16_000)
+    blocks = list(resample_blocks((samples[at : at + cut] for at in range(0, count, cut)), rate_hz, 16_000))
+    assert len(whole) == -(-count * 16_000 // rate_hz)
+    np.testing.assert_array_equal(np.concatenate([samples[:0], *blocks]), whole)
 
 
 def test_twelve_channels_are_averaged() -> None:

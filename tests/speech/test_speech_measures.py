@@ -8,7 +8,7 @@ import pytest
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
 from voxdata.speech import measures
-from voxdata.speech.decode import resample
+from voxdata.speech.resampling import resample
 from voxdata.speech.vad import int16
 
 RATE = 16_000

@@ -1,25 +1,27 @@
 """Decode speech from bytes: wav, flac, mp3, ogg by libsndfile, everything else (m4a, opus, video) by FFmpeg.
 
-Samples come out as float32 mono at 16 kHz, full scale at 1: channels are averaged, other rates go through a linear
-phase polyphase resampler (Kaiser window, flat to 0.91 of the lower Nyquist frequency, about -90 dB from there on).
+Samples come out as float32 mono at 16 kHz, full scale at 1: channels are averaged, other rates go through
+`resampling.py`. A file is decoded block by block, so that only the result grows with its length: 3 hours of stereo at
+44.1 kHz take 700 MB.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from math import gcd
+from itertools import chain
 from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from scipy.signal import firwin, resample_poly
 
 from voxdata.errors import SpeechDecodeError
-from voxdata.speech.measures import clipped_share
+from voxdata.speech.measures import FULL_SCALE
+from voxdata.speech.resampling import resample_blocks
 
 Samples = npt.NDArray[np.float32]
 
@@ -29,7 +31,8 @@ MAX_RATE_HZ = 384_000
 MAX_CHANNELS = 64
 # FFmpeg may open nothing that refers to other files or hosts (playlists, concat scripts).
 _FFMPEG_FORMATS = "mov,matroska,mpeg,mpegts,mpegvideo,mp3,ogg,wav,flac,aac,avi,aiff,asf,caf,au"
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
+_FIRST_S = 60  # room for this much sound at first; it doubles as needed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,84 +56,106 @@ def decode(data: bytes, *, max_duration_s: float = float("inf")) -> Decoded:
     if not data:
         raise SpeechDecodeError("the file has 0 bytes", "empty")
     try:
-        channels_NC, rate_hz, decoder = _read_soundfile(data, max_duration_s)
+        with _soundfile_track(data, max_duration_s) as track:
+            return _collect(track, max_duration_s)
     except soundfile.LibsndfileError as first:
-        channels_NC, rate_hz, decoder = _read_ffmpeg(data, max_duration_s, f"libsndfile: {first.error_string}")
-    if not channels_NC.size:
+        refused = f"libsndfile: {first.error_string}"
+    try:
+        with _ffmpeg_track(data) as track:
+            return _collect(track, max_duration_s)
+    except (av.FFmpegError, ValueError) as error:
+        raise SpeechDecodeError(f"not decodable as audio ({refused}; FFmpeg: {error})", "unreadable") from error
+
+
+@dataclass(kw_only=True)
+class _Track:
+    """A sound track being read: blocks of float32 (N, C), and what has been seen of them."""
+
+    rate_hz: int
+    channels: int
+    decoder: str
+    blocks: Iterator[Samples]
+    frames: int = 0
+    clipped: int = 0
+
+    def mono(self, max_duration_s: float) -> Iterator[Samples]:
+        """The blocks as mono (N,) within full scale."""
+        for block_NC in self.blocks:
+            self.frames += len(block_NC)
+            if self.frames > max_duration_s * self.rate_hz:
+                raise _too_long(max_duration_s)
+            if not np.isfinite(block_NC).all():
+                raise SpeechDecodeError("samples are not finite (NaN or Inf)", "unreadable")
+            self.clipped += int(np.count_nonzero(np.abs(block_NC) >= FULL_SCALE))
+            yield np.clip(block_NC, -1.0, 1.0).mean(axis=1, dtype=np.float32)
+
+
+def _collect(track: _Track, max_duration_s: float) -> Decoded:
+    samples = np.empty(_FIRST_S * SAMPLE_RATE_HZ, np.float32)
+    count = 0
+    for block in resample_blocks(track.mono(max_duration_s), track.rate_hz, SAMPLE_RATE_HZ):
+        while count + len(block) > len(samples):
+            samples.resize(2 * len(samples), refcheck=False)
+        samples[count : count + len(block)] = block
+        count += len(block)
+    if not track.frames:
         raise SpeechDecodeError("the file has a header and no samples", "empty")
-    if not np.isfinite(channels_NC).all():
-        raise SpeechDecodeError("samples are not finite (NaN or Inf)", "unreadable")
-    clipped = clipped_share(channels_NC)
-    mono = np.clip(channels_NC, -1.0, 1.0).mean(axis=1, dtype=np.float32)
+    samples.resize(count, refcheck=False)
     return Decoded(
-        samples=resample(mono, rate_hz, SAMPLE_RATE_HZ),
-        sample_rate_hz=rate_hz,
-        channels=channels_NC.shape[1],
-        decoder=decoder,
-        clipped_share=clipped,
+        samples=samples,
+        sample_rate_hz=track.rate_hz,
+        channels=track.channels,
+        decoder=track.decoder,
+        clipped_share=track.clipped / (track.frames * track.channels),
     )
 
 
-def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Resample float32 (N,) to ceil(N * to_hz / from_hz) samples."""
-    if from_hz == to_hz:
-        return samples
-    divisor = gcd(from_hz, to_hz)
-    up, down = to_hz // divisor, from_hz // divisor
-    resampled: Samples = resample_poly(samples, up, down, window=_low_pass(max(up, down))).astype(np.float32)
-    return resampled
-
-
-@lru_cache(maxsize=8)
-def _low_pass(factor: int) -> Samples:
-    taps: Samples = firwin(128 * factor + 1, 0.955 / factor, window=("kaiser", 9.0)).astype(np.float32)
-    return taps
-
-
-def _read_soundfile(data: bytes, max_duration_s: float) -> tuple[Samples, int, str]:
+@contextmanager
+def _soundfile_track(data: bytes, max_duration_s: float) -> Iterator[_Track]:
     with soundfile.SoundFile(io.BytesIO(data)) as file:
         _check_format(file.samplerate, file.channels)
         if file.frames > max_duration_s * file.samplerate:
             raise _too_long(max_duration_s)
-        blocks: list[Samples] = []
-        frames = 0
-        while True:
-            block = file.read(_BLOCK, dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            blocks.append(block)
-            frames += len(block)
-            if frames > max_duration_s * file.samplerate:
-                raise _too_long(max_duration_s)
-        samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
-        return samples, file.samplerate, f"libsndfile/{file.format.lower()}-{file.subtype.lower()}"
+        yield _Track(
+            rate_hz=file.samplerate,
+            channels=file.channels,
+            decoder=f"libsndfile/{file.format.lower()}-{file.subtype.lower()}",
+            blocks=_soundfile_blocks(file),
+        )
 
 
-def _read_ffmpeg(data: bytes, max_duration_s: float, first_error: str) -> tuple[Samples, int, str]:
-    try:
-        with av.open(io.BytesIO(data), options={"format_whitelist": _FFMPEG_FORMATS}) as container:
-            if not container.streams.audio:
-                raise SpeechDecodeError("the file has no sound track", "unreadable")
-            return _read_track(container, container.streams.audio[0], max_duration_s)
-    except (av.FFmpegError, ValueError) as error:
-        raise SpeechDecodeError(f"not decodable as audio ({first_error}; FFmpeg: {error})", "unreadable") from error
+@contextmanager
+def _ffmpeg_track(data: bytes) -> Iterator[_Track]:
+    with av.open(io.BytesIO(data), options={"format_whitelist": _FFMPEG_FORMATS}) as container:
+        if not container.streams.audio:
+            raise SpeechDecodeError("the file has no sound track", "unreadable")
+        stream = container.streams.audio[0]
+        _check_format(int(stream.rate or 0), int(stream.channels))
+        yield _Track(
+            rate_hz=int(stream.rate),
+            channels=int(stream.channels),
+            decoder=f"ffmpeg/{stream.codec_context.name}",
+            blocks=_ffmpeg_blocks(container, stream),
+        )
 
 
-def _read_track(container: Any, stream: Any, max_duration_s: float) -> tuple[Samples, int, str]:
-    rate_hz, channels = int(stream.rate or 0), int(stream.channels)
-    _check_format(rate_hz, channels)
-    resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate_hz)
-    blocks: list[Samples] = []
-    frames = 0
-    for frame in (*container.decode(stream), None):
-        for planes in resampler.resample(frame):
-            block_CN = planes.to_ndarray()
-            blocks.append(block_CN.T.astype(np.float32, copy=False))
-            frames += block_CN.shape[1]
-        if frames > max_duration_s * rate_hz:
-            raise _too_long(max_duration_s)
-    samples = np.concatenate(blocks) if blocks else np.zeros((0, channels), np.float32)
-    return samples, rate_hz, f"ffmpeg/{stream.codec_context.name}"
+def _soundfile_blocks(file: Any) -> Iterator[Samples]:
+    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        yield block
+
+
+def _ffmpeg_blocks(container: Any, stream: Any) -> Iterator[Samples]:
+    """Whole frames of the codec, many at a time: a small block costs as much to handle as a large one."""
+    converter = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
+    parts: list[Samples] = []
+    held = 0
+    for frame in chain(container.decode(stream), (None,)):
+        for planes in converter.resample(frame):
+            parts.append(planes.to_ndarray())
+            held += parts[-1].shape[1]
+        if parts and (held >= _BLOCK or frame is None):
+            yield np.concatenate(parts, axis=1).T.astype(np.float32, copy=False)
+            parts, held = [], 0
 
 
 def _check_format(rate_hz: int, channels: int) -> None:
