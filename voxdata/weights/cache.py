@@ -174,6 +174,8 @@ def store(stream: IO[bytes], weight: Weight) -> Path:
             out.flush()
             os.fsync(out.fileno())
         problem = problem_of(weight, digest.hexdigest(), size)
+        if weight.bytes is not None and size > weight.bytes:
+            problem = f"has more than {weight.bytes:,} bytes, which the registry says"
         if problem:
             raise WeightsError(f"{weight.name}: {weight.member or weight.file} {problem}; it was not imported")
         temporary.replace(target)
@@ -209,8 +211,8 @@ def problem_of(weight: Weight, sha256: str, size: int) -> str | None:
 def own_entry(weight: Weight, sha256: str) -> str:
     """How to vouch for a file whose digest nobody published."""
     return (
-        f'if you trust it, write [weights.{weight.name}] sha256 = "{sha256}", digest = "hashed" into the file that '
-        f"{REGISTRY_VARIABLE} names (docs/weights.md)"
+        f'if you trust it, write [weights.{weight.name}] sha256 = "{sha256}" into the file that {REGISTRY_VARIABLE} '
+        "names (docs/weights.md)"
     )
 
 

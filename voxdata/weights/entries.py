@@ -1,7 +1,7 @@
 """The registry of pretrained files: `catalogs/weights.toml`, and a site's own entries on top of it.
 
 `VOXDATA_WEIGHTS_TOML` names a second TOML file of the same form. Its entries add to the shipped ones; where a name is
-in both, its keys replace the shipped ones one by one, so that a mirror is one line with another `url`.
+in both, its keys replace the shipped ones, so that a mirror is one line with another `url`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from voxdata.errors import WeightsError
 
 REGISTRY_VARIABLE = "VOXDATA_WEIGHTS_TOML"
+
+REPLACED_TOGETHER = ({"url", "no_url", "archive", "member"}, {"sha256", "sha256_prefix", "digest"})
+"""Where a site's entry has one of these keys, it replaces all of the group: its own source, its own digest."""
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S+$")]
@@ -65,7 +68,7 @@ class Weight:
     bytes: Size | None = None
     sha256: Sha256 | None = None
     sha256_prefix: Sha256Prefix | None = None
-    digest: Literal["hashed", "published", "reported", "prefix", "unknown"]
+    digest: Literal["hashed", "published", "reported", "prefix", "unknown"] = "hashed"
     licence: str
     commercial: Literal["yes", "no", "unclear"]
     trained_on: str
@@ -152,13 +155,18 @@ def read_registry() -> Registry:
             raise WeightsError(f"{REGISTRY_VARIABLE} = {own} cannot be read: {error}; correct or unset it") from None
         for kind, entries in _parse(text, own).items():
             for name, entry in entries.items():
-                tables[kind][name] = {**tables[kind].get(name, {}), **entry}
+                tables[kind][name] = _merged(tables[kind].get(name, {}), entry)
     archives = {name: _checked(_ARCHIVE, "archives", name, entry, own) for name, entry in tables["archives"].items()}
     weights = {
         name: _checked(_WEIGHT, "weights", name, entry, own) for name, entry in sorted(tables["weights"].items())
     }
     _consistent(weights, archives)
     return Registry(weights=MappingProxyType(weights), archives=MappingProxyType(archives))
+
+
+def _merged(shipped: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    replaced = {key for group in REPLACED_TOGETHER if own.keys() & group for key in group}
+    return {**{key: value for key, value in shipped.items() if key not in replaced}, **own}
 
 
 def _parse(text: str, where: str) -> dict[str, dict[str, dict[str, Any]]]:

@@ -1,0 +1,119 @@
+"""`voxdata weights` and registry names in `voxdata train`, called as a user calls them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from flows import runs
+from flows.cli import main
+from flows.runs import Order, prepare
+from voxdata import weights
+from voxdata.errors import WeightsError
+from voxdata.storage import open_storage
+
+DATA = bytes(range(256)) * 20_000
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on a web server; its `net.pt` is an entry of the registry, of which only a prefix is known."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "net.pt").write_bytes(DATA)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(folder))  # type: ignore[arg-type]
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    own = tmp_path / "own.toml"
+    own.write_text(
+        f'[weights.net]\nfile = "net.pt"\nformat = "torch"\nurl = "http://127.0.0.1:{server.server_address[1]}/net.pt"\n'
+        f'bytes = {len(DATA)}\nsha256_prefix = "{hashlib.sha256(DATA).hexdigest()[:8]}"\ndigest = "prefix"\n'
+        'licence = "CC-BY-4.0"\ncommercial = "unclear"\ntrained_on = "nothing"\nused_by = ["a test"]\n'
+    )
+    monkeypatch.setenv(weights.REGISTRY_VARIABLE, str(own))
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
+    try:
+        yield folder
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def listed(capsys: pytest.CaptureFixture[str], name: str) -> list[str]:
+    assert main(["weights", "list"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == [name]]
+    return line.split()
+
+
+def test_pull_path_verify(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert listed(capsys, "net") == ["net", "5.1", "-", "prefix", "unclear", "CC-BY-4.0", "a", "test"]
+    assert main(["weights", "pull", "net"]) == 0
+    said = capsys.readouterr().out
+    assert hashlib.sha256(DATA).hexdigest() in said
+    assert "only its first digits are published" in said
+    assert "licence: CC-BY-4.0; commercial use: unclear" in said
+    assert listed(capsys, "net")[2] == "yes"
+    assert main(["weights", "path", "net"]) == 0
+    assert Path(capsys.readouterr().out.strip()).read_bytes() == DATA
+    assert main(["weights", "verify"]) == 0
+    (tmp_path / "cache" / "net.pt").write_bytes(DATA[::-1])
+    assert main(["weights", "verify"]) == 1
+    assert "net: has sha256" in capsys.readouterr().out
+
+
+def test_one_refusal_does_not_keep_the_others_back(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "pull", "nett", "net"]) == 1
+    assert "'nett'; near: net" in capsys.readouterr().err
+    assert main(["weights", "path", "net"]) == 0
+    (site / "gone.txt").write_text("unknown")
+    (tmp_path / "cache" / "net.pt").unlink()
+    assert main(["weights", "import", str(site / "gone.txt"), str(site / "net.pt")]) == 1
+    captured = capsys.readouterr()
+    assert "gone.txt has sha256" in captured.err
+    assert "Traceback" not in captured.err
+    assert main(["weights", "verify"]) == 0
+
+
+def test_a_missing_file_ends_with_the_commands(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "path", "net"]) == 1
+    assert "voxdata weights pull net; without a network get http://127.0.0.1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", ["mobilefacenet", None, "./here.onnx"])
+def test_a_training_takes_a_name_of_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    file = tmp_path / "here.onnx"
+    file.write_bytes(b"a network")
+    own = tmp_path / "own.toml"
+    own.write_text(f'[weights.mobilefacenet]\nbytes = 9\nsha256 = "{weights.sha256_of(file)}"\n')
+    monkeypatch.setenv(weights.REGISTRY_VARIABLE, str(own))
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16))
+    open_storage(tmp_path / "root", create=True)
+    order = Order(root=str(tmp_path / "root"), embedder="mobilefacenet", weights=named)
+    if named != "./here.onnx":
+        with pytest.raises(WeightsError, match=r"voxdata weights import mobilefacenet_y1.onnx"):
+            prepare(order)
+        weights.import_file(file)
+    run = prepare(order)
+    written = json.loads((run.folder / "run.json").read_text())["weights"]
+    place = file if named == "./here.onnx" else tmp_path / "cache" / "mobilefacenet_y1.onnx"
+    assert written == {"mobilefacenet": str(place)}

@@ -1,0 +1,122 @@
+"""The registry: what is shipped holds together, and a site's own entries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from file_server import Enter
+
+from flows.cli import parser
+from models.embedders import PUBLISHED
+from voxdata import weights
+from voxdata.errors import WeightsError
+from voxdata.recipe_file import load_recipe
+
+
+@pytest.fixture
+def own(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "own.toml"
+    file.touch()
+    monkeypatch.setenv(weights.REGISTRY_VARIABLE, str(file))
+    return file
+
+
+def test_what_uses_a_file_exists(cache: Path) -> None:
+    """`used_by` names a setting that a recipe accepts, or a command that parses."""
+    for weight in weights.registry().values():
+        for user in weight.used_by:
+            if user.startswith("voxdata "):
+                options = parser().parse_args([*user.split()[1:2], "sf2f", "--root", "x", *user.split()[2:]])
+                assert options.embedder in PUBLISHED
+            else:
+                load_recipe("hq-voxceleb", [user if "=" in user else f"{user}={weight.name}"])
+
+
+def test_embedders_of_the_models_are_the_same_files(cache: Path) -> None:
+    known = weights.registry()
+    for name, published in PUBLISHED.items():
+        assert (known[name].file, known[name].sha256) == (published.file, published.sha256)
+
+
+def test_nothing_shipped_is_vouched_for_twice_or_fetched_in_the_open(cache: Path) -> None:
+    known = weights.registry().values()
+    digests = [weight.sha256 or weight.sha256_prefix for weight in known if weight.verifiable]
+    assert len(digests) == len(set(digests))
+    assert {urlsplit(weight.url).scheme for weight in known if weight.url} == {"https"}
+
+
+def test_real_files_are_what_the_registry_says(shared_data: Path, cache: Path) -> None:
+    for file in sorted((shared_data / "weights").iterdir()):
+        (weight,) = weights.import_file(file)
+        assert weight.file == file.name
+        assert weight.digest == "hashed"
+        assert weights.path(weight.name).read_bytes() == file.read_bytes()
+    assert [checked.problem for checked in weights.verify()] == [None] * len(list((shared_data / "weights").iterdir()))
+
+
+def test_a_mirror_is_one_line(own: Path) -> None:
+    shipped = weights.find("sface")
+    own.write_text('[weights.sface]\nurl = "http://mirror.example/sface.onnx"\n')
+    mirrored = weights.find("sface")
+    assert mirrored.url == "http://mirror.example/sface.onnx"
+    assert mirrored.sha256 == shipped.sha256
+    own.write_text('[weights.mobilefacenet]\nurl = "http://mirror.example/y1.onnx"\n')
+    assert weights.find("mobilefacenet").no_url is None
+
+
+def test_own_entries_come_beside_the_shipped_ones(enter: Enter) -> None:
+    before = set(weights.registry())
+    enter("ours", b"data", url="https://example.org/ours.pt")
+    assert set(weights.registry()) == before | {"ours"}
+
+
+def test_a_digest_that_nobody_published_can_be_pinned(own: Path, tmp_path: Path) -> None:
+    file = tmp_path / "arcface_resnet18.pth"
+    file.write_bytes(b"found somewhere")
+    with pytest.raises(WeightsError, match=r"for arcface_resnet18 no digest is published") as refusal:
+        weights.import_file(file)
+    advised = f'[weights.arcface_resnet18]\nsha256 = "{weights.sha256_of(file)}"\n'
+    assert all(part in str(refusal.value) for part in advised.split("\n"))
+    own.write_text(advised)
+    assert weights.import_file(file)[0].name == "arcface_resnet18"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "is not TOML"),
+        ("[models.x]\nurl = 'https://a/b'", r"models: entries are \[weights.NAME\]"),
+        ("weights = 3", r"weights: entries are \[weights.NAME\]"),
+        ("[weights.sface]\nurl = 'ftp://example.org/x'", r"weights.sface.url: .*pattern"),
+        ("[weights.sface]\nfile = '../../etc/passwd'", r"weights.sface.file: .*pattern"),
+        ("[weights.sface]\nsha256 = 'abc'", r"weights.sface.sha256: .*pattern"),
+        ("[weights.sface]\nbytes = 0", r"weights.sface.bytes: .*greater than 0"),
+        ("[weights.sface]\nmd5 = 'abc'", r"weights.sface.md5: "),
+        (
+            f"[weights.sface]\nsha256_prefix = '0ba9fbfa'\nsha256 = '{64 * 'a'}'",
+            "give sha256 or sha256_prefix, not both",
+        ),
+        ("[weights.sface]\ndigest = 'prefix'", "disagrees with the digest given"),
+        ("[weights.arcface_resnet18]\ndigest = 'hashed'", "disagrees with the digest given; 'unknown' would fit"),
+        ("[weights.sface]\nno_url = 'lost'\nurl = 'https://a/b'", "exactly one of url, archive and no_url"),
+        ("[weights.w600k_r50]\narchive = 'pack'", "archive and member go together"),
+        (
+            "[weights.w600k_r50]\narchive = 'buffalo'\nmember = 'x'",
+            r"w600k_r50.archive = buffalo: no \[archives.buffalo\]",
+        ),
+        ("[weights.sface]\nfile = 'vgg19-dcbb9e9d.pth'", "are both called vgg19-dcbb9e9d.pth"),
+        ("[weights.mine]\nfile = 'x.pt'", r"weights.mine.format: "),
+    ],
+)
+def test_a_wrong_entry_is_named(own: Path, text: str, message: str) -> None:
+    own.write_text(text)
+    with pytest.raises(WeightsError, match=message):
+        weights.registry()
+
+
+def test_a_registry_file_that_is_not_there(own: Path) -> None:
+    own.unlink()
+    with pytest.raises(WeightsError, match=r"VOXDATA_WEIGHTS_TOML = .*own.toml cannot be read.*correct or unset it"):
+        weights.registry()
