@@ -14,7 +14,8 @@ from models.images import write_png
 from models.imagine import imagine
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
 from voxdata.shards.read import Shard, read_sidecar
-from voxdata.speech.mel import FRONT_ENDS, Mel
+from voxdata.speech.clip import front_end_metadata
+from voxdata.speech.mel import Mel
 from voxdata.storage import Storage, open_storage
 
 NOTE = "Plausible faces generated from voices; they show no real person and identify nobody."
@@ -29,8 +30,10 @@ def write_gallery(run_dir: Path, *, split: str = "test", people: int = 12) -> in
     folder.mkdir(exist_ok=True)
     entries: list[dict[str, Any]] = []
     step = 0
-    for person, keys, mel in _voices(storage, load_snapshot(storage, config["snapshot"]), split, front_end, people):
-        imagined = imagine(run_dir, mel, front_end=front_end, settings=FRONT_ENDS[front_end].metadata())
+    snapshot = load_snapshot(storage, config["snapshot"])
+    settings = front_end_metadata(front_end, snapshot.recipe)
+    for person, keys, mel in _voices(storage, snapshot, split, front_end, people):
+        imagined = imagine(run_dir, mel, front_end=front_end, settings=settings)
         name = f"{len(entries):03d}.png"
         write_png(folder / name, imagined.face)
         step = imagined.step

@@ -65,8 +65,7 @@ def imagine(options: argparse.Namespace) -> int:
     """`voxdata imagine VOICE --run RUN --out FILE`: a plausible face; it shows no real person and identifies nobody."""
     from models.images import write_png
     from models.imagine import imagine as imagine_face
-    from voxdata.speech.clip import clip_mel
-    from voxdata.speech.mel import FRONT_ENDS
+    from voxdata.speech.clip import clip_mel, front_end_metadata
 
     run_dir = _run_folder(options.run)
     config = read_run_config(run_dir)
@@ -77,7 +76,8 @@ def imagine(options: argparse.Namespace) -> int:
     except OSError as error:
         raise SourceError(f"voice {options.voice} cannot be read: {error.strerror}") from None
     mel = clip_mel(data, front_end, snapshot.recipe)
-    imagined = imagine_face(run_dir, mel, front_end=front_end, settings=FRONT_ENDS[front_end].metadata())
+    settings = front_end_metadata(front_end, snapshot.recipe)
+    imagined = imagine_face(run_dir, mel, front_end=front_end, settings=settings)
     write_png(Path(options.out), imagined.face)
     print(
         f"{options.out}: a plausible face for this voice (step {imagined.step}, embedder {imagined.embedder}); "

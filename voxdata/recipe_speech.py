@@ -8,7 +8,7 @@ from pydantic import Field
 
 from voxdata.recipe_section import Section, Share
 
-FrontEnd = Literal["torch40", "torch64"]
+FrontEnd = Literal["torch40", "torch64", "psf40", "sphinx64"]
 
 
 class Vad(Section):
@@ -17,6 +17,9 @@ class Vad(Section):
     mode: Literal[0, 1, 2, 3] = Field(1, description="aggressiveness of WebRTC")
     frame_ms: Literal[10, 20, 30] = Field(30, description="frame length")
     padding_ms: int = Field(300, ge=0, le=2000, description="window of the on/off smoothing")
+
+
+VOICE2FACE_VAD = Vad(mode=2, frame_ms=20, padding_ms=50)
 
 
 class Gate(Section):
@@ -32,8 +35,15 @@ class SpeechMeasure(Section):
 
     max_duration_s: float = Field(600.0, gt=0, description="limit: a longer file is not decoded further")
     vad: Vad = Vad()
+    vad_psf40: Vad = Vad()
+    vad_sphinx64: Vad = VOICE2FACE_VAD
     gate: Gate = Gate()
     front_ends: list[FrontEnd] = Field(["torch40", "torch64"], min_length=1, description="log-mels that are stored")
+
+    def vad_of(self, front_end: str) -> Vad:
+        """The voice activity setting that goes with a front end: its own, or `vad`."""
+        own: Vad | None = getattr(self, f"vad_{front_end}", None)
+        return own or self.vad
 
 
 class SpeechSelect(Section):

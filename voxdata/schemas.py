@@ -138,12 +138,13 @@ UTTERANCE_FILES = pa.schema(
         ("source", S),
         ("source_key", S),  # path under the source
         ("path", S),  # absolute path or URL, for this build only
+        ("offset", L),  # of a clip in a tar; null for a file of its own
         ("size_bytes", L),
         ("audio_sha256", S),
     ]
 )
 
-# speech.measure: one row per clip; blobs: {"torch40.npy": …, "torch64.npy": …} when speech_status is ok.
+# speech.measure: one row per clip; blobs: {"<front end>.npy": …} for each front end where speech_status is ok.
 UTTERANCES = pa.schema(
     [
         ("item_id", S),
@@ -173,6 +174,12 @@ UTTERANCES = pa.schema(
         ("loop_s", F),  # period of an exact repetition; null when the clip does not repeat
         ("frames_torch40", I),
         ("frames_torch64", I),
+        ("frames_psf40", I),
+        ("frames_sphinx64", I),
+        ("vad_psf40", S),  # name of the setting that goes with it; null where it was not asked for
+        ("vad_ratio_psf40", F),
+        ("vad_sphinx64", S),
+        ("vad_ratio_sphinx64", F),
         ("pcm_sha256", S),  # of the decoded 16 kHz samples: finds duplicates across containers
     ]
 )

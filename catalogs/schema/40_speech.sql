@@ -36,6 +36,12 @@ CREATE TABLE utterances (
     loop_s REAL,
     frames_torch40 INTEGER,
     frames_torch64 INTEGER,
+    frames_psf40 INTEGER,
+    frames_sphinx64 INTEGER,
+    vad_psf40 VARCHAR,
+    vad_ratio_psf40 REAL,
+    vad_sphinx64 VARCHAR,
+    vad_ratio_sphinx64 REAL,
     pcm_sha256 VARCHAR
 );
 COMMENT ON TABLE utterances IS 'Every clip that was listened to, kept or not';
@@ -74,4 +80,10 @@ COMMENT ON COLUMN utterances.bandwidth_hz IS 'Highest frequency with content';
 COMMENT ON COLUMN utterances.loop_s IS 'Period of an exact repetition; null when the clip does not repeat';
 COMMENT ON COLUMN utterances.frames_torch40 IS 'Frames of the 40-bin log-mel';
 COMMENT ON COLUMN utterances.frames_torch64 IS 'Frames of the 64-bin log-mel';
+COMMENT ON COLUMN utterances.frames_psf40 IS 'Frames of the log-mel of SF2F''s code; null when not asked for';
+COMMENT ON COLUMN utterances.frames_sphinx64 IS 'Frames of the log-mel of voice2face''s code; null when not asked for';
+COMMENT ON COLUMN utterances.vad_psf40 IS 'Voice activity setting of psf40; null when not asked for';
+COMMENT ON COLUMN utterances.vad_ratio_psf40 IS 'Share of frames that it calls speech, after smoothing';
+COMMENT ON COLUMN utterances.vad_sphinx64 IS 'Voice activity setting of sphinx64; null when not asked for';
+COMMENT ON COLUMN utterances.vad_ratio_sphinx64 IS 'Share of frames that it calls speech, after smoothing';
 COMMENT ON COLUMN utterances.pcm_sha256 IS 'sha256 of the decoded 16 kHz samples';

@@ -46,7 +46,8 @@ def test_a_voice_has_a_full_row_and_its_mels(voice: np.ndarray) -> None:
     assert (row["identity"], row["utterance_id"]) == ("p", "p/a")
     assert row["duration_s"] == pytest.approx(4.0)
     assert (row["sample_rate_hz"], row["channels"], row["vad"]) == (RATE, 1, "webrtc-1-30ms-300ms")
-    assert [name for name, value in row.items() if value is None] == ["status_detail", "loop_s"]
+    unasked = [f"{what}_{name}" for name in ("psf40", "sphinx64") for what in ("frames", "vad", "vad_ratio")]
+    assert {name for name, value in row.items() if value is None} == {"status_detail", "loop_s", *unasked}
     mels = {name: np.load(io.BytesIO(data)) for name, data in fragment.blobs["p/a@0"].items()}
     frames = 1 + round(row["speech_s"] * RATE) // 160
     assert {name: mel.shape for name, mel in mels.items()} == {"torch40.npy": (40, frames), "torch64.npy": (64, frames)}
@@ -138,6 +139,30 @@ def test_only_the_front_ends_that_were_asked_for(voice: np.ndarray) -> None:
     fragment = run([item(wav(voice))], SpeechMeasure(front_ends=["torch64"]))
     assert list(fragment.blobs["p/a@0"]) == ["torch64.npy"]
     assert fragment.rows["frames_torch40"].to_pylist() == [None]
+
+
+def test_each_front_end_hears_its_own_voice_activity(voice: np.ndarray) -> None:
+    paused = np.concatenate([voice, np.zeros(RATE // 4), voice])
+    settings = SpeechMeasure(front_ends=["torch40", "psf40", "sphinx64"], vad=Vad(mode=3))
+    row, *_ = run([item(wav(paused))], settings).rows.to_pylist()
+    assert (row["vad"], row["vad_psf40"]) == ("webrtc-3-30ms-300ms", "webrtc-1-30ms-300ms")
+    assert row["vad_sphinx64"] == "webrtc-2-20ms-50ms"
+    for name, vad in (("torch40", settings.vad), ("psf40", Vad()), ("sphinx64", settings.vad_of("sphinx64"))):
+        alone = run([item(wav(paused))], SpeechMeasure(front_ends=["torch40"], vad=vad)).rows.to_pylist()[0]
+        assert row.get(f"vad_ratio_{name}", row["vad_ratio"]) == alone["vad_ratio"]
+        samples = round(alone["speech_s"] * RATE)
+        assert row[f"frames_{name}"] == (1 + -(-(samples - 400) // 160) if name == "psf40" else 1 + samples // 160)
+    assert row["frames_sphinx64"] < row["frames_torch40"]
+
+
+def test_an_override_changes_only_its_front_end(voice: np.ndarray) -> None:
+    both = ["torch40", "sphinx64"]
+    ours = run([item(wav(voice))], SpeechMeasure(front_ends=both, vad_sphinx64=Vad()))
+    row = ours.rows.to_pylist()[0]
+    assert row["vad_sphinx64"] == row["vad"]
+    assert row["frames_sphinx64"] == row["frames_torch40"]
+    theirs = run([item(wav(voice))], SpeechMeasure(front_ends=both))
+    assert theirs.blobs["p/a@0"]["torch40.npy"] == ours.blobs["p/a@0"]["torch40.npy"]
 
 
 def test_the_fingerprint_follows_the_settings() -> None:

@@ -1,16 +1,18 @@
 """speech.measure: every measurement of a clip, and the log-mels of its speech. No thresholds.
 
-The speech of a clip is its voice activity segments as far as the second gate confirms them, concatenated. Log-mels are
-stored as float16 `.npy` (format 1.0, C order), (F, T). Torch runs on one thread here, whatever the caller set, so that
-the bytes do not depend on the number of cores or workers.
+The speech of a clip is its voice activity segments as far as the second gate confirms them, concatenated. Each front
+end has the voice activity setting that goes with it (`SpeechMeasure.vad_of`); WebRTC runs once per distinct setting,
+and what is measured on speech is measured on that of `SpeechMeasure.vad`. Log-mels are stored as float16 `.npy` (format
+1.0, C order), (F, T). Torch runs on one thread here, whatever the caller set, so that the bytes do not depend on the
+number of cores or workers.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -22,24 +24,26 @@ from voxdata import fragments
 from voxdata.errors import SpeechDecodeError, StorageError
 from voxdata.fragments import Fragment
 from voxdata.items import ClipItem
-from voxdata.recipe_speech import SpeechMeasure
+from voxdata.recipe_speech import Gate, SpeechMeasure, Vad
 from voxdata.schemas import UTTERANCES
 from voxdata.speech import measures
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Decoded, Samples, decode
 from voxdata.speech.gate import confirm, frame_flags, pick, voiced_frames
 from voxdata.speech.mel import FRONT_ENDS, Mel, log_mels
-from voxdata.speech.vad import int16, speech_segments, vad_name
+from voxdata.speech.vad import Pcm, Segment, int16, speech_segments, vad_name
 from voxdata.speech.voicing import FrameFeatures, analyse
 
-VERSION = 1
+VERSION = 2
 _BACKENDS = ("av", "numpy", "scipy", "soundfile", "torch", "torchaudio", "webrtcvad-wheels")
+_NPY_HEADER = 118  # magic, version and length take 10 bytes; the data starts at 128
+OWN_VAD = ("psf40", "sphinx64")  # front ends whose published code fixes the setting: columns of their own
 _COPIED = ("item_id", "identity", "person", "bucket", "utterance_id", "video", "segment", "audio_sha256")
 
 
 def fingerprint(settings: SpeechMeasure) -> str:
     """The fingerprint of this stage: its version, its settings, the decoders and numeric libraries."""
     backends = {name: version(name) for name in _BACKENDS}
-    front_ends = {name: FRONT_ENDS[name].metadata() for name in settings.front_ends}
+    front_ends = {name: FRONT_ENDS[name].metadata(settings) for name in settings.front_ends}
     named = {**settings.model_dump(mode="json"), "front_ends": front_ends}
     return fragments.fingerprint("speech.measure", VERSION, named, backends)
 
@@ -67,9 +71,10 @@ def run(items: Iterable[ClipItem], settings: SpeechMeasure) -> Fragment:
 
 def npy(mel: Mel) -> bytes:
     """A mel (F, T) as float16 `.npy` bytes."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(mel, dtype="<f2"), allow_pickle=False)
-    return buffer.getvalue()
+    stored = torch.from_numpy(mel).half().contiguous().numpy()
+    header = f"{{'descr': '<f2', 'fortran_order': False, 'shape': ({stored.shape[0]}, {stored.shape[1]}), }}"
+    padded = header.ljust(_NPY_HEADER - 1) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode() + stored.tobytes()
 
 
 def _bytes(item: ClipItem) -> bytes:
@@ -80,15 +85,32 @@ def _bytes(item: ClipItem) -> bytes:
         raise SpeechDecodeError(f"the file cannot be read: {named}{error}", "unreadable") from error
 
 
+@dataclass(frozen=True)
+class _Activity:
+    """What one voice activity setting hears in a clip."""
+
+    active: list[Segment]
+    confirmed: list[Segment]
+    segments: list[Segment]
+    speech: Samples
+
+
 def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], dict[str, Mel]]:
-    samples = clip.samples
+    samples, pcm = clip.samples, int16(clip.samples)
     features = analyse(samples)
-    active = speech_segments(samples, settings.vad)
-    confirmed = confirm(active, features, settings.gate)
-    segments = confirmed if settings.gate.enabled else active
-    speech = pick(samples, segments)
-    mels = {name: mel for name, mel in log_mels(speech, settings.front_ends).items() if mel.shape[1]}
-    active_samples = _length(active)
+    heard = {vad_name(vad): vad for vad in (settings.vad, *map(settings.vad_of, settings.front_ends))}
+    activities = {name: _listen(samples, pcm, vad, features, settings.gate) for name, vad in heard.items()}
+    main = activities[vad_name(settings.vad)]
+    mels: dict[str, Mel] = {}
+    own: dict[str, Any] = {}
+    for name, activity in activities.items():
+        with_it = [each for each in settings.front_ends if vad_name(settings.vad_of(each)) == name]
+        made = log_mels(activity.speech, with_it)
+        own |= {f"frames_{each}": mel.shape[1] for each, mel in made.items()}
+        own |= {f"vad_{each}": name for each in with_it if each in OWN_VAD}
+        own |= {f"vad_ratio_{each}": _length(activity.active) / len(samples) for each in with_it if each in OWN_VAD}
+        mels |= {each: mel for each, mel in made.items() if mel.shape[1]}
+    active_samples = _length(main.active)
     row = {
         "speech_status": "ok",
         "decoder": clip.decoder,
@@ -97,25 +119,31 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
         "duration_s": len(samples) / SAMPLE_RATE_HZ,
         "vad": vad_name(settings.vad),
         "vad_ratio": active_samples / len(samples),
-        "gate_ratio": _length(confirmed) / active_samples if active_samples else 0.0,
-        "speech_s": len(speech) / SAMPLE_RATE_HZ,
-        "segments": len(segments),
-        **{f"frames_{name}": mels[name].shape[1] if name in mels else 0 for name in settings.front_ends},
-        **_sound(clip, speech),
-        **_voice(features, segments),
+        "gate_ratio": _length(main.confirmed) / active_samples if active_samples else 0.0,
+        "speech_s": len(main.speech) / SAMPLE_RATE_HZ,
+        "segments": len(main.segments),
+        **own,
+        **_sound(clip, pcm, main.speech),
+        **_voice(features, main.segments),
     }
     return row, mels
 
 
-def _sound(clip: Decoded, speech: Samples) -> dict[str, Any]:
-    pcm = int16(clip.samples)
+def _listen(samples: Samples, pcm: Pcm, vad: Vad, features: FrameFeatures, gate: Gate) -> _Activity:
+    active = speech_segments(pcm, vad)
+    confirmed = confirm(active, features, gate)
+    segments = confirmed if gate.enabled else active
+    return _Activity(active, confirmed, segments, pick(samples, segments))
+
+
+def _sound(clip: Decoded, pcm: Pcm, speech: Samples) -> dict[str, Any]:
     return {
         "snr_db": measures.snr_db(clip.samples, speech, SAMPLE_RATE_HZ),
         "clipped_share": clip.clipped_share,
         "loudness_dbfs": measures.loudness_dbfs(speech if len(speech) else clip.samples),
         "bandwidth_hz": measures.bandwidth_hz(clip.samples, SAMPLE_RATE_HZ),
         "loop_s": measures.loop_s(pcm, SAMPLE_RATE_HZ),
-        "pcm_sha256": hashlib.sha256(pcm.tobytes()).hexdigest(),
+        "pcm_sha256": hashlib.sha256(pcm.data).hexdigest(),
     }
 
 

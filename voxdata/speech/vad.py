@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import webrtcvad
 
 from voxdata.recipe_speech import Vad
@@ -17,6 +18,7 @@ from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
 
 TRIGGER_SHARE = 0.9
 
+Pcm = npt.NDArray[np.int16]
 Segment = tuple[int, int]  # first sample, one past the last
 
 
@@ -25,18 +27,21 @@ def vad_name(settings: Vad) -> str:
     return f"webrtc-{settings.mode}-{settings.frame_ms}ms-{settings.padding_ms}ms"
 
 
-def speech_segments(samples: Samples, settings: Vad) -> list[Segment]:
-    """Smoothed speech segments of 16 kHz samples (N,), in samples, in order; a last partial frame is never speech."""
+def speech_segments(samples: Samples | Pcm, settings: Vad) -> list[Segment]:
+    """Smoothed speech segments of 16 kHz samples (N,), in samples, in order; a last partial frame is never speech.
+
+    Samples are float32 in [-1, 1] or already `int16`.
+    """
     frame = SAMPLE_RATE_HZ * settings.frame_ms // 1000
     flags = frame_decisions(samples, settings)
     return [(start * frame, end * frame) for start, end in smooth(flags, settings.padding_ms // settings.frame_ms)]
 
 
-def frame_decisions(samples: Samples, settings: Vad) -> list[bool]:
-    """WebRTC's decision for each whole frame of 16 kHz samples (N,)."""
+def frame_decisions(samples: Samples | Pcm, settings: Vad) -> list[bool]:
+    """WebRTC's decision for each whole frame of 16 kHz samples (N,), float32 or 16 bit."""
     detector = webrtcvad.Vad(settings.mode)
     size = 2 * SAMPLE_RATE_HZ * settings.frame_ms // 1000
-    pcm = int16(samples).tobytes()
+    pcm = (samples if samples.dtype == np.int16 else int16(np.asarray(samples, np.float32))).tobytes()
     return [detector.is_speech(pcm[at : at + size], SAMPLE_RATE_HZ) for at in range(0, len(pcm) - size + 1, size)]
 
 
@@ -61,7 +66,8 @@ def smooth(flags: Sequence[bool], window: int) -> list[tuple[int, int]]:
     return segments
 
 
-def int16(samples: Samples) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+def int16(samples: Samples) -> Pcm:
     """Samples in [-1, 1] as little-endian 16-bit PCM; exact for samples that came from 16-bit PCM."""
-    pcm: np.ndarray[tuple[int], np.dtype[np.int16]] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
-    return pcm
+    scaled = samples * np.float32(32768)
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -32768, 32767, out=scaled).astype("<i2")
