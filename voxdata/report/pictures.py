@@ -29,6 +29,7 @@ BOX_COLOUR = (235, 110, 20)
 _MEL_COLOURS = np.array([[12, 8, 38], [78, 18, 110], [160, 45, 110], [226, 94, 62], [250, 170, 60], [250, 240, 170]])
 
 Row = dict[str, Any]
+Box = tuple[float, float, float, float]  # x, y, width, height in px
 
 
 def data_uri(image: Image.Image, max_bytes: int = MAX_PICTURE_BYTES) -> str:
@@ -48,7 +49,7 @@ def small_picture(data: bytes, *, side_px: int = SIDE_PX, max_bytes: int = MAX_P
         pixels = decode_photo(data, max_megapixels=MAX_MEGAPIXELS).pixels
     except PhotoDecodeError:
         return None
-    return data_uri(_reduced(Image.fromarray(pixels), side_px), max_bytes)
+    return data_uri(reduced(Image.fromarray(pixels), side_px), max_bytes)
 
 
 def member(storage: Storage, sample: Row, suffixes: tuple[str, ...]) -> bytes | None:
@@ -75,10 +76,10 @@ class Originals:
         pixels = self._pixels(face)
         if pixels is None:
             return None
-        box = _box(face)
+        box = face_box(face)
         if whole or box is None:
-            return data_uri(_outlined(pixels, box))
-        return data_uri(_reduced(_crop(pixels, box), SIDE_PX))
+            return data_uri(outlined(pixels, box, SIDE_PX))
+        return data_uri(reduced(square_around(pixels, box), SIDE_PX))
 
     def _pixels(self, face: Row) -> Pixels | None:
         bucket = face["bucket"]
@@ -110,14 +111,15 @@ def _coloured(mel_FT: npt.NDArray[np.float32]) -> Pixels:
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
-def _box(face: Row) -> tuple[float, float, float, float] | None:
+def face_box(face: Row) -> Box | None:
+    """The box (x, y, width, height in px) of a row of the catalog's `faces`; None where it has none."""
     values = [face[f"box_{name}_px"] for name in ("x", "y", "width", "height")]
     if any(value is None for value in values) or min(values[2:]) <= 0:
         return None
     return values[0], values[1], values[2], values[3]
 
 
-def _crop(pixels: Pixels, box: tuple[float, float, float, float]) -> Image.Image:
+def square_around(pixels: Pixels, box: Box) -> Image.Image:
     """A square around the face, moved and if need be reduced until it lies in the photo."""
     x, y, width, height = box
     image = Image.fromarray(pixels)
@@ -127,8 +129,9 @@ def _crop(pixels: Pixels, box: tuple[float, float, float, float]) -> Image.Image
     return image.crop((left, top, left + side, top + side))
 
 
-def _outlined(pixels: Pixels, box: tuple[float, float, float, float] | None) -> Image.Image:
-    image = _reduced(Image.fromarray(pixels), SIDE_PX)
+def outlined(pixels: Pixels, box: Box | None, side_px: int) -> Image.Image:
+    """A whole photo reduced to `side_px`, with a face's box drawn on it."""
+    image = reduced(Image.fromarray(pixels), side_px)
     if box is not None:
         scale = image.width / pixels.shape[1]
         x, y, width, height = (value * scale for value in box)
@@ -136,7 +139,7 @@ def _outlined(pixels: Pixels, box: tuple[float, float, float, float] | None) -> 
     return image
 
 
-def _reduced(image: Image.Image, side_px: int) -> Image.Image:
+def reduced(image: Image.Image, side_px: int) -> Image.Image:
     """Reduced to at most `side_px` a side; never enlarged."""
     scale = side_px / max(image.size)
     if scale >= 1:
