@@ -14,6 +14,8 @@ from voxdata import weights
 from voxdata.errors import WeightsError
 from voxdata.recipe_file import load_recipe
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
+
 
 @pytest.fixture
 def own(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -120,3 +122,10 @@ def test_a_registry_file_that_is_not_there(own: Path) -> None:
     own.unlink()
     with pytest.raises(WeightsError, match=r"VOXDATA_WEIGHTS_TOML = .*own.toml cannot be read.*correct or unset it"):
         weights.registry()
+
+
+def test_the_page_says_what_the_registry_says(cache: Path) -> None:
+    rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    said = {row[0].strip("| `"): (row[2], row[3], row[4].strip(" |")) for row in rows if len(row) == 5}
+    known = weights.registry()
+    assert said == {name: (weight.licence, weight.trained_on, weight.commercial) for name, weight in known.items()}
