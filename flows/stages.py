@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from voxdata.fragments import Fragment, FragmentStore, chunks, parquet_table
 from voxdata.items import ClipItem, FaceItem, PhotoItem
 from voxdata.recipe import Recipe
 from voxdata.speech import measure as speech_measure
+from voxdata.speech.inventory import clip_bytes
 from voxdata.storage import Storage, open_storage
 
 
@@ -53,7 +54,7 @@ def _face_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) ->
 
 
 def _clip_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[ClipItem]:
-    return [ClipItem(row=row, data=Path(row["path"]).read_bytes) for row in rows]
+    return [ClipItem(row=row, data=partial(clip_bytes, row)) for row in rows]
 
 
 FACES_MEASURE = PixelStage(

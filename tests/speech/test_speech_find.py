@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
+import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +16,8 @@ from voxdata.errors import SourceError
 from voxdata.identities import Identity, IdentityBook, bucket_of
 from voxdata.schemas import UTTERANCE_FILES
 from voxdata.speech.find import find_utterances
+from voxdata.speech.inventory import clip_bytes, inventory
+from voxdata.storage import open_storage
 
 BOOK = IdentityBook(
     by_id={name: Identity(identity=name) for name in ("id10001", "id10002")},
@@ -82,6 +88,82 @@ def test_a_name_that_is_not_utf8_keeps_a_row(tmp_path: Path) -> None:
     row = find_utterances(str(tmp_path), BOOK, "s").to_pylist()[0]
     assert row["identity"] == "id10001"
     assert row["source_key"] == "id10001/caf\\xe9.wav"
+
+
+def test_both_voxceleb_trees_in_one_folder(tmp_path: Path) -> None:
+    lay(tmp_path, "wav/id10001/v/00001.wav", "dev/aac/id10002/v/00001.m4a", "test/aac/id00017/v/1.M4A", "other/a.wav")
+    found = find_utterances(str(tmp_path), BOOK, "both")
+    assert column(found, "identity") == ["id10002", "id00017", "id10001"]
+
+
+def test_hidden_files_and_links_that_lead_back_are_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path, "p/a.wav", "p/._a.wav", ".trash/b.wav", "q/.cache/c.wav", "elsewhere/deep/d.WAV")
+    (tmp_path / "p" / "again").symlink_to(tmp_path)
+    (tmp_path / "p" / "me").symlink_to(tmp_path / "p")
+    (tmp_path / "p" / "nowhere").symlink_to(tmp_path / "missing")
+    (tmp_path / "linked").symlink_to(tmp_path / "elsewhere")
+    found = find_utterances(str(tmp_path), BOOK, "s")
+    assert column(found, "source_key") == ["elsewhere/deep/d.WAV", "linked/deep/d.WAV", "p/a.wav"]
+
+
+def pack(path: Path, members: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+SAMPLES = {
+    "k1.json": json.dumps({"identity": "A.J. Buckley"}).encode(),
+    "k1.flac": b"sound one",
+    "./id10002/vid/k2.wav": b"sound two",
+    "k3.wav": b"nobody's",
+    "k3.json": b"not json",
+    "k4.m4a": b"four",
+    "k4.json": json.dumps({"speaker_id": 1089}).encode(),
+    "k5.txt": b"no sound",
+}
+
+
+def test_clips_of_webdataset_tars_are_read_at_their_place(tmp_path: Path) -> None:
+    pack(tmp_path / "data" / "shards" / "000.tar", SAMPLES)
+    lay(tmp_path / "data", "someone/a.wav")
+    found = inventory(
+        open_storage(str(tmp_path / "root"), create=True), find_utterances(str(tmp_path / "data"), BOOK, "s")
+    )
+    rows = {row["source_key"]: row for row in found.to_pylist()}
+    who = {key.rpartition("!")[2]: (row["identity"], row["utterance_id"]) for key, row in rows.items()}
+    assert who == {
+        "k1.flac": ("id10001", "id10001/k1"),
+        "id10002/vid/k2.wav": ("id10002", "id10002/vid_k2"),
+        "k3.wav": ("unknown", "unknown/k3"),
+        "k4.m4a": ("1089", "1089/k4"),
+        "someone/a.wav": ("someone", "someone/a"),
+    }
+    row = rows["shards/000.tar!id10002/vid/k2.wav"]
+    assert clip_bytes(row) == b"sound two"
+    assert row["audio_sha256"] == hashlib.sha256(b"sound two").hexdigest()
+    alone = find_utterances(str(tmp_path / "data" / "shards" / "000.tar"), BOOK, "s")
+    assert sorted(map(str, column(alone, "source_key"))) == sorted(key[7:] for key in rows if key.startswith("shards/"))
+
+
+def test_a_tar_that_changes_after_it_was_listed(tmp_path: Path) -> None:
+    pack(tmp_path / "a.tar", {"p/one.wav": b"1" * 2000, "p/two.wav": b"2" * 2000})
+    rows = find_utterances(str(tmp_path), BOOK, "s").to_pylist()
+    os.truncate(tmp_path / "a.tar", 3000)
+    assert clip_bytes(rows[0]) == b"1" * 2000
+    with pytest.raises(OSError, match="ends before the clip"):
+        clip_bytes(rows[1])
+
+
+@pytest.mark.parametrize("size", [0, 700, 3000])
+def test_a_cut_tar_is_refused_not_half_read(tmp_path: Path, size: int) -> None:
+    pack(tmp_path / "a.tar", {"p/one.wav": b"1" * 2000, "p/two.wav": b"2" * 2000})
+    os.truncate(tmp_path / "a.tar", size)
+    with pytest.raises(SourceError, match=r"a\.tar cannot be read.*copy it again"):
+        find_utterances(str(tmp_path), BOOK, "s")
 
 
 @pytest.mark.parametrize("case", ["missing", "file", "empty"])

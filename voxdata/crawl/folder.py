@@ -37,19 +37,30 @@ def list_photos(folder: str, setting: str) -> list[SourceFile]:
 
 
 def walk_files(folder: str, suffixes: Iterable[str], setting: str) -> Iterator[SourceFile]:
-    """All files with one of `suffixes` under `folder`, in no order. Raises `SourceError` when it cannot be listed."""
+    """All files with one of `suffixes` under `folder`, in no order; hidden files and folders are passed over, links are
+    followed unless they lead back to where they are. Raises `SourceError` when the folder cannot be listed.
+    """
     base = Path(folder)
     if not base.is_dir():
         raise SourceError(f"{setting}={folder} is not a folder; check the path")
     if not os.access(base, os.R_OK | os.X_OK):
         raise SourceError(f"{setting}={folder} cannot be read; check its permissions")
     wanted = frozenset(suffixes)
-    for parent, _, names in os.walk(base, followlinks=True):
+    for parent, folders, names in os.walk(base, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(base, Path(parent) / name)]
         for name in names:
             if os.path.splitext(name)[1].lower() in wanted and not name.startswith("."):
                 file = _source_file(base, Path(parent) / name)
                 if file is not None:
                     yield file
+
+
+def _is_loop(base: Path, folder: Path) -> bool:
+    """Whether a link leads nowhere or to a folder above itself."""
+    if not folder.is_symlink():
+        return False
+    above = [parent for parent in folder.parents if parent.is_relative_to(base)]
+    return not folder.exists() or any(folder.samefile(parent) for parent in above)
 
 
 def first_per_identity(files: Iterable[SourceFile], limit: int) -> Iterator[SourceFile]:

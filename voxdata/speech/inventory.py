@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -34,23 +35,36 @@ def inventory(storage: Storage, found: pa.Table, report: Callable[[int], None] |
     return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["item_id"])), UTTERANCE_FILES)
 
 
+def clip_bytes(row: Mapping[str, Any]) -> bytes:
+    """The bytes of a clip by its row (`schemas.UTTERANCE_FILES`). Raises `OSError`, also where a tar was cut since."""
+    if row.get("offset") is None:
+        return Path(row["path"]).read_bytes()
+    with open(row["path"], "rb") as tar:
+        tar.seek(row["offset"])
+        data = tar.read(row["size_bytes"])
+    if len(data) != row["size_bytes"]:
+        raise OSError(f"{row['path']} ends before the clip that began at byte {row['offset']}")
+    return data
+
+
 def _hash(row: dict[str, Any], log: FileLog) -> str | None:
+    logged = row["path"] if row["offset"] is None else f"{row['path']}@{row['offset']}"
     try:
         stat = os.stat(row["path"])
-        seen = log.find(row["path"], stat.st_size, stat.st_mtime_ns)
+        size = stat.st_size if row["offset"] is None else row["size_bytes"]
+        seen = log.find(logged, size, stat.st_mtime_ns)
         if seen is not None:
             known: str = seen["sha256"]
             return known
-        with open(row["path"], "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = _digest(row)
     except OSError:
         return None
     log.add(
         {
             "source": row["source"],
-            "source_path": row["path"],
+            "source_path": logged,
             "identity": row["identity"],
-            "size_bytes": stat.st_size,
+            "size_bytes": size,
             "modified_ns": stat.st_mtime_ns,
             "sha256": sha256,
             "status": "hashed",
@@ -58,3 +72,10 @@ def _hash(row: dict[str, Any], log: FileLog) -> str | None:
         }
     )
     return sha256
+
+
+def _digest(row: dict[str, Any]) -> str:
+    if row["offset"] is not None:
+        return hashlib.sha256(clip_bytes(row)).hexdigest()
+    with open(row["path"], "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
