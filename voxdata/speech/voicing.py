@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
-from scipy.signal import butter, firwin, resample_poly, sosfilt
+import torch
+from scipy.signal import butter, firwin, lfilter, resample_poly
 
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
 
@@ -30,10 +30,12 @@ _MIN_LAG = int(_RATE_HZ / MAX_PITCH_HZ)
 _FFT = 512
 _BANDS = 24
 _HALVING = firwin(31, 0.47).astype(np.float32)
-_HIGH_PASS = butter(2, 120.0, "highpass", fs=_RATE_HZ, output="sos")
+_HIGH_PASS = butter(2, 120.0, "highpass", fs=_RATE_HZ)
+_HANN = torch.from_numpy(np.hanning(_WINDOW).astype(np.float32))
 _MIN_DIP = 0.3
 _SILENCE = 1e-7  # mean power of a frame: -70 dBFS
-_CHUNK = 4096
+_NO_ENERGY = 1e-9
+_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,32 @@ def analyse(samples: Samples) -> FrameFeatures:
     count = len(samples) // int(HOP_S * SAMPLE_RATE_HZ)
     if count == 0:
         return FrameFeatures(*(np.zeros(0, np.float32) for _ in range(5)))
-    low = resample_poly(samples, _RATE_HZ, SAMPLE_RATE_HZ, window=_HALVING)
-    low = sosfilt(_HIGH_PASS, low).astype(np.float32)
-    before = (_WINDOW - _HOP) // 2
-    padded = np.pad(low, (before, _WINDOW + _MAX_LAG))
-    views_TX = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW + _MAX_LAG)[::_HOP][:count]
-    parts = [_features(np.ascontiguousarray(views_TX[at : at + _CHUNK])) for at in range(0, count, _CHUNK)]
+    low = lfilter(*_HIGH_PASS, resample_poly(samples, _RATE_HZ, SAMPLE_RATE_HZ, window=_HALVING)).astype(np.float32)
+    padded = np.pad(low, ((_WINDOW - _HOP) // 2, _WINDOW + _MAX_LAG))
+    frames_TX = torch.from_numpy(padded).unfold(0, _WINDOW + _MAX_LAG, _HOP)[:count]
+    energy = _window_energy(padded)
+    power_T = energy[: count * _HOP : _HOP] / _WINDOW
+    scale_TL = _lagged((1 / np.sqrt(np.maximum(energy, _NO_ENERGY))).astype(np.float32), count)
+    chunks = [slice(at, at + _CHUNK) for at in range(0, count, _CHUNK)]
+    parts = [_features(frames_TX[chunk], power_T[chunk], scale_TL[chunk]) for chunk in chunks]
     return FrameFeatures(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _features(frames_TX: Floats) -> tuple[Floats, ...]:
-    heard_TW = frames_TX[:, :_WINDOW]
-    power_T = np.mean(heard_TW**2, axis=1)
-    periodicity, pitch_hz = _periodicity(frames_TX)
-    tonality, flatness = _spectrum(heard_TW)
+def _window_energy(padded: Floats) -> npt.NDArray[np.float64]:
+    """Energy of the window that starts at each sample."""
+    summed = np.concatenate([[0.0], np.cumsum(np.square(padded, dtype=np.float64))])
+    energy: npt.NDArray[np.float64] = np.maximum(summed[_WINDOW:] - summed[:-_WINDOW], 0)
+    return energy
+
+
+def _lagged(values: Floats, count: int) -> Floats:
+    """A view (T, L) of a value per sample: for each frame, the values at its start and 1 to L - 1 samples later."""
+    return np.lib.stride_tricks.sliding_window_view(values, _MAX_LAG + 1)[::_HOP][:count]
+
+
+def _features(frames_TX: torch.Tensor, power_T: npt.NDArray[np.float64], scale_TL: Floats) -> tuple[Floats, ...]:
+    periodicity, pitch_hz = _periodicity(_cross_correlation(frames_TX, scale_TL))
+    tonality, flatness = _spectrum(frames_TX[:, :_WINDOW])
     silent = power_T < _SILENCE
     return (
         np.where(silent, 0, periodicity).astype(np.float32),
@@ -76,21 +90,16 @@ def _features(frames_TX: Floats) -> tuple[Floats, ...]:
     )
 
 
-def _periodicity(frames_TX: Floats) -> tuple[Floats, Floats]:
-    """Highest peak of the normalised cross-correlation and its pitch, each (T,)."""
-    curve_TL = _cross_correlation(frames_TX)
-    dip_TL = np.minimum.accumulate(curve_TL, axis=1)
-    inner = curve_TL[:, 1:-1]
-    peak_TL = np.zeros_like(curve_TL, dtype=bool)
-    peak_TL[:, 1:-1] = (inner >= curve_TL[:, :-2]) & (inner >= curve_TL[:, 2:])
-    peak_TL &= curve_TL - dip_TL >= _MIN_DIP
-    peak_TL[:, :_MIN_LAG] = False
-    height_TL = np.where(peak_TL, curve_TL, 0)
+def _periodicity(curve_TL: Floats) -> tuple[Floats, Floats]:
+    """Highest peak of a normalised cross-correlation and its pitch, each (T,)."""
+    inner = curve_TL[:, _MIN_LAG:-1]
+    peak_TL = inner >= curve_TL[:, _MIN_LAG - 1 : -2]
+    peak_TL &= inner >= curve_TL[:, _MIN_LAG + 1 :]
+    peak_TL &= inner - np.minimum.accumulate(curve_TL, axis=1)[:, _MIN_LAG:-1] >= _MIN_DIP
+    height_TL = inner * peak_TL
     best_T = height_TL.max(axis=1)
-    first_T = np.argmax(
-        height_TL >= 0.9 * np.maximum(best_T, 1e-6)[:, None], axis=1
-    )  # the shortest period among equals
-    lag_T = np.clip(first_T, 1, curve_TL.shape[1] - 2)
+    shortest_T = np.argmax(height_TL >= 0.9 * np.maximum(best_T, 1e-6)[:, None], axis=1)  # period among equals
+    lag_T = shortest_T + _MIN_LAG
     rows = np.arange(len(lag_T))
     left, middle, right = (curve_TL[rows, lag_T + step] for step in (-1, 0, 1))
     bend = left - 2 * middle + right
@@ -99,24 +108,23 @@ def _periodicity(frames_TX: Floats) -> tuple[Floats, Floats]:
     return np.minimum(best_T, 1), pitch_T
 
 
-def _cross_correlation(frames_TX: Floats) -> Floats:
-    """Normalised cross-correlation (T, L) of each window with itself at lags 0 to L - 1."""
-    size = fft.next_fast_len(frames_TX.shape[1], real=True)  # only negative lags wrap around
-    whole = fft.rfft(frames_TX, size, axis=1)
-    head = fft.rfft(frames_TX[:, :_WINDOW], size, axis=1)
-    products_TL = fft.irfft(whole * np.conj(head), size, axis=1)[:, : _MAX_LAG + 1]
-    energy = np.pad(np.cumsum(frames_TX.astype(np.float64) ** 2, axis=1), ((0, 0), (1, 0)))
-    energy_TL = energy[:, _WINDOW:] - energy[:, : _MAX_LAG + 1]
-    scale_TL = np.sqrt(np.maximum(energy_TL[:, :1] * energy_TL, 0)) + 1e-9
-    curve_TL: Floats = (products_TL / scale_TL).astype(np.float32)
+def _cross_correlation(frames_TX: torch.Tensor, scale_TL: Floats) -> Floats:
+    """Cross-correlation (T, L) of each window with itself at lags 0 to L - 1.
+
+    It is normalised by `scale_TL`, one over the root of the energy of the window at each lag.
+    """
+    whole_TK = torch.fft.rfft(frames_TX, _FFT)  # only negative lags wrap around
+    head_TK = torch.fft.rfft(frames_TX[:, :_WINDOW], _FFT)
+    products_TX = torch.fft.irfft(whole_TK.mul_(head_TK.conj_physical_()), _FFT).numpy()
+    curve_TL: Floats = products_TX[:, : _MAX_LAG + 1] * scale_TL
+    curve_TL *= scale_TL[:, :1]
     return curve_TL
 
 
-def _spectrum(heard_TW: Floats) -> tuple[Floats, Floats]:
+def _spectrum(heard_TW: torch.Tensor) -> tuple[Floats, Floats]:
     """Tonality and flatness, each (T,), of the Hann-windowed spectrum from 100 to 4,000 Hz."""
-    window = np.hanning(_WINDOW).astype(np.float32)
-    power_TK = np.abs(fft.rfft(heard_TW * window, _FFT, axis=1)) ** 2 + np.float32(1e-12)
-    power_TK = power_TK[:, _FFT * 100 // _RATE_HZ :]
+    parts_TK2 = torch.view_as_real(torch.fft.rfft(heard_TW * _HANN, _FFT)[:, _FFT * 100 // _RATE_HZ :]).square_()
+    power_TK = (parts_TK2[..., 0] + parts_TK2[..., 1]).add_(1e-12).numpy()
     total_T = power_TK.sum(axis=1)
     strongest_T = np.argmax(power_TK, axis=1)
     columns = np.clip(strongest_T[:, None] + np.arange(-3, 4), 0, power_TK.shape[1] - 1)
