@@ -43,9 +43,9 @@ class Generator:
         self.hop_s = float(self.front_end["hop_s"])
         self.window, self.hop = window_frames(self.preset.window_s, self.preset.window_overlap, self.hop_s)
 
-    def normalise(self, mel: Tensor) -> Tensor:
-        """Log-mels as the front end gives them to what the encoder takes; any shape."""
-        return (mel - self.normalisation.mean) / self.normalisation.std
+    def normalise(self, mel_FT: Tensor) -> Tensor:
+        """A clip's log-mels (F, T) as the front end gives them to what the encoder takes."""
+        return self.normalisation.clip(mel_FT)
 
     @torch.no_grad()
     def embed(self, mel_BFT: Tensor) -> Tensor:

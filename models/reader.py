@@ -1,7 +1,7 @@
 """The only place in `models/` that knows how a snapshot lies on disk.
 
     <root>/snapshots/<id>.json   {"format": 1, "id", "shards": [{"tar", "sidecar", "split", "kind", "sha256", "bytes"}],
-                                  "front_ends": {name: {"n_mels", "hop_s", "normalisation": {"mean", "std"}}}, …}
+                                  "front_ends": {name: {"n_mels", "hop_s", "normalisation": {"kind", "mean", "std"}}}}
     <root>/<tar>                 plain WebDataset tar
     <root>/<sidecar>             Parquet, one row per tar member: key, member, offset, size, sha256, split, kind,
                                  identity, person, sex, for speech `holdout` and, where they were

@@ -24,6 +24,8 @@ log = logging.getLogger("models.store")
 
 GPU_SHARE = 0.6
 HOST_SHARE = 0.5
+MIN_STD = 1e-6
+NORMALISATIONS = ("global", "utterance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +38,21 @@ class Tier:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation:
-    """Log-mels enter the networks as (mel - mean) / std, one pair for all bins."""
+    """Log-mels enter the networks as (mel - mean) / std.
+
+    One pair for all bins where `kind` is `global`; where it is `utterance`, those of each bin over the whole clip.
+    """
 
     mean: float
     std: float
+    kind: str = "global"
+
+    def clip(self, mel_FT: Tensor) -> Tensor:
+        """A whole clip (F, T), normalised."""
+        if self.kind == "utterance":
+            std_F1, mean_F1 = torch.std_mean(mel_FT, dim=1, correction=0, keepdim=True)
+            return (mel_FT - mean_F1) / std_F1.clamp(min=MIN_STD)
+        return (mel_FT - self.mean) / self.std
 
 
 class Mels(Protocol):
@@ -124,6 +137,7 @@ class Store:
         pitches = [(m.pitch_median_hz, m.pitch_range_st) for person in self.people for m in speech[person]]
         self.pitch_U2 = np.asarray(pitches, np.float64)
         self.normalisation = normalisation or _normalisation(snapshot, front_end, views)
+        self._own_U2F = _own_statistics(views).to(device) if self.normalisation.kind == "utterance" else None
         self.tier = choose_tier(sum(view.nbytes for view in views), *free_memory(device))
         self._mels = self._place(views)
         log.info(
@@ -176,6 +190,9 @@ class Store:
 
     def _normalised(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
         gathered = self._mels.gather(utterance_BT, frame_BT).to(self.device, non_blocking=True).float()
+        if self._own_U2F is not None:
+            own_BT2F = self._own_U2F[torch.from_numpy(np.ascontiguousarray(utterance_BT)).to(self.device)]
+            return gathered.sub_(own_BT2F[:, :, 0]).div_(own_BT2F[:, :, 1])
         return gathered.sub_(self.normalisation.mean).div_(self.normalisation.std)
 
 
@@ -223,13 +240,28 @@ def _checked(snapshot: Snapshot, member: Member, front_end: str) -> Float16Array
 
 
 def _normalisation(snapshot: Snapshot, front_end: str, views: Sequence[Float16Array]) -> Normalisation:
-    published = snapshot.front_end(front_end).get("normalisation")
-    if published:
-        return Normalisation(mean=float(published["mean"]), std=max(float(published["std"]), 1e-6))
+    stated = snapshot.front_end(front_end).get("normalisation")
+    if stated:
+        kind = str(stated.get("kind", "global"))
+        if kind not in NORMALISATIONS:
+            raise SnapshotReadError(
+                f"snapshot {snapshot.id}: front end {front_end} is normalised by {kind!r}; this version knows "
+                f"{' and '.join(NORMALISATIONS)}: use the version that built it"
+            )
+        return Normalisation(mean=float(stated["mean"]), std=max(float(stated["std"]), MIN_STD), kind=kind)
     count = sum(view.size for view in views)
     mean = sum(float(view.sum(dtype=np.float64)) for view in views) / count
     square = sum(float(np.square(view.astype(np.float64) - mean).sum()) for view in views) / count
-    return Normalisation(mean=mean, std=max(square**0.5, 1e-6))
+    return Normalisation(mean=mean, std=max(square**0.5, MIN_STD))
+
+
+def _own_statistics(views: Sequence[Float16Array]) -> Tensor:
+    """Mean and deviation of every bin of each utterance over its frames, float32 (U, 2, F)."""
+    own_U2F = np.empty((len(views), 2, views[0].shape[0]), np.float32)
+    for own_2F, view in zip(own_U2F, views, strict=True):
+        mel_FT = view.astype(np.float64)
+        own_2F[:] = mel_FT.mean(axis=1), np.maximum(mel_FT.std(axis=1), MIN_STD)
+    return torch.from_numpy(own_U2F)
 
 
 def _gib(size: int) -> str:

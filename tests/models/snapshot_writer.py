@@ -109,7 +109,9 @@ def write_shard(root: Path, split: str, kind: str, samples: list[dict[str, Any]]
     }
 
 
-def write_snapshot(root: Path, people: dict[str, int], *, normalisation: bool = False, seed: int = 5) -> TinySnapshot:
+def write_snapshot(
+    root: Path, people: dict[str, int], *, normalisation: bool | str = False, seed: int = 5
+) -> TinySnapshot:
     """Write a snapshot with `people[split]` people: 2 portraits and 3 utterances each, one of them held out."""
     rng = np.random.default_rng(seed)
     shards, traits = [], {}
@@ -137,6 +139,8 @@ def write_snapshot(root: Path, people: dict[str, int], *, normalisation: bool = 
     front_end: dict[str, Any] = {"n_mels": N_MELS, "hop_s": 0.01}
     if normalisation:
         front_end["normalisation"] = {"mean": 10.0, "std": 2.0}
+        if isinstance(normalisation, str):
+            front_end["normalisation"]["kind"] = normalisation
     document = {"format": 1, "id": "tiny0001", "name": "tiny", "shards": shards, "front_ends": {"torch40": front_end}}
     (root / "snapshots").mkdir(parents=True)
     (root / "snapshots" / "tiny0001.json").write_text(json.dumps(document))

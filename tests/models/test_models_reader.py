@@ -136,6 +136,28 @@ def test_normalisation_is_the_published_one_or_measured(
     assert float(values.std()) == pytest.approx(1, abs=1e-2)
 
 
+def test_a_front_end_may_be_normalised_clip_by_clip(make_snapshot: Callable[..., TinySnapshot], tmp_path: Path) -> None:
+    store = open_store(make_snapshot({"train": 2}, normalisation="utterance"), tmp_path)
+    for utterance, frames in enumerate(store.frames):
+        whole_FT = store.crops(np.array([utterance]), np.array([0]), int(frames))[0]
+        np.testing.assert_allclose(whole_FT.mean(dim=1), 0, atol=1e-3)
+        np.testing.assert_allclose(whole_FT.std(dim=1, correction=0), 1, atol=1e-3)
+        raw_FT = torch.from_numpy(np.asarray(store_view(store, utterance), np.float32))
+        np.testing.assert_allclose(store.normalisation.clip(raw_FT), whole_FT, atol=1e-4)
+
+
+def store_view(store: Store, utterance: int) -> np.ndarray:
+    frame_1T = np.arange(store.frames[utterance])[None]
+    return store._mels.gather(np.full_like(frame_1T, utterance), frame_1T)[0].numpy().T
+
+
+def test_a_normalisation_of_a_later_version_is_refused(
+    make_snapshot: Callable[..., TinySnapshot], tmp_path: Path
+) -> None:
+    with pytest.raises(SnapshotReadError, match=r"'percentile'.*global and utterance"):
+        open_store(make_snapshot({"train": 2}, normalisation="percentile"), tmp_path)
+
+
 def test_what_is_wrong_with_a_snapshot_is_said(make_snapshot: Callable[..., TinySnapshot], tmp_path: Path) -> None:
     made = make_snapshot({"train": 2})
     with pytest.raises(SnapshotReadError, match=r"no snapshot 'other'.*tiny0001"):

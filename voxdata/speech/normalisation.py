@@ -1,0 +1,95 @@
+"""Mean and deviation of the log-mels of the training split: what a reader needs to normalise, never applied here.
+
+Sums per band are taken shard by shard over the stored float16 values, in the order of the tar, in float64, and kept
+under `fragments/normalisation/<shard>.json`; a shard's name holds its content's hash, so they are never stale. Clips
+that are held out of training do not count.
+
+A snapshot says, per front end:
+
+    kind        what the reader does: `global` (one mean and deviation), `utterance` (those of each clip's own bands)
+    mean, std   of all bands together; for `psf40` the constants of SF2F's released code, with `source: published`
+    measured    mean and std of all bands together on this training split
+    bins        mean and std per band on this training split
+    frames, split
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxdata.shards.read import Shard
+from voxdata.shards.write import ShardEntry
+from voxdata.storage import Storage
+
+SPLIT = "train"
+PUBLISHED: Mapping[str, Mapping[str, float]] = {"psf40": {"mean": 10.9915, "std": 3.1661}}
+PER_UTTERANCE = frozenset({"sphinx64"})
+MIN_STD = 1e-6
+Sums = npt.NDArray[np.float64]
+
+
+def normalisation(storage: Storage, shards: Sequence[ShardEntry], front_end: str) -> dict[str, Any] | None:
+    """What a snapshot of these shards says about normalising `front_end`; None where nobody has it to train on."""
+    training = sorted((shard for shard in shards if (shard.kind, shard.split) == ("speech", SPLIT)), key=_name)
+    found = [sums[front_end] for sums in (shard_sums(storage, shard) for shard in training) if front_end in sums]
+    if not found:
+        return None
+    frames = sum(int(each["frames"]) for each in found)
+    sum_F = np.sum([each["sum"] for each in found], axis=0)
+    square_F = np.sum([each["square"] for each in found], axis=0)
+    mean_F, mean = sum_F / frames, float(sum_F.mean() / frames)
+    measured = {"mean": mean, "std": _std(square_F.mean() / frames - mean**2)}
+    return {
+        "kind": "utterance" if front_end in PER_UTTERANCE else "global",
+        "source": "published" if front_end in PUBLISHED else "measured",
+        **PUBLISHED.get(front_end, measured),
+        "measured": measured,
+        "bins": {"mean": mean_F.tolist(), "std": [_std(value) for value in square_F / frames - mean_F**2]},
+        "frames": frames,
+        "split": SPLIT,
+    }
+
+
+def shard_sums(storage: Storage, shard: ShardEntry) -> dict[str, dict[str, Any]]:
+    """Front end -> frames, sum and sum of squares per band (F,) of a speech shard; computed once for each shard."""
+    key = f"fragments/normalisation/{_name(shard)}.json"
+    if not storage.exists(key):
+        storage.commit(key, json.dumps(_add_up(storage, shard), sort_keys=True).encode())
+    sums: dict[str, dict[str, Any]] = json.loads(storage.read(key))
+    return sums
+
+
+def _add_up(storage: Storage, shard: ShardEntry) -> dict[str, dict[str, Any]]:
+    totals: dict[str, tuple[int, Sums, Sums]] = {}
+    with Shard(storage, shard.sidecar) as opened:
+        held_out = dict(zip(*(opened.table[name].to_pylist() for name in ("key", "holdout")), strict=True))
+        for key in sorted(set(held_out)):
+            if held_out[key]:
+                continue
+            for name in _front_ends(opened.suffixes(key)):
+                mel_FT = np.load(io.BytesIO(opened.read(key, f"{name}.npy")), allow_pickle=False).astype(np.float64)
+                frames, sum_F, square_F = totals.get(name, (0, np.zeros(len(mel_FT)), np.zeros(len(mel_FT))))
+                sums = sum_F + mel_FT.sum(axis=1), square_F + np.einsum("ft,ft->f", mel_FT, mel_FT)
+                totals[name] = (frames + mel_FT.shape[1], *sums)
+    return {
+        name: {"frames": frames, "sum": sum_F.tolist(), "square": square_F.tolist()}
+        for name, (frames, sum_F, square_F) in totals.items()
+    }
+
+
+def _front_ends(suffixes: Iterable[str]) -> list[str]:
+    return sorted(suffix.removesuffix(".npy") for suffix in suffixes if suffix.endswith(".npy"))
+
+
+def _std(variance: float) -> float:
+    return max(float(np.sqrt(max(variance, 0.0))), MIN_STD)
+
+
+def _name(shard: ShardEntry) -> str:
+    return shard.tar.rpartition("/")[2].removesuffix(".tar")
