@@ -12,7 +12,16 @@ from voxdata.recipe_section import Section, Share
 class FaceMeasure(Section):
     """Backends and floors of the face measurements. Changing one measures again; thresholds do not belong here."""
 
-    backend: Literal["mediapipe"] = Field("mediapipe", description="face detector and 478 landmarks")
+    backend: Literal["mediapipe", "mediapipe-tasks", "face-alignment"] = Field(
+        "mediapipe",
+        description="face detector and landmarks: `mediapipe` (478 points, in the wheel), `mediapipe-tasks` (478 "
+        "points and blendshapes, from `landmarker_model`), `face-alignment` (68 points, from `fan_model`)",
+    )
+    landmarker_model: str = Field(
+        "face_landmarker", description="of `mediapipe-tasks`: the .task file, by path or registry name"
+    )
+    fan_model: str = Field("fan2d", description="of `face-alignment`: 2DFAN-4, by path or registry name")
+    fan_detector_model: str = Field("s3fd", description="of `face-alignment`: S3FD, by path or registry name")
     min_detection_score: Share = Field(0.5, description="floor of the detector's confidence")
     max_faces: int = Field(10, ge=1, le=100, description="faces measured per photo, largest first")
     min_photo_px: int = Field(32, ge=8, description="floor: shorter side of a photo worth looking at")
@@ -21,7 +30,7 @@ class FaceMeasure(Section):
     )
     min_face_px: float = Field(24.0, ge=8, description="floor: face boxes with a shorter side get no landmarks")
     embedding_model: str | None = Field(
-        None, description="path of a MobileFaceNet ONNX file (112x112 RGB in, 128 out); null: no purity check"
+        None, description="face embedder: a name of `voxdata weights list`, or its file; null: no purity check"
     )
     emotion_model: str | None = Field(
         None,
@@ -32,7 +41,12 @@ class FaceMeasure(Section):
 class Pose(Section):
     """Face angle (SF2F, App. B.1: at most 5 deg between facial plane and image plane)."""
 
-    max_angle_deg: float = Field(5.0, gt=0, le=90, description="limit of acos(cos yaw * cos pitch)")
+    max_angle_deg: float = Field(
+        5.0, gt=0, le=90, description="limit of acos(cos yaw * cos(pitch - frontal_pitch_deg))"
+    )
+    frontal_pitch_deg: float = Field(
+        0.0, ge=-30, le=30, description="measured pitch of a face that looks straight into the camera"
+    )
     max_roll_deg: float = Field(
         45.0, gt=0, le=180, description="limit of in-plane rotation; alignment removes the rest"
     )
@@ -77,12 +91,26 @@ class Expression(Section):
         return self.rule in ("emotion", "both")
 
 
+class Occlusion(Section):
+    """What hides a face. No rule of the paper; off unless a recipe sets a limit."""
+
+    max_glasses: Share | None = Field(
+        None, description="limit of the glasses score, null: off; 0.62 rejects hardly anyone without"
+    )
+    max_occlusion: Share | None = Field(
+        None, description="limit of the share of the upper face that is not skin-coloured; null: off"
+    )
+
+
 class Lighting(Section):
     """Even light (SF2F, App. B.1: uniform, no noticeable shadow or sharp change)."""
 
     min_evenness: Share = Field(0.4, description="limit of the light's evenness over the face")
     max_highlight_share: Share = Field(0.10, description="limit of clipped highlights on the face")
     max_shadow_share: Share = Field(0.25, description="limit of crushed shadows on the face")
+    min_skin_level: Share = Field(
+        0.015, description="limit of the skin's median linear light: far below any lit skin, 1 is white"
+    )
 
 
 class Sharpness(Section):
@@ -147,6 +175,7 @@ class Faces(Section):
     resolution: Resolution = Resolution()
     pose: Pose = Pose()
     expression: Expression = Expression()
+    occlusion: Occlusion = Occlusion()
     lighting: Lighting = Lighting()
     sharpness: Sharpness = Sharpness()
     link: Link = Link()

@@ -35,6 +35,7 @@ TRIPPED = {
     "expression": {"expression": 9.0},
     "uneven_light": {"light_evenness": 0.0},
     "highlights": {"highlight_share": 0.9},
+    "too_dark": {"skin_level": 0.01},
     "shadows": {"shadow_share": 0.9},
     "blurred": {"sharpness": 0.0},
     "no_landmarks": {"pupil_distance_px": None, "measured_until": "detect"},

@@ -33,6 +33,8 @@ _ORIENTATIONS = {
 _THUMBNAIL_PX = 128
 _GRAY_TOLERANCE = 8  # grey levels between channels that JPEG chroma rounding leaves in a gray photo
 _GRAY_SHARE = 0.99
+_TINT_TOLERANCE = 5.0  # of Cr and Cb, 0..255: how far a print of one tint strays from one colour per brightness
+_TINT_BIN = 8  # brightness levels that count as one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +88,20 @@ def perceptual_hash(small: Pixels) -> str:
 
 
 def is_grayscale(small: Pixels) -> bool:
-    """Whether a thumbnail carries no colour beyond rounding."""
+    """Whether a thumbnail carries no colour beyond rounding, or one tint only, as sepia does."""
     spread = small.max(axis=2).astype(np.int16) - small.min(axis=2)
-    return bool((spread <= _GRAY_TOLERANCE).mean() >= _GRAY_SHARE)
+    return bool((spread <= _GRAY_TOLERANCE).mean() >= _GRAY_SHARE) or _is_tinted(small)
+
+
+def _is_tinted(small: Pixels) -> bool:
+    """Whether colour follows from brightness: the 99th percentile of Cr and Cb around their median per brightness."""
+    coded = cv2.cvtColor(np.ascontiguousarray(small[::2, ::2]), cv2.COLOR_RGB2YCrCb).reshape(-1, 3).astype(np.int16)
+    level = coded[:, 0] // _TINT_BIN
+    strays = np.zeros(len(coded), np.float32)
+    for each in np.unique(level):
+        chroma = coded[level == each, 1:]
+        strays[level == each] = np.abs(chroma - np.median(chroma, axis=0)).max(axis=1)
+    return bool(np.percentile(strays, 100 * _GRAY_SHARE) <= _TINT_TOLERANCE)
 
 
 def resize_area(pixels: Pixels, size: tuple[int, int]) -> Pixels:

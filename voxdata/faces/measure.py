@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from voxdata import fragments
@@ -19,12 +18,12 @@ from voxdata.errors import PhotoDecodeError, StorageError
 from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash, thumbnail
 from voxdata.faces.embed import Embedder, open_embedder, weights_sha256
 from voxdata.faces.emotion import EmotionNet, emotion_file, open_emotion_net
-from voxdata.faces.expression import measure_expression
-from voxdata.faces.eyes import eyes_open, find_pupils
-from voxdata.faces.landmarks import Box, Floats, Landmarker, backend_version, open_landmarker
+from voxdata.faces.eyes import find_pupils
+from voxdata.faces.geometry import measure_geometry, second_look
+from voxdata.faces.landmarks import Box, Floats, Landmarker, backend_version, landmarker_version, open_landmarker
 from voxdata.faces.lighting import measure_lighting
-from voxdata.faces.patch import face_patch
-from voxdata.faces.pose import SECOND_LOOK_DEG, asymmetry, estimate_pose
+from voxdata.faces.occlusion import measure_occlusion
+from voxdata.faces.patch import FacePatch, face_patch
 from voxdata.faces.sharpness import measure_sharpness
 from voxdata.fragments import Fragment
 from voxdata.identities import safe_key
@@ -33,7 +32,8 @@ from voxdata.recipe_faces import FaceMeasure
 from voxdata.schemas import EMOTIONS, FACES
 
 STAGE = "faces.measure"
-VERSION = 2
+VERSION = 3
+LANDMARK_FILES = ("landmarker_model", "fan_model", "fan_detector_model")  # their hashes are in the backend's version
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
 
 Row = dict[str, Any]
@@ -41,9 +41,9 @@ Row = dict[str, Any]
 
 def fingerprint(settings: FaceMeasure) -> str:
     """Name everything that the stage's results depend on besides the photos. Raises `BackendError`, `WeightsError`."""
-    named = settings.model_dump(mode="json", exclude={"embedding_model", "emotion_model"})
+    named = settings.model_dump(mode="json", exclude={"embedding_model", "emotion_model", *LANDMARK_FILES})
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow", "ImageHash")}
-    backends[settings.backend] = backend_version(settings.backend)
+    backends[settings.backend] = landmarker_version(settings.backend, **_landmark_files(settings))
     if settings.embedding_model is not None:
         backends["onnxruntime"] = backend_version("onnxruntime")
         backends["embedding"] = weights_sha256(settings.embedding_model)
@@ -72,10 +72,14 @@ class _Models:
 
 def _open_models(settings: FaceMeasure) -> _Models:
     return _Models(
-        landmarker=open_landmarker(settings.backend),
+        landmarker=open_landmarker(settings.backend, **_landmark_files(settings)),
         embedder=open_embedder(settings.embedding_model) if settings.embedding_model is not None else None,
         emotion_net=open_emotion_net(settings.emotion_model) if settings.emotion_model is not None else None,
     )
+
+
+def _landmark_files(settings: FaceMeasure) -> dict[str, str]:
+    return {name: getattr(settings, name) for name in LANDMARK_FILES}
 
 
 def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> list[Row]:
@@ -127,21 +131,15 @@ def _measure_face(photo: Photo, box: Box, settings: FaceMeasure, models: _Models
     }
     if min(box.width, box.height) < settings.min_face_px:
         return row
-    points = models.landmarker.landmarks(photo.pixels, box)
-    if points is None:
+    landmarks = models.landmarker.landmarks(photo.pixels, box)
+    if landmarks is None:
         return row
-    row |= _geometry(points, _second_look(photo, box, points, models.landmarker))
+    row |= measure_geometry(landmarks, second_look(photo.pixels, box, landmarks, models.landmarker))
     if row["pupil_distance_px"] < MIN_PUPIL_DISTANCE_PX:
         return {**row, "measured_until": "landmarks"}
+    points = landmarks.points
     patch = face_patch(photo.pixels, points, find_pupils(points))
-    light = measure_lighting(patch)
-    row |= {
-        "measured_until": "all",
-        "light_evenness": light.evenness,
-        "highlight_share": light.highlight_share,
-        "shadow_share": light.shadow_share,
-        "sharpness": measure_sharpness(patch),
-    }
+    row |= {"measured_until": "all", **_surface(patch)}
     if models.embedder is not None:
         row |= {"embedding_model": models.embedder.name, "embedding": models.embedder(photo.pixels, points)}
     if models.emotion_net is not None:
@@ -149,38 +147,22 @@ def _measure_face(photo: Photo, box: Box, settings: FaceMeasure, models: _Models
     return row
 
 
+def _surface(patch: FacePatch) -> Row:
+    light, occlusion = measure_lighting(patch), measure_occlusion(patch)
+    return {
+        "glasses": occlusion.glasses,
+        "occlusion": occlusion.occlusion,
+        "light_left_right": light.left_right,
+        "light_top_bottom": light.top_bottom,
+        "light_evenness": light.evenness,
+        "skin_level": light.level,
+        "highlight_share": light.highlight_share,
+        "shadow_share": light.shadow_share,
+        "sharpness": measure_sharpness(patch),
+    }
+
+
 def _emotions(emotion_net: EmotionNet, photo: Photo, points: Floats) -> Row:
     probabilities = emotion_net(photo.pixels, points)
     named = {f"emotion_{name}": float(value) for name, value in zip(EMOTIONS, probabilities, strict=True)}
     return {"emotion_model": emotion_net.name, **named}
-
-
-def _second_look(photo: Photo, box: Box, points: Floats, landmarker: Landmarker) -> Floats | None:
-    if estimate_pose(points).face_angle_deg > SECOND_LOOK_DEG:
-        return None
-    there = replace(box, x=photo.width_px - box.x - box.width)
-    return landmarker.landmarks(photo.pixels[:, ::-1], there)
-
-
-def _geometry(points: Floats, mirrored_points: Floats | None) -> Row:
-    pupils = find_pupils(points)
-    pose = estimate_pose(points, mirrored_points)
-    expression = measure_expression(points, pose.rotation)
-    mirrored = asymmetry(points)
-    return {
-        "pupil_left_x_px": pupils.left[0],
-        "pupil_left_y_px": pupils.left[1],
-        "pupil_right_x_px": pupils.right[0],
-        "pupil_right_y_px": pupils.right[1],
-        "pupil_distance_px": pupils.distance_px,
-        "yaw_deg": pose.yaw_deg,
-        "pitch_deg": pose.pitch_deg,
-        "roll_deg": pose.roll_deg,
-        "face_angle_deg": pose.face_angle_deg,
-        "asymmetry": mirrored if np.isfinite(mirrored) else None,
-        "smile": expression.smile,
-        "mouth_open": expression.mouth_open,
-        "eyes_open": eyes_open(points),
-        "brow_raise": expression.brow_raise,
-        "expression": expression.distance,
-    }

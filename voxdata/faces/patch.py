@@ -28,12 +28,16 @@ _ERODE_PX = 9  # keeps hair and background at the oval's edge out
 
 @dataclass(frozen=True, kw_only=True)
 class FacePatch:
-    """`pixels` uint8 (256, 256, 3); `skin` and `face` bool (256, 256); `scale` patch pixels per photo pixel."""
+    """`pixels` uint8 (256, 256, 3); `skin` and `face` bool (256, 256); `scale` patch pixels per photo pixel.
+
+    `points` (478, 2) are the landmarks in patch pixels.
+    """
 
     pixels: Pixels
     face: npt.NDArray[np.bool_]
     skin: npt.NDArray[np.bool_]
     luma: npt.NDArray[np.float32]
+    points: Floats
     scale: float
 
 
@@ -55,7 +59,7 @@ def face_patch(pixels: Pixels, points: Floats, pupils: Pupils) -> FacePatch:
     skin[max(0, round(flat[NOSE_BASE, 1])) :] = 0
     luma = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    return FacePatch(pixels=patch, face=face.astype(bool), skin=skin.astype(bool), luma=luma, scale=scale)
+    return FacePatch(pixels=patch, face=face.astype(bool), skin=skin.astype(bool), luma=luma, points=flat, scale=scale)
 
 
 def _polygon(flat: Floats, numbers: tuple[int, ...]) -> npt.NDArray[np.int32]:

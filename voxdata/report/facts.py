@@ -16,7 +16,7 @@ from voxdata.report.measures import FACE_MEASURES, Measure
 from voxdata.storage import Storage
 
 PORTRAITS = 60
-REJECTS_PER_REASON = 8
+REJECTS_PER_REASON = 7
 TRUE_FACES = 4
 
 Row = dict[str, Any]
