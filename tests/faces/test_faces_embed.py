@@ -16,7 +16,16 @@ from onnx_writer import flatten_network
 from voxdata import weights
 from voxdata.errors import BackendError, WeightsError
 from voxdata.faces import measure
-from voxdata.faces.embed import FIVE_POINTS, INPUT_PX, SCALES, TEMPLATE, aligned_crop, open_embedder, weights_sha256
+from voxdata.faces.embed import (
+    FIVE_POINTS,
+    INPUT_PX,
+    SCALES,
+    TEMPLATE,
+    aligned_crop,
+    network_input,
+    open_embedder,
+    weights_sha256,
+)
 from voxdata.faces.link import link
 from voxdata.recipe_faces import FaceMeasure, Link
 from voxdata.recipe_file import load_recipe
@@ -69,8 +78,9 @@ def test_pixels_are_fed_as_the_authors_feed_them(
     pytest.importorskip("onnxruntime")
     file = known_network(tmp_path, monkeypatch, face_input)
     unit = open_embedder(str(file))(PIXELS, landmarks())
-    bgr = np.ascontiguousarray(aligned_crop(PIXELS, landmarks())[..., ::-1])
-    expected = fed_by_opencv(face_input, bgr, file)
+    crop = aligned_crop(PIXELS, landmarks())
+    expected = fed_by_opencv(face_input, np.ascontiguousarray(crop[..., ::-1]), file)
+    np.testing.assert_allclose(network_input(crop, face_input).reshape(-1), expected, atol=1e-5)
     np.testing.assert_allclose(unit, expected / np.linalg.norm(expected), atol=1e-6)
     assert unit.shape == (3 * INPUT_PX**2,)
 

@@ -115,7 +115,10 @@ def test_a_busy_server_is_asked_again(server: FileServer, cache: Path, enter: En
     assert len(server.requests) == 3
 
 
-def test_without_a_network_the_message_says_what_to_do(cache: Path, enter: Enter) -> None:
+def test_without_a_network_the_message_says_what_to_do_at_once(
+    cache: Path, enter: Enter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited for a network that is not there"))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/net"
@@ -188,6 +191,14 @@ def test_an_archive_with_a_wrong_member_or_none(server: FileServer, cache: Path,
         pull("a")
     server.add("/pack.zip", zipped(a=DATA)[:-200])
     with pytest.raises(WeightsError, match=r"pack.zip holds no a.onnx|damaged zip"):
+        pull("a")
+    assert left(cache) == []
+
+
+def test_an_archive_with_another_digest(server: FileServer, cache: Path, enter: Enter) -> None:
+    enter("pack", zipped(a=DATA), "archives", url=server.add("/pack.zip", zipped(a=DATA, b=OTHER)), bytes=None)
+    enter("a", DATA, archive="pack", member="a.onnx")
+    with pytest.raises(WeightsError, match=r"pack.zip has sha256 .*; the registry says"):
         pull("a")
     assert left(cache) == []
 

@@ -49,7 +49,7 @@ class Embedder:
     def __init__(self, file: EmbedderFile) -> None:
         self.sha256 = file.sha256
         self.name = f"{Path(file.weight.file).stem}@{file.sha256[:12]}"
-        self._offset, self._scale = SCALES[str(file.weight.face_input)]
+        self._face_input = str(file.weight.face_input)
         try:
             import onnxruntime
         except ImportError as error:
@@ -68,8 +68,7 @@ class Embedder:
 
     def __call__(self, pixels: Pixels, points: Floats) -> npt.NDArray[np.float32]:
         """Unit embedding (D,) of the face with landmarks (478, 3) in uint8 RGB (H, W, 3)."""
-        crop = (aligned_crop(pixels, points).astype(np.float32) - self._offset) / self._scale
-        fed = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
+        fed = network_input(aligned_crop(pixels, points), self._face_input)
         raw = np.asarray(self._session.run(None, {self._input: fed})[0], np.float32).reshape(-1)
         unit: npt.NDArray[np.float32] = raw / max(float(np.linalg.norm(raw)), 1e-12)
         return unit
@@ -104,6 +103,12 @@ def embedder_file(model: str) -> EmbedderFile:
             f"nothing says how it takes its pixels; known: {known}; add yours with face_input (docs/weights.md)"
         )
     return EmbedderFile(path=path, sha256=sha256, weight=weight)
+
+
+def network_input(crop: Pixels, face_input: str) -> npt.NDArray[np.float32]:
+    """float32 (1, 3, 112, 112) of a uint8 RGB crop (112, 112, 3), scaled as the registry's `face_input` says."""
+    offset, scale = SCALES[face_input]
+    return np.ascontiguousarray(((crop.astype(np.float32) - offset) / scale).transpose(2, 0, 1)[None], np.float32)
 
 
 def aligned_crop(pixels: Pixels, points: Floats) -> Pixels:
