@@ -118,6 +118,18 @@ def _catalog_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     report.add_argument("--out", default="report.html", metavar="FILE", help="page to write (default report.html)")
     report.set_defaults(handler=_lazy("report"))
 
+    review = commands.add_parser(
+        "review",
+        help="a local web page on which people keep and reject portraits",
+        description="Serve a page on which people keep and reject portraits, on this machine only unless told "
+        "otherwise. What they decide is kept in the journal at once and acts in the next publish.",
+    )
+    _root(review)
+    review.add_argument("--reviewer", metavar="NAME", help="name that decisions carry; the page asks for one otherwise")
+    review.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine)")
+    review.add_argument("--port", type=int, default=8765, help="default 8765; 0 takes any free one")
+    review.set_defaults(handler=_lazy("review"))
+
     catalog = commands.add_parser("catalog", help="maintain the catalog")
     catalog.add_argument(
         "action", choices=["rebuild"], help="rebuild: write catalog.duckdb anew from the Parquet files"
@@ -184,7 +196,9 @@ def _settings(command: argparse.ArgumentParser, about: str = "change a setting; 
 
 
 def _lazy(name: str) -> Handler:
-    rooms = {"weights": "flows.weights"} | dict.fromkeys(("train", "evaluate", "imagine"), "flows.training")
+    rooms = {"weights": "flows.weights", "review": "flows.review"} | dict.fromkeys(
+        ("train", "evaluate", "imagine"), "flows.training"
+    )
     room = rooms.get(name, "flows.commands")
 
     def handler(options: argparse.Namespace) -> int:

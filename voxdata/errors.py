@@ -69,6 +69,10 @@ class SnapshotError(VoxdataError):
     """No such snapshot, or it was redacted."""
 
 
+class ReviewError(VoxdataError):
+    """A reviewer's word cannot be stored, or the review page cannot be served."""
+
+
 class SpeechDecodeError(VoxdataError):
     """One audio file could not be decoded; `reason` is the verdict that its row keeps."""
 

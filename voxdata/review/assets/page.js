@@ -1,0 +1,242 @@
+// Wires the page: who reviews, which person is open, keys, words and their undo.
+
+import { element, get, picture, post } from "./server.js";
+import { People } from "./people.js";
+import { Sheet } from "./sheet.js";
+
+const $ = (selector) => document.querySelector(selector);
+const POLL_MS = 4000;
+
+let version = "";
+let fading = 0;
+let about = await get("about").catch((error) => { say(error.message, true); throw error; });
+const people = new People(reviewer, open, progressed);
+const sheet = new Sheet(about, act);
+
+// ---- who reviews: this tab's name, else the command's, else the last one given in this browser
+
+function stored(storage) { try { return storage.getItem("reviewer"); } catch { return null; } }
+
+function reviewer() { return $("#reviewer").value.trim(); }
+
+function introduce(name) {
+  $("#reviewer").value = name.trim();
+  try { sessionStorage.setItem("reviewer", name.trim()); localStorage.setItem("reviewer", name.trim()); } catch { /* private mode */ }
+}
+
+$("#reviewer").addEventListener("change", async () => { introduce($("#reviewer").value); $("#main").focus(); await reload(); ask(); });
+$("#who").addEventListener("close", async () => { introduce($("#who-name").value); await reload(); ask(); });
+
+function ask() { if (!reviewer() && !$("#who").open) $("#who").showModal(); }
+
+// ---- which person is open
+
+async function open(person, key = null) {
+  try {
+    const answer = await get("person", { person, reviewer: reviewer() });
+    version = answer.version;
+    sheet.set(answer);
+    people.mark(person);
+    document.title = `${answer.names[0] ?? person} · Review`;
+    history.replaceState(null, "", `${location.pathname}${location.search}#${encodeURIComponent(person)}`);
+    const at = key === null ? sheet.focus : sheet.faces.findIndex((face) => face.key === key);
+    while (at >= sheet.candidates() + sheet.shown) sheet.shown += 60;
+    if (key !== null) sheet.draw();
+    sheet.move(Math.max(at, 0));
+    prefetch();
+  } catch (error) { say(error.message, true); }
+}
+
+async function step(by) {
+  try {
+    const next = await people.neighbour(by);
+    if (next === null) say(by > 0 ? "This is the last identity of the list." : "This is the first identity of the list.");
+    else await open(next);
+  } catch (error) { say(error.message, true); }
+}
+
+async function prefetch() {
+  const next = await people.neighbour(1).catch(() => null);
+  const answer = next && await get("person", { person: next, reviewer: reviewer() }).catch(() => null);
+  for (const face of answer?.faces.filter((each) => each.sheet) ?? []) new Image().src = picture("portrait", face.key);
+}
+
+async function reload() {
+  const first = await people.load(true);
+  const person = sheet.person?.person ?? first;
+  if (person) await open(person);
+}
+
+// ---- words
+
+function act(what, face) {
+  if (what === "focus") return;
+  if (what === "zoom") return zoom(face);
+  const wanted = { keep: "keep", reject: "reject", withdraw: "withdrawn", toggle: turned(face) }[what];
+  if (!reviewer()) return ask();
+  if (!face.can_judge) return say("This photo has no face that could be judged.");
+  if (wanted === "keep" && !face.can_keep) return say("Too small or without landmarks: it cannot be made a portrait.");
+  if (wanted === "withdrawn" && !face.mine) return;
+  return state(face, wanted);
+}
+
+function turned(face) {
+  if (face.mine) return face.mine === "keep" ? "reject" : "keep";
+  return sheet.expected.has(face.key) ? "reject" : "keep";
+}
+
+async function state(face, decision) {
+  face.mine = decision === "withdrawn" ? null : decision;
+  face.saving = (face.saving ?? 0) + 1;
+  sheet.refresh();
+  try {
+    const answer = await post("say", { reviewer: reviewer(), key: face.key, decision });
+    face.saving -= 1;
+    learn(answer, face);
+  } catch (error) {
+    face.saving -= 1;
+    say(`Not stored: ${error.message}`, true);
+    if (sheet.person) await open(sheet.person.person);
+  }
+}
+
+async function undo() {
+  try {
+    const answer = await post("undo", { reviewer: reviewer() });
+    if (answer.person === null) { learn(answer, null); return say("Undone, on a face that this build does not show."); }
+    if (answer.person !== sheet.person?.person) await open(answer.person, answer.key);
+    const face = sheet.find(answer.key);
+    learn(answer, face);
+    if (face) sheet.move(sheet.faces.indexOf(face));
+    say(`Undone: ${answer.mine ? `you ${answer.mine} it again` : "your word is taken back"}.`);
+  } catch (error) { say(error.message); }
+}
+
+function learn(answer, face) {
+  version = answer.version;
+  if (face && !face.saving) Object.assign(face, { mine: answer.mine, others: answer.others });
+  if (answer.line) people.update(answer.line);
+  progressed(answer);
+  sheet.refresh();
+}
+
+function acceptAll() {
+  for (const face of sheet.faces) if (!face.mine && sheet.expected.has(face.key)) act("keep", face);
+}
+
+function progressed({ progress }) {
+  $("#progress").max = Math.max(progress.all, 1);
+  $("#progress").value = progress.done;
+  $("#progress-text").textContent = `${progress.done.toLocaleString("en")} of ${progress.all.toLocaleString("en")} done`;
+  $("#disputes-count").textContent = progress.disagreements;
+}
+
+// ---- dialogs
+
+function zoom(face) {
+  if (!face.picture) return say("There is no picture: the photo cannot be read.");
+  const pictures = [face.picture, "photo"];
+  $("#zoom .pictures").replaceChildren(...pictures.map((kind) => element("img", { src: picture(kind, face.key), alt: kind })));
+  $("#zoom .caption").textContent = `${sheet.verdict(face)} · z or Esc closes`;
+  if (!$("#zoom").open) $("#zoom").showModal();
+
+}
+
+$("#zoom").addEventListener("click", () => $("#zoom").close());
+
+async function disputes() {
+  try {
+    const [{ faces }, { pairs }] = await Promise.all([get("disagreements"), get("agreement")]);
+    $("#disputes-list").replaceChildren(...faces.map(dispute));
+    $("#agreement").replaceChildren(pairs.length ? kappas(pairs) : "No two reviewers have judged the same face yet.");
+    if (!$("#disputes").open) $("#disputes").showModal();
+  } catch (error) { say(error.message, true); }
+}
+
+function dispute({ person, key, names, words }) {
+  const said = (wanted) => Object.entries(words).filter(([, word]) => word === wanted).map(([name]) => name).join(", ");
+  return element("li", { on: { click: () => { $("#disputes").close(); open(person, key); } } },
+    element("img", { src: picture("crop", key), alt: "", loading: "lazy" }),
+    element("div", {}, element("b", {}, names.join(", ") || person), element("p", { class: "keep" }, `keep: ${said("keep")}`),
+      element("p", { class: "reject" }, `reject: ${said("reject")}`)));
+}
+
+function kappas(pairs) {
+  const row = (kind, ...cells) => element("tr", {}, ...cells.map((cell) => element(kind, {}, String(cell))));
+  return element("table", {}, row("th", "reviewers", "faces", "both keep", "both reject", "agree", "Cohen's kappa"),
+    ...pairs.map((pair) => row("td", `${pair.reviewer_a}, ${pair.reviewer_b}`, pair.faces, pair.both_keep, pair.both_reject,
+      `${Math.round(100 * pair.agreement)} %`, pair.kappa === null ? "–" : pair.kappa.toFixed(2))));
+}
+
+$("#disputes-button").addEventListener("click", disputes);
+$("#help-button").addEventListener("click", () => $("#help").showModal());
+
+function say(text, bad = false) {
+  const toast = $("#toast");
+  toast.textContent = text;
+  toast.dataset.shown = bad ? "bad" : "yes";
+  clearTimeout(fading);
+  fading = setTimeout(() => { toast.dataset.shown = ""; }, bad ? 8000 : 2500);
+}
+
+// ---- keys
+
+const KEYS = {
+  ArrowLeft: () => sheet.move(sheet.focus - 1),
+  ArrowRight: () => sheet.move(sheet.focus + 1),
+  ArrowUp: () => sheet.moveRow(-1),
+  ArrowDown: () => sheet.moveRow(1),
+  Enter: () => step(1),
+  Backspace: () => step(-1),
+  " ": () => act("toggle", sheet.face()),
+  k: () => act("keep", sheet.face()),
+  x: () => act("reject", sheet.face()),
+  c: () => act("withdraw", sheet.face()),
+  z: () => zoom(sheet.face()),
+  a: acceptAll,
+  u: undo,
+  "/": () => { $("#search").focus(); $("#search").select(); },
+  "?": () => $("#help").showModal(),
+};
+const WITHOUT_FACE = new Set(["Enter", "Backspace", "u", "/", "?"]);
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if ($("#zoom").open && event.key === "z") { event.preventDefault(); $("#zoom").close(); return; }
+  if (document.querySelector("dialog[open]")) return;
+  if (event.target.matches("input, select, textarea")) {
+    if (event.key === "Escape" || (event.key === "Enter" && event.target.id === "search")) $("#main").focus();
+    return;
+  }
+  if (event.key === "Enter" && event.target.matches("button")) return;
+  const digit = /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : null;
+  const action = digit === null ? KEYS[event.key] : () => { sheet.move(digit); act("toggle", sheet.face(digit)); };
+  if (!action || (digit !== null && (event.repeat || digit >= sheet.candidates()))) return;
+  if (digit === null && !sheet.face() && !WITHOUT_FACE.has(event.key)) return;
+  event.preventDefault();
+  action();
+});
+
+// ---- other tabs, other reviewers, new builds
+
+async function poll() {
+  if (document.hidden || sheet.faces.some((face) => face.saving)) return;
+  const now = await get("about").catch(() => null);
+  if (now === null || now.version === version) return;
+  Object.assign(about, now);
+  version = now.version;
+  await reload();
+}
+
+setInterval(poll, POLL_MS);
+document.addEventListener("visibilitychange", poll);
+window.addEventListener("focus", poll);
+
+$("#dataset").textContent = `${about.name} · snapshot ${about.snapshot.slice(0, 8)}`;
+introduce(stored(sessionStorage) || about.reviewer || stored(localStorage) || "");
+const first = await people.load();
+const wanted = decodeURIComponent(location.hash.slice(1)) || first;
+if (wanted) await open(wanted);
+else say("There is nobody to review in this snapshot.");
+document.body.dataset.ready = "yes";
+ask();

@@ -1,0 +1,224 @@
+"""What the page shows of the catalog: who there is, the faces of one person, and everything about one face.
+
+Reads `catalog.duckdb` read-only, so that a build is never held up, and opens it again when a build has swapped it.
+People who opted out or were forgotten are not there.
+"""
+
+from __future__ import annotations
+
+import threading
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from voxdata.catalog.database import CATALOG_KEY
+from voxdata.catalog.query import open_readonly
+from voxdata.catalog.snapshot import Snapshot, load_snapshot, published_tables
+from voxdata.report.facts import hidden_people
+from voxdata.report.measures import FACE_MEASURES, FACE_REASONS, setting
+from voxdata.review.book import Place
+from voxdata.storage import LocalStorage, Storage
+
+CANNOT_KEEP = frozenset({"face_too_small", "no_landmarks"})  # no human word overrules these: nothing to align
+HUMAN_REASONS = frozenset({"human_reject", "reviewers_disagree"})
+
+Row = dict[str, Any]
+
+_SHOWN = """NOT list_contains($hidden::VARCHAR[], f.person) AND NOT list_contains($hidden::VARCHAR[], f.identity)
+    AND NOT list_has_any(coalesce(f.reasons, []), ['forgotten', 'opted_out'])"""
+_LINKED = "faces f LEFT JOIN (SELECT face_id, centroid_similarity, person_agreement FROM links) l USING (face_id)"
+_PUPILS = """(f.pupil_left_x_px + f.pupil_right_x_px) / 2 / f.photo_width_px AS pupils_x,
+    (f.pupil_left_y_px + f.pupil_right_y_px) / 2 / f.photo_height_px AS pupils_y"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """A line of the list."""
+
+    person: str
+    identities: tuple[str, ...]
+    names: tuple[str, ...]
+    photos: int
+    faces: int
+    candidates: int
+    portraits: int
+
+    def matches(self, wanted: str) -> bool:
+        """Whether a search text, folded, is in a name or id."""
+        return any(wanted in folded(text) for text in (self.person, *self.identities, *self.names))
+
+
+class Sheets:
+    """The catalog of a root's current snapshot. Thread-safe. Raises `CatalogError`, `SnapshotError` without one."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lock = threading.RLock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._stamp: object = None
+        self.generation = 0  # grows when what is shown may have changed
+        self.snapshot: Snapshot
+        self.render_parts: list[str] = []
+        self.hidden: list[str] = []
+        self.people: dict[str, Person] = {}
+        self.refresh()
+
+    def close(self) -> None:
+        """Close the catalog."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def refresh(self) -> None:
+        """See a new build, and who has opted out since."""
+        hidden = hidden_people(self._storage)
+        stamp = _stamp(self._storage)
+        with self._lock:
+            if self._connection is None or stamp != self._stamp:
+                self.close()
+                self._connection = open_readonly(self._storage)
+                self._stamp = stamp
+                (about,) = self._rows("SELECT snapshot_id FROM about")
+                self.snapshot = load_snapshot(self._storage, about["snapshot_id"])
+                self.render_parts = published_tables(self._storage, self.snapshot).get("renders", [])
+            elif hidden == self.hidden:
+                return
+            self.hidden = hidden
+            self.generation += 1
+            self.people = {person.person: person for person in self._people()}
+
+    def limit(self, name: str) -> int:
+        """A number of the recipe's `faces.select`: `max_per_identity`, `min_per_identity`."""
+        return int(setting(self.snapshot.recipe, f"faces.select.{name}") or 0)
+
+    def search(self, text: str) -> list[Person]:
+        """People whose name or id contains the text, without regard to case, accents, `_` and blanks."""
+        wanted = folded(text)
+        return [person for person in self.people.values() if person.matches(wanted)]
+
+    def faces(self, person: str) -> list[Row]:
+        """The faces of a person, and photos without one: portraits and candidates by rank, then the others."""
+        return self._rows(
+            f"""SELECT f.*, coalesce(f.face_id, f.item_id) AS key, {_PUPILS}
+            FROM faces f WHERE f.person = $person AND {_SHOWN}
+            ORDER BY f.rank IS NULL, f.rank, f.quality DESC NULLS LAST, f.item_id, f.face_number""",
+            person=person,
+        )
+
+    def face(self, key: str) -> Row | None:
+        """A face with its measurements, links and source; None where there is none that may be shown."""
+        derived = ", ".join(f"{measure.sql} AS {measure.key}" for measure in FACE_MEASURES if measure.sql)
+        found = self._rows(
+            f"""SELECT f.*, l.centroid_similarity, l.person_agreement, {derived}, {_PUPILS},
+                coalesce(f.face_id, f.item_id) AS key,
+                p.source, p.source_key, p.licence, p.size_bytes
+            FROM {_LINKED} LEFT JOIN photos p ON p.item_id = f.item_id
+            WHERE (f.face_id = $key OR (f.face_id IS NULL AND f.item_id = $key)) AND {_SHOWN}""",
+            key=key,
+        )
+        return found[0] if found else None
+
+    def places(self, photos: Iterable[str]) -> list[Row]:
+        """Faces in photos (sha256): key, person, identity, whether it is a portrait, and where its pupils are."""
+        return self._rows(
+            f"""SELECT f.face_id AS key, f.person, f.identity, f.photo_sha256, f.portrait, {_PUPILS}
+            FROM faces f WHERE f.photo_sha256 IN (SELECT unnest($photos::VARCHAR[])) AND f.face_id IS NOT NULL
+                AND {_SHOWN} AND isfinite(pupils_x) ORDER BY f.person, f.face_id""",
+            photos=list(photos),
+        )
+
+    def also(self, photos: Iterable[str], person: str) -> dict[str, list[str]]:
+        """photo_sha256 -> other people, of those who are shown, who have the very same photo."""
+        rows = self._rows(
+            f"""SELECT f.photo_sha256, list(DISTINCT f.person ORDER BY f.person) AS people
+            FROM faces f WHERE f.photo_sha256 IN (SELECT unnest($photos::VARCHAR[]))
+                AND f.person <> $person AND {_SHOWN} GROUP BY f.photo_sha256""",
+            photos=list(photos),
+            person=person,
+        )
+        return {row["photo_sha256"]: row["people"] for row in rows}
+
+    def _people(self) -> list[Person]:
+        rows = self._rows(
+            f"""SELECT f.person,
+                list(DISTINCT f.identity ORDER BY f.identity) AS identities,
+                list(DISTINCT i.name ORDER BY i.name) FILTER (WHERE i.name IS NOT NULL) AS names,
+                count(DISTINCT f.item_id) AS photos,
+                count(f.face_id) AS faces,
+                count(*) FILTER (WHERE f.candidate AND f.render_status = 'ok') AS candidates,
+                count(*) FILTER (WHERE f.portrait) AS portraits
+            FROM faces f LEFT JOIN identities i USING (identity)
+            WHERE {_SHOWN} GROUP BY f.person ORDER BY f.person"""
+        )
+        return [
+            Person(**{**row, "identities": tuple(row["identities"]), "names": tuple(row["names"] or ())})
+            for row in rows
+        ]
+
+    def _rows(self, sql: str, **values: Any) -> list[Row]:
+        with self._lock:
+            if self._connection is None:
+                raise RuntimeError("the catalog is closed")
+            given = {**values, "hidden": self.hidden} if "$hidden" in sql else values
+            result = self._connection.execute(sql, given or None)
+            names = [column[0] for column in result.description or []]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def place_of(face: Row) -> Place | None:
+    """Where a face is, None where its pupils are not known."""
+    x, y = face["pupils_x"], face["pupils_y"]
+    return None if x is None or y is None else Place(face["photo_sha256"], float(x), float(y))
+
+
+def can_keep(face: Row) -> bool:
+    """Whether a reviewer's keep would put the face into the dataset."""
+    return place_of(face) is not None and not CANNOT_KEEP & set(face["reasons"] or ())
+
+
+def measurements(face: Row, snapshot: Snapshot) -> list[Row]:
+    """The face's measurements in words: label, value, limits, and whether it is beyond one."""
+    found = []
+    for measure in FACE_MEASURES:
+        value = face.get(measure.key)
+        if value is None:
+            continue
+        limits = measure.limits(snapshot.recipe)
+        bounds = [
+            f"{sign} {measure.say(limit)}"
+            for sign, limit in (("≥", limits.low), ("≤", limits.high))
+            if limit is not None
+        ]
+        fails = bool(limits.fails(np.array([value], np.float64))[0])
+        found.append({"label": measure.label, "value": measure.say(value), "limits": ", ".join(bounds), "fails": fails})
+    return found
+
+
+def reason_text(reason: str | None) -> str:
+    """A reason in words."""
+    if reason is None:
+        return ""
+    return FACE_REASONS[reason].text if reason in FACE_REASONS else reason.replace("_", " ")
+
+
+def folded(text: str) -> str:
+    """Text as search compares it."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return plain.casefold().replace("_", " ").strip()
+
+
+def _stamp(storage: Storage) -> object:
+    """Changes when a build swaps the catalog in; always the same on object storage, where a copy is read."""
+    if not isinstance(storage, LocalStorage):
+        return storage.url
+    try:
+        status = Path(storage.local(CATALOG_KEY)).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
