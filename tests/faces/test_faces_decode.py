@@ -128,3 +128,10 @@ def test_grayscale_is_told_from_colour() -> None:
     gray = np.repeat(RAMP[:, :, :1], 3, axis=2)
     assert is_grayscale(gray)
     assert not is_grayscale(RAMP)
+
+
+def test_two_hues_are_colour_even_where_each_has_its_brightness() -> None:
+    level = np.tile(np.arange(128, dtype=np.uint8)[None, :, None] * 2, (128, 1, 1))
+    warm, cold = level * np.array([1.0, 0.85, 0.6]), level * np.array([0.7, 0.9, 1.0])
+    assert is_grayscale(warm.astype(np.uint8))
+    assert not is_grayscale(np.where(level < 128, warm, cold).astype(np.uint8))

@@ -35,6 +35,7 @@ _GRAY_TOLERANCE = 8  # grey levels between channels that JPEG chroma rounding le
 _GRAY_SHARE = 0.99
 _TINT_TOLERANCE = 5.0  # of Cr and Cb, 0..255: how far a print of one tint strays from one colour per brightness
 _TINT_BIN = 8  # brightness levels that count as one
+_NO_CHROMA = 128.0  # Cr and Cb of gray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +95,16 @@ def is_grayscale(small: Pixels) -> bool:
 
 
 def _is_tinted(small: Pixels) -> bool:
-    """Whether colour follows from brightness: the 99th percentile of Cr and Cb around their median per brightness."""
-    coded = cv2.cvtColor(np.ascontiguousarray(small[::2, ::2]), cv2.COLOR_RGB2YCrCb).reshape(-1, 3).astype(np.int16)
-    level = coded[:, 0] // _TINT_BIN
-    strays = np.zeros(len(coded), np.float32)
-    for each in np.unique(level):
-        chroma = coded[level == each, 1:]
-        strays[level == each] = np.abs(chroma - np.median(chroma, axis=0)).max(axis=1)
+    """Whether every pixel has the colour of its brightness, and those colours are one hue, more or less strong.
+
+    Judged by the 99th percentile of how far Cr and Cb lie from the hue's line at that brightness.
+    """
+    coded = cv2.cvtColor(np.ascontiguousarray(small[::2, ::2]), cv2.COLOR_RGB2YCrCb).reshape(-1, 3).astype(np.float32)
+    chroma, level = coded[:, 1:] - _NO_CHROMA, (coded[:, 0] // _TINT_BIN).astype(np.int64)
+    mean = chroma.mean(axis=0)
+    hue = mean / max(float(np.hypot(*mean)), 1e-6)
+    strength = np.bincount(level, chroma @ hue) / np.maximum(np.bincount(level), 1)
+    strays = np.abs(chroma - np.maximum(strength, 0.0)[level, None] * hue).max(axis=1)
     return bool(np.percentile(strays, 100 * _GRAY_SHARE) <= _TINT_TOLERANCE)
 
 
