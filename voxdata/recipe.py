@@ -45,9 +45,11 @@ class SpeechSource(Section):
     """Where speech comes from."""
 
     kind: Literal["folder"] = Field(
-        "folder", description="`folder`: VoxCeleb's `wav|aac/<identity>/<video>/<segment>.<ext>`, or `<identity>.<ext>`"
+        "folder",
+        description="`folder`: VoxCeleb's `wav|aac/<identity>/<video>/<segment>.<ext>`, `<identity>/**`, "
+        "`<identity>.<ext>`, or WebDataset tars",
     )
-    path: str | None = Field(None, description="folder of speech; null for a corpus without speech")
+    path: str | None = Field(None, description="folder of speech, or one tar; null for a corpus without speech")
 
 
 class MetadataSource(Section):
@@ -160,4 +162,7 @@ class Recipe(Section):
         for model in ("embedding_model", "emotion_model"):
             if measure[model] is not None:
                 measure[model] = PurePath(measure[model]).name
+        gate = settings["speech"]["measure"]["gate"]
+        if gate["silero"] is not None:
+            gate["silero"] = PurePath(gate["silero"]).name
         return settings

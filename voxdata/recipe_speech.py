@@ -28,6 +28,10 @@ class Gate(Section):
     enabled: bool = Field(True, description="whether unconfirmed segments are dropped from the speech")
     min_voiced_share: Share = Field(0.15, description="share of periodic frames that a segment needs")
     max_flatness: Share = Field(0.5, description="limit of a segment's median spectral flatness")
+    max_held_share: Share = Field(0.55, description="limit of pitch steps under 0.05 semitones; more is music")
+    silero: str | None = Field(
+        None, description="Silero's network as a third opinion, stored as `silero_ratio`: `silero_vad`, or a file"
+    )
 
 
 class SpeechMeasure(Section):
@@ -52,6 +56,13 @@ class SpeechSelect(Section):
     min_speech_s: float = Field(1.5, gt=0, description="limit of speech after both gates; SF2F crops up to 1.5 s")
     min_vad_ratio: Share = Field(0.1, description="limit of the share of frames that WebRTC calls speech")
     min_gate_ratio: Share = Field(0.3, description="limit of the share of those that the second gate confirms")
+    max_music_ratio: Share = Field(0.5, description="limit of the share of those that the second gate calls music")
+    min_silero_ratio: Share = Field(
+        0.1, description="limit of the share of the clip that Silero calls speech, if asked"
+    )
+    unknown_identity: Literal["keep", "reject"] = Field(
+        "keep", description="clips of people whom no metadata names, where the recipe has metadata"
+    )
     max_clipped_share: Share = Field(0.05, description="limit of clipped samples")
     max_per_identity: int | None = Field(None, ge=1, description="clips kept per person; null: all")
 

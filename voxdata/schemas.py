@@ -162,16 +162,20 @@ UTTERANCES = pa.schema(
         ("vad", S),  # name of the voice activity setting
         ("vad_ratio", F),  # share of frames that WebRTC calls speech, after smoothing
         ("gate_ratio", F),  # share of those that the second gate confirms
+        ("music_ratio", F),  # share of those that the second gate calls music
+        ("silero_ratio", F),  # share of the clip that Silero calls speech; null when not asked for
         ("speech_s", F),
         ("segments", I),
         ("snr_db", F),
         ("clipped_share", F),
+        ("dc_offset", F),  # mean of the samples, full scale 1
         ("loudness_dbfs", F),
         ("pitch_median_hz", F),
         ("pitch_range_st", F),  # 10th to 90th percentile, semitones
         ("spectral_flatness", F),
         ("bandwidth_hz", F),
-        ("loop_s", F),  # period of an exact repetition; null when the clip does not repeat
+        ("loop_s", F),  # period of a repetition; null when the clip does not repeat
+        ("loop_similarity", F),  # correlation of the repetition; 1 sample by sample, less after a lossy codec
         ("frames_torch40", I),
         ("frames_torch64", I),
         ("frames_psf40", I),

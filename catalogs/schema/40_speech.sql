@@ -24,16 +24,20 @@ CREATE TABLE utterances (
     vad VARCHAR,
     vad_ratio REAL,
     gate_ratio REAL,
+    music_ratio REAL,
+    silero_ratio REAL,
     speech_s REAL,
     segments INTEGER,
     snr_db REAL,
     clipped_share REAL,
+    dc_offset REAL,
     loudness_dbfs REAL,
     pitch_median_hz REAL,
     pitch_range_st REAL,
     spectral_flatness REAL,
     bandwidth_hz REAL,
     loop_s REAL,
+    loop_similarity REAL,
     frames_torch40 INTEGER,
     frames_torch64 INTEGER,
     frames_psf40 INTEGER,
@@ -68,16 +72,20 @@ COMMENT ON COLUMN utterances.duration_s IS 'Length of the clip';
 COMMENT ON COLUMN utterances.vad IS 'Voice activity setting';
 COMMENT ON COLUMN utterances.vad_ratio IS 'Share of frames that WebRTC calls speech, after smoothing';
 COMMENT ON COLUMN utterances.gate_ratio IS 'Share of those that the second gate confirms';
+COMMENT ON COLUMN utterances.music_ratio IS 'Share of those that the second gate calls music';
+COMMENT ON COLUMN utterances.silero_ratio IS 'Share of the clip that Silero calls speech; null when not asked for';
 COMMENT ON COLUMN utterances.speech_s IS 'Speech after both gates';
 COMMENT ON COLUMN utterances.segments IS 'Stretches of speech';
 COMMENT ON COLUMN utterances.snr_db IS 'Speech over background';
 COMMENT ON COLUMN utterances.clipped_share IS 'Share of clipped samples';
+COMMENT ON COLUMN utterances.dc_offset IS 'Mean of the samples, full scale 1';
 COMMENT ON COLUMN utterances.loudness_dbfs IS 'Level of the speech';
 COMMENT ON COLUMN utterances.pitch_median_hz IS 'Median fundamental frequency';
 COMMENT ON COLUMN utterances.pitch_range_st IS '10th to 90th percentile of pitch, semitones';
 COMMENT ON COLUMN utterances.spectral_flatness IS '1 for noise, 0 for a tone';
 COMMENT ON COLUMN utterances.bandwidth_hz IS 'Highest frequency with content';
-COMMENT ON COLUMN utterances.loop_s IS 'Period of an exact repetition; null when the clip does not repeat';
+COMMENT ON COLUMN utterances.loop_s IS 'Period of a repetition; null when the clip does not repeat';
+COMMENT ON COLUMN utterances.loop_similarity IS 'Correlation of the repetition; 1 sample by sample, less after a lossy codec';
 COMMENT ON COLUMN utterances.frames_torch40 IS 'Frames of the 40-bin log-mel';
 COMMENT ON COLUMN utterances.frames_torch64 IS 'Frames of the 64-bin log-mel';
 COMMENT ON COLUMN utterances.frames_psf40 IS 'Frames of the log-mel of SF2F''s code; null when not asked for';

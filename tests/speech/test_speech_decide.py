@@ -15,11 +15,13 @@ from voxdata.speech.decide import decide
 def clip(name: str = "a", person: str = "p", **changes: Any) -> dict[str, Any]:
     good = {
         "item_id": f"{person}/{name}@0",
+        "identity": person,
         "person": person,
         "utterance_id": f"{person}/{name}",
         "speech_status": "ok",
         "vad_ratio": 0.9,
         "gate_ratio": 0.9,
+        "music_ratio": 0.0,
         "speech_s": 4.0,
         "clipped_share": 0.0,
         "pcm_sha256": f"{person}{name}",
@@ -48,6 +50,13 @@ def unmeasured(status: str) -> dict[str, Any]:
         (unmeasured("too_long"), ["too_long"]),
         (clip(vad_ratio=0.05), ["no_speech"]),
         (clip(gate_ratio=0.1), ["noise"]),
+        (clip(silero_ratio=0.05), ["noise"]),
+        (clip(silero_ratio=0.2), []),
+        (clip(music_ratio=0.6, gate_ratio=0.4), ["music"]),
+        (clip(music_ratio=0.9, gate_ratio=0.1), ["music", "noise"]),
+        (clip(music_ratio=0.5), []),
+        (clip(identity="unknown"), ["unknown_identity"]),
+        (clip(identity="unknown", music_ratio=0.9), ["unknown_identity", "music"]),
         (clip(speech_s=1.0), ["too_short"]),
         (clip(clipped_share=0.2), ["clipped"]),
         (clip(vad_ratio=0.0, gate_ratio=0.0, speech_s=0.0), ["no_speech", "noise", "too_short"]),
@@ -91,6 +100,20 @@ def test_the_cap_keeps_the_longest_speech_of_each_person() -> None:
     assert {name for name, one in found.items() if one[0] == "keep"} == {"p/5", "p/4", "q/9"}
     assert found["p/3"][2] == found["p/2"][2] == ["over_cap"]
     assert found["p/8"][2] == ["clipped"]
+
+
+def test_people_whom_no_metadata_names_are_rejected_only_where_asked() -> None:
+    rows = pa.Table.from_pylist([clip("a", "p"), clip("a", "q")], UTTERANCES)
+    strict = SpeechSelect(unknown_identity="reject")
+    reasons = [decide(rows, *given)["reason"].to_pylist() for given in ((SpeechSelect(), {"p"}), (strict, ()))]
+    assert reasons == [[None, None], [None, None]]
+    assert decide(rows, strict, {"p"})["reason"].to_pylist() == [None, "unknown_identity"]
+
+
+def test_a_clip_of_nobody_does_not_make_another_shared() -> None:
+    found = verdicts(clip("a", "p", pcm_sha256="same"), clip("a", "unknown", pcm_sha256="same"))
+    assert found["p/a"][0] == "keep"
+    assert found["unknown/a"][2] == ["unknown_identity"]
 
 
 def test_no_clips() -> None:

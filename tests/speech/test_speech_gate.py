@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from voxdata.recipe_speech import Gate, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.speech.gate import confirm, pick
+from voxdata.speech.gate import confirm, judge, pick
 from voxdata.speech.vad import frame_decisions, int16, smooth, speech_segments
 from voxdata.speech.voicing import analyse
 
@@ -90,12 +90,49 @@ def test_only_the_voice_of_a_clip_is_confirmed() -> None:
     assert len(pick(clip, confirmed)) > 2.0 * RATE
 
 
+def melody(seed: int, voices: int, decay: float) -> np.ndarray:
+    """Six seconds of notes of a scale, each with eight harmonics; `voices` at a time."""
+    rng = np.random.default_rng(seed)
+    out, at = np.zeros(8 * RATE), 0
+    while at < 6 * RATE:
+        length = round(RATE * rng.choice([0.2, 0.4, 0.8]))
+        t = np.arange(length) / RATE
+        shape = np.exp(-decay * t) * np.minimum(t / 0.01, 1) * np.minimum((t[-1] - t) / 0.02, 1)
+        for _ in range(voices):
+            hz = 160 * 2 ** (rng.choice([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
+            out[at : at + length] += shape * sum(0.6**k * np.sin(2 * np.pi * k * hz * t) for k in range(1, 9))
+        at += length
+    return (0.3 * out[: 6 * RATE] / np.abs(out).max() + 1e-4 * NOISE).astype(np.float32)
+
+
+@pytest.mark.parametrize("voices", [1, 3])
+@pytest.mark.parametrize("decay", [0.5, 3.0])
+def test_melodies_and_chords_are_music_and_not_speech(voices: int, decay: float) -> None:
+    clip = melody(5, voices, decay)
+    active = speech_segments(clip, Vad())
+    speech, music = judge(active, analyse(clip), Gate())
+    lengths = [sum(b - a for a, b in found) for found in (active, speech, music)]
+    assert lengths[0] > 0.8 * len(clip)
+    assert lengths[1] < 0.1 * lengths[0]
+    assert lengths[2] > 0.6 * lengths[0]
+
+
+def test_a_voice_after_music_is_kept_alone() -> None:
+    voice = speak(draw_people(1, seed=2, link=1.0)[0], duration_s=3.0, seed=0)
+    clip = np.concatenate([melody(5, 1, 3.0), np.zeros(RATE, np.float32), voice])
+    speech, music = judge(speech_segments(clip, Vad()), analyse(clip), Gate())
+    assert speech[0][0] > 6 * RATE
+    assert music[-1][1] < 7.5 * RATE
+    assert sum(b - a for a, b in speech) > 2 * RATE
+
+
 def test_the_gate_follows_its_settings() -> None:
     voice = speak(draw_people(1, seed=2, link=1.0)[0], duration_s=3.0, seed=0)
     active, features = speech_segments(voice, Vad()), analyse(voice)
     assert confirm(active, features, Gate())
     assert not confirm(active, features, Gate(min_voiced_share=0.99))
     assert not confirm(active, features, Gate(max_flatness=0.0))
+    assert not confirm(active, features, Gate(max_held_share=0.0))
 
 
 @pytest.mark.parametrize("count", [0, 1, 159, 160, 479, 480, 800])

@@ -47,7 +47,13 @@ def test_a_voice_has_a_full_row_and_its_mels(voice: np.ndarray) -> None:
     assert row["duration_s"] == pytest.approx(4.0)
     assert (row["sample_rate_hz"], row["channels"], row["vad"]) == (RATE, 1, "webrtc-1-30ms-300ms")
     unasked = [f"{what}_{name}" for name in ("psf40", "sphinx64") for what in ("frames", "vad", "vad_ratio")]
-    assert {name for name, value in row.items() if value is None} == {"status_detail", "loop_s", *unasked}
+    assert {name for name, value in row.items() if value is None} == {
+        "status_detail",
+        "loop_s",
+        "loop_similarity",
+        "silero_ratio",
+        *unasked,
+    }
     mels = {name: np.load(io.BytesIO(data)) for name, data in fragment.blobs["p/a@0"].items()}
     frames = 1 + round(row["speech_s"] * RATE) // 160
     assert {name: mel.shape for name, mel in mels.items()} == {"torch40.npy": (40, frames), "torch64.npy": (64, frames)}

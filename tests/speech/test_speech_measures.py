@@ -8,6 +8,7 @@ import pytest
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
 from voxdata.speech import measures
+from voxdata.speech.loops import near_loop
 from voxdata.speech.resampling import resample
 from voxdata.speech.vad import int16
 
@@ -89,6 +90,29 @@ def test_what_does_not_repeat_exactly_is_no_loop(voice: np.ndarray, change: str)
     else:
         pcm = np.zeros(4 * RATE, np.int16)
     assert measures.loop_s(pcm, RATE) is None
+
+
+@pytest.mark.parametrize("period", [20_000, 30_011, 50_000])
+def test_a_loop_is_found_after_a_lossy_codec(voice: np.ndarray, period: int) -> None:
+    looped = np.resize(voice[:period], 4 * RATE).astype(np.float32)
+    coded = looped + 0.1 * voice.std() * RNG.standard_normal(len(looped)).astype(np.float32)
+    found = near_loop(coded, RATE)
+    assert found is not None
+    assert found[0] == pytest.approx(period / RATE, abs=1e-4)
+    assert 0.9 < found[1] < 1
+
+
+@pytest.mark.parametrize("what", ["no repeat", "repeat too short", "hum", "silence", "noise", "short"])
+def test_what_only_resembles_itself_is_no_loop(voice: np.ndarray, what: str) -> None:
+    clip = {
+        "no repeat": voice,
+        "repeat too short": np.resize(voice[:59_000], 4 * RATE),
+        "hum": sum(np.sin(2 * np.pi * 50 * k * np.arange(4 * RATE) / RATE) for k in range(1, 5)),
+        "silence": np.zeros(4 * RATE),
+        "noise": RNG.standard_normal(4 * RATE),
+        "short": voice[:8000],
+    }[what]
+    assert near_loop(np.asarray(clip, np.float32), RATE) is None
 
 
 def test_a_clip_shorter_than_the_shortest_loop() -> None:

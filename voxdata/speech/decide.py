@@ -3,19 +3,21 @@
 Rules, in the order in which the first failing one becomes the reason:
 
 1. the status of a clip that could not be measured (`unreadable`, `empty`, `too_long`); no other rule applies to it
-2. `no_speech`    too little of the clip is speech to WebRTC
-3. `noise`        the second gate confirms too little of that
-4. `too_short`    too little confirmed speech
-5. `clipped`      too many clipped samples
-6. `shared_clip`  the same samples under different people: all of them are rejected
-7. `duplicate`    the same samples again under the same person; the first by `utterance_id` is kept
-8. `over_cap`     the person has enough clips with more speech; only clips that pass every other rule count
+2. `unknown_identity`  nobody is named (`unknown`), or, where the recipe asks for it, no metadata names the identity
+3. `no_speech`    too little of the clip is speech to WebRTC
+4. `music`        the second gate calls too much of that music
+5. `noise`        the second gate confirms too little of it, or Silero hears too little speech
+6. `too_short`    too little confirmed speech
+7. `clipped`      too many clipped samples
+8. `shared_clip`  the same samples under different people: all of them are rejected
+9. `duplicate`    the same samples again under the same person; the first by `utterance_id` is kept
+10. `over_cap`    the person has enough clips with more speech; only clips that pass every other rule count
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,16 +26,22 @@ import pyarrow as pa
 
 from voxdata.recipe_speech import SpeechSelect
 from voxdata.schemas import UTTERANCE_VERDICTS
+from voxdata.speech.find import UNKNOWN_IDENTITY
 
 Flags = npt.NDArray[np.bool_]
 
 
-def decide(utterances: pa.Table, settings: SpeechSelect) -> pa.Table:
-    """One row of `schemas.UTTERANCE_VERDICTS` per row of `schemas.UTTERANCES`, in the same order."""
+def decide(utterances: pa.Table, settings: SpeechSelect, known: Collection[str] = ()) -> pa.Table:
+    """One row of `schemas.UTTERANCE_VERDICTS` per row of `schemas.UTTERANCES`, in the same order.
+
+    `known`: the identities that the recipe's metadata names; empty without metadata.
+    """
     status = utterances["speech_status"].to_pylist()
     measured = np.array([value == "ok" for value in status], dtype=bool)
-    failed = {rule: measured & flags for rule, flags in _limits(utterances, settings).items()}
-    failed |= _repeats(utterances, measured & ~failed["no_speech"] & ~failed["noise"])
+    failed = {"unknown_identity": measured & _unknown(utterances, settings, known)}
+    failed |= {rule: measured & flags for rule, flags in _limits(utterances, settings).items()}
+    heard = ~failed["no_speech"] & ~failed["music"] & ~failed["noise"]
+    failed |= _repeats(utterances, measured & heard & ~failed["unknown_identity"])
     passing = measured & ~np.logical_or.reduce(list(failed.values()))
     failed["over_cap"] = _over_cap(utterances, passing, settings.max_per_identity)
     reasons = [[] if value == "ok" else [value] for value in status]
@@ -52,10 +60,18 @@ def decide(utterances: pa.Table, settings: SpeechSelect) -> pa.Table:
     )
 
 
+def _unknown(utterances: pa.Table, settings: SpeechSelect, known: Collection[str]) -> Flags:
+    strict = settings.unknown_identity == "reject" and known
+    names = utterances["identity"].to_pylist()
+    return np.array([name == UNKNOWN_IDENTITY or bool(strict and name not in known) for name in names], dtype=bool)
+
+
 def _limits(utterances: pa.Table, settings: SpeechSelect) -> dict[str, Flags]:
     return {
         "no_speech": _numbers(utterances, "vad_ratio") < settings.min_vad_ratio,
-        "noise": _numbers(utterances, "gate_ratio") < settings.min_gate_ratio,
+        "music": _numbers(utterances, "music_ratio") > settings.max_music_ratio,
+        "noise": (_numbers(utterances, "gate_ratio") < settings.min_gate_ratio)
+        | (_numbers(utterances, "silero_ratio", absent=1.0) < settings.min_silero_ratio),
         "too_short": _numbers(utterances, "speech_s") < settings.min_speech_s,
         "clipped": _numbers(utterances, "clipped_share") > settings.max_clipped_share,
     }
@@ -88,10 +104,10 @@ def _over_cap(utterances: pa.Table, passing: Flags, cap: int | None) -> Flags:
     return over
 
 
-def _numbers(utterances: pa.Table, column: str) -> npt.NDArray[np.float32]:
+def _numbers(utterances: pa.Table, column: str, absent: float = 0.0) -> npt.NDArray[np.float32]:
     """A column as stored; numpy compares float32 with a limit rounded to float32, so that the limit itself passes."""
     values: Sequence[float | None] = utterances[column].to_pylist()
-    return np.array([0.0 if value is None else value for value in values], dtype=np.float32)
+    return np.array([absent if value is None else value for value in values], dtype=np.float32)
 
 
 def _indices(flags: Flags) -> Iterable[int]:

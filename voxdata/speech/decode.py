@@ -159,7 +159,7 @@ def _soundfile_blocks(file: Any) -> Iterator[Samples]:
 def _ffmpeg_blocks(container: Any, stream: Any) -> Iterator[Samples]:
     """Whole frames of the codec, many at a time: a small block costs as much to handle as a large one."""
     converter = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
-    parts: list[Samples] = []
+    parts: list[npt.NDArray[Any]] = []
     held = 0
     for frame in chain(container.decode(stream), (None,)):
         for planes in converter.resample(frame):

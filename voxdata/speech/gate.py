@@ -3,7 +3,8 @@
 WebRTC calls white noise speech, and most of a tone. A frame is voiced when it is periodic and not a single line. Within
 a WebRTC segment, what lies within 0.3 s of a voiced frame is a stretch; a stretch is confirmed when enough of it is
 voiced, its spectrum is not flat, and it is not steady: a hum or a beep keeps its pitch or its level, speech
-moves both. Where these definitions come from is in docs/speech.md.
+moves both. Music holds its notes: between two voiced frames its pitch mostly stays within 0.05 semitones, that of a
+voice drifts. Where these definitions come from is in docs/speech.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ LINE_TONALITY = 0.95
 REACH_S = 0.3
 STEADY_PITCH_ST = 0.25  # 10th to 90th percentile
 STEADY_LEVEL_DB = 1.0  # standard deviation
+HELD_STEP_ST = 0.05  # from one voiced frame to the next
+MIN_STEPS = 20  # fewer steps between voiced frames do not tell a note from a syllable
 _HOP = int(HOP_S * SAMPLE_RATE_HZ)
 
 
@@ -35,16 +38,27 @@ def voiced_frames(features: FrameFeatures) -> Flags:
 
 def confirm(segments: Iterable[Segment], features: FrameFeatures, settings: Gate) -> list[Segment]:
     """The confirmed stretches of voice activity segments, in samples, in order."""
+    return judge(segments, features, settings)[0]
+
+
+def judge(segments: Iterable[Segment], features: FrameFeatures, settings: Gate) -> tuple[list[Segment], list[Segment]]:
+    """The stretches of voice activity segments that are speech, and those that are music, in samples, in order."""
     voiced = voiced_frames(features)
+    speech: list[Segment] = []
+    music: list[Segment] = []
     if not voiced.any():
-        return []
+        return speech, music
+    step, held = _steps(features, voiced)
     near = _dilate(voiced, round(REACH_S / HOP_S))
-    return [
-        (max(start, first * _HOP), end if last == _frame(end) else last * _HOP)
-        for start, end in segments
-        for first, last in _runs(near, start // _HOP, _frame(end))
-        if _is_speech(slice(first, last), voiced, features, settings)
-    ]
+    for start, end in segments:
+        for first, last in _runs(near, start // _HOP, _frame(end)):
+            where = slice(first, last)
+            if _is_voice(where, voiced, features, settings):
+                steps = step[where].sum()
+                holds = steps >= MIN_STEPS and held[where].sum() > settings.max_held_share * steps
+                found = music if holds else speech
+                found.append((max(start, first * _HOP), end if last == _frame(end) else last * _HOP))
+    return speech, music
 
 
 def pick(samples: Samples, segments: Iterable[Segment]) -> Samples:
@@ -61,7 +75,7 @@ def frame_flags(segments: Iterable[Segment], count: int) -> Flags:
     return flags
 
 
-def _is_speech(where: slice, voiced: Flags, features: FrameFeatures, settings: Gate) -> bool:
+def _is_voice(where: slice, voiced: Flags, features: FrameFeatures, settings: Gate) -> bool:
     if voiced[where].mean() < settings.min_voiced_share:
         return False
     if np.median(features.flatness[where]) > settings.max_flatness:
@@ -69,6 +83,13 @@ def _is_speech(where: slice, voiced: Flags, features: FrameFeatures, settings: G
     low, high = np.percentile(features.pitch_hz[where][voiced[where]], [10, 90])
     moves = 12 * np.log2(high / low) >= STEADY_PITCH_ST
     return bool(moves and features.level_db[where].std() >= STEADY_LEVEL_DB)
+
+
+def _steps(features: FrameFeatures, voiced: Flags) -> tuple[Flags, Flags]:
+    """Frames (T,) that follow a voiced frame and are voiced, and those of them that hold its pitch."""
+    pitch_st = 12 * np.log2(np.maximum(features.pitch_hz, 1.0))
+    step = voiced & np.concatenate([[False], voiced[:-1]])
+    return step, step & (np.abs(np.diff(pitch_st, prepend=pitch_st[:1])) < HELD_STEP_ST)
 
 
 def _frame(sample: int) -> int:

@@ -26,14 +26,15 @@ from voxdata.fragments import Fragment
 from voxdata.items import ClipItem
 from voxdata.recipe_speech import Gate, SpeechMeasure, Vad
 from voxdata.schemas import UTTERANCES
-from voxdata.speech import measures
+from voxdata.speech import measures, silero
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Decoded, Samples, decode
-from voxdata.speech.gate import confirm, frame_flags, pick, voiced_frames
+from voxdata.speech.gate import frame_flags, judge, pick, voiced_frames
+from voxdata.speech.loops import near_loop
 from voxdata.speech.mel import FRONT_ENDS, Mel, log_mels
 from voxdata.speech.vad import Pcm, Segment, int16, speech_segments, vad_name
 from voxdata.speech.voicing import FrameFeatures, analyse
 
-VERSION = 2
+VERSION = 3
 _BACKENDS = ("av", "numpy", "scipy", "soundfile", "torch", "torchaudio", "webrtcvad-wheels")
 _NPY_HEADER = 118  # magic, version and length take 10 bytes; the data starts at 128
 OWN_VAD = ("psf40", "sphinx64")  # front ends whose published code fixes the setting: columns of their own
@@ -45,6 +46,9 @@ def fingerprint(settings: SpeechMeasure) -> str:
     backends = {name: version(name) for name in _BACKENDS}
     front_ends = {name: FRONT_ENDS[name].metadata(settings) for name in settings.front_ends}
     named = {**settings.model_dump(mode="json"), "front_ends": front_ends}
+    if settings.gate.silero is not None:
+        named["gate"]["silero"] = silero.model_digest(settings.gate.silero)
+        backends["onnxruntime"] = silero.runtime_version(settings.gate.silero)
     return fragments.fingerprint("speech.measure", VERSION, named, backends)
 
 
@@ -91,6 +95,7 @@ class _Activity:
 
     active: list[Segment]
     confirmed: list[Segment]
+    music: list[Segment]
     segments: list[Segment]
     speech: Samples
 
@@ -120,6 +125,8 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
         "vad": vad_name(settings.vad),
         "vad_ratio": active_samples / len(samples),
         "gate_ratio": _length(main.confirmed) / active_samples if active_samples else 0.0,
+        "music_ratio": _length(main.music) / active_samples if active_samples else 0.0,
+        "silero_ratio": silero.speech_share(samples, settings.gate.silero) if settings.gate.silero else None,
         "speech_s": len(main.speech) / SAMPLE_RATE_HZ,
         "segments": len(main.segments),
         **own,
@@ -131,20 +138,29 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
 
 def _listen(samples: Samples, pcm: Pcm, vad: Vad, features: FrameFeatures, gate: Gate) -> _Activity:
     active = speech_segments(pcm, vad)
-    confirmed = confirm(active, features, gate)
+    confirmed, music = judge(active, features, gate)
     segments = confirmed if gate.enabled else active
-    return _Activity(active, confirmed, segments, pick(samples, segments))
+    return _Activity(active, confirmed, music, segments, pick(samples, segments))
 
 
 def _sound(clip: Decoded, pcm: Pcm, speech: Samples) -> dict[str, Any]:
     return {
         "snr_db": measures.snr_db(clip.samples, speech, SAMPLE_RATE_HZ),
         "clipped_share": clip.clipped_share,
+        "dc_offset": float(np.mean(clip.samples, dtype=np.float64)),
         "loudness_dbfs": measures.loudness_dbfs(speech if len(speech) else clip.samples),
         "bandwidth_hz": measures.bandwidth_hz(clip.samples, SAMPLE_RATE_HZ),
-        "loop_s": measures.loop_s(pcm, SAMPLE_RATE_HZ),
+        **_loop(clip, pcm),
         "pcm_sha256": hashlib.sha256(pcm.data).hexdigest(),
     }
+
+
+def _loop(clip: Decoded, pcm: Pcm) -> dict[str, Any]:
+    """An exact repetition, or after a lossy codec one that is nearly so."""
+    period_s, similarity = measures.loop_s(pcm, SAMPLE_RATE_HZ), 1.0
+    if period_s is None and not clip.lossless:
+        period_s, similarity = near_loop(clip.samples, SAMPLE_RATE_HZ) or (None, 0.0)
+    return {"loop_s": period_s, "loop_similarity": None if period_s is None else similarity}
 
 
 def _voice(features: FrameFeatures, segments: list[tuple[int, int]]) -> dict[str, Any]:
