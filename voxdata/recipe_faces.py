@@ -139,6 +139,32 @@ class Purity(Section):
     )
 
 
+class Quality(Section):
+    """The order of a person's faces (voxdata/faces/quality.py): a weighted mean of terms 0..1, and their diversity."""
+
+    pose: float = Field(0.35, ge=0, description="weight of a small face angle")
+    resolution: float = Field(0.20, ge=0, description="weight of the pupil distance in the photo")
+    expression: float = Field(0.15, ge=0, description="weight of a neutral expression")
+    light: float = Field(0.15, ge=0, description="weight of even light without clipping")
+    focus: float = Field(0.15, ge=0, description="weight of sharpness")
+    grayscale_factor: Share = Field(0.8, description="quality of a grayscale photo beside the same one in colour")
+    diversity_margin: Share = Field(
+        0.05,
+        description="of faces whose quality is this near to the best one left, the one least like those already chosen "
+        "goes first; 0: off",
+    )
+
+    def weights(self) -> dict[str, float]:
+        """term -> weight."""
+        return {name: getattr(self, name) for name in ("pose", "resolution", "expression", "light", "focus")}
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Quality:
+        if not sum(self.weights().values()):
+            raise ValueError("at least one of pose, resolution, expression, light, focus must be above 0")
+        return self
+
+
 class Select(Section):
     """How many portraits a person gets (SF2F, App. B.1, human filtering: 3 to 7)."""
 
@@ -162,7 +188,11 @@ class Render(Section):
     max_enlargement: float = Field(
         4.5, gt=0, description="limit of output pixels per photo pixel; 30 px between the pupils need 4.27 at 512 px"
     )
-    matting: Literal["mediapipe-selfie"] = Field("mediapipe-selfie", description="person mask to white")
+    matting: Literal["mediapipe-selfie", "deeplabv3"] = Field("mediapipe-selfie", description="person mask to white")
+    matting_model: str | None = Field(
+        None,
+        description="deeplabv3: a name of `voxdata weights list`, or a torchvision file; null: deeplabv3_resnet50",
+    )
     min_person_share: Share = Field(0.15, description="a mask that covers less has failed")
     format: Literal["jpg", "webp"] = Field("jpg", description="`jpg`, or lossless `webp`")
     jpeg_quality: int = Field(95, ge=50, le=100, description="quality of jpg portraits")
@@ -180,6 +210,7 @@ class Faces(Section):
     sharpness: Sharpness = Sharpness()
     link: Link = Link()
     purity: Purity = Purity()
+    quality: Quality = Quality()
     select: Select = Select()
     render: Render = Render()
 

@@ -14,7 +14,9 @@ from voxdata.recipe_faces import Faces
 from voxdata.schemas import FACE_VERDICTS
 
 DEFAULT = Faces()
-ONE = Faces.model_validate({"select": {"min_per_identity": 1, "max_per_identity": 2}})
+ONE = Faces.model_validate(
+    {"select": {"min_per_identity": 1, "max_per_identity": 2}, "quality": {"diversity_margin": 0.0}}
+)
 
 
 def verdicts(*rows: dict[str, Any], settings: Faces = DEFAULT, **facts: Any) -> list[dict[str, Any]]:
@@ -27,7 +29,7 @@ def verdicts(*rows: dict[str, Any], settings: Faces = DEFAULT, **facts: Any) -> 
 
 TRIPPED = {
     "low_resolution": {"pupil_distance_px": 29.0},
-    "face_angle": {"face_angle_deg": 5.1},
+    "face_angle": {"face_angle_deg": 15.1, "yaw_deg": 15.0},
     "rolled": {"roll_deg": -46.0},
     "smiling": {"smile": 5.0},
     "mouth_open": {"mouth_open": 0.9},
@@ -67,7 +69,7 @@ def test_limits_belong_to_what_passes() -> None:
 
 
 def test_first_failing_rule_is_the_reason_and_all_are_listed() -> None:
-    (verdict,) = verdicts(face_row(sharpness=0.0, face_angle_deg=80.0, pupil_distance_px=3.0))
+    (verdict,) = verdicts(face_row(sharpness=0.0, face_angle_deg=80.0, yaw_deg=80.0, pupil_distance_px=3.0))
     assert verdict["reason"] == "low_resolution"
     assert verdict["reasons"] == ["low_resolution", "face_angle", "blurred"]
     order = list(RULES)
@@ -156,7 +158,7 @@ def test_best_of_near_duplicates_is_kept() -> None:
 
 
 def test_a_rejected_face_does_not_make_its_copy_a_duplicate() -> None:
-    angled, straight = face_row(photo="a", face_angle_deg=40.0), face_row(photo="b", sharpness=0.1)
+    angled, straight = face_row(photo="a", face_angle_deg=40.0, yaw_deg=40.0), face_row(photo="b", sharpness=0.1)
     links = links_table(*(link_row(row, photo_cluster="k", cluster_photos=2) for row in (angled, straight)))
     assert [verdict["reason"] for verdict in verdicts(angled, straight, links=links)] == ["face_angle", None]
 

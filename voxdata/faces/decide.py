@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from voxdata.errors import DecisionError
+from voxdata.faces.diversity import diversified
 from voxdata.faces.quality import quality
 from voxdata.faces.reviewed import reviewed
 from voxdata.faces.rules import RULES
@@ -23,6 +24,7 @@ from voxdata.recipe_faces import Faces, Select
 from voxdata.schemas import FACE_VERDICTS
 
 CANDIDATES_PER_PORTRAIT = 2
+FIRST = 2.0  # a human keep stands before every quality, and no margin reaches across
 PUPILS_PER_BOX = 0.6  # no face's pupils are further apart than this share of its box's shorter side
 
 
@@ -52,9 +54,12 @@ def decide(
     for name, rule in RULES.items():
         automatic = ~human_keep if name not in ("face_too_small", "no_landmarks") else np.ones(table.rows, bool)
         reasons.add(name, rule(table, settings) & automatic)
-    score = quality(table)
+    score = quality(table, settings.quality)
     order = np.lexsort((table.texts("face_id"), -np.nan_to_num(score), ~human_keep))
     reasons.add("duplicate", _duplicates(table, reasons.passing, order) & ~human_keep)
+    first = np.nan_to_num(score) + FIRST * human_keep
+    picks = CANDIDATES_PER_PORTRAIT * settings.select.max_per_identity
+    order = diversified(table, order, reasons.passing, first, settings.quality.diversity_margin, picks)
     return _select(table, reasons, score, order, settings.select, renders)
 
 

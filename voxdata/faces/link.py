@@ -117,7 +117,7 @@ def _near_pairs(hashes: Hashes, max_distance: int) -> Iterator[tuple[Numbers, Nu
         keys = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
         masks = [0, *(1 << bit for bit in range(high - low))] if radius else [0]
         for left, right in _same_band(keys, masks):
-            near = _popcount(hashes[left] ^ hashes[right]) <= max_distance
+            near = popcount(hashes[left] ^ hashes[right]) <= max_distance
             yield left[near], right[near]
 
 
@@ -137,7 +137,8 @@ def _same_band(keys: Hashes, masks: list[int]) -> Iterator[tuple[Numbers, Number
             yield left[once], right[once]
 
 
-def _popcount(values: Hashes) -> Numbers:
+def popcount(values: Hashes) -> Numbers:
+    """Set bits of each of uint64 (N,)."""
     octets = _OCTET_BITS[values.view(np.uint8)].reshape(-1, 8)
     return np.asarray(octets.sum(axis=1), np.int64)
 
