@@ -172,8 +172,14 @@ def decide_speech(root: str, recipe: Recipe, clips_key: str) -> str:
     storage = open_storage(root)
     clips = measured_clips(storage, recipe, clips_key).select(UTTERANCES.names)
     _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
-    depends = [clips_key, _print(SPEECH_MEASURE, recipe), recipe.speech.select.model_dump(), DECISION_VERSION]
-    return _commit_once(storage, "speech.decide", depends, lambda: decide_speech_table(clips, recipe.speech.select))
+    known = book_of(recipe).by_id
+    depends = [clips_key, _print(SPEECH_MEASURE, recipe), recipe.speech.select.model_dump(), sorted(known)]
+    return _commit_once(
+        storage,
+        "speech.decide",
+        [*depends, DECISION_VERSION],
+        lambda: decide_speech_table(clips, recipe.speech.select, known),
+    )
 
 
 def list_identities(root: str, recipe: Recipe, photos_key: str, clips_key: str) -> str:
