@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+import torch
 
 Samples = npt.NDArray[np.float32]
 
@@ -54,9 +54,10 @@ def bandwidth_hz(samples: Samples, sample_rate_hz: int) -> float | None:
     size = 512
     if len(samples) < size or _power(samples) <= 0:
         return None
-    frames = samples[: len(samples) // size * size].reshape(-1, size)
-    window = np.hanning(size).astype(np.float32)
-    spectrum = np.mean(np.abs(fft.rfft((frames - frames.mean()) * window, axis=1)) ** 2, axis=0, dtype=np.float64)
+    frames = torch.from_numpy(samples[: len(samples) // size * size]).reshape(-1, size)
+    window = torch.hann_window(size, periodic=False)
+    parts = torch.view_as_real(torch.fft.rfft((frames - frames.mean()) * window)).square_()
+    spectrum = (parts[..., 0] + parts[..., 1]).mean(dim=0, dtype=torch.float64).numpy()
     level_db = 10 * np.log10(spectrum / spectrum.max() + 1e-20)
     return float(np.flatnonzero(level_db >= BANDWIDTH_FLOOR_DB)[-1] * sample_rate_hz / size)
 

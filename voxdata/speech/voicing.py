@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.signal import butter, firwin, lfilter, resample_poly
+from scipy.signal import butter, firwin, lfilter
 
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
 
@@ -29,13 +29,14 @@ _MAX_LAG = int(_RATE_HZ / MIN_PITCH_HZ)
 _MIN_LAG = int(_RATE_HZ / MAX_PITCH_HZ)
 _FFT = 512
 _BANDS = 24
-_HALVING = firwin(31, 0.47).astype(np.float32)
+_HALVING = torch.from_numpy(firwin(31, 0.47).astype(np.float32))
 _HIGH_PASS = butter(2, 120.0, "highpass", fs=_RATE_HZ)
 _HANN = torch.from_numpy(np.hanning(_WINDOW).astype(np.float32))
 _MIN_DIP = 0.3
 _SILENCE = 1e-7  # mean power of a frame: -70 dBFS
 _NO_ENERGY = 1e-9
 _CHUNK = 1024
+_HALVED_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def analyse(samples: Samples) -> FrameFeatures:
     count = len(samples) // int(HOP_S * SAMPLE_RATE_HZ)
     if count == 0:
         return FrameFeatures(*(np.zeros(0, np.float32) for _ in range(5)))
-    low = lfilter(*_HIGH_PASS, resample_poly(samples, _RATE_HZ, SAMPLE_RATE_HZ, window=_HALVING)).astype(np.float32)
+    low = lfilter(*_HIGH_PASS, _halved(samples)).astype(np.float32)
     padded = np.pad(low, ((_WINDOW - _HOP) // 2, _WINDOW + _MAX_LAG))
     frames_TX = torch.from_numpy(padded).unfold(0, _WINDOW + _MAX_LAG, _HOP)[:count]
     energy = _window_energy(padded)
@@ -63,6 +64,15 @@ def analyse(samples: Samples) -> FrameFeatures:
     chunks = [slice(at, at + _CHUNK) for at in range(0, count, _CHUNK)]
     parts = [_features(frames_TX[chunk], power_T[chunk], scale_TL[chunk]) for chunk in chunks]
     return FrameFeatures(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _halved(samples: Samples) -> Floats:
+    """Every second of the low-passed samples, (N + 1) // 2."""
+    taps = len(_HALVING)
+    padded = torch.from_numpy(np.pad(samples, taps // 2).astype(np.float32, copy=False))
+    heard_NK = padded.unfold(0, taps, 2)
+    half: Floats = torch.cat([part @ _HALVING for part in heard_NK.split(_HALVED_AT_ONCE)]).numpy()
+    return half
 
 
 def _window_energy(padded: Floats) -> npt.NDArray[np.float64]:
@@ -125,11 +135,10 @@ def _spectrum(heard_TW: torch.Tensor) -> tuple[Floats, Floats]:
     """Tonality and flatness, each (T,), of the Hann-windowed spectrum from 100 to 4,000 Hz."""
     parts_TK2 = torch.view_as_real(torch.fft.rfft(heard_TW * _HANN, _FFT)[:, _FFT * 100 // _RATE_HZ :]).square_()
     power_TK = (parts_TK2[..., 0] + parts_TK2[..., 1]).add_(1e-12).numpy()
-    total_T = power_TK.sum(axis=1)
     strongest_T = np.argmax(power_TK, axis=1)
     columns = np.clip(strongest_T[:, None] + np.arange(-3, 4), 0, power_TK.shape[1] - 1)
     line_T = np.take_along_axis(power_TK, columns, axis=1).sum(axis=1)
     edges = np.linspace(0, power_TK.shape[1], _BANDS + 1).astype(int)[:-1]
     bands_TB = np.add.reduceat(power_TK, edges, axis=1)
     flatness_T = np.exp(np.log(bands_TB).mean(axis=1)) / bands_TB.mean(axis=1)
-    return np.minimum(line_T / total_T, 1).astype(np.float32), flatness_T.astype(np.float32)
+    return np.minimum(line_T / bands_TB.sum(axis=1), 1).astype(np.float32), flatness_T.astype(np.float32)
