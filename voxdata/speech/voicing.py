@@ -71,7 +71,7 @@ def _halved(samples: Samples) -> Floats:
     taps = len(_HALVING)
     padded = torch.from_numpy(np.pad(samples, taps // 2).astype(np.float32, copy=False))
     heard_NK = padded.unfold(0, taps, 2)
-    half: Floats = torch.cat([part @ _HALVING for part in heard_NK.split(_HALVED_AT_ONCE)]).numpy()
+    half: Floats = torch.cat([part @ _HALVING for part in torch.split(heard_NK, _HALVED_AT_ONCE)]).numpy()
     return half
 
 
