@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 from pathlib import Path
@@ -34,6 +35,16 @@ def test_funnel_names_every_reason_and_loses_nothing(page: str) -> None:
         (kept,) = re.findall(r'class="step end">.*?class="count">(\d+)', part)
         lost = [int(number) for number in re.findall(r"−(\d+) \(", part)]
         assert sum(lost) + int(kept) == looked_at
+
+
+def test_unchecked_purity_is_a_warning(page: str, full_root: Path, tmp_path: Path) -> None:
+    assert "Nobody checked whose faces these are" in section(page, "funnel")
+    root = copied(full_root, tmp_path / "root")
+    (snapshot,) = (root / "snapshots").iterdir()
+    content = json.loads(snapshot.read_text())
+    content["recipe"]["faces"]["measure"]["embedding_model"] = "mobilefacenet"
+    snapshot.write_text(json.dumps(content))
+    assert "Nobody checked" not in build_report(open_storage(root))
 
 
 def test_rejects_show_the_value_against_the_limit(page: str) -> None:

@@ -9,7 +9,15 @@ from voxdata.catalog.query import stats
 from voxdata.report.charts import Limits, bar, histogram, short
 from voxdata.report.facts import Facts, Row
 from voxdata.report.html import Html, element, join, note, table
-from voxdata.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_MEASURES, SPEECH_REASONS, Measure, Reason
+from voxdata.report.measures import (
+    FACE_MEASURES,
+    FACE_REASONS,
+    SPEECH_MEASURES,
+    SPEECH_REASONS,
+    Measure,
+    Reason,
+    setting,
+)
 from voxdata.report.pictures import Originals, member, small_picture
 
 MEASURE_OF = {measure.key: measure for measure in (*FACE_MEASURES, *SPEECH_MEASURES)}
@@ -37,8 +45,25 @@ def funnel(facts: Facts) -> Html:
     """What became of every face and every clip."""
     return join(
         element("p", "Each row is the first rule that an item failed, in the order in which the rules are applied."),
+        _purity_warning(facts),
         _funnel_of(facts, "faces", FACE_REASONS, "portraits", "No photo was looked at."),
         _funnel_of(facts, "speech", SPEECH_REASONS, "utterances kept", "No speech was listened to."),
+    )
+
+
+def _purity_warning(facts: Facts) -> Html | None:
+    if setting(facts.snapshot.recipe, "faces.measure.embedding_model") is not None:
+        return None
+    return element(
+        "p",
+        element("b", "Nobody checked whose faces these are. "),
+        "The recipe names no embedding model (faces.measure.embedding_model is null), so a stranger's photo in a "
+        "person's folder passes, and of several faces in a photo the largest is taken. Pull a model with ",
+        element("code", "voxdata weights pull mobilefacenet"),
+        " and build again with ",
+        element("code", "--set faces.measure.embedding_model=mobilefacenet"),
+        ".",
+        class_="warning",
     )
 
 

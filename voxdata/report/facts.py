@@ -21,7 +21,10 @@ TRUE_FACES = 4
 
 Row = dict[str, Any]
 
-_FACES = "faces LEFT JOIN (SELECT face_id, centroid_similarity, person_agreement FROM links) USING (face_id)"
+_FACES = (
+    "faces LEFT JOIN (SELECT face_id, centroid_similarity, person_agreement, rival_agreement FROM links) "
+    "USING (face_id)"
+)
 _SHOWN = "NOT list_contains($hidden::VARCHAR[], {0}.person) AND NOT list_contains($hidden::VARCHAR[], {0}.identity)"
 
 

@@ -96,6 +96,7 @@ FACE_MEASURES = (
         limit="faces.purity.min_agreement",
         side="min",
     ),
+    Measure(key="rival_agreement", label="Share that agrees on another face"),
     Measure(
         key="detection_score",
         label="Detector confidence",
