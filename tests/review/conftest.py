@@ -44,3 +44,10 @@ def page(root: Path) -> Iterator[Page]:
     """A review page of that root."""
     with serving(root) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def reader(built: Path) -> Iterator[Page]:
+    """A review page of the published root that nobody decides on."""
+    with serving(built) as running:
+        yield running
