@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from voxdata.errors import RecipeError
+from voxdata.recipe import Recipe
 from voxdata.recipe_file import load_recipe, shipped_recipes
 from voxdata.recipe_reference import recipe_reference
 
@@ -76,13 +78,25 @@ def test_unknown_recipe_lists_the_shipped_ones() -> None:
         load_recipe("hq-voxcelebb")
 
 
+def pretrained_file_keys(section: type[BaseModel], prefix: str = "") -> set[str]:
+    """Settings that name a file of the weights registry, as their descriptions say."""
+    found: set[str] = set()
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= pretrained_file_keys(field.annotation, f"{prefix}{name}.")
+        elif name.endswith("_model") or any(known in str(field.description) for known in ("registry", "silero_vad")):
+            found.add(prefix + name)
+    return found
+
+
 def test_only_settings_that_change_the_result_are_part_of_it() -> None:
     plain = load_recipe("voxceleb-folder").result_settings()
     moved = ["work.workers=7", "sources.photos.path=/elsewhere", "limits.min_items=5"]
     assert load_recipe("voxceleb-folder", moved).result_settings() == plain
-    models = [f"faces.measure.embedding_model={folder}/y1.onnx" for folder in ("/here", "/elsewhere")]
-    here, elsewhere = (load_recipe("voxceleb-folder", [model]).result_settings() for model in models)
-    assert here == elsewhere != plain
+    for key in sorted(pretrained_file_keys(Recipe)):
+        models = [f"{key}={folder}/y1.onnx" for folder in ("/here", "/elsewhere")]
+        here, elsewhere = (load_recipe("voxceleb-folder", [model]).result_settings() for model in models)
+        assert here == elsewhere != plain, key
     site = [load_recipe("hq-voxceleb", [f"sources.photos={{kind: site, url: http://h:{port}/}}"]) for port in (1, 2)]
     assert site[0].result_settings() == site[1].result_settings()
     assert load_recipe("voxceleb-folder", ["faces.pose.max_angle_deg=6"]).result_settings() != plain

@@ -158,11 +158,15 @@ class Recipe(Section):
             for part in ("photos", "speech", "metadata"):
                 for where in ("path", "url"):
                     corpus[part].pop(where, None)
-        measure = settings["faces"]["measure"]
-        for model in ("embedding_model", "emotion_model"):
-            if measure[model] is not None:
-                measure[model] = PurePath(measure[model]).name
-        gate = settings["speech"]["measure"]["gate"]
-        if gate["silero"] is not None:
-            gate["silero"] = PurePath(gate["silero"]).name
+        _drop_folders(settings["faces"])
+        _drop_folders(settings["speech"])
         return settings
+
+
+def _drop_folders(section: dict[str, Any]) -> None:
+    """Leave of each pretrained file its name, not where it lies."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            _drop_folders(value)
+        elif isinstance(value, str) and (key.endswith("_model") or key == "silero"):
+            section[key] = PurePath(value).name
