@@ -57,16 +57,26 @@ def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb", settings: list[str
 
 def _stages(root: str, recipe: Recipe, runner: Runner) -> str:
     keys = {"photos": crawl(root, recipe)}
-    _pixels(FACES_MEASURE, root, recipe, keys["photos"], runner)
-    keys["links"] = link_faces(root, recipe, keys["photos"])
-    first = decide_faces(root, recipe, keys["photos"], keys["links"], rendered=False)
-    chosen = candidates(root, recipe, keys["photos"], first)
-    _pixels(FACES_RENDER, root, recipe, chosen, runner, item_column="face_id")
-    keys["face_verdicts"] = decide_faces(root, recipe, keys["photos"], keys["links"], rendered=True)
+    pixels(FACES_MEASURE, root, recipe, keys["photos"], runner)
+    keys |= choose_portraits(root, recipe, keys["photos"], runner)
     keys["utterance_files"] = find_speech(root, recipe, keys["photos"], keys["face_verdicts"])
-    _pixels(SPEECH_MEASURE, root, recipe, keys["utterance_files"], runner)
-    keys["utterance_verdicts"] = decide_speech(root, recipe, keys["utterance_files"])
     keys["identities"] = list_identities(root, recipe, keys["photos"], keys["utterance_files"])
+    return finish(root, recipe, keys, runner)
+
+
+def choose_portraits(root: str, recipe: Recipe, photos_key: str, runner: Runner) -> dict[str, str]:
+    """From measured faces to portraits: keys of `links` and `face_verdicts`."""
+    links = link_faces(root, recipe, photos_key)
+    first = decide_faces(root, recipe, photos_key, links, rendered=False)
+    chosen = candidates(root, recipe, photos_key, first)
+    pixels(FACES_RENDER, root, recipe, chosen, runner, item_column="face_id")
+    return {"links": links, "face_verdicts": decide_faces(root, recipe, photos_key, links, rendered=True)}
+
+
+def finish(root: str, recipe: Recipe, keys: dict[str, str], runner: Runner) -> str:
+    """From portraits and a list of clips to a published snapshot; returns its id."""
+    pixels(SPEECH_MEASURE, root, recipe, keys["utterance_files"], runner)
+    keys["utterance_verdicts"] = decide_speech(root, recipe, keys["utterance_files"])
     keys["splits"] = split(root, recipe, keys)
     entries = _pack(root, recipe, keys, runner)
     snapshot: str = publish(root, recipe, keys, entries)
@@ -74,7 +84,7 @@ def _stages(root: str, recipe: Recipe, runner: Runner) -> str:
     return snapshot
 
 
-def _pixels(
+def pixels(
     stage: PixelStage,
     root: str,
     recipe: Recipe,
@@ -82,6 +92,7 @@ def _pixels(
     runner: Runner,
     item_column: str = "item_id",
 ) -> None:
+    """Do what is missing of a pixel stage, in worker processes."""
     worklist = plan(stage, open_storage(root), recipe, key, item_column)
     buckets = sum(len(task_buckets) for task_buckets in worklist.tasks)
     logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, buckets)

@@ -74,6 +74,17 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     _settings(build)
     build.set_defaults(handler=_lazy("build"))
 
+    redecide = commands.add_parser(
+        "redecide",
+        help="apply changed limits and new reviews to a finished build",
+        description="Apply the rules again to what a finished build measured, with changed limits and new reviews; "
+        "pixels are touched only for faces that pass now. Prints the funnel before and after.",
+    )
+    _root(redecide)
+    _settings(redecide, "change a limit, for example faces.pose.max_angle_deg=8; repeatable")
+    redecide.add_argument("--dry-run", action="store_true", help="only print what would change; publish nothing")
+    redecide.set_defaults(handler=_lazy("redecide"))
+
     recipes = commands.add_parser("recipes", help="list recipes, or print one with all its settings")
     recipes.add_argument("recipe", nargs="?", metavar="RECIPE", help="print this one, resolved, as YAML")
     _settings(recipes)

@@ -1,4 +1,4 @@
-"""Handlers of the commands about data: build, recipes, simulate, sql, stats, snapshots, verify, report, catalog."""
+"""Handlers of the commands about data, from build to catalog."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flows.progress import logger, progress
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import format_table, named_queries, named_query, run_query
 from voxdata.catalog.query import stats as stats_table
+from voxdata.catalog.recipes import redecided_recipe
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
 from voxdata.errors import QueryError, SourceError, StorageError
 from voxdata.recipe_file import load_recipe, shipped_recipes
@@ -37,6 +38,26 @@ def build(options: argparse.Namespace) -> int:
     print(f"snapshot {snapshot} is published under {options.root}")
     funnel = run_query(open_storage(options.root), named_query("funnel").sql)
     sys.stdout.write(str(format_table(funnel, "table")))
+    return 0
+
+
+def redecide(options: argparse.Namespace) -> int:
+    """`voxdata redecide --root DIR --set key=value [--dry-run]`: the flow, called here."""
+    storage = open_storage(options.root)
+    redecided_recipe(storage, load_snapshot(storage), options.settings)
+    from flows.prefect_api import running_flows
+
+    with running_flows():
+        from flows.redecide import redecide as redecide_flow
+
+        done = redecide_flow(root=options.root, settings=options.settings, dry_run=options.dry_run)
+    for table in (done.funnel, done.totals):
+        print(format_table(table, "table"))
+    for note in done.notes:
+        print(note)
+    if done.snapshot is not None:
+        stays = done.snapshot == done.before
+        print(f"snapshot {done.snapshot} {'stays' if stays else f'follows {done.before}'} under {options.root}")
     return 0
 
 

@@ -15,6 +15,7 @@ from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, rows_of
 from flows.tables import kept_clips, portrait_faces
 from voxdata import splits
 from voxdata.catalog.publish import publish as publish_catalog
+from voxdata.catalog.recipes import commit_recipe
 from voxdata.catalog.snapshot import write_snapshot
 from voxdata.errors import BuildStoppedError
 from voxdata.fragments import FragmentStore, parquet_table
@@ -22,6 +23,7 @@ from voxdata.recipe import Recipe
 from voxdata.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS, UTTERANCES
 from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
 from voxdata.speech.mel import FRONT_ENDS
+from voxdata.speech.normalisation import SPLIT, normalisation, shard_sums
 from voxdata.storage import Storage, open_storage
 
 WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
@@ -92,6 +94,8 @@ def pack_range(
         samples=samples(storage, recipe, keys, people),
         schema=FACE_SIDECAR if kind == "faces" else SPEECH_SIDECAR,
     )
+    if entry is not None and (kind, split_name) == ("speech", SPLIT):
+        shard_sums(storage, entry)
     return None if entry is None else entry.to_json()
 
 
@@ -101,17 +105,33 @@ def publish(root: str, recipe: Recipe, keys: Mapping[str, str], entries: list[di
     tables = {name: [keys[name]] for name in keys}
     for name, stage in (("faces", FACES_MEASURE), ("renders", FACES_RENDER), ("utterances", SPEECH_MEASURE)):
         tables[name] = stage.store(storage, recipe).parts()
+    shards = [ShardEntry(**entry) for entry in entries]
     snapshot = write_snapshot(
         storage,
         recipe=recipe,
         code_version=version("voxdata"),
-        shards=[ShardEntry(**entry) for entry in entries],
-        front_ends={name: FRONT_ENDS[name].metadata() for name in recipe.speech.measure.front_ends},
+        shards=shards,
+        front_ends=_front_ends(storage, recipe, shards),
         tables=tables,
         versions={name: version(name) for name in ("mediapipe", "opencv-python", "torch", "webrtcvad-wheels")},
     )
-    publish_catalog(storage, snapshot.id, at=datetime.now(UTC).isoformat(timespec="seconds"), tables=tables)
+    publish_catalog(
+        storage,
+        snapshot.id,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        tables=tables,
+        recipe=commit_recipe(storage, recipe),
+    )
     return snapshot.id
+
+
+def _front_ends(storage: Storage, recipe: Recipe, shards: list[ShardEntry]) -> dict[str, dict[str, Any]]:
+    """Front end -> what it is, and how to normalise it."""
+    said: dict[str, dict[str, Any]] = {}
+    for name in recipe.speech.measure.front_ends:
+        found = normalisation(storage, shards, name)
+        said[name] = FRONT_ENDS[name].metadata(recipe.speech.measure) | ({"normalisation": found} if found else {})
+    return said
 
 
 def _people(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:

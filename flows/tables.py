@@ -83,7 +83,7 @@ def link_faces(root: str, recipe: Recipe, photos_key: str) -> str:
 def decide_faces(root: str, recipe: Recipe, photos_key: str, links_key: str, *, rendered: bool) -> str:
     """Verdicts of all faces (`schemas.FACE_VERDICTS`); `rendered` says whether the candidates have been rendered."""
     storage = open_storage(root)
-    reviews, opted_out, forgotten = _journalled(storage)
+    reviews, opted_out, forgotten = journalled(storage)
     depends = [
         links_key,
         recipe.faces.model_dump(mode="json"),
@@ -132,6 +132,36 @@ def portrait_faces(
 def find_speech(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -> str:
     """The clips that the sources hold for people with portraits, or for all (`schemas.UTTERANCE_FILES`)."""
     storage = open_storage(root)
+    found = _speech_in_sources(recipe)
+    if recipe.speech.who == "portraits":
+        people = pc.unique(portrait_faces(storage, recipe, photos_key, verdicts_key)["person"])
+        found = found.filter(pc.is_in(found["person"], value_set=people))
+    return _commit_clips(storage, _hashed(storage, found))
+
+
+def carry_speech(root: str, recipe: Recipe, keys: Mapping[str, str], before: Mapping[str, str], *, search: bool) -> str:
+    """The clips that were known before, of people who still have portraits; where `search`, also the clips that the
+    sources hold for people who had none before. Raises `SourceError` when these sources cannot be read."""
+    storage = open_storage(root)
+    clips = parquet_table(storage.read(before["utterance_files"]))
+    if recipe.speech.who == "portraits":
+        people, earlier = (set(portrait_people(storage, recipe, named)) for named in (keys, before))
+        clips = clips.filter(pc.is_in(clips["person"], value_set=pa.array(sorted(people), pa.string())))
+        new = pa.array(sorted(people - earlier), pa.string())
+        if len(new) and search:
+            found = _speech_in_sources(recipe)
+            more = _hashed(storage, found.filter(pc.is_in(found["person"], value_set=new)))
+            clips = pa.concat_tables([clips, more], promote_options="default").sort_by("item_id")
+    return _commit_clips(storage, clips)
+
+
+def portrait_people(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> list[str]:
+    """The people who have portraits, sorted."""
+    faces = portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"])
+    return sorted(set(faces["person"].to_pylist()))
+
+
+def _speech_in_sources(recipe: Recipe) -> pa.Table:
     book = book_of(recipe)
     sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.speech.path]
     tables = [find_utterances(str(corpus.speech.path), book, name) for name, _, corpus in sources]
@@ -141,12 +171,15 @@ def find_speech(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -
             f"{setting}.speech.path={corpus.speech.path} holds no speech file; "
             "expected wav/<identity>/<video>/<segment>.wav"
         )
-    found = _without_collisions(pa.concat_tables(tables) if tables else UTTERANCE_FILES.empty_table())
-    if recipe.speech.who == "portraits":
-        people = pc.unique(portrait_faces(storage, recipe, photos_key, verdicts_key)["person"])
-        found = found.filter(pc.is_in(found["person"], value_set=people))
+    return _without_collisions(pa.concat_tables(tables) if tables else UTTERANCE_FILES.empty_table())
+
+
+def _hashed(storage: Storage, found: pa.Table) -> pa.Table:
     with progress("hash clips", found.num_rows) as advance:
-        clips = inventory(storage, found, advance)
+        return inventory(storage, found, advance)
+
+
+def _commit_clips(storage: Storage, clips: pa.Table) -> str:
     return _commit_once(storage, "speech.find", clips.to_pylist(), lambda: clips)
 
 
@@ -196,7 +229,7 @@ def list_identities(root: str, recipe: Recipe, photos_key: str, clips_key: str) 
 def split(root: str, recipe: Recipe, keys: Mapping[str, str]) -> str:
     """The split of every person with portraits and, where the recipe has speech, with clips (`schemas.SPLITS`)."""
     storage = open_storage(root)
-    people = set(portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"])["person"].to_pylist())
+    people = set(portrait_people(storage, recipe, keys))
     if any(corpus.speech.path for _, _, corpus in corpora(recipe)):
         people &= set(kept_clips(storage, recipe, keys)["person"].to_pylist())
     identities = parquet_table(storage.read(keys["identities"]))
@@ -215,7 +248,8 @@ def kept_clips(
     return clips.filter(pc.is_in(clips["item_id"], value_set=pc.unique(kept)))
 
 
-def _journalled(storage: Storage) -> tuple[pa.Table | None, frozenset[str], frozenset[str]]:
+def journalled(storage: Storage) -> tuple[pa.Table | None, frozenset[str], frozenset[str]]:
+    """Reviews, and the people who opted out and who were forgotten."""
     reviews = journal.read(storage, "reviews")
     opted_out = journal.read(storage, "optouts")
     forgotten = journal.read(storage, "tombstones")

@@ -5,6 +5,7 @@ Every mistake becomes one line that names the key, the value and the limit.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -25,10 +26,15 @@ def shipped_recipes() -> list[str]:
 
 def load_recipe(name: str, sets: Iterable[str] = ()) -> Recipe:
     """Load a shipped recipe by name or a file by path and apply `key=value` pairs. Raises `RecipeError`."""
-    settings = _load_settings(name)
+    return with_settings(_load_settings(name), sets, name)
+
+
+def with_settings(settings: Mapping[str, Any], sets: Iterable[str], name: str) -> Recipe:
+    """Settings with `key=value` pairs on top, validated. Raises `RecipeError`."""
+    changed = copy.deepcopy(dict(settings))
     for pair in sets:
-        _apply(settings, pair)
-    return validate_recipe(settings, name)
+        _apply(changed, pair)
+    return validate_recipe(changed, name)
 
 
 def validate_recipe(settings: Mapping[str, Any], name: str) -> Recipe:

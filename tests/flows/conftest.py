@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.building import Voxdata
+from tests.flows.building import Voxdata, build_arguments
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
 START_S = 90
@@ -85,3 +85,12 @@ def voxdata(prefect_environment: dict[str, str]) -> Voxdata:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory, corpus: Path, voxdata: Voxdata) -> Path:
+    """A root that was built once, undisturbed."""
+    folder = tmp_path_factory.mktemp("built") / "root"
+    done = voxdata(*build_arguments(corpus, folder))
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -25,15 +25,6 @@ from voxdata.simulate.truth import judge_photos
 from voxdata.storage import open_storage
 
 
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory, corpus: Path, voxdata: Voxdata) -> Path:
-    """A root that was built once, undisturbed."""
-    folder = tmp_path_factory.mktemp("built") / "root"
-    done = voxdata(*build_arguments(corpus, folder))
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 def rows(root: Path, statement: str) -> list[tuple[object, ...]]:
     with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
         return connection.sql(statement).fetchall()

@@ -157,6 +157,7 @@ def test_deployments_name_no_machine(api: Api) -> None:
         "build-hq-voxceleb/demo",
         "build-hq-voxceleb/local",
         "build-hq-voxceleb/full",
+        "redecide/local",
         "train/demo",
         "train/sf2f",
         "retrain/nightly",

@@ -86,15 +86,18 @@ LOADS = {
 }
 
 
-def publish(storage: Storage, snapshot_id: str, *, at: str, tables: Tables | None = None) -> str:
+def publish(
+    storage: Storage, snapshot_id: str, *, at: str, tables: Tables | None = None, recipe: str | None = None
+) -> str:
     """Make a snapshot the current one and rebuild the catalog; return the catalog's path or URL.
 
     `at` is the time of publication (ISO 8601, UTC). `tables` names the Parquet files of this build where they are not
-    those of the snapshot's own file: the same shards can come from more photos. Of several processes that publish
+    those of the snapshot's own file: the same shards can come from more photos. `recipe` is the key of the recipe with
+    its sources (`catalog/recipes.py`). Of several processes that publish
     at once, the catalog ends with the snapshot that was stated last.
     """
     snapshot = load_snapshot(storage, snapshot_id)
-    state_publication(storage, snapshot, snapshot.tables if tables is None else tables, at=at)
+    state_publication(storage, snapshot, snapshot.tables if tables is None else tables, at=at, recipe=recipe)
     while True:
         built = latest(storage)
         path = rebuild(storage, built)

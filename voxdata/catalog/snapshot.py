@@ -146,14 +146,27 @@ def published_tables(storage: Storage, snapshot: Snapshot) -> dict[str, list[str
     return {stage: list(keys) for stage, keys in chosen.items()}
 
 
-def state_publication(storage: Storage, snapshot: Snapshot, tables: Tables, *, at: str) -> None:
-    """Make `snapshot` the current one; nothing is written where it is, with these tables."""
+def published_recipe(storage: Storage, snapshot: Snapshot) -> str | None:
+    """The key of the recipe that `snapshot` was last published with; None where none was stated."""
+    named = [fact["recipe"] for fact in _publications(storage) if fact["snapshot_id"] == snapshot.id]
+    return next((key for key in reversed(named) if key), None)
+
+
+def state_publication(
+    storage: Storage, snapshot: Snapshot, tables: Tables, *, at: str, recipe: str | None = None
+) -> None:
+    """Make `snapshot` the current one; nothing is written where it is, with these tables and this recipe."""
     facts = _publications(storage)
     stated = json.dumps({stage: list(tables[stage]) for stage in sorted(tables)})
-    if facts and (facts[-1]["snapshot_id"], facts[-1]["tables"]) == (snapshot.id, stated):
+    current = (facts[-1]["snapshot_id"], facts[-1]["tables"]) if facts else None
+    if current == (snapshot.id, stated) and recipe in (None, facts[-1]["recipe"]):
         return
     number = facts[-1]["number"] + 1 if facts else 1
-    journal.append(storage, "publications", {"snapshot_id": snapshot.id, "tables": stated, "number": number, "at": at})
+    journal.append(
+        storage,
+        "publications",
+        {"snapshot_id": snapshot.id, "tables": stated, "recipe": recipe, "number": number, "at": at},
+    )
 
 
 def _publications(storage: Storage) -> list[dict[str, Any]]:

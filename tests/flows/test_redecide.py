@@ -1,0 +1,132 @@
+"""Limits changed after the build: nothing is measured again, and the end is that of a build with those limits."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from tests.flows.building import Voxdata, build_arguments, parts, shard_bytes
+from voxdata import journal
+from voxdata.catalog.snapshot import latest
+from voxdata.shards.verify import verify
+from voxdata.storage import open_storage
+
+STAGES = ("faces.measure", "faces.render", "speech.measure")
+
+
+def portraits(root: Path) -> dict[str, float]:
+    """face id -> face angle of every portrait in the catalog."""
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
+        rows: list[Any] = connection.sql("select face_id, face_angle_deg from faces where portrait").fetchall()
+    return dict(rows)
+
+
+def people(root: Path) -> set[str]:
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
+        return {row[0] for row in connection.sql("select distinct person from samples").fetchall()}
+
+
+def rendered(root: Path) -> set[str]:
+    return {face for part in parts(root, "faces.render") for face in pq.read_table(root / part)["face_id"].to_pylist()}
+
+
+@pytest.fixture(scope="module")
+def strict_deg(root: Path) -> float:
+    """A face angle that half of the people have a portrait within."""
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
+        rows = connection.sql(
+            "select min(face_angle_deg) as least from portraits group by person order by 1"
+        ).fetchall()
+    least: list[float] = [row[0] for row in rows]
+    return round((least[len(least) // 2 - 1] + least[len(least) // 2]) / 2, 4)
+
+
+@pytest.fixture(scope="module")
+def strict(root: Path, strict_deg: float, voxdata: Voxdata, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build with a face angle of 12 deg, decided again with a stricter one."""
+    copy = tmp_path_factory.mktemp("strict") / "root"
+    shutil.copytree(root, copy)
+    done = voxdata("redecide", "--root", str(copy), "--set", f"faces.pose.max_angle_deg={strict_deg}")
+    assert done.returncode == 0, done.stderr
+    assert "face_angle" in done.stdout
+    return copy
+
+
+@pytest.fixture
+def copy(strict: Path, tmp_path: Path) -> Path:
+    shutil.copytree(strict, tmp_path / "root")
+    return tmp_path / "root"
+
+
+def test_a_stricter_limit_looks_at_nothing_again(root: Path, strict: Path, strict_deg: float) -> None:
+    assert {stage: parts(strict, stage) for stage in STAGES} == {stage: parts(root, stage) for stage in STAGES}
+    assert set(portraits(strict)) < set(portraits(root))
+    assert max(portraits(strict).values()) <= strict_deg
+    assert people(strict) < people(root)
+    assert latest(open_storage(strict)) != latest(open_storage(root))
+    assert not any(problem.harmful for problem in verify(open_storage(strict)))
+
+
+def test_a_wider_limit_renders_what_passes_now_and_ends_like_a_build(
+    root: Path, copy: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path
+) -> None:
+    built = tmp_path / "built"
+    shutil.copytree(root, built)
+    asked = max(people(root) - people(copy))
+    for folder in (copy, built):
+        fact = {"person": asked, "reason": "asked", "at": "2026-11-21T00:00:00Z"}
+        journal.append(open_storage(folder), "optouts", fact)
+    done = voxdata("redecide", "--root", str(copy), "--set", "faces.pose.max_angle_deg=25")
+    assert done.returncode == 0, done.stderr
+    assert parts(copy, "faces.measure") == parts(root, "faces.measure")
+    newly = rendered(copy) - rendered(root)
+    angle = portraits(copy)
+    assert newly
+    assert min(angle[face] for face in newly & set(angle)) > 12
+    assert people(copy) == people(root) - {asked}
+    assert "opted_out" in done.stdout
+    again = voxdata(*build_arguments(corpus, built, "faces.pose.max_angle_deg=25"))
+    assert again.returncode == 0, again.stderr
+    assert latest(open_storage(built)) == latest(open_storage(copy))
+    assert shard_bytes(built).items() <= shard_bytes(copy).items() | shard_bytes(root).items()
+
+
+def test_a_dry_run_shows_the_same_and_changes_nothing(copy: Path, voxdata: Voxdata) -> None:
+    before = {stage: parts(copy, stage) for stage in STAGES}
+    shards, snapshot = shard_bytes(copy), latest(open_storage(copy))
+    done = voxdata("redecide", "--root", str(copy), "--set", "faces.pose.max_angle_deg=25", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "dry run" in done.stdout
+    assert "newly have portraits is not counted" in done.stdout
+    totals = next(line.split() for line in done.stdout.splitlines() if line.startswith("portraits"))
+    assert int(totals[1]) == len(portraits(copy)) < int(totals[2])
+    assert {stage: parts(copy, stage) for stage in STAGES} == before
+    assert (shard_bytes(copy), latest(open_storage(copy))) == (shards, snapshot)
+
+
+def test_new_people_whose_speech_is_gone_are_an_error_that_names_the_folder(
+    copy: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path
+) -> None:
+    snapshot = latest(open_storage(copy))
+    for recipe in (copy / "recipes").iterdir():
+        recipe.write_text(recipe.read_text().replace(str(corpus / "wav"), str(tmp_path / "unmounted")))
+    done = voxdata("redecide", "--root", str(copy), "--set", "faces.pose.max_angle_deg=25")
+    assert done.returncode == 1
+    assert str(tmp_path / "unmounted") in done.stderr
+    assert "--set sources.speech.path=FOLDER" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert latest(open_storage(copy)) == snapshot
+
+
+def test_settings_that_need_measurements_are_refused_with_the_build_that_takes_them(
+    copy: Path, voxdata: Voxdata
+) -> None:
+    done = voxdata("redecide", "--root", str(copy), "--set", "faces.measure.min_face_px=30")
+    assert done.returncode == 1
+    assert f"--root {copy} --set faces.measure.min_face_px=30" in done.stderr
+    assert "voxdata build" in done.stderr
