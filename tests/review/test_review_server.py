@@ -56,7 +56,7 @@ def test_the_page_needs_the_token_and_sends_its_policy(reader: Page) -> None:
 def test_nothing_is_loaded_from_elsewhere(reader: Page) -> None:
     _, html, _ = reader.request("GET", f"/?token={reader.token}", token=None)
     texts = [html.decode()]
-    for name in ("reader.css", "reader.js", "server.js", "sheet.js", "people.js"):
+    for name in ("page.css", "page.js", "server.js", "sheet.js", "people.js"):
         status, content, _ = reader.request("GET", f"/assets/{name}", token=None)
         assert status == 200
         texts.append(content.decode())

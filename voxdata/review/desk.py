@@ -13,7 +13,7 @@ from typing import Any
 
 from voxdata.errors import ReviewError
 from voxdata.review.agreement import agreement
-from voxdata.review.book import Place, ReviewBook
+from voxdata.review.book import WITHDRAWN, Place, ReviewBook
 from voxdata.review.pictures import Picture, Pictures
 from voxdata.review.sheets import HUMAN_REASONS, Person, Sheets, can_keep, measurements, place_of, reason_text
 from voxdata.storage import Storage
@@ -127,7 +127,10 @@ class Desk:
         return found
 
     def say(self, reviewer: str, key: str, decision: str) -> Row:
-        """State a reviewer's word on a face. Raises `UnknownError`, `ReviewError`."""
+        """State a reviewer's word on a face; the word that holds already is not stated again.
+
+        Raises `UnknownError`, `ReviewError`.
+        """
         row = self._row(key)
         place = place_of(row)
         if place is None:
@@ -135,7 +138,8 @@ class Desk:
         if decision == "keep" and not can_keep(row):
             raise ReviewError(f"{key} cannot be kept: {reason_text(row['reason'])}")
         with self._lock:
-            self.book.say(place, reviewer, decision, at=self._now())
+            if self.book.words(place).get(reviewer, WITHDRAWN) != decision:
+                self.book.say(place, reviewer, decision, at=self._now())
         return self._said(row["person"], key, place, reviewer)
 
     def undo(self, reviewer: str) -> Row:

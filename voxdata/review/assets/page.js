@@ -1,11 +1,12 @@
 // Wires the page: who reviews, which person is open, keys, words and their undo.
 
-import { element, get, picture, post } from "./server.js";
+import * as server from "./server.js";
+import { element, get, picture } from "./server.js";
 import { People } from "./people.js";
 import { Sheet } from "./sheet.js";
 
 const $ = (selector) => document.querySelector(selector);
-const POLL_MS = 4000;
+const POLL_MS = 2500;
 
 let version = "";
 let fading = 0;
@@ -85,36 +86,46 @@ function turned(face) {
   return sheet.expected.has(face.key) ? "reject" : "keep";
 }
 
+// Words on their way, per face: the sheet may be read anew meanwhile, so nothing is kept on its faces.
+const pending = new Map();
+
 async function state(face, decision) {
   face.mine = decision === "withdrawn" ? null : decision;
-  face.saving = (face.saving ?? 0) + 1;
-  sheet.refresh();
+  wait(face.key, 1);
   try {
-    const answer = await post("say", { reviewer: reviewer(), key: face.key, decision });
-    face.saving -= 1;
-    learn(answer, face);
+    const answer = await server.say({ reviewer: reviewer(), key: face.key, decision });
+    wait(face.key, -1);
+    learn(answer);
   } catch (error) {
-    face.saving -= 1;
+    wait(face.key, -1);
     say(`Not stored: ${error.message}`, true);
     if (sheet.person) await open(sheet.person.person);
   }
 }
 
+function wait(key, change) {
+  pending.set(key, (pending.get(key) ?? 0) + change);
+  if (!pending.get(key)) pending.delete(key);
+  sheet.saving = pending;
+  sheet.refresh();
+}
+
 async function undo() {
   try {
-    const answer = await post("undo", { reviewer: reviewer() });
-    if (answer.person === null) { learn(answer, null); return say("Undone, on a face that this build does not show."); }
+    const answer = await server.undo(reviewer());
+    if (answer.person === null) { learn(answer); return say("Undone, on a face that this build does not show."); }
     if (answer.person !== sheet.person?.person) await open(answer.person, answer.key);
+    learn(answer);
     const face = sheet.find(answer.key);
-    learn(answer, face);
     if (face) sheet.move(sheet.faces.indexOf(face));
     say(`Undone: ${answer.mine ? `you ${answer.mine} it again` : "your word is taken back"}.`);
   } catch (error) { say(error.message); }
 }
 
-function learn(answer, face) {
+function learn(answer) {
   version = answer.version;
-  if (face && !face.saving) Object.assign(face, { mine: answer.mine, others: answer.others });
+  const face = sheet.find(answer.key);
+  if (face && !pending.has(answer.key)) Object.assign(face, { mine: answer.mine, others: answer.others });
   if (answer.line) people.update(answer.line);
   progressed(answer);
   sheet.refresh();
@@ -220,7 +231,7 @@ document.addEventListener("keydown", (event) => {
 // ---- other tabs, other reviewers, new builds
 
 async function poll() {
-  if (document.hidden || sheet.faces.some((face) => face.saving)) return;
+  if (document.hidden || pending.size) return;
   const now = await get("about").catch(() => null);
   if (now === null || now.version === version) return;
   Object.assign(about, now);
@@ -234,6 +245,7 @@ window.addEventListener("focus", poll);
 
 $("#dataset").textContent = `${about.name} · snapshot ${about.snapshot.slice(0, 8)}`;
 introduce(stored(sessionStorage) || about.reviewer || stored(localStorage) || "");
+await server.resend();
 const first = await people.load();
 const wanted = decodeURIComponent(location.hash.slice(1)) || first;
 if (wanted) await open(wanted);

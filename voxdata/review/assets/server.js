@@ -19,17 +19,51 @@ export function get(name, query = {}) {
   return answer(fetch(`/api/${name}?${new URLSearchParams(query)}`, { headers }));
 }
 
-// Writes reach the server one after the other, in the order of the keys pressed. `keepalive`: also when the page closes.
+// Writes reach the server one after the other, in the order of the keys pressed. Words that a reload interrupts wait in
+// the tab's outbox and are sent again; a word that was stored already is not stored twice.
+const OUTBOX = "outbox";
 let last = Promise.resolve();
 
-export function post(name, body) {
-  const send = () => answer(fetch(`/api/${name}`, {
+function outbox() { try { return JSON.parse(sessionStorage.getItem(OUTBOX)) ?? []; } catch { return []; } }
+
+function keep(words) { try { sessionStorage.setItem(OUTBOX, JSON.stringify(words)); } catch { /* private mode */ } }
+
+function send(name, body) {
+  return answer(fetch(`/api/${name}`, {
     method: "POST", keepalive: true, body: JSON.stringify(body), headers: { ...headers, "Content-Type": "application/json" },
   }));
-  const sent = last.then(send);
-  last = sent.catch(() => {});
-  return sent;
 }
+
+function queue(work) {
+  const done = last.then(work);
+  last = done.catch(() => {});
+  return done;
+}
+
+export function say(body) {
+  const id = `${Date.now()}-${Math.random()}`;
+  keep([...outbox(), { id, body }]);
+  const said = queue(() => send("say", body));
+  const settled = () => { if (!leaving) keep(outbox().filter((word) => word.id !== id)); };
+  said.then(settled, settled);
+  return said;
+}
+
+export function undo(reviewer) {
+  return queue(() => send("undo", { reviewer }));
+}
+
+export async function resend() {
+  for (const { body } of outbox()) await send("say", body).catch(() => {});
+  keep([]);
+}
+
+// The rest goes out when the page is left, in case that it is closed for good.
+let leaving = false;
+addEventListener("pagehide", () => {
+  leaving = true;
+  for (const { body } of outbox()) send("say", body).catch(() => {});
+});
 
 export function picture(kind, key) {
   return `/picture/${kind}?${new URLSearchParams({ key })}`;

@@ -31,6 +31,7 @@ export class Sheet {
     this.focus = 0;
     this.shown = PAGE;
     this.facts = new Map();
+    this.saving = new Map();
     more.addEventListener("click", () => { this.shown += PAGE; this.draw(); });
   }
 
@@ -70,7 +71,7 @@ export class Sheet {
       const face = this.face(Number(card.dataset.number));
       card.dataset.mine = face.mine ?? "";
       card.toggleAttribute("data-in", this.expected.has(face.key));
-      card.toggleAttribute("data-saving", Boolean(face.saving));
+      card.toggleAttribute("data-saving", this.saving.has(face.key));
       card.tabIndex = Number(card.dataset.number) === this.focus ? 0 : -1;
       card.toggleAttribute("data-focus", Number(card.dataset.number) === this.focus);
       card.querySelector(".verdict").textContent = this.verdict(face);
