@@ -1,7 +1,7 @@
 """Sample rate conversion in the frequency domain: one linear-phase low-pass, applied block by block.
 
-The filter is a Kaiser-windowed sinc of 64 zero crossings a side, flat within 0.001 dB to 0.9 of the lower Nyquist
-frequency and 100 dB down above it. Blocks of the input are transformed, multiplied with the filter's response, cut or
+The filter is a Kaiser-windowed sinc of 256 zero crossings a side, flat within 0.001 dB to 0.97 of the lower Nyquist
+frequency and 90 dB down above it. Blocks of the input are transformed, multiplied with the filter's response, cut or
 padded to the output's bins and transformed back (overlap-save), so that rates with large factors, such as 44.1 kHz,
 cost no more than others. Suffixes: B blocks, N samples of a block before, M after.
 """
@@ -20,11 +20,11 @@ from scipy.signal import firwin
 
 Samples = npt.NDArray[np.float32]
 
-CROSSINGS = 64
-CUTOFF = 0.955  # of the lower Nyquist frequency: the filter's -6 dB point
+CROSSINGS = 256
+CUTOFF = 0.988  # of the lower Nyquist frequency: the filter's -6 dB point
 KAISER_BETA = 9.0
-_BLOCK = 4096  # samples of a block at the lower rate, about
-_BATCH = 16  # blocks transformed at once
+_BLOCK = 8192  # samples of a block at the lower rate, about
+_BATCH = 8  # blocks transformed at once
 
 
 @dataclass(frozen=True, kw_only=True)
