@@ -1,53 +1,69 @@
-"""Person mask to white: mediapipe's selfie segmentation, refined by a guided filter at the portrait's resolution.
+"""Person mask to white: a segmentation network's mask, refined at the portrait's resolution and laid on white.
 
 SF2F, App. B.1, image processing, step two, splits the person from the background with PSPNet and refills white. Here
-the mask of mediapipe's bundled model (256 px) follows the photo's own edges by a guided filter (He, Sun and Tang
-2010), which gives hair a soft edge; the alpha is then stretched so that person and background are clean.
+the mask comes from mediapipe's bundled selfie segmentation, or from DeepLabV3 where its weights are to be had; colours
+and edges of the portrait refine it, and soft edges get the person's own colour (`matting_refine`).
 """
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from voxdata.errors import BackendError
+from voxdata.faces import matting_deeplab, matting_selfie
 from voxdata.faces.decode import Pixels
-from voxdata.faces.landmarks import backend_version, mediapipe_solutions, process_quietly, quiet_native_logs
+from voxdata.faces.matting_refine import Alpha, foreground, refine
 
-NAME = "mediapipe-selfie"
-GUIDE_RADIUS_SHARE = 0.015  # of the portrait's side
-GUIDE_EPSILON = 1e-2  # of squared intensity, 0..1; smaller ones smear the mask instead of following edges
-ALPHA_LOW, ALPHA_HIGH = 0.35, 0.85  # stretched to 0 and 1
-
-Alpha = npt.NDArray[np.float32]
+DEFAULT_MATTING = matting_selfie.NAME
+DEFAULT_DEEPLAB = "deeplabv3_resnet50"  # in the weights registry
 
 
-def matting_version() -> str:
-    """Version of the backend, for rows and fingerprints."""
-    return backend_version("mediapipe")
+def matting_version(backend: str = DEFAULT_MATTING, model: str | None = None) -> str:
+    """Version of a backend for rows and fingerprints: the package's, or its weights' digest.
 
-
-def person_alpha(portrait: Pixels) -> Alpha:
-    """Alpha 0..1, float32 (H, W), of the person in an aligned portrait uint8 (H, W, 3). Raises `BackendError`.
-
-    Parts of the mask that hang together with nothing in the middle of the portrait are dropped.
+    Raises `BackendError`, `WeightsError`.
     """
-    mask = np.asarray(process_quietly(_model(), portrait).segmentation_mask, np.float32)
-    radius = max(2, round(GUIDE_RADIUS_SHARE * portrait.shape[0]))
-    guide = portrait.astype(np.float32) / 255.0
-    refined = cv2.ximgproc.guidedFilter(guide, mask, radius, GUIDE_EPSILON)
-    stretched: Alpha = np.clip((refined - ALPHA_LOW) / (ALPHA_HIGH - ALPHA_LOW), 0.0, 1.0).astype(np.float32)
-    return _connected_to_the_face(stretched)
+    if backend == matting_selfie.NAME:
+        return matting_selfie.version()
+    return matting_deeplab.version(_deeplab_file(backend, model))
+
+
+def photo_alpha(pixels: Pixels, backend: str = DEFAULT_MATTING, model: str | None = None) -> Alpha:
+    """Alpha 0..1, float32 (H, W), of the people in the front of uint8 (H, W, 3).
+
+    Raises `BackendError`, `WeightsError`.
+    """
+    if backend == matting_selfie.NAME:
+        return refine(pixels, matting_selfie.person_mask(pixels))
+    return refine(pixels, matting_deeplab.person_mask(pixels, _deeplab_file(backend, model)))
+
+
+def person_alpha(portrait: Pixels, backend: str = DEFAULT_MATTING, model: str | None = None) -> Alpha:
+    """Alpha 0..1, float32 (H, W), of the person in an aligned portrait uint8 (H, W, 3).
+
+    Parts of the mask that hang together with nothing in the middle of the portrait are dropped. Raises
+    `BackendError`, `WeightsError`.
+    """
+    return _connected_to_the_face(photo_alpha(portrait, backend, model))
 
 
 def on_white(portrait: Pixels, alpha: Alpha) -> Pixels:
-    """Composite uint8 (H, W, 3) on white by alpha (H, W)."""
-    blended = portrait.astype(np.float32) * alpha[:, :, None] + 255.0 * (1.0 - alpha[:, :, None])
-    return np.asarray(np.clip(np.round(blended), 0, 255), np.uint8)
+    """Composite uint8 (H, W, 3) on white by alpha (H, W), soft edges in the person's own colour."""
+    composite = np.where((alpha > 0)[:, :, None], portrait, np.uint8(255))
+    soft = (alpha > 0) & (alpha < 1)
+    cover = alpha[soft][:, None]
+    blended = foreground(portrait, alpha)[soft] * cover + np.float32(255) * (1 - cover)
+    composite[soft] = np.clip(np.round(blended), 0, 255).astype(np.uint8)
+    return composite
+
+
+def _deeplab_file(backend: str, model: str | None) -> str:
+    if backend != matting_deeplab.NAME:
+        raise BackendError(
+            f"faces.render.matting = {backend!r}: known are {matting_selfie.NAME!r} and {matting_deeplab.NAME!r}"
+        )
+    return model if model is not None else DEFAULT_DEEPLAB
 
 
 def _connected_to_the_face(alpha: Alpha) -> Alpha:
@@ -56,17 +72,3 @@ def _connected_to_the_face(alpha: Alpha) -> Alpha:
     middle = parts[int(height * 0.4) : int(height * 0.7), int(width * 0.35) : int(width * 0.65)]
     kept = np.setdiff1d(np.unique(middle), [0])
     return np.where(np.isin(parts, kept), alpha, np.float32(0))
-
-
-@functools.cache
-def _model() -> Any:
-    if not hasattr(cv2, "ximgproc"):
-        raise BackendError(
-            "cv2.ximgproc is missing: opencv-python overwrote opencv-contrib-python; "
-            "run: pip install --force-reinstall --no-deps opencv-contrib-python==4.11.0.86"
-        )
-    solutions = mediapipe_solutions()
-    with quiet_native_logs():
-        model = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
-        process_quietly(model, np.zeros((64, 64, 3), np.uint8))
-    return model

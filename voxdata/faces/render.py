@@ -20,14 +20,15 @@ from voxdata.errors import PhotoDecodeError, StorageError
 from voxdata.faces.align import align_matrix, outside_share, scale_of, warp
 from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.eyes import Pupils
-from voxdata.faces.matting import matting_version, on_white, person_alpha
+from voxdata.faces.matting import DEFAULT_MATTING, matting_version, on_white, person_alpha
+from voxdata.faces.matting_refine import Alpha
 from voxdata.fragments import Fragment
 from voxdata.items import FaceItem
 from voxdata.recipe_faces import Render
 from voxdata.schemas import RENDERS
 
 STAGE = "faces.render"
-VERSION = 1
+VERSION = 2
 MAX_MEGAPIXELS = 178.0  # what Pillow opens at most; the recipe's own limit was applied when the photo was measured
 MIN_FACE_ALPHA = 0.8  # mean alpha that the middle of the face needs
 FACE_WINDOW = (0.35, 0.65, 0.40, 0.70)  # left, right, top, bottom of the middle of the face, shares of the side
@@ -36,10 +37,14 @@ Row = dict[str, Any]
 
 
 def fingerprint(settings: Render) -> str:
-    """Name everything that a portrait depends on besides the photo and its pupils."""
+    """Name everything that a portrait depends on besides the photo and its pupils.
+
+    Raises `BackendError`, `WeightsError`.
+    """
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow")}
-    backends[settings.matting] = matting_version()
-    return fragments.fingerprint(STAGE, VERSION, settings.model_dump(mode="json"), backends)
+    backends[settings.matting] = matting_version(settings.matting, settings.matting_model)
+    named = settings.model_dump(mode="json", exclude={"matting_model"})
+    return fragments.fingerprint(STAGE, VERSION, named, backends)
 
 
 def run(items: Iterable[FaceItem], settings: Render) -> Fragment:
@@ -72,7 +77,7 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
         "item_id": source["face_id"],
         "size_px": settings.size_px,
         "matting_backend": settings.matting,
-        "matting_version": matting_version(),
+        "matting_version": matting_version(settings.matting, settings.matting_model),
         "format": settings.format,
     }
     pupils = Pupils(
@@ -87,7 +92,9 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
         photo = decode_photo(item.data(), max_megapixels=MAX_MEGAPIXELS)
     except (PhotoDecodeError, OSError, StorageError):
         return {**row, "render_status": "unreadable"}, None
-    portrait, alpha = cut_out(photo.pixels, pupils, settings.size_px)
+    portrait, alpha = cut_out(
+        photo.pixels, pupils, settings.size_px, backend=settings.matting, model=settings.matting_model
+    )
     row["outside_share"] = outside_share(photo.pixels.shape, matrix, settings.size_px)
     row["person_share"] = float(alpha.mean())
     if row["person_share"] < settings.min_person_share or _face_alpha(alpha) < MIN_FACE_ALPHA:
@@ -95,16 +102,21 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
     return {**row, "render_status": "ok"}, portrait
 
 
-def cut_out(pixels: Pixels, pupils: Pupils, size_px: int) -> tuple[Pixels, Any]:
-    """Portrait uint8 (size, size, 3) on white and its alpha (size, size) from a photo uint8 (H, W, 3)."""
+def cut_out(
+    pixels: Pixels, pupils: Pupils, size_px: int, *, backend: str = DEFAULT_MATTING, model: str | None = None
+) -> tuple[Pixels, Alpha]:
+    """Portrait uint8 (size, size, 3) on white and its alpha (size, size) from a photo uint8 (H, W, 3).
+
+    Raises `BackendError`, `WeightsError`.
+    """
     matrix = align_matrix(pupils, size_px)
     aligned = warp(pixels, matrix, size_px)
     inside = warp(np.full(pixels.shape[:2], 255, np.uint8), matrix, size_px, 0).astype(np.float32) / 255.0
-    alpha = person_alpha(aligned) * np.clip(inside, 0.0, 1.0)
+    alpha = person_alpha(aligned, backend, model) * np.clip(inside, 0.0, 1.0)
     return on_white(aligned, alpha), alpha
 
 
-def _face_alpha(alpha: Any) -> float:
+def _face_alpha(alpha: Alpha) -> float:
     side = alpha.shape[0]
     left, right, top, bottom = (round(share * side) for share in FACE_WINDOW)
     return float(alpha[top:bottom, left:right].mean())
