@@ -1,4 +1,4 @@
-"""Face measurements against ground truth: `python benchmarks/face_accuracy.py --data DIR [--only PART ...]`.
+"""Face measurements against ground truth: `python benchmarks/face_accuracy.py --data DIR`.
 
 DIR holds `truth/`, `photos/`, `voxceleb1-mini/` and `weights/` as its own README describes. Each part is a module of
 `benchmarks/accuracy/`. Prints the figures beside what they must reach, and writes them to `benchmarks/results/`.
@@ -12,7 +12,13 @@ from pathlib import Path
 
 from figures import show
 
-PARTS = ("pose", "face_angle", "eyes", "expression", "lighting", "masks", "purity", "portraits")
+from voxdata.errors import VoxdataError
+from voxdata.faces.landmarks import BACKENDS
+
+PARTS = (
+    *("pose", "face_angle", "eyes", "expression", "lighting", "occlusion", "masks", "purity", "duplicates", "portraits"),
+)
+BY_BACKEND = ("pose", "face_angle", "eyes", "portraits")  # parts that a landmark backend decides
 
 
 def main() -> None:
@@ -20,9 +26,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="face measurements against ground truth")
     parser.add_argument("--data", type=Path, required=True, help="folder with truth/, photos/ and weights/")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default="mediapipe", help=f"landmarks of the parts {', '.join(BY_BACKEND)}"
+    )
     options = parser.parse_args()
-    sections = [import_module(f"accuracy.{part}").measure(options.data) for part in options.only]
-    show(sections, "face_accuracy" if set(options.only) == set(PARTS) else f"face_accuracy-{'-'.join(options.only)}")
+    sections = []
+    try:
+        for part in options.only:
+            chosen = {"backend": options.backend} if part in BY_BACKEND else {}
+            sections.append(import_module(f"accuracy.{part}").measure(options.data, **chosen))
+    except VoxdataError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    result = "face_accuracy" if set(options.only) == set(PARTS) else f"face_accuracy-{'-'.join(options.only)}"
+    show(sections, result if options.backend == "mediapipe" else f"{result}-{options.backend}")
 
 
 if __name__ == "__main__":

@@ -32,11 +32,24 @@ class Pupils:
         """Between the centres."""
         return float(np.hypot(self.right[0] - self.left[0], self.right[1] - self.left[1]))
 
+    def as_array(self) -> Floats:
+        """(2, 2): left, right."""
+        return np.array([self.left, self.right])
+
 
 def find_pupils(points: Floats) -> Pupils:
     """Iris centres of landmarks (478, 3): the mean of each iris' five points."""
     left = points[list(IRIS_LEFT), :2].mean(axis=0)
     right = points[list(IRIS_RIGHT), :2].mean(axis=0)
+    return Pupils(left=(float(left[0]), float(left[1])), right=(float(right[0]), float(right[1])))
+
+
+def lid_centres(points: Floats) -> Pupils:
+    """Means of each eye's corners and two points of either lid: what 68-point annotations call eye centres."""
+    left, right = (
+        points[[*corners, *(number for pair in pairs[1:] for number in pair)], :2].mean(axis=0)
+        for corners, pairs in ((CORNERS_LEFT, LIDS_LEFT), (CORNERS_RIGHT, LIDS_RIGHT))
+    )
     return Pupils(left=(float(left[0]), float(left[1])), right=(float(right[0]), float(right[1])))
 
 
@@ -50,4 +63,4 @@ def eyes_open(points: Floats) -> float:
 
 
 def _distance(points: Floats, a: int, b: int) -> float:
-    return float(np.linalg.norm(points[a] - points[b]))
+    return float(np.sqrt(np.nansum((points[a] - points[b]) ** 2)))  # in the image where there is no depth

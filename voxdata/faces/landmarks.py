@@ -1,4 +1,7 @@
-"""Face detection and landmarks behind one small interface, and the mediapipe backend.
+"""Face detection and landmarks behind one small interface, and the backend of mediapipe's wheel.
+
+`open_landmarker` gives one of `mediapipe` (here), `mediapipe-tasks` (landmarks_tasks.py) and `face-alignment`
+(landmarks_fan.py). All speak the mesh's point numbers; what a backend does not see is NaN.
 
 The mediapipe wheel (0.10.21) ships two detectors, made for faces within about 2 m (`short`, 128 px input) and 5 m
 (`full`, 192 px input), and a mesh of 468 points with two irises of 5 (478 in all). A photo is searched as a whole with
@@ -17,7 +20,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,26 +57,79 @@ class Box:
         return self.width * self.height
 
 
+@dataclass(frozen=True, kw_only=True)
+class Landmarks:
+    """One face. `points` (478, 3): x, y, z in pixels of the photo, z towards the scene, NaN where not seen.
+
+    `points68` (68, 2) are the iBUG points of a backend that has only those. `blendshapes` are 0..1 by ARKit's names;
+    `matrix` (4, 4) turns mediapipe's canonical face as seen (x right, y up, z to the viewer). None where there is none.
+    """
+
+    points: Floats
+    points68: Floats | None = None
+    blendshapes: Mapping[str, float] | None = None
+    matrix: Floats | None = None
+
+
 class Landmarker(Protocol):
     """A detector with landmarks. Deterministic: the same pixels give the same numbers."""
 
     name: str
-    version: str
+    version: str  # with the hashes of files that the recipe names
 
     def detect(self, pixels: Pixels, min_score: float) -> list[Box]:
         """Faces in uint8 (H, W, 3), largest first."""
         ...
 
-    def landmarks(self, pixels: Pixels, box: Box) -> Floats | None:
-        """(478, 3) x, y, z in pixels of the photo (z towards the scene), or None where the mesh finds no face."""
+    def landmarks(self, pixels: Pixels, box: Box) -> Landmarks | None:
+        """The face in `box`, or None where there is none."""
         ...
 
 
-def open_landmarker(backend: str) -> Landmarker:
-    """The backend by its recipe name, loaded once per process. Raises `BackendError`."""
-    if backend != "mediapipe":
-        raise BackendError(f"faces.measure.backend = {backend!r}: this version has mediapipe")
-    return _mediapipe()
+BACKENDS = ("mediapipe", "mediapipe-tasks", "face-alignment")
+
+
+def open_landmarker(
+    backend: str,
+    *,
+    landmarker_model: str = "face_landmarker",
+    fan_model: str = "fan2d",
+    fan_detector_model: str = "s3fd",
+) -> Landmarker:
+    """The backend by its recipe name, loaded once per process; its files by path or registry name.
+
+    Raises `BackendError`, and `WeightsError` with the address and the import command where a file is not at hand.
+    """
+    if backend == "mediapipe":
+        return _mediapipe()
+    if backend == "mediapipe-tasks":
+        from voxdata.faces.landmarks_tasks import open_tasks
+
+        return open_tasks(landmarker_model)
+    if backend == "face-alignment":
+        from voxdata.faces.landmarks_fan import open_fan
+
+        return open_fan(fan_model, fan_detector_model)
+    raise BackendError(f"faces.measure.backend = {backend!r}: must be one of {', '.join(BACKENDS)}")
+
+
+def landmarker_version(
+    backend: str,
+    *,
+    landmarker_model: str = "face_landmarker",
+    fan_model: str = "fan2d",
+    fan_detector_model: str = "s3fd",
+) -> str:
+    """What `Landmarker.version` will be, without loading a network: for fingerprints. Raises as `open_landmarker`."""
+    if backend == "mediapipe-tasks":
+        from voxdata.faces.landmarks_tasks import tasks_version
+
+        return tasks_version(landmarker_model)
+    if backend == "face-alignment":
+        from voxdata.faces.landmarks_fan import fan_version
+
+        return fan_version(fan_model, fan_detector_model)
+    return backend_version(backend)
 
 
 def backend_version(backend: str) -> str:
@@ -142,20 +198,16 @@ class MediapipeLandmarker:
                 found += self._detect_in(tile, x, y, min_score)
         return sorted(merge_boxes(found), key=lambda box: (-box.area, box.x, box.y))
 
-    def landmarks(self, pixels: Pixels, box: Box) -> Floats | None:
-        """The mesh on a crop around `box`, in pixels of the photo."""
+    def landmarks(self, pixels: Pixels, box: Box) -> Landmarks | None:
+        """The mesh on a crop around `box`."""
         for margin in CROP_MARGINS:
             points = self._mesh_in(pixels, box, margin)
             if points is not None:
-                return points
+                return Landmarks(points=points)
         return None
 
     def _mesh_in(self, pixels: Pixels, box: Box, margin: float) -> Floats | None:
-        longer = max(box.width, box.height)
-        side = round(longer * (1 + 2 * margin))
-        left = round(box.x + box.width / 2 - side / 2)
-        top = round(box.y + box.height / 2 - side / 2)
-        crop = _reduced(square_crop(pixels, left, top, side), CROP_MAX_PX)
+        crop, left, top, side = crop_around(pixels, box, margin)
         with contextlib.nullcontext() if self._spoken else quiet_native_logs():
             faces = process_quietly(self._mesh, crop).multi_face_landmarks
         if not faces:
@@ -163,8 +215,7 @@ class MediapipeLandmarker:
         self._spoken = True
         points: Floats = np.array([(point.x, point.y, point.z) for point in faces[0].landmark], np.float64) * side
         points[:, :2] += (left, top)
-        offset = np.abs(points[:, :2].mean(axis=0) - (box.x + box.width / 2, box.y + box.height / 2))
-        return points if offset.max() <= longer * SAME_FACE_OFFSET else None
+        return points if same_face(points, box) else None
 
     def _detect_in(self, pixels: Pixels, x: int, y: int, min_score: float) -> list[Box]:
         height, width = pixels.shape[:2]
@@ -185,6 +236,20 @@ def merge_boxes(boxes: list[Box]) -> list[Box]:
         if all(_iou(box, other) < SAME_FACE_IOU for other in kept):
             kept.append(box)
     return kept
+
+
+def crop_around(pixels: Pixels, box: Box, margin: float) -> tuple[Pixels, int, int, int]:
+    """A square around `box`, at most `CROP_MAX_PX` wide, and its left, top and side in pixels of the photo."""
+    side = round(max(box.width, box.height) * (1 + 2 * margin))
+    left = round(box.x + box.width / 2 - side / 2)
+    top = round(box.y + box.height / 2 - side / 2)
+    return _reduced(square_crop(pixels, left, top, side), CROP_MAX_PX), left, top, side
+
+
+def same_face(points: Floats, box: Box) -> bool:
+    """Whether landmarks lie around the box that they were asked for."""
+    offset = np.abs(points[:, :2].mean(axis=0) - (box.x + box.width / 2, box.y + box.height / 2))
+    return bool(offset.max() <= max(box.width, box.height) * SAME_FACE_OFFSET)
 
 
 def square_crop(pixels: Pixels, left: int, top: int, side: int) -> Pixels:

@@ -1,13 +1,14 @@
-"""Face angle: a metric face model fitted to the landmarks by perspective-n-point, then calibrated.
+"""Face angle: a metric face model fitted to the landmarks twice, then calibrated.
 
 SF2F, App. B.1: the angle between facial plane and image plane is at most 5 deg; badly posed faces are those whose left
 and right landmarks cannot be aligned. Both are measured: `face_angle_deg` and `asymmetry`.
 
-Source of the constants: `MODEL_MM` is the mean of mediapipe's own meshes over one half of AFLW2000 (145 photos, by hash
-of the file name, every true angle under 60 deg), turned by their true rotations, mirrored, and scaled to pupils 63 mm
-apart; mouth and lids are left out because they move. The calibration is a least-squares fit on the same half.
-`benchmarks/face_pose.py` reports the error on the other half. Angles follow AFLW2000: R = Rx(pitch) Ry(yaw) Rz(roll),
-so acos(cos yaw * cos pitch) is the angle between the face's normal and the optical axis.
+One fit is perspective-n-point on the landmarks in the image, the other believes the mesh's depth; the angles are their
+mean, and that of two looks. `MODEL_MM` is the mean of mediapipe's own meshes over one half of AFLW2000 (145 photos, by
+hash of the file name, every true angle under 60 deg), turned by their true rotations, mirrored, and scaled to pupils
+63 mm apart; mouth and lids are left out because they move. `pose_calibration` is fitted on the same half, and
+`python benchmarks/face_accuracy.py --only pose` reports the error on the other. Angles follow AFLW2000: R = Rx(pitch)
+Ry(yaw) Rz(roll), so acos(cos yaw * cos pitch) is the angle between the face's normal and the optical axis.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 
 from voxdata.faces.landmarks import Floats
+from voxdata.faces.pose_calibration import CALIBRATION, CALIBRATION_SPAN_DEG, CALIBRATION_UNIT_DEG, YAW_WEIGHTS
 
 SECOND_LOOK_DEG = 20.0  # face angle up to which the mirrored photo is looked at too: where a 5 deg rule decides
 VIEWING_DISTANCE_MM = 600.0  # of the assumed camera; cross-validation in the fitting half is flat from 500 to 1000
@@ -73,12 +75,8 @@ MODEL_POINTS = [*MIDLINE_MM, *(point for pair in PAIRS_MM for point in pair)]
 _SIDES = [side for x, y, z in PAIRS_MM.values() for side in ((x, y, z), (-x, y, z))]
 MODEL_MM: Floats = np.array([(0.0, y, z) for y, z in MIDLINE_MM.values()] + _SIDES)
 
-# angle + offset + linear * p + cubic * p^3 with p the fitted angle / 45 deg, in deg: (offset, linear, cubic).
-# Beyond 60 deg the correction stays what it is there. Roll needs none: turning the photo turns the fit.
-CALIBRATION = {"yaw": (0.0, -0.757, 6.224), "pitch": (0.075, 4.004, 9.929), "roll": (0.0, 0.0, 0.0)}
-CALIBRATION_UNIT_DEG = 45.0
-CALIBRATION_SPAN_DEG = 60.0
-_TO_CAMERA: Floats = np.diag([1.0, -1.0, -1.0])  # y up, z to the viewer -> y down, z into the scene
+MIRRORED: Floats = np.array([-1.0, 1.0, -1.0])  # what a mirror does to yaw, pitch, roll
+TO_CAMERA: Floats = np.diag([1.0, -1.0, -1.0])  # y up, z to the viewer -> y down, z into the scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +91,7 @@ class Pose:
     @property
     def face_angle_deg(self) -> float:
         """Between the face's plane and the image's: acos(cos yaw * cos pitch)."""
-        cosine = np.cos(np.radians(self.yaw_deg)) * np.cos(np.radians(self.pitch_deg))
-        return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+        return float(face_angle(np.array(self.yaw_deg), np.array(self.pitch_deg)))
 
 
 def estimate_pose(points: Floats, mirrored: Floats | None = None) -> Pose:
@@ -104,16 +101,31 @@ def estimate_pose(points: Floats, mirrored: Floats | None = None) -> Pose:
     of both looks, whose errors partly cancel. `rotation` is always that of `points`.
     """
     rotation = fit_model(points)
-    pitch, yaw, roll = _euler_deg(rotation)
+    looks = [raw_angles(points, rotation)]
+    shapes = [sideways_shape(points, looks[0][2])]
     if mirrored is not None:
-        pitch_m, yaw_m, roll_m = _euler_deg(fit_model(mirrored))
-        pitch, yaw, roll = (pitch + pitch_m) / 2, (yaw - yaw_m) / 2, (roll - roll_m) / 2
+        there = raw_angles(mirrored, fit_model(mirrored))
+        looks.append(there * MIRRORED)
+        shapes.append(-sideways_shape(mirrored, there[2]))
+    yaw, pitch, roll = np.mean(looks, axis=0)
     return Pose(
-        yaw_deg=_calibrated("yaw", yaw),
-        pitch_deg=_calibrated("pitch", pitch),
-        roll_deg=_calibrated("roll", roll),
+        yaw_deg=calibrated("yaw", yaw) + float(np.mean(shapes, axis=0) @ YAW_WEIGHTS),
+        pitch_deg=calibrated("pitch", pitch),
+        roll_deg=float(roll),
         rotation=rotation,
     )
+
+
+def raw_angles(points: Floats, rotation: Floats) -> Floats:
+    """Yaw, pitch, roll in degrees (3,) before calibration: the mean of two fits of `MODEL_MM`.
+
+    `rotation` is that of `fit_model`, which sees the landmarks in the image only; the other fit believes the mesh's own
+    depth. Their pitch errors partly cancel: the first mistakes a short nose for a lowered face, the second inherits
+    the mesh's idea of depth.
+    """
+    model, seen = _centred(points)
+    angles: Floats = np.mean([euler_deg(rotation), euler_deg(_procrustes(model, seen))], axis=0)
+    return angles
 
 
 def fit_model(points: Floats) -> Floats:
@@ -121,18 +133,16 @@ def fit_model(points: Floats) -> Floats:
 
     The camera looks at the face's centre, because a crop of unknown origin has no better principal point.
     """
-    model = MODEL_MM - MODEL_MM.mean(axis=0)
-    seen = (points[MODEL_POINTS] * (1.0, -1.0, -1.0)).astype(np.float64)
-    seen -= seen.mean(axis=0)
+    model, seen = _centred(points)
     start = _procrustes(model, seen)
     scale = float((seen * (model @ start.T)).sum() / (model**2).sum())
     focal = scale * VIEWING_DISTANCE_MM
     camera = np.array([[focal, 0.0, 0.0], [0.0, focal, 0.0], [0.0, 0.0, 1.0]])
     image = np.ascontiguousarray(seen[:, :2] * (1.0, -1.0))
-    turn = cv2.Rodrigues(_TO_CAMERA @ start)[0]
+    turn = cv2.Rodrigues(TO_CAMERA @ start)[0]
     shift = np.array([[0.0], [0.0], [VIEWING_DISTANCE_MM]])
     _, turn, _ = cv2.solvePnP(model, image, camera, np.zeros(4), turn, shift, True, cv2.SOLVEPNP_ITERATIVE)
-    rotation: Floats = _TO_CAMERA @ cv2.Rodrigues(turn)[0]
+    rotation: Floats = TO_CAMERA @ cv2.Rodrigues(turn)[0]
     return rotation
 
 
@@ -140,6 +150,7 @@ def asymmetry(points: Floats) -> float:
     """Mean distance between left landmarks and the mirrored right ones, as a share of the pupil distance.
 
     Mirrored in the image across the line through the middle of the pupils, at right angles to them (SF2F, App. B.1).
+    Pairs that a backend does not see are left out.
     """
     left, right = points[468, :2], points[473, :2]
     across = right - left
@@ -151,7 +162,41 @@ def asymmetry(points: Floats) -> float:
     pairs = np.array(list(PAIRS_MM))
     a, b = points[pairs[:, 0], :2] - middle, points[pairs[:, 1], :2] - middle
     mirrored = b - 2 * (b @ axis)[:, None] * axis
-    return float(np.hypot(*(a - mirrored).T).mean() / distance)
+    return float(np.nanmean(np.hypot(*(a - mirrored).T)) / distance)
+
+
+def sideways_shape(points: Floats, roll_deg: float) -> Floats:
+    """What of the face's outline in the image changes sign in a mirror, (69,): zero for a symmetric frontal face.
+
+    Landmarks without `roll_deg`, as shares of the mesh's root mean square radius: x of the midline points, then of each
+    pair the mean x, then half the difference in height.
+    """
+    flat = (points[:, 0] - 1j * points[:, 1]) * np.exp(1j * np.radians(roll_deg))
+    flat = flat - flat.mean()
+    flat /= max(float(np.sqrt((np.abs(flat) ** 2).mean())), 1e-6)
+    pairs = np.array(list(PAIRS_MM))
+    left, right = flat[pairs[:, 0]], flat[pairs[:, 1]]
+    return np.concatenate([flat[list(MIDLINE_MM)].real, (left + right).real / 2, (left - right).imag / 2])
+
+
+def calibrated(name: str, angle_deg: float) -> float:
+    """The angle in AFLW2000's terms."""
+    offset, linear, cubic = CALIBRATION[name]
+    unit = float(np.clip(angle_deg, -CALIBRATION_SPAN_DEG, CALIBRATION_SPAN_DEG)) / CALIBRATION_UNIT_DEG
+    return float(angle_deg + offset + linear * unit + cubic * unit**3)
+
+
+def face_angle(yaw_deg: Floats, pitch_deg: Floats) -> Floats:
+    """Degrees between the face's plane and the image's, of equal shapes: acos(cos yaw * cos pitch)."""
+    cosine = np.cos(np.radians(yaw_deg)) * np.cos(np.radians(pitch_deg))
+    degrees: Floats = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    return degrees
+
+
+def _centred(points: Floats) -> tuple[Floats, Floats]:
+    model = MODEL_MM - MODEL_MM.mean(axis=0)
+    seen = (points[MODEL_POINTS] * (1.0, -1.0, -1.0)).astype(np.float64)
+    return model, seen - seen.mean(axis=0)
 
 
 def _procrustes(model: Floats, seen: Floats) -> Floats:
@@ -160,14 +205,9 @@ def _procrustes(model: Floats, seen: Floats) -> Floats:
     return rotation
 
 
-def _euler_deg(rotation: Floats) -> tuple[float, float, float]:
+def euler_deg(rotation: Floats) -> tuple[float, float, float]:
+    """Yaw, pitch, roll in degrees of R = Rx(pitch) Ry(yaw) Rz(roll), AFLW2000's signs."""
     yaw = -np.arcsin(np.clip(rotation[0, 2], -1.0, 1.0))
     pitch = -np.arctan2(-rotation[1, 2], rotation[2, 2])
     roll = -np.arctan2(-rotation[0, 1], rotation[0, 0])
-    return float(np.degrees(pitch)), float(np.degrees(yaw)), float(np.degrees(roll))
-
-
-def _calibrated(name: str, angle_deg: float) -> float:
-    offset, linear, cubic = CALIBRATION[name]
-    unit = float(np.clip(angle_deg, -CALIBRATION_SPAN_DEG, CALIBRATION_SPAN_DEG)) / CALIBRATION_UNIT_DEG
-    return angle_deg + offset + linear * unit + cubic * unit**3
+    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
