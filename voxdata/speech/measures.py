@@ -42,8 +42,8 @@ def snr_db(samples: Samples, speech: Samples, sample_rate_hz: int) -> float | No
     size = int(_FRAME_S * sample_rate_hz)
     if len(speech) < size or len(samples) < size:
         return None
-    frames = samples[: len(samples) // size * size].reshape(-1, size).astype(np.float64)
-    powers = np.sort(frames.var(axis=1))
+    frames = samples[: len(samples) // size * size].reshape(-1, size)
+    powers = np.sort(frames.var(axis=1).astype(np.float64))
     quiet = powers[: max(1, int(len(powers) * _QUIET_SHARE))]
     noise = max(float(quiet.mean()), _QUANTISATION_POWER)
     return 10 * float(np.log10(max(_power(speech) - noise, 0.01 * noise) / noise))
@@ -118,4 +118,4 @@ def _hashed_periods(pcm: npt.NDArray[np.int16], shortest: int, longest: int) -> 
 
 
 def _power(samples: Samples) -> float:
-    return float(np.var(samples, dtype=np.float64)) if len(samples) else 0.0
+    return float(np.var(samples)) if len(samples) else 0.0
