@@ -123,6 +123,12 @@ def rebuild(storage: Storage, snapshot_id: str | None = None) -> str:
     return f"{storage.url}/{CATALOG_KEY}"
 
 
+def build_catalog(storage: Storage, snapshot: Snapshot, path: Path) -> None:
+    """Write the catalog of any snapshot to the file `path`; nothing under the root changes. Raises as `rebuild`."""
+    given = {**inputs(storage, snapshot, published_tables(storage, snapshot)), "in_about": _about(snapshot)}
+    _build(path, given, storage.url)
+
+
 def _about(snapshot: Snapshot) -> pa.Table:
     return pa.table({"schema_version": pa.array([SCHEMA_VERSION], pa.int32()), "snapshot_id": [snapshot.id]})
 
