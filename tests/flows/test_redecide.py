@@ -16,19 +16,23 @@ from voxdata.catalog.snapshot import latest
 from voxdata.shards.verify import verify
 from voxdata.storage import open_storage
 
+WIDER = ("--set", "faces.pose.max_angle_deg=25", "--set", "faces.resolution.min_pupil_distance_px=30")
 STAGES = ("faces.measure", "faces.render", "speech.measure")
 
 
-def portraits(root: Path) -> dict[str, float]:
-    """face id -> face angle of every portrait in the catalog."""
+def rows(root: Path, statement: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
-        rows: list[Any] = connection.sql("select face_id, face_angle_deg from faces where portrait").fetchall()
-    return dict(rows)
+        found: list[tuple[Any, ...]] = connection.sql(statement).fetchall()
+    return found
+
+
+def portraits(root: Path) -> dict[str, float]:
+    """face id -> pupil distance of every portrait in the catalog, px."""
+    return dict(rows(root, "select face_id, pupil_distance_px from faces where portrait"))
 
 
 def people(root: Path) -> set[str]:
-    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
-        return {row[0] for row in connection.sql("select distinct person from samples").fetchall()}
+    return {row[0] for row in rows(root, "select distinct person from samples")}
 
 
 def rendered(root: Path) -> set[str]:
@@ -36,24 +40,22 @@ def rendered(root: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def strict_deg(root: Path) -> float:
-    """A face angle that half of the people have a portrait within."""
-    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
-        rows = connection.sql(
-            "select min(face_angle_deg) as least from portraits group by person order by 1"
-        ).fetchall()
-    least: list[float] = [row[0] for row in rows]
-    return round((least[len(least) // 2 - 1] + least[len(least) // 2]) / 2, 4)
+def strict_px(root: Path) -> float:
+    """A pupil distance that half of the people reach in a portrait."""
+    most = [
+        row[0] for row in rows(root, "select max(pupil_distance_px) as px from portraits group by person order by px")
+    ]
+    return round((most[len(most) // 2 - 1] + most[len(most) // 2]) / 2, 3)
 
 
 @pytest.fixture(scope="module")
-def strict(root: Path, strict_deg: float, voxdata: Voxdata, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build with a face angle of 12 deg, decided again with a stricter one."""
+def strict(root: Path, strict_px: float, voxdata: Voxdata, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build, decided again with a stricter limit."""
     copy = tmp_path_factory.mktemp("strict") / "root"
     shutil.copytree(root, copy)
-    done = voxdata("redecide", "--root", str(copy), "--set", f"faces.pose.max_angle_deg={strict_deg}")
+    done = voxdata("redecide", "--root", str(copy), "--set", f"faces.resolution.min_pupil_distance_px={strict_px}")
     assert done.returncode == 0, done.stderr
-    assert "face_angle" in done.stdout
+    assert "low_resolution" in done.stdout
     return copy
 
 
@@ -63,10 +65,10 @@ def copy(strict: Path, tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def test_a_stricter_limit_looks_at_nothing_again(root: Path, strict: Path, strict_deg: float) -> None:
+def test_a_stricter_limit_looks_at_nothing_again(root: Path, strict: Path, strict_px: float) -> None:
     assert {stage: parts(strict, stage) for stage in STAGES} == {stage: parts(root, stage) for stage in STAGES}
     assert set(portraits(strict)) < set(portraits(root))
-    assert max(portraits(strict).values()) <= strict_deg
+    assert min(portraits(strict).values()) >= strict_px
     assert people(strict) < people(root)
     assert latest(open_storage(strict)) != latest(open_storage(root))
     assert not any(problem.harmful for problem in verify(open_storage(strict)))
@@ -81,16 +83,16 @@ def test_a_wider_limit_renders_what_passes_now_and_ends_like_a_build(
     for folder in (copy, built):
         fact = {"person": asked, "reason": "asked", "at": "2026-11-21T00:00:00Z"}
         journal.append(open_storage(folder), "optouts", fact)
-    done = voxdata("redecide", "--root", str(copy), "--set", "faces.pose.max_angle_deg=25")
+    done = voxdata("redecide", "--root", str(copy), *WIDER)
     assert done.returncode == 0, done.stderr
     assert parts(copy, "faces.measure") == parts(root, "faces.measure")
     newly = rendered(copy) - rendered(root)
-    angle = portraits(copy)
+    refused = "select face_id from faces where list_contains(reasons, 'face_angle')"
     assert newly
-    assert min(angle[face] for face in newly & set(angle)) > 12
+    assert newly <= {row[0] for row in rows(root, refused)}
     assert people(copy) == people(root) - {asked}
     assert "opted_out" in done.stdout
-    again = voxdata(*build_arguments(corpus, built, "faces.pose.max_angle_deg=25"))
+    again = voxdata(*build_arguments(corpus, built, *WIDER[1::2]))
     assert again.returncode == 0, again.stderr
     assert latest(open_storage(built)) == latest(open_storage(copy))
     assert shard_bytes(built).items() <= shard_bytes(copy).items() | shard_bytes(root).items()
@@ -99,7 +101,7 @@ def test_a_wider_limit_renders_what_passes_now_and_ends_like_a_build(
 def test_a_dry_run_shows_the_same_and_changes_nothing(copy: Path, voxdata: Voxdata) -> None:
     before = {stage: parts(copy, stage) for stage in STAGES}
     shards, snapshot = shard_bytes(copy), latest(open_storage(copy))
-    done = voxdata("redecide", "--root", str(copy), "--set", "faces.pose.max_angle_deg=25", "--dry-run")
+    done = voxdata("redecide", "--root", str(copy), *WIDER, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "dry run" in done.stdout
     assert "newly have portraits is not counted" in done.stdout
@@ -115,7 +117,7 @@ def test_new_people_whose_speech_is_gone_are_an_error_that_names_the_folder(
     snapshot = latest(open_storage(copy))
     for recipe in (copy / "recipes").iterdir():
         recipe.write_text(recipe.read_text().replace(str(corpus / "wav"), str(tmp_path / "unmounted")))
-    done = voxdata("redecide", "--root", str(copy), "--set", "faces.pose.max_angle_deg=25")
+    done = voxdata("redecide", "--root", str(copy), *WIDER)
     assert done.returncode == 1
     assert str(tmp_path / "unmounted") in done.stderr
     assert "--set sources.speech.path=FOLDER" in done.stderr
