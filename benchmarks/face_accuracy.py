@@ -16,7 +16,16 @@ from voxdata.errors import VoxdataError
 from voxdata.faces.landmarks import BACKENDS
 
 PARTS = (
-    *("pose", "face_angle", "eyes", "expression", "lighting", "occlusion", "masks", "purity", "duplicates", "portraits"),
+    "pose",
+    "face_angle",
+    "eyes",
+    "expression",
+    "lighting",
+    "occlusion",
+    "masks",
+    "purity",
+    "duplicates",
+    "portraits",
 )
 BY_BACKEND = ("pose", "face_angle", "eyes", "portraits")  # parts that a landmark backend decides
 

@@ -59,7 +59,9 @@ def photo_tables(corpus: Path, truth: pa.Table) -> dict[float, pa.Table]:
     links = link.link(faces, recipe.faces.link)
     tables = {}
     for angle in ANGLES_DEG:
-        settings = load_recipe("hq-voxceleb", [f"faces.pose.max_angle_deg={angle}"]).faces
+        settings = load_recipe(
+            "hq-voxceleb", [f"faces.pose.max_angle_deg={angle}", "faces.pose.frontal_pitch_deg=0"]
+        ).faces
         tables[angle] = judge_photos(truth, decide.decide(faces, links, settings), max_angle_deg=angle)
     return tables
 
