@@ -33,5 +33,5 @@ def review(options: argparse.Namespace) -> int:
 
     token = secrets.token_urlsafe(TOKEN_BYTES)
     asyncio.run(serve(desk, token, options.host, options.port, reviewer, ready))
-    print(f"{desk.book.said} words were added to the journal of {options.root}")
+    print(f"words added to the journal of {options.root}: {desk.book.said}")
     return 0

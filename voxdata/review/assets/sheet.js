@@ -12,12 +12,13 @@ const head = document.querySelector("#person-head");
 const PAGE = 60;
 const PASSING = new Set([null, "over_cap", "too_few_portraits"]);  // reasons that do not speak against the face itself
 
-// As voxdata/faces/decide.py takes them: kept faces first, then by quality, at most `cap`, none below `minimum`.
+// As voxdata/faces/decide.py takes them: kept faces first, then by rank, at most `cap`, none below `minimum`.
 export function expected(faces, cap, minimum) {
   const passes = (face) => face.mine === "keep"
     ? face.can_keep && !Object.values(face.others).includes("reject")
     : face.mine === null && PASSING.has(face.reason);
-  const order = faces.filter(passes).sort((a, b) => (b.mine === "keep") - (a.mine === "keep") || b.quality - a.quality);
+  const better = (a, b) => a.mine === "keep" ? b.quality - a.quality : (a.rank ?? Infinity) - (b.rank ?? Infinity);
+  const order = faces.filter(passes).sort((a, b) => (b.mine === "keep") - (a.mine === "keep") || better(a, b));
   const taken = order.slice(0, cap);
   return new Set(taken.length >= minimum ? taken.map((face) => face.key) : []);
 }
