@@ -17,6 +17,7 @@ from voxdata.faces import measure
 from voxdata.faces.decide import decide
 from voxdata.faces.emotion import INPUT_PX, emotion_crop, open_emotion_net
 from voxdata.faces.keras_file import KerasFile
+from voxdata.faces.link import link
 from voxdata.faces.mini_xception import MiniXception
 from voxdata.recipe_faces import FaceMeasure, Faces
 from voxdata.recipe_file import load_recipe
@@ -163,6 +164,19 @@ def test_the_recipe_chooses_who_judges() -> None:
     assert reasons("geometry", **grin) == reasons("both", **grin) == ["smiling", "expression"]
     assert reasons("emotion", **grin) == []
     assert reasons("emotion", **CALM, eyes_open=0.01) == ["eyes_closed"]
+
+
+def test_released_portraits_pass_every_rule_of_expression(shared_data: Path) -> None:
+    paths = sorted((shared_data / "truth" / "hq-voxceleb-samples").glob("*/*.jpg"))
+    model = str(shared_data / "weights" / PUBLISHED)
+    items = [photo_item(path.read_bytes(), path.parent.name) for path in paths]
+    faces = measure.run(items, FaceMeasure(emotion_model=model)).rows
+    for rule in ("geometry", "emotion", "both"):
+        settings = Faces.model_validate({"expression": {"rule": rule}, "measure": {"emotion_model": model}})
+        found = decide(faces, link(faces, settings.link), settings)["reasons"].to_pylist()
+        calm = [not {"smiling", "mouth_open", "eyes_closed", "expression", "emotion"} & set(each) for each in found]
+        assert len(calm) == 13
+        assert sum(calm) >= 11, rule
 
 
 def test_rule_without_a_network_is_refused_with_the_command() -> None:
