@@ -125,7 +125,7 @@ def painted_truth(person: Any, shot: Shot, seed: int) -> tuple[npt.NDArray[np.fl
 
 
 def portrait_ms() -> list[dict[str, Any]]:
-    """Median milliseconds of a painted 512 px portrait: cutting out as a whole, and its parts."""
+    """Median CPU milliseconds of a painted 512 px portrait: cutting out as a whole, and its parts."""
     (person,) = draw_people(1, seed=3, link=1.0)
     shot = Shot()
     photo = paint_scene(Scene(shots=((person, shot),)), size_px=800, seed=0)
@@ -145,13 +145,13 @@ def portrait_ms() -> list[dict[str, Any]]:
 
 
 def median_ms(step: Callable[[], Any], repeats: int = 15) -> float:
-    """Median wall time of a call after one that warms up."""
+    """Median CPU time (all threads) of a call after one that warms up."""
     step()
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         step()
-        times.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (time.process_time() - start))
     return float(np.median(times))
 
 
@@ -187,7 +187,7 @@ def measure(data: Path) -> Section:
     return Section(
         title="Person mask",
         figures=figures,
-        tables={"Masks": rows, "Milliseconds per 512 px portrait, median": portrait_ms()},
+        tables={"Masks": rows, "CPU milliseconds per 512 px portrait, median": portrait_ms()},
         notes=(
             "CelebAMask-HQ's truth leaves out hands, bare shoulders and some people's hair; the full bodies' truth was "
             "made by another tool and has holes in dark clothes. On the half that is held out the bare network does "
