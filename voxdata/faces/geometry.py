@@ -49,7 +49,9 @@ def pose_of(landmarks: Landmarks, mirrored: Landmarks | None = None) -> Pose:
     """The face's angles, by the points that its backend has."""
     if landmarks.points68 is not None:
         return estimate_pose_68(landmarks.points68)
-    return estimate_pose(landmarks.points, None if mirrored is None else mirrored.points)
+    # the tasks' newer mesh, known by its matrix, needs no calibration: on the fitting half its raw angles are better
+    there = None if mirrored is None else mirrored.points
+    return estimate_pose(landmarks.points, there, calibrate=landmarks.matrix is None)
 
 
 def second_look(pixels: Pixels, box: Box, landmarks: Landmarks, landmarker: Landmarker) -> Landmarks | None:

@@ -94,11 +94,12 @@ class Pose:
         return float(face_angle(np.array(self.yaw_deg), np.array(self.pitch_deg)))
 
 
-def estimate_pose(points: Floats, mirrored: Floats | None = None) -> Pose:
+def estimate_pose(points: Floats, mirrored: Floats | None = None, *, calibrate: bool = True) -> Pose:
     """Fit the face model to landmarks (478, 3) in pixels and calibrate the angles.
 
     `mirrored` are the landmarks that the mesh finds in the mirrored photo, in its pixels: the angles are then the mean
-    of both looks, whose errors partly cancel. `rotation` is always that of `points`.
+    of both looks, whose errors partly cancel. `rotation` is always that of `points`. The calibration is for the mesh of
+    mediapipe's wheel.
     """
     rotation = fit_model(points)
     looks = [raw_angles(points, rotation)]
@@ -107,11 +108,13 @@ def estimate_pose(points: Floats, mirrored: Floats | None = None) -> Pose:
         there = raw_angles(mirrored, fit_model(mirrored))
         looks.append(there * MIRRORED)
         shapes.append(-sideways_shape(mirrored, there[2]))
-    yaw, pitch, roll = np.mean(looks, axis=0)
+    yaw, pitch, roll = (float(angle) for angle in np.mean(looks, axis=0))
+    if not calibrate:
+        return Pose(yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll, rotation=rotation)
     return Pose(
         yaw_deg=calibrated("yaw", yaw) + float(np.mean(shapes, axis=0) @ YAW_WEIGHTS),
         pitch_deg=calibrated("pitch", pitch),
-        roll_deg=float(roll),
+        roll_deg=roll,
         rotation=rotation,
     )
 
