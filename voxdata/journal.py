@@ -37,6 +37,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "optouts": pa.schema([("person", S), ("reason", S), ("at", S)]),
     "tombstones": pa.schema([("person", S), ("reason", S), ("at", S)]),
     "aliases": pa.schema([("identity", S), ("person", S), ("evidence", S), ("at", S)]),
+    # Files made from a snapshot outside the shards (governance/outputs.py); forgetting a person deletes them.
+    "outputs": pa.schema([("kind", S), ("path", S), ("snapshot_id", S), ("at", S)]),
     "tags": pa.schema([("tag", S), ("snapshot_id", S), ("at", S)]),
     # A snapshot became the current one. `tables` is JSON: the Parquet files that its build decided on; `recipe` is the
     # key of its recipe with all sources; the highest `number` is current.
