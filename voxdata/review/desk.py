@@ -42,6 +42,7 @@ class Desk:
         self.pictures = Pictures(storage)
         self._seen = (0, 0)  # generation of the sheets and version of the book that `_judged` knows
         self._judged: dict[str, Judged] = {}  # person -> faces with words
+        self._places: dict[str, list[Row]] = {}  # photo_sha256 -> faces in it, of photos with words or looked at
 
     def refresh(self) -> None:
         """See words, builds and opt-outs of other processes."""
@@ -50,7 +51,7 @@ class Desk:
         with self._lock:
             generation, version = self._seen
             if generation != self.sheets.generation:
-                self._judged, version = {}, 0
+                self._judged, self._places, version = {}, {}, 0
             now = (self.sheets.generation, self.book.version)
             self._judge(self.book.photos_since(version))
             self._seen = now
@@ -91,12 +92,12 @@ class Desk:
         """A person's contact sheet. Raises `UnknownError`."""
         known = self._known(person)
         rows = self.sheets.faces(person)
-        also = self.sheets.also({row["photo_sha256"] for row in rows}, person)
+        faces_in = self._faces_in({row["photo_sha256"] for row in rows})
         rendered = self.pictures.rendered(rows[0]["bucket"], self.sheets.render_parts) if rows else {}
         return {
             **self._line(known, reviewer),
             "faces": [
-                self._card(row, reviewer, row["face_id"] in rendered, also.get(row["photo_sha256"], [])) for row in rows
+                self._card(row, reviewer, row["face_id"] in rendered, faces_in[row["photo_sha256"]]) for row in rows
             ],
             "version": self._version(),
         }
@@ -146,7 +147,8 @@ class Desk:
         """Take back the reviewer's last word, wherever it was. Raises `ReviewError` when there is none."""
         with self._lock:
             place, _ = self.book.undo(reviewer, at=self._now())
-        rows = [row for row in self.sheets.places([place.photo_sha256]) if _place(row).holds(_as_word(place))]
+        in_photo = self._faces_in({place.photo_sha256})[place.photo_sha256]
+        rows = [row for row in in_photo if _place(row).holds(_as_word(place))]
         if not rows:
             return {"person": None, "key": None, "progress": self._progress(reviewer), "version": self._version()}
         return self._said(rows[0]["person"], rows[0]["key"], place, reviewer)
@@ -210,7 +212,7 @@ class Desk:
     def _disputed(self, person: str) -> int:
         return sum(_split(words) for _, words in self._judged.get(person, {}).values())
 
-    def _card(self, row: Row, reviewer: str, rendered: bool, also: list[str]) -> Row:
+    def _card(self, row: Row, reviewer: str, rendered: bool, in_photo: list[Row]) -> Row:
         place = place_of(row)
         words = self.book.words(place) if place else {}
         on_sheet = rendered and (bool(row["candidate"]) or row["reason"] in HUMAN_REASONS)
@@ -226,7 +228,7 @@ class Desk:
             "reasons": len(row["reasons"] or ()),
             "can_judge": place is not None,
             "can_keep": can_keep(row),
-            "also": also,
+            "also": sorted({other["person"] for other in in_photo} - {row["person"]}),
             "grayscale": bool(row["grayscale"]),
             **{name: row[name] for name in numbers},
             **_shown_words(words, reviewer),
@@ -245,9 +247,19 @@ class Desk:
 
     def _judge(self, photos: set[str]) -> None:
         """Renew what is known of faces in these photos."""
-        for row in self.sheets.places(photos) if photos else ():
-            words = self.book.words(_place(row))
-            self._judged.setdefault(row["person"], {})[row["key"]] = (bool(row["portrait"]), words)
+        for rows in self._faces_in(photos).values():
+            for row in rows:
+                words = self.book.words(_place(row))
+                self._judged.setdefault(row["person"], {})[row["key"]] = (bool(row["portrait"]), words)
+
+    def _faces_in(self, photos: set[str]) -> dict[str, list[Row]]:
+        """photo_sha256 -> the faces that can be judged in it, under whatever name; each photo is looked for once."""
+        with self._lock:
+            missing = [photo for photo in photos if photo not in self._places]
+            self._places |= {photo: [] for photo in missing}
+            for row in self.sheets.places(missing) if missing else ():
+                self._places[row["photo_sha256"]].append(row)
+            return {photo: self._places[photo] for photo in photos}
 
     def _known(self, person: str) -> Person:
         if person not in self.sheets.people:

@@ -133,17 +133,6 @@ class Sheets:
             photos=list(photos),
         )
 
-    def also(self, photos: Iterable[str], person: str) -> dict[str, list[str]]:
-        """photo_sha256 -> other people, of those who are shown, who have the very same photo."""
-        rows = self._rows(
-            f"""SELECT f.photo_sha256, list(DISTINCT f.person ORDER BY f.person) AS people
-            FROM faces f WHERE f.photo_sha256 IN (SELECT unnest($photos::VARCHAR[]))
-                AND f.person <> $person AND {_SHOWN} GROUP BY f.photo_sha256""",
-            photos=list(photos),
-            person=person,
-        )
-        return {row["photo_sha256"]: row["people"] for row in rows}
-
     def _people(self) -> list[Person]:
         rows = self._rows(
             f"""SELECT f.person,

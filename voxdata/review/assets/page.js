@@ -10,6 +10,8 @@ const POLL_MS = 2500;
 
 let version = "";
 let fading = 0;
+const pending = new Map();
+const said = new Map();  // the last word of each face that was judged here, ahead of the server's answer
 let about = await get("about").catch((error) => { say(error.message, true); throw error; });
 const people = new People(reviewer, open, progressed);
 const sheet = new Sheet(about, act);
@@ -36,6 +38,7 @@ async function open(person, key = null) {
   try {
     const answer = await get("person", { person, reviewer: reviewer() });
     version = answer.version;
+    for (const face of answer.faces) if (pending.has(face.key)) face.mine = said.get(face.key);
     sheet.set(answer);
     people.mark(person);
     document.title = `${answer.names[0] ?? person} · Review`;
@@ -87,10 +90,9 @@ function turned(face) {
 }
 
 // Words on their way, per face: the sheet may be read anew meanwhile, so nothing is kept on its faces.
-const pending = new Map();
-
 async function state(face, decision) {
   face.mine = decision === "withdrawn" ? null : decision;
+  said.set(face.key, face.mine);
   wait(face.key, 1);
   try {
     const answer = await server.say({ reviewer: reviewer(), key: face.key, decision });
@@ -221,12 +223,25 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.key === "Enter" && event.target.matches("button")) return;
   const digit = /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : null;
-  const action = digit === null ? KEYS[event.key] : () => { sheet.move(digit); act("toggle", sheet.face(digit)); };
-  if (!action || (digit !== null && (event.repeat || digit >= sheet.candidates()))) return;
-  if (digit === null && !sheet.face() && !WITHOUT_FACE.has(event.key)) return;
+  if ((digit === null && !KEYS[event.key]) || (digit !== null && event.repeat)) return;
   event.preventDefault();
-  action();
+  onTheWay = onTheWay.then(() => press(event.key, digit)).catch(() => {});
 });
+
+// A key after Enter or u is meant for the identity that they lead to: it waits for it.
+let onTheWay = Promise.resolve();
+
+function press(key, digit) {
+  if (digit === null) {
+    if (!sheet.face() && !WITHOUT_FACE.has(key)) return null;
+    const done = KEYS[key]();
+    return key === "Enter" || key === "Backspace" || key === "u" ? done : null;
+  }
+  if (digit >= sheet.candidates()) return null;
+  sheet.move(digit);
+  act("toggle", sheet.face(digit));
+  return null;
+}
 
 // ---- other tabs, other reviewers, new builds
 
