@@ -56,15 +56,20 @@ def open_readonly(storage: Storage) -> duckdb.DuckDBPyConnection:
 def run_query(storage: Storage, sql: str) -> pa.Table:
     """The result of one SQL statement. Raises `QueryError` for SQL that fails or writes, `CatalogError` without one."""
     with open_readonly(storage) as connection:
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        try:
-            _check_reads(connection, sql)
-            relation = connection.sql(sql)
-            return pa.table({}) if relation is None else relation.to_arrow_table()
-        except duckdb.Error as error:
-            message = str(error).partition("\nLINE ")[0]
-            raise QueryError(f"query failed: {' '.join(message.split())}") from error
+        return answer(connection, sql)
+
+
+def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """The result of one SQL statement; the connection reaches no file from then on. Raises `QueryError`."""
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    try:
+        _check_reads(connection, sql)
+        relation = connection.sql(sql)
+        return pa.table({}) if relation is None else relation.to_arrow_table()
+    except duckdb.Error as error:
+        message = str(error).partition("\nLINE ")[0]
+        raise QueryError(f"query failed: {' '.join(message.split())}") from error
 
 
 def named_queries() -> dict[str, NamedQuery]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from voxdata import journal
+from voxdata.catalog.tags import tags
 from voxdata.errors import SnapshotError
 from voxdata.fragments import digest
 from voxdata.recipe import Recipe
@@ -106,9 +107,10 @@ def list_snapshots(storage: Storage) -> list[Snapshot]:
 
 
 def load_snapshot(storage: Storage, identifier: str | None = None) -> Snapshot:
-    """The snapshot of this id, or the current one. Raises `SnapshotError`."""
+    """The snapshot of this id or tag, or the current one. Raises `SnapshotError`."""
     if identifier is None:
         return load_snapshot(storage, latest(storage))
+    identifier = tags(storage).get(identifier, identifier)
     if not storage.exists(_key(identifier)):
         raise SnapshotError(f"no snapshot {identifier!r} under {storage.url}; list them with: voxdata snapshots")
     try:

@@ -1,0 +1,60 @@
+"""Catalogs of any snapshot: the published file where it holds the snapshot that is asked for, else one built aside."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from voxdata.catalog.database import CATALOG_KEY, attach
+from voxdata.catalog.publish import build_catalog
+from voxdata.catalog.query import answer, open_readonly, run_query
+from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.storage import Storage
+
+
+def run_query_at(storage: Storage, sql: str, snapshot: str | None = None) -> pa.Table:
+    """The result of one SQL statement on a snapshot (an id or a tag; default: what the catalog holds).
+
+    Raises `QueryError`, `CatalogError`, `SnapshotError`.
+    """
+    if snapshot is None:
+        return run_query(storage, sql)
+    with (
+        tempfile.TemporaryDirectory(prefix="voxdata-") as folder,
+        opened_at(storage, load_snapshot(storage, snapshot), Path(folder)) as connection,
+    ):
+        return answer(connection, sql)
+
+
+@contextmanager
+def opened_at(storage: Storage, snapshot: Snapshot, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to the catalog of `snapshot`; where it is not the published one, it is built once in
+    `folder`. Raises `CatalogError`, `StorageError`."""
+    with _published(storage, snapshot) or closing(
+        attach(built_aside(storage, snapshot, folder), storage.url)
+    ) as opened:
+        yield opened
+
+
+def built_aside(storage: Storage, snapshot: Snapshot, folder: Path) -> Path:
+    """The catalog file of `snapshot` in `folder`, built where it is not there yet."""
+    path = folder / f"{snapshot.id}-{CATALOG_KEY}"
+    if not path.exists():
+        build_catalog(storage, snapshot, path)
+    return path
+
+
+def _published(storage: Storage, snapshot: Snapshot) -> duckdb.DuckDBPyConnection | None:
+    if not storage.exists(CATALOG_KEY):
+        return None
+    connection = open_readonly(storage)
+    found = connection.execute("SELECT snapshot_id FROM about").fetchone()
+    if found == (snapshot.id,):
+        return connection
+    connection.close()
+    return None

@@ -1,0 +1,157 @@
+"""`voxdata.open`: one dataset version, opened for reading."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import pyarrow as pa
+
+from voxdata.catalog.query import answer
+from voxdata.catalog.snapshot import SPLITS, Snapshot, load_snapshot
+from voxdata.catalog.versions import opened_at
+from voxdata.dataset.members import MemberIndex, sample_rows
+from voxdata.dataset.result import Result
+from voxdata.errors import SnapshotError
+from voxdata.shards.write import ShardEntry
+from voxdata.storage import LocalStorage, Storage, open_storage
+
+if TYPE_CHECKING:
+    from webdataset import WebDataset
+
+    from voxdata.dataset.pairs import IterablePairs, Pairs
+
+Kind = Literal["faces", "speech"]
+
+
+class Dataset:
+    """A dataset version. It never changes under its reader; a build that publishes beside it is not seen.
+
+    It can be pickled and used in DataLoader workers, forked or spawned. Use it as a context manager or `close()` it.
+    """
+
+    def __init__(self, root: str | Path, snapshot: str | None = None) -> None:
+        self.storage: Storage = open_storage(root)
+        self.snapshot: Snapshot = load_snapshot(self.storage, snapshot)
+        self._index: MemberIndex | None = None
+        self._folder: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The snapshot's id: name it with whatever was made from this dataset."""
+        return self.snapshot.id
+
+    def __repr__(self) -> str:
+        return f"voxdata.open({self.storage.url!r}, snapshot={self.id!r})"
+
+    def sql(self, statement: str) -> Result:
+        """Ask the catalog of this snapshot; it can only be read. Tables and views: docs/catalog.md.
+
+        Another snapshot than the current one gets a catalog of its own, built once in a temporary folder. Raises
+        `QueryError` for SQL that fails or writes.
+        """
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="voxdata-")
+            weakref.finalize(self, _remove, self._folder, os.getpid())
+        with opened_at(self.storage, self.snapshot, Path(self._folder)) as connection:
+            return Result(answer(connection, statement))
+
+    def portraits(self, split: str | None = None) -> pa.Table:
+        """A row per portrait, of one split or of all: key, split, tar and all measurements, in the order of the shards.
+
+        Its bytes: `read(key, row["format"])`. Raises `SnapshotError` for an unknown split, `ShardError`.
+        """
+        return sample_rows(self.storage, self.shards("faces", split))
+
+    def utterances(self, split: str | None = None) -> pa.Table:
+        """A row per utterance, as `portraits`; `holdout` marks clips of training people for closed-set tests."""
+        return sample_rows(self.storage, self.shards("speech", split))
+
+    def read(self, key: str, suffix: str) -> bytes:
+        """The bytes of `<key>.<suffix>`, one positioned read: `jpg`, `torch40.npy`, `json`, … Raises `ShardError`.
+
+        The first call reads the places of all members; training processes should call it once before they fork.
+        """
+        if self._index is None:
+            self._index = MemberIndex(self.storage, self.snapshot.shards)
+        return self._index.read(key, suffix)
+
+    def front_end(self, name: str) -> Mapping[str, Any]:
+        """What the snapshot says about a mel front end: `n_mels`, `hop_s`, `normalisation` with mean and std, …"""
+        if name not in self.snapshot.front_ends:
+            raise SnapshotError(
+                f"snapshot {self.id} has no front end {name!r}; it has {', '.join(sorted(self.snapshot.front_ends))}: "
+                "build with --set speech.measure.front_ends"
+            )
+        return self.snapshot.front_ends[name]
+
+    @overload
+    def pairs(self, split: str = ..., *, iterable: Literal[False] = ..., **options: Any) -> Pairs: ...
+
+    @overload
+    def pairs(self, split: str = ..., *, iterable: Literal[True], **options: Any) -> IterablePairs: ...
+
+    def pairs(self, split: str = "train", *, iterable: bool = False, **options: Any) -> Pairs | IterablePairs:
+        """A portrait and a stretch of log-mels of the same person, people drawn uniformly, as a torch dataset.
+
+        `options` are those of `voxdata.dataset.pairs.Pairs`: seed, front_end, side_px, frames, length, holdout, cache;
+        with `iterable`, also batch_size, rank and world_size. Needs torch and a root on this machine.
+        """
+        from voxdata.dataset.pairs import IterablePairs, Pairs
+
+        return IterablePairs(self, split, **options) if iterable else Pairs(self, split, **options)
+
+    def webdataset(self, split: str, kind: Kind, *, shuffle: int = 0, seed: int = 0) -> WebDataset:
+        """The shards of a split as a `webdataset` pipeline that splits them among nodes and workers and decodes.
+
+        A face sample has `jpg` or `webp` (PIL RGB image) and `json` (dict), a speech sample `<front end>.npy` arrays
+        and `json`; both have `__key__`. With `shuffle`, shards and that many samples are shuffled. Raises `ShardError`
+        where a tar is not as long as the snapshot says.
+        """
+        from voxdata.dataset.streams import stream
+
+        return stream(self.local(), self.shards(kind, split), shuffle=shuffle, seed=seed)
+
+    def shards(self, kind: Kind, split: str | None = None) -> list[ShardEntry]:
+        """The shards of a kind and split. Raises `SnapshotError` for an unknown split."""
+        if split is not None and split not in SPLITS:
+            raise SnapshotError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+        return [entry for entry in self.snapshot.shards if entry.kind == kind and split in (None, entry.split)]
+
+    def local(self) -> LocalStorage:
+        """The root as a folder on this machine. Raises `SnapshotError` where it is on object storage."""
+        if not isinstance(self.storage, LocalStorage):
+            raise SnapshotError(
+                f"root {self.storage.url}: pairs and pipelines map shards from a local disk; copy shards/ and "
+                "snapshots/ to this machine"
+            )
+        return self.storage
+
+    def close(self) -> None:
+        """Close files and remove the temporary catalog; a later call opens them again."""
+        if self._index is not None:
+            self._index.close()
+        if self._folder is not None:
+            _remove(self._folder, os.getpid())
+            self._folder = None
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_folder": None}
+
+
+def _remove(folder: str, owner: int) -> None:
+    """A process that was forked off leaves the folder to its parent."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)

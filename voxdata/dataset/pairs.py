@@ -1,0 +1,233 @@
+"""Pairs for training: a portrait and a stretch of log-mels of the same person, as torch datasets.
+
+Shapes: B pairs, S side of a portrait in pixels, F mel bins, T frames of a stretch.
+
+What a pair is depends on (seed, epoch, index) alone: people are drawn uniformly with replacement, then one portrait and
+one utterance of that person (SF2F draws one face and one utterance per identity), then where the stretch starts. The
+draws come from the counter-based Philox generator. An index may be a list: a whole batch is then gathered at once,
+which is many times faster than collating single pairs:
+
+    DataLoader(pairs, batch_size=None, sampler=BatchSampler(SequentialSampler(pairs), 64, False), num_workers=2)
+    DataLoader(dataset.pairs(iterable=True, batch_size=64), batch_size=None, num_workers=2)     # the same, but the last
+
+Portraits are mapped from the cache of decoded ones, log-mels from the tars; workers share both through the page cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import IterableDataset, get_worker_info
+
+from voxdata.dataset.decoded import MEMORY, DecodedShard, cache_folder
+from voxdata.dataset.mels import MelMember, MelTars, mel_members
+from voxdata.dataset.members import check_lengths
+from voxdata.errors import SnapshotError
+from voxdata.shards.read import TarFiles, read_sidecar
+
+if TYPE_CHECKING:
+    from voxdata.dataset.opened import Dataset
+
+Pair: TypeAlias = dict[str, Any]
+IntArray = npt.NDArray[np.int64]
+
+_PORTRAIT_SUFFIXES = ("jpg", "webp")
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A decoded portrait: its key, its person, and its row in the decoded portraits of its shard."""
+
+    key: str
+    person: str
+    shard: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Items sorted by person: those of person p are `first[p] … first[p] + count[p] - 1`."""
+
+    first: IntArray
+    count: IntArray
+
+    @classmethod
+    def of(cls, items: Sequence[Portrait | MelMember], people: Sequence[str]) -> Groups:
+        """Groups of items that are sorted by person."""
+        _, count = np.unique([item.person for item in items], return_counts=True)
+        assert len(count) == len(people)
+        return cls(np.cumsum(count) - count, count)
+
+    def draw(self, people: IntArray, rng: np.random.Generator) -> IntArray:
+        """One item of each of these people, uniformly."""
+        return self.first[people] + rng.integers(self.count[people])
+
+
+class Pairs(TorchDataset[Pair]):
+    """A map-style dataset of pairs; `pairs[index]` is a `Pair`, `pairs[[index, …]]` a batch of them.
+
+    A pair is {"portrait": uint8 (3, S, S), "mel": float16 (F, T), "person": index into `people`}, a batch has a leading
+    B. Mels are as stored; `Dataset.front_end(name)["normalisation"]` says how to normalise them. An utterance shorter
+    than `frames` goes on at its beginning.
+
+    `length` is an epoch's number of pairs (default: as many as there are utterances), `holdout` lets in the clips that
+    are kept for closed-set tests, `cache` is a folder for decoded portraits (default: the user's) or "memory".
+    `set_epoch` gives other draws, also in workers that live on. Raises `SnapshotError` where nobody has both.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str = "train",
+        *,
+        seed: int = 0,
+        front_end: str = "torch40",
+        side_px: int = 64,
+        frames: int = 125,
+        length: int | None = None,
+        holdout: bool = False,
+        cache: str | Path | None = None,
+    ) -> None:
+        self.seed, self.frames, self.side_px = seed, frames, side_px
+        self.n_mels = int(dataset.front_end(front_end)["n_mels"])
+        storage = dataset.local()
+        folder = None if cache == MEMORY else cache_folder() if cache is None else Path(cache)
+        portraits, self._decoded = _portraits(dataset, split, side_px, folder)
+        speech = dataset.shards("speech", split)
+        check_lengths(storage, speech)
+        mels = mel_members(storage, speech, front_end, self.n_mels, holdout=holdout)
+        self.people = sorted({item.person for item in portraits} & {item.person for item in mels})
+        if not self.people:
+            raise SnapshotError(
+                f"snapshot {dataset.id}: nobody in split {split!r} has both portraits and {front_end} speech "
+                f"({len(portraits)} portraits, {len(mels)} utterances); build with more people"
+            )
+        known = set(self.people)
+        self._portraits = sorted((p for p in portraits if p.person in known), key=lambda p: (p.person, p.key))
+        self._mels = sorted((m for m in mels if m.person in known), key=lambda m: (m.person, m.key))
+        self._portrait_groups = Groups.of(self._portraits, self.people)
+        self._mel_groups = Groups.of(self._mels, self.people)
+        self._tars = MelTars([storage.local(entry.tar) for entry in speech], self.n_mels)
+        self._length = len(self._mels) if length is None else length
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._drawn: tuple[int, tuple[IntArray, ...]] | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other pairs from now on, in this process and in its workers."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int | Sequence[int]) -> Pair:
+        """One pair, or a batch of them. Raises `IndexError`."""
+        if isinstance(index, int):
+            pair = self._batch(np.asarray([index], np.int64))
+            return {name: value[0] for name, value in pair.items()}
+        return self._batch(np.asarray(index, np.int64))
+
+    def keys(self, index: int) -> tuple[str, str]:
+        """The keys of the portrait and of the utterance of a pair."""
+        _, portraits, mels, _ = (int(drawn[index]) for drawn in self._draws())
+        return self._portraits[portraits].key, self._mels[mels].key
+
+    def _batch(self, indices: IntArray) -> Pair:
+        people, portraits, mels, starts = (drawn[indices] for drawn in self._draws())
+        batch = len(indices)
+        faces_B3SS = _empty((batch, 3, self.side_px, self.side_px), dtype=torch.uint8)
+        mels_BFT = _empty((batch, self.n_mels, self.frames), dtype=torch.float16)
+        faces, stretches = faces_B3SS.numpy(), mels_BFT.numpy()
+        for place, (portrait, mel, start) in enumerate(
+            zip(portraits.tolist(), mels.tolist(), starts.tolist(), strict=True)
+        ):
+            chosen = self._portraits[portrait]
+            faces[place] = self._decoded[chosen.shard].array[chosen.row]
+            self._tars.stretch(self._mels[mel], start, stretches[place])
+        return {"portrait": faces_B3SS, "mel": mels_BFT, "person": torch.from_numpy(people)}
+
+    def _draws(self) -> tuple[IntArray, ...]:
+        """Person, portrait, utterance and first frame of every pair of the epoch."""
+        epoch = int(self._epoch)
+        if self._drawn is None or self._drawn[0] != epoch:
+            rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+            people = rng.integers(len(self.people), size=self._length)
+            portraits = self._portrait_groups.draw(people, rng)
+            mels = self._mel_groups.draw(people, rng)
+            lengths = np.asarray([mel.frames for mel in self._mels], np.int64)[mels]
+            slack = lengths - self.frames
+            self._drawn = epoch, (people, portraits, mels, rng.integers(np.where(slack >= 0, slack + 1, lengths)))
+        return self._drawn[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_drawn": None}
+
+
+class IterablePairs(IterableDataset[Pair]):
+    """The pairs of an epoch one after the other, in batches of `batch_size` where it is given.
+
+    Workers share them out, batch by batch in turn, so that a DataLoader gives the same batches in the same order
+    however many workers it has. Of `world_size` processes, each gives its `rank` to see pairs of its own.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str = "train",
+        *,
+        batch_size: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        **options: Any,
+    ) -> None:
+        self.pairs = Pairs(dataset, split, **options)
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+
+    def __len__(self) -> int:
+        """Batches, or single pairs, of one process in an epoch; what does not fill a batch on every process is left."""
+        return len(self.pairs) // ((self.batch_size or 1) * self.world_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other pairs from now on, in this process and in its workers."""
+        self.pairs.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Pair]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        size = self.batch_size or 1
+        for number in range(worker, len(self), workers):
+            first = (number * self.world_size + self.rank) * size
+            yield self.pairs[first] if self.batch_size is None else self.pairs[range(first, first + size)]
+
+
+def _portraits(
+    dataset: Dataset, split: str, side_px: int, cache: Path | None
+) -> tuple[list[Portrait], list[DecodedShard]]:
+    found: list[Portrait] = []
+    decoded = []
+    files = TarFiles(dataset.storage)
+    columns = ("key", "person", "member", "suffix", "offset", "size")
+    for shard, entry in enumerate(dataset.shards("faces", split)):
+        sidecar = read_sidecar(dataset.storage, entry.sidecar, columns).sort_by("offset")
+        rows = [row for row in sidecar.to_pylist() if row["suffix"] in _PORTRAIT_SUFFIXES]
+        found += [Portrait(row["key"], row["person"], shard, place) for place, row in enumerate(rows)]
+        places = [(row["member"], row["offset"], row["size"]) for row in rows]
+        decoded.append(DecodedShard(files, entry, places, side_px, cache))
+    files.close()
+    return found, decoded
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A tensor to fill; in a DataLoader worker already in shared memory, which spares a copy on its way out."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    shared: Any = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=dtype).set_(shared, 0, torch.Size(shape), ())  # an empty stride: contiguous
