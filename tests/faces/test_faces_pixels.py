@@ -64,6 +64,13 @@ def test_pupils_are_where_they_were_painted(person: int) -> None:
     assert row["pupil_distance_px"] == pytest.approx(distance, rel=0.06)
 
 
+def test_points_of_a_large_face_are_where_pixel_centres_are() -> None:
+    times, row = 6, painted_face(1)
+    (large,) = faces_of(painted(1).repeat(times, axis=0).repeat(times, axis=1))
+    for name in ("pupil_left_x_px", "pupil_left_y_px", "pupil_right_x_px", "pupil_right_y_px"):
+        assert large[name] == pytest.approx((row[name] + 0.5) * times - 0.5, abs=1.2)
+
+
 @pytest.mark.parametrize("angle", ["yaw_deg", "pitch_deg", "roll_deg"])
 def test_pose_follows_the_painted_angle(angle: str) -> None:
     painted_deg = [-18.0, -9.0, 9.0, 18.0]

@@ -8,7 +8,9 @@ The mediapipe wheel (0.10.21) ships two detectors, made for faces within about 2
 both; where that finds nothing in a large photo, overlapping tiles are searched. The mesh then runs on a crop around
 each face, so that a small face in a large photo gets the network's whole input.
 
-Point numbers follow the published mesh map; "left" and "right" are sides of the image, not of the person.
+Point numbers follow the published mesh map; "left" and "right" are sides of the image, not of the person. Points are in
+pixels with centres at integers, as in OpenCV: the first pixel's is (0, 0). So are mediapipe's own, times the side of
+what it was given: a mirrored photo of small faces gives width - 1 - x, not width - x (`photo_points`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -213,8 +215,7 @@ class MediapipeLandmarker:
         if not faces:
             return None
         self._spoken = True
-        points: Floats = np.array([(point.x, point.y, point.z) for point in faces[0].landmark], np.float64) * side
-        points[:, :2] += (left, top)
+        points = photo_points(faces[0].landmark, crop.shape[0], left, top, side)
         return points if same_face(points, box) else None
 
     def _detect_in(self, pixels: Pixels, x: int, y: int, min_score: float) -> list[Box]:
@@ -244,6 +245,16 @@ def crop_around(pixels: Pixels, box: Box, margin: float) -> tuple[Pixels, int, i
     left = round(box.x + box.width / 2 - side / 2)
     top = round(box.y + box.height / 2 - side / 2)
     return _reduced(square_crop(pixels, left, top, side), CROP_MAX_PX), left, top, side
+
+
+def photo_points(landmarks: Iterable[Any], crop_px: int, left: int, top: int, side: int) -> Floats:
+    """mediapipe's normalised landmarks (N) in a crop that `crop_around` made `crop_px` wide: (N, 3) of the photo.
+
+    Reducing by area keeps the edges of pixels in place, not their centres, which are half a pixel further in.
+    """
+    points: Floats = np.array([(point.x, point.y, point.z) for point in landmarks], np.float64) * side
+    points[:, :2] += np.array((left, top)) + (side / crop_px - 1) / 2
+    return points
 
 
 def same_face(points: Floats, box: Box) -> bool:

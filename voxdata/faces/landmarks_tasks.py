@@ -23,6 +23,7 @@ from voxdata.faces.landmarks import (
     crop_around,
     mediapipe_solutions,
     open_landmarker,
+    photo_points,
     quiet_native_logs,
     same_face,
 )
@@ -68,8 +69,7 @@ class TasksLandmarker:
             if not found.face_landmarks:
                 continue
             self._spoken = True
-            points = np.array([(point.x, point.y, point.z) for point in found.face_landmarks[0]], np.float64) * side
-            points[:, :2] += (left, top)
+            points = photo_points(found.face_landmarks[0], crop.shape[0], left, top, side)
             if points.shape != (LANDMARKS, 3):
                 raise BackendError(f"the face landmarker gives {len(points)} points; {LANDMARKS} are needed")
             if same_face(points, box):

@@ -32,7 +32,7 @@ from voxdata.recipe_faces import FaceMeasure
 from voxdata.schemas import EMOTIONS, FACES
 
 STAGE = "faces.measure"
-VERSION = 3
+VERSION = 4
 LANDMARK_FILES = ("landmarker_model", "fan_model", "fan_detector_model")  # their hashes are in the backend's version
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
 
