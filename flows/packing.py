@@ -20,39 +20,12 @@ from voxdata.catalog.snapshot import write_snapshot
 from voxdata.errors import BuildStoppedError
 from voxdata.fragments import FragmentStore, parquet_table
 from voxdata.recipe import Recipe
-from voxdata.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS, UTTERANCES
+from voxdata.schemas import RENDERS
+from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
 from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
 from voxdata.speech.mel import FRONT_ENDS
 from voxdata.speech.normalisation import SPLIT, normalisation, shard_sums
 from voxdata.storage import Storage, open_storage
-
-WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
-PHOTO_COLUMNS = ("licence", "source_key")
-VERDICT_COLUMNS = ("quality", "rank")
-
-
-def _schema(*parts: tuple[pa.Schema, tuple[str, ...]]) -> pa.Schema:
-    fields: dict[str, pa.Field] = {}
-    for schema, names in parts:
-        for name in names:
-            fields.setdefault(name, schema.field(name))
-    return pa.schema(list(fields.values()))
-
-
-def _others(schema: pa.Schema, *without: str) -> tuple[str, ...]:
-    return tuple(name for name in schema.names if name not in without)
-
-
-FACE_SIDECAR = _schema(
-    (IDENTITIES, WHO_COLUMNS),
-    (FACES, _others(FACES, "item_id", "embedding")),
-    (FACE_VERDICTS, VERDICT_COLUMNS),
-    (PHOTOS, PHOTO_COLUMNS),
-    (RENDERS, _others(RENDERS, "item_id")),
-)
-SPEECH_SIDECAR = pa.schema(
-    [*_schema((IDENTITIES, WHO_COLUMNS), (UTTERANCES, _others(UTTERANCES, "item_id"))), ("holdout", pa.bool_())]
-)
 
 
 def plan_packing(root: str, recipe: Recipe, keys: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -1,0 +1,35 @@
+"""The columns of a sidecar after the common ones (`schemas.SIDECAR`): who it is, and every measurement."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from voxdata.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS, UTTERANCES
+
+WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
+PHOTO_COLUMNS = ("licence", "source_key")
+VERDICT_COLUMNS = ("quality", "rank")
+
+
+def _schema(*parts: tuple[pa.Schema, tuple[str, ...]]) -> pa.Schema:
+    fields: dict[str, pa.Field] = {}
+    for schema, names in parts:
+        for name in names:
+            fields.setdefault(name, schema.field(name))
+    return pa.schema(list(fields.values()))
+
+
+def _others(schema: pa.Schema, *without: str) -> tuple[str, ...]:
+    return tuple(name for name in schema.names if name not in without)
+
+
+FACE_SIDECAR = _schema(
+    (IDENTITIES, WHO_COLUMNS),
+    (FACES, _others(FACES, "item_id", "embedding")),
+    (FACE_VERDICTS, VERDICT_COLUMNS),
+    (PHOTOS, PHOTO_COLUMNS),
+    (RENDERS, _others(RENDERS, "item_id")),
+)
+SPEECH_SIDECAR = pa.schema(
+    [*_schema((IDENTITIES, WHO_COLUMNS), (UTTERANCES, _others(UTTERANCES, "item_id"))), ("holdout", pa.bool_())]
+)
