@@ -34,6 +34,7 @@ from voxdata.catalog.snapshot import Snapshot, load_snapshot, published_tables
 from voxdata.errors import DecisionError, SourceError
 from voxdata.faces.decide import decide as decide_faces_table
 from voxdata.fragments import commit_table, digest, parquet_table
+from voxdata.locks import building
 from voxdata.recipe import Recipe
 from voxdata.schemas import RENDERS
 from voxdata.storage import Storage, open_storage
@@ -69,10 +70,12 @@ def redecide(root: str, settings: list[str] | None = None, dry_run: bool = False
     snapshot = load_snapshot(storage)
     before = {stage: keys[0] for stage, keys in published_tables(storage, snapshot).items() if len(keys) > 0}
     recipe = redecided_recipe(storage, snapshot, settings or [])
+    for stage, table in (("crawl", "photos"), ("speech.find", "utterance_files"), ("identities", "identities")):
+        before[table] = tables.with_current_people(storage, stage, before[table])
     _refuse_unmeasured(storage, snapshot, recipe, before["photos"], settings or [])
     if dry_run:
         return _preview(storage, root, recipe, snapshot, before)
-    with open_runner(recipe.work) as runner:
+    with building(storage), open_runner(recipe.work) as runner:
         keys = {"photos": before["photos"], **choose_portraits(root, recipe, before["photos"], runner)}
         keys |= _speech(storage, root, recipe, keys, before)
         published = finish(root, recipe, keys, runner)

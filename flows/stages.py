@@ -21,6 +21,7 @@ from voxdata.crawl.store import original_reader
 from voxdata.faces import measure as faces_measure
 from voxdata.faces import render as faces_render
 from voxdata.fragments import Fragment, FragmentStore, chunks, parquet_table
+from voxdata.governance.merging import aliases_in_force, homes, with_persons
 from voxdata.items import ClipItem, FaceItem, PhotoItem
 from voxdata.recipe import Recipe
 from voxdata.speech import measure as speech_measure
@@ -130,7 +131,7 @@ def work_on(stage_name: str, root: str, recipe: Recipe, key: str, item_column: s
     count = 0
     for bucket in buckets:
         rows = table.filter(pc.field("bucket") == bucket).to_pylist()
-        done = store.done(bucket)
+        done = set().union(*(store.done(home) for home in homes(storage, bucket)))
         missing = [row for row in rows if row[item_column] not in done]
         for batch in chunks(missing, recipe.work.items_per_part):
             store.append(bucket, stage.run(stage.items(storage, bucket, batch), settings))
@@ -146,15 +147,19 @@ def rows_of(
     schema: pa.Schema,
     buckets: Iterable[int] | None = None,
 ) -> pa.Table:
-    """All rows that the stage holds for `items`, with the column `part`, sorted by item; of `buckets` or of all."""
+    """All rows that the stage holds for `items`, with the column `part`, sorted by item; of `buckets` or of all.
+
+    Rows name the persons of the aliases now in force, whatever was known when they were measured.
+    """
     store = stage.store(storage, recipe)
-    read = [store.read()] if buckets is None else [store.read(bucket) for bucket in buckets]
+    wanted = None if buckets is None else sorted({home for bucket in buckets for home in homes(storage, bucket)})
+    read = [store.read()] if wanted is None else [store.read(bucket) for bucket in wanted]
     tables = [table for table in read if table is not None]
     if not tables:
         return pa.Table.from_pylist([], pa.schema([*schema, ("part", pa.string())]))
     table = pa.concat_tables(tables, promote_options="default")
-    wanted = table.filter(pc.is_in(table["item_id"], value_set=pc.unique(items)))
-    return wanted.sort_by("item_id").combine_chunks()
+    chosen = table.filter(pc.is_in(table["item_id"], value_set=pc.unique(items)))
+    return with_persons(chosen.sort_by("item_id").combine_chunks(), aliases_in_force(storage))
 
 
 def prepare_worker(parent: int) -> None:

@@ -20,7 +20,11 @@ from voxdata.errors import BuildStoppedError, SourceError
 from voxdata.faces.decide import decide as decide_faces_table
 from voxdata.faces.link import link as link_table
 from voxdata.fragments import commit_table, digest, parquet_table
-from voxdata.identities import IdentityBook, load_book
+from voxdata.governance.book import open_book
+from voxdata.governance.merging import aliases_in_force, with_persons
+from voxdata.governance.optouts import opted_out as opted_out_people
+from voxdata.governance.pending import words_being_forgotten
+from voxdata.identities import IdentityBook
 from voxdata.recipe import Corpus, Recipe
 from voxdata.schemas import FACES, IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES
 from voxdata.speech.decide import decide as decide_speech_table
@@ -39,20 +43,20 @@ def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
     return [("corpus-0", "sources", recipe.sources), *further]
 
 
-def book_of(recipe: Recipe) -> IdentityBook:
-    """The identities of all metadata tables of the recipe."""
+def book_of(storage: Storage, recipe: Recipe) -> IdentityBook:
+    """The identities of all metadata tables of the recipe, with the aliases and tombstones of the root."""
     paths: list[str] = []
     for _, _, corpus in corpora(recipe):
         given = corpus.metadata.path
         paths += [given] if isinstance(given, str) else given or []
-    return load_book(paths)
+    return open_book(storage, paths)
 
 
 def crawl(root: str, recipe: Recipe) -> str:
     """Store new photos and commit the manifest of what the sources hold now (`schemas.PHOTOS`)."""
     storage = open_storage(root, create=True)
     storage.sweep()
-    store = PhotoStore(storage, book_of(recipe), recipe.crawl)
+    store = PhotoStore(storage, book_of(storage, recipe), recipe.crawl)
     sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.photos.given]
     if not sources:
         raise SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER")
@@ -60,9 +64,8 @@ def crawl(root: str, recipe: Recipe) -> str:
         for name, setting, corpus in sources:
             store.add(corpus.photos, name, f"{setting}.photos", advance)
     manifest = store.manifest()
-    return _commit_once(
-        storage, "crawl", manifest["item_id"].to_pylist() + manifest["source_key"].to_pylist(), lambda: manifest
-    )
+    depends = [*manifest["item_id"].to_pylist(), *manifest["source_key"].to_pylist(), *manifest["person"].to_pylist()]
+    return _commit_once(storage, "crawl", depends, lambda: manifest)
 
 
 def measured_faces(storage: Storage, recipe: Recipe, photos_key: str, buckets: Iterable[int] | None = None) -> pa.Table:
@@ -132,7 +135,7 @@ def portrait_faces(
 def find_speech(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -> str:
     """The clips that the sources hold for people with portraits, or for all (`schemas.UTTERANCE_FILES`)."""
     storage = open_storage(root)
-    found = _speech_in_sources(recipe)
+    found = _speech_in_sources(storage, recipe)
     if recipe.speech.who == "portraits":
         people = pc.unique(portrait_faces(storage, recipe, photos_key, verdicts_key)["person"])
         found = found.filter(pc.is_in(found["person"], value_set=people))
@@ -149,7 +152,7 @@ def carry_speech(root: str, recipe: Recipe, keys: Mapping[str, str], before: Map
         clips = clips.filter(pc.is_in(clips["person"], value_set=pa.array(sorted(people), pa.string())))
         new = pa.array(sorted(people - earlier), pa.string())
         if len(new) and search:
-            found = _speech_in_sources(recipe)
+            found = _speech_in_sources(storage, recipe)
             more = _hashed(storage, found.filter(pc.is_in(found["person"], value_set=new)))
             clips = pa.concat_tables([clips, more], promote_options="default").sort_by("item_id")
     return _commit_clips(storage, clips)
@@ -161,8 +164,8 @@ def portrait_people(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -
     return sorted(set(faces["person"].to_pylist()))
 
 
-def _speech_in_sources(recipe: Recipe) -> pa.Table:
-    book = book_of(recipe)
+def _speech_in_sources(storage: Storage, recipe: Recipe) -> pa.Table:
+    book = book_of(storage, recipe)
     sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.speech.path]
     tables = [find_utterances(str(corpus.speech.path), book, name) for name, _, corpus in sources]
     if sources and not sum(table.num_rows for table in tables):
@@ -205,7 +208,7 @@ def decide_speech(root: str, recipe: Recipe, clips_key: str) -> str:
     storage = open_storage(root)
     clips = measured_clips(storage, recipe, clips_key).select(UTTERANCES.names)
     _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
-    known = book_of(recipe).by_id
+    known = book_of(storage, recipe).by_id
     depends = [clips_key, _print(SPEECH_MEASURE, recipe), recipe.speech.select.model_dump(), sorted(known)]
     return _commit_once(
         storage,
@@ -218,7 +221,7 @@ def decide_speech(root: str, recipe: Recipe, clips_key: str) -> str:
 def list_identities(root: str, recipe: Recipe, photos_key: str, clips_key: str) -> str:
     """Everyone whom the sources name (`schemas.IDENTITIES`)."""
     storage = open_storage(root)
-    book = book_of(recipe)
+    book = book_of(storage, recipe)
     seen: set[str] = set()
     for key in (photos_key, clips_key):
         seen.update(parquet_table(storage.read(key))["identity"].to_pylist())
@@ -249,14 +252,15 @@ def kept_clips(
 
 
 def journalled(storage: Storage) -> tuple[pa.Table | None, frozenset[str], frozenset[str]]:
-    """Reviews, and the people who opted out and who were forgotten."""
-    reviews = journal.read(storage, "reviews")
-    opted_out = journal.read(storage, "optouts")
-    forgotten = journal.read(storage, "tombstones")
-    people = [
-        frozenset(table["person"].to_pylist()) if table is not None else frozenset() for table in (opted_out, forgotten)
-    ]
-    return reviews, people[0], people[1]
+    """Reviews, the people who opted out, and those whose forgetting has begun and not ended."""
+    return journal.read(storage, "reviews"), opted_out_people(storage), words_being_forgotten(storage)
+
+
+def with_current_people(storage: Storage, stage: str, key: str) -> str:
+    """The key of an earlier table whose people are those of the aliases now in force; its own where nothing changed."""
+    before = parquet_table(storage.read(key))
+    after = with_persons(before, aliases_in_force(storage))
+    return key if after is before else _commit_once(storage, stage, [key, after["person"].to_pylist()], lambda: after)
 
 
 def _stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statuses: pa.ChunkedArray) -> None:

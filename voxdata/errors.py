@@ -23,6 +23,10 @@ class SourceError(VoxdataError):
     """A source of photos, speech or metadata is missing, empty or not what the recipe says."""
 
 
+class IdentityError(VoxdataError):
+    """Nobody of that name is known, or what is said about a person contradicts what is known."""
+
+
 class StorageError(VoxdataError):
     """The root cannot be read or written."""
 

@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -37,13 +37,22 @@ class Identity:
     row: int | None = None
 
 
+def _nobody(*words: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class IdentityBook:
-    """Identities by id and by name, and the canonical person of each."""
+    """Identities by id and by name, and the canonical person of each.
+
+    `aliases` are the shipped ones, and in a build those of its root (`governance/book.py`); `is_forgotten` tells
+    whether one of the given words names somebody who must not come back.
+    """
 
     by_id: Mapping[str, Identity] = field(default_factory=dict)
     by_name: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    is_forgotten: Callable[..., bool] = _nobody
 
     def resolve(self, folder: str) -> Identity:
         """The identity that a folder or file name stands for: its id, its name, or itself where no table knows it."""
@@ -55,6 +64,11 @@ class IdentityBook:
     def person(self, identity: str) -> str:
         """The canonical person id above `identity`."""
         return self.aliases.get(identity, identity)
+
+    def forgotten(self, folder: str) -> bool:
+        """Whether a folder or file name stands for a forgotten person, by its own words, its id, its name or alias."""
+        identity = self.resolve(folder)
+        return self.is_forgotten(folder, identity.identity, identity.name, self.person(identity.identity))
 
     def bucket(self, identity: str) -> int:
         """The bucket of the person above `identity`."""

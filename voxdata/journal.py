@@ -33,10 +33,12 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("reviewed_at", S),
         ]
     ),
-    # People or identities who asked not to be used, and those who were forgotten and must not come back.
-    "optouts": pa.schema([("person", S), ("reason", S), ("at", S)]),
-    "tombstones": pa.schema([("person", S), ("reason", S), ("at", S)]),
-    "aliases": pa.schema([("identity", S), ("person", S), ("evidence", S), ("at", S)]),
+    # People or identities who asked not to be used; decision: opted_out | withdrawn.
+    "optouts": pa.schema([("person", S), ("reason", S), ("decision", S), ("at", S)]),
+    # Who was forgotten and must not come back: keyed hashes (governance/tombstones.py); words and contents are JSON.
+    "tombstones": pa.schema([("person", S), ("words", S), ("contents", S), ("reason", S), ("at", S)]),
+    # Whether an identity and a person are one; decision: confirmed | refused.
+    "aliases": pa.schema([("identity", S), ("person", S), ("evidence", S), ("decision", S), ("at", S)]),
     # Files made from a snapshot outside the shards (governance/outputs.py); forgetting a person deletes them.
     "outputs": pa.schema([("kind", S), ("path", S), ("snapshot_id", S), ("at", S)]),
     "tags": pa.schema([("tag", S), ("snapshot_id", S), ("at", S)]),

@@ -38,12 +38,14 @@ CREATE TABLE optouts (
     fact VARCHAR NOT NULL PRIMARY KEY,
     person VARCHAR NOT NULL,
     reason VARCHAR,
+    decision VARCHAR CHECK (decision IN ('opted_out', 'withdrawn')),
     stated_at VARCHAR NOT NULL
 );
 COMMENT ON TABLE optouts IS 'People who asked not to be used';
 COMMENT ON COLUMN optouts.fact IS 'Name of the journal file';
 COMMENT ON COLUMN optouts.person IS 'Canonical person or identity';
 COMMENT ON COLUMN optouts.reason IS 'Why';
+COMMENT ON COLUMN optouts.decision IS 'opted_out, or withdrawn: taken back; null means opted_out; the last word counts';
 COMMENT ON COLUMN optouts.stated_at IS 'When, ISO 8601 in UTC';
 
 CREATE TABLE tombstones (
@@ -52,6 +54,6 @@ CREATE TABLE tombstones (
     stated_at VARCHAR NOT NULL
 );
 COMMENT ON TABLE tombstones IS 'Forgotten people, who must not come back';
-COMMENT ON COLUMN tombstones.person IS 'Canonical person or identity';
+COMMENT ON COLUMN tombstones.person IS 'Keyed hash of the canonical person, who is not named anywhere';
 COMMENT ON COLUMN tombstones.reason IS 'Why';
 COMMENT ON COLUMN tombstones.stated_at IS 'When, ISO 8601 in UTC';

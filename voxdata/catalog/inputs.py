@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from voxdata import journal, schemas
 from voxdata.catalog.snapshot import Snapshot, list_snapshots
 from voxdata.errors import CatalogError
-from voxdata.identities import shipped_aliases
+from voxdata.governance.merging import aliases_in_force, stated, with_persons
 from voxdata.schemas import WHO
 from voxdata.storage import Storage
 
@@ -74,6 +74,7 @@ def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[s
     if unknown:
         raise CatalogError(f"snapshot {snapshot.id} names the table {unknown[0]!r}; known are {', '.join(STAGES)}")
     found = {f"in_{stage}": _read(storage, tables.get(stage, ()), schema) for stage, schema in STAGES.items()}
+    _name_people(found)
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
         found[f"in_{table}"] = _journal(storage, table)
     found["in_samples"] = _samples(storage, snapshot)
@@ -83,6 +84,14 @@ def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[s
     found["in_shards"] = pa.Table.from_pylist([row for each in known for row in _shard_rows(each)], schema=SHARDS)
     found["in_snapshots"] = _snapshots(storage, known, snapshot.id)
     return found
+
+
+def _name_people(found: dict[str, pa.Table]) -> None:
+    """Rows were measured under the person who was known then; the snapshot's identities say who it is."""
+    identities = found["in_identities"]
+    people = dict(zip(identities["identity"].to_pylist(), identities["person"].to_pylist(), strict=True))
+    for name in ("in_photos", "in_faces", "in_renders", "in_utterances"):
+        found[name] = with_persons(found[name], people)
 
 
 def _read(storage: Storage, keys: Sequence[str], schema: pa.Schema) -> pa.Table:
@@ -122,13 +131,9 @@ def _samples(storage: Storage, snapshot: Snapshot) -> pa.Table:
 
 
 def _aliases(storage: Storage) -> pa.Table:
-    rows: dict[str, dict[str, Any]] = {
-        identity: {"identity": identity, "person": person, "evidence": "catalogs/aliases.csv", "origin": "shipped"}
-        for identity, person in shipped_aliases().items()
-    }
-    for fact in _journal(storage, "aliases").to_pylist():
-        rows[fact["identity"]] = {**{name: fact[name] for name in ALIASES.names[:3]}, "origin": "journal"}
-    return pa.Table.from_pylist(list(rows.values()), schema=ALIASES)
+    aliases = aliases_in_force(storage)
+    rows = [{**row, "person": aliases[row["identity"]]} for row in stated(storage)]
+    return pa.Table.from_pylist(rows, schema=ALIASES)
 
 
 def _evaluations(storage: Storage) -> pa.Table:

@@ -35,18 +35,26 @@ class Page:
     photos: tuple[str, ...]
 
 
-async def walk_site(fetcher: Fetcher, url: str, setting: str, note: Note) -> AsyncIterator[Page]:
+async def walk_site(
+    fetcher: Fetcher, url: str, setting: str, note: Note, skipped: Callable[[str], bool] = lambda name: False
+) -> AsyncIterator[Page]:
     """The site's identity pages, one after another; `note` is told what came of each page and sitemap.
 
+    A page whose title or address names somebody for whom `skipped` holds is passed over, and not noted.
     Raises `SourceError` naming `setting` when the list of pages cannot be had. A page that cannot be had is noted, and
     their number is logged as a warning at the end.
     """
     addresses = await _addresses(fetcher, url, setting, note)
     failed = 0
     for address in addresses:
-        answer = await _page(fetcher, address, note)
+        if skipped(_last_part(address)) or skipped(PurePosixPath(_last_part(address)).stem):
+            continue
+        answer = await fetcher.get(address)
         failed += answer.status == "failed"
         page = None if answer.data is None else _read_page(address, answer.data)
+        if page is not None and skipped(page.identity):
+            continue
+        _note_page(answer, note)
         if page is not None and page.identity:
             yield page
     if failed:
@@ -97,15 +105,22 @@ async def _linked(fetcher: Fetcher, url: str, setting: str, note: Note) -> list[
 
 async def _page(fetcher: Fetcher, address: str, note: Note) -> Fetched:
     answer = await fetcher.get(address)
-    note(answer if answer.data is None else replace(answer, status="page"))
+    _note_page(answer, note)
     return answer
+
+
+def _note_page(answer: Fetched, note: Note) -> None:
+    note(answer if answer.data is None else replace(answer, status="page"))
+
+
+def _last_part(address: str) -> str:
+    return unquote(PurePosixPath(urlsplit(address).path).name)
 
 
 def _read_page(address: str, data: bytes) -> Page:
     title, links = _read_links(address, data)
     photos = dict.fromkeys(link for link in links if _is_photo(link) and _same_host(link, address))
-    name = unquote(PurePosixPath(urlsplit(address).path).name)
-    return Page((" ".join(title.split()) or name).replace("/", "_"), tuple(photos))
+    return Page((" ".join(title.split()) or _last_part(address)).replace("/", "_"), tuple(photos))
 
 
 def _read_links(address: str, data: bytes) -> tuple[str, list[str]]:

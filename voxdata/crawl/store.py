@@ -24,6 +24,7 @@ from voxdata.crawl.filelog import SETTLED, FileLog
 from voxdata.crawl.folder import SourceFile, first_per_identity, list_photos, printable
 from voxdata.crawl.site import walk_site
 from voxdata.fragments import Fragment, FragmentStore, chunks, fingerprint
+from voxdata.governance.merging import homes
 from voxdata.identities import IdentityBook
 from voxdata.recipe import Crawl, PhotoSource
 from voxdata.schemas import PHOTOS
@@ -72,7 +73,8 @@ class PhotoStore:
         return pa.Table.from_pylist(sorted(self._rows.values(), key=lambda row: str(row["item_id"])), PHOTOS)
 
     def _add_folder(self, source: PhotoSource, name: str, setting: str, report: Report) -> None:
-        files = first_per_identity(list_photos(str(source.path), setting), self._crawl.photos_per_identity)
+        found = [file for file in list_photos(str(source.path), setting) if not self._book.forgotten(file.folder)]
+        files = first_per_identity(found, self._crawl.photos_per_identity)
         for _, bucket_files in groupby(sorted(files, key=self._bucket), key=self._bucket):
             for file in bucket_files:
                 self._add_file(file, source, name)
@@ -114,7 +116,7 @@ class PhotoStore:
             self._note({"source_path": answer.url, **attempt}, identity, site_key(answer.url), source, name, data)
 
         async with Fetcher(self._crawl, note) as fetcher:
-            async for page in walk_site(fetcher, str(source.url), setting, note):
+            async for page in walk_site(fetcher, str(source.url), setting, note, self._book.forgotten):
                 identity = self._book.resolve(page.identity).identity
                 photos = page.photos[: max(0, self._crawl.photos_per_identity - taken[identity])]
                 taken[identity] += len(photos)
@@ -220,11 +222,11 @@ def site_key(url: str) -> str:
 def original_reader(storage: Storage, bucket: int) -> Callable[[str], Callable[[], bytes]]:
     """For a bucket: item id -> a function that reads the original's bytes."""
     store = originals(storage)
-    table = store.read(bucket, columns=["item_id", "members"])
     where: dict[str, tuple[str, int, int]] = {}
-    for row in _rows(table):
-        member = row["members"][0]
-        where[row["item_id"]] = (row["part"], member["offset"], member["size"])
+    for home in homes(storage, bucket):
+        for row in _rows(store.read(home, columns=["item_id", "members"])):
+            member = row["members"][0]
+            where[row["item_id"]] = (row["part"], member["offset"], member["size"])
     return lambda item_id: lambda: store.blob(*where[item_id])
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from voxdata import journal
 from voxdata.catalog.snapshot import Snapshot
+from voxdata.governance import optouts
 from voxdata.report.charts import Numbers
 from voxdata.report.measures import FACE_MEASURES, Measure
 from voxdata.storage import Storage
@@ -147,9 +147,5 @@ class Facts:
 
 
 def hidden_people(storage: Storage) -> list[str]:
-    """Persons or identities who opted out or were forgotten, as the journal says now."""
-    found: set[str] = set()
-    for table in ("optouts", "tombstones"):
-        facts = journal.read(storage, table)
-        found.update([] if facts is None else facts["person"].to_pylist())
-    return sorted(found)
+    """Persons and identities who opted out or are being forgotten, as the journal says now."""
+    return sorted(optouts.hidden(storage))

@@ -40,18 +40,21 @@ def find_utterances(folder: str, book: IdentityBook, source: str) -> pa.Table:
     """Speech files under `folder` as `schemas.UTTERANCE_FILES`; `item_id` and `audio_sha256` are still null.
 
     A name that is not UTF-8 is written with `\\xNN` escapes, in `path` too: its row cannot be read and says so when it
-    is measured. Raises `SourceError` when the folder cannot be listed or holds no speech.
+    is measured. Clips of forgotten people are passed over. Raises `SourceError` when the folder cannot be listed or
+    holds no speech.
     """
     rows: list[dict[str, Any]] = []
     taken: set[str] = set()
-    clips = (clip for source_key, file in _files(folder) for clip in _clips(source_key, file))
+    clips = [clip for source_key, file in _files(folder) for clip in _clips(source_key, file)]
     for clip in sorted(clips, key=lambda clip: clip.source_key):
+        if book.forgotten(clip.folder):
+            continue
         row = _row(clip, book, source)
         if row["utterance_id"] in taken:
             row["utterance_id"] = f"{safe_key(row['identity'])}/{safe_key(clip.source_key)}"
         taken.add(row["utterance_id"])
         rows.append(row)
-    if not rows:
+    if not clips:
         raise SourceError(
             f"{SETTING}={folder} holds no speech ({' '.join(sorted(SPEECH_SUFFIXES))}); "
             "expected wav/<identity>/<video>/<segment>.wav, <identity>/<file>.wav, <identity>.wav or WebDataset tars"

@@ -1,0 +1,17 @@
+"""The identities of a build, with what the journal of its root says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from voxdata.governance.merging import aliases_in_force
+from voxdata.governance.tombstones import Tombstones
+from voxdata.identities import IdentityBook, load_book
+from voxdata.storage import Storage
+
+
+def open_book(storage: Storage, metadata: Iterable[str | Path]) -> IdentityBook:
+    """Read metadata tables, the aliases in force and the tombstones. Raises `SourceError`, `StorageError`."""
+    return replace(load_book(metadata), aliases=aliases_in_force(storage), is_forgotten=Tombstones(storage).holds)
