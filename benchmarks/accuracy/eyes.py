@@ -12,15 +12,16 @@ with them; this one is about a pixel at any size.
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from figures import Figure, Numbers, Section, in_fitting_half, interval
 from scipy.stats import theilslopes
 
-from voxdata.faces.decode import decode_photo
+from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.eyes import find_pupils, lid_centres
-from voxdata.faces.landmarks import Box, open_landmarker
+from voxdata.faces.landmarks import Box, Landmarker, open_landmarker
 
 MIN_SCORE = 0.5
 EYES_68 = (slice(36, 42), slice(42, 48))
@@ -33,7 +34,7 @@ def measure(data: Path, backend: str = "mediapipe") -> Section:
     folder = data / "truth" / "landmarks-ytf"
     with open(folder / "keypoints.csv", newline="") as file:
         rows = list(csv.reader(file))[1:]
-    names, truths, lids, irises = [], [], [], []
+    names, truths, lids, irises, mirrored = [], [], [], [], []
     for path, *numbers in rows:
         truth = np.array([np.array(numbers, float).reshape(-1, 2)[eye].mean(axis=0) for eye in EYES_68]) - COUNTED_FROM
         photo = decode_photo((folder / path).read_bytes(), max_megapixels=100, min_side_px=16)
@@ -44,16 +45,21 @@ def measure(data: Path, backend: str = "mediapipe") -> Section:
             truths.append(truth)
             lids.append(lid_centres(seen.points).as_array())
             irises.append(find_pupils(seen.points).as_array())
-    true, lid, iris = np.array(truths), np.array(lids), np.array(irises)
+            mirrored.append(_mirrored(photo.pixels, box, landmarker))
+    true, lid, iris, there = np.array(truths), np.array(lids), np.array(irises), np.array(mirrored)
     fitting = np.array([in_fitting_half(name) for name in names])
     across = _shares(iris, true)
     low, middle, high = np.percentile(1 + (across[:, 1] - across[:, 0])[:, 0], [5, 50, 95])
+    distance_px = np.linalg.norm(true[:, 1] - true[:, 0], axis=1)
+    twice = np.isfinite(there).all(axis=(1, 2))
     notes = [
         f"{len(rows)} frames, {len(rows) - len(names)} without landmarks. Iris distance over the annotated one: "
         f"{middle:.3f} (5 to 95 %: {low:.3f} to {high:.3f}).",
-        _shift_note(
-            true[fitting] + COUNTED_FROM - lid[fitting], np.linalg.norm(true[fitting, 1] - true[fitting, 0], axis=1)
-        ),
+        "The annotation's own numbers lie right of and below the mesh by "
+        + _line(true[fitting] + COUNTED_FROM - lid[fitting], distance_px[fitting]),
+        "Pupils in a frame and in its mirror image: x + x' is the frame's width plus "
+        + _line((iris + there)[twice, :, :1], distance_px[twice])
+        + " It is the width where pixels are counted by their edges, one less where by their centres.",
     ]
     figures = [
         median_figure("lid centres", _shares(lid, true), 0.055, 0.04),
@@ -81,9 +87,18 @@ def _shares(found: Numbers, truth: Numbers) -> Numbers:
     return off
 
 
-def _shift_note(shift_px: Numbers, distance_px: Numbers) -> str:
-    """What of the shift of both eyes (N, 2, 2), mean of right and down, is constant and what grows with the face."""
-    samples = np.column_stack([distance_px, shift_px.mean(axis=(1, 2))])
+def _mirrored(pixels: Pixels, box: Box | None, landmarker: Landmarker) -> Numbers:
+    """(2, 2): x less the width, and y, of the pupils in the mirror image, as sides of the frame; NaN where unseen."""
+    if box is None:
+        return np.full((2, 2), np.nan)
+    width = pixels.shape[1]
+    seen = landmarker.landmarks(np.ascontiguousarray(pixels[:, ::-1]), replace(box, x=width - box.x - box.width))
+    return np.full((2, 2), np.nan) if seen is None else find_pupils(seen.points).as_array()[::-1] - (width, 0)
+
+
+def _line(off_px: Numbers, distance_px: Numbers) -> str:
+    """What of an offset (N, 2, axes), mean over eyes and axes, is constant and what grows with the face."""
+    samples = np.column_stack([distance_px, off_px.mean(axis=(1, 2))])
 
     def line(drawn: Numbers) -> tuple[float, float]:
         slope, constant, *_ = theilslopes(drawn[:, 1], drawn[:, 0])
@@ -92,9 +107,8 @@ def _shift_note(shift_px: Numbers, distance_px: Numbers) -> str:
     (constant, slope), spans = line(samples), [interval(samples, lambda d, at=at: line(d)[at]) for at in (0, 1)]
     (low, high), (least, most) = spans
     return (
-        f"The annotation's own numbers lie right of and below the mesh by {constant:.2f} px (95 %: {low:.2f} to "
-        f"{high:.2f}) plus {slope:.3f} ({least:.3f} to {most:.3f}) of the distance between the eyes (Theil-Sen, "
-        f"fitting half, n = {len(samples)})."
+        f"{constant:.2f} px (95 %: {low:.2f} to {high:.2f}) plus {slope:.3f} ({least:.3f} to {most:.3f}) of the "
+        f"distance between the eyes (Theil-Sen, n = {len(samples)})."
     )
 
 
