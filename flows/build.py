@@ -22,6 +22,7 @@ from flows.artifacts import show_snapshot, shown_counts
 from flows.progress import logger, progress, speak_up
 from flows.runners import Runner, open_runner
 from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
+from voxdata.locks import building
 from voxdata.recipe import Recipe
 from voxdata.recipe_file import load_recipe
 from voxdata.storage import open_storage
@@ -51,7 +52,7 @@ def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb", settings: list[str
     chosen = load_recipe(recipe, settings or [])
     root = root if "://" in root else str(Path(root).absolute())
     open_storage(root, create=True)
-    with open_runner(chosen.work) as runner:
+    with building(open_storage(root)), open_runner(chosen.work) as runner:
         return _stages(root, chosen, runner)
 
 

@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _data_commands(commands)
     _catalog_commands(commands)
+    _version_commands(commands)
     _model_commands(commands)
     _weights_command(commands)
     return top
@@ -113,12 +114,14 @@ def _catalog_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     sql.add_argument("--format", choices=["table", "csv", "json", "parquet"], default="table")
     sql.add_argument("--out", metavar="FILE", help="write there instead of to the terminal (parquet needs it)")
     sql.add_argument("--root", metavar="DIR", help="the dataset's folder or URL (s3://…)")
+    sql.add_argument("--snapshot", metavar="ID", help="ask this version, an id or a tag; default: the current one")
     sql.set_defaults(handler=_lazy("sql"))
 
     for name, about in (
         ("stats", "print the paper's Table 1 for the current snapshot"),
         ("snapshots", "list the published versions of the dataset"),
         ("verify", "check shards, sidecars, snapshots and catalog against each other"),
+        ("repair", "pack broken shards again from their fragments, byte for byte, and rebuild the catalog"),
     ):
         command = commands.add_parser(name, help=about, description=about)
         _root(command)
@@ -147,6 +150,47 @@ def _catalog_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     )
     _root(catalog)
     catalog.set_defaults(handler=_lazy("catalog"))
+
+
+def _version_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    diff = commands.add_parser("diff", help="what changed from one version to another, and why")
+    diff.add_argument("before", metavar="BEFORE", help="id or tag of a snapshot")
+    diff.add_argument("after", nargs="?", metavar="AFTER", help="default: the current one")
+    _root(diff)
+    diff.add_argument("--changes", action="store_true", help="every single item that came, went or was re-decided")
+    _output(diff, "with --changes")
+    diff.set_defaults(handler=_lazy("diff"))
+
+    tag = commands.add_parser("tag", help="give a snapshot a name, which protects it from gc; without NAME, list them")
+    tag.add_argument("name", nargs="?", metavar="NAME", help="for example paper-1")
+    tag.add_argument("snapshot", nargs="?", metavar="SNAPSHOT", help="default: the current one")
+    _root(tag)
+    tag.add_argument("--delete", action="store_true", help="take the name away")
+    tag.set_defaults(handler=_lazy("tag"))
+
+    gc = commands.add_parser(
+        "gc",
+        help="delete snapshots, shards and tables that nothing refers to",
+        description="Delete what only snapshots used that are not current, have no tag, and are named by no training "
+        "run, evaluation or export. Originals and the journal always stay. Refuses to run beside a build.",
+    )
+    _root(gc)
+    gc.add_argument("--dry-run", action="store_true", help="only say what would go")
+    gc.add_argument("--older-than", type=float, default=7.0, metavar="DAYS", help="younger files stay (default 7)")
+    gc.set_defaults(handler=_lazy("gc"))
+
+    provenance = commands.add_parser(
+        "provenance", help="from a training run, or a face that it generated, back to every source file and URL"
+    )
+    provenance.add_argument("run", metavar="RUN", help="the run's folder, or a picture in it")
+    provenance.add_argument("--root", metavar="DIR", help="default: the root that the run was trained on")
+    _output(provenance, "every training sample")
+    provenance.set_defaults(handler=_lazy("provenance"))
+
+
+def _output(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--format", choices=["table", "csv", "json", "parquet"], default="table", help=what)
+    command.add_argument("--out", metavar="FILE", help="write there instead of to the terminal (parquet needs it)")
 
 
 def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -207,9 +251,9 @@ def _settings(command: argparse.ArgumentParser, about: str = "change a setting; 
 
 
 def _lazy(name: str) -> Handler:
-    rooms = {"weights": "flows.weights", "review": "flows.review"} | dict.fromkeys(
-        ("train", "evaluate", "imagine"), "flows.training"
-    )
+    rooms = {"weights": "flows.weights", "review": "flows.review", "repair": "flows.repair"}
+    rooms |= dict.fromkeys(("train", "evaluate", "imagine"), "flows.training")
+    rooms |= dict.fromkeys(("diff", "tag", "gc", "provenance"), "flows.versions")
     room = rooms.get(name, "flows.commands")
 
     def handler(options: argparse.Namespace) -> int:

@@ -16,6 +16,8 @@ from voxdata.catalog.query import format_table, named_queries, named_query, run_
 from voxdata.catalog.query import stats as stats_table
 from voxdata.catalog.recipes import redecided_recipe
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
+from voxdata.catalog.tags import tags
+from voxdata.catalog.versions import run_query_at
 from voxdata.errors import QueryError, SourceError, StorageError
 from voxdata.recipe_file import load_recipe, shipped_recipes
 from voxdata.shards.verify import verify as verify_root
@@ -113,7 +115,7 @@ def sql(options: argparse.Namespace) -> int:
         return 0
     if options.root is None:
         raise QueryError("--root DIR is needed: the folder that voxdata build wrote")
-    table = run_query(open_storage(options.root), _statement(options))
+    table = run_query_at(open_storage(options.root), _statement(options), options.snapshot)
     output = format_table(table, options.format)
     if options.out is None and isinstance(output, bytes):
         raise QueryError("--format parquet writes a file; add --out FILE.parquet")
@@ -139,14 +141,15 @@ def stats(options: argparse.Namespace) -> int:
 def snapshots(options: argparse.Namespace) -> int:
     """`voxdata snapshots --root DIR`."""
     storage = open_storage(options.root)
-    current = latest(storage)
+    current, named = latest(storage), tags(storage)
     for snapshot in list_snapshots(storage):
         mark = "*" if snapshot.id == current else " "
         counts = ", ".join(
             f"{split} {count['identities']} people {count['portraits']} portraits {count['utterances']} clips"
             for split, count in snapshot.counts.items()
         )
-        print(f"{mark} {snapshot.id} {snapshot.name}: {counts}")
+        names = "".join(f" [{name}]" for name, identifier in named.items() if identifier == snapshot.id)
+        print(f"{mark} {snapshot.id} {snapshot.name}{names}: {counts}")
     return 0
 
 

@@ -66,6 +66,10 @@ class Storage(ABC):
         """Whether something is committed under `key`."""
 
     @abstractmethod
+    def stat(self, key: str) -> tuple[int, float]:
+        """Size of `key` in bytes, and when it was last written, in seconds since 1970. Raises `StorageError`."""
+
+    @abstractmethod
     def keys(self, prefix: str = "") -> list[str]:
         """All committed keys under the folder `prefix`, sorted."""
 
@@ -120,6 +124,13 @@ class LocalStorage(Storage):
     def exists(self, key: str) -> bool:
         return (self.path / key).exists()
 
+    def stat(self, key: str) -> tuple[int, float]:
+        try:
+            found = (self.path / key).stat()
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
+        return found.st_size, found.st_mtime
+
     def keys(self, prefix: str = "") -> list[str]:
         return sorted(path.relative_to(self.path).as_posix() for path in _walk(self.path / prefix))
 
@@ -170,6 +181,12 @@ class UrlStorage(Storage):
 
     def exists(self, key: str) -> bool:
         return bool(self._fs.exists(self._full(key)))
+
+    def stat(self, key: str) -> tuple[int, float]:
+        try:
+            return int(self._fs.size(self._full(key))), float(self._fs.modified(self._full(key)).timestamp())
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
 
     def keys(self, prefix: str = "") -> list[str]:
         self._fs.invalidate_cache()

@@ -1,0 +1,75 @@
+"""`voxdata repair`: pack broken shards again from the fragments they were made of, and nothing else.
+
+A broken tar or sidecar is replaced only by the bytes that its snapshot names; until they are there, it stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from flows.packing import pack_range
+from flows.progress import progress
+from flows.stages import FACES_RENDER, SPEECH_MEASURE
+from voxdata.catalog.drift import catalog_drift
+from voxdata.catalog.publish import rebuild
+from voxdata.catalog.recipes import build_command, recipe_of
+from voxdata.catalog.snapshot import list_snapshots, published_tables
+from voxdata.errors import ShardError, StorageError, VoxdataError
+from voxdata.locks import building
+from voxdata.shards.repair import BrokenShard, broken_shards, drop_broken_parts, forget_packing
+from voxdata.storage import Storage, open_storage
+
+
+def repair(options: argparse.Namespace) -> int:
+    """`voxdata repair --root DIR`: exit status 1 when something is still wrong."""
+    storage = open_storage(options.root)
+    with building(storage):
+        broken = broken_shards(storage, list_snapshots(storage))
+        left = _packed_again(storage, options.root, broken)
+        if list(catalog_drift(storage)):
+            rebuild(storage)
+            print("catalog.duckdb: rebuilt")
+    for message in left:
+        print(message, file=sys.stderr)
+    done = len(broken) - len(left)
+    print(f"{done} of {len(broken)} broken shards under {options.root} are whole again" if broken else "nothing to do")
+    return 1 if left else 0
+
+
+def _packed_again(storage: Storage, root: str, broken: Sequence[BrokenShard]) -> list[str]:
+    """Pack each shard again; what is left to say about those that cannot be."""
+    left = []
+    with progress("repair", len(broken)) as advance:
+        for each in broken:
+            try:
+                _pack_again(storage, root, each)
+                print(f"{each.entry.tar}: packed again")
+            except VoxdataError as error:
+                left.append(f"{each.entry.tar}: {error}")
+            advance(1)
+    return left
+
+
+def _pack_again(storage: Storage, root: str, broken: BrokenShard) -> None:
+    entry, snapshot = broken.entry, broken.snapshot
+    recipe = recipe_of(storage, snapshot)
+    keys = {stage: named[0] for stage, named in published_tables(storage, snapshot).items() if named}
+    forget_packing(storage, entry)
+    try:
+        packed = pack_range(root, recipe, keys, entry.kind, entry.split, entry.first_bucket, entry.last_bucket)
+    except (ShardError, StorageError, KeyError) as error:
+        stage = FACES_RENDER if entry.kind == "faces" else SPEECH_MEASURE
+        parts = drop_broken_parts(storage, stage.store(storage, recipe), entry)
+        if not parts and not isinstance(error, KeyError):
+            raise
+        raise ShardError(
+            f"its fragments are damaged or gone; {len(parts)} damaged parts were deleted, the next build computes them "
+            f"again: {build_command(storage, snapshot)}"
+        ) from error
+    if packed is None or packed["tar"] != entry.tar:
+        raise ShardError(
+            f"packing gives {packed['tar'] if packed else 'nothing'} now: another version of the code or other "
+            f"fragments; make a new snapshot with: {build_command(storage, snapshot)}"
+        )

@@ -1,0 +1,124 @@
+"""Handlers of the commands about dataset versions: diff, tag, gc, provenance."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from voxdata.catalog.diff import diff as compare
+from voxdata.catalog.garbage import collect, find_garbage
+from voxdata.catalog.provenance import run_sources, source_summary
+from voxdata.catalog.query import format_table
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.tags import tag as give_tag
+from voxdata.catalog.tags import tags
+from voxdata.errors import QueryError, SnapshotError, StorageError
+from voxdata.storage import open_storage
+
+DAY_S = 86_400
+SHOWN = 20
+
+
+def diff(options: argparse.Namespace) -> int:
+    """`voxdata diff BEFORE [AFTER] --root DIR [--changes]`."""
+    found = compare(open_storage(options.root), options.before, options.after)
+    if options.changes:
+        _show(found.changes, options.format, options.out)
+        return 0
+    print(f"from {found.before.id} ({found.before.name}) to {found.after.id} ({found.after.name})")
+    print(format_table(found.totals, "table"))
+    people = found.changes.filter(pc.equal(found.changes["what"], "people"))
+    for change in ("added", "dropped"):
+        names = people.filter(pc.equal(people["change"], change))["key"].to_pylist()
+        if names:
+            more = f" and {len(names) - SHOWN} more (--changes)" if len(names) > SHOWN else ""
+            print(f"people {change}: {', '.join(names[:SHOWN])}{more}")
+    print("decided otherwise, by reason")
+    print(format_table(found.redecided, "table"))
+    print("measurements of portraits and kept clips, the furthest apart first")
+    sys.stdout.write(str(format_table(found.drift.slice(0, SHOWN), "table")))
+    return 0
+
+
+def tag(options: argparse.Namespace) -> int:
+    """`voxdata tag [NAME [SNAPSHOT]] --root DIR [--delete]`."""
+    storage = open_storage(options.root)
+    if options.name is None:
+        for name, identifier in tags(storage).items():
+            print(f"{identifier} {name}")
+        return 0
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+    if options.delete:
+        give_tag(storage, options.name, None, at=at)
+        print(f"tag {options.name} is gone; its snapshot stays until: voxdata gc --root {options.root}")
+        return 0
+    identifier = load_snapshot(storage, options.snapshot).id
+    give_tag(storage, options.name, identifier, at=at)
+    print(f"{identifier} is tagged {options.name}")
+    return 0
+
+
+def gc(options: argparse.Namespace) -> int:
+    """`voxdata gc --root DIR [--dry-run] [--older-than DAYS]`."""
+    if options.older_than < 0:
+        raise SnapshotError(f"--older-than {options.older_than:g}: days, 0 or more")
+    storage = open_storage(options.root)
+    limits = {"older_than_s": options.older_than * DAY_S, "now_s": time.time()}
+    garbage = find_garbage(storage, **limits) if options.dry_run else collect(storage, **limits)
+    for identifier, why in garbage.kept.items():
+        print(f"stays   {identifier}: {', '.join(why)}")
+    for identifier in garbage.snapshots:
+        print(f"{'goes' if options.dry_run else 'gone':7} {identifier}")
+    said = "would be freed" if options.dry_run else "freed"
+    print(f"{garbage.bytes:,} bytes in {len(garbage.sizes)} files {said} under {options.root}")
+    return 0
+
+
+def provenance(options: argparse.Namespace) -> int:
+    """`voxdata provenance RUN|PICTURE`: what a run, or the run behind a generated picture, was trained on."""
+    run, config = _run_of(Path(options.run))
+    storage = open_storage(options.root or config["run"]["root"])
+    sources = run_sources(storage, config["snapshot"])
+    if options.out is not None or options.format != "table":
+        _show(sources, options.format, options.out)
+        return 0
+    print(f"{options.run}: run {run.name}, trained on snapshot {config['snapshot']}")
+    sys.stdout.write(str(format_table(source_summary(sources), "table")))
+    print("every file and URL: --format csv, or --out FILE")
+    return 0
+
+
+def _run_of(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The run's folder that `path` is or lies in, and its config."""
+    for folder in (path.absolute(), *path.absolute().parents):
+        if (folder / "config.json").is_file():
+            try:
+                config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+                if "snapshot" in config and "root" in config["run"]:
+                    return folder, config
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise SnapshotError(f"{folder / 'config.json'} cannot be read: {error}") from None
+    raise SnapshotError(f"{path} is neither a training run's folder nor a picture in one; give the folder of the run")
+
+
+def _show(table: pa.Table, form: str, out: str | None) -> None:
+    if form not in ("table", "csv", "json", "parquet"):
+        raise QueryError(f"--format {form}: is table, csv, json or parquet")
+    output = format_table(table, form)  # type: ignore[arg-type]
+    if out is None and isinstance(output, bytes):
+        raise QueryError("--format parquet writes a file; add --out FILE.parquet")
+    if out is None:
+        sys.stdout.write(str(output))
+        return
+    try:
+        Path(out).write_bytes(output if isinstance(output, bytes) else output.encode())
+    except OSError as error:
+        raise StorageError(f"--out {out} cannot be written: {error.strerror}") from None

@@ -1,0 +1,196 @@
+"""diff, tag, gc, repair, provenance and sql --snapshot, as a person types them, on a root that was really built."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+from models.images import write_png
+from tests.flows.building import shard_bytes
+from voxdata.catalog.publish import publish
+from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.fragments import FragmentStore
+from voxdata.journal import append
+from voxdata.storage import LocalStorage
+
+
+@pytest.fixture
+def copy(root: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "copy"
+    shutil.copytree(root, folder)
+    return folder
+
+
+def current(root: Path) -> Snapshot:
+    return load_snapshot(LocalStorage(root))
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    return status, said.out, said.err
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[700] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, remove])
+@pytest.mark.parametrize("what", ["tar", "sidecar"])
+@pytest.mark.parametrize("kind", ["faces", "speech"])
+def test_a_damaged_shard_is_packed_again_byte_for_byte(
+    copy: Path, capsys: pytest.CaptureFixture[str], damage: object, what: str, kind: str
+) -> None:
+    before = shard_bytes(copy)
+    entry = next(entry for entry in current(copy).shards if entry.kind == kind)
+    times = {path.name: path.stat().st_mtime_ns for path in (copy / "shards").iterdir()}
+    damage(copy / getattr(entry, what))  # type: ignore[operator]
+    status, _, _ = run(capsys, "verify", "--root", copy)
+    assert status == 1
+    status, out, _ = run(capsys, "repair", "--root", copy)
+    assert (status, f"{entry.tar}: packed again" in out, "1 of 1 broken shards" in out) == (0, True, True)
+    assert shard_bytes(copy) == before
+    untouched = set(times) - {Path(entry.tar).name, Path(entry.sidecar).name}
+    assert all((copy / "shards" / name).stat().st_mtime_ns == times[name] for name in untouched)
+    assert run(capsys, "verify", "--root", copy)[0] == 0
+    assert run(capsys, "repair", "--root", copy)[1].endswith("nothing to do\n")
+
+
+def test_damaged_fragments_go_and_the_next_build_is_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = next(entry for entry in current(copy).shards if entry.kind == "faces")
+    (fingerprint,) = (copy / "fragments" / "faces.render").iterdir()
+    store = FragmentStore(LocalStorage(copy), "faces.render", fingerprint.name)
+    inside = [
+        key
+        for bucket in range(entry.first_bucket, entry.last_bucket + 1)
+        for key in store.parts(bucket)
+        if (copy / key).with_suffix(".tar").exists()
+    ]
+    flip_at = (copy / inside[0]).with_suffix(".tar")
+    flip_at.write_bytes(b"\0" * flip_at.stat().st_size)
+    damaged = (copy / entry.tar).read_bytes()[:5000]
+    (copy / entry.tar).write_bytes(damaged)
+    status, out, error = run(capsys, "repair", "--root", copy)
+    assert status == 1
+    assert "0 of 1 broken shards" in out
+    assert "1 damaged parts were deleted, the next build computes them again: voxdata build" in error
+    assert not (copy / inside[0]).exists()
+    assert all((copy / key).exists() for key in inside[1:])
+    assert (copy / entry.tar).read_bytes() == damaged
+
+
+def test_the_catalog_is_repaired_too(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / "catalog.duckdb").write_bytes(b"not a database")
+    status, out, _ = run(capsys, "repair", "--root", copy)
+    assert (status, "catalog.duckdb: rebuilt" in out) == (0, True)
+    assert run(capsys, "verify", "--root", copy)[0] == 0
+
+
+def fewer(root: Path) -> str:
+    """Publish the same tables under a recipe of another name and cap; return the id before."""
+    storage = LocalStorage(root)
+    snapshot = current(root)
+    content = json.loads((root / f"snapshots/{snapshot.id}.json").read_text())
+    gone = [entry for entry in content["shards"] if entry["split"] != "test"]
+    other = {**content, "id": "f" * 16, "shards": gone}
+    other["counts"]["test"] = dict.fromkeys(("identities", "portraits", "utterances"), 0)
+    storage.commit(f"snapshots/{'f' * 16}.json", json.dumps(other).encode())
+    publish(storage, "f" * 16, at="2030-01-01T00:00:00+00:00")
+    return snapshot.id
+
+
+def test_tags_diff_sql_and_gc_in_a_life(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = current(copy)
+    assert run(capsys, "tag", "paper", "--root", copy)[1] == f"{old.id} is tagged paper\n"
+    fewer(copy)
+    count = "SELECT count(*) AS n FROM samples WHERE split = 'test'"
+    tested = run(capsys, "sql", count, "--snapshot", "paper", "--format", "csv", "--root", copy)[1]
+    assert int(tested.split()[1]) == old.counts["test"]["portraits"] + old.counts["test"]["utterances"]
+    assert run(capsys, "sql", count, "--format", "csv", "--root", copy)[1].split() == ["n", "0"]
+    _, said, _ = run(capsys, "diff", "paper", "--root", copy)
+    assert f"from {old.id}" in said
+    assert "people dropped: " in said
+    (row,) = [line.split() for line in said.splitlines() if line.startswith("portraits")]
+    assert int(row[4]) == old.counts["test"]["portraits"]
+    _, listed, _ = run(capsys, "diff", "paper", "--changes", "--format", "json", "--root", copy)
+    assert sum(entry["what"] == "people" for entry in json.loads(listed)) == old.counts["test"]["identities"]
+    assert run(capsys, "tag", "--root", copy)[1] == f"{old.id} paper\n"
+    assert f"{old.id} voxceleb-folder [paper]:" in run(capsys, "snapshots", "--root", copy)[1]
+    _, dry, _ = run(capsys, "gc", "--root", copy, "--older-than", "0", "--dry-run")
+    assert f"stays   {old.id}: tag paper" in dry
+    run(capsys, "tag", "paper", "--delete", "--root", copy)
+    size = sum(path.stat().st_size for path in copy.rglob("*") if path.is_file() and path.name != "catalog.duckdb")
+    _, said, _ = run(capsys, "gc", "--root", copy, "--older-than", "0")
+    assert f"gone    {old.id}" in said
+    left = sum(path.stat().st_size for path in copy.rglob("*") if path.is_file() and path.name != "catalog.duckdb")
+    freed = int(said.splitlines()[-1].split()[0].replace(",", ""))
+    assert freed == size - left > 0
+    assert run(capsys, "verify", "--root", copy)[0] == 0
+
+
+def test_provenance_of_a_run_and_of_its_pictures(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+
+    snapshot = current(copy)
+    folder = copy / "runs" / "r1"
+    (folder / "samples").mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"snapshot": snapshot.id, "run": {"root": str(copy)}}))
+    write_png(folder / "samples" / "step1.png", np.zeros((8, 8, 3), np.uint8))
+    append(LocalStorage(copy), "runs", {"run_id": "r1", "snapshot_id": snapshot.id, "at": "2026-11-21T09:00:00Z"})
+    out = tmp_path / "sources.json"
+    for what in (folder, folder / "samples" / "step1.png"):
+        status, _, _ = run(capsys, "provenance", what, "--format", "json", "--out", out)
+        assert status == 0
+        rows = json.loads(out.read_text())
+        trained = snapshot.counts["train"]
+        assert sum(row["kind"] == "faces" for row in rows) == trained["portraits"]
+        assert sum(row["kind"] == "speech" for row in rows) == trained["utterances"]
+        assert all(row["source_key"] and row["split"] == "train" for row in rows)
+    _, said, _ = run(capsys, "provenance", folder)
+    assert f"run r1, trained on snapshot {snapshot.id}" in said
+    status, _, error = run(capsys, "provenance", tmp_path)
+    assert (status, "neither a training run's folder nor a picture" in error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sql", "selec 1"], "query failed: "),
+        (["sql", "DELETE FROM faces"], "would DELETE, but the catalog is read-only"),
+        (["sql", "SELECT 1", "--snapshot", "nothing"], "no snapshot 'nothing'"),
+        (["diff", "nothing"], "no snapshot 'nothing' under"),
+        (["tag", "two words"], "16 hex digits are a snapshot's id"),
+        (["tag", "paper", "nothing"], "no snapshot 'nothing'"),
+        (["tag", "paper", "--delete"], "no tag 'paper'"),
+        (["gc", "--older-than", "-1"], "--older-than -1: days, 0 or more"),
+        (["provenance", "nowhere"], "neither a training run's folder"),
+        (["diff", "", "--changes", "--format", "parquet"], "no snapshot ''"),
+    ],
+)
+def test_mistakes_are_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    before = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file() and path.name != ".lock")
+    status, out, error = run(capsys, *arguments, "--root", root)
+    assert status > 0
+    assert message in error
+    assert error.count("\n") == 1
+    assert out == ""
+    assert before == sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file() and p.name != ".lock")
