@@ -85,13 +85,15 @@ def thumbnail(pixels: Pixels) -> Pixels:
 
 def perceptual_hash(small: Pixels) -> str:
     """64-bit DCT hash (pHash) of a thumbnail as 16 hex digits; survives rescaling and recompression."""
-    return str(imagehash.phash(Image.fromarray(small)))
+    bits = imagehash.phash(Image.fromarray(small)).hash
+    return np.packbits(bits).tobytes().hex()
 
 
 def is_grayscale(small: Pixels) -> bool:
     """Whether a thumbnail carries no colour beyond rounding, or one tint only, as sepia does."""
-    spread = small.max(axis=2).astype(np.int16) - small.min(axis=2)
-    return bool((spread <= _GRAY_TOLERANCE).mean() >= _GRAY_SHARE) or _is_tinted(small)
+    red, green, blue = cv2.split(small)
+    spread = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
+    return np.count_nonzero(spread <= _GRAY_TOLERANCE) >= _GRAY_SHARE * spread.size or _is_tinted(small)
 
 
 def _is_tinted(small: Pixels) -> bool:
@@ -100,7 +102,7 @@ def _is_tinted(small: Pixels) -> bool:
     Judged by the 99th percentile of how far Cr and Cb lie from the hue's line at that brightness.
     """
     coded = cv2.cvtColor(np.ascontiguousarray(small[::2, ::2]), cv2.COLOR_RGB2YCrCb).reshape(-1, 3).astype(np.float32)
-    chroma, level = coded[:, 1:] - _NO_CHROMA, (coded[:, 0] // _TINT_BIN).astype(np.int64)
+    chroma, level = coded[:, 1:] - _NO_CHROMA, (coded[:, 0] / _TINT_BIN).astype(np.int64)
     mean = chroma.mean(axis=0)
     hue = mean / max(float(np.hypot(*mean)), 1e-6)
     strength = np.bincount(level, chroma @ hue) / np.maximum(np.bincount(level), 1)
@@ -152,4 +154,4 @@ def _to_rgb(image: Image.Image) -> Pixels:
         layered = image.convert("RGBA")
         white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
         return np.asarray(Image.alpha_composite(white, layered).convert("RGB"))
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

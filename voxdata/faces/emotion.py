@@ -111,6 +111,9 @@ def _one_thread() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield

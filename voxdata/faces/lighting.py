@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from voxdata.faces.decode import Pixels
 from voxdata.faces.patch import PATCH_PX, FacePatch
 
 CLIPPED_LEVEL = 250.0
@@ -46,30 +46,38 @@ UNLIT = Lighting(left_right=0.0, top_bottom=0.0, highlight_share=0.0, shadow_sha
 
 def measure_lighting(patch: FacePatch) -> Lighting:
     """Compare left with right and top with bottom by their median linear light."""
-    if patch.skin.sum() < MIN_SKIN_PX:
+    if np.count_nonzero(patch.skin) < MIN_SKIN_PX:
         return UNLIT
-    light = _LINEAR[patch.luma.astype(np.uint8)]
-    skin_light = light[patch.skin]
-    bright = max(float(np.percentile(skin_light, BRIGHT_PERCENTILE)), 1e-6)
+    levels = patch.luma.astype(np.uint8)
+    skin_levels = levels[patch.skin]
+    bright = max(_light_at(skin_levels, BRIGHT_PERCENTILE / 100), 1e-6)
     middle = PATCH_PX // 2
     rows = np.flatnonzero(patch.skin.any(axis=1))
     waist = int(rows[0] + rows[-1]) // 2
     return Lighting(
-        left_right=_balance(light[:, :middle], patch.skin[:, :middle], light[:, middle:], patch.skin[:, middle:]),
-        top_bottom=_balance(light[:waist], patch.skin[:waist], light[waist:], patch.skin[waist:]),
-        highlight_share=float((patch.luma[patch.skin] >= CLIPPED_LEVEL).mean()),
-        shadow_share=float((skin_light < bright * SHADOW_RATIO).mean()),
-        level=float(np.median(skin_light)),
+        left_right=_balance(levels[:, :middle][patch.skin[:, :middle]], levels[:, middle:][patch.skin[:, middle:]]),
+        top_bottom=_balance(levels[:waist][patch.skin[:waist]], levels[waist:][patch.skin[waist:]]),
+        highlight_share=float((skin_levels >= CLIPPED_LEVEL).mean()),
+        shadow_share=float((bright * SHADOW_RATIO > _LINEAR)[skin_levels].mean()),
+        level=_light_at(skin_levels, 0.5),
     )
 
 
-def _balance(
-    light_a: npt.NDArray[np.float64],
-    skin_a: npt.NDArray[np.bool_],
-    light_b: npt.NDArray[np.float64],
-    skin_b: npt.NDArray[np.bool_],
-) -> float:
-    if not skin_a.any() or not skin_b.any():
+def _balance(levels_a: Pixels, levels_b: Pixels) -> float:
+    if not levels_a.size or not levels_b.size:
         return 0.0
-    a, b = float(np.median(light_a[skin_a])), float(np.median(light_b[skin_b]))
+    a, b = _light_at(levels_a, 0.5), _light_at(levels_b, 0.5)
     return min(a, b) / max(a, b, 1e-6)
+
+
+def _light_at(levels: Pixels, share: float) -> float:
+    """Quantile of the linear light of uint8 levels (N,), between two neighbours in proportion, as NumPy has it.
+
+    Light grows with the level, so the small integers are put in order, not the light.
+    """
+    at = (len(levels) - 1) * share
+    low = int(at)
+    high = min(low + 1, len(levels) - 1)
+    ordered = np.partition(levels, (low, high))
+    below, above = float(_LINEAR[ordered[low]]), float(_LINEAR[ordered[high]])
+    return below + (above - below) * (at - low)

@@ -31,6 +31,8 @@ LUMA_FLOOR = 8.0  # keeps noise in the dark from counting as lines
 MIN_PX = 50  # of the patch; below, the face lies outside the photo
 SKIN_RADIUS = 16.0  # of CIELAB, lightness weighted down: further off is not skin
 LIGHTNESS_WEIGHT = 0.4
+BLUR = 2.0  # patch pixels, before colours are compared
+_BLUR_REACH = 8  # its kernel's radius is 6: what lies further from the skin changes nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +66,16 @@ def _bridge(patch: FacePatch) -> float | None:
 
 
 def _uncoloured(patch: FacePatch) -> float | None:
-    if patch.skin.sum() < MIN_PX:
+    if np.count_nonzero(patch.skin) < MIN_PX:
         return None
-    smooth = cv2.cvtColor(cv2.GaussianBlur(patch.pixels, (0, 0), 2.0), cv2.COLOR_RGB2LAB).astype(np.float32)
-    off = smooth - np.median(smooth[patch.skin], axis=0)
-    off[:, :, 0] *= LIGHTNESS_WEIGHT
-    distance: npt.NDArray[np.float32] = np.linalg.norm(off[patch.skin], axis=1)
+    left, top, width, height = cv2.boundingRect(patch.skin.view(np.uint8))
+    rows = slice(max(0, top - _BLUR_REACH), top + height + _BLUR_REACH)
+    columns = slice(max(0, left - _BLUR_REACH), left + width + _BLUR_REACH)
+    smooth = cv2.cvtColor(cv2.GaussianBlur(patch.pixels[rows, columns], (0, 0), BLUR), cv2.COLOR_RGB2LAB)
+    skin = patch.skin[rows, columns]
+    channels = [channel[skin] for channel in cv2.split(smooth)]
+    lightness, a, b = (channel.astype(np.float32) - np.float32(np.median(channel)) for channel in channels)
+    distance: npt.NDArray[np.float32] = np.sqrt((lightness * np.float32(LIGHTNESS_WEIGHT)) ** 2 + a**2 + b**2)
     return float((distance > SKIN_RADIUS).mean())
 
 

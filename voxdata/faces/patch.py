@@ -24,6 +24,8 @@ EYE_AND_BROW_LEFT = (70, 63, 105, 66, 107, 133, 145, 33)
 EYE_AND_BROW_RIGHT = (300, 293, 334, 296, 336, 362, 374, 263)
 NOSE_BASE = 2
 _ERODE_PX = 9  # keeps hair and background at the oval's edge out
+_CORNERS = np.array([(x, y, 1.0) for x in (0, PATCH_PX - 1) for y in (0, PATCH_PX - 1)])
+_SURELY = 1e-6  # photo pixels by which the corners must lie inside for all of the patch to do so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,9 @@ def _polygon(flat: Floats, numbers: tuple[int, ...]) -> npt.NDArray[np.int32]:
 
 def _inside_photo(shape: tuple[int, ...], matrix: Floats) -> npt.NDArray[np.uint8]:
     inverse = cv2.invertAffineTransform(matrix)
+    corners = _CORNERS @ inverse.T
+    if corners.min() >= _SURELY and (corners <= np.array([shape[1], shape[0]]) - 1 - _SURELY).all():
+        return np.ones((PATCH_PX, PATCH_PX), np.uint8)
     x, y = np.meshgrid(np.arange(PATCH_PX), np.arange(PATCH_PX))
     source_x = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]
     source_y = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]

@@ -71,9 +71,13 @@ PAIRS_MM = {
     (71, 301): (-60.9, 36.5, -9.3),
     (139, 368): (-64.5, 25.4, -18.3),
 }
-MODEL_POINTS = [*MIDLINE_MM, *(point for pair in PAIRS_MM for point in pair)]
+MIDLINE_POINTS = np.array(list(MIDLINE_MM))
+LEFT_POINTS, RIGHT_POINTS = np.array(list(PAIRS_MM)).T
+MODEL_POINTS = np.array([*MIDLINE_MM, *(point for pair in PAIRS_MM for point in pair)])
 _SIDES = [side for x, y, z in PAIRS_MM.values() for side in ((x, y, z), (-x, y, z))]
 MODEL_MM: Floats = np.array([(0.0, y, z) for y, z in MIDLINE_MM.values()] + _SIDES)
+_CENTRED_MM = MODEL_MM - MODEL_MM.mean(axis=0)
+_UPRIGHT = np.array([1.0, -1.0, -1.0])  # mediapipe's axes: y down, z into the scene
 
 MIRRORED: Floats = np.array([-1.0, 1.0, -1.0])  # what a mirror does to yaw, pitch, roll
 TO_CAMERA: Floats = np.diag([1.0, -1.0, -1.0])  # y up, z to the viewer -> y down, z into the scene
@@ -162,8 +166,7 @@ def asymmetry(points: Floats) -> float:
         return float("inf")
     axis = across / distance
     middle = (left + right) / 2
-    pairs = np.array(list(PAIRS_MM))
-    a, b = points[pairs[:, 0], :2] - middle, points[pairs[:, 1], :2] - middle
+    a, b = points[LEFT_POINTS, :2] - middle, points[RIGHT_POINTS, :2] - middle
     mirrored = b - 2 * (b @ axis)[:, None] * axis
     return float(np.nanmean(np.hypot(*(a - mirrored).T)) / distance)
 
@@ -177,9 +180,8 @@ def sideways_shape(points: Floats, roll_deg: float) -> Floats:
     flat = (points[:, 0] - 1j * points[:, 1]) * np.exp(1j * np.radians(roll_deg))
     flat = flat - flat.mean()
     flat /= max(float(np.sqrt((np.abs(flat) ** 2).mean())), 1e-6)
-    pairs = np.array(list(PAIRS_MM))
-    left, right = flat[pairs[:, 0]], flat[pairs[:, 1]]
-    return np.concatenate([flat[list(MIDLINE_MM)].real, (left + right).real / 2, (left - right).imag / 2])
+    left, right = flat[LEFT_POINTS], flat[RIGHT_POINTS]
+    return np.concatenate([flat[MIDLINE_POINTS].real, (left + right).real / 2, (left - right).imag / 2])
 
 
 def calibrated(name: str, angle_deg: float) -> float:
@@ -197,9 +199,8 @@ def face_angle(yaw_deg: Floats, pitch_deg: Floats) -> Floats:
 
 
 def _centred(points: Floats) -> tuple[Floats, Floats]:
-    model = MODEL_MM - MODEL_MM.mean(axis=0)
-    seen = (points[MODEL_POINTS] * (1.0, -1.0, -1.0)).astype(np.float64)
-    return model, seen - seen.mean(axis=0)
+    seen = points[MODEL_POINTS] * _UPRIGHT
+    return _CENTRED_MM, seen - seen.mean(axis=0)
 
 
 def _procrustes(model: Floats, seen: Floats) -> Floats:

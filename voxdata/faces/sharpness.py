@@ -17,7 +17,7 @@ MIN_FACE_PX = 200  # of the patch; below, the face lies outside the photo
 
 def measure_sharpness(patch: FacePatch) -> float:
     """Mean |Laplacian| over the standard deviation of luma, on the face; 0 where there is no contrast."""
-    if patch.face.sum() < MIN_FACE_PX:
+    if np.count_nonzero(patch.face) < MIN_FACE_PX:
         return 0.0
     contrast = float(patch.luma[patch.face].std())
     if contrast < 1.0:
