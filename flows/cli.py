@@ -195,7 +195,7 @@ def _output(command: argparse.ArgumentParser, what: str) -> None:
 
 def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train a model on a snapshot")
-    train.add_argument("system", choices=["sf2f"], help="which system")
+    train.add_argument("system", help="which system: sf2f")
     _root(train)
     train.add_argument("--preset", default="tiny", help="settings of the system: tiny (two cores) or paper")
     train.add_argument("--snapshot", metavar="ID", help="default: the current one")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -17,7 +17,7 @@ from voxdata.catalog.snapshot import load_snapshot
 @flow(name="retrain", persist_result=False, validate_parameters=True)
 def retrain(
     root: str,
-    system: Literal["sf2f"] = "sf2f",
+    system: str = "sf2f",
     preset: str = "tiny",
     embedder: str = "self-trained",
     weights: str | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -23,7 +23,7 @@ PICTURES_EVERY_S = 600.0
 @flow(name="train", persist_result=False, validate_parameters=True)
 def train(
     root: str,
-    system: Literal["sf2f"] = "sf2f",
+    system: str = "sf2f",
     preset: str = "tiny",
     snapshot: str | None = None,
     embedder: str = "self-trained",
@@ -108,10 +108,9 @@ def _watch(run: Run, process: subprocess.Popen[bytes], show: Show) -> None:
 
 
 def _how_far(run: Run, line: dict[str, Any]) -> tuple[float, str]:
-    preset = run.config.numbers()
-    by_steps = line["step"] / max(1, preset.steps + preset.fuser_steps)
+    by_steps = line["step"] / max(1, sum(stage.steps for stage in run.config.numbers().stages()))
     by_time = line["elapsed_s"] / run.config.seconds if run.config.seconds else 0.0
-    doing = f"step {line['step']} ({line['stage']}): loss {line['loss']:.4g}, l1 {line['l1']:.4g}"
+    doing = f"step {line['step']} ({line['stage']}): loss {line['loss']:.4g}"
     return 100.0 * max(by_steps, by_time), f"{doing}, {line['steps_per_s']:.3g} steps/s"
 
 

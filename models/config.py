@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from models.errors import ConfigError
-from models.sf2f.presets import Preset, make_preset
-
-SYSTEMS = ("sf2f",)
+from models.presets import Preset
+from models.system import SystemSpec
+from models.systems import system_spec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,9 +21,10 @@ class RunConfig:
     """The keys of run.json.
 
     `root` and `snapshot` say what to train on; `run_dir` is where config, metrics, checkpoints and samples go.
-    `overrides` changes numbers of the preset, `steps` those of its first stage. `seconds` is a time box for the whole
-    training, over all its resumptions: the fuser gets the last tenth. `weights` maps an embedder to its published file.
-    `device` is `auto`, `cpu` or `cuda[:n]`; `cache_dir` (decoded portraits) defaults to `<root>/cache`.
+    `overrides` changes numbers of the preset, `steps` the one of that name, its main stage's. `seconds` is a time box
+    for the whole training, over all its resumptions; the preset says which share of it is whose. `weights` maps an
+    embedder to its published file. `device` is `auto`, `cpu` or `cuda[:n]`; `cache_dir` (decoded portraits) defaults to
+    `<root>/cache`.
     """
 
     root: str
@@ -47,7 +48,12 @@ class RunConfig:
     def numbers(self) -> Preset:
         """The preset with the overrides applied. Raises `ConfigError`."""
         over = dict(self.overrides) if self.steps is None else {**self.overrides, "steps": self.steps}
-        return make_preset(self.preset, over)
+        preset: Preset = self.spec().make_preset(self.preset, over)
+        return preset
+
+    def spec(self) -> SystemSpec:
+        """The system that `system` names. Raises `ConfigError`."""
+        return system_spec(self.system)
 
     def torch_device(self) -> torch.device:
         """The device that `device` names. Raises `ConfigError` when it is not there."""
@@ -111,8 +117,6 @@ def _check_type(key: str, value: Any, annotation: str) -> None:
 
 
 def _check_ranges(config: RunConfig) -> None:
-    if config.system not in SYSTEMS:
-        raise ConfigError(f"system = {config.system!r}: no such system; there are {', '.join(SYSTEMS)}")
     if not 0 <= config.seed < 2**63:
         raise ConfigError(f"seed = {config.seed}: must be from 0 to 2**63 - 1")
     for key in ("log_every", "checkpoint_every", "sample_every"):

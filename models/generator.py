@@ -1,4 +1,4 @@
-"""The trained half of a run that turns log-mels into faces: encoder, fuser and decoder, frozen."""
+"""The trained half of a run that turns log-mels into faces, frozen."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.checkpoint import load_checkpoint, read_run_config
 from models.errors import CheckpointError
-from models.sf2f.networks import EmbeddingFuser, FaceDecoder, VoiceEncoder
-from models.sf2f.presets import Preset, make_preset
-from models.sf2f.system import window_frames
+from models.presets import Preset, window_frames
 from models.store import Normalisation
+from models.systems import system_spec
 
 _CHUNK = 256
 
 
 class Generator:
-    """Faces from normalised log-mels. Shapes as in `models/sf2f/networks.py`; K windows of `window` frames."""
+    """Faces from normalised log-mels. Shapes as in `models/system.py`; K windows of `window` frames."""
 
     def __init__(self, run_dir: Path, device: torch.device) -> None:
         """Load the newest checkpoint of a run. Raises `CheckpointError`."""
@@ -28,16 +27,14 @@ class Generator:
         state = load_checkpoint(run_dir)
         self.step: int = state["step"]
         try:
-            self.preset: Preset = make_preset(self.run["preset"], self.run["numbers"])
+            spec = system_spec(self.run["system"])
+            self.preset: Preset = spec.make_preset(self.run["preset"], self.run["numbers"])
             self.front_end: dict[str, Any] = self.run["front_end"]
             self.normalisation = Normalisation(**self.run["normalisation"])
-            self.encoder = VoiceEncoder(self.preset.encoder(int(self.front_end["n_mels"])))
-            self.decoder = FaceDecoder(self.preset.decoder())
-            self.fuser = EmbeddingFuser(self.preset.encoder_channels[-1])
-            for name in ("encoder", "decoder", "fuser"):
-                network: nn.Module = getattr(self, name)
+            self.network = spec.voice_to_face(self.preset, int(self.front_end["n_mels"]))
+            for name, network in self.network.named_children():
                 network.load_state_dict(state["networks"][name])
-                network.eval().requires_grad_(False).to(device)
+            self.network.eval().requires_grad_(False).to(device)
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"run {run_dir}: its checkpoint does not fit its config.json: {error}") from None
         self.hop_s = float(self.front_end["hop_s"])
@@ -50,16 +47,15 @@ class Generator:
     @torch.no_grad()
     def embed(self, mel_BFT: Tensor) -> Tensor:
         """Voice embeddings, unit vectors (B, D)."""
-        return torch.cat([self.encoder(chunk) for chunk in torch.split(mel_BFT.to(self.device), _CHUNK)])
+        return torch.cat([self.network.embed(chunk) for chunk in torch.split(mel_BFT.to(self.device), _CHUNK)])
 
     @torch.no_grad()
     def decode(self, embedding_BD: Tensor) -> Tensor:
         """Faces (B, 3, S, S), clamped to [-1, 1]."""
-        return torch.cat([self.decoder(chunk) for chunk in torch.split(embedding_BD, _CHUNK)]).clamp(-1, 1)
+        return torch.cat([self.network.decode(chunk) for chunk in torch.split(embedding_BD, _CHUNK)]).clamp(-1, 1)
 
     @torch.no_grad()
     def fuse(self, mel_BKFT: Tensor, mask_BK: Tensor) -> Tensor:
         """One voice embedding per row of windows (B, D)."""
         embedding_BKD = self.embed(mel_BKFT.flatten(0, 1)).view(*mask_BK.shape, -1)
-        fused: Tensor = self.fuser(embedding_BKD, mask_BK)
-        return fused
+        return self.network.fuse(embedding_BKD, mask_BK)

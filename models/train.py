@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,15 +32,14 @@ from models.embedders.self_trained import load_embedder, save_embedder, train_em
 from models.errors import NonFiniteLossError, TrainingError
 from models.files import write_atomic
 from models.images import SAMPLES_NOTICE, grid, to_uint8, write_png
+from models.presets import Preset, Stage
 from models.reader import Snapshot
-from models.sf2f.presets import Preset
-from models.sf2f.system import STAGES, Sf2f
 from models.store import Store
+from models.system import System
 
 log = logging.getLogger("models.train")
 
 INTERRUPTED = 75
-FUSER_TIME_SHARE = 0.1
 SAMPLE_PEOPLE = 8
 
 
@@ -53,23 +52,22 @@ class Trained:
 
 
 class Schedule:
-    """Which stage a step belongs to. `crop_steps` is the step at which the first stage ended, None before."""
+    """Which stage a step belongs to. `ends` holds the step at which each stage that is over has ended."""
 
-    def __init__(self, preset: Preset, seconds: float | None) -> None:
-        self._preset = preset
+    def __init__(self, stages: Sequence[Stage], seconds: float | None) -> None:
+        self._stages = stages
         self._seconds = math.inf if seconds is None else seconds
-        self.crop_steps: int | None = None
+        self.ends: list[int] = []
 
     def stage(self, step: int, elapsed_s: float) -> str | None:
         """The stage of the next step, or None when the training is over."""
-        first, second = STAGES
-        if self.crop_steps is None:
-            share = 1 - FUSER_TIME_SHARE if self._preset.fuser_steps else 1.0
-            if step < self._preset.steps and elapsed_s < share * self._seconds:
-                return first
-            self.crop_steps = step
-        if step - self.crop_steps < self._preset.fuser_steps and elapsed_s < self._seconds:
-            return second
+        while len(self.ends) < len(self._stages):
+            current = self._stages[len(self.ends)]
+            share = sum(stage.time_share for stage in self._stages[: len(self.ends) + 1])
+            begun = self.ends[-1] if self.ends else 0
+            if step - begun < current.steps and elapsed_s < share * self._seconds:
+                return current.name
+            self.ends.append(step)
         return None
 
 
@@ -107,7 +105,7 @@ class Metrics:
         line = {"step": step, "stage": stage, "elapsed_s": round(elapsed_s, 2), "steps_per_s": round(rate, 3), **means}
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        log.info("step %d (%s): loss %.4f, l1 %.4f, %.1f steps/s", step, stage, means["loss"], means["l1"], rate)
+        log.info("step %d (%s): loss %.4f, %.1f steps/s", step, stage, means["loss"], rate)
         self._sums, self._first_step, self._since = {}, step, time.monotonic()
 
 
@@ -145,12 +143,12 @@ def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) ->
     if embedder is None:
         return Trained(steps=0, interrupted=True)
     hop_s = float(snapshot.front_end(config.front_end)["hop_s"])
-    system = Sf2f(preset, store, embedder.to(device), hop_s=hop_s, seed=config.seed)
+    system = config.spec().start(preset, store, embedder.to(device), hop_s=hop_s, seed=config.seed)
     return _loop(config, system, should_stop)
 
 
-def _loop(config: RunConfig, system: Sf2f, should_stop: Callable[[], bool]) -> Trained:
-    run_dir, schedule = Path(config.run_dir), Schedule(system.preset, config.seconds)
+def _loop(config: RunConfig, system: System, should_stop: Callable[[], bool]) -> Trained:
+    run_dir, schedule = Path(config.run_dir), Schedule(config.numbers().stages(), config.seconds)
     step, before_s = _resume(run_dir, system, schedule)
     metrics, started = Metrics(run_dir, step), time.monotonic()
     last_stage: str | None = None
@@ -175,17 +173,16 @@ def _loop(config: RunConfig, system: Sf2f, should_stop: Callable[[], bool]) -> T
     return Trained(steps=step, interrupted=interrupted)
 
 
-def _save(run_dir: Path, system: Sf2f, schedule: Schedule, step: int, elapsed_s: float) -> None:
-    crop_steps = -1 if schedule.crop_steps is None else schedule.crop_steps
-    save_checkpoint(run_dir, step, {"crop_steps": crop_steps, "elapsed_s": elapsed_s, **system.state()})
+def _save(run_dir: Path, system: System, schedule: Schedule, step: int, elapsed_s: float) -> None:
+    save_checkpoint(run_dir, step, {"stage_ends": schedule.ends, "elapsed_s": elapsed_s, **system.state()})
 
 
-def _resume(run_dir: Path, system: Sf2f, schedule: Schedule) -> tuple[int, float]:
+def _resume(run_dir: Path, system: System, schedule: Schedule) -> tuple[int, float]:
     if not checkpoints(run_dir):
         return 0, 0.0
     state = load_checkpoint(run_dir)
     system.load_state(state)
-    schedule.crop_steps = None if state["crop_steps"] < 0 else state["crop_steps"]
+    schedule.ends = list(state["stage_ends"])
     log.info("resumed from step %d", state["step"])
     return state["step"], state["elapsed_s"]
 
@@ -211,7 +208,7 @@ def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Stor
         "snapshot": snapshot.id,
         "snapshot_name": snapshot.name,
         "preset": config.preset,
-        "numbers": dataclasses.asdict(preset),
+        "numbers": dataclasses.asdict(cast(Any, preset)),
         "front_end": {"name": config.front_end, **snapshot.front_end(config.front_end)},
         "normalisation": dataclasses.asdict(store.normalisation),
         "embedder": describe_embedder(config.embedder),
@@ -225,7 +222,7 @@ def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Stor
     }
 
 
-def _write_samples(run_dir: Path, system: Sf2f, stage: str, step: int) -> None:
+def _write_samples(run_dir: Path, system: System, stage: str, step: int) -> None:
     real, fake = (to_uint8(images) for images in system.samples(stage, SAMPLE_PEOPLE))
     write_png(run_dir / "samples" / f"step-{step:09d}.png", grid([real, fake]), SAMPLES_NOTICE)
 

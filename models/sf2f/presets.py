@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from models.errors import ConfigError
+from models.presets import Stage, above, choose, not_below, ranges, windows
 from models.sf2f.networks import DecoderConfig, DiscriminatorConfig, EncoderConfig
+
+CROPS, FUSER = "crops", "fuser"
+FUSER_TIME_SHARE = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,29 @@ class Preset:
             channels=self.discriminator_channels, hidden=self.discriminator_hidden, outputs=outputs
         )
 
+    def stages(self) -> tuple[Stage, ...]:
+        """Crops, then the fuser, which gets the last tenth of a time box."""
+        fuser = FUSER_TIME_SHARE if self.fuser_steps else 0.0
+        return (
+            Stage(name=CROPS, steps=self.steps, time_share=1 - fuser),
+            Stage(name=FUSER, steps=self.fuser_steps, time_share=fuser),
+        )
+
+    def check(self) -> None:
+        """Raises `ConfigError`."""
+        if any(width % 4 or width <= 0 for width in self.encoder_channels):
+            raise ConfigError(
+                f"overrides.encoder_channels = {self.encoder_channels}: each is split over 4 kernels, "
+                "so must be a positive multiple of 4"
+            )
+        above(self, 0, "batch_size", "decoder_start_px", "decoder_start_channels", "learning_rate", "steps")
+        above(self, 0, "discriminator_hidden")
+        if self.batch_size < 2:
+            raise ConfigError("overrides.batch_size = 1: batch statistics need at least 2")
+        not_below(self, 0, "weight_l1", "weight_adversarial", "weight_identity", "weight_perceptual", "fuser_steps")
+        ranges(self, "crop_s", "speech_s")
+        windows(self)
+
 
 PAPER = Preset()
 """Tables 9 to 11 and 13."""
@@ -96,54 +123,4 @@ PRESETS: Mapping[str, Preset] = {"paper": PAPER, "tiny": TINY}
 
 def make_preset(name: str, overrides: Mapping[str, Any]) -> Preset:
     """A preset with single numbers changed. Raises `ConfigError` naming the key, the value and the limit."""
-    if name not in PRESETS:
-        raise ConfigError(f"preset = {name!r}: no such preset of sf2f; there are {', '.join(sorted(PRESETS))}")
-    hints = get_type_hints(Preset)
-    for key in overrides:
-        if key not in hints:
-            raise ConfigError(f"overrides.{key}: no such number; a preset has {', '.join(sorted(hints))}")
-    changed = {key: _typed(key, value, hints[key]) for key, value in overrides.items()}
-    preset = dataclasses.replace(PRESETS[name], **changed)
-    _check(preset)
-    return preset
-
-
-def _typed(key: str, value: Any, hint: Any) -> Any:
-    if get_origin(hint) is tuple:
-        inner = get_args(hint)
-        if not isinstance(value, list | tuple) or (inner[-1] is not Ellipsis and len(value) != len(inner)):
-            raise ConfigError(f"overrides.{key} = {value!r}: must be a list like {getattr(PAPER, key)}")
-        return tuple(_typed(key, item, inner[0]) for item in value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or (hint is int and value != int(value)):
-        raise ConfigError(f"overrides.{key} = {value!r}: must be of type {hint.__name__}")
-    return hint(value)
-
-
-def _check(preset: Preset) -> None:
-    if any(width % 4 or width <= 0 for width in preset.encoder_channels):
-        raise ConfigError(
-            f"overrides.encoder_channels = {preset.encoder_channels}: each is split over 4 kernels, "
-            "so must be a positive multiple of 4"
-        )
-    for key in (
-        "batch_size",
-        "decoder_start_px",
-        "decoder_start_channels",
-        "learning_rate",
-        "steps",
-        "window_s",
-        "discriminator_hidden",
-    ):
-        if getattr(preset, key) <= 0:
-            raise ConfigError(f"overrides.{key} = {getattr(preset, key)}: must be above 0")
-    if preset.batch_size < 2:
-        raise ConfigError("overrides.batch_size = 1: batch statistics need at least 2")
-    for key in ("weight_l1", "weight_adversarial", "weight_identity", "weight_perceptual", "fuser_steps"):
-        if getattr(preset, key) < 0:
-            raise ConfigError(f"overrides.{key} = {getattr(preset, key)}: must not be below 0")
-    for key in ("crop_s", "speech_s"):
-        low, high = getattr(preset, key)
-        if not 0 < low <= high:
-            raise ConfigError(f"overrides.{key} = {[low, high]}: must be a range above 0, shortest first")
-    if not 0 <= preset.window_overlap < 1:
-        raise ConfigError(f"overrides.window_overlap = {preset.window_overlap}: must be in [0, 1)")
+    return choose("sf2f", PRESETS, name, overrides)

@@ -6,22 +6,42 @@ windows over 6 to 25 s. Both discriminators learn in both stages. A step reads n
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from models.embedders.base import Embedder
+from models.presets import frames, window_frames
 from models.sampler import crop_batch, speech_batch
 from models.sf2f import losses
 from models.sf2f.networks import Discriminator, EmbeddingFuser, FaceDecoder, VoiceEncoder
-from models.sf2f.presets import Preset
+from models.sf2f.presets import CROPS, Preset, make_preset
 from models.store import Store
+from models.system import System, SystemSpec, VoiceToFace, update
 
-STAGES = ("crops", "fuser")
+
+class SpeechFusion(VoiceToFace):
+    """Encoder, fuser and decoder."""
+
+    def __init__(self, preset: Preset, n_mels: int) -> None:
+        super().__init__()
+        self.encoder = VoiceEncoder(preset.encoder(n_mels))
+        self.decoder = FaceDecoder(preset.decoder())
+        self.fuser = EmbeddingFuser(preset.encoder_channels[-1])
+
+    def embed(self, mel_BFT: Tensor) -> Tensor:
+        embedding_BD: Tensor = self.encoder(mel_BFT)
+        return embedding_BD
+
+    def decode(self, embedding_BD: Tensor) -> Tensor:
+        image_B3SS: Tensor = self.decoder(embedding_BD)
+        return image_B3SS
+
+    def fuse(self, embedding_BKD: Tensor, mask_BK: Tensor) -> Tensor:
+        fused_BD: Tensor = self.fuser(embedding_BKD, mask_BK)
+        return fused_BD
 
 
-class Sf2f:
+class Sf2f(System):
     """One SF2F training. `hop_s` is the front end's hop, from which lengths in frames follow."""
 
     def __init__(self, preset: Preset, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> None:
@@ -29,14 +49,13 @@ class Sf2f:
         self.store = store
         self.embedder = embedder
         self.seed = seed
-        self.crop_frames = _frames(preset.crop_s, hop_s)
-        self.speech_frames = _frames(preset.speech_s, hop_s)
+        self.crop_frames = frames(preset.crop_s, hop_s)
+        self.speech_frames = frames(preset.speech_s, hop_s)
         self.window, self.hop = window_frames(preset.window_s, preset.window_overlap, hop_s)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = VoiceEncoder(preset.encoder(store.n_mels))
-            self.decoder = FaceDecoder(preset.decoder())
-            self.fuser = EmbeddingFuser(preset.encoder_channels[-1])
+            faces = SpeechFusion(preset, store.n_mels)
+            self.encoder, self.decoder, self.fuser = faces.encoder, faces.decoder, faces.fuser
             self.d_real = Discriminator(preset.discriminator(2))
             self.d_id = Discriminator(preset.discriminator(len(store.people)))
         for network in self.networks().values():
@@ -60,10 +79,10 @@ class Sf2f:
     def step(self, stage: str, step: int) -> dict[str, Tensor]:
         """One step of a stage on the batch that belongs to `step`; losses as scalars on the device."""
         for name, network in self.networks().items():
-            network.train(stage == "crops" or name not in ("encoder", "decoder"))
-        fake_B3SS, real_B3SS, person_B = self._crops(step) if stage == "crops" else self._windows(step)
+            network.train(stage == CROPS or name not in ("encoder", "decoder"))
+        fake_B3SS, real_B3SS, person_B = self._crops(step) if stage == CROPS else self._windows(step)
         judged = self._train_discriminators(fake_B3SS.detach(), real_B3SS, person_B)
-        optimiser = self.optimisers["generator" if stage == "crops" else "fuser"]
+        optimiser = self.optimisers["generator" if stage == CROPS else "fuser"]
         return judged | self._train_generator(optimiser, fake_B3SS, real_B3SS, person_B)
 
     def _crops(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,7 +122,7 @@ class Sf2f:
         logits_real_B2, logits_fake_B2 = self.d_real(real_B3SS), self.d_real(fake_B3SS)
         loss_real = losses.discriminator_real(logits_real_B2, logits_fake_B2)
         loss_id = losses.identity(self.d_id(real_B3SS), person_B)
-        _update(self.optimisers["discriminators"], loss_real + loss_id)
+        update(self.optimisers["discriminators"], loss_real + loss_id)
         self.d_real.requires_grad_(False)
         self.d_id.requires_grad_(False)
         right = torch.cat([logits_real_B2.argmax(1) == losses.REAL, logits_fake_B2.argmax(1) == losses.FAKE])
@@ -125,7 +144,7 @@ class Sf2f:
         if preset.weight_perceptual:
             terms["perceptual"] = (preset.weight_perceptual, self._perceptual(fake_B3SS, real_B3SS))
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-        _update(optimiser, loss)
+        update(optimiser, loss)
         return {"loss": loss.detach()} | {name: term.detach() for name, (_, term) in terms.items()}
 
     def _perceptual(self, fake_B3SS: Tensor, real_B3SS: Tensor) -> Tensor:
@@ -143,37 +162,11 @@ class Sf2f:
         orders = [
             store.utterance_groups.first[p] + torch.arange(store.utterance_groups.count[p]).numpy() for p in people
         ]
-        length = self.window if stage == "crops" else self.speech_frames[1]
+        length = self.window if stage == CROPS else self.speech_frames[1]
         mel_BKFT, mask_BK = store.windows(orders, length, window=self.window, hop=self.hop)
         embedding_BKD = self.encoder(mel_BKFT.flatten(0, 1)).unflatten(0, mask_BK.shape)
-        fused_BD = embedding_BKD[:, 0] if stage == "crops" else self.fuser(embedding_BKD, mask_BK)
+        fused_BD = embedding_BKD[:, 0] if stage == CROPS else self.fuser(embedding_BKD, mask_BK)
         return store.images(store.face_groups.first[list(people)]), self.decoder(fused_BD)
 
-    def state(self) -> dict[str, Any]:
-        """Everything a resumed training needs besides the step; tensors and plain values only."""
-        networks = {name: network.state_dict() for name, network in self.networks().items()}
-        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
-        return {"networks": networks, "optimisers": optimisers}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state()` gave."""
-        for name, network in self.networks().items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
-
-
-def window_frames(window_s: float, overlap: float, hop_s: float) -> tuple[int, int]:
-    """Length of a window and distance between two, in frames: 125 and 62 for 1.25 s, half overlapping, 10 ms hop."""
-    window = round(window_s / hop_s)
-    return window, max(1, int(window * (1 - overlap)))
-
-
-def _frames(span_s: tuple[float, float], hop_s: float) -> tuple[int, int]:
-    return round(span_s[0] / hop_s), round(span_s[1] / hop_s)
-
-
-def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
+SF2F = SystemSpec(name="sf2f", make_preset=make_preset, train=Sf2f, voice_to_face=SpeechFusion)

@@ -57,7 +57,7 @@ def test_training_lowers_l1_and_leaves_everything_behind(tiny_snapshot: TinySnap
     assert described["embedder"]["name"] == "self-trained"
     assert (described["snapshot"], described["torch"], described["people"]) == ("tiny0001", torch.__version__, 12)
     state = torch.load(checkpoints(run_dir)[-1], weights_only=True)
-    assert (state["step"], state["crop_steps"]) == (33, 30)
+    assert (state["step"], state["stage_ends"]) == (33, [30, 33])
     with Image.open(run_dir / "samples" / "step-000000033.png") as sample:
         assert sample.size == (8 * 64, 2 * 64)
         assert "training samples" in sample.info["Description"]
@@ -131,7 +131,7 @@ def test_nan_stops_with_the_steps_the_loss_and_the_last_good_checkpoint(
     train(tiny_snapshot.config(run_dir, steps=4, overrides={"fuser_steps": 0}))
     state = load_checkpoint(run_dir)
     state["networks"]["decoder"]["to_rgb.bias"].fill_(float("nan"))
-    torch.save({**state, "crop_steps": -1}, checkpoints(run_dir)[-1])
+    torch.save({**state, "stage_ends": []}, checkpoints(run_dir)[-1])
     with pytest.raises(NonFiniteLossError, match=r"loss.* became nan between steps 4 and 5; .*step-000000004.pt"):
         train(tiny_snapshot.config(run_dir, steps=20, overrides={"fuser_steps": 0}))
     assert checkpoints(run_dir)[-1].name == "step-000000004.pt"
@@ -139,13 +139,13 @@ def test_nan_stops_with_the_steps_the_loss_and_the_last_good_checkpoint(
 
 def test_schedule_gives_the_fuser_the_last_tenth_of_a_time_box() -> None:
     preset = make_preset("tiny", {"steps": 100, "fuser_steps": 5})
-    timed = Schedule(preset, seconds=100.0)
+    timed = Schedule(preset.stages(), seconds=100.0)
     assert timed.stage(10, 89.0) == "crops"
     assert timed.stage(11, 90.5) == "fuser"
-    assert timed.crop_steps == 11
+    assert timed.ends == [11]
     assert timed.stage(12, 99.0) == "fuser"
     assert timed.stage(13, 101.0) is None
-    counted = Schedule(preset, seconds=None)
+    counted = Schedule(preset.stages(), seconds=None)
     assert [counted.stage(step, 1e9) for step in (99, 100, 104, 105)] == ["crops", "fuser", "fuser", None]
 
 

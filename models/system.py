@@ -1,0 +1,94 @@
+"""What every system offers to the training loop, and its trained half to whoever wants faces.
+
+Shapes: B batch, K windows, F mel bins, T frames, D voice embedding, S side of the image.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor, nn
+
+from models.embedders.base import Embedder
+from models.store import Store
+
+EPSILON = 1e-12
+
+
+class VoiceToFace(nn.Module, ABC):
+    """The half of a system that turns normalised log-mels into faces; its children are networks of the system."""
+
+    @abstractmethod
+    def embed(self, mel_BFT: Tensor) -> Tensor:
+        """Voice embeddings (B, D), one per crop."""
+
+    @abstractmethod
+    def decode(self, embedding_BD: Tensor) -> Tensor:
+        """Faces (B, 3, S, S), about [-1, 1] and not clamped."""
+
+    def fuse(self, embedding_BKD: Tensor, mask_BK: Tensor) -> Tensor:
+        """One embedding (B, D) per voice from those of its windows: their mean, unit length."""
+        kept_BK1 = mask_BK[:, :, None].to(embedding_BKD.dtype)
+        return nnf.normalize((embedding_BKD * kept_BK1).sum(dim=1) / kept_BK1.sum(dim=1), eps=EPSILON)
+
+
+class System(ABC):
+    """One training: networks, optimisers and a step of each stage. A step reads nothing back from the device."""
+
+    store: Store
+    optimisers: dict[str, torch.optim.Optimizer]
+
+    @abstractmethod
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name, as checkpoints hold them."""
+
+    @abstractmethod
+    def step(self, stage: str, step: int) -> dict[str, Tensor]:
+        """One step of a stage on the batch that belongs to `step`; scalars on the device, `loss` among them."""
+
+    @abstractmethod
+    def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
+        """Real portraits and faces generated from the same people's speech, for the first `count` people."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed training needs besides the step; tensors and plain values only."""
+        networks = {name: network.state_dict() for name, network in self.networks().items()}
+        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        return {"networks": networks, "optimisers": optimisers}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a state that `state()` gave."""
+        for name, network in self.networks().items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemSpec:
+    """A system as the registry knows it.
+
+    `make_preset(name, overrides)` raises `ConfigError`; `train(preset, store, embedder, hop_s=, seed=)` starts a
+    training; `voice_to_face(preset, n_mels)` builds the untrained other half.
+    """
+
+    name: str
+    make_preset: Callable[[str, Any], Any]
+    train: Callable[..., System]
+    voice_to_face: Callable[[Any, int], VoiceToFace]
+
+    def start(self, preset: Any, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> System:
+        """A training of this system from its first step."""
+        return self.train(preset, store, embedder, hop_s=hop_s, seed=seed)
+
+
+def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of an optimiser down the gradient of `loss`."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()

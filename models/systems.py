@@ -1,0 +1,18 @@
+"""The registry of systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from models.errors import ConfigError
+from models.sf2f.system import SF2F
+from models.system import SystemSpec
+
+SYSTEMS: Mapping[str, SystemSpec] = {spec.name: spec for spec in (SF2F,)}
+
+
+def system_spec(name: str) -> SystemSpec:
+    """The system of this name. Raises `ConfigError`."""
+    if name not in SYSTEMS:
+        raise ConfigError(f"system = {name!r}: no such system; there are {', '.join(SYSTEMS)}")
+    return SYSTEMS[name]
