@@ -20,9 +20,11 @@ from voxdata.recipe import Recipe
 from voxdata.report.charts import WIDTH, Limits, bar, histogram, interval, lines, ticks
 from voxdata.report.facts import PORTRAITS, REJECTS_PER_REASON, TRUE_FACES
 from voxdata.report.html import element
-from voxdata.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_MEASURES, Measure, setting
+from voxdata.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_MEASURES, SPEECH_REASONS, Measure, setting
 from voxdata.report.pictures import MAX_PICTURE_BYTES, SIDE_PX, small_picture, voice_picture
 from voxdata.report.training import GALLERY_PEOPLE, GALLERY_RUNS, RUNS, SHEET_BYTES
+from voxdata.speech.decide import RULES as SPEECH_RULES
+from voxdata.speech.decide import STATUSES
 
 PLACES = {  # where a face is, not how it is
     *(f"box_{side}_px" for side in ("x", "y", "width", "height")),
@@ -51,6 +53,7 @@ def test_every_measurement_has_a_chart() -> None:
 
 def test_every_rule_has_words() -> None:
     assert [name for name in FACE_REASONS if name in RULES] == list(RULES), "the funnel follows the rules' order"
+    assert list(SPEECH_REASONS) == [*STATUSES, *SPEECH_RULES]
 
 
 def test_histogram_separates_both_sides_of_a_limit() -> None:

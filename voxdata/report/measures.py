@@ -142,6 +142,12 @@ SPEECH_MEASURES = (
     Measure(key="speech_s", label="Speech", unit="s", limit="speech.select.min_speech_s", side="min"),
     Measure(key="vad_ratio", label="Frames called speech (WebRTC)", limit="speech.select.min_vad_ratio", side="min"),
     Measure(key="gate_ratio", label="… confirmed by the second gate", limit="speech.select.min_gate_ratio", side="min"),
+    Measure(key="music_ratio", label="… that hold notes as music does", limit="speech.select.max_music_ratio"),
+    Measure(
+        key="silero_ratio", label="Clip called speech by Silero", limit="speech.select.min_silero_ratio", side="min"
+    ),
+    Measure(key="vad_ratio_psf40", label="Frames called speech, setting of psf40"),
+    Measure(key="vad_ratio_sphinx64", label="Frames called speech, setting of sphinx64"),
     Measure(key="clipped_share", label="Clipped samples", limit="speech.select.max_clipped_share"),
     Measure(
         key="duration_s", label="Duration of the file", unit="s", limit="speech.measure.max_duration_s", floor=True
@@ -149,11 +155,13 @@ SPEECH_MEASURES = (
     Measure(key="segments", label="Speech segments"),
     Measure(key="snr_db", label="Signal to noise", unit="dB"),
     Measure(key="loudness_dbfs", label="Loudness", unit="dBFS"),
+    Measure(key="dc_offset", label="Mean of the samples, full scale 1"),
     Measure(key="pitch_median_hz", label="Pitch, median", unit="Hz"),
     Measure(key="pitch_range_st", label="Pitch range", unit="semitones"),
     Measure(key="spectral_flatness", label="Spectral flatness"),
     Measure(key="bandwidth_hz", label="Bandwidth", unit="Hz"),
-    Measure(key="loop_s", label="Period of an exact repetition", unit="s"),
+    Measure(key="loop_s", label="Period of a repetition", unit="s"),
+    Measure(key="loop_similarity", label="Correlation of the repetition"),
 )
 
 
@@ -208,7 +216,9 @@ SPEECH_REASONS: Mapping[str, Reason] = {
     "unreadable": Reason(text="file is no readable sound"),
     "empty": Reason(text="no samples"),
     "too_long": Reason(text="longer than the limit"),
+    "unknown_identity": Reason(text="nobody knows whose voice it is"),
     "no_speech": Reason(text="hardly any speech", measure="vad_ratio"),
+    "music": Reason(text="holds its notes as music does", measure="music_ratio"),
     "noise": Reason(text="called speech, but not voiced", measure="gate_ratio"),
     "too_short": Reason(text="too little speech", measure="speech_s"),
     "clipped": Reason(text="clipped samples", measure="clipped_share"),

@@ -30,6 +30,19 @@ from voxdata.speech.find import UNKNOWN_IDENTITY
 
 Flags = npt.NDArray[np.bool_]
 
+STATUSES = ("unreadable", "empty", "too_long")
+RULES = (
+    "unknown_identity",
+    "no_speech",
+    "music",
+    "noise",
+    "too_short",
+    "clipped",
+    "shared_clip",
+    "duplicate",
+    "over_cap",
+)
+
 
 def decide(utterances: pa.Table, settings: SpeechSelect, known: Collection[str] = ()) -> pa.Table:
     """One row of `schemas.UTTERANCE_VERDICTS` per row of `schemas.UTTERANCES`, in the same order.
@@ -45,8 +58,8 @@ def decide(utterances: pa.Table, settings: SpeechSelect, known: Collection[str] 
     passing = measured & ~np.logical_or.reduce(list(failed.values()))
     failed["over_cap"] = _over_cap(utterances, passing, settings.max_per_identity)
     reasons = [[] if value == "ok" else [value] for value in status]
-    for rule, flags in failed.items():
-        for index in np.flatnonzero(flags):
+    for rule in RULES:
+        for index in np.flatnonzero(failed[rule]):
             reasons[index].append(rule)
     return pa.Table.from_arrays(
         [
