@@ -47,7 +47,7 @@ def main() -> None:
 
 def photo_tables(corpus: Path, truth: pa.Table) -> dict[float, pa.Table]:
     """The judgement of the photo rules at each face angle."""
-    recipe = load_recipe("hq-voxceleb")
+    recipe = load_recipe("hq-voxceleb", ["faces.measure.frontal_pitch_deg=0"]).faces
     items = []
     for path in sorted((corpus / "photos").rglob("*.jpg")):
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -55,13 +55,12 @@ def photo_tables(corpus: Path, truth: pa.Table) -> dict[float, pa.Table]:
         row = {"item_id": f"{path.parent.name}/{sha256}", "photo_sha256": sha256, **who}
         items.append(PhotoItem(row=row, data=path.read_bytes))
     once = list({item.row["item_id"]: item for item in items}.values())
-    faces = measure.run(once, recipe.faces.measure).rows.select(FACES.names)
-    links = link.link(faces, recipe.faces.link)
+    faces = measure.run(once, recipe.measure).rows.select(FACES.names)
+    links = link.link(faces, recipe.link)
     tables = {}
     for angle in ANGLES_DEG:
-        settings = load_recipe(
-            "hq-voxceleb", [f"faces.pose.max_angle_deg={angle}", "faces.pose.frontal_pitch_deg=0"]
-        ).faces
+        pose = recipe.pose.model_copy(update={"max_angle_deg": angle})
+        settings = recipe.model_copy(update={"pose": pose})
         tables[angle] = judge_photos(truth, decide.decide(faces, links, settings), max_angle_deg=angle)
     return tables
 

@@ -28,6 +28,12 @@ class FaceMeasure(Section):
     max_photo_megapixels: float = Field(
         100.0, gt=0, le=178, description="limit: a larger photo is refused by its header"
     )
+    frontal_pitch_deg: float = Field(
+        0.0,
+        ge=-30,
+        le=30,
+        description="AFLW2000's pitch of a face that looks into the camera; measured pitches count from it",
+    )
     min_face_px: float = Field(24.0, ge=8, description="floor: face boxes with a shorter side get no landmarks")
     embedding_model: str | None = Field(
         None, description="face embedder: a name of `voxdata weights list`, or its file; null: no purity check"
@@ -41,12 +47,7 @@ class FaceMeasure(Section):
 class Pose(Section):
     """Face angle (SF2F, App. B.1: at most 5 deg between facial plane and image plane)."""
 
-    max_angle_deg: float = Field(
-        5.0, gt=0, le=90, description="limit of acos(cos yaw * cos(pitch - frontal_pitch_deg))"
-    )
-    frontal_pitch_deg: float = Field(
-        0.0, ge=-30, le=30, description="measured pitch of a face that looks straight into the camera"
-    )
+    max_angle_deg: float = Field(5.0, gt=0, le=90, description="limit of acos(cos yaw * cos pitch)")
     max_roll_deg: float = Field(
         45.0, gt=0, le=180, description="limit of in-plane rotation; alignment removes the rest"
     )

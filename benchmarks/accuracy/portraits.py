@@ -1,8 +1,8 @@
 """The released HQ-VoxCeleb portraits under the shipped recipe, and which pitch counts as frontal.
 
-AFLW2000's zero pitch is that of a 3D morphable model. `faces.pose.frontal_pitch_deg` of the recipe is the median pitch
-of people who are photographed from the front (yaw within 5 deg) in CelebAMask, LFW, YouTube Faces and VoxCeleb frames;
-the portraits, which it is judged by, take no part in it.
+AFLW2000's zero pitch is that of a 3D morphable model. `faces.measure.frontal_pitch_deg` of the recipe is the median
+pitch of people who are photographed from the front (yaw within 5 deg) in CelebAMask, LFW, YouTube Faces and VoxCeleb
+frames; the portraits, which it is judged by, take no part in it.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def measure(data: Path, backend: str = "mediapipe") -> Section:
         }
         for path, row, verdict, each in zip(paths, rows, verdicts, off, strict=True)
     ]
-    zero, sources = frontal_pitch(data, recipe.measure)
+    zero, sources = frontal_pitch(data, recipe.measure.model_copy(update={"frontal_pitch_deg": 0.0}))
     note = (
         f"Median pitch of frontal faces: {zero:.2f} deg; the recipe has "
-        f"faces.pose.frontal_pitch_deg = {recipe.pose.frontal_pitch_deg:g}."
+        f"faces.measure.frontal_pitch_deg = {recipe.measure.frontal_pitch_deg:g}."
     )
     tables = {"portraits": portraits, "pitch of faces with yaw within 5 deg": sources}
     return Section(title=f"Released portraits, {backend}", figures=figures, tables=tables, notes=[note])

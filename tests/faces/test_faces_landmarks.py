@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from face_kit import encoded, face_row, faces_table, links_table, photo_item
+from face_kit import encoded, photo_item
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxdata.errors import BackendError, WeightsError
 from voxdata.faces import landmarks_fan, measure
-from voxdata.faces.decide import decide
 from voxdata.faces.eyes import find_pupils, lid_centres
 from voxdata.faces.landmarks import Box, Landmarks, landmarker_version, open_landmarker
 from voxdata.faces.pose import asymmetry
 from voxdata.faces.pose_68 import MODEL_68_MM, MODEL_68_POINTS, estimate_pose_68
-from voxdata.recipe_faces import FaceMeasure, Faces
+from voxdata.recipe_faces import FaceMeasure
+from voxdata.recipe_file import load_recipe
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.head import Pose
 from voxdata.simulate.people import draw_people
@@ -198,9 +199,22 @@ def test_tasks_matrix_turns_with_the_face(shared_data: Path) -> None:
     assert len(seen(0.0).blendshapes or ()) == 52
 
 
-@pytest.mark.parametrize(("frontal", "kept"), [(0.0, False), (-5.5, True), (8.0, False)])
-def test_frontal_pitch_moves_the_rule_and_needs_no_pixels(frontal: float, kept: bool) -> None:
-    row = face_row(yaw_deg=1.0, pitch_deg=-8.0, face_angle_deg=8.1)
-    recipe = Faces.model_validate({"pose": {"frontal_pitch_deg": frontal}})
-    (verdict,) = decide(faces_table(row), links_table(), recipe).to_pylist()
-    assert ("face_angle" not in verdict["reasons"]) == kept
+def test_stored_angles_count_from_the_pitch_that_looks_into_the_camera() -> None:
+    item = photo_item(encoded(paint_photo(draw_people(1, seed=11, link=1.0)[0], size_px=320, yaw_deg=6.0)))
+    (plain,), (moved,) = (
+        measure.run([item], FaceMeasure(frontal_pitch_deg=frontal)).rows.to_pylist() for frontal in (0.0, -7.0)
+    )
+    assert moved["pitch_deg"] == pytest.approx(plain["pitch_deg"] + 7.0, abs=1e-4)
+    assert moved["yaw_deg"] == plain["yaw_deg"]
+    cosine = math.cos(math.radians(moved["yaw_deg"])) * math.cos(math.radians(moved["pitch_deg"]))
+    assert moved["face_angle_deg"] == pytest.approx(math.degrees(math.acos(cosine)), abs=0.01)
+    assert {name for name in plain if plain[name] != moved[name]} == {"pitch_deg", "face_angle_deg"}
+
+
+@pytest.mark.parametrize(
+    ("name", "frontal"), [("hq-voxceleb", -5.5), ("released", -5.5), ("voxceleb-folder", -5.5), ("demo", 0)]
+)
+def test_recipes_for_real_people_know_their_frontal_pitch_and_painted_ones_keep_the_paints(
+    name: str, frontal: float
+) -> None:
+    assert load_recipe(name).faces.measure.frontal_pitch_deg == frontal

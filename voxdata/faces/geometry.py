@@ -18,11 +18,17 @@ SECOND_LOOK_OFFSET = 0.2  # of the pupil distance: a second look whose pupils ar
 SECOND_LOOK_WIDER = 1.25  # its crop shows more of the photo: errors that come from the crop differ, too
 
 
-def measure_geometry(landmarks: Landmarks, mirrored: Landmarks | None) -> dict[str, Any]:
-    """Columns of `schemas.FACES`; `mirrored` is what `second_look` found."""
+def measure_geometry(
+    landmarks: Landmarks, mirrored: Landmarks | None, frontal_pitch_deg: float = 0.0
+) -> dict[str, Any]:
+    """Columns of `schemas.FACES`; `mirrored` is what `second_look` found.
+
+    `pitch_deg`, and with it `face_angle_deg`, count from `frontal_pitch_deg` in AFLW2000's terms.
+    """
     points = landmarks.points
     pupils = find_pupils(points)
     pose = pose_of(landmarks, mirrored)
+    pose = replace(pose, pitch_deg=pose.pitch_deg - frontal_pitch_deg)
     expression = measure_expression(points, pose.rotation)
     row = {
         "pupil_left_x_px": pupils.left[0],

@@ -32,7 +32,7 @@ from voxdata.recipe_faces import FaceMeasure
 from voxdata.schemas import EMOTIONS, FACES
 
 STAGE = "faces.measure"
-VERSION = 4
+VERSION = 5
 LANDMARK_FILES = ("landmarker_model", "fan_model", "fan_detector_model")  # their hashes are in the backend's version
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
 
@@ -134,7 +134,8 @@ def _measure_face(photo: Photo, box: Box, settings: FaceMeasure, models: _Models
     landmarks = models.landmarker.landmarks(photo.pixels, box)
     if landmarks is None:
         return row
-    row |= measure_geometry(landmarks, second_look(photo.pixels, box, landmarks, models.landmarker))
+    mirrored = second_look(photo.pixels, box, landmarks, models.landmarker)
+    row |= measure_geometry(landmarks, mirrored, settings.frontal_pitch_deg)
     if row["pupil_distance_px"] < MIN_PUPIL_DISTANCE_PX:
         return {**row, "measured_until": "landmarks"}
     points = landmarks.points

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from voxdata.faces.pose import face_angle
 from voxdata.faces.tables import FaceTable, Flags
 from voxdata.faces.whose import shared_photos, unwanted_faces, without_majority
 from voxdata.recipe_faces import Expression, Faces
@@ -26,9 +25,7 @@ RULES: dict[str, Rule] = {
     "several_faces": lambda t, r: unwanted_faces(t, r.select.min_dominance),
     "shared_photo": lambda t, r: shared_photos(t, r.purity.min_similarity),
     "low_resolution": lambda t, r: t["pupil_distance_px"] < r.resolution.min_pupil_distance_px,
-    "face_angle": lambda t, r: (
-        face_angle(t["yaw_deg"], t["pitch_deg"] - r.pose.frontal_pitch_deg) > r.pose.max_angle_deg
-    ),
+    "face_angle": lambda t, r: t["face_angle_deg"] > r.pose.max_angle_deg,
     "rolled": lambda t, r: np.abs(t["roll_deg"]) > r.pose.max_roll_deg,
     "asymmetric": lambda t, r: t["asymmetry"] > (np.inf if r.pose.max_asymmetry is None else r.pose.max_asymmetry),
     "smiling": lambda t, r: r.expression.asks_geometry & (t["smile"] > r.expression.max_smile),
