@@ -1,10 +1,11 @@
-"""PNG files of generated faces, with the notice that travels inside them."""
+"""Ranges of image values, and PNG files of generated faces with the notice that travels inside them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
@@ -14,6 +15,30 @@ from models.reader import Uint8Array
 
 NOTICE = "plausible face generated from a voice; shows no real person and identifies nobody"
 SAMPLES_NOTICE = "training samples: first row real portraits, second row faces generated from the same people's voices"
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def to_range(image_B3SS: Tensor, name: str) -> Tensor:
+    """Images in [-1, 1] to what a decoder learns: the same (`symmetric`), or ImageNet's normalisation (`imagenet`)."""
+    if name == "symmetric":
+        return image_B3SS
+    mean_311, std_311 = _imagenet(image_B3SS)
+    return ((image_B3SS + 1) / 2 - mean_311) / std_311
+
+
+def from_range(image_B3SS: Tensor, name: str) -> Tensor:
+    """The reverse of `to_range`."""
+    if name == "symmetric":
+        return image_B3SS
+    mean_311, std_311 = _imagenet(image_B3SS)
+    return (image_B3SS * std_311 + mean_311) * 2 - 1
+
+
+def _imagenet(like: Tensor) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(values, dtype=like.dtype, device=like.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return mean[:, None, None], std[:, None, None]
 
 
 def to_uint8(image_B3SS: Tensor) -> Uint8Array:

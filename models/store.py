@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -161,11 +162,19 @@ class Store:
         chosen = self._faces_N3SS[torch.from_numpy(faces).to(self.device)]
         return chosen.float().div_(127.5).sub_(1.0)
 
-    def crops(self, utterances: IntArray, starts: IntArray, length: int) -> Tensor:
-        """Normalised crops, float32 (B, F, T). A crop that runs over its utterance's end goes on at its beginning."""
-        frame_BT = (starts[:, None] + np.arange(length)) % self.frames[utterances][:, None]
+    def crops(self, utterances: IntArray, starts: IntArray, length: int, *, wrap: bool = True) -> Tensor:
+        """Normalised crops, float32 (B, F, T).
+
+        A crop that runs over its utterance's end goes on at its beginning. Without `wrap`, a clip shorter than the crop
+        is there from its first frame, and the rest is what a log-mel of 0 becomes.
+        """
+        clip_B1 = self.frames[utterances][:, None]
+        if not wrap:
+            starts = np.where(clip_B1[:, 0] < length, 0, starts)
+        frame_BT = starts[:, None] + np.arange(length)
         utterance_BT = np.broadcast_to(utterances[:, None], frame_BT.shape)
-        return self._normalised(utterance_BT, frame_BT).transpose(1, 2).contiguous()
+        mel_BTF = self._normalised(utterance_BT, frame_BT % clip_B1, beyond=None if wrap else frame_BT >= clip_B1)
+        return mel_BTF.transpose(1, 2).contiguous()
 
     def windows(self, orders: Sequence[IntArray], length: int, *, window: int, hop: int) -> tuple[Tensor, Tensor]:
         """Windows over each person's joined utterances (SF2F section 4): (B, K, F, window) and a mask (B, K).
@@ -188,8 +197,12 @@ class Store:
         frames = np.concatenate([np.arange(self.frames[utterance]) for utterance in taken])[:length]
         return utterances, frames
 
-    def _normalised(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
+    def _normalised(
+        self, utterance_BT: IntArray, frame_BT: IntArray, beyond: npt.NDArray[np.bool_] | None = None
+    ) -> Tensor:
         gathered = self._mels.gather(utterance_BT, frame_BT).to(self.device, non_blocking=True).float()
+        if beyond is not None:
+            gathered.masked_fill_(torch.from_numpy(beyond).to(self.device)[:, :, None], 0.0)
         if self._own_U2F is not None:
             own_BT2F = self._own_U2F[torch.from_numpy(np.ascontiguousarray(utterance_BT)).to(self.device)]
             return gathered.sub_(own_BT2F[:, :, 0]).div_(own_BT2F[:, :, 1])

@@ -1,4 +1,7 @@
-"""The losses of SF2F (section 4, training scheme): L1, adversarial, auxiliary classifier, perceptual."""
+"""The losses of SF2F (section 4, training scheme): L1, adversarial, auxiliary classifier, perceptual.
+
+Each takes one entry per size of image, smallest first, and sums over the sizes (D.2.2).
+"""
 
 from __future__ import annotations
 
@@ -11,32 +14,36 @@ from torch import Tensor
 FAKE, REAL = 0, 1
 
 
-def reconstruction(fake_B3SS: Tensor, real_B3SS: Tensor) -> Tensor:
-    """L_1: mean absolute difference per colour value, images in [-1, 1]."""
-    return nnf.l1_loss(fake_B3SS, real_B3SS)
+def reconstruction(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """L_1: mean absolute difference per colour value of images (B, 3, S, S)."""
+    return _sum([nnf.l1_loss(f, r) for f, r in zip(fake, real, strict=True)])
 
 
-def discriminator_real(logits_real_B2: Tensor, logits_fake_B2: Tensor) -> Tensor:
+def discriminator_real(logits_real: Sequence[Tensor], logits_fake: Sequence[Tensor]) -> Tensor:
     """What D_real minimises: cross entropy on both halves (the negative of the paper's L_G)."""
-    return _against(logits_real_B2, REAL) + _against(logits_fake_B2, FAKE)
+    return _sum([_against(r, REAL) + _against(f, FAKE) for r, f in zip(logits_real, logits_fake, strict=True)])
 
 
-def adversarial(logits_fake_B2: Tensor) -> Tensor:
+def adversarial(logits_fake: Sequence[Tensor]) -> Tensor:
     """What the generator minimises against D_real: -log D_real(fake), which does not saturate."""
-    return _against(logits_fake_B2, REAL)
+    return _sum([_against(logits, REAL) for logits in logits_fake])
 
 
-def identity(logits_BN: Tensor, person_B: Tensor) -> Tensor:
+def identity(logits: Sequence[Tensor], person_B: Tensor) -> Tensor:
     """Cross entropy of D_id: L_id on real images (what D_id minimises), L_C on generated ones (the generator)."""
-    return nnf.cross_entropy(logits_BN, person_B)
+    return _sum([nnf.cross_entropy(each_BN, person_B) for each_BN in logits])
 
 
 def perceptual(fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """L_P: weighted mean absolute difference of an embedder's features; `weights` go with the last features."""
     pairs = list(zip(fake, real, strict=True))[-len(weights) :]
-    terms = [weight * nnf.l1_loss(f, r) for weight, (f, r) in zip(weights, pairs, strict=True)]
+    return _sum([weight * nnf.l1_loss(f, r) for weight, (f, r) in zip(weights, pairs, strict=True)])
+
+
+def _against(logits: Tensor, label: int) -> Tensor:
+    """Logits (B, 2), or (B, 2, S, S) of patches, against one label."""
+    return nnf.cross_entropy(logits, torch.full_like(logits[:, 0], label, dtype=torch.long))
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
     return torch.stack(terms).sum()
-
-
-def _against(logits_B2: Tensor, label: int) -> Tensor:
-    return nnf.cross_entropy(logits_B2, torch.full_like(logits_B2[:, 0], label, dtype=torch.long))

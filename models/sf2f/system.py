@@ -7,13 +7,15 @@ windows over 6 to 25 s. Both discriminators learn in both stages. A step reads n
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from models.embedders.base import Embedder
+from models.images import from_range, to_range
 from models.presets import frames, window_frames
 from models.sampler import crop_batch, speech_batch
 from models.sf2f import losses
-from models.sf2f.networks import Discriminator, EmbeddingFuser, FaceDecoder, VoiceEncoder
+from models.sf2f.networks import EmbeddingFuser, FaceDecoder, Pyramid, VoiceEncoder
 from models.sf2f.presets import CROPS, Preset, make_preset
 from models.store import Store
 from models.system import System, SystemSpec, VoiceToFace, update
@@ -24,17 +26,17 @@ class SpeechFusion(VoiceToFace):
 
     def __init__(self, preset: Preset, n_mels: int) -> None:
         super().__init__()
+        self.image_range = preset.image_range
         self.encoder = VoiceEncoder(preset.encoder(n_mels))
         self.decoder = FaceDecoder(preset.decoder())
-        self.fuser = EmbeddingFuser(preset.encoder_channels[-1])
+        self.fuser = EmbeddingFuser(preset.encoder_channels[-1], preset.flavour)
 
     def embed(self, mel_BFT: Tensor) -> Tensor:
         embedding_BD: Tensor = self.encoder(mel_BFT)
         return embedding_BD
 
     def decode(self, embedding_BD: Tensor) -> Tensor:
-        image_B3SS: Tensor = self.decoder(embedding_BD)
-        return image_B3SS
+        return from_range(self.decoder(embedding_BD), self.image_range)
 
     def fuse(self, embedding_BKD: Tensor, mask_BK: Tensor) -> Tensor:
         fused_BD: Tensor = self.fuser(embedding_BKD, mask_BK)
@@ -54,16 +56,16 @@ class Sf2f(System):
         self.window, self.hop = window_frames(preset.window_s, preset.window_overlap, hop_s)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            faces = SpeechFusion(preset, store.n_mels)
-            self.encoder, self.decoder, self.fuser = faces.encoder, faces.decoder, faces.fuser
-            self.d_real = Discriminator(preset.discriminator(2))
-            self.d_id = Discriminator(preset.discriminator(len(store.people)))
+            self.faces = SpeechFusion(preset, store.n_mels)
+            self.encoder, self.decoder, self.fuser = self.faces.encoder, self.faces.decoder, self.faces.fuser
+            self.d_real = Pyramid(preset.d_real())
+            self.d_id = Pyramid(preset.d_id(len(store.people)))
         for network in self.networks().values():
             network.to(store.device)
         self.optimisers = {
-            "generator": self._adam(self.encoder, self.decoder),
-            "fuser": self._adam(self.fuser),
-            "discriminators": self._adam(self.d_real, self.d_id),
+            "generator": self._adam(preset.learning_rate, self.encoder, self.decoder),
+            "fuser": self._adam(preset.fuser_learning_rate, self.fuser),
+            "discriminators": self._adam(preset.learning_rate, self.d_real, self.d_id),
         }
 
     def networks(self) -> dict[str, nn.Module]:
@@ -71,19 +73,27 @@ class Sf2f(System):
         names = ("encoder", "decoder", "fuser", "d_real", "d_id")
         return {name: getattr(self, name) for name in names}
 
-    def _adam(self, *networks: nn.Module) -> torch.optim.Adam:
+    def _adam(self, learning_rate: float, *networks: nn.Module) -> torch.optim.Adam:
         parameters = [parameter for network in networks for parameter in network.parameters()]
-        betas = (self.preset.beta_1, self.preset.beta_2)
-        return torch.optim.Adam(parameters, lr=self.preset.learning_rate, betas=betas)
+        return torch.optim.Adam(parameters, lr=learning_rate, betas=(self.preset.beta_1, self.preset.beta_2))
 
     def step(self, stage: str, step: int) -> dict[str, Tensor]:
         """One step of a stage on the batch that belongs to `step`; losses as scalars on the device."""
         for name, network in self.networks().items():
             network.train(stage == CROPS or name not in ("encoder", "decoder"))
-        fake_B3SS, real_B3SS, person_B = self._crops(step) if stage == CROPS else self._windows(step)
-        judged = self._train_discriminators(fake_B3SS.detach(), real_B3SS, person_B)
+        embedding_BD, real_B3SS, person_B = self._crops(step) if stage == CROPS else self._windows(step)
+        fake = self.decoder.images(embedding_BD)
+        real = self._sizes(to_range(real_B3SS, self.preset.image_range))
+        judged = self._train_discriminators([image.detach() for image in fake], real, person_B)
         optimiser = self.optimisers["generator" if stage == CROPS else "fuser"]
-        return judged | self._train_generator(optimiser, fake_B3SS, real_B3SS, person_B)
+        return judged | self._train_generator(optimiser, fake, real, person_B)
+
+    def _sizes(self, image_B3SS: Tensor) -> list[Tensor]:
+        """An image at every size that the decoder emits, smallest first."""
+        images = [image_B3SS]
+        for _ in range(self.preset.outputs - 1):
+            images.insert(0, nnf.avg_pool2d(images[0], 2))
+        return images
 
     def _crops(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         store = self.store
@@ -96,9 +106,9 @@ class Sf2f(System):
             seed=self.seed,
             step=step,
         )
-        mel_BFT = store.crops(batch.utterances, batch.starts, batch.length)
-        fake_B3SS = self.decoder(self.encoder(mel_BFT))
-        return fake_B3SS, store.images(batch.faces), torch.from_numpy(batch.people).to(store.device)
+        wrap = self.preset.short_clips == "wrap"
+        mel_BFT = store.crops(batch.utterances, batch.starts, batch.length, wrap=wrap)
+        return self.encoder(mel_BFT), store.images(batch.faces), torch.from_numpy(batch.people).to(store.device)
 
     def _windows(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         store = self.store
@@ -111,47 +121,68 @@ class Sf2f(System):
             step=step,
         )
         mel_BKFT, mask_BK = store.windows(batch.utterances, batch.length, window=self.window, hop=self.hop)
+        if self.preset.fuser_windows:
+            mel_BKFT, mask_BK = mel_BKFT[:, : self.preset.fuser_windows], mask_BK[:, : self.preset.fuser_windows]
         with torch.no_grad():
             embedding_BKD = self.encoder(mel_BKFT.flatten(0, 1)).unflatten(0, mask_BK.shape)
-        fake_B3SS = self.decoder(self.fuser(embedding_BKD, mask_BK))
-        return fake_B3SS, store.images(batch.faces), torch.from_numpy(batch.people).to(store.device)
+        person_B = torch.from_numpy(batch.people).to(store.device)
+        return self.fuser(embedding_BKD, mask_BK), store.images(batch.faces), person_B
 
-    def _train_discriminators(self, fake_B3SS: Tensor, real_B3SS: Tensor, person_B: Tensor) -> dict[str, Tensor]:
+    def _train_discriminators(self, fake: list[Tensor], real: list[Tensor], person_B: Tensor) -> dict[str, Tensor]:
         self.d_real.requires_grad_(True)
         self.d_id.requires_grad_(True)
-        logits_real_B2, logits_fake_B2 = self.d_real(real_B3SS), self.d_real(fake_B3SS)
-        loss_real = losses.discriminator_real(logits_real_B2, logits_fake_B2)
-        loss_id = losses.identity(self.d_id(real_B3SS), person_B)
-        update(self.optimisers["discriminators"], loss_real + loss_id)
+        logits_real, logits_fake = self.d_real(real), self.d_real(fake)
+        loss_real = losses.discriminator_real(logits_real, logits_fake)
+        people, judged_real = self._people_and_judge(self.d_id(real))
+        loss_id = losses.identity(people, person_B)
+        loss = loss_real + loss_id
+        if judged_real:
+            loss = loss + losses.discriminator_real(judged_real, self._people_and_judge(self.d_id(fake))[1])
+        update(self.optimisers["discriminators"], loss)
         self.d_real.requires_grad_(False)
         self.d_id.requires_grad_(False)
-        right = torch.cat([logits_real_B2.argmax(1) == losses.REAL, logits_fake_B2.argmax(1) == losses.FAKE])
+        right = [(logits.argmax(1) == losses.REAL).float().mean() for logits in logits_real]
+        right += [(logits.argmax(1) == losses.FAKE).float().mean() for logits in logits_fake]
         return {
             "discriminator": loss_real.detach(),
-            "discriminator_accuracy": right.float().mean(),
+            "discriminator_accuracy": torch.stack(right).mean(),
             "discriminator_identity": loss_id.detach(),
         }
 
+    def _people_and_judge(self, logits: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Logits of people, and those of a D_id that also says real or generated (the code's)."""
+        if self.preset.flavour == "paper":
+            return logits, []
+        return [each[:, :-2] for each in logits], [each[:, -2:] for each in logits]
+
     def _train_generator(
-        self, optimiser: torch.optim.Optimizer, fake_B3SS: Tensor, real_B3SS: Tensor, person_B: Tensor
+        self, optimiser: torch.optim.Optimizer, fake: list[Tensor], real: list[Tensor], person_B: Tensor
     ) -> dict[str, Tensor]:
         preset = self.preset
-        terms = {"l1": (preset.weight_l1, losses.reconstruction(fake_B3SS, real_B3SS))}
+        terms = {"l1": (preset.weight_l1, losses.reconstruction(fake, real))}
         if preset.weight_adversarial:
-            terms["adversarial"] = (preset.weight_adversarial, losses.adversarial(self.d_real(fake_B3SS)))
+            terms["adversarial"] = (preset.weight_adversarial, losses.adversarial(self.d_real(fake)))
         if preset.weight_identity:
-            terms["identity"] = (preset.weight_identity, losses.identity(self.d_id(fake_B3SS), person_B))
+            people, judged = self._people_and_judge(self.d_id(fake))
+            terms["identity"] = (preset.weight_identity, losses.identity(people, person_B))
+            if judged and preset.weight_adversarial:
+                weight, adversarial = terms["adversarial"]
+                terms["adversarial"] = (weight, adversarial + losses.adversarial(judged))
         if preset.weight_perceptual:
-            terms["perceptual"] = (preset.weight_perceptual, self._perceptual(fake_B3SS, real_B3SS))
+            terms["perceptual"] = (preset.weight_perceptual, self._perceptual(fake, real))
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         update(optimiser, loss)
         return {"loss": loss.detach()} | {name: term.detach() for name, (_, term) in terms.items()}
 
-    def _perceptual(self, fake_B3SS: Tensor, real_B3SS: Tensor) -> Tensor:
-        count = self.preset.perceptual_images or len(fake_B3SS)
-        with torch.no_grad():
-            real = self.embedder.features(real_B3SS[:count])
-        return losses.perceptual(self.embedder.features(fake_B3SS[:count]), real, self.preset.perceptual_weights)
+    def _perceptual(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
+        preset, terms = self.preset, []
+        for fake_B3SS, real_B3SS in zip(fake, real, strict=True):
+            count = preset.perceptual_images or len(fake_B3SS)
+            with torch.no_grad():
+                wanted = self.embedder.features(from_range(real_B3SS[:count], preset.image_range))
+            got = self.embedder.features(from_range(fake_B3SS[:count], preset.image_range))
+            terms.append(losses.perceptual(got, wanted, preset.perceptual_weights))
+        return torch.stack(terms).sum()
 
     @torch.no_grad()
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
@@ -166,7 +197,7 @@ class Sf2f(System):
         mel_BKFT, mask_BK = store.windows(orders, length, window=self.window, hop=self.hop)
         embedding_BKD = self.encoder(mel_BKFT.flatten(0, 1)).unflatten(0, mask_BK.shape)
         fused_BD = embedding_BKD[:, 0] if stage == CROPS else self.fuser(embedding_BKD, mask_BK)
-        return store.images(store.face_groups.first[list(people)]), self.decoder(fused_BD)
+        return store.images(store.face_groups.first[list(people)]), self.faces.decode(fused_BD)
 
 
 SF2F = SystemSpec(name="sf2f", make_preset=make_preset, train=Sf2f, voice_to_face=SpeechFusion)

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from models.errors import ConfigError
+from models.images import from_range, to_range
 from models.sf2f import losses
-from models.sf2f.networks import Discriminator, EmbeddingFuser, FaceDecoder, Inception1d, VoiceEncoder
-from models.sf2f.presets import PAPER, TINY, make_preset
+from models.sf2f.networks import Discriminator, EmbeddingFuser, FaceDecoder, Inception1d, Pyramid, VoiceEncoder
+from models.sf2f.presets import CODE, CODE_MULTI, PAPER, PAPER_128, PAPER_MULTI, TINY, Preset, make_preset
 
 
 def count(network: torch.nn.Module) -> int:
@@ -43,7 +44,53 @@ def test_parameter_counts_follow_from_the_tables() -> None:
     assert count(FaceDecoder(PAPER.decoder())) == decoder
     assert count(EmbeddingFuser(512)) == 512 * 512 + 1024 * 512 + 512
     trunk = 16 * (3 * 64 + 64 * 128 + 128 * 256) + 2 * (64 + 128 + 256)
-    assert count(Discriminator(PAPER.discriminator(2890))) == trunk + 256 * 1024 + 1024 + 1024 * 2890 + 2890
+    assert count(Discriminator(PAPER.d_id(2890)[0])) == trunk + 256 * 1024 + 1024 + 1024 * 2890 + 2890
+
+
+def test_parameter_counts_of_the_released_code() -> None:
+    assert count(VoiceEncoder(CODE.encoder(40))) == pytest.approx(4.85e6, abs=5e3)
+    assert count(FaceDecoder(CODE.decoder())) == pytest.approx(11.57e6, abs=5e3)
+    assert count(EmbeddingFuser(512, "code")) == pytest.approx(0.79e6, abs=5e3)
+
+
+@pytest.mark.parametrize(
+    ("preset", "sides"),
+    [(PAPER, [64]), (PAPER_128, [128]), (PAPER_MULTI, [64, 128]), (CODE, [64]), (CODE_MULTI, [64, 128])],
+)
+def test_every_flavour_emits_its_sizes_and_judges_each(preset: Preset, sides: list[int]) -> None:
+    decoder, d_real, d_id = FaceDecoder(preset.decoder()), Pyramid(preset.d_real()), Pyramid(preset.d_id(7))
+    images = decoder.images(torch.randn(2, 512))
+    assert [tuple(image.shape[1:]) for image in images] == [(3, side, side) for side in sides]
+    assert preset.side_px == sides[-1]
+    code = preset.flavour == "code"
+    patches = [(2, side // 8 // scale, side // 8 // scale) for side, scale in zip(sides, (1, 2), strict=False)]
+    assert [tuple(logits.shape[1:]) for logits in d_real(images)] == (patches if code else [(2,)] * len(sides))
+    assert [logits.shape[1] for logits in d_id(images)] == [9 if code else 7] * len(sides)
+
+
+def test_codes_encoder_takes_the_same_steps() -> None:
+    blocks = VoiceEncoder(CODE.encoder(40)).eval().blocks
+    assert blocks(torch.randn(1, 40, 125)).shape == (1, 512, 4)
+
+
+def test_codes_fuser_works_on_projected_embeddings() -> None:
+    torch.manual_seed(0)
+    fuser = EmbeddingFuser(5, "code")
+    assert fuser.mix.bias is None
+    e, w = torch.randn(4, 5), fuser.score.weight
+    weights = torch.softmax(torch.stack([torch.stack([(w @ e[i]) @ e[j] for j in range(4)]) for i in range(4)]), dim=1)
+    f = torch.stack([fuser.mix.weight @ torch.cat([weights[i] @ e, w @ e[i]]) for i in range(4)]).mean(dim=0)
+    torch.testing.assert_close(fuser(e[None])[0], f / f.norm())
+
+
+def test_image_ranges_are_reversible() -> None:
+    image = torch.rand(2, 3, 4, 4) * 2 - 1
+    assert to_range(image, "symmetric") is image
+    normalised = to_range(torch.ones(1, 3, 1, 1), "imagenet").flatten()
+    torch.testing.assert_close(
+        normalised, torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+    )
+    torch.testing.assert_close(from_range(to_range(image, "imagenet"), "imagenet"), image)
 
 
 def test_tiny_is_the_size_that_trains_on_two_cores() -> None:
@@ -54,7 +101,7 @@ def test_tiny_is_the_size_that_trains_on_two_cores() -> None:
 
 def test_decoder_and_discriminator_shapes_of_tables_10_and_11() -> None:
     decoder, x, shapes = FaceDecoder(PAPER.decoder()).eval(), torch.randn(1, 512, 1, 1), []
-    discriminator = Discriminator(PAPER.discriminator(2)).eval()
+    discriminator = Discriminator(PAPER.d_real()[0]).eval()
     with torch.no_grad():
         for block in decoder.blocks:
             x = block(x)
@@ -100,11 +147,12 @@ def test_fuser_follows_the_papers_equations() -> None:
 
 def test_losses_of_undecided_networks() -> None:
     even = torch.zeros(6, 2)
-    assert float(losses.discriminator_real(even, even)) == pytest.approx(2 * math.log(2))
-    assert float(losses.adversarial(even)) == pytest.approx(math.log(2))
-    assert float(losses.identity(torch.zeros(3, 7), torch.tensor([0, 3, 6]))) == pytest.approx(math.log(7))
+    assert float(losses.discriminator_real([even], [even])) == pytest.approx(2 * math.log(2))
+    assert float(losses.adversarial([even])) == pytest.approx(math.log(2))
+    assert float(losses.adversarial([even, torch.zeros(6, 2, 4, 4)])) == pytest.approx(2 * math.log(2))
+    assert float(losses.identity([torch.zeros(3, 7)], torch.tensor([0, 3, 6]))) == pytest.approx(math.log(7))
     sure_real = torch.tensor([[-20.0, 20.0]])
-    assert float(losses.adversarial(sure_real)) < 1e-6 < float(losses.adversarial(-sure_real))
+    assert float(losses.adversarial([sure_real])) < 1e-6 < float(losses.adversarial([-sure_real]))
 
 
 def test_perceptual_weights_go_with_the_last_features() -> None:
@@ -124,7 +172,7 @@ def test_paper_preset_is_table_13() -> None:
 @pytest.mark.parametrize(
     ("name", "overrides", "line"),
     [
-        ("huge", {}, "preset = 'huge'.*paper, tiny"),
+        ("huge", {}, "preset = 'huge'.*paper, .*tiny"),
         ("tiny", {"stepz": 3}, "overrides.stepz: no such number.*steps"),
         ("tiny", {"steps": "many"}, "overrides.steps = 'many': must be of type int"),
         ("tiny", {"steps": 2.5}, "overrides.steps = 2.5"),
@@ -132,6 +180,8 @@ def test_paper_preset_is_table_13() -> None:
         ("tiny", {"crop_s": [2.0, 1.0]}, r"overrides.crop_s = \[2.0, 1.0\]: must be a range"),
         ("tiny", {"crop_s": 1.0}, r"overrides.crop_s = 1.0: must be a list"),
         ("tiny", {"encoder_channels": [10, 20]}, "multiple of 4"),
+        ("tiny", {"flavour": "copy"}, "overrides.flavour = 'copy': must be one of paper, code"),
+        ("tiny", {"outputs": 9}, "overrides.outputs = 9: must be from 1 to 4"),
         ("tiny", {"weight_l1": -1}, "overrides.weight_l1 = -1.0: must not be below 0"),
     ],
 )

@@ -79,6 +79,17 @@ def test_crops_are_normalised_slices_that_wrap(tiny_snapshot: TinySnapshot, tmp_
     np.testing.assert_allclose(crop, expected, atol=1e-5)
 
 
+def test_a_short_clip_can_end_in_log_mels_of_zero(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    store = open_store(tiny_snapshot, tmp_path)
+    frames = int(store.frames[0])
+    crop = store.crops(np.array([0]), np.array([7]), frames + 5, wrap=False)[0]
+    torch.testing.assert_close(crop[:, :frames], store.crops(np.array([0]), np.array([0]), frames)[0])
+    zero = -store.normalisation.mean / store.normalisation.std
+    torch.testing.assert_close(crop[:, frames:], torch.full((crop.shape[0], 5), zero))
+    inside = store.crops(np.array([0]), np.array([2]), frames - 4, wrap=False)
+    torch.testing.assert_close(inside, store.crops(np.array([0]), np.array([2]), frames - 4))
+
+
 def test_windows_join_utterances_and_mask_what_is_missing(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     store = open_store(tiny_snapshot, tmp_path)
     orders = [np.array([1, 0]), np.array([2])]

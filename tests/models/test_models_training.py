@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from snapshot_writer import SMALL_NETWORKS, TinySnapshot
 from models.checkpoint import checkpoints, load_checkpoint
 from models.config import load_config, make_config
 from models.errors import CheckpointError, ConfigError, EmbedderError, NonFiniteLossError
+from models.generator import Generator
 from models.sf2f.presets import make_preset
 from models.train import INTERRUPTED, Schedule, main, train
 
@@ -130,7 +132,7 @@ def test_nan_stops_with_the_steps_the_loss_and_the_last_good_checkpoint(
     run_dir = tmp_path / "run"
     train(tiny_snapshot.config(run_dir, steps=4, overrides={"fuser_steps": 0}))
     state = load_checkpoint(run_dir)
-    state["networks"]["decoder"]["to_rgb.bias"].fill_(float("nan"))
+    state["networks"]["decoder"]["to_rgb.0.bias"].fill_(float("nan"))
     torch.save({**state, "stage_ends": []}, checkpoints(run_dir)[-1])
     with pytest.raises(NonFiniteLossError, match=r"loss.* became nan between steps 4 and 5; .*step-000000004.pt"):
         train(tiny_snapshot.config(run_dir, steps=20, overrides={"fuser_steps": 0}))
@@ -200,3 +202,15 @@ def test_command_line_prints_one_line(
             signal.signal(number, handler)
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("error: no snapshot 'none'")]
+
+
+@pytest.mark.parametrize("flavour", ["paper", "code"])
+def test_both_flavours_train_two_sizes_at_once(tiny_snapshot: TinySnapshot, tmp_path: Path, flavour: str) -> None:
+    over = {"flavour": flavour, "outputs": 2, "decoder_start_px": 4, "short_clips": "zero", "image_range": "imagenet"}
+    trained = train(tiny_snapshot.config(tmp_path / "run", steps=4, overrides=over))
+    assert trained.steps == 7
+    assert all(math.isfinite(line["loss"]) for line in metrics(tmp_path / "run"))
+    generator = Generator(tmp_path / "run", torch.device("cpu"))
+    faces = generator.decode(generator.embed(torch.randn(2, 40, 50)))
+    assert faces.shape == (2, 3, 64, 64)
+    assert float(faces.abs().max()) <= 1
