@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from flows.exchange_options import add_commands as add_exchange_commands
 from models.errors import TrainingError
 from voxdata.errors import VoxdataError
 
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     _data_commands(commands)
     _catalog_commands(commands)
     _version_commands(commands)
+    add_exchange_commands(commands, _lazy)
     _model_commands(commands)
     _weights_command(commands)
     return top
@@ -254,6 +256,7 @@ def _lazy(name: str) -> Handler:
     rooms = {"weights": "flows.weights", "review": "flows.review", "repair": "flows.repair"}
     rooms |= dict.fromkeys(("train", "evaluate", "imagine"), "flows.training")
     rooms |= dict.fromkeys(("diff", "tag", "gc", "provenance"), "flows.versions")
+    rooms |= dict.fromkeys(("import_data", "export_data"), "flows.exchange")
     room = rooms.get(name, "flows.commands")
 
     def handler(options: argparse.Namespace) -> int:

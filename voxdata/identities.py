@@ -21,7 +21,7 @@ from voxdata.errors import SourceError
 BUCKETS = 4096
 UNKNOWN = "unknown"
 _SEXES = {"m": "m", "f": "f", "male": "m", "female": "f"}
-_ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "identity", "id")
+_ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "voxceleb2id", "identity", "id")
 _NAME_COLUMNS = ("vggface1 id", "name")
 
 

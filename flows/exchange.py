@@ -1,0 +1,80 @@
+"""Handlers of the commands about other people's layouts: import and export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import get_args
+
+from flows.progress import progress
+from voxdata.errors import SourceError
+from voxdata.exchange.import_layouts import Faces, Layout, find_metadata, find_people
+from voxdata.exchange.import_snapshot import Result, import_people, import_recipe
+from voxdata.exchange.import_sources import RECIPE, pairs, source_settings, state_videos
+from voxdata.identities import load_book
+from voxdata.recipe_file import load_recipe
+from voxdata.storage import open_storage
+
+FINISHED: tuple[str, ...] = get_args(Layout)
+NAMED = 5
+
+
+def import_data(options: argparse.Namespace) -> int:
+    """`voxdata import LAYOUT FOLDER --root DIR`."""
+    return _import_finished(options) if options.layout in FINISHED else _import_sources(options)
+
+
+def _import_finished(options: argparse.Namespace) -> int:
+    """Portraits and log-mels: packed as they are."""
+    faces: Faces = options.faces or "masked"
+    metadata = [*options.metadata, *find_metadata(options.folder)]
+    found = find_people(options.layout, options.folder, load_book(metadata), faces)
+    recipe = import_recipe(options.layout, found.people, options.settings)
+    storage = open_storage(options.root, create=True)
+    with progress("import", len(found.people)) as advance:
+        result = import_people(
+            storage, options.layout, found.people, metadata, recipe, at=_now(), code=version("voxdata"), report=advance
+        )
+    _tell("folders without portraits or without log-mels were passed over", found.unpaired)
+    _tell("files cannot be read and are in the catalog as rejected", result.unreadable)
+    if result.withheld:
+        print(f"{result.withheld} people opted out or were forgotten, and were left out", file=sys.stderr)
+    print(f"snapshot {result.snapshot.id} is published under {options.root}: {_counts(result)}")
+    return 0
+
+
+def _import_sources(options: argparse.Namespace) -> int:
+    """Raw photos and clips: built, as every source is."""
+    from flows.commands import build
+
+    if options.faces:
+        raise SourceError(f"--faces {options.faces} is for hq-voxceleb; {options.layout} has raw photos")
+    settings = source_settings(options.layout, options.folder)
+    settings += [f"sources.metadata.path={json.dumps(options.metadata)}"] if options.metadata else []
+    options.recipe, options.settings = RECIPE, [*settings, *options.settings]
+    load_recipe(options.recipe, options.settings)
+    if options.layout == "avspeech":
+        storage = open_storage(options.root, create=True)
+        merged = state_videos(storage, pairs(options.folder), at=_now())
+        print(f"{merged} clips are one person with another clip of their video", file=sys.stderr)
+    return build(options)
+
+
+def _tell(what: str, names: Sequence[str]) -> None:
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        print(f"{len(names)} {what}: {', '.join(names[:NAMED])}{more}", file=sys.stderr)
+
+
+def _counts(result: Result) -> str:
+    of_split = result.snapshot.counts.values()
+    total = {name: sum(counts[name] for counts in of_split) for name in ("identities", "portraits", "utterances")}
+    return f"{total['identities']} people, {total['portraits']} portraits, {total['utterances']} utterances"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,239 @@
+"""Layouts of finished portraits and log-mels, imported as a person types it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import voxdata
+from tests.exchange import layouts
+from tests.exchange.conftest import Voxdata
+from voxdata.catalog.query import run_query
+from voxdata.governance import optouts, tombstones
+from voxdata.governance.pending import Forgetting
+from voxdata.shards.verify import verify
+from voxdata.storage import LocalStorage, open_storage
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return layouts.hq_voxceleb(tmp_path_factory.mktemp("layout"))
+
+
+@pytest.fixture
+def copy(layout: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(layout, tmp_path / "layout"))
+
+
+def people(root: Path) -> set[str]:
+    return set(run_query(open_storage(root), "SELECT person FROM samples")["person"].to_pylist())
+
+
+def test_every_portrait_and_log_mel_arrives_as_it_was(layout: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    root = tmp_path / "root"
+    status, said, _ = voxdata_("import", "hq-voxceleb", layout, "--root", root)
+    assert status == 0
+    assert "12 people, 24 portraits, 36 utterances" in said
+    assert [problem for problem in verify(open_storage(root)) if problem.harmful] == []
+    with voxdata.open(root) as data:
+        for row in data.portraits().to_pylist():
+            original = (layout / row["source_key"]).read_bytes()
+            assert data.read(row["key"], row["format"]) == original
+        clips = data.utterances().to_pylist()
+        for row in clips:
+            number = int(row["name"].rpartition("_")[2])
+            stored = np.load(io.BytesIO(data.read(row["key"], "psf40.npy")))
+            assert row["identity"] == layouts.identity(number)
+            assert row["video"] == f"v_{number}-x"
+            np.testing.assert_array_equal(stored, layouts.mel(10 * number + int(row["segment"])).astype(np.float16))
+        assert len(clips) == 36
+        assert data.front_end("psf40")["imported"]
+        assert data.front_end("psf40")["normalisation"]["mean"] == 10.9915
+
+
+def test_the_catalog_tells_imported_from_measured(layout: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    root = tmp_path / "root"
+    assert voxdata_("import", "hq-voxceleb", layout, "--root", root, "--set", "sources.photos.licence=cc0")[0] == 0
+    storage = open_storage(root)
+    faces = run_query(
+        storage,
+        "SELECT DISTINCT backend, matting_backend, measured_until, verdict, face_angle_deg, quality FROM faces",
+    ).to_pylist()
+    assert faces == [
+        {
+            "backend": "import",
+            "matting_backend": "import",
+            "measured_until": "decode",
+            "verdict": "keep",
+            "face_angle_deg": None,
+            "quality": None,
+        }
+    ]
+    clips = run_query(storage, "SELECT DISTINCT decoder, vad_ratio, duration_s FROM utterances").to_pylist()
+    assert clips == [{"decoder": "import", "vad_ratio": None, "duration_s": None}]
+    origins = run_query(storage, "SELECT DISTINCT kind, source, licence FROM provenance ORDER BY kind").to_pylist()
+    assert [(row["kind"], row["source"], row["licence"]) for row in origins] == [
+        ("faces", "import:hq-voxceleb", "cc0"),
+        ("speech", "import:hq-voxceleb", None),
+    ]
+
+
+def test_the_same_layout_gives_the_same_version(layout: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    said = [voxdata_("import", "hq-voxceleb", layout, "--root", tmp_path / name)[1] for name in ("a", "b", "a")]
+    assert len({text.split()[1] for text in said}) == 1
+    shards = [{path.name: path.read_bytes() for path in (tmp_path / name / "shards").iterdir()} for name in "ab"]
+    assert shards[0] == shards[1]
+
+
+def test_an_imported_root_is_read_for_training(layout: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    root = tmp_path / "root"
+    assert voxdata_("import", "hq-voxceleb", layout, "--root", root)[0] == 0
+    with voxdata.open(root) as data:
+        pairs = data.pairs("train", front_end="psf40", side_px=16, frames=100, cache="memory", length=40)
+        batch = pairs[list(range(40))]
+        assert batch["portrait"].shape == (40, 3, 16, 16)
+        assert batch["mel"].shape == (40, 40, 100)
+        assert 10 < float(batch["mel"].float().mean()) < 12
+        for index in range(40):
+            portrait, utterance = pairs.keys(index)
+            assert portrait.split("/")[0] == utterance.split("/")[0]
+            assert int(batch["person"][index]) == pairs.people.index(portrait.split("/")[0])
+
+
+def test_a_metadata_table_names_sex_nationality_and_the_published_split(tmp_path: Path, voxdata_: Voxdata) -> None:
+    folder, table = layouts.voice2face(tmp_path / "v2f"), layouts.metadata(tmp_path / "vox1_meta.csv")
+    root = tmp_path / "root"
+    arguments = ["import", "voice2face", folder, "--root", root, "--metadata", table]
+    status, said, _ = voxdata_(*arguments, "--set", "splits.rule=vggface-vox1")
+    assert status == 0
+    assert "4 people, 8 portraits, 4 utterances" in said
+    rows = run_query(open_storage(root), "SELECT * FROM identities ORDER BY identity").to_pylist()
+    assert [(row["identity"], row["name"], row["sex"], row["nationality"]) for row in rows] == [
+        (f"id{10001 + number}", f"Person_{number}", "mf"[number % 2], "Norway") for number in range(4)
+    ]
+    with voxdata.open(root) as data:
+        for row in data.utterances().to_pylist():
+            stored = np.load(io.BytesIO(data.read(row["key"], "sphinx64.npy")))
+            expected = layouts.mel(int(row["identity"][2:]) - 10001, 64).astype(np.float32).astype(np.float16)
+            np.testing.assert_array_equal(stored, expected)
+
+
+def test_nobody_comes_back_through_an_import(layout: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    root = tmp_path / "root"
+    storage = open_storage(root, create=True)
+    gone, out, by_name = (layouts.identity(number) for number in (2, 3, 4))
+    words = {"person": gone, "identities": [gone], "words": [gone, layouts.name(2)]}
+    content = (layout / "vox1" / "masked_faces" / layouts.name(0) / "1.jpg").read_bytes()
+    contents = [hashlib.sha256(content).hexdigest()]
+    tombstones.state(storage, Forgetting(**words, photos=[], contents=contents, reason="asked", at=layouts.AT))
+    optouts.state(storage, out, optouts.OPTED_OUT, reason="asked", at=layouts.AT)
+    optouts.state(storage, layouts.name(4), optouts.OPTED_OUT, reason="asked", at=layouts.AT)
+    status, said, told = voxdata_("import", "hq-voxceleb", layout, "--root", root)
+    assert status == 0
+    assert "9 people, 17 portraits, 27 utterances" in said
+    assert "3 people opted out or were forgotten" in told
+    assert layouts.name(2) not in said + told
+    assert not people(root) & {gone, out, by_name}
+    everything = b"".join(path.read_bytes() for path in (root / "shards").iterdir())
+    everything += b"".join(path.read_bytes() for path in (root / "fragments").rglob("*.parquet"))
+    for number in (2, 3, 4):
+        assert layouts.name(number).encode() not in everything
+    assert content not in everything
+
+
+def test_a_withdrawn_optout_lets_a_person_in_again(layout: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    root = tmp_path / "root"
+    storage = open_storage(root, create=True)
+    optouts.state(storage, layouts.identity(3), optouts.OPTED_OUT, reason="asked", at="2026-11-21T09:00:00Z")
+    assert voxdata_("import", "hq-voxceleb", layout, "--root", root)[0] == 0
+    assert layouts.identity(3) not in people(root)
+    optouts.state(storage, layouts.identity(3), optouts.WITHDRAWN, reason="asked", at="2026-11-21T10:00:00Z")
+    assert voxdata_("import", "hq-voxceleb", layout, "--root", root)[0] == 0
+    assert layouts.identity(3) in people(root)
+
+
+class Runs:
+    def __reduce__(self) -> object:
+        return os.system, ("touch canary",)
+
+
+def test_bad_files_are_rows_with_a_reason_and_run_nothing(
+    copy: Path, tmp_path: Path, voxdata_: Voxdata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    faces, mels = (copy / "vox1" / kind / layouts.name(0) for kind in ("masked_faces", "mel_spectrograms"))
+    (faces / "0.jpg").write_bytes((faces / "0.jpg").read_bytes()[:300])
+    Image.new("RGB", (20, 20)).save(faces / "2.png")
+    hostile = {"LogMel_Features": layouts.mel(0), "spkid": Runs()}
+    named = f"{layouts.identity(0)}_v_"
+    layouts.write(mels / f"{named}hostile.pickle", pickle.dumps(hostile))
+    layouts.write(mels / f"{named}bands.pickle", pickle.dumps({"LogMel_Features": layouts.mel(0, 41)}))
+    layouts.write(mels / f"{named}nan.pickle", pickle.dumps({"LogMel_Features": np.full((40, 90), np.nan)}))
+    layouts.write(mels / f"{named}empty.pickle", b"")
+    shutil.rmtree(copy / "vox2" / "masked_faces" / layouts.name(1))
+    root = tmp_path / "root"
+    status, said, told = voxdata_("import", "hq-voxceleb", copy, "--root", root)
+    assert status == 0
+    assert not (tmp_path / "canary").exists()
+    assert "11 people, 21 portraits, 33 utterances" in said
+    assert f"vox2/{layouts.name(1)}" in told
+    assert "6 files cannot be read" in told
+    rows = run_query(
+        open_storage(root),
+        "SELECT segment AS what, reason, status_detail AS detail FROM utterances WHERE verdict = 'reject' "
+        "UNION ALL SELECT photos.source_key[-5:], reason, NULL FROM faces JOIN photos USING (item_id) "
+        "WHERE verdict = 'reject' ORDER BY ALL",
+    ).to_pylist()
+    assert {row["what"]: row["reason"] for row in rows} == dict.fromkeys(
+        ["hostile", "bands", "nan", "empty", "0.jpg", "2.png"], "unreadable"
+    )
+    details = {row["what"]: row["detail"] for row in rows}
+    assert "system" in details["hostile"]
+    assert "(41, 130)" in details["bands"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hq-voxceleb", "nowhere"], "neither vox1/mel_spectrograms nor vox2/mel_spectrograms"),
+        (["hq-voxceleb", "layout", "--faces", "origin"], "--faces masked"),
+        (["voice2face", "layout"], "holds no VGG_ALL_FRONTAL"),
+        (["voice2face", "v2f"], "--metadata vox1_meta.csv"),
+        (["hq-voxceleb", "layout", "--set", "splits.rule=paper"], "sources.metadata.path"),
+        (["hq-voxceleb", "layout", "--set", "splits.rulle=paper"], "splits.rulle"),
+        (["hq-voxceleb", "layout", "--metadata", "none.csv"], "none.csv cannot be read"),
+        (["lfw", "v2f"], "<Name>/<Name>_0001.jpg"),
+        (["lfw", "v2f", "--faces", "masked"], "is for hq-voxceleb"),
+        (["avspeech", "v2f"], "holds no pair"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    layout: Path, tmp_path: Path, voxdata_: Voxdata, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "layout").symlink_to(layout)
+    layouts.voice2face(tmp_path / "v2f", people=1)
+    status, _, told = voxdata_("import", *words, "--root", tmp_path / "root")
+    assert status != 0
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_everybody_forgotten_publishes_nothing(tmp_path: Path, voxdata_: Voxdata) -> None:
+    folder = layouts.hq_voxceleb(tmp_path / "layout", people=1)
+    storage = LocalStorage(tmp_path / "root")
+    optouts.state(storage, layouts.identity(0), optouts.OPTED_OUT, reason="asked", at=layouts.AT)
+    (folder / "vox2" / "mel_spectrograms").mkdir(parents=True)
+    (folder / "vox2" / "masked_faces").mkdir()
+    status, _, told = voxdata_("import", "hq-voxceleb", folder, "--root", tmp_path / "root")
+    assert status == 1
+    assert "nobody of the 1 people is left" in told
+    assert not (tmp_path / "root" / "snapshots").exists()

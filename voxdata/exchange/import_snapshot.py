@@ -1,0 +1,255 @@
+"""A layout of finished portraits and log-mels becomes a snapshot: the same shards, tables and catalog as a build's.
+
+Nothing is filtered or computed: a portrait is packed as it is, its measurements stay null, and what measures in a build
+is `import` here (`backend` and `matting_backend` of faces, `decoder` of utterances; the snapshot's front end says
+`imported`). Photos and clips name their origin, `import:<layout>`. People who opted out or were forgotten under this
+root are left out, and so is every file whose bytes were a forgotten person's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from voxdata import schemas, splits
+from voxdata.catalog.publish import publish
+from voxdata.catalog.snapshot import SPLITS, Snapshot, write_snapshot
+from voxdata.crawl.folder import SourceFile
+from voxdata.errors import SourceError
+from voxdata.exchange.import_layouts import FRONT_ENDS, Layout, Person
+from voxdata.exchange.import_members import Imported, read_mels, read_portraits, who_of
+from voxdata.fragments import commit_table, digest
+from voxdata.governance.book import open_book
+from voxdata.governance.optouts import hidden
+from voxdata.governance.tombstones import Tombstones
+from voxdata.identities import BUCKETS, IdentityBook
+from voxdata.locks import building
+from voxdata.recipe import Recipe
+from voxdata.recipe_file import with_settings
+from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
+from voxdata.shards.write import Kind, Member, Sample, ShardEntry, pack, plan_ranges
+from voxdata.speech import mel, normalisation
+from voxdata.storage import Storage
+
+Row = dict[str, Any]
+_SCHEMAS = {
+    "identities": schemas.IDENTITIES,
+    "photos": schemas.PHOTOS,
+    "faces": schemas.FACES,
+    "face_verdicts": schemas.FACE_VERDICTS,
+    "renders": schemas.RENDERS,
+    "utterances": schemas.UTTERANCES,
+    "utterance_files": schemas.UTTERANCE_FILES,
+    "utterance_verdicts": schemas.UTTERANCE_VERDICTS,
+    "splits": schemas.SPLITS,
+}
+_KINDS: tuple[tuple[Kind, pa.Schema], ...] = (("faces", FACE_SIDECAR), ("speech", SPEECH_SIDECAR))
+SHARD_BYTES = 512 << 20  # files of a range; a pickled mel of float64 becomes a quarter of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The snapshot of an import, how many people were left out by their own wish, and files that could not be read."""
+
+    snapshot: Snapshot
+    withheld: int
+    unreadable: Sequence[str]
+
+
+def import_recipe(layout: Layout, people: Sequence[Person], sets: Iterable[str] = ()) -> Recipe:
+    """The recipe `imported-<layout>`, with shards of a sensible size. Raises `RecipeError`.
+
+    Of `sets`, those of `splits`, `shards`, `name` and `sources.photos.licence` have an effect.
+    """
+    total = sum(file.size_bytes for person in people for file in _files(person))
+    shards = 4
+    while shards < BUCKETS and total > shards * SHARD_BYTES:
+        shards *= 2
+    settings = {
+        "name": f"imported-{layout}",
+        "description": f"portraits and log-mels as the layout {layout} had them",
+        "speech": {"measure": {"front_ends": [FRONT_ENDS[layout]]}},
+        "faces": {"select": {"min_per_identity": 1}},
+        "shards": {"buckets_per_shard": BUCKETS // shards},
+    }
+    return with_settings(settings, sets, f"imported-{layout}")
+
+
+def import_people(
+    storage: Storage,
+    layout: Layout,
+    people: Sequence[Person],
+    metadata: Iterable[str],
+    recipe: Recipe,
+    *,
+    at: str,
+    code: str,
+    report: Callable[[int], None] = lambda count: None,
+) -> Result:
+    """Pack the people of a layout, publish them as the current snapshot, and return it.
+
+    `metadata` are tables of who is who, `at` is the time, `code` the version of this code; `report` hears of people
+    done. Raises `SourceError` where nobody is left, `DecisionError` where the split rule needs metadata that are not
+    there, `StorageError` while somebody is forgotten.
+    """
+    with building(storage):
+        run = _Run(storage, layout, open_book(storage, metadata), recipe, report)
+        allowed = [person for person in people if not run.is_withheld(person)]
+        run.pack_all(allowed)
+        if not run.entries:
+            raise SourceError(
+                f"nobody of the {len(people)} people is left: {len(people) - len(allowed)} opted out or were "
+                f"forgotten, {len(run.unreadable)} files cannot be read, the first is {next(iter(run.unreadable), '-')}"
+            )
+        snapshot = run.write(code)
+        publish(storage, snapshot.id, at=at, tables=run.tables)
+    return Result(snapshot=snapshot, withheld=len(people) - len(allowed), unreadable=run.unreadable)
+
+
+@dataclass
+class _Run:
+    storage: Storage
+    layout: Layout
+    book: IdentityBook
+    recipe: Recipe
+    report: Callable[[int], None]
+    entries: list[ShardEntry] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    tables: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in _SCHEMAS})
+
+    def __post_init__(self) -> None:
+        self.front_end = FRONT_ENDS[self.layout]
+        self._hidden = hidden(self.storage)
+        self._tombstones = Tombstones(self.storage)
+
+    def is_withheld(self, person: Person) -> bool:
+        """Whether they opted out, or were forgotten, by any name that the layout or the metadata have for them."""
+        known = person.identity
+        words = (known.identity, known.name, self.book.person(known.identity), *person.folders)
+        return not self._hidden.isdisjoint(words) or any(self.book.forgotten(word) for word in words if word)
+
+    def pack_all(self, people: Sequence[Person]) -> None:
+        """Range by range, so that only one range's bytes are held."""
+        identities = [self._identity_row(person) for person in people]
+        assigned = splits.assign(_table(identities, schemas.IDENTITIES), self.recipe.splits).to_pylist()
+        split_of = {row["person"]: row["split"] for row in assigned}
+        self._commit("identities", identities)
+        for first, last in plan_ranges(self.recipe.shards.buckets_per_shard):
+            here = [person for person in people if first <= self.book.bucket(person.identity.identity) <= last]
+            if here:
+                self._pack_range(here, first, last, split_of)
+
+    def write(self, code: str) -> Snapshot:
+        """The snapshot of what was packed."""
+        found = normalisation.normalisation(self.storage, self.entries, self.front_end)
+        said = mel.FRONT_ENDS[self.front_end].metadata(self.recipe.speech.measure) | {"imported": True}
+        return write_snapshot(
+            self.storage,
+            recipe=self.recipe,
+            code_version=code,
+            shards=self.entries,
+            front_ends={self.front_end: said | ({"normalisation": found} if found else {})},
+            tables=self.tables,
+            versions={"pyarrow": pa.__version__},
+        )
+
+    def _pack_range(self, people: Sequence[Person], first: int, last: int, split_of: Mapping[str, str]) -> None:
+        faces: dict[str, list[Imported]] = {}
+        clips: dict[str, list[Imported]] = {}
+        refused = self._tombstones.holds_content
+        origin = {"source": f"import:{self.layout}", "licence": self.recipe.sources.photos.licence}
+        for person in people:
+            who = who_of(person, self.book)
+            faces.setdefault(who["person"], []).extend(read_portraits(person, who, origin, refused))
+            clips.setdefault(who["person"], []).extend(read_mels(person, who, origin, self.front_end, refused))
+            self.report(1)
+        ranks = {who: _ranked(found) for who, found in faces.items()}
+        self._commit_rows([each for found in ranks.values() for each in found], [c for f in clips.values() for c in f])
+        both = sorted(who for who in faces if _good(ranks[who]) and _good(clips[who]))
+        self._commit("splits", [{"person": who, "split": split_of[who]} for who in both])
+        for split in SPLITS:
+            chosen = [who for who in both if split_of[who] == split]
+            samples = {
+                "faces": [_sample(each, "face_id", FACE_SIDECAR) for who in chosen for each in _good(ranks[who])],
+                "speech": self._speech([each for who in chosen for each in _good(clips[who])], split),
+            }
+            for kind, schema in _KINDS:
+                entry = pack(
+                    self.storage,
+                    kind=kind,
+                    split=split,
+                    first_bucket=first,
+                    last_bucket=last,
+                    samples=samples[kind],
+                    schema=schema,
+                )
+                self.entries += [entry] if entry is not None else []
+
+    def _speech(self, clips: Sequence[Imported], split: str) -> list[Sample]:
+        marked = splits.holdouts([clip.row["utterance_id"] for clip in clips], self.recipe.splits).to_pylist()
+        held = {row["utterance_id"]: split == "train" and row["holdout"] for row in marked}
+        for clip in clips:
+            clip.row["holdout"] = held[clip.row["utterance_id"]]
+        return [_sample(clip, "utterance_id", SPEECH_SIDECAR) for clip in clips]
+
+    def _commit_rows(self, faces: Sequence[Imported], clips: Sequence[Imported]) -> None:
+        rows = [face.row for face in faces]
+        self._commit("photos", rows)
+        self._commit("faces", rows)
+        self._commit("face_verdicts", rows)
+        self._commit("renders", [{**row, "item_id": row["face_id"]} for row in rows if row.get("face_id")])
+        heard = [{**clip.row, **_verdict(clip, "speech_status")} for clip in clips]
+        for stage in ("utterances", "utterance_files", "utterance_verdicts"):
+            self._commit(stage, heard)
+        self.unreadable += [each.row["source_key"] for each in (*faces, *clips) if not each.members]
+
+    def _commit(self, stage: str, rows: Sequence[Row]) -> None:
+        if rows:
+            content = _table(rows, _SCHEMAS[stage])
+            name = digest({"import": self.recipe.name, "rows": content.to_pylist()})
+            self.tables[stage].append(commit_table(self.storage, stage, name, content))
+
+    def _identity_row(self, person: Person) -> Row:
+        known = person.identity
+        return {**who_of(person, self.book), "published_set": known.published_set, "metadata_row": known.row}
+
+
+def _files(person: Person) -> Iterator[SourceFile]:
+    yield from person.portraits
+    yield from (mel.file for mel in person.mels)
+
+
+def _ranked(portraits: Sequence[Imported]) -> list[Imported]:
+    """The portraits of one person with their verdicts, ranked in the order of their names."""
+    found: list[Imported] = []
+    rank = 0
+    for portrait in portraits:
+        good = bool(portrait.members)
+        rank += good
+        place = {"rank": rank if good else None, "candidate": good, "portrait": good}
+        found.append(
+            Imported(row={**portrait.row, **_verdict(portrait, "photo_status"), **place}, members=portrait.members)
+        )
+    return found
+
+
+def _verdict(each: Imported, status: str) -> Row:
+    if each.members:
+        return {"verdict": "keep", "reason": None, "reasons": []}
+    return {"verdict": "reject", "reason": each.row[status], "reasons": [each.row[status]]}
+
+
+def _good(found: Sequence[Imported]) -> list[Imported]:
+    return [each for each in found if each.members]
+
+
+def _sample(each: Imported, key: str, schema: pa.Schema) -> Sample:
+    members = {suffix: Member.of(data) for suffix, data in each.members.items()}
+    return Sample(key=each.row[key], members=members, row={name: each.row.get(name) for name in schema.names})
+
+
+def _table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
