@@ -26,6 +26,7 @@ PARTS = (
     "purity",
     "duplicates",
     "portraits",
+    "upside_down",
 )
 BY_BACKEND = ("pose", "face_angle", "eyes", "portraits")  # parts that a landmark backend decides
 

@@ -15,8 +15,10 @@ from face_kit import encoded, photo_item
 from PIL import Image, features
 
 from voxdata.faces import measure
+from voxdata.faces.decide import decide
 from voxdata.faces.decode import decode_photo
-from voxdata.recipe_faces import FaceMeasure
+from voxdata.faces.link import link
+from voxdata.recipe_faces import FaceMeasure, Faces
 from voxdata.simulate.face import Scene, Shot, paint_photo, paint_scene
 from voxdata.simulate.people import draw_people
 
@@ -199,7 +201,13 @@ def drawing() -> bytes:
     return encoded(pixels)
 
 
+def upside_down() -> bytes:
+    """Without an EXIF tag that would say so."""
+    return encoded(np.asarray(face())[::-1, ::-1])
+
+
 ODD = {
+    "upside down": (upside_down, "ok", "all"),
     "profile": (profile, "ok", "detect"),
     "surgical mask": (masked, "ok", "all"),
     "drawing": (drawing, "no_face", "detect"),
@@ -211,3 +219,15 @@ def test_odd_faces_end_in_their_row(name: str) -> None:
     picture, status, until = ODD[name]
     (row,) = rows_of(picture())
     assert (row["photo_status"], row["measured_until"]) == (status, until)
+
+
+def test_face_that_hangs_is_measured_as_rolled_and_upright_again_where_a_recipe_allows_it() -> None:
+    items = [photo_item(upside_down())]
+    faces = measure.run(items, FaceMeasure()).rows
+    (row,), (upright,) = faces.to_pylist(), rows_of(encoded(np.asarray(face())))
+    assert abs(row["roll_deg"] - upright["roll_deg"]) == pytest.approx(180, abs=3)
+    assert row["pupil_left_x_px"] == pytest.approx(199 - upright["pupil_left_x_px"], abs=2)
+    assert row["pupil_left_y_px"] == pytest.approx(199 - upright["pupil_left_y_px"], abs=2)
+    for limit, reasons in ((45, ["rolled"]), (180, [])):
+        recipe = Faces.model_validate({"pose": {"max_angle_deg": 12, "max_roll_deg": limit}})
+        assert decide(faces, link(faces, recipe.link), recipe)["reasons"].to_pylist() == [reasons]

@@ -25,6 +25,7 @@ from voxdata.faces.lighting import measure_lighting
 from voxdata.faces.occlusion import measure_occlusion
 from voxdata.faces.patch import FacePatch, face_patch
 from voxdata.faces.sharpness import measure_sharpness
+from voxdata.faces.upside_down import find_landmarks
 from voxdata.fragments import Fragment
 from voxdata.identities import safe_key
 from voxdata.items import PhotoItem
@@ -32,7 +33,7 @@ from voxdata.recipe_faces import FaceMeasure
 from voxdata.schemas import EMOTIONS, FACES
 
 STAGE = "faces.measure"
-VERSION = 5
+VERSION = 6
 LANDMARK_FILES = ("landmarker_model", "fan_model", "fan_detector_model")  # their hashes are in the backend's version
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
 
@@ -131,7 +132,7 @@ def _measure_face(photo: Photo, box: Box, settings: FaceMeasure, models: _Models
     }
     if min(box.width, box.height) < settings.min_face_px:
         return row
-    landmarks = models.landmarker.landmarks(photo.pixels, box)
+    landmarks = find_landmarks(photo.pixels, box, models.landmarker)
     if landmarks is None:
         return row
     mirrored = second_look(photo.pixels, box, landmarks, models.landmarker)
