@@ -272,7 +272,7 @@ def square_crop(pixels: Pixels, left: int, top: int, side: int) -> Pixels:
     if x0 < x1 and y0 < y1:
         shown = pixels[y0:y1, x0:x1]
         if shown.strides[1] < 0:  # a mirrored view, which NumPy copies fifty times slower than OpenCV
-            shown = cv2.flip(shown[:, ::-1], 1)
+            shown = np.asarray(cv2.flip(shown[:, ::-1], 1), np.uint8)
         crop[y0 - top : y1 - top, x0 - left : x1 - left] = shown
     return crop
 

@@ -11,6 +11,7 @@ Source of the constants: the fitting halves of CelebAMask-HQ, AFLW2000 and VoxCe
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from voxdata.faces.decode import Pixels
@@ -26,7 +27,7 @@ def find_landmarks(pixels: Pixels, box: Box, landmarker: Landmarker) -> Landmark
     if box.score >= UNSURE_SCORE:
         return seen
     there = _surer_when_turned(pixels, box, landmarker)
-    found = None if there is None else landmarker.landmarks(np.ascontiguousarray(pixels[::-1, ::-1]), there)
+    found = None if there is None else landmarker.landmarks(_turned(pixels), there)
     return seen if found is None else _turned_back(found, pixels.shape)
 
 
@@ -36,9 +37,9 @@ def _surer_when_turned(pixels: Pixels, box: Box, landmarker: Landmarker) -> Box 
     The photo is searched as a whole, at the size at which the detectors see it; tiles would cost more than the face.
     """
     height, width = pixels.shape[:2]
-    small = reduced(pixels, CROP_MAX_PX)[::-1, ::-1]
+    small = _turned(reduced(pixels, CROP_MAX_PX))
     scale = width / small.shape[1]
-    for found in landmarker.detect(np.ascontiguousarray(small), min(1.0, box.score + SURER_BY)):
+    for found in landmarker.detect(small, min(1.0, box.score + SURER_BY)):
         other = Box(
             x=scale * found.x,
             y=scale * found.y,
@@ -50,6 +51,10 @@ def _surer_when_turned(pixels: Pixels, box: Box, landmarker: Landmarker) -> Box 
         if 0 <= x - box.x <= box.width and 0 <= y - box.y <= box.height:
             return other
     return None
+
+
+def _turned(pixels: Pixels) -> Pixels:
+    return np.asarray(cv2.flip(pixels, -1), np.uint8)
 
 
 def _turned_back(landmarks: Landmarks, shape: tuple[int, ...]) -> Landmarks:
