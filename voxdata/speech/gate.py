@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from voxdata.recipe_speech import Gate
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
+from voxdata.speech.measures import quantiles
 from voxdata.speech.vad import Segment
 from voxdata.speech.voicing import HOP_S, FrameFeatures
 
@@ -78,9 +79,9 @@ def frame_flags(segments: Iterable[Segment], count: int) -> Flags:
 def _is_voice(where: slice, voiced: Flags, features: FrameFeatures, settings: Gate) -> bool:
     if voiced[where].mean() < settings.min_voiced_share:
         return False
-    if np.median(features.flatness[where]) > settings.max_flatness:
+    if quantiles(features.flatness[where], 0.5)[0] > settings.max_flatness:
         return False
-    low, high = np.percentile(features.pitch_hz[where][voiced[where]], [10, 90])
+    low, high = quantiles(features.pitch_hz[where][voiced[where]], 0.1, 0.9)
     moves = 12 * np.log2(high / low) >= STEADY_PITCH_ST
     return bool(moves and features.level_db[where].std() >= STEADY_LEVEL_DB)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from voxdata.speech.measures import MAX_LOOPED_CLIP_S, MIN_LOOP_S
+from voxdata.speech.measures import MAX_LOOPED_CLIP_S, MIN_LOOP_S, loop_s
 
 Samples = npt.NDArray[np.float32]
 
@@ -20,6 +20,16 @@ _COARSE = 4  # samples averaged into one
 _COARSE_SIMILARITY = 0.5
 _CANDIDATES = 4
 _PADDING_S = 0.1
+
+
+def find_loop(
+    samples: Samples, pcm: npt.NDArray[np.int16], sample_rate_hz: int, *, lossless: bool
+) -> tuple[float, float] | None:
+    """Period in seconds and similarity of a clip (N,) that repeats: exactly (1), or after a lossy codec nearly so."""
+    period_s = loop_s(pcm, sample_rate_hz)
+    if period_s is not None:
+        return period_s, 1.0
+    return None if lossless else near_loop(samples, sample_rate_hz)
 
 
 def near_loop(samples: Samples, sample_rate_hz: int) -> tuple[float, float] | None:
@@ -33,8 +43,9 @@ def near_loop(samples: Samples, sample_rate_hz: int) -> tuple[float, float] | No
     shortest, overlap = int(MIN_LOOP_S * sample_rate_hz), int(MIN_REPEAT_S * sample_rate_hz)
     if count < shortest + overlap or count > MAX_LOOPED_CLIP_S * sample_rate_hz:
         return None
-    coarse = samples[: count // _COARSE * _COARSE].reshape(-1, _COARSE).mean(axis=1)
-    similarity = _similarities(coarse - coarse.mean())[: (count - overlap) // _COARSE]
+    whole = count // _COARSE * _COARSE
+    coarse: Samples = np.sum([samples[at:whole:_COARSE] for at in range(_COARSE)], axis=0) / np.float32(_COARSE)
+    similarity = _similarities(coarse - coarse.mean(), (count - overlap) // _COARSE)
     similarity[: shortest // _COARSE] = 0
     if np.mean(similarity >= _COARSE_SIMILARITY) > 0.05:
         return None
@@ -49,23 +60,24 @@ def near_loop(samples: Samples, sample_rate_hz: int) -> tuple[float, float] | No
     return (period / sample_rate_hz, min(best, 1.0)) if best >= MIN_SIMILARITY else None
 
 
-def _similarities(samples: Samples) -> npt.NDArray[np.float64]:
-    """Correlation (N,) of samples (N,) with themselves at every lag, over what overlaps."""
+def _similarities(samples: Samples, lags: int) -> Samples:
+    """Correlation of samples (N,) with themselves at lags 0 to `lags` - 1, over what overlaps."""
     count = len(samples)
-    size = fft.next_fast_len(2 * count, real=True)
+    size = fft.next_fast_len(count + lags, real=True)
     spectrum = fft.rfft(samples, size)
-    products = fft.irfft((spectrum * spectrum.conj()).real, size)[:count].astype(np.float64)
-    energy = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
-    tails, heads = energy[-1] - energy[:count], energy[count:0:-1]
+    products: Samples = fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:lags]
+    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    tails, heads = energy[-1] - energy[:lags], energy[count : count - lags : -1]
     scale = np.sqrt(np.maximum(tails * heads, 1e-12 * energy[-1] ** 2)) + 1e-12
-    similarities: npt.NDArray[np.float64] = products / scale
-    return similarities
+    products /= scale.astype(np.float32)
+    return products
 
 
 def _refined(samples: Samples, lag: int) -> tuple[float, int]:
     """The highest correlation near a lag, and where."""
+    exact = samples.astype(np.float64)
     around = []
     for near in range(max(1, lag - _COARSE), lag + _COARSE + 1):
-        head, tail = samples[:-near].astype(np.float64), samples[near:].astype(np.float64)
+        head, tail = exact[:-near], exact[near:]
         around.append((float(head @ tail / (np.sqrt((head @ head) * (tail @ tail)) + 1e-12)), near))
     return max(around)

@@ -29,12 +29,12 @@ from voxdata.schemas import UTTERANCES
 from voxdata.speech import measures, silero
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Decoded, Samples, decode
 from voxdata.speech.gate import frame_flags, judge, pick, voiced_frames
-from voxdata.speech.loops import near_loop
+from voxdata.speech.loops import find_loop
 from voxdata.speech.mel import FRONT_ENDS, Mel, log_mels
 from voxdata.speech.vad import Pcm, Segment, int16, speech_segments, vad_name
 from voxdata.speech.voicing import FrameFeatures, analyse
 
-VERSION = 3
+VERSION = 4
 _BACKENDS = ("av", "numpy", "scipy", "soundfile", "torch", "torchaudio", "webrtcvad-wheels")
 _NPY_HEADER = 118  # magic, version and length take 10 bytes; the data starts at 128
 OWN_VAD = ("psf40", "sphinx64")  # front ends whose published code fixes the setting: columns of their own
@@ -144,23 +144,17 @@ def _listen(samples: Samples, pcm: Pcm, vad: Vad, features: FrameFeatures, gate:
 
 
 def _sound(clip: Decoded, pcm: Pcm, speech: Samples) -> dict[str, Any]:
+    loop_s, similarity = find_loop(clip.samples, pcm, SAMPLE_RATE_HZ, lossless=clip.lossless) or (None, None)
     return {
         "snr_db": measures.snr_db(clip.samples, speech, SAMPLE_RATE_HZ),
         "clipped_share": clip.clipped_share,
         "dc_offset": float(np.mean(clip.samples, dtype=np.float64)),
         "loudness_dbfs": measures.loudness_dbfs(speech if len(speech) else clip.samples),
         "bandwidth_hz": measures.bandwidth_hz(clip.samples, SAMPLE_RATE_HZ),
-        **_loop(clip, pcm),
+        "loop_s": loop_s,
+        "loop_similarity": similarity,
         "pcm_sha256": hashlib.sha256(pcm.data).hexdigest(),
     }
-
-
-def _loop(clip: Decoded, pcm: Pcm) -> dict[str, Any]:
-    """An exact repetition, or after a lossy codec one that is nearly so."""
-    period_s, similarity = measures.loop_s(pcm, SAMPLE_RATE_HZ), 1.0
-    if period_s is None and not clip.lossless:
-        period_s, similarity = near_loop(clip.samples, SAMPLE_RATE_HZ) or (None, 0.0)
-    return {"loop_s": period_s, "loop_similarity": None if period_s is None else similarity}
 
 
 def _voice(features: FrameFeatures, segments: list[tuple[int, int]]) -> dict[str, Any]:
@@ -171,7 +165,7 @@ def _voice(features: FrameFeatures, segments: list[tuple[int, int]]) -> dict[str
     return {
         "pitch_median_hz": median,
         "pitch_range_st": spread,
-        "spectral_flatness": float(np.median(flatness)) if len(flatness) else None,
+        "spectral_flatness": measures.quantiles(flatness, 0.5)[0] if len(flatness) else None,
     }
 
 

@@ -42,19 +42,23 @@ def snr_db(samples: Samples, speech: Samples, sample_rate_hz: int) -> float | No
     size = int(_FRAME_S * sample_rate_hz)
     if len(speech) < size or len(samples) < size:
         return None
-    frames = samples[: len(samples) // size * size].reshape(-1, size)
-    powers = np.sort(frames.var(axis=1).astype(np.float64))
+    frames_TX = (samples - samples.mean())[: len(samples) // size * size].reshape(-1, size)
+    variance_T = np.einsum("tx,tx->t", frames_TX, frames_TX) / size - frames_TX.mean(axis=1) ** 2
+    powers = np.sort(variance_T.astype(np.float64))
     quiet = powers[: max(1, int(len(powers) * _QUIET_SHARE))]
     noise = max(float(quiet.mean()), _QUANTISATION_POWER)
     return 10 * float(np.log10(max(_power(speech) - noise, 0.01 * noise) / noise))
 
 
 def bandwidth_hz(samples: Samples, sample_rate_hz: int) -> float | None:
-    """Highest frequency whose long-term power is within 60 dB of the strongest; null without signal."""
+    """Highest frequency whose long-term power is within 60 dB of the strongest; null without signal.
+
+    The spectrum is that of every second block of 512 samples.
+    """
     size = 512
     if len(samples) < size or _power(samples) <= 0:
         return None
-    frames = torch.from_numpy(samples[: len(samples) // size * size]).reshape(-1, size)
+    frames = torch.from_numpy(samples[: len(samples) // size * size]).reshape(-1, size)[::2]
     window = torch.hann_window(size, periodic=False)
     parts = torch.view_as_real(torch.fft.rfft((frames - frames.mean()) * window)).square_()
     spectrum = (parts[..., 0] + parts[..., 1]).mean(dim=0, dtype=torch.float64).numpy()
@@ -66,8 +70,20 @@ def pitch_statistics(pitch_hz: Samples) -> tuple[float | None, float | None]:
     """Median in Hz and the range from the 10th to the 90th percentile in semitones, of voiced frames' pitch (T,)."""
     if not len(pitch_hz):
         return None, None
-    low, middle, high = np.percentile(pitch_hz.astype(np.float64), [10, 50, 90])
-    return float(middle), float(12 * np.log2(high / low))
+    low, middle, high = quantiles(pitch_hz, 0.1, 0.5, 0.9)
+    return middle, 12 * float(np.log2(high / low))
+
+
+def quantiles(values: Samples, *shares: float) -> list[float]:
+    """Quantiles of values (N,), N at least 1, linear between neighbours as in `numpy.quantile`, which is slower."""
+    ordered = np.sort(values).astype(np.float64)
+    found = []
+    for share in shares:
+        at = share * (len(ordered) - 1)
+        below = int(at)
+        above = min(below + 1, len(ordered) - 1)
+        found.append(float(ordered[below] + (at - below) * (ordered[above] - ordered[below])))
+    return found
 
 
 def loop_s(pcm: npt.NDArray[np.int16], sample_rate_hz: int) -> float | None:
@@ -118,4 +134,7 @@ def _hashed_periods(pcm: npt.NDArray[np.int16], shortest: int, longest: int) -> 
 
 
 def _power(samples: Samples) -> float:
-    return float(np.var(samples)) if len(samples) else 0.0
+    if not len(samples):
+        return 0.0
+    centred = samples - samples.mean()
+    return float(centred @ centred) / len(centred)
