@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import cv2
+import cv2
 import numpy as np
 import numpy.typing as npt
 
