@@ -26,8 +26,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import cv2
-import cv2
 import numpy as np
 import numpy.typing as npt
 
