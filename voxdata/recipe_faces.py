@@ -65,9 +65,10 @@ class Resolution(Section):
 class Expression(Section):
     """Neutral expression; a minor smile passes (SF2F, App. B.1)."""
 
-    rule: Literal["geometry", "emotion", "both"] = Field(
+    rule: Literal["geometry", "emotion", "both", "blendshapes"] = Field(
         "geometry",
-        description="what judges it: landmark `geometry`, the probabilities of an `emotion` network, or `both`",
+        description="what judges it: landmark `geometry`, the probabilities of an `emotion` network, `both`, or the "
+        "`blendshapes` of the backend mediapipe-tasks",
     )
     max_smile: float = Field(
         0.8, ge=0, description="limit of the smile measure: 0 neutral, 1 the median smile of FER-2013's happy faces"
@@ -80,6 +81,8 @@ class Expression(Section):
     min_calm: Share = Field(0.4, description="limit of p(neutral) + happy_allowance * p(happy) of the emotion network")
     happy_allowance: Share = Field(0.6, description="how much p(happy) counts as calm: a minor smile is a happy face")
     max_happy: Share = Field(0.9, description="limit of p(happy): above, it is no minor smile")
+    max_blend_smile: Share = Field(0.6, description="limit of the smile's blendshape")
+    max_blend_jaw_open: Share = Field(0.03, description="limit of the open jaw's blendshape")
 
     @property
     def asks_geometry(self) -> bool:
@@ -90,6 +93,11 @@ class Expression(Section):
     def asks_emotion(self) -> bool:
         """Whether the emotion network can reject."""
         return self.rule in ("emotion", "both")
+
+    @property
+    def asks_blendshapes(self) -> bool:
+        """Whether blendshapes can reject."""
+        return self.rule == "blendshapes"
 
 
 class Occlusion(Section):
@@ -221,5 +229,14 @@ class Faces(Section):
             raise ValueError(
                 f"expression.rule = {self.expression.rule} needs an emotion network and measure.emotion_model is null; "
                 "add: --set faces.measure.emotion_model=mini_xception"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _blendshapes_are_measured(self) -> Faces:
+        if self.expression.asks_blendshapes and self.measure.backend != "mediapipe-tasks":
+            raise ValueError(
+                f"expression.rule = blendshapes needs a backend that has them and measure.backend is "
+                f"{self.measure.backend}; add: --set faces.measure.backend=mediapipe-tasks"
             )
         return self

@@ -26,7 +26,8 @@ from voxdata.recipe_faces import FaceMeasure, Faces
 from voxdata.schemas import EMOTIONS
 
 WEIGHTS = "fer2013_mini_XCEPTION.102-0.66.hdf5"
-RULES = ("geometry", "emotion", "both")
+LANDMARKER = "face_landmarker.task"
+RULES = ("geometry", "emotion", "both", "blendshapes")
 REASONS = {"smiling", "mouth_open", "eyes_closed", "expression", "emotion"}
 TIMED_RUNS = 200
 MINOR_SMILES = {
@@ -106,26 +107,30 @@ def _items(paths: Sequence[Path]) -> list[PhotoItem]:
     ]
 
 
-_TABLES: dict[tuple[Path, ...], Any] = {}
+_TABLES: dict[Any, Any] = {}
 
 
-def _table(paths: Sequence[Path], model: str) -> Any:
-    key = tuple(paths)
+def _table(paths: Sequence[Path], settings: FaceMeasure) -> Any:
+    key = (settings.backend, *paths)
     if key not in _TABLES:
-        _TABLES[key] = face_stage.run(_items(paths), FaceMeasure(emotion_model=model)).rows
+        _TABLES[key] = face_stage.run(_items(paths), settings).rows
     return _TABLES[key]
 
 
 def _faces(paths: Sequence[Path], model: str) -> dict[str, dict[str, Any]]:
     """The largest measured face of each image, by folder and file name."""
-    rows = _table(paths, model).to_pylist()
+    rows = _table(paths, FaceMeasure(emotion_model=model)).to_pylist()
     return {row["identity"]: row for row in reversed(rows) if row["measured_until"] == "all"}
 
 
 def _kept(paths: Sequence[Path], rule: str, model: str) -> set[str]:
     """Keys of the images whose largest face fails no rule of expression."""
-    table = _table(paths, model)
-    settings = Faces.model_validate({"expression": {"rule": rule}, "measure": {"emotion_model": model}})
+    measured: dict[str, Any] = {"emotion_model": model}
+    if rule == "blendshapes":
+        landmarker = str(Path(model).with_name(LANDMARKER))
+        measured = {"backend": "mediapipe-tasks", "landmarker_model": landmarker}
+    settings = Faces.model_validate({"expression": {"rule": rule}, "measure": measured})
+    table = _table(paths, settings.measure)
     verdicts = decide(table, link(table, settings.link), settings).to_pylist()
     largest = [
         (row["identity"], set(verdict["reasons"]))

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from face_kit import encoded, photo_item
+from face_kit import encoded, face_row, faces_table, links_table, photo_item
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.errors import BackendError, WeightsError
+from voxdata.errors import BackendError, DecisionError, RecipeError, WeightsError
 from voxdata.faces import landmarks_fan, measure
+from voxdata.faces.decide import decide
 from voxdata.faces.eyes import find_pupils, lid_centres
 from voxdata.faces.landmarks import Box, Landmarks, landmarker_version, open_landmarker
 from voxdata.faces.pose import asymmetry
 from voxdata.faces.pose_68 import MODEL_68_MM, MODEL_68_POINTS, estimate_pose_68
-from voxdata.recipe_faces import FaceMeasure
+from voxdata.recipe_faces import FaceMeasure, Faces
 from voxdata.recipe_file import load_recipe
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.head import Pose
@@ -197,6 +198,33 @@ def test_tasks_matrix_turns_with_the_face(shared_data: Path) -> None:
     left, right = (np.asarray(seen(yaw).matrix) for yaw in (-15.0, 15.0))
     assert left[0, 2] - right[0, 2] == pytest.approx(2 * np.sin(np.radians(15)), abs=0.2)
     assert len(seen(0.0).blendshapes or ()) == 52
+
+
+TASKS = {"backend": "mediapipe-tasks"}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ({"blend_smile": 0.3, "blend_jaw_open": 0.01}, []),
+        ({"blend_smile": 0.9, "blend_jaw_open": 0.01}, ["smiling"]),
+        ({"blend_smile": 0.0, "blend_jaw_open": 0.5}, ["mouth_open"]),
+    ],
+)
+def test_blendshapes_judge_in_the_place_of_geometry(shapes: dict[str, float], expected: list[str]) -> None:
+    row = faces_table(face_row(smile=3.0, expression=3.0, **shapes))
+    by_blendshapes = Faces.model_validate({"measure": TASKS, "expression": {"rule": "blendshapes"}})
+    assert decide(row, links_table(), by_blendshapes)["reasons"].to_pylist() == [expected]
+    by_geometry = Faces.model_validate({"measure": TASKS})
+    assert decide(row, links_table(), by_geometry)["reasons"].to_pylist() == [["smiling", "expression"]]
+
+
+def test_blendshapes_that_were_not_measured_are_refused_with_the_command() -> None:
+    with pytest.raises(RecipeError, match=r"blendshapes.*--set faces\.measure\.backend=mediapipe-tasks"):
+        load_recipe("hq-voxceleb", ["faces.expression.rule=blendshapes"])
+    recipe = Faces.model_validate({"measure": TASKS, "expression": {"rule": "blendshapes"}})
+    with pytest.raises(DecisionError, match=r"1 faces.*--set faces\.measure\.backend=mediapipe-tasks"):
+        decide(faces_table(face_row()), links_table(), recipe)
 
 
 def test_stored_angles_count_from_the_pitch_that_looks_into_the_camera() -> None:

@@ -85,6 +85,8 @@ class _Reasons:
 def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
     if settings.expression.asks_emotion:
         _refuse_without_emotions(table, settings)
+    if settings.expression.asks_blendshapes:
+        _refuse_without_blendshapes(table)
     needed = settings.resolution.min_pupil_distance_px / PUPILS_PER_BOX
     skipped = table.is_face & ~table.has("pupil_distance_px") & (table.shorter_box < settings.measure.min_face_px)
     unknown = int((skipped & (table.shorter_box >= needed)).sum())
@@ -105,6 +107,16 @@ def _refuse_without_emotions(table: FaceTable, settings: Faces) -> None:
             "measured without an emotion network; measure them with: voxdata build RECIPE --root DIR "
             f"--set faces.expression.rule={settings.expression.rule} "
             f"--set faces.measure.emotion_model={settings.measure.emotion_model or 'mini_xception'}"
+        )
+
+
+def _refuse_without_blendshapes(table: FaceTable) -> None:
+    without = int(((table.texts("measured_until") == "all") & ~table.has("blend_smile")).sum())
+    if without:
+        raise DecisionError(
+            f"faces.expression.rule = blendshapes needs the blendshapes of {without} faces that were measured without; "
+            "measure them with: voxdata build RECIPE --root DIR --set faces.expression.rule=blendshapes "
+            "--set faces.measure.backend=mediapipe-tasks"
         )
 
 

@@ -28,8 +28,14 @@ RULES: dict[str, Rule] = {
     "face_angle": lambda t, r: t["face_angle_deg"] > r.pose.max_angle_deg,
     "rolled": lambda t, r: np.abs(t["roll_deg"]) > r.pose.max_roll_deg,
     "asymmetric": lambda t, r: t["asymmetry"] > (np.inf if r.pose.max_asymmetry is None else r.pose.max_asymmetry),
-    "smiling": lambda t, r: r.expression.asks_geometry & (t["smile"] > r.expression.max_smile),
-    "mouth_open": lambda t, r: r.expression.asks_geometry & (t["mouth_open"] > r.expression.max_mouth_open),
+    "smiling": lambda t, r: (
+        (r.expression.asks_geometry & (t["smile"] > r.expression.max_smile))
+        | (r.expression.asks_blendshapes & (t["blend_smile"] > r.expression.max_blend_smile))
+    ),
+    "mouth_open": lambda t, r: (
+        (r.expression.asks_geometry & (t["mouth_open"] > r.expression.max_mouth_open))
+        | (r.expression.asks_blendshapes & (t["blend_jaw_open"] > r.expression.max_blend_jaw_open))
+    ),
     "eyes_closed": lambda t, r: t["eyes_open"] < r.expression.min_eyes_open,
     "expression": lambda t, r: r.expression.asks_geometry & (t["expression"] > r.expression.max_expression),
     "emotion": lambda t, r: r.expression.asks_emotion & emotional(t, r.expression),
