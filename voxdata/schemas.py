@@ -66,7 +66,6 @@ FACES = pa.schema(
         ("blend_brow_up", F),
         ("blend_eyes_closed", F),
         ("glasses", F),  # scores 0..1 of what hides a face
-        ("hat", F),
         ("occlusion", F),
         ("light_left_right", F),  # darker half over brighter half, linear light; 1 even
         ("light_top_bottom", F),

@@ -69,9 +69,8 @@ CREATE TABLE samples (
     person VARCHAR NOT NULL,
     bucket INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 4095),
     tar VARCHAR NOT NULL,
-    members STRUCT(suffix VARCHAR, byte_offset BIGINT, size_bytes BIGINT, sha256 VARCHAR)[] NOT NULL,
-    size_bytes BIGINT NOT NULL CHECK (size_bytes > 0),
-    PRIMARY KEY (kind, key)
+    members STRUCT(suffix VARCHAR, byte_offset BIGINT, size_bytes BIGINT)[] NOT NULL,
+    size_bytes BIGINT NOT NULL CHECK (size_bytes > 0)
 );
 COMMENT ON TABLE samples IS 'What the shards of the current snapshot hold: portraits and utterances';
 COMMENT ON COLUMN samples.kind IS 'faces or speech';
@@ -81,5 +80,5 @@ COMMENT ON COLUMN samples.identity IS 'VoxCeleb id or folder name';
 COMMENT ON COLUMN samples.person IS 'Canonical person above the identity';
 COMMENT ON COLUMN samples.bucket IS 'Hash bucket of the person';
 COMMENT ON COLUMN samples.tar IS 'Shard that holds it';
-COMMENT ON COLUMN samples.members IS 'Its files: suffix, place in the tar, size and sha256';
+COMMENT ON COLUMN samples.members IS 'Its files: suffix, place in the tar and size; their sha256 are in the sidecar';
 COMMENT ON COLUMN samples.size_bytes IS 'Sum of its files';

@@ -1,35 +1,22 @@
--- Photos, the faces in them, and what was decided about each. Embeddings stay in the Parquet files.
-
-CREATE TABLE photos (
-    item_id VARCHAR NOT NULL PRIMARY KEY,
-    identity VARCHAR NOT NULL,
-    person VARCHAR NOT NULL,
-    bucket INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 4095),
-    photo_sha256 VARCHAR NOT NULL,
-    size_bytes BIGINT CHECK (size_bytes >= 0),
-    source VARCHAR,
-    source_key VARCHAR,
-    licence VARCHAR
-);
-COMMENT ON TABLE photos IS 'Photos that the sources of the build hold';
-COMMENT ON COLUMN photos.item_id IS '<identity>/<photo_sha256>';
-COMMENT ON COLUMN photos.identity IS 'Whose folder or search it came from';
-COMMENT ON COLUMN photos.person IS 'Canonical person above the identity';
-COMMENT ON COLUMN photos.bucket IS 'Hash bucket of the person';
-COMMENT ON COLUMN photos.photo_sha256 IS 'sha256 of the original bytes';
-COMMENT ON COLUMN photos.size_bytes IS 'Size of the original';
-COMMENT ON COLUMN photos.source IS 'Kind of source';
-COMMENT ON COLUMN photos.source_key IS 'Where in the source: a path or a URL';
-COMMENT ON COLUMN photos.licence IS 'As the source says';
+-- The faces in photos, and what was decided about each. Embeddings stay in the Parquet files.
+--
+-- The large tables keep nothing twice: ids are computed from their parts, and `photos` and `links` are views. They
+-- declare no primary key, as an index over millions of texts costs too much; the load counts that their keys are unique
+-- (`voxdata/catalog/keys.py`).
 
 CREATE TABLE faces (
-    item_id VARCHAR NOT NULL,
+    item_id VARCHAR GENERATED ALWAYS AS (identity || '/' || photo_sha256) VIRTUAL,
     face_number INTEGER NOT NULL CHECK (face_number >= 0),
     identity VARCHAR NOT NULL,
     person VARCHAR NOT NULL,
     bucket INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 4095),
     photo_sha256 VARCHAR NOT NULL,
-    face_id VARCHAR,
+    photo_size_bytes BIGINT CHECK (photo_size_bytes >= 0),
+    photo_source VARCHAR,
+    photo_source_key VARCHAR,
+    photo_licence VARCHAR,
+    face_id VARCHAR GENERATED ALWAYS AS (face_folder || '/' || photo_sha256[:16] || '_' || face_index) VIRTUAL,
+    face_folder VARCHAR,
     face_index INTEGER,
     face_count INTEGER,
     verdict VARCHAR NOT NULL CHECK (verdict IN ('keep', 'reject')),
@@ -81,7 +68,6 @@ CREATE TABLE faces (
     blend_brow_up REAL,
     blend_eyes_closed REAL,
     glasses REAL,
-    hat REAL,
     occlusion REAL,
     light_left_right REAL,
     light_top_bottom REAL,
@@ -91,6 +77,15 @@ CREATE TABLE faces (
     shadow_share REAL,
     sharpness REAL,
     embedding_model VARCHAR,
+    photo_cluster VARCHAR GENERATED ALWAYS AS (
+        CASE WHEN cluster_photos IS NOT NULL THEN coalesce(duplicate_of, photo_sha256) END
+    ) VIRTUAL,
+    duplicate_of VARCHAR,
+    cluster_people INTEGER,
+    cluster_photos INTEGER,
+    centroid_similarity REAL,
+    person_agreement REAL,
+    rival_agreement REAL,
     render_status VARCHAR,
     size_px INTEGER CHECK (size_px > 0),
     scale REAL,
@@ -98,8 +93,7 @@ CREATE TABLE faces (
     person_share REAL,
     matting_backend VARCHAR,
     matting_version VARCHAR,
-    format VARCHAR,
-    PRIMARY KEY (item_id, face_number)
+    format VARCHAR
 );
 COMMENT ON TABLE faces IS 'Every face that was looked at, kept or not; a photo without one keeps a single row';
 COMMENT ON COLUMN faces.item_id IS 'Its photo: <identity>/<photo_sha256>';
@@ -108,6 +102,11 @@ COMMENT ON COLUMN faces.identity IS 'VoxCeleb id or folder name';
 COMMENT ON COLUMN faces.person IS 'Canonical person above the identity';
 COMMENT ON COLUMN faces.bucket IS 'Hash bucket of the person';
 COMMENT ON COLUMN faces.photo_sha256 IS 'sha256 of the photo''s original bytes';
+COMMENT ON COLUMN faces.photo_size_bytes IS 'Size of the original';
+COMMENT ON COLUMN faces.photo_source IS 'Kind of source of the photo';
+COMMENT ON COLUMN faces.photo_source_key IS 'Where in the source: a path or a URL';
+COMMENT ON COLUMN faces.photo_licence IS 'Licence of the photo, as the source says';
+COMMENT ON COLUMN faces.face_folder IS 'Folder of its shard key; null without a face';
 COMMENT ON COLUMN faces.face_id IS 'Shard key of the portrait; null without a face';
 COMMENT ON COLUMN faces.face_index IS 'Number of the face in its photo, largest first, from 0';
 COMMENT ON COLUMN faces.face_count IS 'Faces above the size floor in the photo';
@@ -160,7 +159,6 @@ COMMENT ON COLUMN faces.blend_jaw_open IS 'Blendshape of an open jaw';
 COMMENT ON COLUMN faces.blend_brow_up IS 'Blendshape of raised brows';
 COMMENT ON COLUMN faces.blend_eyes_closed IS 'Blendshape of closed eyes';
 COMMENT ON COLUMN faces.glasses IS 'Line over the nose between the eyes, 0 to 1; 0.5 and more is likely glasses';
-COMMENT ON COLUMN faces.hat IS 'Not measured yet: no measure told hats from hair well enough';
 COMMENT ON COLUMN faces.occlusion IS 'Share of the upper face that is not skin-coloured';
 COMMENT ON COLUMN faces.light_left_right IS 'Darker half of the face over the brighter one, left against right';
 COMMENT ON COLUMN faces.light_top_bottom IS 'Darker half of the face over the brighter one, top against bottom';
@@ -170,6 +168,13 @@ COMMENT ON COLUMN faces.highlight_share IS 'Share of clipped highlights on the f
 COMMENT ON COLUMN faces.shadow_share IS 'Share of crushed shadows on the face';
 COMMENT ON COLUMN faces.sharpness IS 'Focus, corrected for scale';
 COMMENT ON COLUMN faces.embedding_model IS 'Network of the face embedding; null without one';
+COMMENT ON COLUMN faces.photo_cluster IS 'Smallest sha256 of the photo''s cluster of exact and near duplicates';
+COMMENT ON COLUMN faces.duplicate_of IS 'photo_cluster where that is another photo; null otherwise';
+COMMENT ON COLUMN faces.cluster_people IS 'People who share that cluster';
+COMMENT ON COLUMN faces.cluster_photos IS 'Photos in that cluster';
+COMMENT ON COLUMN faces.centroid_similarity IS 'Cosine with the robust centroid of its person; null without embeddings or without other photos';
+COMMENT ON COLUMN faces.person_agreement IS 'Share of the person''s photos, near duplicates counted as one, that agree with the centroid';
+COMMENT ON COLUMN faces.rival_agreement IS 'Share of them that agree on the most frequent other face';
 COMMENT ON COLUMN faces.render_status IS 'ok, or why no portrait could be made; null when not rendered';
 COMMENT ON COLUMN faces.size_px IS 'Side of the square portrait';
 COMMENT ON COLUMN faces.scale IS 'Portrait pixels per photo pixel';
@@ -178,26 +183,6 @@ COMMENT ON COLUMN faces.person_share IS 'Mean of the person mask';
 COMMENT ON COLUMN faces.matting_backend IS 'What made the person mask';
 COMMENT ON COLUMN faces.matting_version IS 'Its version';
 COMMENT ON COLUMN faces.format IS 'File format of the portrait';
-
-CREATE TABLE links (
-    face_id VARCHAR NOT NULL PRIMARY KEY,
-    photo_sha256 VARCHAR NOT NULL,
-    photo_cluster VARCHAR,
-    cluster_people INTEGER,
-    cluster_photos INTEGER,
-    centroid_similarity REAL,
-    person_agreement REAL,
-    rival_agreement REAL
-);
-COMMENT ON TABLE links IS 'How each face relates to the other photos: duplicates and agreement with its person';
-COMMENT ON COLUMN links.face_id IS 'The face';
-COMMENT ON COLUMN links.photo_sha256 IS 'Its photo';
-COMMENT ON COLUMN links.photo_cluster IS 'Smallest sha256 of the photo''s cluster of exact and near duplicates';
-COMMENT ON COLUMN links.cluster_people IS 'People who share that cluster';
-COMMENT ON COLUMN links.cluster_photos IS 'Photos in that cluster';
-COMMENT ON COLUMN links.centroid_similarity IS 'Cosine with the robust centroid of its person; null without embeddings or without other photos';
-COMMENT ON COLUMN links.person_agreement IS 'Share of the person''s photos, near duplicates counted as one, that agree with the centroid';
-COMMENT ON COLUMN links.rival_agreement IS 'Share of them that agree on the most frequent other face';
 
 CREATE TABLE reviews (
     fact VARCHAR NOT NULL PRIMARY KEY,

@@ -1,7 +1,9 @@
 -- Clips and what was decided about each.
 
 CREATE TABLE utterances (
-    item_id VARCHAR NOT NULL PRIMARY KEY,
+    item_id VARCHAR GENERATED ALWAYS AS (
+        utterance_id || '@' || coalesce(audio_sha256, 'unreadable')[:16]
+    ) VIRTUAL,
     identity VARCHAR NOT NULL,
     person VARCHAR NOT NULL,
     bucket INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 4095),

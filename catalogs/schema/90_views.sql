@@ -1,5 +1,34 @@
 -- Views: the questions that everyone asks.
 
+CREATE VIEW photos AS
+SELECT
+    item_id,
+    identity,
+    person,
+    bucket,
+    photo_sha256,
+    photo_size_bytes AS size_bytes,
+    photo_source AS source,
+    photo_source_key AS source_key,
+    photo_licence AS licence
+FROM faces
+WHERE face_number <= 1;
+COMMENT ON VIEW photos IS 'Photos that the sources of the build hold';
+
+CREATE VIEW links AS
+SELECT
+    face_id,
+    photo_sha256,
+    photo_cluster,
+    cluster_people,
+    cluster_photos,
+    centroid_similarity,
+    person_agreement,
+    rival_agreement
+FROM faces
+WHERE cluster_photos IS NOT NULL OR centroid_similarity IS NOT NULL;
+COMMENT ON VIEW links IS 'How each face relates to the other photos: duplicates and agreement with its person';
+
 CREATE VIEW funnel AS
 WITH outcomes AS (
     SELECT 'faces' AS kind, person, CASE WHEN portrait THEN 'kept' ELSE coalesce(reason, 'kept') END AS outcome
@@ -70,7 +99,9 @@ SELECT
     identities.sex,
     identities.nationality,
     samples.tar,
-    faces.* EXCLUDE (item_id, face_number, identity, person, bucket, face_id, verdict, reason, reasons)
+    faces.* EXCLUDE (
+        item_id, face_number, identity, person, bucket, face_id, face_folder, duplicate_of, verdict, reason, reasons
+    )
 FROM samples
 JOIN faces ON samples.kind = 'faces' AND faces.face_id = samples.key AND faces.portrait
 LEFT JOIN identities ON identities.identity = samples.identity;
@@ -146,13 +177,12 @@ SELECT
     samples.split,
     samples.identity,
     samples.tar,
-    photos.photo_sha256 AS content_sha256,
-    photos.source,
-    photos.source_key,
-    photos.licence
+    faces.photo_sha256 AS content_sha256,
+    faces.photo_source AS source,
+    faces.photo_source_key AS source_key,
+    faces.photo_licence AS licence
 FROM samples
 JOIN faces ON samples.kind = 'faces' AND faces.face_id = samples.key AND faces.portrait
-JOIN photos ON photos.item_id = faces.item_id
 UNION ALL
 SELECT
     samples.kind,

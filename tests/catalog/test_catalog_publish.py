@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
@@ -102,7 +104,7 @@ def test_rows_that_the_snapshot_did_not_decide_on_are_left_out(small: SmallRoot)
 
 def test_the_same_shards_from_more_photos_show_the_new_photos(small: SmallRoot) -> None:
     first = small.publish()
-    extra = {**photos(3)[2], "item_id": "id00003/new", "photo_sha256": "f" * 64}
+    extra = {**photos(3)[2], "item_id": f"id00003/{'f' * 64}", "photo_sha256": "f" * 64}
     for stage, row in (
         ("photos", extra),
         ("faces", {**faces(3)[2], **extra}),
@@ -121,7 +123,7 @@ def test_a_rebuild_gives_the_same_tables(small: SmallRoot) -> None:
 
     def content() -> dict[str, list[tuple[object, ...]]]:
         names = [str(name) for (name,) in rows(small.storage, "SELECT table_name FROM duckdb_tables()")]
-        return {name: rows(small.storage, f"FROM {name}") for name in names}
+        return {name: rows(small.storage, f"FROM {name} ORDER BY ALL") for name in names}
 
     before = content()
     small.storage.delete("catalog.duckdb")
@@ -244,6 +246,61 @@ def test_rows_that_break_a_constraint_are_named(small: SmallRoot) -> None:
     small.commit("identities", pa.concat_tables([identities, identities]))
     with pytest.raises(CatalogError, match=r"identities cannot be loaded: Constraint Error: .*id0000"):
         publish(small.storage, snapshot.id, at=AT, tables=small.tables)
+
+
+def doubled(small: SmallRoot, stage: str, change: dict[str, object] | None = None) -> None:
+    """Commit the table of a stage with its first row twice, the second time with some columns changed."""
+    whole = small.read(stage)
+    row = {**whole.slice(0, 1).to_pylist()[0], **(change or {})}
+    small.commit(stage, pa.concat_tables([whole, pa.Table.from_pylist([row], schema=whole.schema)]))
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "message"),
+    [
+        (
+            "face_verdicts",
+            {"quality": 0.25},
+            r"faces has 2 rows with one \(item_id, face_number\): id00000/\w{64}, 1; ",
+        ),
+        ("links", {"centroid_similarity": 0.5}, r"faces has 2 rows with one \(item_id, face_number\)"),
+        (
+            "utterance_verdicts",
+            {"reason": "noisy"},
+            r"utterances has 2 rows with one \(item_id\): id00000/video_00000@",
+        ),
+        ("faces", {"item_id": "id00000/other"}, "faces has a row whose id does not fit its parts: id00000/other; "),
+        ("faces", {"face_id": "id00000/other_1", "face_index": 1}, "faces has a row whose id does not fit its parts"),
+    ],
+)
+def test_a_row_too_many_is_refused_where_no_index_would(
+    small: SmallRoot, stage: str, change: dict[str, object], message: str
+) -> None:
+    """The large tables have no primary key; the load counts their keys."""
+    first = small.publish()
+    doubled(small, stage, change)
+    with pytest.raises(CatalogError, match=message):
+        publish(small.storage, first.id, at=AT, tables=small.tables)
+    assert rows(small.storage, "SELECT count(*) FROM faces UNION ALL SELECT count(*) FROM utterances") == [(30,), (30,)]
+
+
+def test_a_member_in_two_shards_is_refused(small: SmallRoot) -> None:
+    snapshot = small.build()
+    entry = next(entry for entry in snapshot.shards if entry.kind == "speech")
+    name = f"snapshots/{snapshot.id}.json"
+    content = json.loads(small.storage.read(name))
+    copy = {**asdict(entry), "tar": "shards/other.tar", "sidecar": "shards/other.parquet"}
+    small.storage.commit("shards/other.parquet", small.storage.read(entry.sidecar))
+    small.storage.commit(name, json.dumps({**content, "shards": [*content["shards"], copy]}).encode())
+    with pytest.raises(CatalogError, match=r"samples has 2 rows with one \(kind, key\): speech, id0000\d/video_00000"):
+        publish(small.storage, snapshot.id, at=AT, tables=small.tables)
+
+
+def test_a_photo_from_two_sources_counts_once_under_the_first(small: SmallRoot) -> None:
+    snapshot = small.build()
+    doubled(small, "photos", {"source": "a-site", "source_key": "https://a.example/1.jpg"})
+    publish(small.storage, snapshot.id, at=AT, tables=small.tables)
+    assert rows(small.storage, "SELECT count(*), count(*) FILTER (source = 'a-site') FROM photos") == [(30, 1)]
 
 
 def test_tables_that_are_something_else(small: SmallRoot) -> None:

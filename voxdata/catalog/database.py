@@ -14,7 +14,7 @@ import duckdb
 
 from voxdata.errors import CatalogError, StorageError, StorageFullError, VoxdataError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 CATALOG_KEY = "catalog.duckdb"
 NAME = "voxdata"  # of the attached database
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb whose shell opens the file
@@ -30,7 +30,7 @@ def schema_sql() -> str:
 def create(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A new catalog with the schema and no rows, in the file `path` or in memory."""
     connection = duckdb.connect()
-    where = f"{_quoted(str(path))} AS {NAME} (STORAGE_VERSION '{STORAGE_VERSION}')" if path else f"':memory:' AS {NAME}"
+    where = f"{quoted(str(path))} AS {NAME} (STORAGE_VERSION '{STORAGE_VERSION}')" if path else f"':memory:' AS {NAME}"
     connection.execute(f"ATTACH {where}")
     connection.execute(f"USE {NAME}")
     connection.execute(f"BEGIN; {schema_sql()}; COMMIT")
@@ -41,7 +41,7 @@ def attach(path: Path, root: str) -> duckdb.DuckDBPyConnection:
     """Open the catalog file read-only. Raises `CatalogError` where it is not ours, or of another schema version."""
     connection = duckdb.connect()
     try:
-        connection.execute(f"ATTACH {_quoted(str(path))} AS {NAME} (READ_ONLY)")
+        connection.execute(f"ATTACH {quoted(str(path))} AS {NAME} (READ_ONLY)")
         connection.execute(f"USE {NAME}")
         found = connection.execute("SELECT schema_version FROM about").fetchone()
     except duckdb.Error as error:
@@ -81,5 +81,6 @@ def first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def quoted(text: str, mark: str = "'") -> str:
+    """`text` between quotation marks, as a string of SQL or, with `mark` ", as a name."""
+    return mark + text.replace(mark, mark * 2) + mark

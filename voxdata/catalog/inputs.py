@@ -1,22 +1,29 @@
-"""What a catalog is built from, as Arrow tables: the Parquet files of a snapshot, its sidecars, and the journal."""
+"""What a catalog is built from: the Parquet files of a snapshot, its sidecars, and the journal.
+
+Each is an Arrow table or, where its Parquet files lie on this machine, a SQL query over them: DuckDB then reads them
+itself, in parallel and piece by piece.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxdata import journal, schemas
+from voxdata.catalog.database import first_line, quoted
 from voxdata.catalog.snapshot import Snapshot, list_snapshots
-from voxdata.errors import CatalogError
-from voxdata.governance.merging import aliases_in_force, stated, with_persons
+from voxdata.errors import CatalogError, StorageError
+from voxdata.governance.merging import aliases_in_force, stated
 from voxdata.schemas import WHO
-from voxdata.storage import Storage
+from voxdata.storage import LocalStorage, Storage
 
 S, I, L = pa.string(), pa.int32(), pa.int64()
+
+Input: TypeAlias = pa.Table | str  # a table, or the SQL of one
 
 NOT_IN_CATALOG = frozenset({"embedding"})
 
@@ -60,6 +67,15 @@ SNAPSHOTS = pa.schema(
     ]
 )
 ALIASES = pa.schema([("identity", S), ("person", S), ("evidence", S), ("origin", S)])
+_SQL_TYPES: Mapping[pa.DataType, str] = {
+    S: "VARCHAR",
+    I: "INTEGER",
+    L: "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    pa.float32(): "REAL",
+    pa.float64(): "DOUBLE",
+    pa.list_(S): "VARCHAR[]",
+}
 EVALUATIONS = pa.schema(
     [
         *(("fact", S), ("metric", S), ("value", pa.float64()), ("run_id", S), ("checkpoint_sha256", S)),
@@ -68,13 +84,14 @@ EVALUATIONS = pa.schema(
 )
 
 
-def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[str]]) -> dict[str, pa.Table]:
+def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[str]]) -> dict[str, Input]:
     """Every table that the catalog of `snapshot` is loaded from, named `in_<table>`."""
     unknown = sorted(set(tables) - set(STAGES))
     if unknown:
         raise CatalogError(f"snapshot {snapshot.id} names the table {unknown[0]!r}; known are {', '.join(STAGES)}")
-    found = {f"in_{stage}": _read(storage, tables.get(stage, ()), schema) for stage, schema in STAGES.items()}
-    _name_people(found)
+    found: dict[str, Input] = {
+        f"in_{stage}": _read(storage, tables.get(stage, ()), schema) for stage, schema in STAGES.items()
+    }
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
         found[f"in_{table}"] = _journal(storage, table)
     found["in_samples"] = _samples(storage, snapshot)
@@ -86,18 +103,38 @@ def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[s
     return found
 
 
-def _name_people(found: dict[str, pa.Table]) -> None:
-    """Rows were measured under the person who was known then; the snapshot's identities say who it is."""
-    identities = found["in_identities"]
-    people = dict(zip(identities["identity"].to_pylist(), identities["person"].to_pylist(), strict=True))
-    for name in ("in_photos", "in_faces", "in_renders", "in_utterances"):
-        found[name] = with_persons(found[name], people)
-
-
-def _read(storage: Storage, keys: Sequence[str], schema: pa.Schema) -> pa.Table:
+def _read(storage: Storage, keys: Sequence[str], schema: pa.Schema) -> Input:
     wanted = pa.schema([field for field in schema if field.name not in NOT_IN_CATALOG])
-    tables = [_columns(storage, key, wanted) for key in keys]
-    return pa.concat_tables(tables) if tables else wanted.empty_table()
+    if not keys:
+        return wanted.empty_table()
+    if isinstance(storage, LocalStorage):
+        return _query(storage, keys, wanted)
+    return pa.concat_tables([_columns(storage, key, wanted) for key in keys])
+
+
+def _query(storage: LocalStorage, keys: Sequence[str], wanted: pa.Schema, *further: str) -> str:
+    """SQL of the columns `wanted` of Parquet files, null where no file has one, and of `further` expressions."""
+    have = {name for key in keys for name in _names(storage, key)}
+    columns = [
+        f"CAST({name if field.name in have else 'NULL'} AS {_SQL_TYPES[field.type]}) AS {name}"
+        for field in wanted
+        for name in [quoted(field.name, '"')]
+    ]
+    files = ", ".join(quoted(str(storage.local(key))) for key in keys)
+    return (
+        f"SELECT {', '.join([*columns, *further])} FROM read_parquet([{files}], union_by_name = true, filename = true)"
+    )
+
+
+def _names(storage: LocalStorage, key: str) -> list[str]:
+    try:
+        with pq.ParquetFile(storage.local(key)) as file:
+            names: list[str] = file.schema_arrow.names
+            return names
+    except FileNotFoundError:
+        raise StorageError(f"{key} is not under {storage.url}; run: voxdata verify --root {storage.url}") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _not_the_table(storage, key, error) from error
 
 
 def _columns(storage: Storage, key: str, wanted: pa.Schema) -> pa.Table:
@@ -110,8 +147,11 @@ def _columns(storage: Storage, key: str, wanted: pa.Schema) -> pa.Table:
             table = table.append_column(name, nulls)
         return table.select(wanted.names).cast(wanted)
     except pa.ArrowInvalid as error:
-        line = str(error).partition("\n")[0]
-        raise CatalogError(f"{key} under {storage.url} is not the table that it should be: {line}") from error
+        raise _not_the_table(storage, key, error) from error
+
+
+def _not_the_table(storage: Storage, key: str, error: Exception) -> CatalogError:
+    return CatalogError(f"{key} under {storage.url} is not the table that it should be: {first_line(error)}")
 
 
 def _journal(storage: Storage, table: str) -> pa.Table:
@@ -122,7 +162,10 @@ def _journal(storage: Storage, table: str) -> pa.Table:
     return facts.rename_columns([*facts.column_names[:-1], "stated_at"])
 
 
-def _samples(storage: Storage, snapshot: Snapshot) -> pa.Table:
+def _samples(storage: Storage, snapshot: Snapshot) -> Input:
+    if isinstance(storage, LocalStorage) and snapshot.shards:
+        tar = f"filename[{len(str(storage.path)) + 2}:-{len('.parquet') + 1}] || '.tar' AS tar"
+        return _query(storage, [entry.sidecar for entry in snapshot.shards], SAMPLES, tar)
     tables = []
     for entry in snapshot.shards:
         table = _columns(storage, entry.sidecar, SAMPLES)

@@ -15,7 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, create, load_error
-from voxdata.catalog.inputs import inputs
+from voxdata.catalog.inputs import Input, inputs
+from voxdata.catalog.keys import REPEATABLE, check_computed, check_unique, count_once
 from voxdata.catalog.snapshot import (
     Snapshot,
     Tables,
@@ -27,18 +28,17 @@ from voxdata.catalog.snapshot import (
 from voxdata.errors import StorageError
 from voxdata.storage import TEMPORARY_PREFIX, LocalStorage, Storage
 
-# Fragments are append-only, so a row counts only where this snapshot decided on it; an item that two builders measured
-# at once is in two parts and counts once.
+# Fragments are append-only, so a row counts only where this snapshot decided on it, and once (`keys.py`). Rows were
+# measured under the person who was known then; the snapshot's identities say who it is.
+_PERSON = "coalesce(n.person, {0}.person) AS person, coalesce(n.bucket, {0}.bucket) AS bucket"
 LOADS = {
     "about": "SELECT schema_version, snapshot_id FROM in_about",
     "snapshots": "SELECT * FROM in_snapshots ORDER BY snapshot_id",
     "shards": "SELECT * FROM in_shards ORDER BY snapshot_id, tar",
     "samples": """
-        SELECT kind, key, any_value(split) AS split, any_value(identity) AS identity, any_value(person) AS person,
-            any_value(bucket) AS bucket, any_value(tar) AS tar, sum(size)::BIGINT AS size_bytes,
-            list({'suffix': suffix, 'byte_offset': "offset", 'size_bytes': size, 'sha256': sha256} ORDER BY suffix)
-                AS members
-        FROM in_samples GROUP BY kind, key ORDER BY kind, key""",
+        SELECT kind, key, split, identity, person, bucket, tar, sum(size)::BIGINT AS size_bytes,
+            list({'suffix': suffix, 'byte_offset': "offset", 'size_bytes': size} ORDER BY suffix) AS members
+        FROM in_samples GROUP BY ALL ORDER BY kind, key""",
     "identities": """
         SELECT i.*, s.split FROM in_identities i LEFT JOIN in_splits s USING (person) ORDER BY i.identity""",
     "aliases": "SELECT * FROM in_aliases ORDER BY identity",
@@ -46,30 +46,32 @@ LOADS = {
     "tombstones": """
         SELECT person, reason, stated_at FROM in_tombstones
         QUALIFY row_number() OVER (PARTITION BY person ORDER BY stated_at, fact) = 1 ORDER BY person""",
-    "photos": """
-        SELECT * FROM in_photos
-        QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY source, source_key) = 1 ORDER BY item_id""",
-    "faces": """
-        SELECT f.*, coalesce(f.face_index + 1, 0) AS face_number,
+    "faces": f"""
+        SELECT f.* EXCLUDE (item_id, face_id) REPLACE ({_PERSON.format("f")}),
+            coalesce(f.face_index + 1, 0) AS face_number, f.face_id[:strpos(f.face_id, '/') - 1] AS face_folder,
+            p.size_bytes AS photo_size_bytes, p.source AS photo_source, p.source_key AS photo_source_key,
+            p.licence AS photo_licence,
+            nullif(l.photo_cluster, l.photo_sha256) AS duplicate_of, l.cluster_people, l.cluster_photos,
+            l.centroid_similarity, l.person_agreement, l.rival_agreement,
             v.verdict, v.reason, v.reasons, v.quality, v.rank, v.candidate, v.portrait,
             r.render_status, r.size_px, r.scale, r.outside_share, r.person_share, r.matting_backend,
             r.matting_version, r.format
         FROM in_faces f
         JOIN in_face_verdicts v ON v.item_id = f.item_id AND v.face_id IS NOT DISTINCT FROM f.face_id
-        LEFT JOIN in_renders r ON r.face_id = f.face_id AND v.candidate
-        QUALIFY row_number() OVER (PARTITION BY f.item_id, f.face_index ORDER BY r.scale) = 1
-        ORDER BY f.item_id, face_number""",
-    "links": "SELECT * FROM in_links ORDER BY face_id",
+        LEFT JOIN in_identities n ON n.identity = f.identity
+        LEFT JOIN in_photos p ON p.item_id = f.item_id
+        LEFT JOIN in_links l ON l.face_id = f.face_id
+        LEFT JOIN in_renders r ON r.face_id = f.face_id AND v.candidate""",
     "reviews": "SELECT * FROM in_reviews ORDER BY fact",
-    "utterances": """
-        SELECT u.*, v.verdict, v.reason, v.reasons, x.source, x.source_key, h.holdout
+    "utterances": f"""
+        SELECT u.* EXCLUDE (item_id) REPLACE ({_PERSON.format("u")}), v.verdict, v.reason, v.reasons,
+            x.source, x.source_key, h.holdout
         FROM in_utterances u
         JOIN in_utterance_verdicts v USING (item_id)
+        LEFT JOIN in_identities n ON n.identity = u.identity
         LEFT JOIN in_utterance_files x USING (item_id)
-        LEFT JOIN (SELECT key, any_value(holdout) AS holdout FROM in_samples WHERE kind = 'speech' GROUP BY key) h
-            ON h.key = u.utterance_id AND v.verdict = 'keep'
-        QUALIFY row_number() OVER (PARTITION BY u.item_id ORDER BY x.source_key) = 1
-        ORDER BY u.item_id""",
+        LEFT JOIN (SELECT key, holdout FROM in_samples WHERE kind = 'speech' AND suffix = 'json') h
+            ON h.key = u.utterance_id AND v.verdict = 'keep'""",
     "runs": """
         SELECT run_id, model, preset, snapshot_id, status, embedder, settings, code_version, path, step,
             stated_at
@@ -133,7 +135,7 @@ def _about(snapshot: Snapshot) -> pa.Table:
     return pa.table({"schema_version": pa.array([SCHEMA_VERSION], pa.int32()), "snapshot_id": [snapshot.id]})
 
 
-def _swap_in(storage: LocalStorage, temporary: Path, given: dict[str, pa.Table]) -> str:
+def _swap_in(storage: LocalStorage, temporary: Path, given: dict[str, Input]) -> str:
     target = storage.local(CATALOG_KEY)
     try:
         _build(temporary, given, storage.url)
@@ -148,16 +150,29 @@ def _swap_in(storage: LocalStorage, temporary: Path, given: dict[str, pa.Table])
     return str(target)
 
 
-def _build(path: Path, given: dict[str, pa.Table], root: str) -> None:
+def _build(path: Path, given: dict[str, Input], root: str) -> None:
     what = "the schema"
     try:
         with create(path) as connection:
-            for name, table in given.items():
-                connection.register(name, table)
+            for what, table in given.items():
+                _offer(connection, what, table)
+            check_computed(connection, root)
             connection.execute("BEGIN")
             for what, select in LOADS.items():
                 connection.execute(f"INSERT INTO {what} BY NAME {select}")
+            what = "keys"
+            check_unique(connection, root)
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT")
     except duckdb.Error as error:
         raise load_error(error, what, root) from error
+
+
+def _offer(connection: duckdb.DuckDBPyConnection, name: str, table: Input) -> None:
+    parts = f"{name}_parts" if name in REPEATABLE else name
+    if isinstance(table, str):
+        connection.execute(f"CREATE TEMP VIEW {parts} AS {table}")
+    else:
+        connection.register(parts, table)
+    if name in REPEATABLE:
+        count_once(connection, name, parts)

@@ -41,10 +41,12 @@ class Snapshot:
     front_ends: Mapping[str, Mapping[str, Any]]
     tables: Tables  # stage -> keys of its Parquet files
     versions: Mapping[str, str]
+    redacted: bool = False  # somebody in it was forgotten, and its shards are no longer those of its id
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the snapshot's file."""
-        return {"format": FORMAT, **asdict(self)}
+        """The content of the snapshot's file; `redacted` is in it only where it is true."""
+        content = {"format": FORMAT, **asdict(self)}
+        return content if self.redacted else {name: value for name, value in content.items() if name != "redacted"}
 
 
 def snapshot_id(shards: Sequence[ShardEntry], recipe: Recipe) -> str:

@@ -21,10 +21,6 @@ TRUE_FACES = 4
 
 Row = dict[str, Any]
 
-_FACES = (
-    "faces LEFT JOIN (SELECT face_id, centroid_similarity, person_agreement, rival_agreement FROM links) "
-    "USING (face_id)"
-)
 _SHOWN = "NOT list_contains($hidden::VARCHAR[], {0}.person) AND NOT list_contains($hidden::VARCHAR[], {0}.identity)"
 
 
@@ -63,7 +59,7 @@ class Facts:
 
     def values(self, kind: str, measure: Measure) -> tuple[Numbers, Numbers]:
         """All values of a measurement: of kept items, and of the others."""
-        source, kept = (_FACES, "portrait") if kind == "faces" else ("utterances", "verdict = 'keep'")
+        source, kept = ("faces", "portrait") if kind == "faces" else ("utterances", "verdict = 'keep'")
         found = self.connection.execute(
             f"SELECT * FROM (SELECT ({measure.expression()})::DOUBLE AS value, coalesce({kept}, false) AS kept "
             f"FROM {source}) WHERE isfinite(value)"
@@ -91,9 +87,8 @@ class Facts:
         """Per reason at most `REJECTS_PER_REASON` faces that it rejected; the same ones every time."""
         derived = ", ".join(f"{measure.sql} AS {measure.key}" for measure in FACE_MEASURES if measure.sql)
         rows = self.rows(
-            f"""SELECT *, {derived},
-                (SELECT any_value(source_key) FROM photos WHERE photos.item_id = faces.item_id) AS source_key
-            FROM {_FACES}
+            f"""SELECT *, {derived}, photo_source_key AS source_key
+            FROM faces
             WHERE NOT coalesce(portrait, false) AND reason IS NOT NULL AND {_SHOWN.format("faces")}
                 AND NOT list_has_any(coalesce(reasons, []), ['forgotten', 'opted_out'])
             QUALIFY row_number() OVER (PARTITION BY reason ORDER BY md5(item_id), face_number)

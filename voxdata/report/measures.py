@@ -78,7 +78,6 @@ FACE_MEASURES = (
     Measure(key="blend_jaw_open", label="Blendshape: jaw open"),
     Measure(key="blend_brow_up", label="Blendshape: brows up"),
     Measure(key="blend_eyes_closed", label="Blendshape: eyes closed"),
-    Measure(key="hat", label="Hat"),
     Measure(key="glasses", label="Glasses", limit="faces.occlusion.max_glasses"),
     Measure(key="occlusion", label="Upper face hidden", limit="faces.occlusion.max_occlusion"),
     Measure(key="light_left_right", label="Light, left to right"),

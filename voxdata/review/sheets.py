@@ -31,7 +31,6 @@ Row = dict[str, Any]
 
 _SHOWN = """NOT list_contains($hidden::VARCHAR[], f.person) AND NOT list_contains($hidden::VARCHAR[], f.identity)
     AND NOT list_has_any(coalesce(f.reasons, []), ['forgotten', 'opted_out'])"""
-_LINKED = "faces f LEFT JOIN (SELECT face_id, centroid_similarity, person_agreement FROM links) l USING (face_id)"
 _PUPILS = """(f.pupil_left_x_px + f.pupil_right_x_px) / 2 / f.photo_width_px AS pupils_x,
     (f.pupil_left_y_px + f.pupil_right_y_px) / 2 / f.photo_height_px AS pupils_y"""
 
@@ -115,10 +114,9 @@ class Sheets:
         """A face with its measurements, links and source; None where there is none that may be shown."""
         derived = ", ".join(f"{measure.sql} AS {measure.key}" for measure in FACE_MEASURES if measure.sql)
         found = self._rows(
-            f"""SELECT f.*, l.centroid_similarity, l.person_agreement, {derived}, {_PUPILS},
-                coalesce(f.face_id, f.item_id) AS key,
-                p.source, p.source_key, p.licence, p.size_bytes
-            FROM {_LINKED} LEFT JOIN photos p ON p.item_id = f.item_id
+            f"""SELECT f.*, {derived}, {_PUPILS}, coalesce(f.face_id, f.item_id) AS key, photo_source AS source,
+                photo_source_key AS source_key, photo_licence AS licence, photo_size_bytes AS size_bytes
+            FROM faces f
             WHERE (f.face_id = $key OR (f.face_id IS NULL AND f.item_id = $key)) AND {_SHOWN}""",
             key=key,
         )
