@@ -75,7 +75,7 @@ class Storage(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove `key`; nothing happens when it is not there."""
+        """Remove `key`; nothing happens when it is not there. Raises `StorageError` where it may not be removed."""
 
     def sweep(self) -> int:
         """Remove temporary files of processes that no longer live; return how many."""
@@ -135,7 +135,10 @@ class LocalStorage(Storage):
         return sorted(path.relative_to(self.path).as_posix() for path in _walk(self.path / prefix))
 
     def delete(self, key: str) -> None:
-        (self.path / key).unlink(missing_ok=True)
+        try:
+            (self.path / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
 
     def sweep(self) -> int:
         removed = 0

@@ -25,13 +25,17 @@ SCHEMA = pa.schema(
         ("modified_ns", pa.int64()),
         ("sha256", pa.string()),
         ("http_status", pa.int32()),
-        ("status", pa.string()),  # stored | hashed | too_large | unreadable; of a url: `fetch.Fetched`, or page
+        (
+            "status",
+            pa.string(),
+        ),  # stored | hashed | too_large | unreadable | forgotten; of a url: `fetch.Fetched`, or page
         ("detail", pa.string()),
         ("attempted_at", pa.timestamp("us", tz="UTC")),
     ]
 )
 
-SETTLED = frozenset({"stored", "opted_out", "not_found", "refused", "too_large"})  # a url is not asked for again
+FORGOTTEN = "forgotten"  # the bytes were a forgotten person's
+SETTLED = frozenset({"stored", "opted_out", "not_found", "refused", "too_large", FORGOTTEN})  # not asked for again
 
 BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -4,6 +4,7 @@
     <root>/photos/log/*.parquet                                              every attempt (`filelog`)
 
 A photo is stored once per identity. Bytes that were stored before stay; a build uses those that its sources hold now.
+Bytes that were a forgotten person's alone are not stored again, whoever they are said to show.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from voxdata.crawl.fetch import Fetched, Fetcher
-from voxdata.crawl.filelog import SETTLED, FileLog
+from voxdata.crawl.filelog import FORGOTTEN, SETTLED, FileLog
 from voxdata.crawl.folder import SourceFile, first_per_identity, list_photos, printable
 from voxdata.crawl.site import walk_site
+from voxdata.errors import SourceError
 from voxdata.fragments import Fragment, FragmentStore, chunks, fingerprint
 from voxdata.governance.merging import homes
+from voxdata.governance.tombstones import Tombstones
 from voxdata.identities import IdentityBook
 from voxdata.recipe import Crawl, PhotoSource
 from voxdata.schemas import PHOTOS
@@ -54,6 +57,7 @@ class PhotoStore:
         self._store = originals(storage)
         self._stored = self._store.done()
         self._log = FileLog(storage, "photos")
+        self._tombstones = Tombstones(storage)
         self._held: list[tuple[dict[str, Any], bytes]] = []
         self._rows: dict[str, dict[str, Any]] = {}
 
@@ -89,12 +93,17 @@ class PhotoStore:
         seen = self._log.find(printable(file.path), file.size_bytes, file.modified_ns)
         if seen is None or seen["status"] != "stored" or f"{identity}/{seen['sha256']}" not in self._stored:
             data, status, detail = self._read(file)
+            if data is not None and self._is_refused(data):
+                data, status = None, FORGOTTEN
             if data is None and seen is not None and (seen["status"], seen["detail"]) == (status, detail):
                 return
             attempt = {"source_path": printable(file.path), "modified_ns": file.modified_ns, "detail": detail}
             attempt |= {"status": status, "size_bytes": file.size_bytes}
             seen = self._note(attempt, identity, file.key, source, name, data)
         self._show(seen, identity, file.key, source, name)
+
+    def _is_refused(self, data: bytes) -> bool:
+        return self._tombstones.holds_content(hashlib.sha256(data).hexdigest())
 
     def _read(self, file: SourceFile) -> tuple[bytes | None, str, str | None]:
         if file.size_bytes > self._crawl.max_file_mb * 1e6:
@@ -113,6 +122,8 @@ class PhotoStore:
                 return
             attempt = {key: getattr(answer, key) for key in ("status", "http_status", "size_bytes", "detail")}
             data = answer.data if answer.status == "stored" else None
+            if data is not None and self._is_refused(data):
+                data, attempt["status"] = None, FORGOTTEN
             self._note({"source_path": answer.url, **attempt}, identity, site_key(answer.url), source, name, data)
 
         async with Fetcher(self._crawl, note) as fetcher:
@@ -220,14 +231,31 @@ def site_key(url: str) -> str:
 
 
 def original_reader(storage: Storage, bucket: int) -> Callable[[str], Callable[[], bytes]]:
-    """For a bucket: item id -> a function that reads the original's bytes."""
+    """For a bucket: item id -> a function that reads the original's bytes.
+
+    Raises `SourceError` for an item whose original was dropped (`governance/originals.py`).
+    """
     store = originals(storage)
+    kept = {part for home in homes(storage, bucket) for part in store.parts(home) if storage.exists(_tar(part))}
     where: dict[str, tuple[str, int, int]] = {}
     for home in homes(storage, bucket):
         for row in _rows(store.read(home, columns=["item_id", "members"])):
             member = row["members"][0]
             where[row["item_id"]] = (row["part"], member["offset"], member["size"])
-    return lambda item_id: lambda: store.blob(*where[item_id])
+
+    def reader(item_id: str) -> Callable[[], bytes]:
+        if where[item_id][0] not in kept:
+            raise SourceError(
+                f"the original of {item_id} was dropped; to look at photos again, run: voxdata originals restore "
+                f"--root {storage.url}, and then the same build, which fetches them anew"
+            )
+        return lambda: store.blob(*where[item_id])
+
+    return reader
+
+
+def _tar(part: str) -> str:
+    return f"{part.removesuffix('.parquet')}.tar"
 
 
 def _rows(table: pa.Table | None) -> Iterable[dict[str, Any]]:

@@ -7,7 +7,7 @@ stays where it is, so rows of a person can lie in several buckets (`homes`) unde
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +17,8 @@ from voxdata.errors import IdentityError
 from voxdata.identities import bucket_of, shipped_aliases
 from voxdata.storage import Storage
 
-CONFIRMED, REFUSED = "confirmed", "refused"
+CONFIRMED: Final = "confirmed"
+REFUSED: Final = "refused"
 
 
 def stated(storage: Storage) -> list[dict[str, Any]]:

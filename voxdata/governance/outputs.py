@@ -30,6 +30,14 @@ class Output:
     snapshot_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Deletion:
+    """What became of an output; `left` where its bytes are still there and it can be tried again."""
+
+    said: str
+    left: bool = False
+
+
 def record(storage: Storage, kind: str, path: str | Path, snapshot_id: str, *, at: str) -> None:
     """Note that `path`, a file or a whole folder that only we write, was made from `snapshot_id`.
 
@@ -55,21 +63,30 @@ def known(storage: Storage) -> list[Output]:
     return [Output(**{name: fact[name] for name in ("fact", "kind", "path", "snapshot_id")}) for fact in facts]
 
 
-def delete(storage: Storage, output: Output) -> str:
-    """Delete an output and the note of it; return what happened: deleted, gone before, or kept because it is not ours.
+def delete(storage: Storage, output: Output) -> Deletion:
+    """Delete an output and the note of it.
 
-    A folder without our marker is left alone: somebody put another one in its place.
+    A folder without our marker is left alone, and forgotten by us: somebody put another one in its place.
     """
     place = Path(output.path)
-    if place.is_dir() and not (place / MARKER).is_file():
-        return "kept: the folder lacks our marker; look at it and delete it yourself"
-    said = "deleted" if place.exists() else "gone before"
-    try:
-        if place.is_dir():
-            shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
-    except OSError as error:
-        return f"kept: {error.strerror}; delete it yourself"
+    named = f"{output.kind} {output.path}"
+    deletion = Deletion(said=f"{named}: deleted")
+    if not place.exists():
+        deletion = Deletion(said=f"{named}: not there (deleted before, moved, or on a disk that is not mounted)")
+    elif place.is_dir() and not (place / MARKER).is_file():
+        deletion = Deletion(said=f"{named}: kept, the folder lacks our marker; look at it and delete it yourself")
+    else:
+        try:
+            remove(place)
+        except OSError as error:
+            return Deletion(said=f"{named}: cannot be deleted, {error.strerror}", left=True)
     storage.delete(f"journal/outputs/{output.fact}.json")
-    return said
+    return deletion
+
+
+def remove(place: Path) -> None:
+    """Delete a file, or a folder with all that is in it. Raises `OSError`."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)

@@ -25,8 +25,7 @@ class Forgetting:
     contents: list[str]  # sha256 of photos, clips and every derived file that nobody else has
     reason: str
     at: str
-    runs: list[str] = field(default_factory=list)  # what to say at the end: training runs that used the person
-    redacted: list[str] = field(default_factory=list)  # snapshots that held them
+    redacted: dict[str, list[str]] = field(default_factory=dict)  # snapshots that held them, and in which splits
 
 
 def write(storage: Storage, name: str, forgetting: Forgetting) -> None:
@@ -41,7 +40,9 @@ def read(storage: Storage) -> dict[str, Forgetting]:
         try:
             found[key.rpartition("/")[2].removesuffix(".json")] = Forgetting(**json.loads(storage.read(key)))
         except (ValueError, TypeError) as error:
-            raise StorageError(f"{key} under {storage.url} is damaged: {error}; restore it, or forget again") from None
+            raise StorageError(
+                f"{key} under {storage.url} is damaged: {error}; restore it, or delete it and forget the person again"
+            ) from None
     return found
 
 

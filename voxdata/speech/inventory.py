@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from voxdata.crawl.filelog import FileLog
+from voxdata.crawl.filelog import FORGOTTEN, FileLog
+from voxdata.governance.tombstones import Tombstones
 from voxdata.schemas import UTTERANCE_FILES
 from voxdata.storage import Storage
 
@@ -20,12 +21,16 @@ FLUSH_EVERY = 5000
 def inventory(storage: Storage, found: pa.Table, report: Callable[[int], None] | None = None) -> pa.Table:
     """Fill `audio_sha256` and `item_id` of `found` (`schemas.UTTERANCE_FILES`), sorted by item.
 
-    A file that cannot be read keeps a row whose hash is null and whose item is `<utterance_id>@unreadable`.
+    A file that cannot be read keeps a row whose hash is null and whose item is `<utterance_id>@unreadable`. One whose
+    bytes were a forgotten person's alone is left out.
     """
     log = FileLog(storage, "speech")
-    rows = found.to_pylist()
-    for number, row in enumerate(rows, start=1):
-        row["audio_sha256"] = _hash(row, log)
+    is_refused = Tombstones(storage).holds_content
+    rows = []
+    for number, row in enumerate(found.to_pylist(), start=1):
+        row["audio_sha256"] = _hash(row, log, is_refused)
+        if row["audio_sha256"] != FORGOTTEN:
+            rows.append(row)
         row["item_id"] = f"{row['utterance_id']}@{(row['audio_sha256'] or 'unreadable')[:16]}"
         if number % FLUSH_EVERY == 0:
             log.flush()
@@ -47,7 +52,7 @@ def clip_bytes(row: Mapping[str, Any]) -> bytes:
     return data
 
 
-def _hash(row: dict[str, Any], log: FileLog) -> str | None:
+def _hash(row: dict[str, Any], log: FileLog, is_refused: Callable[[str], bool]) -> str | None:
     logged = row["path"] if row["offset"] is None else f"{row['path']}@{row['offset']}"
     try:
         stat = os.stat(row["path"])
@@ -57,6 +62,8 @@ def _hash(row: dict[str, Any], log: FileLog) -> str | None:
             known: str = seen["sha256"]
             return known
         sha256 = _digest(row)
+        if is_refused(sha256):
+            return FORGOTTEN
     except OSError:
         return None
     log.add(

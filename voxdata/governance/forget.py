@@ -1,0 +1,171 @@
+"""Forget a person: one call that removes everything of theirs under a root, and what was made from it elsewhere.
+
+    pending note -> tombstone -> parts, tables and logs -> shards, snapshots, publication -> journal -> outputs,
+    pictures of runs, caches -> catalog -> the note goes
+
+Each step can be repeated, so a call that was killed is finished by the same call, or by `resume`. Nobody builds or
+collects garbage meanwhile (`voxdata/locks.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxdata import journal
+from voxdata.aliases import fold_name
+from voxdata.catalog.database import CATALOG_KEY
+from voxdata.catalog.publish import rebuild
+from voxdata.governance import outputs, pending, tombstones
+from voxdata.governance.inquiry import inquire
+from voxdata.governance.outputs import Deletion
+from voxdata.governance.pending import Forgetting
+from voxdata.governance.purge import purge
+from voxdata.governance.redact import Redaction, drop_moved, redact, repack
+from voxdata.governance.trained import CHAMPION, TrainingRun, delete_pictures, runs_on
+from voxdata.governance.whose import Belongings
+from voxdata.identities import IdentityBook
+from voxdata.locks import collecting
+from voxdata.storage import LocalStorage, Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgotten:
+    """What was done; nothing in it names the person.
+
+    `tested` are the champions in whose test split they were: its new version must be judged again. `left` says what
+    could not be deleted: then the note of the forgetting stays, and the same call tries again.
+    """
+
+    tombstone: str
+    photos: int  # that nobody else has
+    rewritten: int  # parts and tables
+    shards: int
+    published: str | None
+    redacted: Sequence[str]
+    runs: Sequence[str]
+    tested: Sequence[TrainingRun]
+    outputs: Sequence[str]
+    left: Sequence[str]
+
+
+def forget(
+    storage: Storage,
+    who: str,
+    book: IdentityBook,
+    *,
+    reason: str,
+    at: str,
+    ahead: bool = False,
+    caches: Iterable[Path] = (),
+) -> Forgotten:
+    """Remove a person, an id or a name, from the root, and leave a tombstone. `caches` hold decoded shards.
+
+    `ahead` also takes somebody who is not there yet. Raises `IdentityError` for somebody unknown or forgotten already,
+    `StorageError` while a build runs or where the root cannot be written.
+    """
+    folders = list(caches)
+    with collecting(storage):
+        storage.sweep()
+        for name, forgetting in pending.read(storage).items():
+            done = _finish(storage, name, forgetting, folders)
+            if _is(who, forgetting):
+                return done
+        forgetting = inquire(storage, who, book, reason=reason, at=at, ahead=ahead)
+        name = tombstones.hash_word(tombstones.make_key(storage), forgetting.person)
+        pending.write(storage, name, forgetting)
+        return _finish(storage, name, forgetting, folders)
+
+
+def resume(storage: Storage, caches: Iterable[Path] = ()) -> list[Forgotten]:
+    """Finish what was begun and killed."""
+    folders = list(caches)
+    with collecting(storage):
+        storage.sweep()
+        return [_finish(storage, name, forgetting, folders) for name, forgetting in pending.read(storage).items()]
+
+
+def _is(who: str, forgetting: Forgetting) -> bool:
+    return (fold_name(who) or who) in {fold_name(word) or word for word in forgetting.words}
+
+
+def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequence[Path]) -> Forgotten:
+    belongings = Belongings(forgetting)
+    tombstones.state(storage, forgetting)
+    rewritten = purge(storage, belongings, name)
+    moved = repack(storage, belongings)
+    old = [_sha256(storage, tar) for tar in moved]
+    redaction = redact(storage, moved, name, at=forgetting.at)
+    _clean_journal(storage, belongings, forgetting)
+    runs = runs_on(storage, forgetting.redacted)
+    deletions = [*_delete_outputs(storage, forgetting), *(each for run in runs for each in delete_pictures(run))]
+    deletions += _delete_decoded(storage, old, [*caches, *(run.cache for run in runs if run.cache)])
+    drop_moved(storage, moved)
+    _catalog_anew(storage, redaction)
+    left = [each.said for each in deletions if each.left]
+    if not left:
+        pending.finish(storage, name)
+    return Forgotten(
+        tombstone=name,
+        photos=len(forgetting.photos),
+        rewritten=rewritten,
+        shards=len(moved),
+        published=redaction.published,
+        redacted=list(forgetting.redacted),
+        runs=[run.described(forgetting.redacted) for run in runs],
+        tested=[run for run in runs if run.stage == CHAMPION and "test" in forgetting.redacted[run.snapshot_id]],
+        outputs=[each.said for each in deletions if not each.left],
+        left=left,
+    )
+
+
+def _sha256(storage: Storage, tar: str) -> str:
+    return hashlib.sha256(storage.read(tar)).hexdigest() if storage.exists(tar) else ""
+
+
+def _clean_journal(storage: Storage, belongings: Belongings, forgetting: Forgetting) -> None:
+    """Reviews of their photos, and opt-outs and aliases that name them: the tombstone stands for all of these."""
+    photos = set(forgetting.photos)
+    theirs = [
+        ("reviews", fact["fact"]) for fact in journal.read_new(storage, "reviews") if fact["photo_sha256"] in photos
+    ]
+    for table, columns in (("optouts", ("person", "reason")), ("aliases", ("identity", "person", "evidence"))):
+        theirs += [
+            (table, fact["fact"])
+            for fact in journal.read_new(storage, table)
+            if any(fact[column] in belongings.names or belongings.mentions(fact[column]) for column in columns)
+        ]
+    for table, fact in theirs:
+        storage.delete(f"journal/{table}/{fact}.json")
+
+
+def _delete_outputs(storage: Storage, forgetting: Forgetting) -> list[Deletion]:
+    """Everything outside the root's own files that was made from a snapshot that held them."""
+    return [
+        outputs.delete(storage, output)
+        for output in outputs.known(storage)
+        if output.snapshot_id in forgetting.redacted
+    ]
+
+
+def _delete_decoded(storage: Storage, shards: Iterable[str], caches: Sequence[Path]) -> list[Deletion]:
+    """Portraits of moved shards that a training or a loader has decoded and kept."""
+    folders = [*caches, *([storage.local("cache")] if isinstance(storage, LocalStorage) else [])]
+    failed = []
+    for decoded in (
+        each for sha256 in shards if sha256 for folder in folders for each in folder.glob(f"{sha256[:16]}-*")
+    ):
+        try:
+            decoded.unlink()
+        except OSError as error:
+            failed.append(Deletion(said=f"decoded portraits {decoded}: cannot be deleted, {error.strerror}", left=True))
+    return failed
+
+
+def _catalog_anew(storage: Storage, redaction: Redaction) -> None:
+    if redaction.published is not None:
+        rebuild(storage, redaction.published)
+    else:
+        storage.delete(CATALOG_KEY)

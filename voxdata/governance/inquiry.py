@@ -1,0 +1,107 @@
+"""Before a person is forgotten: who they are under every name, what is theirs alone, and which snapshots held them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from voxdata.catalog.snapshot import list_snapshots
+from voxdata.errors import IdentityError
+from voxdata.governance.naming import Known, known_people
+from voxdata.governance.pending import Forgetting
+from voxdata.governance.purge import member_hashes, parts_of, read_table, tables_of
+from voxdata.governance.redact import holders
+from voxdata.governance.tombstones import Tombstones
+from voxdata.governance.whose import Belongings
+from voxdata.identities import IdentityBook, safe_key
+from voxdata.shards.write import FOLDER
+from voxdata.storage import Storage
+
+_WHO = ("identity", "person", "item_id", "face_id", "utterance_id", "key", "source_path")
+_HASHES = ("photo_sha256", "audio_sha256", "pcm_sha256", "sha256")
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def inquire(storage: Storage, who: str, book: IdentityBook, *, reason: str, at: str, ahead: bool = False) -> Forgetting:
+    """Everything that must be known to forget `who`, an id or a name; with `ahead`, also somebody who never came.
+
+    Raises `IdentityError` where nobody of that name is known, they were forgotten before, or the reason names them.
+    """
+    known = known_people(storage, book)
+    identity = _identity(storage, who, known, ahead)
+    person = book.person(identity)
+    everyone = set(known.names) | set(book.by_id) | set(book.aliases)
+    identities = sorted({identity, person} | {each for each in everyone if book.person(each) == person})
+    spelled = {name for each in identities for name in (known.names.get(each), book.resolve(each).name)}
+    words = sorted(word for word in {who, *identities, *map(safe_key, identities), *spelled} if word)
+    found = Forgetting(person=person, identities=identities, words=words, photos=[], contents=[], reason=reason, at=at)
+    if Belongings(found).mentions(reason):
+        raise IdentityError("the reason stays in the journal and must not name the person; say it without the name")
+    photos, contents = _theirs_alone(storage, Belongings(found))
+    found = replace(found, photos=sorted(photos), contents=sorted(contents))
+    return replace(found, redacted=_snapshots_of(storage, Belongings(found)))
+
+
+def _identity(storage: Storage, who: str, known: Known, ahead: bool) -> str:
+    resolved = known.resolve(who)
+    if Tombstones(storage).holds(who) and resolved not in known.names:
+        raise IdentityError(
+            f"that person was forgotten already under {storage.url}; prove it with: "
+            f"voxdata verify --forgotten --root {storage.url}"
+        )
+    if resolved is None and ahead:
+        return who
+    return known.require(who, storage.url, "; or add --ahead, so that they never come in")
+
+
+def _tables(storage: Storage) -> Iterator[str]:
+    yield from (key for _, _, key in parts_of(storage))
+    yield from tables_of(storage)
+    yield from (key for key in storage.keys(FOLDER) if key.endswith(".parquet"))
+
+
+def _theirs_alone(storage: Storage, belongings: Belongings) -> tuple[set[str], set[str]]:
+    """(photos, everything): sha256 of what only their rows name."""
+    photos: set[str] = set()
+    mine: set[str] = set()
+    for key in _tables(storage):
+        table = read_table(storage, key, (*_WHO, *_HASHES, "members"))
+        theirs = belongings.rows(table)
+        if theirs.any():
+            chosen = table.filter(pa.array(theirs))
+            mine.update(_hashes(chosen))
+            photos.update(_listed(chosen, "photo_sha256"))
+    mine.discard(_EMPTY)
+    wanted = pa.array(sorted(mine), pa.string())
+    for key in _tables(storage):
+        table = read_table(storage, key, (*_WHO, *_HASHES, "members"))
+        others = table.filter(pa.array(~belongings.rows(table)))
+        for name in [name for name in _HASHES if name in others.column_names]:
+            mine -= set(others[name].filter(pc.is_in(others[name], value_set=wanted)).to_pylist())
+        if "members" in others.column_names:
+            mine -= {sha256 for _, sha256 in member_hashes(others)}
+    return photos & mine, mine
+
+
+def _hashes(table: pa.Table) -> Iterator[str]:
+    for name in _HASHES:
+        yield from _listed(table, name)
+    if "members" in table.column_names:
+        yield from (sha256 for _, sha256 in member_hashes(table))
+
+
+def _listed(table: pa.Table, name: str) -> set[str]:
+    return set(pc.unique(table[name]).to_pylist()) - {None} if name in table.column_names else set()
+
+
+def _snapshots_of(storage: Storage, belongings: Belongings) -> dict[str, list[str]]:
+    """Snapshot -> splits in which they are, of the snapshots that held them."""
+    held = set(holders(storage, belongings))
+    found = {
+        snapshot.id: sorted({entry.split for entry in snapshot.shards if entry.sidecar in held})
+        for snapshot in list_snapshots(storage)
+    }
+    return {identifier: splits for identifier, splits in found.items() if splits}

@@ -1,0 +1,89 @@
+"""Training runs on snapshots that held a person: which they are, and what must go from their folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voxdata import journal
+from voxdata.governance.outputs import Deletion, remove
+from voxdata.storage import LocalStorage, Storage
+
+CHAMPION = "champion"
+PICTURES = ("samples", "gallery")  # faces that a run was shown or has generated
+FIGURES = "evaluation*"  # over a test set that is no more
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """A run, its folder, the snapshot that it used, its last promotion (may be empty), and where it kept portraits."""
+
+    name: str
+    folder: Path
+    snapshot_id: str
+    stage: str
+    cache: Path | None
+
+    def described(self, splits: Mapping[str, list[str]]) -> str:
+        """A line about it; `splits` says in which splits of each snapshot the person was."""
+        inside = "/".join(splits.get(self.snapshot_id, []))
+        stage = f", {self.stage}" if self.stage else ""
+        return f"run {self.name}{stage}: used snapshot {self.snapshot_id}, in which they were in {inside}"
+
+
+def runs_on(storage: Storage, snapshots: Container[str]) -> list[TrainingRun]:
+    """The runs on one of these snapshots that the journal names or that lie under `runs/`, sorted by name."""
+    stages = {fact["run_id"]: fact["stage"] for fact in journal.read_new(storage, "promotions")}
+    found: dict[str, TrainingRun] = {}
+    for name, folder, settings in (*_in_folders(storage), *_in_journal(storage)):
+        if settings.get("snapshot") in snapshots:
+            cache = settings.get("cache_dir")
+            found[name] = TrainingRun(
+                name=name,
+                folder=folder,
+                snapshot_id=str(settings["snapshot"]),
+                stage=stages.get(name) or "",
+                cache=Path(cache) if cache else None,
+            )
+    return [found[name] for name in sorted(found)]
+
+
+def delete_pictures(run: TrainingRun) -> list[Deletion]:
+    """Delete what a run has pictured and figured out."""
+    done = []
+    for place in [run.folder / name for name in PICTURES] + sorted(run.folder.glob(FIGURES)):
+        if place.exists():
+            named = f"run {run.name}: {place.name}"
+            try:
+                remove(place)
+            except OSError as error:
+                done.append(Deletion(said=f"{named}: cannot be deleted, {error.strerror}", left=True))
+            else:
+                done.append(Deletion(said=f"{named}: deleted"))
+    return done
+
+
+def _in_journal(storage: Storage) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    for fact in journal.read_new(storage, "runs"):
+        if fact["path"]:
+            yield fact["run_id"], Path(fact["path"]), {**_object(fact["settings"]), "snapshot": fact["snapshot_id"]}
+
+
+def _in_folders(storage: Storage) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    if not isinstance(storage, LocalStorage):
+        return
+    for key in storage.keys("runs"):
+        if key.count("/") == 2 and key.endswith("/run.json"):
+            folder = storage.local(key).parent
+            yield folder.name, folder, _object(storage.read(key))
+
+
+def _object(text: str | bytes | None) -> dict[str, Any]:
+    try:
+        content = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
