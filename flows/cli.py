@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from flows.exchange_options import add_commands as add_exchange_commands
+from flows.governance_options import add_commands as add_governance_commands
 from models.errors import TrainingError
 from voxdata.errors import VoxdataError
 
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _data_commands(commands)
     _catalog_commands(commands)
     _version_commands(commands)
+    add_governance_commands(commands, _lazy)
     add_exchange_commands(commands, _lazy)
     _model_commands(commands)
     _weights_command(commands)
@@ -127,6 +129,10 @@ def _catalog_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     ):
         command = commands.add_parser(name, help=about, description=about)
         _root(command)
+        if name == "verify":
+            command.add_argument(
+                "--forgotten", action="store_true", help="read every file and prove that no forgotten person is in it"
+            )
         command.set_defaults(handler=_lazy(name))
 
     report = commands.add_parser("report", help="one HTML page about the dataset and its models; opens offline")
@@ -257,6 +263,7 @@ def _lazy(name: str) -> Handler:
     rooms |= dict.fromkeys(("train", "evaluate", "imagine"), "flows.training")
     rooms |= dict.fromkeys(("diff", "tag", "gc", "provenance"), "flows.versions")
     rooms |= dict.fromkeys(("import_data", "export_data"), "flows.exchange")
+    rooms |= dict.fromkeys(("forget", "optout", "aliases", "originals"), "flows.governance")
     room = rooms.get(name, "flows.commands")
 
     def handler(options: argparse.Namespace) -> int:

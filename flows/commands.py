@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from flows.noted import note_output
 from flows.progress import logger, progress
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import format_table, named_queries, named_query, run_query
@@ -115,13 +116,15 @@ def sql(options: argparse.Namespace) -> int:
         return 0
     if options.root is None:
         raise QueryError("--root DIR is needed: the folder that voxdata build wrote")
-    table = run_query_at(open_storage(options.root), _statement(options), options.snapshot)
+    storage = open_storage(options.root)
+    table = run_query_at(storage, _statement(options), options.snapshot)
     output = format_table(table, options.format)
     if options.out is None and isinstance(output, bytes):
         raise QueryError("--format parquet writes a file; add --out FILE.parquet")
     if options.out is None:
         sys.stdout.write(str(output))
         return 0
+    note_output(storage, "table", options.out, load_snapshot(storage, options.snapshot).id)
     try:
         Path(options.out).write_bytes(output if isinstance(output, bytes) else output.encode())
     except OSError as error:
@@ -149,12 +152,17 @@ def snapshots(options: argparse.Namespace) -> int:
             for split, count in snapshot.counts.items()
         )
         names = "".join(f" [{name}]" for name, identifier in named.items() if identifier == snapshot.id)
-        print(f"{mark} {snapshot.id} {snapshot.name}{names}: {counts}")
+        redacted = " (redacted: somebody in it was forgotten)" if snapshot.redacted else ""
+        print(f"{mark} {snapshot.id} {snapshot.name}{names}: {counts}{redacted}")
     return 0
 
 
 def verify(options: argparse.Namespace) -> int:
-    """`voxdata verify --root DIR`: exit status 1 when something is wrong."""
+    """`voxdata verify --root DIR [--forgotten]`: exit status 1 when something is wrong."""
+    if options.forgotten:
+        from flows.governance import verify_forgotten
+
+        return verify_forgotten(open_storage(options.root), options.root)
     problems = verify_root(open_storage(options.root))
     for problem in problems:
         print(problem)
@@ -167,7 +175,9 @@ def report(options: argparse.Namespace) -> int:
     """`voxdata report --root DIR --out FILE`."""
     from voxdata.report import build_report
 
-    page = build_report(open_storage(options.root)).encode()
+    storage = open_storage(options.root)
+    page = build_report(storage).encode()
+    note_output(storage, "report", options.out, latest(storage))
     try:
         Path(options.out).write_bytes(page)
     except OSError as error:

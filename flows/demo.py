@@ -79,6 +79,8 @@ def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
 def _finish(folder: Path, root: Path, started: float) -> None:
     from flows.demo_truth import judge_with_truth
     from flows.gallery import write_gallery
+    from flows.noted import note_output
+    from voxdata.catalog.snapshot import latest
     from voxdata.report import build_report
     from voxdata.storage import open_storage
 
@@ -87,7 +89,9 @@ def _finish(folder: Path, root: Path, started: float) -> None:
     print(judge_with_truth(run, folder / "corpus"))
     write_gallery(run)
     report = folder / "report.html"
-    report.write_text(build_report(open_storage(root)), encoding="utf-8")
+    storage = open_storage(root)
+    note_output(storage, "report", str(report), latest(storage))
+    report.write_text(build_report(storage), encoding="utf-8")
     here = os.path.relpath(root)
     print(
         f"""

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from flows.noted import note_output
 from flows.runs import Order, evaluate_run, prepare, process_group
 from models.checkpoint import read_run_config
 from models.errors import ConfigError
@@ -70,7 +71,8 @@ def imagine(options: argparse.Namespace) -> int:
     run_dir = _run_folder(options.run)
     config = read_run_config(run_dir)
     front_end = config["front_end"]["name"]
-    snapshot = load_snapshot(open_storage(config["run"]["root"]), config["snapshot"])
+    storage = open_storage(config["run"]["root"])
+    snapshot = load_snapshot(storage, config["snapshot"])
     try:
         data = Path(options.voice).read_bytes()
     except OSError as error:
@@ -78,6 +80,7 @@ def imagine(options: argparse.Namespace) -> int:
     mel = clip_mel(data, front_end, snapshot.recipe)
     settings = front_end_metadata(front_end, snapshot.recipe)
     imagined = imagine_face(run_dir, mel, front_end=front_end, settings=settings)
+    note_output(storage, "picture", options.out, snapshot.id)
     write_png(Path(options.out), imagined.face)
     print(
         f"{options.out}: a plausible face for this voice (step {imagined.step}, embedder {imagined.embedder}); "

@@ -1,0 +1,215 @@
+"""Handlers of the commands about people: forget, optout, aliases, originals, and verify --forgotten."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from flows.tables import book_of
+from models.errors import TrainingError
+from voxdata.catalog.query import format_table
+from voxdata.catalog.recipes import recipe_of
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.dataset.decoded import cache_folder
+from voxdata.errors import IdentityError, SnapshotError, SourceError, VoxdataError
+from voxdata.governance import forget as forgetting
+from voxdata.governance import merging, optouts, proof
+from voxdata.governance import originals as retention
+from voxdata.governance.book import open_book
+from voxdata.governance.naming import Known, known_people
+from voxdata.governance.pairs import OPEN, pairs
+from voxdata.governance.tombstones import Tombstones
+from voxdata.governance.trained import TrainingRun
+from voxdata.identities import IdentityBook
+from voxdata.storage import Storage, open_storage
+
+
+def forget(options: argparse.Namespace) -> int:
+    """`voxdata forget IDENTITY --reason TEXT --root DIR`: exit status 1 where something could not be deleted."""
+    storage = open_storage(options.root)
+    if (options.identity is None) != options.resume:
+        raise IdentityError("name one person, or give --resume: voxdata forget IDENTITY --reason TEXT --root DIR")
+    caches = [cache_folder()]
+    if options.resume:
+        finished = forgetting.resume(storage, caches)
+        if not finished:
+            print(f"nothing was left unfinished under {options.root}")
+    else:
+        book = _book(storage, options.metadata)
+        reason = _reason(options, "the journal keeps it")
+        given = {"reason": reason, "at": _now(), "ahead": options.ahead, "caches": caches}
+        finished = [forgetting.forget(storage, options.identity, book, **given)]
+    for done in finished:
+        _say(done)
+        _judge_again(done.tested)
+    left = [line for done in finished for line in done.left]
+    for line in left:
+        print(line, file=sys.stderr)
+    if left:
+        print(f"not finished; when that is mended: voxdata forget --resume --root {options.root}", file=sys.stderr)
+        return 1
+    print(f"prove it with: voxdata verify --forgotten --root {options.root}")
+    return 0
+
+
+def verify_forgotten(storage: Storage, root: str) -> int:
+    """`voxdata verify --forgotten --root DIR`: exit status 1 when something of a forgotten person is left."""
+    left = proof.leftovers(storage)
+    for line in left:
+        print(line)
+    people = Tombstones(storage).people
+    print(
+        f"{len(left)} traces of forgotten people under {root}"
+        if left
+        else f"nothing is left of the {people} people who were forgotten under {root}"
+    )
+    return 1 if left else 0
+
+
+def optout(options: argparse.Namespace) -> int:
+    """`voxdata optout [IDENTITY] [--withdraw] --reason TEXT --root DIR`; without IDENTITY, list them."""
+    storage = open_storage(options.root)
+    if options.identity is None:
+        for person in sorted(optouts.in_force(storage)):
+            print(person)
+        return 0
+    reason = _reason(options, "the journal keeps it")
+    known = known_people(storage, _book(storage, options.metadata))
+    identity = _stated(storage, known, options, options.identity)
+    person = known.book.person(identity)
+    if options.withdraw:
+        named = optouts.in_force(storage)
+        theirs = [each for each in sorted(named) if each in (identity, person) or known.book.person(each) == person]
+        for each in theirs or [identity]:
+            optouts.state(storage, each, optouts.WITHDRAWN, reason=reason, at=_now())
+        print(f"{identity} may be used again; {_ACTS}")
+        return 0
+    optouts.state(storage, identity, optouts.OPTED_OUT, reason=reason, at=_now())
+    print(f"{identity} has opted out; {_ACTS}")
+    return 0
+
+
+def aliases(options: argparse.Namespace) -> int:
+    """`voxdata aliases --root DIR [--all | --confirm A B | --refuse A B]`."""
+    storage = open_storage(options.root)
+    if options.confirm and options.refuse:
+        raise IdentityError("either --confirm or --refuse, one pair at a time")
+    known = known_people(storage, _book(storage, options.metadata))
+    words = options.confirm or options.refuse
+    if not words:
+        return _list_pairs(storage, known, every=options.all)
+    identity, person = (known.require(word, storage.url) for word in words)
+    decision = merging.CONFIRMED if options.confirm else merging.REFUSED
+    merging.decide(storage, identity, person, decision, reason=_reason(options, "say what shows it"), at=_now())
+    print(f"{identity} and {person} are {'' if options.confirm else 'not '}one person; {_ACTS}")
+    return 0
+
+
+def originals(options: argparse.Namespace) -> int:
+    """`voxdata originals status|drop|restore --root DIR`."""
+    storage = open_storage(options.root)
+    match options.action:
+        case "drop":
+            before = retention.drop(storage)
+            after = retention.count(storage)
+            freed = before.held_bytes - after.held_bytes
+            print(f"{before.held - after.held} originals are dropped, {freed:,} bytes freed; their hashes stay")
+        case "restore":
+            photos = retention.restore(storage)
+            print(f"{photos} originals will be fetched again by the next voxdata build, where the sources have them")
+    now = retention.count(storage)
+    print(
+        f"{now.held} originals in {now.held_bytes:,} bytes, {now.dropped} as hashes only"
+        + (f"; {now.unpublished} stay, because no published version has looked at them" if now.unpublished else "")
+    )
+    return 0
+
+
+_ACTS = "this acts in the next voxdata build or redecide"
+
+
+def _list_pairs(storage: Storage, known: Known, *, every: bool) -> int:
+    found = pairs(storage, known)
+    shown = [pair for pair in found if every or pair.candidate.decision == OPEN]
+    columns = ("identity", "person", "name", "other_name", "evidence", "decision", "by")
+    rows = [
+        (
+            pair.candidate.identity,
+            pair.candidate.person,
+            *pair.candidate.names,
+            pair.candidate.evidence,
+            pair.candidate.decision,
+            pair.origin,
+        )
+        for pair in shown
+    ]
+    table = pa.table({name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(columns)})
+    if rows:
+        sys.stdout.write(str(format_table(table, "table")))
+    undecided = sum(pair.candidate.decision == OPEN for pair in found)
+    print(f"{undecided} of {len(found)} pairs are not decided" + ("" if every or not found else "; all of them: --all"))
+    if undecided:
+        print("decide one with: voxdata aliases --confirm IDENTITY PERSON --reason TEXT, or --refuse")
+    return 0
+
+
+def _say(done: forgetting.Forgotten) -> None:
+    print(f"tombstone {done.tombstone}")
+    print(
+        f"{done.photos} photos, {done.rewritten} parts and tables and {done.shards} shards were rewritten without them"
+    )
+    for line in (*done.outputs, *done.runs):
+        print(line)
+    for snapshot in done.redacted:
+        print(f"snapshot {snapshot} held them and is redacted")
+    if done.published is not None:
+        print(f"snapshot {done.published} is the current one")
+
+
+def _judge_again(champions: Sequence[TrainingRun]) -> None:
+    """Their frozen test set has a new version, without the person: figures over the old one are gone."""
+    for run in champions:
+        again = f"voxdata evaluate {run.folder}"
+        try:
+            from flows.runs import evaluate_run
+
+            evaluate_run(run.folder)
+        except (VoxdataError, TrainingError, OSError) as error:
+            print(f"champion {run.name} could not be judged again: {error}; run: {again}", file=sys.stderr)
+        else:
+            print(f"champion {run.name} was judged again on the test set without them")
+
+
+def _book(storage: Storage, metadata: Sequence[str] | None) -> IdentityBook:
+    """The people of the given tables, or of those of the last build."""
+    if metadata is not None:
+        return open_book(storage, metadata)
+    try:
+        return book_of(storage, recipe_of(storage, load_snapshot(storage)))
+    except SnapshotError:
+        return open_book(storage, [])
+    except SourceError as error:
+        print(f"{error}; only what the root itself knows of names is used: give --metadata FILE", file=sys.stderr)
+        return open_book(storage, [])
+
+
+def _stated(storage: Storage, known: Known, options: argparse.Namespace, who: str) -> str:
+    if Tombstones(storage).holds(who):
+        raise IdentityError(f"that person was forgotten under {options.root}: there is nothing to leave out")
+    if options.ahead and known.resolve(who) is None:
+        return who
+    return known.require(who, storage.url, "; or add --ahead")
+
+
+def _reason(options: argparse.Namespace, why: str) -> str:
+    if not options.reason or not options.reason.strip():
+        raise IdentityError(f"--reason TEXT is needed: {why}")
+    return str(options.reason).strip()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
