@@ -223,6 +223,15 @@ def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
     evaluate = commands.add_parser("evaluate", help="judge a training run on the people it was not trained on")
     evaluate.add_argument("run", metavar="RUN", help="the run's folder")
+    evaluate.add_argument(
+        "--protocol",
+        action="append",
+        metavar="NAME",
+        help="repeatable: full, sf2f-paper, sf2f-code, avp, voice2face, lengths, groups, distributions, all; "
+        "default full, voice2face, groups",
+    )
+    evaluate.add_argument("--embedder", metavar="NAME", help="judge with this face embedder instead of the run's own")
+    evaluate.add_argument("--split", default="test", choices=["val", "test"], help="whom to judge (default test)")
     evaluate.set_defaults(handler=_lazy("evaluate"))
 
     imagine = commands.add_parser(

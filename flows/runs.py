@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -169,14 +169,31 @@ def _nothing() -> Iterator[None]:
     yield None
 
 
-def evaluate_run(run_dir: Path, references: Mapping[str, Pictures] | None = None) -> dict[str, Any]:
+def evaluate_run(
+    run_dir: Path,
+    references: Mapping[str, Pictures] | None = None,
+    *,
+    protocols: Sequence[str] | None = None,
+    embedder: str | None = None,
+    split: str = "test",
+) -> dict[str, Any]:
     """Judge a run on people it never saw, and note the figures in the journal and the catalog.
 
-    `references` adds rows from pictures of those people, see `models.evaluate.references`.
+    `references` adds rows from pictures of those people, see `models.evaluate.references`; `protocols` are those of
+    `models.evaluate.protocols`, `embedder` another judge than the run's own, by its name in the weights registry.
     """
     from models.evaluate import evaluate
+    from models.evaluate.protocols import BY_DEFAULT
 
-    report = evaluate(run_dir, references=references)
+    weights = {name: str(resolve(name).absolute()) for name in [embedder or ""] if name in PUBLISHED}
+    report = evaluate(
+        run_dir,
+        references=references,
+        protocols=protocols or BY_DEFAULT,
+        embedder=embedder,
+        weights=weights,
+        split=split,
+    )
     storage = open_storage(read_run_config(run_dir)["run"]["root"])
     metrics = {
         f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()

@@ -55,10 +55,12 @@ def train(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """`voxdata evaluate RUN`: writes evaluation.json and evaluation.md, and notes the figures in the catalog."""
+    """`voxdata evaluate RUN`: writes evaluation.json, .md and .png, and notes the figures in the catalog."""
+    from models.evaluate.report import markdown
+
     run_dir = _run_folder(options.run)
-    evaluate_run(run_dir)
-    print((run_dir / "evaluation.md").read_text())
+    report = evaluate_run(run_dir, protocols=options.protocol, embedder=options.embedder, split=options.split)
+    print(markdown(report))
     return 0
 
 

@@ -35,6 +35,11 @@ class Generator:
             for name, network in self.network.named_children():
                 network.load_state_dict(state["networks"][name])
             self.network.eval().requires_grad_(False).to(device)
+            self._critic = spec.critic(self.preset) if spec.critic else None
+            if self._critic is not None:
+                for name, network in self._critic.named_children():
+                    network.load_state_dict(state["networks"][name])
+                self._critic.eval().requires_grad_(False).to(device)
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"run {run_dir}: its checkpoint does not fit its config.json: {error}") from None
         self.hop_s = float(self.front_end["hop_s"])
@@ -59,3 +64,15 @@ class Generator:
         """One voice embedding per row of windows (B, D)."""
         embedding_BKD = self.embed(mel_BKFT.flatten(0, 1)).view(*mask_BK.shape, -1)
         return self.network.fuse(embedding_BKD, mask_BK)
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether the system has a discriminator of real against generated."""
+        return self._critic is not None
+
+    @torch.no_grad()
+    def realness(self, image_B3SS: Tensor) -> Tensor:
+        """What the run's own discriminator makes of images in [-1, 1]: log odds (B,). Raises `CheckpointError`."""
+        if self._critic is None:
+            raise CheckpointError(f"system {self.run['system']} has no discriminator of real against generated")
+        return torch.cat([self._critic(chunk.to(self.device)) for chunk in torch.split(image_B3SS, _CHUNK)])

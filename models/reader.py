@@ -35,7 +35,7 @@ from models.files import write_atomic
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 _COLUMNS = ("key", "member", "offset", "size", "identity", "person", "sex")
-_OF_SPEECH = ("holdout", "pitch_median_hz", "pitch_range_st")
+_WHERE_MEASURED = ("holdout", "pitch_median_hz", "pitch_range_st", "nationality")
 _PORTRAIT_SUFFIXES = (".jpg", ".webp")
 
 Uint8Array = npt.NDArray[np.uint8]
@@ -55,6 +55,7 @@ class Member:
     person: str
     sex: str
     holdout: bool
+    nationality: str = "unknown"
     pitch_median_hz: float | None = None
     pitch_range_st: float | None = None
 
@@ -165,7 +166,7 @@ class Snapshot:
         path = self.root / str(self._shards[shard]["sidecar"])
         try:
             schema = pq.read_schema(path)
-            columns = [*_COLUMNS, *(name for name in _OF_SPEECH if name in schema.names)]
+            columns = [*_COLUMNS, *(name for name in _WHERE_MEASURED if name in schema.names)]
             missing = set(_COLUMNS) - set(schema.names)
             table = pq.read_table(path, columns=[c for c in columns if c not in missing], partitioning=None)
         except (OSError, pa.ArrowException) as error:
@@ -187,6 +188,7 @@ class Snapshot:
                 person=row["person"],
                 sex=row["sex"] if row["sex"] in ("m", "f") else "unknown",
                 holdout=bool(row.get("holdout")),
+                nationality=row.get("nationality") or "unknown",
                 pitch_median_hz=row.get("pitch_median_hz"),
                 pitch_range_st=row.get("pitch_range_st"),
             )

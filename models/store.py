@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -98,9 +98,11 @@ class MappedMels:
 class Store:
     """People of one split who have portraits and speech, with both.
 
-    `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or `unknown`; `face_groups` and `utterance_groups` say
+    `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or `unknown`, `nationalities[p]` as
+    the metadata has it or `unknown`; `face_groups` and `utterance_groups` say
     which portraits and utterances are whose; `frames[u]` is the length of utterance u, `pitch_U2[u]` its median pitch
-    (Hz) and range (semitones), NaN where they were not measured. Raises `SnapshotReadError`.
+    (Hz) and range (semitones), NaN where they were not measured. `holdouts` are clips of training people that are kept
+    for closed-set tests: left out, kept, or the only ones. Raises `SnapshotReadError`.
     """
 
     def __init__(
@@ -113,12 +115,12 @@ class Store:
         cache: Path,
         device: torch.device,
         normalisation: Normalisation | None = None,
-        keep_holdout: bool = False,
+        holdouts: Literal["drop", "keep", "only"] = "drop",
     ) -> None:
         hop_s = float(snapshot.front_end(front_end)["hop_s"])
         faces = _by_person(snapshot.portraits(split))
         speech = _by_person(
-            [member for member in snapshot.mels(split, front_end) if keep_holdout or not member.holdout]
+            [m for m in snapshot.mels(split, front_end) if holdouts == "keep" or m.holdout == (holdouts == "only")]
         )
         self.people = sorted(faces.keys() & speech.keys())
         if not self.people:
@@ -128,6 +130,7 @@ class Store:
             )
         self.device = device
         self.sexes = [faces[person][0].sex for person in self.people]
+        self.nationalities = [faces[person][0].nationality for person in self.people]
         self.face_groups = Groups.of([len(faces[person]) for person in self.people])
         self.utterance_groups = Groups.of([len(speech[person]) for person in self.people])
         decoded = snapshot.decode_portraits([m for p in self.people for m in faces[p]], side_px, cache)

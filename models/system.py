@@ -69,18 +69,27 @@ class System(ABC):
             optimiser.load_state_dict(state["optimisers"][name])
 
 
+class Critic(nn.Module, ABC):
+    """The trained discriminator of real against generated; its children are networks of the system."""
+
+    @abstractmethod
+    def forward(self, image_B3SS: Tensor) -> Tensor:
+        """How real images in [-1, 1] look (B,): log odds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SystemSpec:
     """A system as the registry knows it.
 
     `make_preset(name, overrides)` raises `ConfigError`; `train(preset, store, embedder, hop_s=, seed=)` starts a
-    training; `voice_to_face(preset, n_mels)` builds the untrained other half.
+    training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge.
     """
 
     name: str
     make_preset: Callable[[str, Any], Any]
     train: Callable[..., System]
     voice_to_face: Callable[[Any, int], VoiceToFace]
+    critic: Callable[[Any], Critic] | None = None
 
     def start(self, preset: Any, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> System:
         """A training of this system from its first step."""

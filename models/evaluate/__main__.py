@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from models.errors import TrainingError
 from models.evaluate.protocol import evaluate
+from models.evaluate.protocols import BY_DEFAULT, NAMES
 from models.evaluate.report import markdown
 
 
@@ -20,12 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--embedder", help="judge with this face embedder instead of the run's own")
     parser.add_argument("--weights", action="append", default=[], metavar="EMBEDDER=PATH", help="a published file")
     parser.add_argument("--root", help="where the snapshot lies, when not where the run was trained")
+    parser.add_argument(
+        "--protocol", action="append", choices=NAMES, help=f"repeatable; default {', '.join(BY_DEFAULT)}"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     weights = dict(pair.partition("=")[::2] for pair in options.weights)
     try:
         result = evaluate(
-            options.run_dir, split=options.split, embedder=options.embedder, weights=weights, root=options.root
+            options.run_dir,
+            split=options.split,
+            embedder=options.embedder,
+            weights=weights,
+            root=options.root,
+            protocols=options.protocol or BY_DEFAULT,
         )
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)

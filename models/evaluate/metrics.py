@@ -77,9 +77,28 @@ def hits(above: IntArray, ties: IntArray, k: int, *, people: int, gallery: int) 
     return mean
 
 
-def bootstrap_interval(values_N: FloatArray, *, seed: int = 0, draws: int = 1000) -> tuple[float, float]:
-    """95 % interval of the mean, resampling people."""
+def bootstrap_interval(
+    values_N: FloatArray, *, seed: int = 0, draws: int = 1000, median: bool = False
+) -> tuple[float, float]:
+    """95 % interval of the mean, or of the median, resampling people."""
     rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
-    means = values_N[rng.integers(len(values_N), size=(draws, len(values_N)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    drawn = values_N[rng.integers(len(values_N), size=(draws, len(values_N)))]
+    low, high = np.quantile(np.median(drawn, axis=1) if median else drawn.mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
+
+
+def figure(values_N: FloatArray, *, seed: int = 0, median: bool = False) -> dict[str, float]:
+    """The mean, or the median, over people and its 95 % bootstrap interval."""
+    low, high = bootstrap_interval(values_N, seed=seed, median=median)
+    return {"value": float(np.median(values_N) if median else values_N.mean()), "low": low, "high": high}
+
+
+def rank_figures(above: IntArray, ties: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Rank of the right person (1: first; the middle of a tie), and its reciprocal, whose mean over people is mAP.
+
+    With one right answer per query the average precision is the reciprocal rank; over a tie it is the mean of those.
+    """
+    rank: FloatArray = 1 + above + ties / 2
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, int((above + ties).max()) + 2))])
+    reciprocal: FloatArray = (harmonic[above + ties + 1] - harmonic[above]) / (ties + 1)
+    return rank, reciprocal

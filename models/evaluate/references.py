@@ -39,23 +39,23 @@ def reference_row(
     Pictures of training people serve to centre it as a system is centred; without any, there are no centred figures.
     Raises `EvaluationError` when somebody in `unseen` has no picture, or a picture is not one.
     """
-    missing = [person for person in unseen if person not in pictures]
-    if missing:
-        raise EvaluationError(
-            f"references {name!r}: {len(missing)} of {len(unseen)} people have no picture, the first is {missing[0]}; "
-            "give pictures of everybody in the split"
-        )
     known = [person for person in training if person in pictures]
-    query_NE = _embeddings(name, pictures, unseen, embed, side_px)
+    query_NE = picture_embeddings(name, pictures, unseen, embed, side_px)
     centre = None
     if known:
-        generated_E = _embeddings(name, pictures, known, embed, side_px).mean(axis=0)
+        generated_E = picture_embeddings(name, pictures, known, embed, side_px).mean(axis=0)
         centre = Centre(generated=generated_E, real=training_real_E)
     return system_row(name, "ceiling", [(query_NE, real_NE)], centre, protocol)
 
 
-def _embeddings(name: str, pictures: Pictures, people: Sequence[str], embed: Embed, side_px: int) -> FloatArray:
-    """Unit embeddings (P, E) of the people's pictures."""
+def picture_embeddings(name: str, pictures: Pictures, people: Sequence[str], embed: Embed, side_px: int) -> FloatArray:
+    """Unit embeddings (P, E) of the people's pictures. Raises `EvaluationError` when somebody has none."""
+    missing = [person for person in people if person not in pictures]
+    if missing:
+        raise EvaluationError(
+            f"references {name!r}: {len(missing)} of {len(people)} people have no picture, the first is {missing[0]}; "
+            "give pictures of everybody in the split"
+        )
     return unit(np.stack([embed(_images(name, person, pictures[person], side_px)).mean(axis=0) for person in people]))
 
 

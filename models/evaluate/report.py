@@ -5,9 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.evaluate import published
+
 HEADLINE = ("centred_recall_at_5_of_20", "centred_recall_at_10_of_100")
 """What says most about a system: recall at 10 of 20 people, for one, is hardly more than sex."""
-_HEADINGS = {"cosine": "cosine", "centred_cosine": "cosine", "l1": "L1"}
+_HEADINGS = {
+    "cosine": "cosine",
+    "centred_cosine": "cosine",
+    "l1": "L1",
+    "median_rank": "median rank",
+    "centred_median_rank": "median rank",
+    "map": "mAP %",
+    "centred_map": "mAP %",
+    "matching": "matching %",
+    "matching_same_sex": "same sex %",
+    "sex_accuracy": "right sex %",
+    "top_1": "top 1 %",
+    "top_5": "top 5 %",
+    "fid": "FID",
+    "kid": "KID",
+    "voice": "voices, log odds",
+    "noise": "noise, log odds",
+    "voice_above_noise": "voices above noise %",
+}
+_PER_CENT = ("recall", "map", "matching", "sex_accuracy", "top_", "voice_above")
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -22,8 +43,11 @@ def markdown(result: Mapping[str, Any]) -> str:
     ]
     keys = {key for row in rows for key in row["figures"]}
     tables = [
-        (f"Gallery of all {result['people']}", ["cosine", "l1", *_recalls(keys, "recall", None)]),
-        (f"Gallery of all {result['people']}, centred", ["centred_cosine", *_recalls(keys, "centred_recall", None)]),
+        (f"Gallery of all {result['people']}", ["cosine", "l1", *_recalls(keys, "recall", None), "median_rank", "map"]),
+        (
+            f"Gallery of all {result['people']}, centred",
+            ["centred_cosine", *_recalls(keys, "centred_recall", None), "centred_median_rank", "centred_map"],
+        ),
     ]
     for gallery in sorted({int(key.rpartition("_of_")[2]) for key in keys if "_of_" in key}):
         tables.append((f"Galleries of {gallery}", _recalls(keys, "recall", gallery)))
@@ -32,7 +56,59 @@ def markdown(result: Mapping[str, Any]) -> str:
         lines += ["", "## Who it finds", "", summary]
     for title, columns in tables:
         lines += ["", f"## {title}", "", *_table(rows, columns, result["embedder"]["name"])]
+    for table in result.get("tables", []):
+        lines += ["", f"## {table['title']}", "", *_protocol_table(table, result["embedder"]["name"])]
     return "\n".join([*lines, "", *(f"- {note}" for note in result["notes"])]) + "\n"
+
+
+def _protocol_table(table: Mapping[str, Any], embedder: str) -> list[str]:
+    if table["table"] == "groups":
+        return _groups(table["rows"], embedder)
+    rows = [_with_length(row) for row in table["rows"]]
+    columns = list(dict.fromkeys(key for row in rows for key in row["figures"]))
+    lines = _table(rows, columns, table.get("features", embedder))
+    trials = max((row.get("trials", 0) for row in rows), default=0)
+    if trials:
+        lines += ["", f"{trials:,} trials."]
+    return lines + _published(table["protocol"]) if table["table"] in _WITH_PUBLISHED else lines
+
+
+_WITH_PUBLISHED = ("sf2f-paper", "sf2f-code", "avp", "matching", "distributions")
+
+
+def _with_length(row: Mapping[str, Any]) -> dict[str, Any]:
+    seconds = row.get("seconds")
+    return dict(row) if seconds is None else {**row, "name": f"{row['name']}, {seconds:g} s of speech"}
+
+
+def _published(protocol: str) -> list[str]:
+    """What the papers print, each row with its own embedder: to be read beside, never in one column with ours."""
+    rows = published.rows(protocol)
+    if not rows:
+        return []
+    columns = list(dict.fromkeys(key for row in rows for key in row.figures))
+    lines = ["", "Published, other data and other embedders:", ""]
+    lines += [f"| work | data | embedder | {' | '.join(columns)} |", "|---|---|---" + "|---" * len(columns) + "|"]
+    for row in rows:
+        cells = [f"{row.figures[column]:g}" if column in row.figures else "–" for column in columns]
+        lines.append(f"| {row.work} (published) | {row.data} | {row.embedder} | {' | '.join(cells)} |")
+    return lines
+
+
+def _groups(rows: list[dict[str, Any]], embedder: str) -> list[str]:
+    keys = list(dict.fromkeys(key for row in rows for group in row["groups"] for key in group["figures"]))
+    headings = [_HEADINGS.get(key) or _recall_heading(key) for key in keys]
+    lines = [f"| {embedder} | group | n | {' | '.join(headings)} |", "|---|---|---" + "|---" * len(keys) + "|"]
+    for row in rows:
+        for group in row["groups"]:
+            cells = [_cell(group["figures"].get(key), key) for key in keys]
+            lines.append(
+                f"| {row['name']} | {row['attribute']}: {group['group']} | {group['people']} | {' | '.join(cells)} |"
+            )
+        if any(gap is not None for gap in row["gap"].values()):
+            cells = [_cell({"value": gap} if (gap := row["gap"].get(key)) is not None else None, key) for key in keys]
+            lines.append(f"| {row['name']} | {row['attribute']}: gap | | {' | '.join(cells)} |")
+    return lines
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -50,7 +126,7 @@ def _table(rows: list[dict[str, Any]], columns: list[str], embedder: str) -> lis
     headings = [_HEADINGS.get(column) or _recall_heading(column) for column in columns]
     lines = [f"| {embedder} | n | {' | '.join(headings)} |", "|---|---" + "|---" * len(columns) + "|"]
     for row in rows:
-        cells = [_cell(row["figures"].get(column), "recall" in column) for column in columns]
+        cells = [_cell(row["figures"].get(column), column) for column in columns]
         if any(cell != "–" for cell in cells):
             lines.append(f"| {row['name']} | {row['people']} | {' | '.join(cells)} |")
     return lines
@@ -61,9 +137,12 @@ def _recall_heading(key: str) -> str:
     return f"R@{at} of {gallery} %" if gallery else f"R@{at} %"
 
 
-def _cell(figure: Mapping[str, float] | None, per_cent: bool) -> str:
+def _cell(figure: Mapping[str, float] | None, key: str) -> str:
     if figure is None:
         return "–"
-    value, low, high = (figure[key] * (100 if per_cent else 1) for key in ("value", "low", "high"))
-    digits = 1 if per_cent or value >= 2 else 3
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    scale = 100 if any(part in key for part in _PER_CENT) else 1
+    value = figure["value"] * scale
+    digits = 1 if scale == 100 or abs(value) >= 2 else 3
+    if "low" not in figure:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} [{figure['low'] * scale:.{digits}f}, {figure['high'] * scale:.{digits}f}]"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluate.metrics import FloatArray, IntArray, bootstrap_interval, cosine, hits, l1, ranks, unit
+from models.evaluate.metrics import FloatArray, IntArray, cosine, figure, hits, l1, rank_figures, ranks, unit
 
 RECALL_AT = (1, 2, 5, 10)
 
@@ -72,6 +72,7 @@ def shuffled_row(
         above, ties = ranks(scores_NN)
         for key, k, gallery in _recall_keys(f"{prefix}recall", len(real), protocol):
             values[key] = _mean_of_others(hits(above, ties, k, people=len(real), gallery=gallery))
+        values[f"{prefix}map"] = _mean_of_others(rank_figures(above, ties)[1])
     values["l1"] = _mean_of_others(np.stack([l1(query[None], real_NE) for query in query_NE]))
     return _row(name, "control", len(real_NE), values, protocol)
 
@@ -87,10 +88,13 @@ def scores_row(name: str, scores_NN: FloatArray, protocol: Protocol) -> dict[str
 def _own_recalls(prefix: str, scores_NN: FloatArray, protocol: Protocol) -> dict[str, FloatArray]:
     people = len(scores_NN)
     above, ties = (np.diagonal(table) for table in ranks(scores_NN))
-    return {
+    values = {
         key: hits(above, ties, k, people=people, gallery=gallery)
         for key, k, gallery in _recall_keys(prefix, people, protocol)
     }
+    head = prefix.removesuffix("recall")
+    values[f"{head}median_rank"], values[f"{head}map"] = rank_figures(above, ties)
+    return values
 
 
 def _recall_keys(prefix: str, people: int, protocol: Protocol) -> list[tuple[str, int, int]]:
@@ -112,8 +116,7 @@ def _row(
 ) -> dict[str, Any]:
     figures = {}
     for key, value_N in values.items():
-        low, high = bootstrap_interval(value_N, seed=protocol.seed)
-        figures[key] = {"value": float(value_N.mean()), "low": low, "high": high}
+        figures[key] = figure(value_N, seed=protocol.seed, median=key.endswith("median_rank"))
     return {"name": name, "kind": kind, "people": people, "draws": draws, "figures": figures}
 
 

@@ -18,7 +18,7 @@ from models.sf2f import losses
 from models.sf2f.networks import EmbeddingFuser, FaceDecoder, Pyramid, VoiceEncoder
 from models.sf2f.presets import CROPS, Preset, make_preset
 from models.store import Store
-from models.system import System, SystemSpec, VoiceToFace, update
+from models.system import Critic, System, SystemSpec, VoiceToFace, update
 
 
 class SpeechFusion(VoiceToFace):
@@ -41,6 +41,20 @@ class SpeechFusion(VoiceToFace):
     def fuse(self, embedding_BKD: Tensor, mask_BK: Tensor) -> Tensor:
         fused_BD: Tensor = self.fuser(embedding_BKD, mask_BK)
         return fused_BD
+
+
+class RealOrGenerated(Critic):
+    """D_real on every size; the mean over sizes and patches of its log odds."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.preset = preset
+        self.d_real = Pyramid(preset.d_real())
+
+    def forward(self, image_B3SS: Tensor) -> Tensor:
+        images = sizes(to_range(image_B3SS, self.preset.image_range), self.preset.outputs)
+        odds = [logits[:, losses.REAL] - logits[:, losses.FAKE] for logits in self.d_real(images)]
+        return torch.stack([each.flatten(1).mean(dim=1) if each.dim() > 1 else each for each in odds]).mean(dim=0)
 
 
 class Sf2f(System):
@@ -83,17 +97,10 @@ class Sf2f(System):
             network.train(stage == CROPS or name not in ("encoder", "decoder"))
         embedding_BD, real_B3SS, person_B = self._crops(step) if stage == CROPS else self._windows(step)
         fake = self.decoder.images(embedding_BD)
-        real = self._sizes(to_range(real_B3SS, self.preset.image_range))
+        real = sizes(to_range(real_B3SS, self.preset.image_range), self.preset.outputs)
         judged = self._train_discriminators([image.detach() for image in fake], real, person_B)
         optimiser = self.optimisers["generator" if stage == CROPS else "fuser"]
         return judged | self._train_generator(optimiser, fake, real, person_B)
-
-    def _sizes(self, image_B3SS: Tensor) -> list[Tensor]:
-        """An image at every size that the decoder emits, smallest first."""
-        images = [image_B3SS]
-        for _ in range(self.preset.outputs - 1):
-            images.insert(0, nnf.avg_pool2d(images[0], 2))
-        return images
 
     def _crops(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         store = self.store
@@ -200,4 +207,12 @@ class Sf2f(System):
         return store.images(store.face_groups.first[list(people)]), self.faces.decode(fused_BD)
 
 
-SF2F = SystemSpec(name="sf2f", make_preset=make_preset, train=Sf2f, voice_to_face=SpeechFusion)
+def sizes(image_B3SS: Tensor, count: int) -> list[Tensor]:
+    """An image and `count - 1` halvings of it, smallest first."""
+    images = [image_B3SS]
+    for _ in range(count - 1):
+        images.insert(0, nnf.avg_pool2d(images[0], 2))
+    return images
+
+
+SF2F = SystemSpec(name="sf2f", make_preset=make_preset, train=Sf2f, voice_to_face=SpeechFusion, critic=RealOrGenerated)

@@ -76,7 +76,7 @@ def test_voices_are_measured_per_person(tiny_snapshot: TinySnapshot) -> None:
         side_px=64,
         cache=tiny_snapshot.root / "cache",
         device=tiny_snapshot.config(Path("run")).torch_device(),
-        keep_holdout=True,
+        holdouts="keep",
     )
     voices = measure_voices(store)
     assert voices.shape == (5, 2 * N_MELS + 2)

@@ -61,7 +61,7 @@ def test_store_keeps_only_people_with_both_and_drops_holdouts(tiny_snapshot: Tin
     store = open_store(tiny_snapshot, tmp_path)
     assert store.people == sorted(person for person in tiny_snapshot.traits if person.startswith("train"))
     assert store.utterance_groups.count.tolist() == [2] * 12
-    assert open_store(tiny_snapshot, tmp_path, keep_holdout=True).utterance_groups.count.tolist() == [3] * 12
+    assert open_store(tiny_snapshot, tmp_path, holdouts="keep").utterance_groups.count.tolist() == [3] * 12
     assert store.images(np.array([0, 5])).shape == (2, 3, 64, 64)
     assert float(store.images(np.array([0])).max()) == pytest.approx(1.0, abs=0.05)
 

@@ -1,0 +1,122 @@
+"""The protocols by name, and the tables that each adds to an evaluation.
+
+A table: {"table", "protocol", "title", "features" (who looked, where it is not the embedder), "rows"}; a row is as in
+`protocol.py`, with `seconds`, `trials` or `attribute`, `groups` and `gap` where a table has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.errors import EvaluationError
+from models.evaluate.bench import Bench
+from models.evaluate.distributions import frechet_distance, kernel_distance
+from models.evaluate.matching import known_people_rows, matching_rows, noise_rows, sex_rows
+from models.evaluate.sf2f import SECONDS, code_rows, paper_rows
+from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows
+from models.store import Store
+
+FULL = "full"
+BY_DEFAULT = (FULL, "voice2face", "groups")
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a protocol is given: the bench, and clips of training people that training never saw, if there are any."""
+
+    bench: Bench
+    holdouts: Store | None
+
+
+def tables(names: Sequence[str], question: Question) -> list[dict[str, Any]]:
+    """The tables of the named protocols, without those that have no rows. Raises `EvaluationError`."""
+    found = [table for name in chosen(names) if name != FULL for table in _PROTOCOLS[name](question)]
+    return [table for table in found if table["rows"]]
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The protocols that are meant, in the order of the registry. Raises `EvaluationError` for an unknown one."""
+    known = [FULL, *_PROTOCOLS]
+    for name in names:
+        if name not in (*known, ALL):
+            raise EvaluationError(f"protocol {name!r}: no such protocol; there are {', '.join([*known, ALL])}")
+    return [name for name in known if name in names or ALL in names]
+
+
+def _table(name: str, protocol: str, title: str, rows: list[dict[str, Any]], **more: str) -> dict[str, Any]:
+    return {"table": name, "protocol": protocol, "title": title, **more, "rows": rows}
+
+
+def _sf2f_paper(question: Question) -> list[dict[str, Any]]:
+    title = f"SF2F as its paper measures, {SECONDS:g} s"
+    return [_table("sf2f-paper", "sf2f-paper", title, paper_rows(question.bench))]
+
+
+def _sf2f_code(question: Question) -> list[dict[str, Any]]:
+    title = f"SF2F as its released code measures, {SECONDS:g} s"
+    return [_table("sf2f-code", "sf2f-code", title, code_rows(question.bench))]
+
+
+def _avp(question: Question) -> list[dict[str, Any]]:
+    rows = length_rows(question.bench, AVP_SECONDS, recall=False)
+    return [_table("avp", "avp", "AVP-GAN: cosine by length of speech", rows)]
+
+
+def _voice2face(question: Question) -> list[dict[str, Any]]:
+    bench = question.bench
+    return [
+        _table("matching", "voice2face", "1:2 matching, all trials", matching_rows(bench)),
+        _table(
+            "known people", "voice2face", "Known people, unheard clips", known_people_rows(bench, question.holdouts)
+        ),
+        _table("sex", "voice2face", "Sex of the faces", sex_rows(bench)),
+        _table("noise", "voice2face", "Voices and noise before the run's own discriminator", noise_rows(bench)),
+    ]
+
+
+def _lengths(question: Question) -> list[dict[str, Any]]:
+    return [_table("lengths", "lengths", "Length of speech", length_rows(question.bench, CURVE_SECONDS))]
+
+
+def _groups(question: Question) -> list[dict[str, Any]]:
+    return [_table("groups", "groups", "Groups of people", group_rows(question.bench))]
+
+
+def _distributions(question: Question) -> list[dict[str, Any]]:
+    """FID and KID of everybody's faces against all real portraits, in the embedder's space."""
+    bench, rows = question.bench, []
+    for contestant in bench.contestants():
+        if contestant.pictures is None:
+            continue
+        answer = contestant.answer(0, None)
+        mean, deviation = kernel_distance(answer, bench.faces, seed=bench.judge.seed)
+        figures = {
+            "fid": {"value": frechet_distance(answer, bench.faces)},
+            "kid": {"value": mean, "low": mean - deviation, "high": mean + deviation},
+        }
+        people = len(contestant.people)
+        rows.append(
+            {"name": contestant.name, "kind": contestant.kind, "people": people, "draws": 1, "figures": figures}
+        )
+    mean_face = np.repeat(bench.judge.embed(bench.mean_face[None]), bench.count, axis=0)
+    figures = {"fid": {"value": frechet_distance(mean_face, bench.faces)}}
+    rows.append({"name": "mean face", "kind": "control", "people": bench.count, "draws": 1, "figures": figures})
+    features = str(bench.judge.embedder.name)
+    return [_table("distributions", "distributions", "Distance to real portraits", rows, features=features)]
+
+
+_PROTOCOLS: Mapping[str, Callable[[Question], list[dict[str, Any]]]] = {
+    "sf2f-paper": _sf2f_paper,
+    "sf2f-code": _sf2f_code,
+    "avp": _avp,
+    "voice2face": _voice2face,
+    "lengths": _lengths,
+    "groups": _groups,
+    "distributions": _distributions,
+}
+NAMES = (FULL, *_PROTOCOLS, ALL)

@@ -1,0 +1,120 @@
+"""The protocols of SF2F, as its paper states them and as its released code computes them.
+
+`sf2f-paper` (main text section 5, App. E.2): the real embedding is the mean of a person's portraits, scaled to unit
+length again; each figure is the mean over ten runs of ten random stretches of speech each. Recall is that of galleries
+of 100, exact over all galleries (hypergeometric), not sampled. `sf2f-code`: means are not scaled again, a voice's
+embedding is the mean over the faces of up to 20 windows, and the galleries are people 0-99, 100-199 and 200-299 in
+sorted order.
+Shapes: N people, E embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.evaluate.bench import Bench, Contestant
+from models.evaluate.metrics import FloatArray, IntArray, cosine, figure, hits, ranks, unit
+from models.evaluate.rows import RECALL_AT, same_sex_scores
+
+SECONDS = 5.0
+DRAWS = 100
+GALLERY = 100
+CODE_GALLERIES = 3
+
+
+def paper_rows(bench: Bench, *, seconds: float = SECONDS, draws: int = DRAWS) -> list[dict[str, Any]]:
+    """`sf2f-paper`: the system's rows, controls and the ceiling."""
+    gallery = min(GALLERY, bench.count)
+    rows = []
+    for contestant in bench.contestants():
+        collected: list[Mapping[str, FloatArray]] = []
+        for draw in range(draws if contestant.draws else 1):
+            real_NE = unit(bench.real_without(contestant, draw))
+            query_NE = unit(contestant.answer(draw, seconds))
+            values = {"cosine": cosine(query_NE, real_NE), "l1": np.abs(query_NE - real_NE).sum(axis=1)}
+            collected.append(values | _recalls(query_NE @ real_NE.T, gallery))
+        rows.append(_row(contestant, collected, bench))
+    return rows + _score_rows(bench, gallery)
+
+
+def code_rows(bench: Bench, *, seconds: float = SECONDS) -> list[dict[str, Any]]:
+    """`sf2f-code`: one stretch of speech per person."""
+    blocks = _blocks(bench.count)
+    judge, rows = bench.judge, []
+    averaged_NE = judge.averaged(bench.unseen, bench.people, 0, seconds)
+    averaged = Contestant(
+        name=f"{judge.generator.run['system']}, mean of windows",
+        kind="system",
+        answer=lambda draw, length: averaged_NE,
+        people=bench.people,
+    )
+    for contestant in [averaged, *bench.contestants()]:
+        real_NE, query_NE = bench.real_without(contestant, 0), contestant.answer(0, seconds)
+        values = {"cosine": cosine(query_NE, real_NE), "l1": np.abs(query_NE - real_NE).sum(axis=1)}
+        values |= _block_recalls(unit(query_NE) @ unit(real_NE).T, _within(blocks, contestant.people))
+        rows.append(_row(contestant, [values], bench))
+    chance = _block_recalls(np.zeros((bench.count, bench.count)), blocks)
+    known, same_sex = same_sex_scores(bench.unseen.sexes)
+    rows.append(_plain("chance", chance, bench))
+    if len(known):
+        rows.append(_plain("sex only", _block_recalls(same_sex, _within(blocks, known)), bench))
+    return rows
+
+
+def _score_rows(bench: Bench, gallery: int) -> list[dict[str, Any]]:
+    rows = [_plain("chance", _recalls(np.zeros((bench.count, bench.count)), gallery), bench)]
+    known, same_sex = same_sex_scores(bench.unseen.sexes)
+    if len(known):
+        rows.append(_plain("sex only", _recalls(same_sex, min(gallery, len(known))), bench))
+    return rows
+
+
+def _recalls(scores_NN: FloatArray, gallery: int) -> dict[str, FloatArray]:
+    people = len(scores_NN)
+    gallery = min(gallery, people)
+    above, ties = (np.diagonal(table) for table in ranks(scores_NN))
+    return {f"recall_at_{k}": hits(above, ties, k, people=people, gallery=gallery) for k in RECALL_AT if k < gallery}
+
+
+def _blocks(people: int) -> list[IntArray]:
+    """Galleries of 100 in sorted order, three at most; one of everybody where there are fewer."""
+    whole = min(CODE_GALLERIES, people // GALLERY)
+    size = GALLERY if whole else people
+    return [np.arange(block * size, (block + 1) * size) for block in range(max(1, whole))]
+
+
+def _within(blocks: Sequence[IntArray], people: IntArray) -> list[IntArray]:
+    """Positions in `people` of those in each block."""
+    return [np.flatnonzero(np.isin(people, block)) for block in blocks]
+
+
+def _block_recalls(scores_NN: FloatArray, blocks: Sequence[IntArray]) -> dict[str, FloatArray]:
+    found: dict[str, list[FloatArray]] = {}
+    for block in blocks:
+        if len(block):
+            for key, values in _recalls(scores_NN[np.ix_(block, block)], len(block)).items():
+                found.setdefault(key, []).append(values)
+    return {key: np.concatenate(values) for key, values in found.items()}
+
+
+def _row(contestant: Contestant, collected: Sequence[Mapping[str, FloatArray]], bench: Bench) -> dict[str, Any]:
+    figures = {
+        key: figure(np.mean([values[key] for values in collected], axis=0), seed=bench.judge.seed)
+        for key in collected[0]
+    }
+    return {
+        "name": contestant.name,
+        "kind": contestant.kind,
+        "people": len(contestant.people),
+        "draws": len(collected),
+        "figures": figures,
+    }
+
+
+def _plain(name: str, values: Mapping[str, FloatArray], bench: Bench) -> dict[str, Any]:
+    people = max((len(value) for value in values.values()), default=0)
+    figures = {key: figure(value, seed=bench.judge.seed) for key, value in values.items()}
+    return {"name": name, "kind": "control", "people": people, "draws": 1, "figures": figures}

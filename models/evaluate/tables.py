@@ -1,0 +1,105 @@
+"""Tables over lengths of speech and over groups of people: `avp`, the length curve, and the gaps between groups.
+
+Shapes: N people, E embedding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from models.evaluate.bench import Bench, Contestant
+from models.evaluate.metrics import FloatArray, cosine, figure, hits, ranks, unit
+
+AVP_SECONDS = (2.0, 4.0, 6.0, 8.0)
+CURVE_SECONDS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 25.0)
+DRAWS = 5
+GALLERY, K = 100, 10
+SMALLEST_GROUP = 5
+
+
+def length_rows(
+    bench: Bench, lengths: tuple[float, ...], *, recall: bool = True, draws: int = DRAWS
+) -> list[dict[str, Any]]:
+    """Cosine, and recall at 10 of 100, by seconds of speech; one row per contestant and length it depends on."""
+    rows = []
+    for contestant in bench.contestants():
+        heard = contestant.draws and contestant.kind != "ceiling"
+        for seconds in lengths if heard else (None,):
+            values = [_values(bench, contestant, draw, seconds) for draw in range(draws if contestant.draws else 1)]
+            keys = [key for key in values[0] if recall or not key.startswith("recall")]
+            figures = {
+                key: figure(np.mean([each[key] for each in values], axis=0), seed=bench.judge.seed) for key in keys
+            }
+            rows.append(
+                {
+                    "name": contestant.name,
+                    "kind": contestant.kind,
+                    "seconds": seconds,
+                    "people": len(contestant.people),
+                    "draws": len(values),
+                    "figures": figures,
+                }
+            )
+    return rows
+
+
+def group_rows(bench: Bench, *, draws: int = DRAWS) -> list[dict[str, Any]]:
+    """Per sex and nationality: every contestant's cosine and recall, and the gap between best and worst group.
+
+    Groups of fewer than five people are counted together as `others`.
+    """
+    rows = []
+    for attribute, labels in (("sex", bench.unseen.sexes), ("nationality", bench.unseen.nationalities)):
+        label_N = _grouped(np.asarray(labels))
+        for contestant in bench.contestants():
+            values = [_values(bench, contestant, draw, None) for draw in range(draws if contestant.draws else 1)]
+            mean = {key: np.mean([each[key] for each in values], axis=0) for key in values[0]}
+            here_N = label_N[contestant.people]
+            groups = [
+                {
+                    "group": str(group),
+                    "people": int((here_N == group).sum()),
+                    "figures": {
+                        key: figure(value[here_N == group], seed=bench.judge.seed) for key, value in mean.items()
+                    },
+                }
+                for group in sorted(set(here_N.tolist()))
+            ]
+            rows.append(
+                {
+                    "attribute": attribute,
+                    "name": contestant.name,
+                    "kind": contestant.kind,
+                    "groups": groups,
+                    "gap": {key: _gap(groups, key) for key in mean},
+                }
+            )
+    return rows
+
+
+def _values(bench: Bench, contestant: Contestant, draw: int, seconds: float | None) -> dict[str, FloatArray]:
+    real_NE = unit(bench.real_without(contestant, draw))
+    query_NE = unit(contestant.answer(draw, seconds))
+    people, gallery = len(real_NE), min(GALLERY, len(real_NE))
+    values = {"cosine": cosine(query_NE, real_NE)}
+    if gallery > K:
+        above, ties = (np.diagonal(table) for table in ranks(query_NE @ real_NE.T))
+        values[f"recall_at_{K}_of_{gallery}"] = hits(above, ties, K, people=people, gallery=gallery)
+    return values
+
+
+def _grouped(label_N: Any) -> Any:
+    sizes = {label: int((label_N == label).sum()) for label in set(label_N.tolist())}
+    return np.asarray([label if sizes[label] >= SMALLEST_GROUP else "others" for label in label_N.tolist()])
+
+
+def _gap(groups: list[dict[str, Any]], key: str) -> float | None:
+    """Best less worst group, of those that are groups of somebody known and large enough; None with fewer than two."""
+    values = [
+        group["figures"][key]["value"]
+        for group in groups
+        if group["group"] not in ("unknown", "others") and group["people"] >= SMALLEST_GROUP
+    ]
+    return max(values) - min(values) if len(values) > 1 else None
