@@ -1,0 +1,210 @@
+"""CPU time of the face stage per photo beside the bare sum of JPEG decode and the networks' own time.
+
+    python benchmarks/face_throughput.py [--data ../shared/data] [--rounds 5] [--photos 120]
+    python benchmarks/face_throughput.py --data ../shared/data --memory 5000
+
+Photos are `photos/web` of the data folder and simulated ones of about 512 px. One pass records every call of the
+networks with its input; then whole stage and bare sum take turns in the same process, and the medians are compared. The
+bare sum is Pillow's decode to RGB of the same files plus the same network calls on the recorded inputs, nothing else.
+CPU time counts every thread, mediapipe's included, so that the figures are per core on however busy a machine.
+
+Further sections: where the stage's own time goes; the same with embeddings and emotions, where the data folder has
+their weights; a mix of which the paper's rules reject 85 %, under the shipped floors and under the lowest, and what the
+shipped ones cost (`throughput/floors.py`); the rendering of portraits; worker processes over several tasks
+(`throughput/memory.py`). `--memory N` measures N photos in one worker and writes its resident memory instead.
+Results go to benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as flows.stages.prepare_worker does
+
+import argparse
+import io
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from figures import Figure, Section, show
+from PIL import Image
+from throughput.calls import Recording, medians, recorded, spent, timed
+from throughput.floors import floors
+from throughput.memory import memory, workers
+from throughput.photos import PHOTO_PX, mixed_photos, real_photos, simulated_photos
+
+from voxdata.faces import measure, render
+from voxdata.faces.embed import Embedder
+from voxdata.faces.emotion import EmotionNet
+from voxdata.faces.landmarks import MediapipeLandmarker, mediapipe_solutions
+from voxdata.items import FaceItem, PhotoItem
+from voxdata.recipe_faces import FaceMeasure, Render
+from voxdata.recipe_file import load_recipe
+
+MUST = 1.25  # times the bare sum
+WEIGHTS = {"embedding_model": "mobilefacenet_y1.onnx", "emotion_model": "fer2013_mini_XCEPTION.102-0.66.hdf5"}
+LINES: dict[str, list[tuple[Any, str]]] = {
+    "decode": [(measure, "decode_photo")],
+    "hash, grayscale": [(measure, "thumbnail"), (measure, "perceptual_hash"), (measure, "is_grayscale")],
+    "detectors": [(MediapipeLandmarker, "detect")],
+    "mesh": [(MediapipeLandmarker, "landmarks")],
+    "second look": [(measure, "second_look")],
+    "pose, eyes, expression": [(measure, "measure_geometry")],
+    "patch": [(measure, "face_patch")],
+    "light": [(measure, "measure_lighting")],
+    "glasses, occlusion": [(measure, "measure_occlusion")],
+    "sharpness": [(measure, "measure_sharpness")],
+    "embedding": [(Embedder, "__call__")],
+    "emotions": [(EmotionNet, "__call__")],
+}
+
+
+def main() -> None:
+    """Measure the sections asked for, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder of real test data: photos/, voxceleb1-mini/, weights/")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--photos", type=int, default=120, help="simulated photos of each set")
+    parser.add_argument("--memory", type=int, metavar="N", help="only this: resident memory over N photos")
+    options = parser.parse_args()
+    settings = FaceMeasure()
+    every_network = settings.model_copy(update=_weights(options.data))
+    sets = {f"simulated {PHOTO_PX} px": simulated_photos(options.photos)}
+    if options.data is not None:
+        sets = {"photos/web": real_photos(options.data / "photos" / "web"), **sets}
+    photos = [each for items in sets.values() for each in items]
+    if options.memory is not None:
+        show([memory(photos, every_network, options.memory)], "face_memory")
+        return
+    sections = [_stage(name, items, settings, options.rounds) for name, items in sets.items()]
+    if every_network != settings:
+        sections += [
+            _stage(f"{name}, with embeddings and emotions", items, every_network, options.rounds)
+            for name, items in sets.items()
+        ]
+    painted = load_recipe("hq-voxceleb", ["faces.measure.frontal_pitch_deg=0"]).faces
+    sections.append(floors("mix with 85 % rejects", mixed_photos(2 * options.photos), painted, options.rounds))
+    if options.data is not None:
+        everything = real_photos(options.data / "photos") + real_photos(options.data / "voxceleb1-mini" / "photos")
+        sections.append(floors("real photos", everything, load_recipe("hq-voxceleb").faces, 1))
+    sections.append(_portraits(photos, options.rounds))
+    sections.append(workers(photos[:24], every_network))
+    show(sections, "face_throughput")
+
+
+def _weights(data: Path | None) -> dict[str, str]:
+    if data is None:
+        return {}
+    return {name: str(data / "weights" / file) for name, file in WEIGHTS.items()}
+
+
+def _stage(name: str, items: list[PhotoItem], settings: FaceMeasure, rounds: int) -> Section:
+    whole = partial(measure.run, items, settings)
+    whole()  # loads the models
+    networks = Recording()
+    with recorded(_networks(settings), networks):
+        rows = whole().rows.to_pylist()
+    decoded = [item.data() for item in items if _status(rows, item) not in ("unreadable", "too_large", "too_small")]
+    bare = Recording({"decode": [partial(_plain_decode, data) for data in decoded], **networks.calls})
+    seconds = medians({"whole": partial(spent, whole), "bare": bare.seconds}, rounds)
+    own: dict[str, float] = {}
+    with timed({**LINES, "rows, tables, the rest": [(measure, "run")]}, own):
+        measure.run(items, settings)
+    whole_s, wall_s = seconds.pop("CPU"), seconds.pop("wall")
+    bare_s = sum(seconds.values())
+    megapixels = [row["photo_width_px"] * row["photo_height_px"] / 1e6 for row in rows if row["photo_width_px"]]
+    faces = sum(row["measured_until"] == "all" for row in rows)
+    return Section(
+        title=f"{name}: {len(items)} photos, {np.median(megapixels):.2g} megapixels in the median, {faces} faces",
+        figures=[
+            Figure(name="whole stage over bare sum, CPU time", value=whole_s / bare_s, n=len(items), must=MUST),
+            Figure(name="whole stage, ms per photo", value=1e3 * whole_s / len(items), n=len(items)),
+            Figure(name="whole stage, ms on the wall per photo", value=1e3 * wall_s / len(items), n=len(items)),
+            Figure(name="bare sum, ms per photo", value=1e3 * bare_s / len(items), n=len(items)),
+            Figure(name="photos per second and core", value=len(items) / whole_s, n=len(items), higher=True),
+        ],
+        tables={
+            "The bare sum": _per_photo(seconds, len(items), {kind: len(calls) for kind, calls in bare.calls.items()}),
+            "The stage, line by line (one pass, with a clock around each)": _per_photo(own, len(items)),
+        },
+    )
+
+
+def _networks(settings: FaceMeasure) -> dict[str, tuple[type, str]]:
+    solutions = mediapipe_solutions()
+    networks: dict[str, tuple[type, str]] = {
+        "detectors": (solutions.face_detection.FaceDetection, "process"),
+        "mesh": (solutions.face_mesh.FaceMesh, "process"),
+    }
+    if settings.embedding_model is not None:
+        import onnxruntime
+
+        networks["embedding"] = (onnxruntime.InferenceSession, "run")
+    if settings.emotion_model is not None:
+        from voxdata.faces.mini_xception import MiniXception
+
+        networks["emotions"] = (MiniXception, "__call__")
+    return networks
+
+
+def _portraits(items: list[PhotoItem], rounds: int) -> Section:
+    """Rendering of faces that pass the paper's rules but for the angle, which few of these photos keep."""
+    recipe = load_recipe("hq-voxceleb").faces
+    data = {item.row["item_id"]: item.data for item in items}
+    faces = measure.run(items, recipe.measure).rows.to_pylist()
+    chosen = [
+        FaceItem(row=row, data=data[row["item_id"]])
+        for row in faces
+        if row["measured_until"] == "all" and row["face_angle_deg"] < 20 and row["pupil_distance_px"] >= 64
+    ][:40]
+    settings = Render()
+    portraits: list[Image.Image] = []
+    networks = Recording()
+    whole = partial(render.run, chosen, settings)
+    whole()
+    selfie = mediapipe_solutions().selfie_segmentation.SelfieSegmentation
+    with recorded({"selfie network": (selfie, "process")}, networks):
+        blobs = whole().blobs
+    for blob in blobs.values():
+        portraits.append(Image.open(io.BytesIO(blob[settings.format])))
+        portraits[-1].load()
+    pixels = [np.asarray(portrait) for portrait in portraits]
+    bare = Recording(
+        {
+            "decode": [partial(_plain_decode, item.data()) for item in chosen],
+            **networks.calls,
+            "encode": [partial(render.encode, each, settings) for each in pixels],
+        }
+    )
+    seconds = medians({"whole": partial(spent, whole), "bare": bare.seconds}, rounds)
+    whole_s, wall_s = seconds.pop("CPU"), seconds.pop("wall")
+    return Section(
+        title=f"portraits of {settings.size_px} px: {len(chosen)} faces, {len(blobs)} rendered",
+        figures=[
+            Figure(name="render over bare sum, CPU time", value=whole_s / sum(seconds.values()), n=len(chosen)),
+            Figure(name="render, ms per portrait", value=1e3 * whole_s / len(chosen), n=len(chosen)),
+            Figure(name="render, ms on the wall per portrait", value=1e3 * wall_s / len(chosen), n=len(chosen)),
+        ],
+        tables={"The bare sum": _per_photo(seconds, len(chosen), {kind: len(c) for kind, c in bare.calls.items()})},
+    )
+
+
+def _per_photo(seconds: dict[str, float], photos: int, calls: dict[str, int] | None = None) -> list[dict[str, Any]]:
+    rows = [{"line": line, "ms per photo": 1e3 * each / photos} for line, each in seconds.items()]
+    if calls is None:
+        return rows
+    return [{**row, "calls per photo": calls[str(row["line"])] / photos} for row in rows]
+
+
+def _plain_decode(data: bytes) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def _status(rows: list[dict[str, Any]], item: PhotoItem) -> str:
+    return next(str(row["photo_status"]) for row in rows if row["item_id"] == item.row["item_id"])
+
+
+if __name__ == "__main__":
+    main()
