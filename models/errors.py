@@ -23,8 +23,12 @@ class SnapshotReadError(TrainingError):
     """A snapshot, shard or sidecar is missing, damaged, redacted, or lacks what the run needs."""
 
 
+class PretrainedError(TrainingError):
+    """The weight file of a published network is missing, is not the published one, or does not fit the network."""
+
+
 class EmbedderError(TrainingError):
-    """No such face embedder, or its weight file is missing or not the published one."""
+    """No such face embedder, or the one trained in a run cannot be loaded."""
 
 
 class NonFiniteLossError(TrainingError):

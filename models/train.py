@@ -211,7 +211,7 @@ def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Stor
         "numbers": dataclasses.asdict(cast(Any, preset)),
         "front_end": {"name": config.front_end, **snapshot.front_end(config.front_end)},
         "normalisation": dataclasses.asdict(store.normalisation),
-        "embedder": describe_embedder(config.embedder),
+        "embedder": describe_embedder(config.embedder, config.weights),
         "seed": config.seed,
         "people": len(store.people),
         "device": str(store.device),

@@ -12,6 +12,12 @@ from torch import Tensor, nn
 PUPIL_LEFT, PUPIL_RIGHT = (0.375, 0.475), (0.625, 0.475)
 """Where a portrait has its pupils (x, y), in shares of its side; left is the image's left."""
 
+ARCFACE_PX = 112
+_EYE_LEFT, _EYE_RIGHT = (38.2946, 51.6963), (73.5318, 51.5014)
+ARCFACE_SHARE = ARCFACE_PX * (PUPIL_RIGHT[0] - PUPIL_LEFT[0]) / (_EYE_RIGHT[0] - _EYE_LEFT[0])
+ARCFACE_LEFT = (PUPIL_LEFT[0] + PUPIL_RIGHT[0]) / 2 - ARCFACE_SHARE * (_EYE_LEFT[0] + _EYE_RIGHT[0]) / 2 / ARCFACE_PX
+ARCFACE_TOP = (PUPIL_LEFT[1] + PUPIL_RIGHT[1]) / 2 - ARCFACE_SHARE * (_EYE_LEFT[1] + _EYE_RIGHT[1]) / 2 / ARCFACE_PX
+
 
 class Embedder(nn.Module, ABC):
     """A face embedder: portraits (B, 3, S, S) in [-1, 1] of any side to features, the last of them unit embeddings."""
@@ -32,10 +38,20 @@ class Embedder(nn.Module, ABC):
         return self.requires_grad_(False)
 
 
-def crop_square(image_B3SS: Tensor, *, left: float, top: float, share: float, side_px: int) -> Tensor:
-    """Cut the square at (left, top) with `share` of the portrait's side, bilinearly, to `side_px`; differentiable."""
+def crop_arcface(image_B3SS: Tensor) -> Tensor:
+    """A portrait at ArcFace's alignment (B, 3, 112, 112), differentiable.
+
+    Portraits have fixed pupils, so the alignment is one fixed square: ArcFace's 112-pixel template has the eyes at
+    (38.29, 51.70) and (73.53, 51.50); laid on pupils a quarter of the side apart that is a square of 0.795 of the side.
+    """
+    right, bottom = ARCFACE_LEFT + ARCFACE_SHARE, ARCFACE_TOP + ARCFACE_SHARE
+    return crop_box(image_B3SS, ARCFACE_LEFT, ARCFACE_TOP, right, bottom, side_px=ARCFACE_PX)
+
+
+def crop_box(image_B3SS: Tensor, left: float, top: float, right: float, bottom: float, *, side_px: int) -> Tensor:
+    """Cut a box, given in shares of the portrait's side, bilinearly, to a square of `side_px`; differentiable."""
     theta_23 = torch.tensor(
-        [[share, 0.0, 2 * left + share - 1], [0.0, share, 2 * top + share - 1]],
+        [[right - left, 0.0, left + right - 1], [0.0, bottom - top, top + bottom - 1]],
         dtype=image_B3SS.dtype,
         device=image_B3SS.device,
     )

@@ -3,9 +3,6 @@
 The published graph: (x - 127.5) / 128 on RGB 0..255, inverted bottlenecks (1x1 expand, depthwise 3x3, 1x1 project),
 each convolution followed by BatchNorm (epsilon 1e-3) and, except projections, PReLU; a depthwise 7x7 over the last
 map, a linear layer and a last BatchNorm (epsilon 2e-5). Weights are found by the names of the ONNX initialisers.
-
-Portraits have fixed pupils, so the ArcFace alignment is one fixed square: ArcFace's 112-pixel template has the eyes at
-(38.29, 51.70) and (73.53, 51.50); laid on pupils a quarter of the side apart that is a square of 0.795 of the side.
 """
 
 from __future__ import annotations
@@ -16,16 +13,11 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from models.embedders.base import PUPIL_LEFT, PUPIL_RIGHT, Embedder, crop_square
+from models.embedders.base import Embedder, crop_arcface
 from models.embedders.onnx_weights import Float32Array, read_initialisers
-from models.errors import EmbedderError
+from models.errors import PretrainedError
 
-SIDE_PX = 112
 EMBEDDING = 128
-_EYE_LEFT, _EYE_RIGHT = (38.2946, 51.6963), (73.5318, 51.5014)
-CROP_SHARE = SIDE_PX * (PUPIL_RIGHT[0] - PUPIL_LEFT[0]) / (_EYE_RIGHT[0] - _EYE_LEFT[0])
-CROP_LEFT = (PUPIL_LEFT[0] + PUPIL_RIGHT[0]) / 2 - CROP_SHARE * (_EYE_LEFT[0] + _EYE_RIGHT[0]) / 2 / SIDE_PX
-CROP_TOP = (PUPIL_LEFT[1] + PUPIL_RIGHT[1]) / 2 - CROP_SHARE * (_EYE_LEFT[1] + _EYE_RIGHT[1]) / 2 / SIDE_PX
 
 _BATCHNORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}
 
@@ -98,16 +90,16 @@ class MobileFaceNet(Embedder):
 
     @classmethod
     def from_onnx(cls, path: Path) -> MobileFaceNet:
-        """Build the network with the initialisers of a published ONNX file, all used. Raises `EmbedderError`."""
+        """Build the network with the initialisers of a published ONNX file, all used. Raises `PretrainedError`."""
         weights = read_initialisers(path)
         network = cls()
         try:
             scale = [float(weights.pop(name)[0]) for name in ("_minusscalar0_c", "_mulscalar0_c")]
             network._load(weights)
         except (KeyError, RuntimeError) as error:
-            raise EmbedderError(f"{path} is not the published MobileFaceNet: {error}") from None
+            raise PretrainedError(f"{path} is not the published MobileFaceNet: {error}") from None
         if weights or scale != [127.5, 1 / 128]:
-            raise EmbedderError(f"{path} is not the published MobileFaceNet: left over {sorted(weights)}, {scale}")
+            raise PretrainedError(f"{path} is not the published MobileFaceNet: left over {sorted(weights)}, {scale}")
         return network
 
     def _load(self, weights: dict[str, Float32Array]) -> None:
@@ -132,6 +124,5 @@ class MobileFaceNet(Embedder):
 
     def features(self, image_B3SS: Tensor) -> tuple[Tensor, ...]:
         """See `Embedder.features`; the portrait is cut to ArcFace's alignment first."""
-        crop = crop_square(image_B3SS, left=CROP_LEFT, top=CROP_TOP, share=CROP_SHARE, side_px=SIDE_PX)
-        *maps, raw = self.forward((crop + 1) * 127.5)
+        *maps, raw = self.forward((crop_arcface(image_B3SS) + 1) * 127.5)
         return (*maps, nnf.normalize(raw))

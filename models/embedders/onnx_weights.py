@@ -1,37 +1,88 @@
-"""Read the initialisers of an ONNX file without the onnx package.
+"""Read the nodes and initialisers of an ONNX file without the onnx package.
 
-An ONNX file is a protocol buffer: ModelProto.graph is field 7, GraphProto.initializer field 5, and of TensorProto
-dims is field 1, data_type field 2 (1: float32), float_data field 4, name field 8, raw_data field 9 (little-endian).
+An ONNX file is a protocol buffer. ModelProto: graph is field 7. GraphProto: node 1, initializer 5. NodeProto: input 1,
+output 2, op_type 4, attribute 5. AttributeProto: name 1, f 2. TensorProto: dims 1, data_type 2 (1: float32, 7: int64),
+float_data 4, name 8, raw_data 9 (little-endian).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import EmbedderError
+from models.errors import PretrainedError
 
 Float32Array = npt.NDArray[np.float32]
 
-_FLOAT32 = 1
+_FLOAT32, _INT64 = 1, 7
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One operation: its type, the names of what goes in and comes out, and those attributes that are one float."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    floats: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The nodes in the order of execution, and the float32 initialisers by name, also by names that stand for one."""
+
+    nodes: tuple[Node, ...]
+    weights: dict[str, Float32Array]
+
+
 def read_initialisers(path: Path) -> dict[str, Float32Array]:
-    """All float32 initialisers by name. Raises `EmbedderError` for a file that is no ONNX model with such weights."""
+    """All float32 initialisers by name. Raises `PretrainedError` for a file that is no ONNX model."""
+    return read_graph(path).weights
+
+
+def read_graph(path: Path) -> Graph:
+    """Nodes and float32 initialisers; integers (shapes, counters) are left out. Raises `PretrainedError`."""
     try:
         data = memoryview(path.read_bytes())
         graphs = [_as_bytes(value) for field, value in _fields(data) if field == 7]
-        tensors = [_as_bytes(value) for graph in graphs for field, value in _fields(graph) if field == 5]
-        return dict(_tensor(tensor) for tensor in tensors)
-    except (OSError, ValueError, IndexError) as error:
-        raise EmbedderError(f"{path} is not an ONNX model with float32 weights: {error}") from None
+        parts = [(field, _as_bytes(value)) for graph in graphs for field, value in _fields(graph) if field in (1, 5)]
+        tensors = [_tensor(value) for field, value in parts if field == 5]
+        nodes = [_node(value) for field, value in parts if field == 1]
+        weights = {name: values for name, values in tensors if values is not None}
+        for node in nodes:
+            if node.op == "Identity" and node.inputs[0] in weights:
+                weights[node.outputs[0]] = weights[node.inputs[0]]
+        return Graph(nodes=tuple(nodes), weights=weights)
+    except (OSError, ValueError, IndexError, struct.error) as error:
+        raise PretrainedError(f"{path} is not an ONNX model with float32 weights: {error}") from None
 
 
-def _tensor(data: memoryview) -> tuple[str, Float32Array]:
+def _node(data: memoryview) -> Node:
+    texts: dict[int, list[str]] = {1: [], 2: [], 4: []}
+    floats: dict[str, float] = {}
+    for field, value in _fields(data):
+        if field in texts:
+            texts[field].append(bytes(_as_bytes(value)).decode())
+        elif field == 5:
+            floats |= _float_attribute(_as_bytes(value))
+    return Node(op="".join(texts[4]), inputs=tuple(texts[1]), outputs=tuple(texts[2]), floats=floats)
+
+
+def _float_attribute(data: memoryview) -> dict[str, float]:
+    fields = dict(_fields(data))
+    if 1 not in fields or 2 not in fields:
+        return {}
+    (number,) = struct.unpack("<f", _as_bytes(fields[2]))
+    return {bytes(_as_bytes(fields[1])).decode(): number}
+
+
+def _tensor(data: memoryview) -> tuple[str, Float32Array | None]:
     dims: list[int] = []
     name, kind, raw = "", _FLOAT32, memoryview(b"")
     for field, value in _fields(data):
@@ -43,6 +94,8 @@ def _tensor(data: memoryview) -> tuple[str, Float32Array]:
             name = bytes(_as_bytes(value)).decode()
         elif field in (4, 9):
             raw = _as_bytes(value)
+    if kind == _INT64:
+        return name, None
     if kind != _FLOAT32:
         raise ValueError(f"initialiser {name} has data type {kind}, not float32")
     return name, np.frombuffer(raw, "<f4").astype(np.float32).reshape(dims)

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from models.embedders import load_published
-from models.embedders.base import PUPIL_LEFT, PUPIL_RIGHT, crop_square
-from models.embedders.mobilefacenet import CROP_LEFT, CROP_SHARE, CROP_TOP, MobileFaceNet
+from models.embedders.base import PUPIL_LEFT, PUPIL_RIGHT, crop_arcface
+from models.embedders.mobilefacenet import MobileFaceNet
 from models.embedders.onnx_weights import read_initialisers
-from models.errors import EmbedderError
+from models.errors import EmbedderError, PretrainedError
 
 
 def field(number: int, payload: bytes) -> bytes:
@@ -51,23 +51,23 @@ def test_initialisers_in_both_encodings(tmp_path: Path) -> None:
 def test_what_is_no_onnx_file_is_said(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(data)
-    with pytest.raises(EmbedderError, match="not an ONNX model"):
+    with pytest.raises(PretrainedError, match="not an ONNX model"):
         read_initialisers(path)
 
 
 def test_facenet_is_asked_for_and_never_replaced(tmp_path: Path) -> None:
-    with pytest.raises(EmbedderError, match=r"facenet.*20180402-114759-vggface2.pt.*https://.*281cebca.*run.json"):
+    with pytest.raises(PretrainedError, match=r"facenet.*20180402-114759-vggface2.pt.*https://.*281cebca.*run.json"):
         load_published("facenet", {})
     wrong = tmp_path / "20180402-114759-vggface2.pt"
     wrong.write_bytes(b"other")
-    with pytest.raises(EmbedderError, match="has sha256 d9298a10"):
+    with pytest.raises(PretrainedError, match="has sha256 d9298a10"):
         load_published("facenet", {"facenet": str(wrong)})
 
 
 def test_unknown_and_missing_embedders() -> None:
     with pytest.raises(EmbedderError, match="'arcnet': no such embedder; there are self-trained, mobilefacenet"):
         load_published("arcnet", {})
-    with pytest.raises(EmbedderError, match=r"nowhere.onnx cannot be read"):
+    with pytest.raises(PretrainedError, match=r"nowhere.onnx cannot be read"):
         load_published("mobilefacenet", {"mobilefacenet": "nowhere.onnx"})
 
 
@@ -77,7 +77,7 @@ def test_crop_puts_the_pupils_where_arcface_has_eyes() -> None:
     image = np.zeros((3, side, side), np.float32)
     for channel, (x, y) in enumerate((PUPIL_LEFT, PUPIL_RIGHT)):
         image[channel] = np.exp(-((columns - x * side) ** 2 + (rows - y * side) ** 2) / 200)
-    crop = crop_square(torch.from_numpy(image)[None], left=CROP_LEFT, top=CROP_TOP, share=CROP_SHARE, side_px=112)[0]
+    crop = crop_arcface(torch.from_numpy(image)[None])[0]
     for channel, (x, y) in enumerate(((38.2946, 51.6963), (73.5318, 51.5014))):
         weights = crop[channel].numpy()
         centre_rows, centre_columns = np.mgrid[:112, :112] + 0.5

@@ -20,7 +20,7 @@ from snapshot_writer import SMALL_NETWORKS, TinySnapshot
 
 from models.checkpoint import checkpoints, load_checkpoint
 from models.config import load_config, make_config
-from models.errors import CheckpointError, ConfigError, EmbedderError, NonFiniteLossError
+from models.errors import CheckpointError, ConfigError, NonFiniteLossError, PretrainedError
 from models.generator import Generator
 from models.sf2f.presets import make_preset
 from models.train import INTERRUPTED, Schedule, main, train
@@ -183,7 +183,7 @@ def test_a_missing_or_broken_run_json(tmp_path: Path) -> None:
 def test_a_missing_device_or_embedder_ends_before_any_work(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="device = 'tpu'"):
         train(tiny_snapshot.config(tmp_path / "a", device="tpu"))
-    with pytest.raises(EmbedderError, match="weight file is not given"):
+    with pytest.raises(PretrainedError, match="weight file is not given"):
         train(tiny_snapshot.config(tmp_path / "b", embedder="mobilefacenet"))
     assert not (tmp_path / "b").exists()
 

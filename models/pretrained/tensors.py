@@ -1,0 +1,78 @@
+"""From a file of tensors to a network that holds exactly these: `torch.load(weights_only=True)`, then a strict fit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import PretrainedError
+
+N = TypeVar("N", bound=nn.Module)
+
+_NAMED = 4
+_COUNTER = "num_batches_tracked"
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a torch file by key, on the CPU; code and objects in it are never run.
+
+    Raises `PretrainedError` for a file that cannot be read or that holds anything but a dictionary of tensors.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise PretrainedError(f"{path} was not loaded as a torch file of tensors: {reason}") from None
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise PretrainedError(f"{path} was not loaded: it holds {_contents(loaded)} and not tensors by key")
+    return dict(loaded)
+
+
+def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path) -> N:
+    """Build a network and give it these tensors, all of them and no others, as float32.
+
+    Batch counters of BatchNorm, which no output depends on, may be there or not. Raises `PretrainedError` naming keys
+    that are missing, unknown or of another shape.
+    """
+    with torch.device("meta"):
+        network = make()
+    wanted = network.state_dict()
+    given = {key: value.float() for key, value in tensors.items() if not key.endswith(_COUNTER)}
+    shapes = {key: tuple(value.shape) for key, value in wanted.items() if not key.endswith(_COUNTER)}
+    problems = [
+        _some("it lacks", [key for key in shapes if key not in given]),
+        _some("it has besides", [key for key in given if key not in shapes]),
+        _some(
+            "other shapes:",
+            [
+                f"{key} {tuple(value.shape)} for {shapes[key]}"
+                for key, value in given.items()
+                if key in shapes and tuple(value.shape) != shapes[key]
+            ],
+        ),
+    ]
+    if any(problems):
+        raise PretrainedError(f"{path} does not fit {type(network).__name__}: {'; '.join(filter(None, problems))}")
+    counters = {key: torch.tensor(0) for key in wanted if key.endswith(_COUNTER)}
+    network.load_state_dict({**counters, **given}, assign=True)
+    return network
+
+
+def _some(what: str, items: list[str]) -> str:
+    if not items:
+        return ""
+    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
+    return f"{what} {', '.join(items[:_NAMED])}{more}"
+
+
+def _contents(loaded: object) -> str:
+    if not isinstance(loaded, Mapping):
+        return f"a {type(loaded).__name__}"
+    return ", ".join(f"{key} ({type(value).__name__})" for key, value in list(loaded.items())[:_NAMED])
