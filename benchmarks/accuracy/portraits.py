@@ -39,7 +39,7 @@ def measure(data: Path, backend: str = "mediapipe") -> Section:
     rows = faces.to_pylist()
     verdicts = decide(faces, link(faces, recipe.link), recipe).to_pylist()
     kept = np.array([row["verdict"] == "keep" for row in verdicts], float)
-    off = np.array([_pupils_off(row) for row in rows])
+    off, edge = (np.array([_pupils_off(row, origin) for row in rows]) for origin in (0.0, 0.5))
     low, high = interval(kept, lambda drawn: float(drawn.sum()))
     figures = [
         Figure(
@@ -53,6 +53,7 @@ def measure(data: Path, backend: str = "mediapipe") -> Section:
             higher=True,
         ),
         mean_figure("pupils off target, share of the side", off, must=0.01, stretch=0.005),
+        mean_figure("the same, the side counted from the first pixel's edge", edge),
     ]
     columns = ("yaw_deg", "pitch_deg", "smile", "mouth_open", "expression")
     portraits = [
@@ -91,11 +92,11 @@ def frontal_pitch(data: Path, settings: FaceMeasure) -> tuple[float, list[dict[s
     return float(np.median(pooled)), table
 
 
-def _pupils_off(row: dict[str, Any]) -> float:
-    """Mean distance of both pupils from their targets, share of the side."""
+def _pupils_off(row: dict[str, Any], origin: float = 0.0) -> float:
+    """Mean distance of both pupils from their targets, share of the side, which begins `origin` px before (0, 0)."""
     side = np.array([row["photo_width_px"], row["photo_height_px"]])
-    found = np.array([[row[f"pupil_{which}_{axis}_px"] for axis in "xy"] for which in ("left", "right")]) / side
-    return float(np.hypot(*(found - np.array([PUPIL_LEFT, PUPIL_RIGHT])).T).mean())
+    found = np.array([[row[f"pupil_{which}_{axis}_px"] for axis in "xy"] for which in ("left", "right")])
+    return float(np.hypot(*((found + origin) / side - np.array([PUPIL_LEFT, PUPIL_RIGHT])).T).mean())
 
 
 def _item(path: Path) -> PhotoItem:
