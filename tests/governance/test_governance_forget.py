@@ -1,0 +1,385 @@
+"""`voxdata forget` on a root that was really built: nothing of the person is left, nothing of anybody else is lost."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import tarfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from flows.cli import main
+from flows.tables import crawl
+from tests.catalog.small_root import SmallRoot
+from tests.governance.building import Copy, build, recipe_of
+from tests.governance.conftest import SHARED
+from voxdata import journal
+from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
+from voxdata.fragments import FragmentStore, add_member, parquet_bytes, parquet_table
+from voxdata.governance import outputs
+from voxdata.locks import building
+from voxdata.storage import LocalStorage, open_storage
+
+PERSON, NAME, FOLDER = "id90005", "tetifaith treadim", "Tetifaith_Treadim"
+OTHER = "id90002"
+AT = "2026-11-21T09:00:00Z"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    return status, said.out, said.err
+
+
+def forget(copy: Copy, capsys: pytest.CaptureFixture[str], who: str = NAME, *more: str) -> tuple[int, str, str]:
+    return run(capsys, "forget", who, "--reason", "letter 12", "--root", copy.root, *more)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def theirs(copy: Copy) -> dict[str, bytes]:
+    """Everything of the person that lies in tars under the root, but for the photo that somebody else has, too."""
+    shared = (copy.corpus / "photos" / OTHER / SHARED).read_bytes()
+    found = {name: data for name, data in copy.shard_members().items() if name.startswith(f"{PERSON}/")}
+    for prefix, stage in (("photos", "originals"), ("fragments", "faces.render"), ("fragments", "speech.measure")):
+        for fingerprint in (copy.root / prefix / stage).iterdir():
+            store = FragmentStore(copy.storage, stage, fingerprint.name, prefix=prefix)
+            for row in store.read().to_pylist():
+                if row["identity"] == PERSON:
+                    for member in row["members"] or []:
+                        data = store.blob(row["part"], member["offset"], member["size"])
+                        found[f"{stage} {row['item_id']} {member['suffix']}"] = data
+    return {name: data for name, data in found.items() if data != shared}
+
+
+def test_no_byte_of_the_person_is_left_and_nobody_else_loses_one(
+    copy: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = theirs(copy)
+    kinds = {name.split()[0] if " " in name else name.partition(".")[2] for name in mine}
+    assert kinds == {"jpg", "json", "torch40.npy", "originals", "faces.render", "speech.measure"}
+    before = "\n".join(map(repr, copy.files().values()))
+    assert all(repr(data)[2:-1] in before for data in mine.values())  # the scan below can find them
+    members = copy.shard_members()
+    first = latest(copy.storage)
+    status, out, _ = forget(copy, capsys)
+    assert (status, "2 photos" in out) == (0, True)
+    files = copy.files()
+    hashes = {sha256(data).encode() for data in mine.values()}
+    for key, content in files.items():
+        assert not any(data in content for data in mine.values()), key
+        assert not any(each in content for each in hashes), key
+        assert not any(word in content for word in (PERSON.encode(), FOLDER.encode())), key
+    assert copy.shard_members() == {name: data for name, data in members.items() if not name.startswith(f"{PERSON}/")}
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+    assert run(capsys, "verify", "--root", copy.root)[0] == 0
+    for table in ("identities", "photos", "faces", "utterances", "samples"):
+        assert copy.rows(f"SELECT count(*) FROM {table} WHERE identity = '{PERSON}'") == [(0,)]
+    old, new = list_snapshots(copy.storage)
+    assert (old.id, old.redacted, new.id, new.redacted) == (first, True, latest(copy.storage), False)
+    assert f"snapshot {first} held them and is redacted" in out
+    assert f"snapshot {new.id} is the current one" in out
+    assert [each.counts["test"]["identities"] for each in (old, new)] == [0, 0]
+
+
+def test_a_shared_photo_stays_for_the_other_one(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = (copy.corpus / "photos" / OTHER / SHARED).read_bytes()
+    found = f"SELECT identity FROM photos WHERE photo_sha256 = '{sha256(shared)}' ORDER BY 1"
+    assert copy.rows(found) == [(OTHER,), (PERSON,)]
+    assert forget(copy, capsys)[0] == 0
+    assert copy.rows(found) == [(OTHER,)]
+    assert sum(shared in content for content in copy.files().values()) == 1
+    place = f"SELECT source_key FROM photos WHERE photo_sha256 = '{sha256(shared)}'"
+    assert copy.rows(place) == [(f"{OTHER}/{SHARED}",)]
+
+
+def test_no_later_build_brings_them_back(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not under another spelling, and not a file of theirs in somebody else's folder."""
+    assert forget(copy, capsys)[0] == 0
+    photos, wav = copy.corpus / "photos", copy.corpus / "wav"
+    (photos / FOLDER).rename(photos / "TETIFAITH. Tréadim")
+    own = sorted((photos / "TETIFAITH. Tréadim").iterdir())
+    shutil.copy(own[1], photos / "id90003" / "theirs.jpg")
+    clip = next((wav / FOLDER).rglob("*.wav"))
+    (wav / "id90003" / "other").mkdir()
+    shutil.copy(clip, wav / "id90003" / "other" / "00009.wav")
+    photos_before = copy.rows("SELECT count(*) FROM photos")
+    build(copy.corpus, copy.root)
+    assert copy.rows("SELECT count(*) FROM photos") == photos_before
+    assert copy.rows("SELECT count(*) FROM utterances WHERE video = 'other'") == [(0,)]
+    assert copy.rows(f"SELECT count(*) FROM identities WHERE identity = '{PERSON}' OR name = '{FOLDER}'") == [(0,)]
+    status, out, _ = run(capsys, "verify", "--forgotten", "--root", copy.root)
+    assert (status, "nothing is left of the 1 people" in out) == (0, True)
+
+
+def test_the_proof_sees_what_somebody_put_back(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = theirs(copy)
+    portrait = next(data for name, data in mine.items() if name.endswith(".jpg"))
+    mel = next(data for name, data in mine.items() if name.endswith(".torch40.npy"))
+    assert forget(copy, capsys)[0] == 0
+    tar = copy.root / "shards" / "train-faces-b0000-b0001-0000000000000000.tar"
+    with tarfile.open(tar, "w") as opened:
+        add_member(opened, "somebody/1.npy", mel)
+    table = parquet_bytes(pa.table({"said": ["an interview with Tetifaith Treadim, 2019"]}))
+    put = {
+        "runs/r1/face.jpg": portrait,
+        "runs/r1/log.txt": b"step 1\nfaces/TETIFAITH-TREADIM/3.png\n",
+        f"photos/{PERSON}/note.bin": b"-",
+        "fragments/extra/0000000000000000.parquet": table,
+        "snapshots/x.json": json.dumps({"photo": sha256(portrait)}).encode(),
+    }
+    for key, content in put.items():
+        (copy.root / key).parent.mkdir(parents=True, exist_ok=True)
+        (copy.root / key).write_bytes(content)
+    (copy.root / "fragments/extra/broken.parquet").write_bytes(b"PAR1 but no more")
+    status, out, _ = run(capsys, "verify", "--forgotten", "--root", copy.root)
+    assert status == 1
+    named = {line.split(": ")[0] for line in out.splitlines() if ": " in line}
+    assert named == {*put, "fragments/extra/broken.parquet", tar.relative_to(copy.root).as_posix()}
+
+
+class Killed(BaseException):
+    """As when the process is killed: nothing catches it."""
+
+
+def test_killed_again_and_again_the_same_call_finishes(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mine = theirs(copy)
+    undisturbed = Copy(root=tmp_path / "undisturbed", corpus=copy.corpus)
+    shutil.copytree(copy.root, undisturbed.root)
+    assert forget(undisturbed, capsys)[0] == 0
+    steps = {"left": 0}
+
+    def counted(real: object) -> object:
+        def step(*arguments: object) -> object:
+            steps["left"] -= 1
+            if steps["left"] < 0:
+                raise Killed
+            return real(*arguments)  # type: ignore[operator]
+
+        return step
+
+    with monkeypatch.context() as patch:
+        for name in ("commit", "delete"):
+            patch.setattr(LocalStorage, name, counted(getattr(LocalStorage, name)))
+        steps["left"] = 3
+        with pytest.raises(Killed):
+            forget(copy, capsys)
+        steps["left"] = 0
+        assert "voxdata forget --resume" in run(capsys, "verify", "--forgotten", "--root", copy.root)[1]
+        for kills in itertools.count():
+            steps["left"] = 7 + 2 * kills
+            with suppress(Killed):
+                assert run(capsys, "forget", "--resume", "--root", copy.root)[0] == 0
+                break
+    assert kills >= 4
+    assert not any(data in content for content in copy.files().values() for data in mine.values())
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+    assert run(capsys, "verify", "--root", copy.root)[0] == 0
+    again, once = (replace(load_snapshot(each.storage), tables={}) for each in (copy, undisturbed))
+    assert again == once
+    assert copy.rows("FROM funnel ORDER BY ALL") == undisturbed.rows("FROM funnel ORDER BY ALL")
+    assert copy.shard_members() == undisturbed.shard_members()
+    assert run(capsys, "forget", "--resume", "--root", copy.root)[1].startswith("nothing was left unfinished")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["Tetifait_Traedim", "--reason", "x"], f"the nearest are {PERSON} ({FOLDER})"),
+        (["zzzz", "--reason", "x"], "nobody called 'zzzz'"),
+        (["unknown", "--reason", "x"], "'unknown'"),
+        ([PERSON], "--reason TEXT is needed"),
+        ([PERSON, "--reason", " "], "--reason TEXT is needed"),
+        ([PERSON, "--reason", "Mr Tetifaith Treadim wrote"], "must not name the person"),
+        (["--reason", "x"], "name one person"),
+        ([PERSON, "--resume", "--reason", "x"], "name one person"),
+    ],
+)
+def test_mistakes_are_one_line_and_change_nothing(
+    built: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    root = built / "root"
+    before = set(LocalStorage(root).keys("")) | {".lock"}
+    status, _, err = run(capsys, "forget", *arguments, "--root", root)
+    assert (status, said in err, err.count("\n")) == (1, True, 1)
+    assert set(LocalStorage(root).keys("")) <= before
+
+
+def test_forgotten_already_and_ahead(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert forget(copy, capsys, PERSON)[0] == 0
+    for word in (PERSON, FOLDER, NAME):
+        status, _, err = forget(copy, capsys, word)
+        assert (status, "was forgotten already" in err) == (1, True)
+    status, out, _ = forget(copy, capsys, "Never Seen", "--ahead")
+    assert (status, "0 photos" in out) == (0, True)
+    shutil.copytree(copy.corpus / "photos" / "id90003", copy.corpus / "photos" / "never_seen")
+    photos = parquet_table(copy.storage.read(crawl(str(copy.root), recipe_of(copy.corpus, copy.root))))
+    assert set(photos["identity"].to_pylist()) == {"id90001", "id90002", "id90003", "id90004"}
+
+
+def test_an_alias_is_forgotten_with_the_whole_person(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever of their ids is named: both go, and both stay away."""
+    decided = run(capsys, "aliases", "--root", copy.root, "--confirm", "id90003", PERSON, "--reason", "same voice")
+    assert decided[0] == 0
+    assert forget(copy, capsys, "id90003")[0] == 0
+    assert copy.rows(f"SELECT count(*) FROM identities WHERE identity IN ('id90003', '{PERSON}')") == [(0,)]
+    assert copy.rows("SELECT count(*) FROM samples WHERE identity IN ('id90003')") == [(0,)]
+    assert forget(copy, capsys, PERSON)[2].count("was forgotten already") == 1
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+
+
+def write_run(folder: Path, snapshot: str, **settings: str) -> dict[str, str]:
+    """A training run's folder; its row in the journal."""
+    for name in ("samples/step-1.png", "gallery/000.png", "evaluation.json", "evaluation.md", "checkpoints/1.pt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("-")
+    (folder / "run.json").write_text(json.dumps({"snapshot": snapshot, **settings}))
+    fact = {"run_id": folder.name, "snapshot_id": snapshot, "status": "finished", "path": str(folder), "at": AT}
+    return {**fact, "settings": (folder / "run.json").read_text()}
+
+
+def test_what_was_made_from_them_goes_and_runs_are_named(
+    copy: Copy, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = load_snapshot(copy.storage)
+    elsewhere = tmp_path / "elsewhere"
+    champion = write_run(elsewhere / "champion", snapshot.id, cache_dir=str(tmp_path / "decoded"))
+    journal.append(copy.storage, "runs", champion)
+    journal.append(copy.storage, "promotions", {"model": "sf2f", "run_id": "champion", "stage": "champion", "at": AT})
+    write_run(copy.root / "runs" / "by-hand", snapshot.id)
+    write_run(copy.root / "runs" / "another", "0" * 16)
+    tested = next(entry for entry in snapshot.shards if (entry.kind, entry.split) == ("faces", "test"))
+    trained = next(entry for entry in snapshot.shards if (entry.kind, entry.split) == ("faces", "train"))
+    caches = [tmp_path / "cache" / "portraits", tmp_path / "decoded", copy.root / "cache"]
+    for cache in caches:
+        cache.mkdir(parents=True)
+        for entry in (tested, trained):
+            (cache / f"{entry.sha256[:16]}-64px.npy").write_text("-")
+    table = tmp_path / "people.csv"
+    assert run(capsys, "sql", "from portraits", "--root", copy.root, "--format", "csv", "--out", table)[0] == 0
+    export, strange = tmp_path / "export", tmp_path / "strange"
+    for folder in (export, strange):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "face.jpg").write_text("-")
+        outputs.record(copy.storage, "export", folder, snapshot.id, at=AT)
+    (strange / outputs.MARKER).unlink()
+    judged: list[Path] = []
+    monkeypatch.setattr("flows.runs.evaluate_run", judged.append)
+    status, out, _ = forget(copy, capsys)
+    assert status == 0
+    assert (table.exists(), export.exists(), (strange / "deep" / "face.jpg").exists()) == (False, False, True)
+    assert "kept, the folder lacks our marker" in out
+    for folder in (elsewhere / "champion", copy.root / "runs" / "by-hand"):
+        assert {path.name for path in folder.iterdir()} == {"checkpoints", "run.json"}
+        assert f"run {folder.name}" in out
+        assert f"used snapshot {snapshot.id}, in which they were in test" in out
+    assert (copy.root / "runs" / "another" / "samples" / "step-1.png").exists()
+    assert "run another" not in out
+    left = {path.name for cache in caches for path in cache.iterdir()}
+    assert left == {f"{trained.sha256[:16]}-64px.npy"}
+    assert judged == [elsewhere / "champion"]
+    assert outputs.known(copy.storage) == []
+
+
+def test_an_output_that_cannot_be_deleted_is_tried_again(
+    copy: Copy, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("-")
+    outputs.record(copy.storage, "report", page, latest(copy.storage), at=AT)
+
+    def refuse(place: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "remove", refuse)
+        status, _, err = forget(copy, capsys)
+    assert (status, "cannot be deleted, Permission denied" in err, "--resume" in err) == (1, True, True)
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 1
+    assert forget(copy, capsys)[0] == 0
+    assert not page.exists()
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+
+
+def test_a_champion_that_cannot_be_judged_is_named(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = copy.root / "runs" / "gone"
+    fact = {"run_id": "gone", "snapshot_id": latest(copy.storage), "status": "finished", "path": str(folder), "at": AT}
+    journal.append(copy.storage, "runs", fact)
+    journal.append(copy.storage, "promotions", {"model": "sf2f", "run_id": "gone", "stage": "champion", "at": AT})
+    status, _, err = forget(copy, capsys)
+    assert (status, f"run: voxdata evaluate {folder}" in err) == (0, True)
+
+
+def test_a_root_that_cannot_be_written(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a read-only file system: the superuser, too, is refused there."""
+    before = copy.files()
+    opened = os.open
+
+    def refuse(path: str, flags: int, *more: int) -> int:
+        if flags & os.O_RDWR and str(path).startswith(str(copy.root)):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(path, flags, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        status, _, err = forget(copy, capsys)
+    assert (status, "Read-only file system" in err, err.count("\n")) == (1, True, 1)
+    assert copy.files() == before
+
+
+def test_a_full_disk_in_the_middle(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, done = os.replace, []
+
+    def refuse(source: object, target: object) -> None:
+        done.append(target)
+        if len(done) > 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse)
+        status, _, err = forget(copy, capsys)
+    assert (status, "no space left" in err, "run the same command again" in err) == (1, True, True)
+    assert forget(copy, capsys)[0] == 0
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+
+
+def test_nobody_is_forgotten_beside_a_build(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    with building(copy.storage):
+        status, _, err = forget(copy, capsys)
+    assert (status, "a build or a collection is running" in err) == (1, True)
+
+
+def test_a_lost_key_is_said(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without it, a build would bring them back."""
+    assert forget(copy, capsys)[0] == 0
+    (copy.root / "governance" / "key").unlink()
+    for command in (["verify", "--forgotten"], ["forget", OTHER, "--reason", "x"]):
+        status, _, err = run(capsys, *command, "--root", copy.root)
+        assert (status, "restore it from a backup" in err) == (1, True)
+
+
+def test_the_only_person_of_a_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = SmallRoot(open_storage(tmp_path / "root", create=True), people=1)
+    small.publish()
+    assert run(capsys, "forget", "Person 0", "--reason", "x", "--root", tmp_path / "root")[0] == 0
+    assert load_snapshot(small.storage).shards == []
+    assert run(capsys, "verify", "--forgotten", "--root", tmp_path / "root")[0] == 0
+    assert run(capsys, "verify", "--root", tmp_path / "root")[0] == 0
