@@ -119,6 +119,7 @@ def _catalog_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     sql.add_argument("--out", metavar="FILE", help="write there instead of to the terminal (parquet needs it)")
     sql.add_argument("--root", metavar="DIR", help="the dataset's folder or URL (s3://…)")
     sql.add_argument("--snapshot", metavar="ID", help="ask this version, an id or a tag; default: the current one")
+    sql.add_argument("--before", metavar="ID", help="another version beside it: its tables are before.faces, before.…")
     sql.set_defaults(handler=_lazy("sql"))
 
     for name, about in (
@@ -203,7 +204,7 @@ def _output(command: argparse.ArgumentParser, what: str) -> None:
 
 def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train a model on a snapshot")
-    train.add_argument("system", help="which system: sf2f")
+    train.add_argument("system", help="which system: sf2f, avp_gan, voice2face")
     _root(train)
     train.add_argument("--preset", default="tiny", help="settings of the system: tiny (two cores) or paper")
     train.add_argument("--snapshot", metavar="ID", help="default: the current one")

@@ -54,6 +54,19 @@ class SpeechBatch:
     length: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class IndependentBatch:
+    """B utterances with their speakers, and B portraits with those they show, drawn independently of each other."""
+
+    speakers: IntArray
+    utterances: IntArray
+    starts: IntArray
+    length: int
+    shown: IntArray
+    faces: IntArray
+    flips: npt.NDArray[np.bool_]
+
+
 def generator(seed: int, step: int, rank: int, stream: int = _STREAM_EXTRA) -> np.random.Generator:
     """The Philox generator of one (seed, step, rank, stream). All are non-negative."""
     return np.random.Generator(np.random.Philox(key=[seed, (stream << 32) | rank], counter=[0, step, 0, 0]))
@@ -84,6 +97,35 @@ def crop_batch(
     starts = rng.integers(np.where(slack >= 0, slack + 1, frames[utterance]))
     return CropBatch(
         people=people, faces=_one_of(faces, people, rng), utterances=utterance, starts=starts, length=length
+    )
+
+
+def independent_batch(
+    faces: Groups,
+    utterances: Groups,
+    frames: IntArray,
+    *,
+    batch_size: int,
+    crop_frames: tuple[int, int],
+    seed: int,
+    step: int,
+    rank: int = 0,
+) -> IndependentBatch:
+    """Draw recordings and portraits, each uniformly from all there are (voice2face, Algorithm 1); crops as above."""
+    rng = generator(seed, step, rank, _STREAM_BATCH)
+    low, high = crop_frames
+    length = int(generator(seed, step, 0, _STREAM_LENGTH).integers(low, high + 1))
+    utterance = rng.integers(int(utterances.count.sum()), size=batch_size)
+    slack = frames[utterance] - length
+    face = rng.integers(int(faces.count.sum()), size=batch_size)
+    return IndependentBatch(
+        speakers=np.searchsorted(utterances.first, utterance, side="right") - 1,
+        utterances=utterance,
+        starts=rng.integers(np.where(slack >= 0, slack + 1, frames[utterance])),
+        length=length,
+        shown=np.searchsorted(faces.first, face, side="right") - 1,
+        faces=face,
+        flips=rng.random(batch_size) < 0.5,
     )
 
 

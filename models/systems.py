@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from models.avp_gan.system import AVP_GAN
 from models.errors import ConfigError
 from models.sf2f.system import SF2F
 from models.system import SystemSpec
+from models.voice2face.system import VOICE2FACE
 
-SYSTEMS: Mapping[str, SystemSpec] = {spec.name: spec for spec in (SF2F,)}
+SYSTEMS: Mapping[str, SystemSpec] = {spec.name: spec for spec in (SF2F, AVP_GAN, VOICE2FACE)}
 
 
 def system_spec(name: str) -> SystemSpec:

@@ -1,0 +1,1 @@
+"""AVP-GAN (Mao et al. 2024)."""

@@ -1,0 +1,1 @@
+"""voice2face (Wen et al. 2019) and its variants."""
