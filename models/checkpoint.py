@@ -54,7 +54,7 @@ def write_run_config(run_dir: Path, description: dict[str, Any]) -> None:
     description = json.loads(json.dumps(description))
     if (run_dir / "config.json").exists() and checkpoints(run_dir):
         before = read_run_config(run_dir)
-        for key in ("system", "snapshot", "numbers", "front_end", "embedder", "seed", "normalisation"):
+        for key in ("system", "snapshot", "off", "numbers", "front_end", "embedder", "seed", "normalisation"):
             old, new = (_comparable(key, content.get(key)) for content in (before, description))
             if old != new:
                 raise CheckpointError(
@@ -76,6 +76,8 @@ def read_run_config(run_dir: Path) -> dict[str, Any]:
 
 
 def _comparable(key: str, value: Any) -> Any:
+    if key == "off":
+        return value or []
     if key == "numbers" and isinstance(value, dict):
         return {name: number for name, number in value.items() if name not in ("steps", "fuser_steps")}
     return value

@@ -12,6 +12,7 @@ import torch
 
 from models.errors import ConfigError
 from models.presets import Preset
+from models.pretrained.needs import Need, embedder_needs, missing
 from models.system import SystemSpec
 from models.systems import system_spec
 
@@ -23,7 +24,8 @@ class RunConfig:
     `root` and `snapshot` say what to train on; `run_dir` is where config, metrics, checkpoints and samples go.
     `overrides` changes numbers of the preset, `steps` the one of that name, its main stage's. `seconds` is a time box
     for the whole training, over all its resumptions; the preset says which share of it is whose. `weights` maps an
-    embedder to its published file. `device` is `auto`, `cpu` or `cuda[:n]`; `cache_dir` (decoded portraits) defaults to
+    embedder to its published file; without it the training says what would be off and stops, unless
+    `allow_missing_weights`. `device` is `auto`, `cpu` or `cuda[:n]`; `cache_dir` (decoded portraits) defaults to
     `<root>/cache`.
     """
 
@@ -36,6 +38,7 @@ class RunConfig:
     front_end: str = "torch40"
     embedder: str = "self-trained"
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    allow_missing_weights: bool = False
     seed: int = 0
     steps: int | None = None
     seconds: float | None = None
@@ -50,6 +53,11 @@ class RunConfig:
         over = dict(self.overrides) if self.steps is None else {**self.overrides, "steps": self.steps}
         preset: Preset = self.spec().make_preset(self.preset, over)
         return preset
+
+    def missing(self) -> tuple[Need, ...]:
+        """The losses and figures whose published file is not under `weights`."""
+        wanted = (*self.spec().needs(self.numbers(), self.embedder), *embedder_needs(self.embedder))
+        return missing(wanted, self.weights)
 
     def spec(self) -> SystemSpec:
         """The system that `system` names. Raises `ConfigError`."""
@@ -108,11 +116,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def _check_type(key: str, value: Any, annotation: str) -> None:
-    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "Mapping": (dict,)}
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "bool": (bool,),
+        "Mapping": (dict,),
+    }
     allowed = kinds[annotation.partition("[")[0].partition(" ")[0]]
     if value is None and annotation.endswith("None"):
         return
-    if isinstance(value, bool) or not isinstance(value, allowed):
+    if isinstance(value, bool) != (allowed == (bool,)) or not isinstance(value, allowed):
         raise ConfigError(f"{key} = {value!r}: must be of type {annotation}")
 
 

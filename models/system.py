@@ -15,6 +15,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from models.embedders.base import Embedder
+from models.pretrained.needs import Need
 from models.store import Store
 
 EPSILON = 1e-12
@@ -82,7 +83,8 @@ class SystemSpec:
     """A system as the registry knows it.
 
     `make_preset(name, overrides)` raises `ConfigError`; `train(preset, store, embedder, hop_s=, seed=)` starts a
-    training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge.
+    training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge;
+    `needs(preset, embedder)` are the losses that a published file is needed for.
     """
 
     name: str
@@ -90,6 +92,7 @@ class SystemSpec:
     train: Callable[..., System]
     voice_to_face: Callable[[Any, int], VoiceToFace]
     critic: Callable[[Any], Critic] | None = None
+    needs: Callable[[Any, str], tuple[Need, ...]] = lambda preset, embedder: ()
 
     def start(self, preset: Any, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> System:
         """A training of this system from its first step."""

@@ -33,6 +33,7 @@ from models.errors import NonFiniteLossError, TrainingError
 from models.files import write_atomic
 from models.images import SAMPLES_NOTICE, grid, to_uint8, write_png
 from models.presets import Preset, Stage
+from models.pretrained.needs import MissingEmbedder, Need, refuse, without
 from models.reader import Snapshot
 from models.store import Store
 from models.system import System
@@ -127,8 +128,14 @@ class StopSignal:
 
 def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) -> Trained:
     """Train, or go on training, until the schedule ends or `should_stop()`. Raises `TrainingError`."""
-    run_dir, preset, device = Path(config.run_dir), config.numbers(), config.torch_device()
-    check_embedder(config.embedder, config.weights)
+    run_dir, device, off = Path(config.run_dir), config.torch_device(), config.missing()
+    if off and not config.allow_missing_weights:
+        refuse(off)
+    preset = without(config.numbers(), off)
+    if config.embedder not in {need.weights for need in off}:
+        check_embedder(config.embedder, config.weights)
+    for need in off:
+        log.warning("%s is off: the file of %s is not given", need.part, need.weights)
     snapshot = Snapshot(config.root, config.snapshot)
     store = Store(
         snapshot,
@@ -138,7 +145,7 @@ def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) ->
         cache=config.cache(),
         device=device,
     )
-    write_run_config(run_dir, _describe(config, preset, snapshot, store))
+    write_run_config(run_dir, _describe(config, preset, off, snapshot, store))
     embedder = _embedder(config, preset, store, should_stop)
     if embedder is None:
         return Trained(steps=0, interrupted=True)
@@ -188,6 +195,8 @@ def _resume(run_dir: Path, system: System, schedule: Schedule) -> tuple[int, flo
 
 
 def _embedder(config: RunConfig, preset: Preset, store: Store, should_stop: Callable[[], bool]) -> Embedder | None:
+    if config.embedder in {need.weights for need in config.missing()}:
+        return MissingEmbedder(config.embedder)
     if config.embedder != SELF_TRAINED:
         return load_published(config.embedder, config.weights)
     path = Path(config.run_dir) / "embedder.pt"
@@ -200,7 +209,9 @@ def _embedder(config: RunConfig, preset: Preset, store: Store, should_stop: Call
     return network
 
 
-def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Store) -> dict[str, Any]:
+def _describe(
+    config: RunConfig, preset: Preset, off: Sequence[Need], snapshot: Snapshot, store: Store
+) -> dict[str, Any]:
     return {
         "format": 1,
         "system": config.system,
@@ -212,6 +223,7 @@ def _describe(config: RunConfig, preset: Preset, snapshot: Snapshot, store: Stor
         "front_end": {"name": config.front_end, **snapshot.front_end(config.front_end)},
         "normalisation": dataclasses.asdict(store.normalisation),
         "embedder": describe_embedder(config.embedder, config.weights),
+        "off": [{"part": need.part, "weights": need.weights} for need in off],
         "seed": config.seed,
         "people": len(store.people),
         "device": str(store.device),

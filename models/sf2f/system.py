@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from models.embedders import PUBLISHED
 from models.embedders.base import Embedder
 from models.images import from_range, to_range
 from models.presets import frames, window_frames
+from models.pretrained.needs import Need
 from models.sampler import crop_batch, speech_batch
 from models.sf2f import losses
 from models.sf2f.networks import EmbeddingFuser, FaceDecoder, Pyramid, VoiceEncoder
@@ -215,4 +217,18 @@ def sizes(image_B3SS: Tensor, count: int) -> list[Tensor]:
     return images
 
 
-SF2F = SystemSpec(name="sf2f", make_preset=make_preset, train=Sf2f, voice_to_face=SpeechFusion, critic=RealOrGenerated)
+def needs(preset: Preset, embedder: str) -> tuple[Need, ...]:
+    """The perceptual loss, where it counts and the embedder is a published one."""
+    if not preset.weight_perceptual or embedder not in PUBLISHED:
+        return ()
+    return (Need(part="the perceptual loss", weights=embedder, off={"weight_perceptual": 0.0}),)
+
+
+SF2F = SystemSpec(
+    name="sf2f",
+    make_preset=make_preset,
+    train=Sf2f,
+    voice_to_face=SpeechFusion,
+    critic=RealOrGenerated,
+    needs=needs,
+)
