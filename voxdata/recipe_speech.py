@@ -37,7 +37,9 @@ class Gate(Section):
 class SpeechMeasure(Section):
     """Decode, voice activity and mel front ends. Changing one measures again."""
 
-    max_duration_s: float = Field(600.0, gt=0, description="limit: a longer file is not decoded further")
+    max_duration_s: float = Field(
+        600.0, gt=0, le=1200, description="limit: a longer file is not decoded further; clips are held in memory whole"
+    )
     vad: Vad = Vad()
     vad_psf40: Vad = Vad()
     vad_sphinx64: Vad = VOICE2FACE_VAD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -106,6 +107,39 @@ def test_lossy_files_hold_the_same_sound(data: object) -> None:
     clip = decode(data())
     assert abs(len(clip.samples) - SAMPLE_RATE_HZ) < 0.1 * SAMPLE_RATE_HZ
     assert correlation(chirp(16_000), clip.samples) > 0.98
+
+
+MP3 = sound_file(chirp(16_000, 6.0), 16_000, "MP3", "MPEG_LAYER_III")
+KBIT_S = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # of MPEG-2 layer 3, by index in the header
+
+
+def mp3_frames() -> list[bytes]:
+    starts = [0]
+    while (at := starts[-1]) < len(MP3):
+        starts.append(at + 72_000 * KBIT_S[MP3[at + 2] >> 4] // 16_000 + (MP3[at + 2] >> 1 & 1))
+    return [MP3[first:last] for first, last in pairwise(starts)]
+
+
+def test_an_mp3_is_heard_whole_whatever_its_header_says_of_its_length(capfd: pytest.CaptureFixture[str]) -> None:
+    without_length = b"".join(mp3_frames()[1:])
+    assert len(decode(MP3).samples) == 6 * SAMPLE_RATE_HZ
+    assert 6.0 <= len(decode(without_length).samples) / SAMPLE_RATE_HZ < 6.2
+    assert 18.0 <= len(decode(3 * MP3).samples) / SAMPLE_RATE_HZ < 18.5
+    assert decode(b"ID3\x03\0\0\0\0\0\x10" + bytes(16) + MP3).samples.tobytes() == decode(MP3).samples.tobytes()
+    assert capfd.readouterr().err == ""
+
+
+def test_damaged_packets_of_an_mp3_are_left_out_and_counted() -> None:
+    frames = mp3_frames()
+    noise = np.random.default_rng(0).bytes
+    frames[20] = frames[20][:4] + noise(len(frames[20]) - 4)
+    clip = decode(b"".join(frames))
+    assert clip.left_out == f"1 of {len(frames) - 1} packets are damaged and left out"
+    assert 5.8 * SAMPLE_RATE_HZ < len(clip.samples) < 6 * SAMPLE_RATE_HZ
+    assert decode(MP3).left_out is None
+    with pytest.raises(SpeechDecodeError, match=r"packets are damaged; at most 10% may be") as caught:
+        decode(b"".join(frame[:4] + noise(len(frame) - 4) for frame in frames))
+    assert caught.value.reason == "unreadable"
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050, 44_100, 48_000, 192_000])

@@ -11,8 +11,9 @@ import torch
 
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
+from voxdata.speech import mel as mel_module
 from voxdata.speech.measure import npy
-from voxdata.speech.mel import FRONT_ENDS, log_mel, log_mels
+from voxdata.speech.mel import FRONT_ENDS, log_mel, log_mels, log_mels_batch
 from voxdata.speech.torchaudio_cpu import load_torchaudio
 
 
@@ -41,6 +42,18 @@ def test_equals_torchaudio_from_the_metadata_alone(name: str, voice: np.ndarray)
     assert mel.dtype == np.float32
     assert mel.shape == (made["n_mels"], 1 + len(voice) // 160)
     np.testing.assert_allclose(mel, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 159, 160, 399, 400, 641, 1000])
+def test_a_long_clip_in_pieces_is_the_clip_at_once(
+    beyond: int, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mel_module, "PIECE_FRAMES", 50)
+    long = voice[: 3 * 50 * 160 + beyond]
+    whole = log_mels_batch(torch.from_numpy(long)[None], FRONT_ENDS)
+    for name, mel in log_mels(long, FRONT_ENDS).items():
+        assert mel.shape == whole[name][0].shape
+        np.testing.assert_allclose(mel, whole[name][0].numpy(), atol=1e-5)
 
 
 # Half a step of float16 between the powers of two that bound each front end's values.

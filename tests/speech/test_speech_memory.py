@@ -1,4 +1,4 @@
-"""Long files: they end at the limit of the recipe and do not blow memory."""
+"""Long files: all of them is heard or there is a reason, and they do not blow memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
+from voxdata.simulate.people import draw_people
+from voxdata.simulate.voice import speak
+
 GIGABYTE = 10**9 // 1024  # in ru_maxrss's unit
+LONGEST_S = 1200
 MEASURE = """
 import json, resource, sys
 from pathlib import Path
@@ -20,28 +23,51 @@ from voxdata.items import ClipItem
 from voxdata.recipe_speech import SpeechMeasure
 from voxdata.speech.measure import run
 
+names = ("speech_status", "status_detail", "duration_s", "speech_s", "frames_torch40")
 item = ClipItem(row={"item_id": "long"}, data=Path(sys.argv[1]).read_bytes)
-status = run([item], SpeechMeasure()).rows["speech_status"].to_pylist()[0]
-print(json.dumps([status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+row = run([item], SpeechMeasure(max_duration_s=float(sys.argv[2]))).rows.select(names).to_pylist()[0]
+print(json.dumps({**row, "kilobytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 """
 
 
-@pytest.fixture(scope="module")
-def three_hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute of sound as mp3, 180 times: frames of a constant rate can be joined."""
-    minute = 0.1 * np.random.default_rng(0).standard_normal(60 * 16_000)
+def measured(folder: Path, minutes: int, max_duration_s: float) -> dict[str, object]:
+    """The row of minutes of joined mp3 frames, whose first header does not say how many there are."""
+    voice = speak(draw_people(1, seed=21, link=1.0)[0], duration_s=60.0, seed=0)
     buffer = io.BytesIO()
-    soundfile.write(buffer, minute, 16_000, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT")
-    path = tmp_path_factory.mktemp("long") / "long.mp3"
+    soundfile.write(buffer, voice, 16_000, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT")
     encoded = buffer.getvalue()
-    about_itself = encoded.find(encoded[:3], 4)  # the first frame tells the length of one minute
-    path.write_bytes(180 * encoded[about_itself:])
-    return path
+    path = folder / "long.mp3"
+    path.write_bytes(minutes * encoded[encoded.find(encoded[:3], 4) :])
+    command = [sys.executable, "-c", MEASURE, str(path), str(max_duration_s)]
+    row: dict[str, object] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return row
+
+
+def kilobytes(row: dict[str, object]) -> int:
+    assert isinstance(row["kilobytes"], int)
+    return row["kilobytes"]
 
 
 @pytest.mark.long
-def test_three_hours_of_mp3_are_too_long_in_less_than_a_gigabyte(three_hours: Path) -> None:
-    command = [sys.executable, "-c", MEASURE, str(three_hours)]
-    status, kilobytes = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert status == "too_long"
-    assert kilobytes < GIGABYTE
+@pytest.mark.parametrize("max_duration_s", [600, LONGEST_S])
+def test_three_hours_of_mp3_are_too_long_in_less_than_a_gigabyte(tmp_path: Path, max_duration_s: float) -> None:
+    row = measured(tmp_path, 180, max_duration_s)
+    assert row["speech_status"] == "too_long"
+    assert f"max_duration_s={max_duration_s:g}" in str(row["status_detail"])
+    assert kilobytes(row) < GIGABYTE
+
+
+@pytest.mark.long
+def test_the_longest_clip_that_a_recipe_may_allow_is_heard_whole_in_less_than_a_gigabyte(tmp_path: Path) -> None:
+    row = measured(tmp_path, 19, LONGEST_S)
+    assert (row["speech_status"], row["status_detail"]) == ("ok", None)
+    assert row["duration_s"] == pytest.approx(19 * 60, rel=0.01)
+    assert row["frames_torch40"] == pytest.approx(100 * float(str(row["speech_s"])), abs=2)
+    assert kilobytes(row) < GIGABYTE
+
+
+def test_minutes_of_mp3_without_a_length_are_heard_whole(tmp_path: Path) -> None:
+    row = measured(tmp_path, 2, 600)
+    assert (row["speech_status"], row["status_detail"]) == ("ok", None)
+    assert row["duration_s"] == pytest.approx(120, rel=0.01)
+    assert row["speech_s"] == pytest.approx(120, rel=0.05)

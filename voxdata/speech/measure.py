@@ -34,7 +34,7 @@ from voxdata.speech.mel import FRONT_ENDS, Mel, log_mels
 from voxdata.speech.vad import Pcm, Segment, int16, speech_segments, vad_name
 from voxdata.speech.voicing import FrameFeatures, analyse
 
-VERSION = 4
+VERSION = 5
 _BACKENDS = ("av", "numpy", "scipy", "soundfile", "torch", "torchaudio", "webrtcvad-wheels")
 _NPY_HEADER = 118  # magic, version and length take 10 bytes; the data starts at 128
 OWN_VAD = ("psf40", "sphinx64")  # front ends whose published code fixes the setting: columns of their own
@@ -118,6 +118,7 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
     active_samples = _length(main.active)
     row = {
         "speech_status": "ok",
+        "status_detail": clip.left_out,
         "decoder": clip.decoder,
         "sample_rate_hz": clip.sample_rate_hz,
         "channels": clip.channels,

@@ -19,7 +19,7 @@ samples, W samples of a window, K points of a spectrum, F bands, T frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -36,6 +36,9 @@ from voxdata.speech.mel_banks import Block, Edges, apply, blocks, mel_bank
 from voxdata.speech.vad import vad_name
 
 Mel = npt.NDArray[np.float32]
+
+PIECE_FRAMES = 6000
+_MARGIN = 4  # frames that reach over an end of a clip, at most
 Frames = Literal["reflect", "zeros", "repeat"]
 
 
@@ -123,9 +126,34 @@ def log_mel(samples: Samples, name: str) -> Mel:
 
 
 def log_mels(samples: Samples, names: Iterable[str]) -> dict[str, Mel]:
-    """Log-mels (F, T) by name; front ends with the same STFT share it, and give the same bytes alone."""
+    """Log-mels (F, T) by name; front ends with the same STFT share it, and give the same bytes alone.
+
+    A clip of more than a minute is computed a minute at a time, so that no more than its log-mels grow with its length.
+    """
     signal_BN = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))[None]
-    return {name: mel_BFT[0].numpy() for name, mel_BFT in log_mels_batch(signal_BN, names).items()}
+    parts: dict[str, list[Mel]] = {}
+    for first, last, skipped, until in _pieces(signal_BN.shape[1]):
+        for name, mel_BFT in log_mels_batch(signal_BN[:, first:last], names).items():
+            parts.setdefault(name, []).append(mel_BFT[0, :, skipped:until].numpy())
+    return {name: mels[0] if len(mels) == 1 else np.concatenate(mels, axis=1) for name, mels in parts.items()}
+
+
+def _pieces(count: int) -> Iterator[tuple[int, int, int, int | None]]:
+    """Pieces of a clip of `count` samples: first sample, one past the last, and which of its frames count.
+
+    A piece begins and ends `_MARGIN` frames beyond its own, so that none of its own sees where it was cut.
+    """
+    hop = FRONT_ENDS["torch40"].hop_length
+    for first in range(0, max(count, 1), PIECE_FRAMES * hop):
+        skipped = min(first // hop, _MARGIN)
+        last = first + (PIECE_FRAMES + _MARGIN) * hop
+        ends_here = first + PIECE_FRAMES * hop >= count
+        yield (
+            first - skipped * hop,
+            count if ends_here else last,
+            skipped,
+            None if ends_here else skipped + PIECE_FRAMES,
+        )
 
 
 def log_mels_batch(signal_BN: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
