@@ -13,7 +13,7 @@ import yaml
 from flows.noted import note_output
 from flows.progress import logger, progress
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.query import format_table, named_queries, named_query, run_query
+from voxdata.catalog.query import comparing_queries, format_table, named_queries, named_query, run_query
 from voxdata.catalog.query import stats as stats_table
 from voxdata.catalog.recipes import redecided_recipe
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
@@ -113,11 +113,13 @@ def sql(options: argparse.Namespace) -> int:
     if options.query == "list":
         for query in named_queries().values():
             print(f"{query.name:<24} {query.description}")
+        for query in comparing_queries().values():
+            print(f"{query.name:<24} {query.description} (--before ID)")
         return 0
     if options.root is None:
         raise QueryError("--root DIR is needed: the folder that voxdata build wrote")
     storage = open_storage(options.root)
-    table = run_query_at(storage, _statement(options), options.snapshot)
+    table = run_query_at(storage, _statement(options), options.snapshot, before=options.before)
     output = format_table(table, options.format)
     if options.out is None and isinstance(output, bytes):
         raise QueryError("--format parquet writes a file; add --out FILE.parquet")
@@ -196,4 +198,12 @@ def catalog(options: argparse.Namespace) -> int:
 def _statement(options: argparse.Namespace) -> str:
     if (options.statement is None) == (options.query is None):
         raise QueryError('give either SQL or --query NAME, for example: voxdata sql "from funnel" --root DIR')
-    return str(options.statement) if options.query is None else named_query(options.query).sql
+    if options.query is None:
+        return str(options.statement)
+    query = named_query(options.query)
+    if query.compares and options.before is None:
+        raise QueryError(
+            f"--query {query.name} compares two versions; add --before ID, from the list of: voxdata snapshots "
+            f"--root {options.root}"
+        )
+    return query.sql

@@ -121,6 +121,9 @@ def test_tags_diff_sql_and_gc_in_a_life(copy: Path, capsys: pytest.CaptureFixtur
     tested = run(capsys, "sql", count, "--snapshot", "paper", "--format", "csv", "--root", copy)[1]
     assert int(tested.split()[1]) == old.counts["test"]["portraits"] + old.counts["test"]["utterances"]
     assert run(capsys, "sql", count, "--format", "csv", "--root", copy)[1].split() == ["n", "0"]
+    _, moved, _ = run(capsys, "sql", "--query", "drift", "--before", "paper", "--format", "json", "--root", copy)
+    (angle,) = [row for row in json.loads(moved) if row["measure"] == "face_angle_deg"]
+    assert angle["n_before"] == sum(count["portraits"] for count in old.counts.values())
     _, said, _ = run(capsys, "diff", "paper", "--root", copy)
     assert f"from {old.id}" in said
     assert "people dropped: " in said
@@ -174,6 +177,8 @@ def test_provenance_of_a_run_and_of_its_pictures(
         (["sql", "selec 1"], "query failed: "),
         (["sql", "DELETE FROM faces"], "would DELETE, but the catalog is read-only"),
         (["sql", "SELECT 1", "--snapshot", "nothing"], "no snapshot 'nothing'"),
+        (["sql", "SELECT 1", "--before", "nothing"], "no snapshot 'nothing'"),
+        (["sql", "--query", "drift"], "drift compares two versions; add --before ID"),
         (["diff", "nothing"], "no snapshot 'nothing' under"),
         (["tag", "two words"], "16 hex digits are a snapshot's id"),
         (["tag", "paper", "nothing"], "no snapshot 'nothing'"),

@@ -8,7 +8,7 @@ import duckdb
 
 from voxdata.catalog.database import NAME, SCHEMA_VERSION, create
 from voxdata.catalog.keys import UNIQUE
-from voxdata.catalog.query import named_queries
+from voxdata.catalog.query import comparing_queries, named_queries
 
 _TITLE = f"""# The catalog
 
@@ -36,6 +36,13 @@ def document() -> str:
         parts += [f"### {name}\n\n{comment}.\n\n{_view_columns(connection, name)}\n" for name, comment in views]
     parts += ["## Named queries\n", "`voxdata sql --query NAME --root ROOT`\n", "| name | answers |\n|---|---|"]
     parts += [f"| {query.name} | {query.description} |" for query in named_queries().values()]
+    parts += [
+        "\nTwo versions: `voxdata sql --query NAME --before ID --root ROOT`. In any SQL, `--before ID` makes the tables"
+    ]
+    parts += [
+        "and views of another version `before.faces`, `before.funnel` and so on.\n\n| name | answers |\n|---|---|"
+    ]
+    parts += [f"| {query.name} | {query.description} |" for query in comparing_queries().values()]
     return "\n".join(parts) + "\n"
 
 

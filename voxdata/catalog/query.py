@@ -22,6 +22,7 @@ from voxdata.storage import LocalStorage, Storage
 
 Format = Literal["table", "csv", "json", "parquet"]
 
+BEFORE = "before"  # name of the other version's catalog
 _READS = {"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI"}
 _WIDEST_CELL = 60
 
@@ -33,6 +34,11 @@ class NamedQuery:
     name: str
     description: str
     sql: str
+
+    @property
+    def compares(self) -> bool:
+        """Whether it asks two versions: its own, and another one as the schema `before`."""
+        return f"{BEFORE}." in self.sql
 
 
 def open_readonly(storage: Storage) -> duckdb.DuckDBPyConnection:
@@ -73,7 +79,16 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
 
 
 def named_queries() -> dict[str, NamedQuery]:
-    """The shipped queries by name, sorted."""
+    """The shipped queries of one version by name, sorted."""
+    return {name: query for name, query in _shipped().items() if not query.compares}
+
+
+def comparing_queries() -> dict[str, NamedQuery]:
+    """The shipped queries that compare two versions by name, sorted; see `versions.run_query_at`."""
+    return {name: query for name, query in _shipped().items() if query.compares}
+
+
+def _shipped() -> dict[str, NamedQuery]:
     folder = resources.files("catalogs").joinpath("queries")
     found = {}
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
@@ -85,7 +100,7 @@ def named_queries() -> dict[str, NamedQuery]:
 
 def named_query(name: str) -> NamedQuery:
     """The shipped query of this name, `_` being the same as `-`. Raises `QueryError` with the names that there are."""
-    queries = named_queries()
+    queries = _shipped()
     name = name.replace("_", "-")
     if name not in queries:
         raise QueryError(f"no query {name!r}; there are {', '.join(queries)}")

@@ -10,24 +10,29 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from voxdata.catalog.database import CATALOG_KEY, attach
+from voxdata.catalog.database import CATALOG_KEY, attach, quoted
 from voxdata.catalog.publish import build_catalog
-from voxdata.catalog.query import answer, open_readonly, run_query
+from voxdata.catalog.query import BEFORE, answer, open_readonly, run_query
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
 from voxdata.storage import Storage
 
 
-def run_query_at(storage: Storage, sql: str, snapshot: str | None = None) -> pa.Table:
+def run_query_at(storage: Storage, sql: str, snapshot: str | None = None, *, before: str | None = None) -> pa.Table:
     """The result of one SQL statement on a snapshot (an id or a tag; default: what the catalog holds).
 
-    Raises `QueryError`, `CatalogError`, `SnapshotError`.
+    The tables and views of the snapshot `before` are there as `before.faces`, `before.funnel` and so on. Raises
+    `QueryError`, `CatalogError`, `SnapshotError`.
     """
-    if snapshot is None:
+    if snapshot is None and before is None:
         return run_query(storage, sql)
+    earlier = None if before is None else load_snapshot(storage, before)
     with (
         tempfile.TemporaryDirectory(prefix="voxdata-") as folder,
         opened_at(storage, load_snapshot(storage, snapshot), Path(folder)) as connection,
     ):
+        if earlier is not None:
+            path = quoted(str(built_aside(storage, earlier, Path(folder))))
+            connection.execute(f"ATTACH {path} AS {BEFORE} (READ_ONLY)")
         return answer(connection, sql)
 
 

@@ -1,0 +1,49 @@
+-- Clips, hours and people that other limits of a rule would leave, all else as it is, before the cap on clips per person
+WITH
+recipes AS (SELECT recipe -> '$.speech.select' AS clips FROM snapshots WHERE current),
+rules (rule, measure, sign, in_force, tried) AS (
+    SELECT 'too_short', 'speech_s', -1, (clips ->> '$.min_speech_s')::DOUBLE,
+        [0.5, 1, 1.5, 2, 3, 4, 5, 8, 10]::DOUBLE[] FROM recipes
+    UNION ALL
+    SELECT 'clipped', 'clipped_share', 1, (clips ->> '$.max_clipped_share')::DOUBLE,
+        [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2] FROM recipes
+),
+-- of each rule the limits from strict to lenient; a measurement passes where sign * measurement <= height
+stairs AS (
+    SELECT *, list_sort(list_transform(list_distinct(list_append(tried, in_force)), lambda x: sign * x)) AS heights
+    FROM rules
+),
+near AS (
+    SELECT
+        person,
+        speech_s,
+        clipped_share,
+        CASE WHEN reason IN ('too_short', 'clipped') THEN reason END AS failed
+    FROM utterances
+    WHERE reason IS NULL
+        OR reason = 'over_cap'
+        OR reason IN ('too_short', 'clipped') AND len(reasons) = 1
+),
+gained AS (
+    SELECT
+        rule,
+        person,
+        len(list_filter(heights, lambda x: x < CASE rule WHEN 'too_short' THEN -speech_s ELSE clipped_share END)) AS step,
+        count(*) AS clips,
+        sum(speech_s) AS speech_s
+    FROM near JOIN stairs ON failed IS NULL OR failed = rule
+    GROUP BY ALL
+),
+limits AS (SELECT *, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs)
+SELECT
+    limits.rule,
+    measure,
+    CASE sign WHEN 1 THEN 'at most' ELSE 'at least' END AS must_be,
+    sign * height AS limit_,
+    sign * height = in_force AS in_force,
+    coalesce(sum(clips), 0)::BIGINT AS clips,
+    round(coalesce(sum(speech_s), 0) / 3600, 4) AS hours,
+    count(DISTINCT person) AS people
+FROM limits LEFT JOIN gained ON gained.rule = limits.rule AND gained.step <= limits.step
+GROUP BY limits.rule, measure, sign, height, in_force
+ORDER BY limits.rule, height;

@@ -1,0 +1,478 @@
+"""Every named query against the truth of a simulated corpus: the exact answer, counted here in plain Python."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from truth_root import ALIAS, FIRST_AT, LIMITS, RECIPE, SECOND_AT, Row, TruthRoot, angle_deg
+
+from voxdata.catalog.database import create
+from voxdata.catalog.query import comparing_queries, named_queries, named_query
+from voxdata.catalog.tags import tag
+from voxdata.catalog.versions import run_query_at
+from voxdata.errors import QueryError
+from voxdata.recipe import Recipe
+from voxdata.speech.decide import decide as decide_clips
+from voxdata.storage import LocalStorage
+
+STRICTER = Recipe.model_validate(
+    {**RECIPE.model_dump(), "faces": {**RECIPE.faces.model_dump(), "pose": {"max_angle_deg": 3}}}
+)
+Answer = Iterable[tuple[Any, ...]]
+
+
+class World:
+    """The truth, and the two versions that were published: with the recipe, and before it with a stricter pose."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = TruthRoot(LocalStorage(folder / "root"), folder / "corpus")
+        self.before = self.root.publish(STRICTER, at=FIRST_AT)
+        tag(self.root.storage, "first", self.before.id, at=FIRST_AT)
+        self.now = self.root.publish(at=SECOND_AT)
+        self.photos, self.clips = self.root.photos, self.root.clips
+        self.portraits = [photo for photo in self.photos if photo["outcome"] == "kept"]
+        self.small_faces = [
+            photo for photo in self.photos if photo["people"] == 2 and photo["kind"] == "several_people"
+        ]
+        for clip in self.clips:
+            clip["outcome"] = clip_outcome(clip)
+        self.kept = [clip for clip in self.clips if clip["outcome"] == "kept"]
+        self.people = {identity: self.root.who(identity)["person"] for identity in self.root.book.by_id}
+
+    def ask(self, name: str) -> list[tuple[Any, ...]]:
+        query = named_query(name)
+        table = run_query_at(self.root.storage, query.sql, before="first" if query.compares else None)
+        return [tuple(row.values()) for row in table.to_pylist()]
+
+    def split(self, identity: str) -> str | None:
+        return self.root.splits.get(self.people[identity])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield World(tmp_path_factory.mktemp("truth"))
+
+
+def clip_outcome(clip: Row) -> str:
+    if clip["speech_status"] != "ok":
+        return str(clip["speech_status"])
+    kinds = {"silent": "no_speech", "tone": "music", "noise": "noise"}
+    if clip["kind"] in kinds:
+        return kinds[clip["kind"]]
+    if clip["speech_s"] < RECIPE.speech.select.min_speech_s - 1e-9:
+        return "too_short"
+    if clip["kind"] == "clipped":
+        return "clipped"
+    return str(clip["repeats"] or "kept")
+
+
+def by(rows: Iterable[Row], *names: str) -> dict[Any, list[Row]]:
+    groups = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[name] for name in names) if len(names) > 1 else row[names[0]]].append(row)
+    return groups
+
+
+def people_of(rows: Iterable[Row]) -> int:
+    return len({row["person"] for row in rows})
+
+
+def outcomes(rows: Sequence[Row]) -> Answer:
+    found = [
+        (name, len(group), people_of(group), round(len(group) / len(rows), 4))
+        for name, group in by(rows, "outcome").items()
+    ]
+    return sorted(found, key=lambda row: (row[0] == "kept", -row[1], row[0]))
+
+
+def face_outcomes(world: World) -> list[Row]:
+    return [*world.photos, *({**photo, "outcome": "face_too_small"} for photo in world.small_faces)]
+
+
+def funnel(world: World) -> Answer:
+    return outcomes(face_outcomes(world))
+
+
+def speech_funnel(world: World) -> Answer:
+    return outcomes(world.clips)
+
+
+def rejects_by_identity(world: World) -> Answer:
+    groups = by([row for row in face_outcomes(world) if row["outcome"] != "kept"], "identity", "outcome")
+    found = [(*key, len(rows), sorted(row["photo_sha256"][:8] for row in rows)[:3]) for key, rows in groups.items()]
+    return sorted(found, key=lambda row: (row[0], -row[2], row[1]))
+
+
+def people_below_minimum(world: World) -> Answer:
+    groups = by([photo for photo in world.photos if photo["outcome"] == "too_few_portraits"], "person")
+    found = [
+        (person, len(rows), [row["face_id"] for row in sorted(rows, key=angle_deg)][:3])
+        for person, rows in groups.items()
+    ]
+    return sorted(found, key=lambda row: (-row[1], row[0]))
+
+
+def pose_histogram(world: World) -> Answer:
+    posed = [photo for photo in world.photos if photo["people"] and photo["kind"] not in ("html", "truncated")]
+    bins = by([{**photo, "bin": int(angle_deg(photo) // 5 * 5)} for photo in posed], "bin")
+    return [(at, at + 5, len(bins[at]), sum(row["outcome"] == "kept" for row in bins[at])) for at in sorted(bins)]
+
+
+def near_duplicates(world: World) -> Answer:
+    seen = [photo for photo in world.photos if photo["people"] and photo["kind"] not in ("html", "truncated")]
+    found = []
+    for rows in by(seen, "original").values():
+        hashes = sorted({row["photo_sha256"] for row in rows})
+        if len(hashes) > 1 or people_of(rows) > 1:
+            named = sorted({row["identity"] for row in rows})
+            found.append((hashes[0], people_of(rows), len(hashes), named, [text[:16] for text in hashes]))
+    return sorted(found, key=lambda row: (-row[1], -row[2], row[0]))
+
+
+def identity_yield(world: World) -> Answer:
+    found = []
+    for identity, item in world.root.book.by_id.items():
+        photos = [photo for photo in world.photos if photo["identity"] == identity]
+        portraits = sum(photo["outcome"] == "kept" for photo in photos)
+        faces = sum(photo["people"] for photo in photos if photo["kind"] not in ("html", "truncated"))
+        kept = [clip for clip in world.kept if clip["identity"] == identity]
+        share = round(portraits / max(1, len(photos)), 3)
+        speech_s = round(sum(clip["speech_s"] for clip in kept), 1)
+        counts = (len(photos), faces, portraits, share, len(kept), speech_s)
+        found.append((identity, item.name, world.split(identity), *counts))
+    return sorted(found, key=lambda row: (-row[6], -row[5], row[0]))
+
+
+def hours_by_sex(world: World) -> Answer:
+    groups = defaultdict(list)
+    for identity, item in world.root.book.by_id.items():
+        if world.split(identity):
+            groups[item.sex, item.nationality].append(identity)
+    found = []
+    for key, names in groups.items():
+        kept = [clip for clip in world.kept if clip["identity"] in names]
+        portraits = sum(photo["identity"] in names for photo in world.portraits)
+        hours = round(sum(clip["speech_s"] for clip in kept) / 3600, 3)
+        found.append((*key, len({world.people[name] for name in names}), portraits, len(kept), hours))
+    return sorted(found, key=lambda row: (-row[5], row[0], row[1]))
+
+
+def licences(world: World) -> Answer:
+    found = []
+    for licence, rows in by(world.photos, "licence").items():
+        portraits = [row for row in rows if row["outcome"] == "kept"]
+        found.append((licence or "unknown", len(rows), len(portraits), people_of(portraits)))
+    return sorted(found, key=lambda row: (-row[2], -row[1], row[0]))
+
+
+def best_documented(world: World) -> Answer:
+    found = []
+    for person, rows in by(world.portraits, "person").items():
+        kept = [clip for clip in world.kept if clip["person"] == person]
+        speech_s = sum(clip["speech_s"] for clip in kept)
+        best = round(1 - min(map(angle_deg, rows)) / 30, 3)
+        videos = len({clip["video"] for clip in kept})
+        name = world.root.book.by_id[person].name
+        counts = (len(rows), best, len(kept), videos, round(speech_s / 60, 3))
+        found.append((speech_s, (person, name, world.root.splits[person], *counts)))
+    return [row for _, row in sorted(found, key=lambda each: (-each[1][3], -each[0], each[1][0]))]
+
+
+def splits(world: World) -> Answer:
+    found = []
+    for name in ("total", "train", "val", "test"):
+        inside = {person for person, split in world.root.splits.items() if name in ("total", split)}
+        images, clips = (sum(row["person"] in inside for row in rows) for rows in (world.portraits, in_dataset(world)))
+        found.append((name, len(inside), images, clips, 64.0))
+    return found
+
+
+def in_dataset(world: World) -> list[Row]:
+    return [clip for clip in world.kept if clip["person"] in world.root.splits]
+
+
+def shard_balance(world: World) -> Answer:
+    found = []
+    for entry in world.now.shards:
+        rows = world.portraits if entry.kind == "faces" else in_dataset(world)
+        samples = sum(
+            world.root.splits[row["person"]] == entry.split and entry.first_bucket <= row["bucket"] <= entry.last_bucket
+            for row in rows
+        )
+        size_mb = round(world.root.storage.stat(entry.tar)[0] / 1e6, 2)
+        found.append((entry.first_bucket, (entry.tar, entry.split, entry.kind, samples, size_mb)))
+    return [row for _, row in sorted(found, key=lambda row: (row[1][2], row[1][1], row[0]))]
+
+
+def provenance(world: World) -> Answer:
+    tars = {(entry.kind, entry.split, entry.first_bucket // 2048): entry.tar for entry in world.now.shards}
+    found = []
+    for kind, name, content, rows in (
+        ("faces", "face_id", "photo_sha256", world.portraits),
+        ("speech", "utterance_id", "audio_sha256", in_dataset(world)),
+    ):
+        for row in rows:
+            split = world.root.splits[row["person"]]
+            place = (row[content], row["source"], row["source_key"], row.get("licence"))
+            found.append((kind, row[name], split, row["identity"], tars[kind, split, row["bucket"] // 2048], *place))
+    return sorted(found, key=lambda row: row[:2])
+
+
+def reviewer_agreement(world: World) -> Answer:
+    words = [
+        photo["words"]
+        for photo in world.photos
+        if set(photo["words"].values()) <= {"keep", "reject"} and photo["words"]
+    ]
+    counts = Counter((word["alice"], word["bob"]) for word in words)
+    n = sum(counts.values())
+    agreed = (counts["keep", "keep"] + counts["reject", "reject"]) / n
+    keeps = [sum(word[who] == "keep" for word in words) / n for who in ("alice", "bob")]
+    chance = keeps[0] * keeps[1] + (1 - keeps[0]) * (1 - keeps[1])
+    split = (counts["keep", "reject"], counts["reject", "keep"])
+    kappa = round((agreed - chance) / (1 - chance), 4)
+    agreement = (round(agreed, 4), round(chance, 4), kappa)
+    return [("alice", "bob", n, counts["keep", "keep"], counts["reject", "reject"], *split, *agreement)]
+
+
+def reviewer_disagreements(world: World) -> Answer:
+    found = []
+    for photo in world.photos:
+        words: Mapping[str, str] = photo["words"]
+        sides = [sorted(who for who, said in words.items() if said == what) for what in ("keep", "reject")]
+        if all(sides):
+            found.append((photo["identity"], photo["face_id"], *sides, FIRST_AT))
+    return sorted(found)
+
+
+def repeated_clips(world: World) -> Answer:
+    heard = [clip for clip in world.clips if clip["pcm_sha256"]]
+    again = {clip["pcm_sha256"] for clip in heard if clip["repeats"]}
+    groups = by([clip for clip in heard if clip["pcm_sha256"] in again], "pcm_sha256").values()
+    found = [
+        (
+            people_of(rows),
+            len(rows),
+            sum(row["outcome"] == "kept" for row in rows),
+            sorted(row["utterance_id"] for row in rows),
+        )
+        for rows in groups
+    ]
+    return sorted(found, key=lambda row: (-row[0], -row[1], row[3]))
+
+
+def versions(world: World) -> Answer:
+    found: list[tuple[Any, ...]] = []
+    totals = [
+        {name: sum(of[name] for of in each.counts.values()) for name in ("identities", "portraits", "utterances")}
+        for each in (world.before, world.now)
+    ]
+    listed = ((FIRST_AT, world.before, ["first"], world.now), (SECOND_AT, world.now, [], world.before))
+    for place, (at, snapshot, tags, other) in enumerate(listed):
+        theirs = {entry.tar for entry in other.shards}
+        own_mb = round(sum(entry.bytes for entry in snapshot.shards if entry.tar not in theirs) / 1e6, 2)
+        changes: list[Any] = []
+        for name, count in totals[place].items():
+            changes += [count, count - totals[0][name] if place else None]
+        found.append((at, snapshot.id, tags, bool(place), *changes, own_mb))
+    return found
+
+
+def split_leaks(world: World) -> Answer:
+    return []
+
+
+def what_if_faces(world: World) -> Answer:
+    """The decision itself, made again with every limit."""
+    tried = {
+        "blurred": ("sharpness", "min_sharpness", "sharpness", -1, [0.02, 0.04, 0.06, 0.08, 0.1, 0.15]),
+        "face_angle": ("pose", "max_angle_deg", "face_angle_deg", 1, [2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30]),
+        "low_resolution": (
+            "resolution",
+            "min_pupil_distance_px",
+            "pupil_distance_px",
+            -1,
+            [12, 14, 16, 20, 25, 30, 40, 50, 60, 80, 100],
+        ),
+        "smiling": ("expression", "max_smile", "smile", 1, [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]),
+        "uneven_light": ("lighting", "min_evenness", "light_evenness", -1, [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
+    }
+    for rule, (section, name, measure, sign, limits) in tried.items():
+        for limit in limits[::sign]:
+            faces = LIMITS.model_dump()
+            in_force = faces[section][name] == limit
+            faces[section][name] = limit
+            rows = world.root.decided(Recipe.model_validate({**RECIPE.model_dump(), "faces": faces})).to_pylist()
+            portraits = [row for row in rows if row["portrait"]]
+            passing = sum(row["reason"] in (None, "too_few_portraits", "over_cap") for row in rows)
+            people = {world.people[row["face_id"].split("/")[0]] for row in portraits}
+            must = "at most" if sign == 1 else "at least"
+            yield rule, measure, must, limit, in_force, passing, len(portraits), len(people)
+
+
+def what_if_clips(world: World) -> Answer:
+    tried = {
+        "clipped": ("max_clipped_share", "clipped_share", [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]),
+        "too_short": ("min_speech_s", "speech_s", [10, 8, 5, 4, 3, 2, 1.5, 1, 0.6, 0.5]),
+    }
+    rows = {clip["item_id"]: clip for clip in world.clips}
+    for rule, (name, measure, limits) in tried.items():
+        for limit in limits:
+            select = RECIPE.speech.select.model_copy(update={name: limit})
+            verdicts = decide_clips(world.root.utterances, select).to_pylist()
+            kept = [rows[row["item_id"]] for row in verdicts if row["verdict"] == "keep"]
+            hours = round(sum(clip["speech_s"] for clip in kept) / 3600, 4)
+            in_force = limit == getattr(RECIPE.speech.select, name)
+            must = "at most" if rule == "clipped" else "at least"
+            yield rule, measure, must, limit, in_force, len(kept), hours, people_of(kept)
+
+
+def drift(world: World) -> Answer:
+    """Only portraits changed; clips have the same measurements in both versions."""
+    shown = by_version(world)
+    measured = {
+        "face_angle_deg": angle_deg,
+        "pupil_distance_px": lambda photo: photo["pupil_distance_px"],
+        "smile": lambda photo: photo["smile"],
+        "expression": lambda photo: photo["smile"],
+        "eyes_open": lambda photo: 0.3,
+        "light_evenness": lambda photo: 1 - photo["light_contrast"],
+        "sharpness": lambda photo: 0.2,
+        "skin_level": lambda photo: 0.3,
+    }
+    heard = {
+        "duration_s": lambda clip: clip["duration_s"],
+        "speech_s": lambda clip: clip["speech_s"],
+        "vad_ratio": lambda clip: clip["vad_ratio"],
+    }
+    found = [moved(name, *(list(map(value, photos)) for photos in shown)) for name, value in measured.items()]
+    found += [moved(name, *[list(map(value, world.kept))] * 2) for name, value in heard.items()]
+    return sorted(found, key=lambda row: (row[-1] is None, -abs(row[-1] or 0), row[0]))
+
+
+def by_version(world: World) -> tuple[list[Row], list[Row]]:
+    of_face = {photo["face_id"]: photo for photo in world.photos if photo["face_id"]}
+    earlier = [row["face_id"] for row in world.root.decided(STRICTER).to_pylist() if row["portrait"]]
+    return [of_face[name] for name in earlier], world.portraits
+
+
+def moved(name: str, before: list[float], now: list[float]) -> tuple[Any, ...]:
+    old, new = (np.percentile(np.float32(values).astype(np.float64), [10, 50, 90]) for values in (before, now))
+    pairs = [value for pair in zip(old, new, strict=True) for value in pair]
+    spread = old[2] - old[0]
+    return (name, len(before), len(now), *pairs, round((new[1] - old[1]) / spread, 4) if spread else None)
+
+
+def funnel_change(world: World) -> Answer:
+    stricter = Counter("kept" if row["portrait"] else row["reason"] for row in world.root.decided(STRICTER).to_pylist())
+    now = {row[0]: row for row in funnel(world)}
+    total = sum(stricter.values())
+    found = []
+    for outcome in {*stricter, *now}:
+        items = now[outcome][1] if outcome in now else 0
+        share = (round(stricter[outcome] / total, 4), now[outcome][3] if outcome in now else 0)
+        found.append(("faces", outcome, stricter[outcome], items, items - stricter[outcome], *share))
+    found += [("speech", outcome, items, items, 0, share, share) for outcome, items, _, share in speech_funnel(world)]
+    return sorted(found, key=lambda row: (-abs(row[4]), *row[:2]))
+
+
+EXPECTED: dict[str, Callable[[World], Answer]] = {
+    "best-documented": best_documented,
+    "drift": drift,
+    "funnel": funnel,
+    "funnel-change": funnel_change,
+    "hours-by-sex": hours_by_sex,
+    "licences": licences,
+    "near-duplicates": near_duplicates,
+    "people-below-minimum": people_below_minimum,
+    "pose-histogram": pose_histogram,
+    "provenance": provenance,
+    "rejects-by-identity": rejects_by_identity,
+    "repeated-clips": repeated_clips,
+    "reviewer-agreement": reviewer_agreement,
+    "reviewer-disagreements": reviewer_disagreements,
+    "shard-balance": shard_balance,
+    "speech-funnel": speech_funnel,
+    "split-leaks": split_leaks,
+    "splits": splits,
+    "versions": versions,
+    "what-if-clips": what_if_clips,
+    "what-if-faces": what_if_faces,
+    "yield": identity_yield,
+}
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return pytest.approx(value, rel=1e-5, abs=1e-5)
+    return tuple(map(plain, value)) if isinstance(value, tuple) else value
+
+
+def test_no_query_is_untested() -> None:
+    assert set(EXPECTED) == set(named_queries()) | set(comparing_queries())
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_the_answer_is_the_truth(world: World, name: str) -> None:
+    expected = list(EXPECTED[name](world))
+    assert world.ask(name) == [plain(row) for row in expected]
+    assert expected or name == "split-leaks"
+
+
+def test_the_truth_has_everything_that_the_queries_are_about(world: World) -> None:
+    """A corpus in which nothing happens would make every answer right."""
+    assert {photo["outcome"] for photo in world.photos} >= {
+        "duplicate",
+        "over_cap",
+        "too_few_portraits",
+        "human_reject",
+    }
+    assert {clip["outcome"] for clip in world.clips} >= {"kept", "shared_clip", "duplicate", "too_short", "noise"}
+    assert {row[1] for row in hours_by_sex(world)} > {"unknown"}
+    assert world.people[ALIAS[0]] == ALIAS[1]
+    assert any(photo["by_hand"] for photo in world.portraits)
+
+
+def test_leaks_between_splits_are_named() -> None:
+    with create() as connection:
+        face = "face_number, identity, person, bucket, photo_sha256, face_folder, face_index, verdict, photo_status"
+        for number, person in enumerate(("a", "b", "c")):
+            values = f"1, '{person}', '{person}', 0, '{number}{'0' * 63}', '{person}', 0, 'keep', 'ok'"
+            cluster = f"0{'0' * 63}" if person == "b" else None
+            connection.execute(
+                f"INSERT INTO faces ({face}, portrait, cluster_photos, duplicate_of) VALUES ({values}, true, 1, ?)",
+                [cluster],
+            )
+        rows = [
+            *(
+                ("faces", f"{person}/{number}{'0' * 15}_0", person, split)
+                for number, (person, split) in enumerate(zip("abc", ("train", "test", "val"), strict=True))
+            ),
+            ("speech", "c/v_1", "c", "train"),
+        ]
+        for kind, key, person, split in rows:
+            connection.execute(
+                "INSERT INTO samples VALUES (?, ?, ?, ?, ?, 0, 'x.tar', [], 1)", [kind, key, split, person, person]
+            )
+        found = connection.sql(named_query("split-leaks").sql).fetchall()
+    assert found == [("person", "c", ["train", "val"]), ("photo", "0" * 64, ["test", "train"])]
+
+
+def test_a_comparison_needs_a_second_version(world: World) -> None:
+    with pytest.raises(QueryError, match="before"):
+        run_query_at(world.root.storage, named_query("drift").sql)
+    found = run_query_at(world.root.storage, "SELECT snapshot_id FROM before.about", world.now.id, before="first")
+    assert found.to_pylist() == [{"snapshot_id": world.before.id}]
+
+
+def test_a_version_compared_with_itself_has_not_moved(world: World) -> None:
+    table = run_query_at(world.root.storage, named_query("funnel-change").sql, "first", before=world.before.id)
+    assert set(table["change"].to_pylist()) == {0}
