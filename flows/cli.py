@@ -204,15 +204,22 @@ def _output(command: argparse.ArgumentParser, what: str) -> None:
 
 def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train a model on a snapshot")
-    train.add_argument("system", help="which system: sf2f, avp_gan, voice2face")
+    train.add_argument("system", help="which system: sf2f, avp_gan, voice2face, align")
     _root(train)
     train.add_argument("--preset", default="tiny", help="settings of the system: tiny (two cores) or paper")
     train.add_argument("--snapshot", metavar="ID", help="default: the current one")
     train.add_argument(
-        "--embedder", default="self-trained", help="perceptual loss and figures: self-trained, mobilefacenet"
+        "--embedder",
+        default="self-trained",
+        help="perceptual loss and figures: self-trained, mobilefacenet, facenet, w600k_r50, vggface2_resnet50",
     )
     train.add_argument(
         "--weights", metavar="FILE", help="the embedder's published file, or its name: voxdata weights list"
+    )
+    train.add_argument(
+        "--allow-missing-weights",
+        action="store_true",
+        help="go on without the losses and figures whose published file is not here",
     )
     train.add_argument("--seconds", type=float, help="stop after this time instead of the preset's steps")
     train.add_argument("--steps", type=int, help="steps of the first training stage instead of the preset's")

@@ -1,0 +1,1 @@
+"""The modern arm: voices aligned with the identity space of faces."""
