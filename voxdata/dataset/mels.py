@@ -67,16 +67,19 @@ class MelTars:
 
     def stretch(self, mel: MelMember, start: int, out: npt.NDArray[np.float16]) -> None:
         """Copy frames from `start` on to `out` (F, T), wrapping around the end. Raises `ShardError`."""
-        numbers = self._maps.get(mel.shard)
-        if numbers is None:
-            numbers = self._map(mel.shard)
-        frames = mel.frames
-        mel_FT = numbers[mel.first : mel.first + self._n_mels * frames].reshape(self._n_mels, frames)
+        frames, mel_FT = mel.frames, self.whole(mel)
         wanted = out.shape[1]
         if start + wanted <= frames:
             out[:] = mel_FT[:, start : start + wanted]
         else:
             np.take(mel_FT, np.arange(start, start + wanted) % frames, axis=1, out=out)
+
+    def whole(self, mel: MelMember) -> npt.NDArray[np.float16]:
+        """A view (F, T) of a whole log-mel. Raises `ShardError`."""
+        numbers = self._maps.get(mel.shard)
+        if numbers is None:
+            numbers = self._map(mel.shard)
+        return numbers[mel.first : mel.first + self._n_mels * mel.frames].reshape(self._n_mels, mel.frames)
 
     def _map(self, shard: int) -> npt.NDArray[np.float16]:
         path = self._paths[shard]

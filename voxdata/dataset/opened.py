@@ -100,8 +100,8 @@ class Dataset:
     def pairs(self, split: str = "train", *, iterable: bool = False, **options: Any) -> Pairs | IterablePairs:
         """A portrait and a stretch of log-mels of the same person, people drawn uniformly, as a torch dataset.
 
-        `options` are those of `voxdata.dataset.pairs.Pairs`: seed, front_end, side_px, frames, length, holdout, cache;
-        with `iterable`, also batch_size, rank and world_size. Needs torch and a root on this machine.
+        `options` are those of `voxdata.dataset.pairs.Pairs`: seed, front_end, side_px, frames, length, holdout, cache,
+        normalise; with `iterable`, also batch_size, rank and world_size. Needs torch and a root on this machine.
         """
         from voxdata.dataset.pairs import IterablePairs, Pairs
 

@@ -31,6 +31,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from voxdata.dataset.decoded import MEMORY, DecodedShard, cache_folder
 from voxdata.dataset.mels import MelMember, MelTars, mel_members
 from voxdata.dataset.members import check_lengths
+from voxdata.dataset.normalise import Kind, normaliser
 from voxdata.errors import SnapshotError
 from voxdata.shards.read import TarFiles, read_sidecar
 
@@ -76,8 +77,8 @@ class Pairs(TorchDataset[Pair]):
     """A map-style dataset of pairs; `pairs[index]` is a `Pair`, `pairs[[index, …]]` a batch of them.
 
     A pair is {"portrait": uint8 (3, S, S), "mel": float16 (F, T), "person": index into `people`}, a batch has a leading
-    B. Mels are as stored; `Dataset.front_end(name)["normalisation"]` says how to normalise them. An utterance shorter
-    than `frames` goes on at its beginning.
+    B. Mels are as stored, or float32 and normalised with `normalise`: one of `voxdata.dataset.normalise.KINDS`, where
+    `stated` is what the snapshot names. An utterance shorter than `frames` goes on at its beginning.
 
     `length` is an epoch's number of pairs (default: as many as there are utterances), `holdout` lets in the clips that
     are kept for closed-set tests, `cache` is a folder for decoded portraits (default: the user's) or "memory".
@@ -96,7 +97,11 @@ class Pairs(TorchDataset[Pair]):
         length: int | None = None,
         holdout: bool = False,
         cache: str | Path | None = None,
+        normalise: Kind = "none",
     ) -> None:
+        self._normaliser = None
+        if normalise != "none":
+            self._normaliser = normaliser(front_end, dataset.front_end(front_end), normalise)
         self.seed, self.frames, self.side_px = seed, frames, side_px
         self.n_mels = int(dataset.front_end(front_end)["n_mels"])
         storage = dataset.local()
@@ -152,7 +157,15 @@ class Pairs(TorchDataset[Pair]):
             chosen = self._portraits[portrait]
             faces[place] = self._decoded[chosen.shard].array[chosen.row]
             self._tars.stretch(self._mels[mel], start, stretches[place])
-        return {"portrait": faces_B3SS, "mel": mels_BFT, "person": torch.from_numpy(people)}
+        normalised = self._normalised(mels_BFT, mels.tolist())
+        return {"portrait": faces_B3SS, "mel": normalised, "person": torch.from_numpy(people)}
+
+    def _normalised(self, mels_BFT: Tensor, drawn: Sequence[int]) -> Tensor:
+        if self._normaliser is None:
+            return mels_BFT
+        constants = [self._normaliser.constants(self._tars.whole(self._mels[mel])) for mel in drawn]
+        mean_BF, std_BF = (torch.from_numpy(np.stack(each)) for each in zip(*constants, strict=True))
+        return mels_BFT.float().sub_(mean_BF[:, :, None]).div_(std_BF[:, :, None])
 
     def _draws(self) -> tuple[IntArray, ...]:
         """Person, portrait, utterance and first frame of every pair of the epoch."""
