@@ -164,6 +164,8 @@ def _say(done: forgetting.Forgotten) -> None:
     )
     for line in (*done.outputs, *done.runs):
         print(line)
+    for namesake in done.namesakes:
+        print(f"{namesake} bears the same name: later builds leave them out, too")
     for snapshot in done.redacted:
         print(f"snapshot {snapshot} held them and is redacted")
     if done.published is not None:
@@ -200,7 +202,7 @@ def _book(storage: Storage, metadata: Sequence[str] | None) -> IdentityBook:
 def _stated(storage: Storage, known: Known, options: argparse.Namespace, who: str) -> str:
     if Tombstones(storage).holds(who):
         raise IdentityError(f"that person was forgotten under {options.root}: there is nothing to leave out")
-    if options.ahead and known.resolve(who) is None:
+    if options.ahead and not known.called(who):
         return who
     return known.require(who, storage.url, "; or add --ahead")
 

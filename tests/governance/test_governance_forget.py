@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import itertools
 import json
 import os
 import shutil
 import tarfile
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,6 +31,7 @@ from voxdata.storage import LocalStorage, open_storage
 
 PERSON, NAME, FOLDER = "id90005", "tetifaith treadim", "Tetifaith_Treadim"
 OTHER = "id90002"
+OF_SHARED = "SELECT identity FROM photos WHERE photo_sha256 = '{}' ORDER BY 1"
 AT = "2026-11-21T09:00:00Z"
 
 
@@ -44,13 +46,57 @@ def forget(copy: Copy, capsys: pytest.CaptureFixture[str], who: str = NAME, *mor
     return run(capsys, "forget", who, "--reason", "letter 12", "--root", copy.root, *more)
 
 
+@dataclass(frozen=True)
+class Aftermath:
+    """A root from which the person was forgotten, and what was there before."""
+
+    copy: Copy
+    said: str
+    mine: dict[str, bytes]
+    members: dict[str, bytes]
+    content: str
+    snapshot: str
+    shared_with: list[tuple[str]]
+
+
+@pytest.fixture(scope="module")
+def forgotten(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
+    """Forgotten by name, in another spelling; not to be changed."""
+    folder = tmp_path_factory.mktemp("forgotten")
+    for name in ("corpus", "root"):
+        shutil.copytree(built / name, folder / name)
+    copy = Copy(root=folder / "root", corpus=folder / "corpus")
+    before = {
+        "mine": theirs(copy),
+        "members": copy.shard_members(),
+        "content": "\n".join(map(repr, copy.files().values())),
+        "snapshot": latest(copy.storage),
+        "shared_with": copy.rows(OF_SHARED.format(sha256(shared_photo(copy)))),
+    }
+    with redirect_stdout(io.StringIO()) as said:
+        assert main(["forget", NAME, "--reason", "letter 12", "--root", str(copy.root)]) == 0
+    return Aftermath(copy=copy, said=said.getvalue(), **before)
+
+
+@pytest.fixture
+def after(forgotten: Aftermath, tmp_path: Path) -> Copy:
+    """That root, to be changed."""
+    for name in ("corpus", "root"):
+        shutil.copytree(forgotten.copy.root.parent / name, tmp_path / name)
+    return Copy(root=tmp_path / "root", corpus=tmp_path / "corpus")
+
+
+def shared_photo(copy: Copy) -> bytes:
+    return (copy.corpus / "photos" / OTHER / SHARED).read_bytes()
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
 def theirs(copy: Copy) -> dict[str, bytes]:
     """Everything of the person that lies in tars under the root, but for the photo that somebody else has, too."""
-    shared = (copy.corpus / "photos" / OTHER / SHARED).read_bytes()
+    shared = shared_photo(copy)
     found = {name: data for name, data in copy.shard_members().items() if name.startswith(f"{PERSON}/")}
     for prefix, stage in (("photos", "originals"), ("fragments", "faces.render"), ("fragments", "speech.measure")):
         for fingerprint in (copy.root / prefix / stage).iterdir():
@@ -63,50 +109,52 @@ def theirs(copy: Copy) -> dict[str, bytes]:
     return {name: data for name, data in found.items() if data != shared}
 
 
-def test_no_byte_of_the_person_is_left_and_nobody_else_loses_one(
-    copy: Copy, capsys: pytest.CaptureFixture[str]
-) -> None:
-    mine = theirs(copy)
+def test_no_byte_of_the_person_is_left(forgotten: Aftermath, capsys: pytest.CaptureFixture[str]) -> None:
+    copy, mine = forgotten.copy, forgotten.mine
     kinds = {name.split()[0] if " " in name else name.partition(".")[2] for name in mine}
     assert kinds == {"jpg", "json", "torch40.npy", "originals", "faces.render", "speech.measure"}
-    before = "\n".join(map(repr, copy.files().values()))
-    assert all(repr(data)[2:-1] in before for data in mine.values())  # the scan below can find them
-    members = copy.shard_members()
-    first = latest(copy.storage)
-    status, out, _ = forget(copy, capsys)
-    assert (status, "2 photos" in out) == (0, True)
+    assert all(repr(data)[2:-1] in forgotten.content for data in mine.values())  # the scan below can find them
     files = copy.files()
     hashes = {sha256(data).encode() for data in mine.values()}
     for key, content in files.items():
         assert not any(data in content for data in mine.values()), key
         assert not any(each in content for each in hashes), key
         assert not any(word in content for word in (PERSON.encode(), FOLDER.encode())), key
-    assert copy.shard_members() == {name: data for name, data in members.items() if not name.startswith(f"{PERSON}/")}
     assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
-    assert run(capsys, "verify", "--root", copy.root)[0] == 0
     for table in ("identities", "photos", "faces", "utterances", "samples"):
         assert copy.rows(f"SELECT count(*) FROM {table} WHERE identity = '{PERSON}'") == [(0,)]
-    old, new = list_snapshots(copy.storage)
-    assert (old.id, old.redacted, new.id, new.redacted) == (first, True, latest(copy.storage), False)
-    assert f"snapshot {first} held them and is redacted" in out
-    assert f"snapshot {new.id} is the current one" in out
+
+
+def test_nobody_else_loses_a_byte(forgotten: Aftermath, capsys: pytest.CaptureFixture[str]) -> None:
+    others = {name: data for name, data in forgotten.members.items() if not name.startswith(f"{PERSON}/")}
+    assert forgotten.copy.shard_members() == others
+    assert run(capsys, "verify", "--root", forgotten.copy.root)[0] == 0
+
+
+def test_a_new_version_is_published_and_the_old_one_redacted(
+    forgotten: Aftermath, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage, first = forgotten.copy.storage, forgotten.snapshot
+    old, new = list_snapshots(storage)
+    assert (old.id, old.redacted, new.id, new.redacted) == (first, True, latest(storage), False)
+    assert f"snapshot {first} held them and is redacted" in forgotten.said
+    assert f"snapshot {new.id} is the current one" in forgotten.said
+    assert "(redacted" in run(capsys, "snapshots", "--root", storage.url)[1]
     assert [each.counts["test"]["identities"] for each in (old, new)] == [0, 0]
 
 
-def test_a_shared_photo_stays_for_the_other_one(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
-    shared = (copy.corpus / "photos" / OTHER / SHARED).read_bytes()
-    found = f"SELECT identity FROM photos WHERE photo_sha256 = '{sha256(shared)}' ORDER BY 1"
-    assert copy.rows(found) == [(OTHER,), (PERSON,)]
-    assert forget(copy, capsys)[0] == 0
-    assert copy.rows(found) == [(OTHER,)]
+def test_a_shared_photo_stays_for_the_other_one(forgotten: Aftermath) -> None:
+    copy, shared = forgotten.copy, shared_photo(forgotten.copy)
+    assert forgotten.shared_with == [(OTHER,), (PERSON,)]
+    assert copy.rows(OF_SHARED.format(sha256(shared))) == [(OTHER,)]
     assert sum(shared in content for content in copy.files().values()) == 1
     place = f"SELECT source_key FROM photos WHERE photo_sha256 = '{sha256(shared)}'"
     assert copy.rows(place) == [(f"{OTHER}/{SHARED}",)]
 
 
-def test_no_later_build_brings_them_back(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_later_build_brings_them_back(after: Copy, capsys: pytest.CaptureFixture[str]) -> None:
     """Not under another spelling, and not a file of theirs in somebody else's folder."""
-    assert forget(copy, capsys)[0] == 0
+    copy = after
     photos, wav = copy.corpus / "photos", copy.corpus / "wav"
     (photos / FOLDER).rename(photos / "TETIFAITH. Tréadim")
     own = sorted((photos / "TETIFAITH. Tréadim").iterdir())
@@ -123,11 +171,12 @@ def test_no_later_build_brings_them_back(copy: Copy, capsys: pytest.CaptureFixtu
     assert (status, "nothing is left of the 1 people" in out) == (0, True)
 
 
-def test_the_proof_sees_what_somebody_put_back(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
-    mine = theirs(copy)
-    portrait = next(data for name, data in mine.items() if name.endswith(".jpg"))
-    mel = next(data for name, data in mine.items() if name.endswith(".torch40.npy"))
-    assert forget(copy, capsys)[0] == 0
+def test_the_proof_sees_what_somebody_put_back(
+    forgotten: Aftermath, after: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = after
+    portrait = next(data for name, data in forgotten.mine.items() if name.endswith(".jpg"))
+    mel = next(data for name, data in forgotten.mine.items() if name.endswith(".torch40.npy"))
     tar = copy.root / "shards" / "train-faces-b0000-b0001-0000000000000000.tar"
     with tarfile.open(tar, "w") as opened:
         add_member(opened, "somebody/1.npy", mel)
@@ -218,8 +267,8 @@ def test_mistakes_are_one_line_and_change_nothing(
     assert set(LocalStorage(root).keys("")) <= before
 
 
-def test_forgotten_already_and_ahead(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
-    assert forget(copy, capsys, PERSON)[0] == 0
+def test_forgotten_already_and_ahead(after: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = after
     for word in (PERSON, FOLDER, NAME):
         status, _, err = forget(copy, capsys, word)
         assert (status, "was forgotten already" in err) == (1, True)
@@ -361,15 +410,28 @@ def test_a_full_disk_in_the_middle(
     assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
 
 
+def test_a_name_of_two_people_must_be_an_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the other one is told: the tombstone holds their name, too."""
+    small = SmallRoot(open_storage(tmp_path / "root", create=True), people=2)
+    small.publish()
+    metadata = tmp_path / "meta.csv"
+    metadata.write_text("id,name\nid00000,Ann Lee\nid00001,Ann_Lee\n")
+    common = ["--reason", "x", "--metadata", metadata, "--root", tmp_path / "root"]
+    status, _, err = run(capsys, "forget", "ann lee", *common)
+    assert (status, "the name of 2 people: id00000, id00001" in err) == (1, True)
+    status, out, _ = run(capsys, "forget", "id00001", *common)
+    assert (status, "id00000 bears the same name" in out) == (0, True)
+
+
 def test_nobody_is_forgotten_beside_a_build(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
     with building(copy.storage):
         status, _, err = forget(copy, capsys)
     assert (status, "a build or a collection is running" in err) == (1, True)
 
 
-def test_a_lost_key_is_said(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_key_is_said(after: Copy, capsys: pytest.CaptureFixture[str]) -> None:
     """Without it, a build would bring them back."""
-    assert forget(copy, capsys)[0] == 0
+    copy = after
     (copy.root / "governance" / "key").unlink()
     for command in (["verify", "--forgotten"], ["forget", OTHER, "--reason", "x"]):
         status, _, err = run(capsys, *command, "--root", copy.root)

@@ -47,6 +47,7 @@ class Forgotten:
     redacted: Sequence[str]
     runs: Sequence[str]
     tested: Sequence[TrainingRun]
+    namesakes: Sequence[str]  # other people of the same name, who stay, but cannot come in again
     outputs: Sequence[str]
     left: Sequence[str]
 
@@ -116,6 +117,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
         redacted=list(forgetting.redacted),
         runs=[run.described(forgetting.redacted) for run in runs],
         tested=[run for run in runs if run.stage == CHAMPION and "test" in forgetting.redacted[run.snapshot_id]],
+        namesakes=forgetting.namesakes,
         outputs=[each.said for each in deletions if not each.left],
         left=left,
     )

@@ -12,7 +12,7 @@ from voxdata.catalog.snapshot import list_snapshots
 from voxdata.errors import IdentityError
 from voxdata.governance.naming import Known, known_people
 from voxdata.governance.pending import Forgetting
-from voxdata.governance.purge import member_hashes, parts_of, read_table, tables_of
+from voxdata.governance.purge import parts_of, read_table, tables_of
 from voxdata.governance.redact import holders
 from voxdata.governance.tombstones import Tombstones
 from voxdata.governance.whose import Belongings
@@ -35,9 +35,19 @@ def inquire(storage: Storage, who: str, book: IdentityBook, *, reason: str, at: 
     person = book.person(identity)
     everyone = set(known.names) | set(book.by_id) | set(book.aliases)
     identities = sorted({identity, person} | {each for each in everyone if book.person(each) == person})
-    spelled = {name for each in identities for name in (known.names.get(each), book.resolve(each).name)}
-    words = sorted(word for word in {who, *identities, *map(safe_key, identities), *spelled} if word)
-    found = Forgetting(person=person, identities=identities, words=words, photos=[], contents=[], reason=reason, at=at)
+    spelled = {name for each in identities for name in known.spellings(each)}
+    words = sorted({who, *map(safe_key, identities), *spelled})
+    namesakes = {same for word in words for same in known.called(word)} - {*identities}
+    found = Forgetting(
+        person=person,
+        identities=identities,
+        words=words,
+        photos=[],
+        contents=[],
+        reason=reason,
+        at=at,
+        namesakes=sorted(namesakes),
+    )
     if Belongings(found).mentions(reason):
         raise IdentityError("the reason stays in the journal and must not name the person; say it without the name")
     photos, contents = _theirs_alone(storage, Belongings(found))
@@ -46,13 +56,13 @@ def inquire(storage: Storage, who: str, book: IdentityBook, *, reason: str, at: 
 
 
 def _identity(storage: Storage, who: str, known: Known, ahead: bool) -> str:
-    resolved = known.resolve(who)
-    if Tombstones(storage).holds(who) and resolved not in known.names:
+    called = known.called(who)
+    if Tombstones(storage).holds(who) and not set(called) & set(known.names):
         raise IdentityError(
             f"that person was forgotten already under {storage.url}; prove it with: "
             f"voxdata verify --forgotten --root {storage.url}"
         )
-    if resolved is None and ahead:
+    if not called and ahead:
         return who
     return known.require(who, storage.url, "; or add --ahead, so that they never come in")
 
@@ -72,29 +82,23 @@ def _theirs_alone(storage: Storage, belongings: Belongings) -> tuple[set[str], s
         theirs = belongings.rows(table)
         if theirs.any():
             chosen = table.filter(pa.array(theirs))
-            mine.update(_hashes(chosen))
-            photos.update(_listed(chosen, "photo_sha256"))
+            mine.update(each for hashes in _hashes(chosen) for each in hashes.drop_null().to_pylist())
+            if "photo_sha256" in chosen.column_names:
+                photos.update(chosen["photo_sha256"].drop_null().to_pylist())
     mine.discard(_EMPTY)
     wanted = pa.array(sorted(mine), pa.string())
     for key in _tables(storage):
         table = read_table(storage, key, (*_WHO, *_HASHES, "members"))
-        others = table.filter(pa.array(~belongings.rows(table)))
-        for name in [name for name in _HASHES if name in others.column_names]:
-            mine -= set(others[name].filter(pc.is_in(others[name], value_set=wanted)).to_pylist())
-        if "members" in others.column_names:
-            mine -= {sha256 for _, sha256 in member_hashes(others)}
+        for hashes in _hashes(table.filter(pa.array(~belongings.rows(table)))):
+            mine -= set(hashes.filter(pc.is_in(hashes, value_set=wanted)).to_pylist())
     return photos & mine, mine
 
 
-def _hashes(table: pa.Table) -> Iterator[str]:
-    for name in _HASHES:
-        yield from _listed(table, name)
+def _hashes(table: pa.Table) -> Iterator[pa.ChunkedArray]:
+    """Every column of hashes, those of a part's blobs among them."""
+    yield from (table[name] for name in _HASHES if name in table.column_names)
     if "members" in table.column_names:
-        yield from (sha256 for _, sha256 in member_hashes(table))
-
-
-def _listed(table: pa.Table, name: str) -> set[str]:
-    return set(pc.unique(table[name]).to_pylist()) - {None} if name in table.column_names else set()
+        yield pc.struct_field(pc.list_flatten(table["members"]), "sha256")
 
 
 def _snapshots_of(storage: Storage, belongings: Belongings) -> dict[str, list[str]]:

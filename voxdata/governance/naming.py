@@ -23,15 +23,12 @@ class Known:
     names: Mapping[str, str]
     book: IdentityBook
 
-    def resolve(self, who: str) -> str | None:
-        """The identity that `who` stands for; None where nobody is called that."""
-        identity = self.book.resolve(who).identity
-        if self.has(identity):
-            return identity
+    def called(self, who: str) -> list[str]:
+        """The identities that `who` stands for: the one of that id, or all whose id or name is the same when folded."""
+        if self.has(who):
+            return [who]
         folded = fold_name(who) or who
-        named = {**{each: found.name for each, found in self.book.by_id.items()}, **self.names}
-        alike = sorted(each for each, name in named.items() if folded in (fold_name(each), fold_name(name)))
-        return alike[0] if alike else None
+        return sorted(each for each in {*self.names, *self.book.by_id} if folded in map(_folded, self.spellings(each)))
 
     def has(self, identity: str) -> bool:
         """Whether an identity is in a table of the root, in its metadata or among its aliases."""
@@ -41,8 +38,13 @@ class Known:
         )
 
     def require(self, who: str, root: str, otherwise: str = "") -> str:
-        """The identity that `who` stands for. Raises `IdentityError`, which names the nearest ones."""
-        identity = self.resolve(who)
+        """The identity that `who` stands for. Raises `IdentityError`, which names several ones, or the nearest."""
+        called = self.called(who)
+        if len({self.book.person(each) for each in called}) > 1:
+            raise IdentityError(
+                f"{who!r} is the name of {len(called)} people: {', '.join(called)}; give one of these ids"
+            )
+        identity = called[0] if called else None
         if identity == UNKNOWN:
             raise IdentityError(
                 f"{UNKNOWN} is not a person; name an identity, see: voxdata sql 'from identities' --root {root}"
@@ -68,9 +70,18 @@ class Known:
         )
         return [f"{each} ({self.name(each)})" if self.name(each) else each for each in near]
 
+    def spellings(self, identity: str) -> set[str]:
+        """The id and every name of an identity."""
+        names = {identity, self.names.get(identity, ""), self.book.resolve(identity).name}
+        return {name for name in names if name}
+
     def name(self, identity: str) -> str:
         """The name of an identity; empty where it has none."""
         return self.names.get(identity) or self.book.resolve(identity).name
+
+
+def _folded(word: str) -> str:
+    return fold_name(word) or word
 
 
 def known_people(storage: Storage, book: IdentityBook) -> Known:

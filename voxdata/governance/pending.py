@@ -25,6 +25,7 @@ class Forgetting:
     contents: list[str]  # sha256 of photos, clips and every derived file that nobody else has
     reason: str
     at: str
+    namesakes: list[str] = field(default_factory=list)  # other people who bear one of the names
     redacted: dict[str, list[str]] = field(default_factory=dict)  # snapshots that held them, and in which splits
 
 

@@ -8,14 +8,13 @@ new. The new file is committed before the old one is deleted: killed in between,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxdata.errors import StorageError
 from voxdata.fragments import Fragment, FragmentStore, digest, parquet_bytes
-from voxdata.governance.whose import Belongings
+from voxdata.governance.whose import TELLING, Belongings
 from voxdata.storage import Storage
 
 TABLE_FOLDERS = ("fragments", "photos", "speech")
@@ -89,10 +88,9 @@ def referenced(storage: Storage, tables: Mapping[str, Sequence[str]], name: str)
 
 
 def _purge_part(store: FragmentStore, bucket: int, key: str, belongings: Belongings) -> int:
-    table = read_table(store.storage, key)
-    kept = belongings.without(table)
-    if kept is table:
+    if not _is_touched(store.storage, key, belongings):
         return 0
+    kept = belongings.without(read_table(store.storage, key))
     if kept.num_rows:
         written = store.append(bucket, Fragment(*_unpacked(store, key, kept)))
         if written == key:
@@ -111,27 +109,20 @@ def _unpacked(store: FragmentStore, key: str, kept: pa.Table) -> tuple[pa.Table,
     if not store.storage.exists(tar):
         return kept, {}
     for row in kept.select(["item_id", "members"]).to_pylist():
-        for member in row["members"] or []:
+        for member in row["members"] or ():
             data = store.blob(key, member["offset"], member["size"])
             blobs.setdefault(row["item_id"], {})[member["suffix"]] = data
     return kept.drop_columns(["members"]), blobs
 
 
 def _purge_table(storage: Storage, key: str, belongings: Belongings, name: str) -> int:
-    table = read_table(storage, key)
-    kept = belongings.without(table)
-    if kept is table:
+    if not _is_touched(storage, key, belongings):
         return 0
-    storage.commit(renamed(key, name), parquet_bytes(kept))
+    storage.commit(renamed(key, name), parquet_bytes(belongings.without(read_table(storage, key))))
     storage.delete(key)
     return 1
 
 
-def member_hashes(table: pa.Table) -> Iterator[tuple[str, str]]:
-    """(item id, sha256) of every blob that a part's rows name."""
-    for row in table.select(["item_id", "members"]).to_pylist():
-        yield from ((str(row["item_id"]), str(member["sha256"])) for member in _listed(row["members"]))
-
-
-def _listed(members: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    return members or []
+def _is_touched(storage: Storage, key: str, belongings: Belongings) -> bool:
+    table = read_table(storage, key, TELLING)
+    return belongings.without(table) is not table

@@ -16,6 +16,14 @@ from voxdata.identities import safe_key
 
 PLACES = ("source_path", "source_key", "path")  # columns that say where a file came from
 _KEYED = ("item_id", "face_id", "utterance_id", "key")  # <identity>/…
+TELLING = (
+    "identity",
+    "person",
+    *_KEYED,
+    "photo_sha256",
+    "photo_cluster",
+    *PLACES,
+)  # columns that `Belongings` looks at
 _BREAKS = re.compile(r"""[/\\"'<>=&?!:;,|()\[\]{}\s@#+]+""")
 _MAX_WORDS = 4  # of a name inside a sentence
 _SHORT = 4  # letters
