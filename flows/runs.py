@@ -26,9 +26,9 @@ from models.errors import ConfigError
 from voxdata import journal
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.errors import StorageError
+from voxdata.errors import StorageError, WeightsError
 from voxdata.storage import LocalStorage, open_storage
-from voxdata.weights import resolve
+from voxdata.weights import cache_folder, find, how_to_get, resolve
 
 if TYPE_CHECKING:
     from models.evaluate.references import Pictures
@@ -42,7 +42,8 @@ class Order:
     """What to train, as a person says it.
 
     `overrides` changes numbers of the preset; `run` is the run's folder; `weights` is a file or a name in the weights
-    registry, and without it a published embedder is looked for in the registry under its own name.
+    registry, and without it a published embedder is looked for in the registry under its own name. With
+    `allow_missing_weights` a training goes on without the losses and figures whose file is not in the cache.
     """
 
     root: str
@@ -51,6 +52,7 @@ class Order:
     snapshot: str | None = None
     embedder: str = "self-trained"
     weights: str | None = None
+    allow_missing_weights: bool = False
     seed: int = 0
     steps: int | None = None
     seconds: float | None = None
@@ -121,15 +123,14 @@ def prepare(order: Order) -> Run:
         "preset": order.preset,
         "overrides": dict(order.overrides),
         "embedder": order.embedder,
+        "weights": {},
+        "allow_missing_weights": order.allow_missing_weights,
         "seed": order.seed,
         "device": order.device,
         "steps": order.steps,
         "seconds": order.seconds,
     }
-    weights = order.weights or (order.embedder if order.embedder in PUBLISHED else None)
-    if weights is not None:
-        settings["weights"] = {order.embedder: str(resolve(weights).absolute())}
-    run = Run(storage=storage, config=make_config(settings))
+    run = Run(storage=storage, config=_with_weights(order, settings))
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "run.json").write_text(json.dumps(settings, indent=1, sort_keys=True))
@@ -138,6 +139,25 @@ def prepare(order: Order) -> Run:
             f"run folder {run.folder} cannot be written: {error.strerror}; choose one with --run"
         ) from None
     return run
+
+
+def _with_weights(order: Order, settings: dict[str, Any]) -> RunConfig:
+    """Fill in `weights` from the registry's cache; raises `WeightsError` where a file lacks and may not."""
+    if order.weights is not None:
+        settings["weights"] = {order.embedder: str(resolve(order.weights).absolute())}
+    for need in make_config(settings).missing():
+        if (cache_folder() / find(need.weights).file).exists():
+            settings["weights"][need.weights] = str(resolve(need.weights).absolute())
+    config = make_config(settings)
+    off = config.missing()
+    if off and not order.allow_missing_weights:
+        lacking = find(off[0].weights)
+        parts = " and ".join(need.part for need in off if need.weights == lacking.name)
+        raise WeightsError(
+            f"{lacking.name}: {lacking.file} is not in {cache_folder()}; {how_to_get(lacking)}; "
+            f"or train without {parts}: --allow-missing-weights"
+        )
+    return config
 
 
 @contextmanager
@@ -185,7 +205,10 @@ def evaluate_run(
     from models.evaluate import evaluate
     from models.evaluate.protocols import BY_DEFAULT
 
-    weights = {name: str(resolve(name).absolute()) for name in [embedder or ""] if name in PUBLISHED}
+    trained = read_run_config(run_dir)["run"]
+    name = embedder or trained["embedder"]
+    given = embedder is None and name in trained["weights"]
+    weights = {name: str(resolve(name).absolute())} if name in PUBLISHED and not given else {}
     report = evaluate(
         run_dir,
         references=references,
@@ -194,7 +217,7 @@ def evaluate_run(
         weights=weights,
         split=split,
     )
-    storage = open_storage(read_run_config(run_dir)["run"]["root"])
+    storage = open_storage(trained["root"])
     metrics = {
         f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()
     }

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.artifacts import Show, metrics, show_evaluation, show_training, shown_progress
 from flows.progress import LOG_EVERY_S, logger, speak_up
 from flows.runs import Order, Run, evaluate_run, prepare, process_group
+from models.checkpoint import read_run_config
 from models.errors import TrainingError
 from models.train import INTERRUPTED
 
@@ -28,6 +29,7 @@ def train(
     snapshot: str | None = None,
     embedder: str = "self-trained",
     weights: str | None = None,
+    allow_missing_weights: bool = False,
     seed: int = 0,
     steps: int | None = None,
     seconds: float | None = None,
@@ -48,6 +50,7 @@ def train(
         snapshot=snapshot,
         embedder=embedder,
         weights=weights,
+        allow_missing_weights=allow_missing_weights,
         seed=seed,
         steps=steps,
         seconds=seconds,
@@ -84,7 +87,15 @@ def fit(order: Order) -> str:
 
 @task(name="judge", cache_policy=NO_CACHE, persist_result=False)
 def judge(folder: str) -> None:
-    """Evaluate a run on the test split, note the figures in the journal, and show them."""
+    """Evaluate a run on the test split, note the figures in the journal, and show them, unless its embedder lacks."""
+    described = read_run_config(Path(folder))
+    if described["run"]["embedder"] in {need["weights"] for need in described["off"]}:
+        logger.warning(
+            "not evaluated: the file of %s is missing; bring it and run: voxdata evaluate %s",
+            described["run"]["embedder"],
+            folder,
+        )
+        return
     report = evaluate_run(Path(folder))
     logger.info("evaluated on %d people and %d portraits", report["people"], report["portraits"])
     show_evaluation(Path(folder))

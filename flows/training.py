@@ -33,6 +33,7 @@ def train(options: argparse.Namespace) -> int:
             snapshot=options.snapshot,
             embedder=options.embedder,
             weights=options.weights,
+            allow_missing_weights=options.allow_missing_weights,
             seed=options.seed,
             steps=options.steps,
             seconds=options.seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import threading
@@ -15,6 +16,7 @@ import pytest
 from flows import runs
 from flows.cli import main
 from flows.runs import Order, prepare
+from flows.train import judge
 from voxdata import weights
 from voxdata.errors import WeightsError
 from voxdata.storage import open_storage
@@ -117,3 +119,49 @@ def test_a_training_takes_a_name_of_the_registry(
     written = json.loads((run.folder / "run.json").read_text())["weights"]
     place = file if named == "./here.onnx" else tmp_path / "cache" / "mobilefacenet_y1.onnx"
     assert written == {"mobilefacenet": str(place)}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dataset with an empty cache of weights beside it."""
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16))
+    open_storage(tmp_path / "root", create=True)
+    return tmp_path / "root"
+
+
+def test_a_missing_file_stops_the_training_with_what_would_be_off(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "sf2f", "--root", str(root), "--embedder", "facenet"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"voxdata train: facenet: 20180402-114759-vggface2.pt is not in {weights.cache_folder()}; ")
+    assert "run: voxdata weights pull facenet; " in said
+    assert said.endswith(
+        "or train without the perceptual loss and the figures of its evaluation: --allow-missing-weights\n"
+    )
+    assert not (root / "runs").exists()
+    run = prepare(Order(root=str(root), embedder="facenet", allow_missing_weights=True))
+    assert json.loads((run.folder / "run.json").read_text())["allow_missing_weights"] is True
+    assert [need.part for need in run.config.missing()] == ["the perceptual loss", "the figures of its evaluation"]
+    weights.cache_folder().mkdir()
+    (weights.cache_folder() / "20180402-114759-vggface2.pt").write_bytes(b"half of it")
+    with pytest.raises(WeightsError, match=r"facenet: .*20180402-114759-vggface2.pt has .* bytes"):
+        prepare(Order(root=str(root), embedder="facenet", allow_missing_weights=True))
+
+
+def test_a_run_whose_embedder_lacks_is_not_judged_by_another(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = prepare(Order(root=str(root), embedder="facenet", allow_missing_weights=True))
+    off = [{"part": need.part, "weights": need.weights} for need in run.config.missing()]
+    content = {"run": dataclasses.asdict(run.config), "off": off}
+    (run.folder / "config.json").write_text(json.dumps(content))
+    judged: list[Path] = []
+    monkeypatch.setattr("flows.train.evaluate_run", judged.append)
+    with caplog.at_level("WARNING"):
+        judge.fn(str(run.folder))
+    assert judged == []
+    assert f"the file of facenet is missing; bring it and run: voxdata evaluate {run.folder}" in caplog.text
+    with pytest.raises(WeightsError, match=r"voxdata weights pull facenet"):
+        runs.evaluate_run(run.folder)
