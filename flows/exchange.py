@@ -10,8 +10,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import get_args
 
+import voxdata
 from flows.progress import progress
-from voxdata.errors import SourceError
+from voxdata.dataset.opened import Dataset
+from voxdata.errors import SnapshotError, SourceError
+from voxdata.exchange.croissant import shard_metadata
+from voxdata.exchange.datasheet import datasheet
+from voxdata.exchange.export_facts import facts_of
+from voxdata.exchange.export_parquet import write_parquet
+from voxdata.exchange.export_sf2f import write_sf2f
+from voxdata.exchange.export_target import write_file
 from voxdata.exchange.import_layouts import Faces, Layout, find_metadata, find_people
 from voxdata.exchange.import_snapshot import Result, import_people, import_recipe
 from voxdata.exchange.import_sources import RECIPE, pairs, source_settings, state_videos
@@ -62,6 +70,45 @@ def _import_sources(options: argparse.Namespace) -> int:
         merged = state_videos(storage, pairs(options.folder), at=_now())
         print(f"{merged} clips are one person with another clip of their video", file=sys.stderr)
     return build(options)
+
+
+def export_data(options: argparse.Namespace) -> int:
+    """`voxdata export FORM OUT --root DIR [--snapshot ID]`."""
+    if options.front_end is not None and options.form != "sf2f":
+        raise SnapshotError(f"--front-end {options.front_end} is for sf2f; {options.form} has all of them")
+    with voxdata.open(options.root, snapshot=options.snapshot) as dataset:
+        {"sf2f": _export_sf2f, "huggingface": _export_parquet}.get(options.form, _export_file)(dataset, options)
+    print(
+        f"it was noted under {options.root}: forgetting somebody in snapshot {dataset.id} deletes it", file=sys.stderr
+    )
+    return 0
+
+
+def _export_sf2f(dataset: Dataset, options: argparse.Namespace) -> None:
+    with progress("export", len(dataset.snapshot.shards)) as advance:
+        done = write_sf2f(dataset, options.out, at=_now(), front_end=options.front_end, report=advance)
+    if done.held_out:
+        print(f"{done.held_out} utterances that are held out of training were left out", file=sys.stderr)
+    print(f"{options.out}: {done.people} people, {done.portraits} portraits, {done.utterances} utterances")
+
+
+def _export_parquet(dataset: Dataset, options: argparse.Namespace) -> None:
+    with progress("export", len(dataset.snapshot.shards)) as advance:
+        done = write_parquet(dataset, options.out, at=_now(), report=advance)
+    size = sum(file.size_bytes for file in done.files)
+    print(
+        f"{options.out}: {len(done.files)} Parquet files, {size / 1e6:.1f} MB; datasets.load_dataset({options.out!r})"
+    )
+
+
+def _export_file(dataset: Dataset, options: argparse.Namespace) -> None:
+    facts = facts_of(dataset)
+    if options.form == "datasheet":
+        text = datasheet(facts)
+    else:
+        text = json.dumps(shard_metadata(dataset, facts), indent=1, ensure_ascii=False) + "\n"
+    write_file(dataset, options.out, text, at=_now())
+    print(f"{options.out}: {options.form} of snapshot {dataset.id}")
 
 
 def _tell(what: str, names: Sequence[str]) -> None:

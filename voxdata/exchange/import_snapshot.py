@@ -65,7 +65,7 @@ def import_recipe(layout: Layout, people: Sequence[Person], sets: Iterable[str] 
     Of `sets`, those of `splits`, `shards`, `name` and `sources.photos.licence` have an effect.
     """
     total = sum(file.size_bytes for person in people for file in _files(person))
-    shards = 4
+    shards = 1
     while shards < BUCKETS and total > shards * SHARD_BYTES:
         shards *= 2
     settings = {
