@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -44,7 +44,7 @@ def spent(work: Call) -> dict[str, float]:
     return {"CPU": cpu, "wall": time.perf_counter() - start}
 
 
-def medians(turns: dict[str, Callable[[], dict[str, float]]], rounds: int) -> dict[str, float]:
+def medians(turns: Mapping[str, Callable[[], dict[str, float]]], rounds: int) -> dict[str, float]:
     """Median seconds of each line; the turns alternate, so that what slows the machine slows both."""
     found: dict[str, list[float]] = {}
     for _ in range(rounds):

@@ -30,6 +30,7 @@ _ORIENTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_STRIP_PX = 1 << 22  # 12 MB
 _THUMBNAIL_PX = 128
 _GRAY_TOLERANCE = 8  # grey levels between channels that JPEG chroma rounding leaves in a gray photo
 _GRAY_SHARE = 0.99
@@ -156,4 +157,16 @@ def _to_rgb(image: Image.Image) -> Pixels:
         layered = image.convert("RGBA")
         white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
         return np.asarray(Image.alpha_composite(white, layered).convert("RGB"))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return _rgb_array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _rgb_array(image: Image.Image) -> Pixels:
+    """Pixels of an RGB image; of a large one strip by strip, because all at once Pillow holds them three times."""
+    if image.width * image.height <= _STRIP_PX:
+        return np.asarray(image)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _STRIP_PX // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
