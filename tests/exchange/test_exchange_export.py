@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import voxdata
+from tests.catalog.small_root import SmallRoot
 from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
 from voxdata.catalog.tags import tag
@@ -230,6 +231,24 @@ def test_every_export_is_noted_for_forgetting(root: Path, tmp_path: Path, voxdat
     assert outputs.known(storage) == []
 
 
+def test_forgetting_deletes_exports_and_a_later_import_brings_nobody_back(
+    pristine: Path, root: Path, tmp_path: Path, voxdata_: Voxdata
+) -> None:
+    gone = layouts.identity(3)
+    out, sheet = tmp_path / "sf2f", tmp_path / "datasheet.md"
+    assert voxdata_("export", "sf2f", out, "--root", root)[0] == 0
+    assert voxdata_("export", "datasheet", sheet, "--root", root)[0] == 0
+    assert voxdata_("forget", gone, "--root", root, "--reason", "asked")[0] == 0
+    assert (out.exists(), sheet.exists()) == (False, False)
+    assert voxdata_("import", "hq-voxceleb", pristine.parent / "layout", "--root", root)[0] == 0
+    with voxdata.open(root) as data:
+        assert gone not in data.portraits()["person"].to_pylist()
+        assert len(set(data.portraits()["person"].to_pylist())) == 11
+    assert voxdata_("verify", "--forgotten", "--root", root)[0] == 0
+    assert voxdata_("export", "sf2f", out, "--root", root)[0] == 0
+    assert not list(out.rglob(f"*{layouts.name(3)}*"))
+
+
 def test_an_export_that_breaks_off_is_noted_and_lacks_its_last_file(
     root: Path, tmp_path: Path, voxdata_: Voxdata
 ) -> None:
@@ -267,6 +286,23 @@ def test_an_older_version_is_exported_by_its_tag(root: Path, tmp_path: Path, vox
     old, new = ((tmp_path / name).read_text() for name in ("old.md", "new.md"))
     assert ("12 people, 24 portraits, 36 utterances" in old, f"`{before}`" in old) == (True, True)
     assert "14 people, 28 portraits, 42 utterances" in new
+
+
+def test_a_built_version_has_all_its_front_ends_and_sf2f_wants_its_own(tmp_path: Path, voxdata_: Voxdata) -> None:
+    root = tmp_path / "root"
+    SmallRoot(open_storage(root, create=True)).publish()
+    status, _, told = voxdata_("export", "sf2f", tmp_path / "sf2f", "--root", root)
+    assert status == 1
+    assert "speech.measure.front_ends=[psf40]" in told
+    assert voxdata_("export", "sf2f", tmp_path / "sf2f", "--root", root, "--front-end", "torch40")[0] == 0
+    assert voxdata_("export", "huggingface", tmp_path / "hf", "--root", root)[0] == 0
+    table = pq.read_table(tmp_path / "hf" / "speech" / "validation-00000-of-00001.parquet")
+    assert np.array(table["mel_torch40"][0].as_py()).shape == (20, 40)
+    text = (tmp_path / "hf" / "README.md").read_text()
+    assert "0 of 10 portraits and 0 of 20 utterances were imported" in text
+    assert "| faces | face\\_angle | 10 | 10 |" in text
+    names = json.loads((tmp_path / "sf2f" / "split.json").read_text())["vox2"]
+    assert (names["test"], names["val"]) == (["Person_8"], ["Person_9"])
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,33 @@ def test_what_is_wrong_is_said_in_one_line(
     assert told.count("\n") == 1
 
 
+def test_the_table_that_the_released_code_expects_is_found_in_the_layout(
+    copy: Path, tmp_path: Path, voxdata_: Voxdata
+) -> None:
+    rows = [f"{layouts.name(number)} ,{layouts.identity(number)} ,n1 ,f ,dev " for number in range(1, 12, 2)]
+    table = "\n".join(["Name ,VoxCeleb2ID ,VGGFace2ID ,Gender ,Set ", *rows])
+    (copy / "vox2" / "full_vox2_meta.csv").write_text(table)
+    assert voxdata_("import", "hq-voxceleb", copy, "--root", tmp_path / "root")[0] == 0
+    found = run_query(
+        open_storage(tmp_path / "root"), "SELECT identity, sex, published_set FROM identities"
+    ).to_pylist()
+    named = {row["identity"] for row in found if (row["sex"], row["published_set"]) == ("f", "dev")}
+    assert named == {layouts.identity(number) for number in range(1, 12, 2)}
+
+
+def test_a_broken_shard_is_deleted_and_imported_again(layout: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    root = tmp_path / "root"
+    assert voxdata_("import", "hq-voxceleb", layout, "--root", root)[0] == 0
+    for broken in (root / "shards").glob("train-*.tar"):
+        before = broken.read_bytes()
+        broken.write_bytes(before[:2000])
+        assert [problem for problem in verify(open_storage(root)) if problem.harmful]
+        broken.unlink()
+        assert voxdata_("import", "hq-voxceleb", layout, "--root", root)[0] == 0
+        assert broken.read_bytes() == before
+    assert [problem for problem in verify(open_storage(root)) if problem.harmful] == []
+
+
 def test_everybody_forgotten_publishes_nothing(tmp_path: Path, voxdata_: Voxdata) -> None:
     folder = layouts.hq_voxceleb(tmp_path / "layout", people=1)
     storage = LocalStorage(tmp_path / "root")

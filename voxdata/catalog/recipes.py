@@ -42,8 +42,9 @@ def recipe_of(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) ->
     key = published_recipe(storage, snapshot)
     if key is None or not storage.exists(key):
         raise SnapshotError(
-            f"snapshot {snapshot.id} under {storage.url} has no recipe with its sources; it was imported, or published "
-            f"by an older version, or {FOLDER}/ is gone; import again, or run: voxdata build RECIPE --root {storage.url}"
+            f"snapshot {snapshot.id} under {storage.url} has no recipe with its sources; it was imported, "
+            f"published by an older version, or {FOLDER}/ is gone; import again, or run: voxdata build RECIPE --root "
+            f"{storage.url}"
         )
     try:
         settings = yaml.safe_load(storage.read(key))

@@ -30,7 +30,6 @@ from voxdata.dataset.opened import Dataset
 from voxdata.errors import ShardError, SnapshotError, StorageError
 from voxdata.exchange.export_target import claim_folder, portrait_of, shelves
 from voxdata.identities import safe_key
-from voxdata.shards.read import read_sidecar
 
 FRONT_END = "psf40"
 LISTS = ("vox1", "vox2")
@@ -77,11 +76,11 @@ def write_sf2f(
 
 def folder_names(dataset: Dataset) -> dict[str, Path]:
     """identity -> `vox1|vox2/<Name>`; by its id where it has no name, shares it, or the name is no folder's."""
-    known: dict[str, str | None] = {}
-    for entry in dataset.snapshot.shards:
-        rows = read_sidecar(dataset.storage, entry.sidecar, ("identity", "name"))
-        known |= dict(zip(rows["identity"].to_pylist(), rows["name"].to_pylist(), strict=True))
-    places = {identity: Path(list_of(identity), _folder_name(identity, known[identity])) for identity in sorted(known)}
+    named = "SELECT DISTINCT identity, name FROM samples LEFT JOIN identities USING (identity) ORDER BY identity"
+    places = {
+        identity: Path(list_of(identity), _folder_name(identity, name))
+        for identity, name in dataset.sql(named).fetchall()
+    }
     taken = Counter(places.values())
     return {
         identity: place if taken[place] == 1 else place.with_name(f"{place.name}_{safe_key(identity)}")
@@ -96,11 +95,9 @@ def list_of(identity: str) -> str:
 
 def split_lists(dataset: Dataset, names: Mapping[str, Path]) -> dict[str, dict[str, list[str]]]:
     """list -> split -> names, as the code's `split.json`."""
-    found: dict[str, dict[str, set[str]]] = {list_: {split: set() for split in SPLITS} for list_ in LISTS}
-    for entry in dataset.snapshot.shards:
-        for identity in set(read_sidecar(dataset.storage, entry.sidecar, ("identity",))["identity"].to_pylist()):
-            place = names[identity]
-            found[place.parts[0]][entry.split].add(place.name)
+    found: dict[str, dict[str, list[str]]] = {list_: {split: [] for split in SPLITS} for list_ in LISTS}
+    for identity, split in dataset.sql("SELECT DISTINCT identity, split FROM samples ORDER BY ALL").fetchall():
+        found[names[identity].parts[0]][split].append(names[identity].name)
     return {list_: {split: sorted(of_split[split]) for split in SPLITS} for list_, of_split in found.items()}
 
 

@@ -152,7 +152,8 @@ def load_npy(data: bytes, name: str) -> npt.NDArray[Any]:
     except Exception as error:  # a spoiled header is Python source that can fail in any way
         raise SourceError(f"{name} is not .npy: {str(error).partition(chr(10))[0]}") from None
     rest = len(data) - stream.tell()
-    if dtype.hasobject or len(data) > MAX_BYTES or math.prod(shape) * dtype.itemsize != rest:
+    numbers = dtype.kind in "biuf" and all(size >= 0 for size in shape)
+    if not numbers or len(data) > MAX_BYTES or math.prod(shape) * dtype.itemsize != rest:
         raise SourceError(f"{name} promises {dtype} {shape} and has {rest} bytes")
     array: npt.NDArray[Any] = np.frombuffer(data, dtype, offset=stream.tell())
     return array.reshape(shape, order="F" if fortran else "C")
