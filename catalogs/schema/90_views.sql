@@ -180,9 +180,11 @@ SELECT
     faces.photo_sha256 AS content_sha256,
     faces.photo_source AS source,
     faces.photo_source_key AS source_key,
+    sources.address || faces.photo_source_key AS location,
     faces.photo_licence AS licence
 FROM samples
 JOIN faces ON samples.kind = 'faces' AND faces.face_id = samples.key AND faces.portrait
+LEFT JOIN sources ON sources.source = faces.photo_source AND sources.medium = 'photos'
 UNION ALL
 SELECT
     samples.kind,
@@ -193,11 +195,13 @@ SELECT
     utterances.audio_sha256,
     utterances.source,
     utterances.source_key,
+    sources.address || utterances.source_key,
     NULL
 FROM samples
 JOIN utterances
-    ON samples.kind = 'speech' AND utterances.utterance_id = samples.key AND utterances.verdict = 'keep';
-COMMENT ON VIEW provenance IS 'From each sample back to the file or URL that it was made from';
+    ON samples.kind = 'speech' AND utterances.utterance_id = samples.key AND utterances.verdict = 'keep'
+LEFT JOIN sources ON sources.source = utterances.source AND sources.medium = 'speech';
+COMMENT ON VIEW provenance IS 'From each sample back to the file that it was made from; location is its path or URL, null where the recipe is gone';
 
 CREATE VIEW review_words AS
 SELECT photo_sha256, pupils_x, pupils_y, reviewer, decision, reason, stated_at

@@ -97,6 +97,14 @@ def face_outcomes(world: World) -> list[Row]:
     return [*world.photos, *({**photo, "outcome": "face_too_small"} for photo in world.small_faces)]
 
 
+HOSTS = {"corpus-0": "photos.example:8443", "corpus-1": "/data/more/"}
+
+
+def funnel_by_host(world: World) -> Answer:
+    groups = by(face_outcomes(world), "source")
+    return [(HOSTS[source], *row) for source in ("corpus-1", "corpus-0") for row in outcomes(groups[source])]
+
+
 def funnel(world: World) -> Answer:
     return outcomes(face_outcomes(world))
 
@@ -221,7 +229,10 @@ def provenance(world: World) -> Answer:
     ):
         for row in rows:
             split = world.root.splits[row["person"]]
-            place = (row[content], row["source"], row["source_key"], row.get("licence"))
+            location = {"photo/corpus-0": "https://photos.example:8443/", "photo/corpus-1": "/data/more/"}.get(
+                f"{row['medium']}/{row['source']}", "/data/vox/"
+            ) + row["source_key"].removeprefix("/")
+            place = (row[content], row["source"], row["source_key"], location, row.get("licence"))
             found.append((kind, row[name], split, row["identity"], tars[kind, split, row["bucket"] // 2048], *place))
     return sorted(found, key=lambda row: row[:2])
 
@@ -388,6 +399,7 @@ EXPECTED: dict[str, Callable[[World], Answer]] = {
     "best-documented": best_documented,
     "drift": drift,
     "funnel": funnel,
+    "funnel-by-host": funnel_by_host,
     "funnel-change": funnel_change,
     "hours-by-sex": hours_by_sex,
     "licences": licences,

@@ -19,6 +19,7 @@ from small_root import FACE_ROW, SPEECH_ROW
 
 from voxdata import journal, schemas
 from voxdata.catalog.publish import publish
+from voxdata.catalog.recipes import commit_recipe
 from voxdata.catalog.snapshot import Snapshot, write_snapshot
 from voxdata.faces.decide import decide as decide_faces
 from voxdata.faces.link import link
@@ -46,6 +47,11 @@ CORPUS = CorpusSettings(
 RECIPE = Recipe.model_validate(
     {
         "name": "truth",
+        "sources": {
+            "photos": {"kind": "site", "url": "https://me:secret@photos.example:8443/people/"},
+            "speech": {"path": "/data/vox"},
+            "also": [{"photos": {"path": "/data/more"}}],
+        },
         "faces": {
             "measure": {"min_face_px": 16},
             "pose": {"max_angle_deg": 12},
@@ -128,7 +134,7 @@ class TruthRoot:
             tables=tables,
             versions={},
         )
-        publish(self.storage, snapshot.id, at=at, tables=tables)
+        publish(self.storage, snapshot.id, at=at, tables=tables, recipe=commit_recipe(self.storage, recipe))
         return snapshot
 
     def decided(self, recipe: Recipe) -> pa.Table:
@@ -175,7 +181,7 @@ class TruthRoot:
         found: dict[str, Row] = {}
         for number, row in enumerate(sorted(truth, key=lambda row: str(row["path"]))):
             item = f"{row['identity']}/{row['sha256']}"
-            place = {"source": "corpus-0", "source_key": row["path"].removeprefix("photos/")}
+            place = {"source": f"corpus-{number % 2}", "source_key": "/" * (number % 2 == 0) + row["path"]}
             original = of_path[row["copy_of"]]["sha256"] if row["copy_of"] else row["sha256"]
             made = {"licence": LICENCES[number % 3], "photo_sha256": row["sha256"], "original": original, "words": {}}
             found.setdefault(item, {**row, **self.who(row["identity"]), **place, **made, "item_id": item})

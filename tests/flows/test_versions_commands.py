@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -164,7 +165,10 @@ def test_provenance_of_a_run_and_of_its_pictures(
         trained = snapshot.counts["train"]
         assert sum(row["kind"] == "faces" for row in rows) == trained["portraits"]
         assert sum(row["kind"] == "speech" for row in rows) == trained["utterances"]
-        assert all(row["source_key"] and row["split"] == "train" for row in rows)
+        assert all(row["split"] == "train" for row in rows)
+        assert all(
+            hashlib.sha256(Path(row["location"]).read_bytes()).hexdigest() == row["content_sha256"] for row in rows
+        )
     _, said, _ = run(capsys, "provenance", folder)
     assert f"run r1, trained on snapshot {snapshot.id}" in said
     status, _, error = run(capsys, "provenance", tmp_path)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from voxdata import journal, schemas
 from voxdata.catalog.database import first_line, quoted
 from voxdata.catalog.snapshot import Snapshot, list_snapshots
+from voxdata.catalog.sources import sources
 from voxdata.errors import CatalogError, StorageError
 from voxdata.governance.merging import aliases_in_force, stated
 from voxdata.schemas import WHO
@@ -96,6 +97,7 @@ def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[s
         found[f"in_{table}"] = _journal(storage, table)
     found["in_samples"] = _samples(storage, snapshot)
     found["in_aliases"] = _aliases(storage)
+    found["in_sources"] = sources(storage, snapshot)
     found["in_evaluations"] = _evaluations(storage)
     known = list_snapshots(storage)
     found["in_shards"] = pa.Table.from_pylist([row for each in known for row in _shard_rows(each)], schema=SHARDS)

@@ -25,7 +25,7 @@ _TRAINED_ON = """
 
 
 def run_sources(storage: Storage, snapshot: str) -> pa.Table:
-    """A row per training sample of a snapshot: kind, key, identity, content_sha256, source, source_key, licence, …
+    """A row per training sample of a snapshot: kind, key, identity, content_sha256, source, location, licence, …
 
     Clips that are held out of training are there, marked. Raises `SnapshotError` for one that is gone.
     """
@@ -41,7 +41,7 @@ def source_summary(sources: pa.Table) -> pa.Table:
     with duckdb.connect() as connection:
         connection.register("sources", sources)
         return connection.sql(
-            "SELECT kind, source, licence, count(*) AS samples, count(DISTINCT identity) AS identities, "
-            "count(DISTINCT content_sha256) AS files FROM sources WHERE NOT held_out "
-            "GROUP BY ALL ORDER BY kind, samples DESC, source, licence"
+            "SELECT kind, source, licence, min(location) AS for_example, count(*) AS samples, "
+            "count(DISTINCT identity) AS identities, count(DISTINCT content_sha256) AS files "
+            "FROM sources WHERE NOT held_out GROUP BY ALL ORDER BY kind, samples DESC, source, licence"
         ).to_arrow_table()

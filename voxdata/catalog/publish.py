@@ -42,6 +42,7 @@ LOADS = {
     "identities": """
         SELECT i.*, s.split FROM in_identities i LEFT JOIN in_splits s USING (person) ORDER BY i.identity""",
     "aliases": "SELECT * FROM in_aliases ORDER BY identity",
+    "sources": "SELECT * FROM in_sources ORDER BY source, medium",
     "optouts": "SELECT * FROM in_optouts ORDER BY fact",
     "tombstones": """
         SELECT person, reason, stated_at FROM in_tombstones
