@@ -146,7 +146,7 @@ def _with_weights(order: Order, settings: dict[str, Any]) -> RunConfig:
     if order.weights is not None:
         settings["weights"] = {order.embedder: str(resolve(order.weights).absolute())}
     for need in make_config(settings).missing():
-        if (cache_folder() / find(need.weights).file).exists():
+        if _is_cached(need.weights):
             settings["weights"][need.weights] = str(resolve(need.weights).absolute())
     config = make_config(settings)
     off = config.missing()
@@ -158,6 +158,12 @@ def _with_weights(order: Order, settings: dict[str, Any]) -> RunConfig:
             f"or train without {parts}: --allow-missing-weights"
         )
     return config
+
+
+def _is_cached(name: str) -> bool:
+    """Whether the cache has a file under its name, damaged or not, that can be verified."""
+    weight = find(name)
+    return weight.verifiable and (cache_folder() / weight.file).exists()
 
 
 @contextmanager
@@ -204,11 +210,13 @@ def evaluate_run(
     """
     from models.evaluate import evaluate
     from models.evaluate.protocols import BY_DEFAULT
+    from models.evaluate.realism import FID, VFS
 
     trained = read_run_config(run_dir)["run"]
     name = embedder or trained["embedder"]
     given = embedder is None and name in trained["weights"]
     weights = {name: str(resolve(name).absolute())} if name in PUBLISHED and not given else {}
+    weights |= {each: str(resolve(each).absolute()) for each in (FID, VFS) if _is_cached(each)}
     report = evaluate(
         run_dir,
         references=references,

@@ -24,8 +24,9 @@ from models.errors import EvaluationError
 from models.evaluate.bench import Bench
 from models.evaluate.full import full_rows
 from models.evaluate.judge import Judge
-from models.evaluate.protocols import BY_DEFAULT, Question, tables
+from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, Question, tables
 from models.evaluate.protocols import chosen as chosen_protocols
+from models.evaluate.realism import check_files
 from models.evaluate.references import Pictures
 from models.evaluate.report import markdown
 from models.evaluate.rows import Protocol
@@ -53,14 +54,15 @@ def evaluate(
     `references` adds a row per name, from pictures of everybody in the split (and of training people, to centre it).
     `protocols` are names of `protocols.py`; `full` is always there.
     """
-    chosen_protocols(protocols)
+    asked = chosen_protocols(protocols)
     run_dir, chosen = Path(run_dir), choose_device(device)
     trained = Generator(run_dir, chosen)
     config = make_config(trained.run["run"] | ({"root": root} if root else {}))
-    name = embedder or config.embedder
+    name, files = embedder or config.embedder, {**config.weights, **(weights or {})}
+    missing = check_files(files) if DISTRIBUTIONS in asked else []
     judge = Judge(
         generator=trained,
-        embedder=_embedder(name, run_dir, {**config.weights, **(weights or {})}).to(chosen),
+        embedder=_embedder(name, run_dir, files).to(chosen),
         seed=seed,
     )
     snapshot = Snapshot(config.root, config.snapshot)
@@ -76,10 +78,12 @@ def evaluate(
         "people": len(unseen.people),
         "portraits": int(unseen.face_groups.count.sum()),
         "utterances": len(unseen.frames),
-        "embedder": describe_embedder(name),
-        "notes": _notes(name, config.embedder, unseen),
+        "embedder": describe_embedder(name, files),
+        "notes": _notes(name, config.embedder, unseen) + missing,
         "rows": full_rows(bench),
-        "tables": tables(protocols, Question(bench=bench, holdouts=_holdouts(config, trained, snapshot))),
+        "tables": tables(
+            protocols, Question(bench=bench, holdouts=_holdouts(config, trained, snapshot), weights=files)
+        ),
     }
     stem = "-".join(["evaluation", *([split] if split != "test" else []), *([name] if name != config.embedder else [])])
     write_json(run_dir / f"{stem}.json", result)

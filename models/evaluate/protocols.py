@@ -7,14 +7,12 @@ A table: {"table", "protocol", "title", "features" (who looked, where it is not 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from models.errors import EvaluationError
+from models.evaluate import realism
 from models.evaluate.bench import Bench
-from models.evaluate.distributions import frechet_distance, kernel_distance
 from models.evaluate.matching import known_people_rows, matching_rows, noise_rows, sex_rows
 from models.evaluate.sf2f import SECONDS, code_rows, paper_rows
 from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows
@@ -22,15 +20,17 @@ from models.store import Store
 
 FULL = "full"
 BY_DEFAULT = (FULL, "voice2face", "groups")
+DISTRIBUTIONS = "distributions"
 ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What a protocol is given: the bench, and clips of training people that training never saw, if there are any."""
+    """What a protocol is given: the bench, clips of training people that training never saw, files of networks."""
 
     bench: Bench
     holdouts: Store | None
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 def tables(names: Sequence[str], question: Question) -> list[dict[str, Any]]:
@@ -88,26 +88,18 @@ def _groups(question: Question) -> list[dict[str, Any]]:
 
 
 def _distributions(question: Question) -> list[dict[str, Any]]:
-    """FID and KID of everybody's faces against all real portraits, in the embedder's space."""
-    bench, rows = question.bench, []
-    for contestant in bench.contestants():
-        if contestant.pictures is None:
-            continue
-        answer = contestant.answer(0, None)
-        mean, deviation = kernel_distance(answer, bench.faces, seed=bench.judge.seed)
-        figures = {
-            "fid": {"value": frechet_distance(answer, bench.faces)},
-            "kid": {"value": mean, "low": mean - deviation, "high": mean + deviation},
-        }
-        people = len(contestant.people)
-        rows.append(
-            {"name": contestant.name, "kind": contestant.kind, "people": people, "draws": 1, "figures": figures}
-        )
-    mean_face = np.repeat(bench.judge.embed(bench.mean_face[None]), bench.count, axis=0)
-    figures = {"fid": {"value": frechet_distance(mean_face, bench.faces)}}
-    rows.append({"name": "mean face", "kind": "control", "people": bench.count, "draws": 1, "figures": figures})
-    features = str(bench.judge.embedder.name)
-    return [_table("distributions", "distributions", "Distance to real portraits", rows, features=features)]
+    bench, weights = question.bench, question.weights
+    judge, device = bench.judge, bench.judge.generator.device
+    rows = realism.distance_rows(bench, judge.embed, bench.faces)
+    found = [_table(DISTRIBUTIONS, DISTRIBUTIONS, "Distance to real portraits", rows, features=judge.embedder.name)]
+    if realism.FID in weights:
+        look = realism.fid_network(weights, device)
+        rows = realism.distance_rows(bench, look, realism.real_features(bench, look))
+        found.append(_table("fid", DISTRIBUTIONS, "FID and KID as published", rows, features=realism.FID))
+    if realism.VFS in weights:
+        rows = realism.score_rows(bench, realism.vfs_network(weights, device))
+        found.append(_table("vfs", DISTRIBUTIONS, "VGGFace score, five splits", rows, features=realism.VFS))
+    return found
 
 
 _PROTOCOLS: Mapping[str, Callable[[Question], list[dict[str, Any]]]] = {
@@ -117,6 +109,6 @@ _PROTOCOLS: Mapping[str, Callable[[Question], list[dict[str, Any]]]] = {
     "voice2face": _voice2face,
     "lengths": _lengths,
     "groups": _groups,
-    "distributions": _distributions,
+    DISTRIBUTIONS: _distributions,
 }
 NAMES = (FULL, *_PROTOCOLS, ALL)

@@ -24,6 +24,8 @@ _HEADINGS = {
     "top_5": "top 5 %",
     "fid": "FID",
     "kid": "KID",
+    "vfs_bgr": "VFS, BGR",
+    "vfs_rgb": "VFS, RGB as released",
     "voice": "voices, log odds",
     "noise": "noise, log odds",
     "voice_above_noise": "voices above noise %",

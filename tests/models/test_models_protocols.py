@@ -16,7 +16,7 @@ from snapshot_writer import TinySnapshot
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from models.errors import EvaluationError
+from models.errors import EvaluationError, PretrainedError
 from models.evaluate import evaluate
 from models.evaluate.distributions import frechet_distance, kernel_distance, mmd, vggface_score
 from models.evaluate.matching import matching
@@ -150,6 +150,18 @@ def test_every_protocol_has_its_table_with_controls(judged: tuple[Path, dict[str
     chance = next(row for row in tables["matching"]["rows"] if row["name"] == "chance")
     assert chance["figures"]["matching"] == {"value": 0.5, "low": 0.5, "high": 0.5}
     assert chance["trials"] == 5 * 2 * 8
+
+
+def test_networks_that_define_fid_and_vfs_are_named_where_they_lack(
+    judged: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    run, result = judged
+    for figure, name in (("FID and KID as published", "fid_inception"), ("VFS", "vggface2_resnet50")):
+        assert any(note.startswith(f"no {figure}: {name} is not given; get ") for note in result["notes"])
+    wrong = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
+    wrong.write_bytes(b"half of it")
+    with pytest.raises(PretrainedError, match=f"fid_inception: {wrong} has sha256"):
+        evaluate(run, device="cpu", protocols=["distributions"], weights={"fid_inception": str(wrong)})
 
 
 def test_lengths_are_rows_and_draws_are_averaged(judged: tuple[Path, dict[str, Any]]) -> None:
