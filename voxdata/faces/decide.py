@@ -7,12 +7,10 @@ rule, in this order: forgotten, opted out, human reject, human keep (`reviewed`)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from voxdata.errors import DecisionError
 from voxdata.faces.diversity import diversified
@@ -26,6 +24,8 @@ from voxdata.schemas import FACE_VERDICTS
 CANDIDATES_PER_PORTRAIT = 2
 FIRST = 2.0  # a human keep stands before every quality, and no margin reaches across
 PUPILS_PER_BOX = 0.6  # no face's pupils are further apart than this share of its box's shorter side
+
+Rows = npt.NDArray[np.int64]
 
 
 def decide(
@@ -47,20 +47,29 @@ def decide(
     table = FaceTable(faces, links)
     _refuse_unmeasured(table, settings)
     reasons = _Reasons(table.rows)
-    status = table.texts("photo_status")
-    for name in sorted(set(status[status != "ok"].tolist())):
-        reasons.add(name, status == name)
+    for name in sorted(set(pc.unique(table.faces["photo_status"]).to_pylist()) - {"ok"}):
+        reasons.add(name, table.is_text("photo_status", [name]))
     human_keep = _apply_facts(table, reasons, reviews, opted_out, forgotten)
     for name, rule in RULES.items():
         automatic = ~human_keep if name not in ("face_too_small", "no_landmarks") else np.ones(table.rows, bool)
         reasons.add(name, rule(table, settings) & automatic)
     score = quality(table, settings.quality)
-    order = np.lexsort((table.texts("face_id"), -np.nan_to_num(score), ~human_keep))
+    order = _best_first(table, score, human_keep, reasons.passing)
     reasons.add("duplicate", _duplicates(table, reasons.passing, order) & ~human_keep)
     first = np.nan_to_num(score) + FIRST * human_keep
     picks = CANDIDATES_PER_PORTRAIT * settings.select.max_per_identity
     order = diversified(table, order, reasons.passing, first, settings.quality.diversity_margin, picks)
     return _select(table, reasons, score, order, settings.select, renders)
+
+
+def _best_first(table: FaceTable, score: npt.NDArray[np.float64], keep: Flags, passing: Flags) -> Rows:
+    """Passing rows: what humans keep first, then by quality; `face_id` settles ties."""
+    rows = np.flatnonzero(passing)
+    names = pc.sort_indices(table.faces["face_id"].take(pa.array(rows))).to_numpy()
+    place = np.empty(len(rows), np.int64)
+    place[names] = np.arange(len(rows))
+    best_first: Rows = rows[np.lexsort((place, -np.nan_to_num(score[rows]), ~keep[rows]))]
+    return best_first
 
 
 class _Reasons:
@@ -74,12 +83,14 @@ class _Reasons:
         self._added.append((name, failing))
         self.passing = self.passing & ~failing
 
-    def lists(self) -> list[list[str]]:
-        found: list[list[str]] = [[] for _ in self.passing]
-        for name, failing in self._added:
-            for row in np.flatnonzero(failing):
-                found[row].append(name)
-        return found
+    def lists(self) -> pa.ListArray:
+        """All reasons of each row."""
+        rows = [np.flatnonzero(failing) for _, failing in self._added]
+        names = np.repeat(np.arange(len(rows), dtype=np.int32), [len(found) for found in rows])
+        by_row = np.argsort(np.concatenate(rows), kind="stable")
+        counts = np.bincount(np.concatenate(rows), minlength=len(self.passing))
+        texts = pa.array([name for name, _ in self._added], pa.string()).take(pa.array(names[by_row]))
+        return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), texts)
 
 
 def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
@@ -100,7 +111,7 @@ def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
 
 
 def _refuse_without_emotions(table: FaceTable, settings: Faces) -> None:
-    without = int(((table.texts("measured_until") == "all") & ~table.has("emotion_neutral")).sum())
+    without = int((table.is_text("measured_until", ["all"]) & ~table.has("emotion_neutral")).sum())
     if without:
         raise DecisionError(
             f"faces.expression.rule = {settings.expression.rule} needs the emotions of {without} faces that were "
@@ -111,7 +122,7 @@ def _refuse_without_emotions(table: FaceTable, settings: Faces) -> None:
 
 
 def _refuse_without_blendshapes(table: FaceTable) -> None:
-    without = int(((table.texts("measured_until") == "all") & ~table.has("blend_smile")).sum())
+    without = int((table.is_text("measured_until", ["all"]) & ~table.has("blend_smile")).sum())
     if without:
         raise DecisionError(
             f"faces.expression.rule = blendshapes needs the blendshapes of {without} faces that were measured without; "
@@ -128,7 +139,7 @@ def _apply_facts(
     forgotten: frozenset[str],
 ) -> Flags:
     for name, people in (("forgotten", forgotten), ("opted_out", opted_out)):
-        named = np.isin(table.texts("person"), list(people)) | np.isin(table.texts("identity"), list(people))
+        named = table.is_text("person", people) | table.is_text("identity", people)
         reasons.add(name, named)
     keep, reject = reviewed(table, reviews)
     reasons.add("human_reject", reject & ~keep)
@@ -136,15 +147,15 @@ def _apply_facts(
     return keep & ~reject
 
 
-def _duplicates(table: FaceTable, passing: Flags, order: npt.NDArray[np.int64]) -> Flags:
+def _duplicates(table: FaceTable, passing: Flags, order: Rows) -> Flags:
     """Passing faces whose person has a better passing face in the same cluster of photos."""
-    cluster, people = table.link_texts("photo_cluster"), table.texts("person")
+    rows = order[passing[order]]
+    clusters = table.link_texts("photo_cluster").take(pa.array(rows)).dictionary_encode()
+    codes = clusters.indices.to_numpy().astype(np.int64)
+    _, best = np.unique(table.codes("person")[rows] * len(rows) + codes, return_index=True)
     repeated = np.zeros(table.rows, bool)
-    seen: set[tuple[Any, Any]] = set()
-    for row in order[passing[order]]:
-        key = (people[row], cluster[row])
-        repeated[row] = key in seen and bool(cluster[row])
-        seen.add(key)
+    repeated[rows] = pc.not_equal(clusters.cast(pa.string()), "").to_numpy(zero_copy_only=False)
+    repeated[rows[best]] = False
     return repeated
 
 
@@ -152,11 +163,11 @@ def _select(
     table: FaceTable,
     reasons: _Reasons,
     score: npt.NDArray[np.float64],
-    order: npt.NDArray[np.int64],
+    order: Rows,
     select: Select,
     renders: pa.Table | None,
 ) -> pa.Table:
-    people = table.texts("person")
+    people = table.codes("person")
     candidate = _within(_rank(people, reasons.passing, order), CANDIDATES_PER_PORTRAIT * select.max_per_identity)
     portrait = np.zeros(table.rows, bool)
     rank = _rank(people, reasons.passing, order)
@@ -164,8 +175,7 @@ def _select(
         reasons.add("render_failed", _render_failed(table, candidate, renders))
         rank = _rank(people, reasons.passing, order)
         within = candidate & _within(rank, select.max_per_identity)
-        names, counts = np.unique(people[within], return_counts=True)
-        enough = np.isin(people, names[counts >= select.min_per_identity])
+        enough = np.bincount(people[within], minlength=table.rows)[people] >= select.min_per_identity
         passing = reasons.passing
         reasons.add("too_few_portraits", passing & ~enough)
         reasons.add("over_cap", passing & enough & ~within)
@@ -174,29 +184,31 @@ def _select(
 
 
 def _render_failed(table: FaceTable, candidate: Flags, renders: pa.Table) -> Flags:
-    status = dict(zip(renders["face_id"].to_pylist(), renders["render_status"].to_pylist(), strict=True))
-    face_ids = table.texts("face_id")
-    missing = [str(face_ids[row]) for row in np.flatnonzero(candidate) if face_ids[row] not in status]
+    rows = np.flatnonzero(candidate)
+    face_ids = table.faces["face_id"].take(pa.array(rows))
+    where = pc.index_in(face_ids, value_set=renders["face_id"])
+    missing = face_ids.filter(pc.is_null(where)).to_pylist()
     if missing:
         raise DecisionError(
             f"{len(missing)} candidates were never rendered, first {missing[0]}; run: voxdata build RECIPE --root DIR"
         )
     failed = np.zeros(table.rows, bool)
-    for row in np.flatnonzero(candidate):
-        failed[row] = status[face_ids[row]] != "ok"
+    failed[rows] = pc.not_equal(renders["render_status"].take(where), "ok").to_numpy(zero_copy_only=False)
     return failed
 
 
-def _rank(people: npt.NDArray[Any], passing: Flags, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _rank(people: Rows, passing: Flags, order: Rows) -> Rows:
     """1 = best passing face of its person; 0 for the others."""
+    rows = order[passing[order]]
+    by_person = np.argsort(people[rows], kind="stable")
+    ordered = people[rows][by_person]
+    first = np.searchsorted(ordered, ordered)
     rank = np.zeros(len(people), np.int64)
-    taken: dict[str, int] = {}
-    for row in order[passing[order]]:
-        taken[people[row]] = rank[row] = taken.get(people[row], 0) + 1
+    rank[rows[by_person]] = np.arange(len(rows)) - first + 1
     return rank
 
 
-def _within(rank: npt.NDArray[np.int64], limit: int) -> Flags:
+def _within(rank: Rows, limit: int) -> Flags:
     flags: Flags = (rank > 0) & (rank <= limit)
     return flags
 
@@ -205,17 +217,19 @@ def _verdicts(
     table: FaceTable,
     reasons: _Reasons,
     score: npt.NDArray[np.float64],
-    rank: npt.NDArray[np.int64],
+    rank: Rows,
     candidate: Flags,
     portrait: Flags,
 ) -> pa.Table:
-    lists: Sequence[list[str]] = reasons.lists()
+    lists = reasons.lists()
+    rejected = pa.array(~reasons.passing)
+    first = lists.flatten().take(pc.if_else(rejected, lists.offsets.slice(0, table.rows), None))
     columns = {
         "item_id": table.faces["item_id"],
         "face_id": table.faces["face_id"],
-        "verdict": pa.array(["reject" if row else "keep" for row in lists], pa.string()),
-        "reason": pa.array([row[0] if row else None for row in lists], pa.string()),
-        "reasons": pa.array(lists, pa.list_(pa.string())),
+        "verdict": pc.if_else(rejected, "reject", "keep"),
+        "reason": first,
+        "reasons": lists,
         "quality": pa.array(score, pa.float32(), from_pandas=True),
         "rank": pa.array(rank, pa.int32(), mask=rank == 0),
         "candidate": pa.array(candidate),

@@ -21,7 +21,7 @@ Rows = npt.NDArray[np.int64]
 
 
 def diversified(table: FaceTable, order: Rows, passing: Flags, score: Numbers, margin: float, picks: int) -> Rows:
-    """`order` (N,) with the first `picks` passing faces of each person chosen for difference; all others stay put.
+    """Rows in `order`, with the first `picks` passing faces of each person chosen for difference; all others stay put.
 
     `score` (N,) falls along `order`. A face overtakes only faces whose score is at most `margin` above its own.
     """
@@ -29,7 +29,7 @@ def diversified(table: FaceTable, order: Rows, passing: Flags, score: Numbers, m
         return order
     turned = order.copy()
     places = np.flatnonzero(passing[order])
-    people = table.texts("person")[order[places]]
+    people = table.codes("person")[order[places]]
     by_person = np.argsort(people, kind="stable")
     edges = np.flatnonzero(people[by_person][1:] != people[by_person][:-1]) + 1
     for group in np.split(by_person, edges):
@@ -43,7 +43,7 @@ class _Looks:
     """What faces differ by: photo hash, pose, embedding."""
 
     def __init__(self, table: FaceTable, rows: Rows) -> None:
-        self._hashes = np.array([int(text or "0", 16) for text in table.texts("photo_phash")[rows]], np.uint64)
+        self._hashes = np.array([int(text or "0", 16) for text in table.texts("photo_phash", rows)], np.uint64)
         self._pose = np.stack([table[f"{angle}_deg"][rows] for angle in ("yaw", "pitch", "roll")], axis=1)
         embeddings = table.faces["embedding"].take(rows)
         known = pc.is_valid(embeddings).to_pylist()

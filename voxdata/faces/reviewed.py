@@ -26,10 +26,10 @@ def reviewed(table: FaceTable, reviews: pa.Table | None) -> tuple[Flags, Flags]:
     if reviews is None or not reviews.num_rows:
         return keep, reject
     x, y = table.pupils_as_shares()
-    photos = table.texts("photo_sha256")
+    known = np.flatnonzero(np.isfinite(x) & table.is_text("photo_sha256", set(reviews["photo_sha256"].to_pylist())))
     rows_of: dict[str, list[int]] = {}
-    for row in np.flatnonzero(np.isfinite(x) & np.isin(photos, reviews["photo_sha256"].to_pylist())):
-        rows_of.setdefault(photos[row], []).append(int(row))
+    for row, photo in zip(known.tolist(), table.texts("photo_sha256", known), strict=True):
+        rows_of.setdefault(photo, []).append(row)
     last: dict[tuple[int, str], str] = {}
     for review in sorted(reviews.to_pylist(), key=lambda review: str(review["reviewed_at"])):
         for row in rows_of.get(review["photo_sha256"], ()):

@@ -19,7 +19,7 @@ Rule = Callable[[FaceTable, Faces], Flags]
 # reason -> failing rows. A null measurement never fails a rule: `no_landmarks` has already caught it.
 RULES: dict[str, Rule] = {
     "face_too_small": lambda t, r: t.is_face & ~t.has("pupil_distance_px") & (t.shorter_box < r.measure.min_face_px),
-    "no_landmarks": lambda t, r: t.is_face & ~(t.texts("measured_until") == "all"),
+    "no_landmarks": lambda t, r: t.is_face & ~t.is_text("measured_until", ["all"]),
     "no_majority": lambda t, r: without_majority(t, r.purity.min_agreement),
     "other_person": lambda t, r: t.links("centroid_similarity") < r.purity.min_similarity,
     "several_faces": lambda t, r: unwanted_faces(t, r.select.min_dominance),

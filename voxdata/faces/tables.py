@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -13,18 +14,22 @@ import pyarrow.compute as pc
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 Texts = npt.NDArray[Any]
+Codes = npt.NDArray[np.int64]
 
 
 class FaceTable:
-    """`schemas.FACES` with the `schemas.LINKS` of its faces. Null numbers are NaN, null texts are empty."""
+    """`schemas.FACES` with the `schemas.LINKS` of its faces. Null numbers are NaN, null texts are empty.
+
+    There can be millions of rows: rules compare texts in Arrow (`is_text`) or by number (`codes`), and ask for objects
+    (`texts`) of few rows only.
+    """
 
     def __init__(self, faces: pa.Table, links: pa.Table) -> None:
         self.faces = faces.combine_chunks()
         self.rows: int = faces.num_rows
-        where = pc.index_in(self.faces["face_id"], value_set=links["face_id"], skip_nulls=True)
-        self._links = links.take(where) if links.num_rows else None
+        self._all_links = links
         self._numbers: dict[str, Numbers] = {}
-        self._texts: dict[str, Texts] = {}
+        self._codes: dict[str, Codes] = {}
 
     def __getitem__(self, column: str) -> Numbers:
         """A measurement, float64 (N,)."""
@@ -36,24 +41,47 @@ class FaceTable:
         """Rows where the measurement was taken."""
         return np.isfinite(self[column])
 
-    def texts(self, column: str) -> Texts:
-        """A text column, object (N,)."""
-        if column not in self._texts:
-            self._texts[column] = _texts(self.faces[column])
-        return self._texts[column]
+    def texts(self, column: str, rows: npt.NDArray[np.int64] | None = None) -> Texts:
+        """A text column, object (N,), of all rows or of some."""
+        chosen = self.faces[column] if rows is None else self.faces[column].take(pa.array(rows))
+        return np.array(pc.fill_null(chosen, "").to_pylist(), object)
+
+    def is_text(self, column: str, texts: Iterable[str]) -> Flags:
+        """Rows whose text is one of these, none of which is empty."""
+        found = pc.is_in(self.faces[column], value_set=pa.array(texts, pa.string()))
+        return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+    def codes(self, column: str) -> Codes:
+        """A number from 0 on for each different text of a column, int64 (N,)."""
+        if column not in self._codes:
+            texts = pc.fill_null(self.faces[column].combine_chunks(), "")
+            self._codes[column] = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
+        return self._codes[column]
 
     def links(self, column: str) -> Numbers:
         """A number of `schemas.LINKS`, NaN where the face has none."""
-        return np.full(self.rows, np.nan) if self._links is None else _numbers(self._links[column])
+        return np.full(self.rows, np.nan) if self._link_rows is None else _numbers(self._linked(column))
 
-    def link_texts(self, column: str) -> Texts:
-        """A text of `schemas.LINKS`, empty where the face has none."""
-        return np.full(self.rows, "", object) if self._links is None else _texts(self._links[column])
+    def link_texts(self, column: str) -> pa.Array:
+        """A text of `schemas.LINKS`, (N,), empty where the face has none."""
+        if self._link_rows is None:
+            return pa.repeat("", self.rows)
+        return pc.fill_null(self._linked(column).combine_chunks(), "")
+
+    def _linked(self, column: str) -> pa.ChunkedArray:
+        return self._all_links[column].take(self._link_rows)
+
+    @cached_property
+    def _link_rows(self) -> pa.ChunkedArray | None:
+        """Row of each face in the links; None where there are none."""
+        if not self._all_links.num_rows:
+            return None
+        return pc.index_in(self.faces["face_id"], value_set=self._all_links["face_id"], skip_nulls=True)
 
     @cached_property
     def is_face(self) -> Flags:
         """Rows that stand for a detected face."""
-        return np.asarray(self.texts("face_id") != "", np.bool_)
+        return np.asarray(pc.is_valid(self.faces["face_id"]).to_numpy(zero_copy_only=False), np.bool_)
 
     @cached_property
     def shorter_box(self) -> Numbers:
@@ -70,7 +98,3 @@ class FaceTable:
 def _numbers(column: pa.ChunkedArray) -> Numbers:
     values: Numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
     return values
-
-
-def _texts(column: pa.ChunkedArray) -> Texts:
-    return np.array(pc.fill_null(column, "").to_pylist(), object)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from voxdata.faces.tables import FaceTable, Flags, Texts
+from voxdata.faces.tables import FaceTable, Flags
 
 
 def without_majority(table: FaceTable, min_agreement: float) -> Flags:
@@ -26,7 +27,7 @@ def unwanted_faces(table: FaceTable, min_dominance: float) -> Flags:
     unwanted = np.zeros(table.rows, bool)
     similarity = table.links("centroid_similarity")
     area = np.nan_to_num(table["box_width_px"] * table["box_height_px"])
-    for group in _groups(table.texts("item_id"), table.is_face, at_least=2):
+    for group in _groups(table.faces["item_id"].combine_chunks(), table.is_face, at_least=2):
         known = similarity[group]
         wanted = -1
         if np.isfinite(known).any():
@@ -43,7 +44,7 @@ def shared_photos(table: FaceTable, min_similarity: float) -> Flags:
     """Faces of photos that more than one person has, unless the embeddings know exactly one of them in it."""
     shared = table.links("cluster_people") > 1
     clusters = table.link_texts("photo_cluster")
-    people = table.texts("person")
+    people = table.codes("person")
     similarity = table.links("centroid_similarity")
     rejected = shared.copy()
     for group in _groups(clusters, shared):
@@ -54,14 +55,17 @@ def shared_photos(table: FaceTable, min_similarity: float) -> Flags:
     return rejected
 
 
-def _groups(keys: Texts, taken: Flags, at_least: int = 1) -> list[npt.NDArray[np.int64]]:
+def _groups(keys: pa.Array, taken: Flags, at_least: int = 1) -> list[npt.NDArray[np.int64]]:
     """Rows with the same key, of those taken; groups of fewer rows than `at_least` are left out."""
     rows = np.flatnonzero(taken)
-    numbers = pa.array(keys[rows], pa.string()).dictionary_encode().indices.to_numpy()
-    large = np.bincount(numbers, minlength=1)[numbers] >= at_least
-    rows, numbers = rows[large], numbers[large]
     if not len(rows):
         return []
-    order = np.argsort(numbers, kind="stable")
-    edges = np.flatnonzero(np.diff(numbers[order])) + 1
-    return [rows[part] for part in np.split(order, edges)]
+    keys = keys.take(pa.array(rows))
+    order = pc.sort_indices(keys)
+    ordered = keys.take(order)
+    differs = pc.not_equal(ordered.slice(1), ordered.slice(0, len(rows) - 1)).to_numpy(zero_copy_only=False)
+    first = np.concatenate([[0], np.flatnonzero(differs) + 1])
+    after = np.append(first[1:], len(rows))
+    large = after - first >= at_least
+    rows = rows[order.to_numpy()]
+    return [rows[a:b] for a, b in zip(first[large].tolist(), after[large].tolist(), strict=True)]
