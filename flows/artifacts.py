@@ -7,9 +7,10 @@ take one costs a line in the log, not the run.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -22,8 +23,12 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.settings import PREFECT_API_URL
 
 from flows.curves import loss_curves
+from flows.prefect_api import check_api
 from flows.progress import logger
 from models.images import SAMPLES_NOTICE
 from voxdata.catalog.query import run_query
@@ -31,6 +36,8 @@ from voxdata.catalog.query import stats as stats_table
 from voxdata.storage import open_storage
 
 UPDATE_EVERY_S = 2.0
+SAMPLES, SAMPLES_OF = "samples", "Samples of "
+PAGE = 200  # artifacts that a Prefect server hands out at once
 
 Show = Callable[[float, str], None]
 
@@ -106,9 +113,32 @@ def show_training(run_dir: Path) -> None:
     if samples:
         create_markdown_artifact(
             f"{SAMPLES_NOTICE}\n\n{_image(samples[-1].stem, samples[-1].read_bytes())}",
-            key="samples",
-            description=f"Samples of {run_dir.name}, {samples[-1].stem}",
+            key=SAMPLES,
+            description=f"{SAMPLES_OF}{run_dir.name}, {samples[-1].stem}",
         )
+
+
+def delete_samples(runs: Iterable[str]) -> int:
+    """Delete the sample grids of these runs from the configured Prefect server; return how many there were.
+
+    Raises `BackendError` where one is configured and does not answer.
+    """
+    url = PREFECT_API_URL.value()
+    if url is None:
+        return 0
+    check_api(url)
+    theirs = tuple(f"{SAMPLES_OF}{name}, " for name in runs)
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[SAMPLES]))
+    found: list[UUID] = []
+    with get_client(sync_client=True) as client:
+        for offset in itertools.count(0, PAGE):
+            page = client.read_artifacts(artifact_filter=wanted, limit=PAGE, offset=offset)
+            found += [artifact.id for artifact in page if (artifact.description or "").startswith(theirs)]
+            if len(page) < PAGE:
+                break
+        for artifact in found:
+            client.delete_artifact(artifact)
+    return len(found)
 
 
 @_not_worth_a_run()

@@ -15,7 +15,7 @@ from voxdata.catalog.query import format_table
 from voxdata.catalog.recipes import recipe_of
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.dataset.decoded import cache_folder
-from voxdata.errors import IdentityError, SnapshotError, SourceError, VoxdataError
+from voxdata.errors import BackendError, IdentityError, SnapshotError, SourceError, VoxdataError
 from voxdata.governance import forget as forgetting
 from voxdata.governance import merging, optouts, proof
 from voxdata.governance import originals as retention
@@ -45,12 +45,14 @@ def forget(options: argparse.Namespace) -> int:
         finished = [forgetting.forget(storage, options.identity, book, **given)]
     for done in finished:
         _say(done)
-        _judge_again(done.tested)
+        _judge_again([run for run in done.runs if run.must_be_judged])
     left = [line for done in finished for line in done.left]
     for line in left:
         print(line, file=sys.stderr)
     if left:
         print(f"not finished; when that is mended: voxdata forget --resume --root {options.root}", file=sys.stderr)
+        return 1
+    if not _delete_artifacts([run for done in finished for run in done.runs]):
         return 1
     print(f"prove it with: voxdata verify --forgotten --root {options.root}")
     return 0
@@ -170,6 +172,23 @@ def _say(done: forgetting.Forgotten) -> None:
         print(f"snapshot {snapshot} held them and is redacted")
     if done.published is not None:
         print(f"snapshot {done.published} is the current one")
+
+
+def _delete_artifacts(runs: Sequence[TrainingRun]) -> bool:
+    """Delete the pictures of runs that a Prefect server keeps; False where it does not answer."""
+    if not runs:
+        return True
+    from flows.artifacts import delete_samples
+
+    names = [run.name for run in runs]
+    try:
+        deleted = delete_samples(names)
+    except BackendError as error:
+        print(f"{error}; it may hold sample pictures of {', '.join(names)}: delete these artifacts", file=sys.stderr)
+        return False
+    if deleted:
+        print(f"{deleted} artifacts with sample pictures are deleted from the Prefect server")
+    return True
 
 
 def _judge_again(champions: Sequence[TrainingRun]) -> None:

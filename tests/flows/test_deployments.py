@@ -15,7 +15,9 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.artifacts import delete_samples
 from flows.deploying import checkout
 from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, plan
 from tests.flows.building import build_arguments
@@ -207,6 +209,10 @@ def test_retraining_trains_evaluates_and_then_skips(api: Api, built: tuple[Path,
     for key in ("losses", "samples"):
         assert "data:image/png;base64," in api.artifacts(key, trained)[0]["data"]
     assert api.artifacts("evaluation", trained)[0]["data"] == (run_dir / "evaluation.md").read_text()
+    with temporary_settings({PREFECT_API_URL: api.url}):
+        assert delete_samples(["another", run_dir.name[:-1]]) == 0
+        assert delete_samples([run_dir.name]) == 1
+    assert (len(api.artifacts("samples", trained)), len(api.artifacts("losses", trained))) == (0, 1)
 
     second = api.run("retrain/nightly", **settings)
     assert (second["state_type"], second["state_name"]) == ("COMPLETED", "Skipped")

@@ -9,10 +9,12 @@ from flows.tables import crawl
 from tests.governance.building import Copy, build, recipe_of
 from voxdata.catalog.snapshot import latest, load_snapshot
 from voxdata.errors import IdentityError, SourceError
+from voxdata.fragments import parquet_table
 from voxdata.governance import merging, optouts
 from voxdata.governance.book import open_book
 from voxdata.governance.naming import known_people
 from voxdata.governance.pairs import pairs
+from voxdata.simulate.site import start_site
 from voxdata.storage import LocalStorage, open_storage
 
 PERSON, NAME = "id90005", "Tetifaith_Treadim"
@@ -167,3 +169,19 @@ def test_chains_and_circles_of_aliases_have_one_end(tmp_path: object) -> None:
     assert (aliases["b"], aliases["c"]) == ("a", "a")
     with pytest.raises(IdentityError, match="one person already"):
         merging.decide(storage, "a", "c", merging.CONFIRMED, reason="x", at="2026-01-03T00:00:00Z")
+
+
+def test_a_site_is_crawled_without_forgotten_people(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their pages leave the log of what was asked for, and are not asked for again."""
+    root = copy.root.parent / "crawled"
+    with start_site(copy.corpus) as site:
+        place = ("sources.photos.kind=site", f"sources.photos.url={site.url}", "crawl.delay_s=0")
+        recipe = recipe_of(copy.corpus, root, *place)
+        before = parquet_table(LocalStorage(root).read(crawl(str(root), recipe)))
+        assert PERSON in before["identity"].to_pylist()
+        common = ["--reason", "x", "--root", root, "--metadata", copy.corpus / "vox1_meta.csv"]
+        assert run(capsys, "forget", PERSON, *common)[0] == 0
+        assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0
+        after = parquet_table(LocalStorage(root).read(crawl(str(root), recipe)))
+    assert after["identity"].to_pylist() == [each for each in before["identity"].to_pylist() if each != PERSON]
+    assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli import main
 from flows.tables import crawl
@@ -327,14 +328,15 @@ def test_what_was_made_from_them_goes_and_runs_are_named(
     (strange / outputs.MARKER).unlink()
     judged: list[Path] = []
     monkeypatch.setattr("flows.runs.evaluate_run", judged.append)
-    status, out, _ = forget(copy, capsys)
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        status, out, _ = forget(copy, capsys)
     assert status == 0
     assert (table.exists(), export.exists(), (strange / "deep" / "face.jpg").exists()) == (False, False, True)
     assert "kept, the folder lacks our marker" in out
     for folder in (elsewhere / "champion", copy.root / "runs" / "by-hand"):
         assert {path.name for path in folder.iterdir()} == {"checkpoints", "run.json"}
         assert f"run {folder.name}" in out
-        assert f"used snapshot {snapshot.id}, in which they were in test" in out
+        assert f"used snapshot {snapshot.id}, where they were in test" in out
     assert (copy.root / "runs" / "another" / "samples" / "step-1.png").exists()
     assert "run another" not in out
     left = {path.name for cache in caches for path in cache.iterdir()}
@@ -363,13 +365,17 @@ def test_an_output_that_cannot_be_deleted_is_tried_again(
     assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
 
 
-def test_a_champion_that_cannot_be_judged_is_named(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_could_not_be_judged_or_asked_is_named(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """A champion whose folder is gone, and a Prefect server that does not answer and may keep its sample pictures."""
     folder = copy.root / "runs" / "gone"
     fact = {"run_id": "gone", "snapshot_id": latest(copy.storage), "status": "finished", "path": str(folder), "at": AT}
     journal.append(copy.storage, "runs", fact)
     journal.append(copy.storage, "promotions", {"model": "sf2f", "run_id": "gone", "stage": "champion", "at": AT})
-    status, _, err = forget(copy, capsys)
-    assert (status, f"run: voxdata evaluate {folder}" in err) == (0, True)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        status, _, err = forget(copy, capsys)
+    assert (status, f"run: voxdata evaluate {folder}" in err) == (1, True)
+    assert "http://127.0.0.1:9/api does not answer" in err
+    assert "sample pictures of gone" in err
 
 
 def test_a_root_that_cannot_be_written(

@@ -24,7 +24,7 @@ from voxdata.governance.outputs import Deletion
 from voxdata.governance.pending import Forgetting
 from voxdata.governance.purge import purge
 from voxdata.governance.redact import Redaction, drop_moved, redact, repack
-from voxdata.governance.trained import CHAMPION, TrainingRun, delete_pictures, runs_on
+from voxdata.governance.trained import TrainingRun, delete_pictures, runs_on
 from voxdata.governance.whose import Belongings
 from voxdata.identities import IdentityBook
 from voxdata.locks import collecting
@@ -35,8 +35,7 @@ from voxdata.storage import LocalStorage, Storage
 class Forgotten:
     """What was done; nothing in it names the person.
 
-    `tested` are the champions in whose test split they were: its new version must be judged again. `left` says what
-    could not be deleted: then the note of the forgetting stays, and the same call tries again.
+    `left` says what could not be deleted: then the note of the forgetting stays, and the same call tries again.
     """
 
     tombstone: str
@@ -45,8 +44,7 @@ class Forgotten:
     shards: int
     published: str | None
     redacted: Sequence[str]
-    runs: Sequence[str]
-    tested: Sequence[TrainingRun]
+    runs: Sequence[TrainingRun]  # that used them
     namesakes: Sequence[str]  # other people of the same name, who stay, but cannot come in again
     outputs: Sequence[str]
     left: Sequence[str]
@@ -115,8 +113,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
         shards=len(moved),
         published=redaction.published,
         redacted=list(forgetting.redacted),
-        runs=[run.described(forgetting.redacted) for run in runs],
-        tested=[run for run in runs if run.stage == CHAMPION and "test" in forgetting.redacted[run.snapshot_id]],
+        runs=runs,
         namesakes=forgetting.namesakes,
         outputs=[each.said for each in deletions if not each.left],
         left=left,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,29 @@ FIGURES = "evaluation*"  # over a test set that is no more
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """A run, its folder, the snapshot that it used, its last promotion (may be empty), and where it kept portraits."""
+    """A run, its folder, the snapshot that it used and in which splits of it the person was, its last promotion (may be
+    empty), and where it kept decoded portraits."""
 
     name: str
     folder: Path
     snapshot_id: str
+    splits: Sequence[str]
     stage: str
     cache: Path | None
 
-    def described(self, splits: Mapping[str, list[str]]) -> str:
-        """A line about it; `splits` says in which splits of each snapshot the person was."""
-        inside = "/".join(splits.get(self.snapshot_id, []))
+    @property
+    def must_be_judged(self) -> bool:
+        """Whether it is a champion whose frozen test set held the person."""
+        return self.stage == CHAMPION and "test" in self.splits
+
+    def __str__(self) -> str:
         stage = f", {self.stage}" if self.stage else ""
-        return f"run {self.name}{stage}: used snapshot {self.snapshot_id}, in which they were in {inside}"
+        return f"run {self.name}{stage}: used snapshot {self.snapshot_id}, where they were in {'/'.join(self.splits)}"
 
 
-def runs_on(storage: Storage, snapshots: Container[str]) -> list[TrainingRun]:
-    """The runs on one of these snapshots that the journal names or that lie under `runs/`, sorted by name."""
+def runs_on(storage: Storage, snapshots: Mapping[str, Sequence[str]]) -> list[TrainingRun]:
+    """The runs on one of these snapshots (id -> splits in which the person was), sorted by name: those that the journal
+    names, and those that lie under `runs/`."""
     stages = {fact["run_id"]: fact["stage"] for fact in journal.read_new(storage, "promotions")}
     found: dict[str, TrainingRun] = {}
     for name, folder, settings in (*_in_folders(storage), *_in_journal(storage)):
@@ -45,6 +51,7 @@ def runs_on(storage: Storage, snapshots: Container[str]) -> list[TrainingRun]:
                 name=name,
                 folder=folder,
                 snapshot_id=str(settings["snapshot"]),
+                splits=snapshots[str(settings["snapshot"])],
                 stage=stages.get(name) or "",
                 cache=Path(cache) if cache else None,
             )
