@@ -45,7 +45,7 @@ docs: $(STAMP) ## Write the generated pages: docs/recipes.md and docs/catalog.md
 	$(BIN)/python -m flows.documents
 
 bench: $(STAMP) ## Run the benchmarks: on simulated people after `make demo`, on real data with DATA=folder
-	@for script in $(if $(DATA),benchmarks/*.py,benchmarks/filters_on_truth.py benchmarks/learning.py); do \
+	@for script in $(if $(DATA),benchmarks/*.py,benchmarks/filters_on_truth.py benchmarks/demo_learning.py); do \
 		echo "== $$script"; $(BIN)/python $$script $(if $(DATA),--data $(DATA)) || exit 1; done
 
 clean: ## Remove what `make demo` left

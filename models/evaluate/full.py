@@ -21,7 +21,8 @@ DRAWS = 10
 def full_rows(bench: Bench) -> list[dict[str, Any]]:
     """The system with its fuser and without, controls, references and the ceiling."""
     judge, training, unseen, people = bench.judge, bench.training, bench.unseen, bench.people
-    protocol, real_NE = Protocol(seed=judge.seed), bench.real
+    protocol = Protocol(seed=judge.seed, sexes=tuple(unseen.sexes))
+    real_NE = bench.real
     training_real_E = bench.training_real.mean(axis=0)
 
     def centre(images: Any) -> Centre:

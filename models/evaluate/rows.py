@@ -17,6 +17,7 @@ import numpy as np
 from models.evaluate.metrics import FloatArray, IntArray, cosine, figure, hits, l1, rank_figures, ranks, unit
 
 RECALL_AT = (1, 2, 5, 10)
+SAME_SEX_GALLERY = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Protocol:
 
     galleries: tuple[int, ...] = (20, 50, 100)
     seed: int = 0
+    sexes: tuple[str, ...] = ()
+    """Of the people, for galleries of one sex; none leaves those figures out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,22 @@ def _own_recalls(prefix: str, scores_NN: FloatArray, protocol: Protocol) -> dict
     }
     head = prefix.removesuffix("recall")
     values[f"{head}median_rank"], values[f"{head}map"] = rank_figures(above, ties)
+    return values | _same_sex_recalls(f"{head}same_sex_recall", scores_NN, protocol)
+
+
+def _same_sex_recalls(prefix: str, scores_NN: FloatArray, protocol: Protocol) -> dict[str, FloatArray]:
+    """Recall in galleries of people of one's own sex, NaN for people of unknown sex or without enough others."""
+    sexes, values = np.asarray(protocol.sexes), {}
+    gallery = SAME_SEX_GALLERY
+    groups = [np.flatnonzero(sexes == sex) for sex in ("f", "m")] if len(sexes) == len(scores_NN) else []
+    for k in RECALL_AT:
+        recall_N = np.full(len(scores_NN), np.nan)
+        for group in groups:
+            if len(group) >= gallery:
+                above, ties = (np.diagonal(table) for table in ranks(scores_NN[np.ix_(group, group)]))
+                recall_N[group] = hits(above, ties, k, people=len(group), gallery=gallery)
+        if np.isfinite(recall_N).any():
+            values[f"{prefix}_at_{k}_of_{gallery}"] = recall_N
     return values
 
 
@@ -116,7 +135,8 @@ def _row(
 ) -> dict[str, Any]:
     figures = {}
     for key, value_N in values.items():
-        figures[key] = figure(value_N, seed=protocol.seed, median=key.endswith("median_rank"))
+        known_N = value_N[np.isfinite(value_N)]
+        figures[key] = figure(known_N, seed=protocol.seed, median=key.endswith("median_rank"))
     return {"name": name, "kind": kind, "people": people, "draws": draws, "figures": figures}
 
 

@@ -1,0 +1,120 @@
+"""A snapshot of simulated people made directly: painted portraits and spoken log-mels, without photos to filter."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import multiprocessing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from voxdata.catalog.snapshot import write_snapshot
+from voxdata.identities import bucket_of
+from voxdata.recipe_file import load_recipe
+from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
+from voxdata.shards.write import Member, Sample, pack
+from voxdata.simulate.people import SimulatedPerson, draw_person, expected_face
+from voxdata.simulate.sample import paint_portrait, simulate_pairs
+from voxdata.speech.clip import front_end_metadata
+from voxdata.speech.mel import log_mel
+from voxdata.storage import open_storage
+
+FRONT_END = "torch40"
+PORTRAITS, CLIPS, SECONDS = 3, 4, 4.0
+OPTIMUM_PICTURES = 3
+SIDE_PX = 64
+SPLITS = ("train", "test")
+
+
+def make_root(root: Path, *, people: int, unseen: int, link: float, seed: int, workers: int) -> str:
+    """Write `people` training and `unseen` test people under `root`, as a snapshot; returns its id. Idempotent."""
+    storage = open_storage(str(root), create=True)
+    numbers = range(people + unseen)
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        drawn = pool.map(partial(_samples, link=link, seed=seed), numbers, chunksize=20)
+    shards = []
+    for split, chosen in zip(SPLITS, (drawn[:people], drawn[people:]), strict=True):
+        for kind, schema, column in (("faces", FACE_SIDECAR, 0), ("speech", SPEECH_SIDECAR, 1)):
+            samples = [
+                _sample(key, suffix, data, row) for person in chosen for key, suffix, data, row in person[column]
+            ]
+            entry = pack(
+                storage, kind=kind, split=split, first_bucket=0, last_bucket=4095, samples=samples, schema=schema
+            )
+            shards += [entry] if entry else []
+    recipe = load_recipe("demo")
+    snapshot = write_snapshot(
+        storage,
+        recipe=recipe,
+        code_version="benchmark",
+        shards=shards,
+        front_ends={FRONT_END: front_end_metadata(FRONT_END, recipe.model_dump())},
+        tables={},
+        versions={},
+    )
+    return snapshot.id
+
+
+def known_optimum(*, people: int, unseen: int, link: float, seed: int) -> dict[str, npt.NDArray[np.uint8]]:
+    """Person -> portraits (K, S, S, 3) of the face that is expected given the voice."""
+    found = {}
+    for number in range(people + unseen):
+        person = draw_person(number, seed=seed, link=link)
+        face = expected_face(person)
+        found[person.identity] = np.stack(
+            [paint_portrait(face, size_px=SIDE_PX, seed=picture) for picture in range(OPTIMUM_PICTURES)]
+        )
+    return found
+
+
+def _samples(number: int, *, link: float, seed: int) -> tuple[list[Any], list[Any]]:
+    """The portraits and the clips of one person: (key, suffix, bytes, row) each."""
+    person = draw_person(number, seed=seed, link=link)
+    pairs = simulate_pairs(
+        [person],
+        portraits_per_person=PORTRAITS,
+        clips_per_person=CLIPS,
+        seconds=SECONDS,
+        seed=seed + number,
+        size_px=SIDE_PX,
+        features=lambda samples: log_mel(samples, FRONT_END).astype(np.float16),
+    )
+    who = _who(person)
+    faces = [(f"{person.identity}/{n}", "jpg", _jpg(image), who) for n, image in enumerate(pairs.portraits[0])]
+    clips = [
+        (f"{person.identity}/c_{n}", f"{FRONT_END}.npy", _npy(mel), who | {"holdout": n == CLIPS - 1})
+        for n, mel in enumerate(pairs.clips[0])
+    ]
+    return faces, clips
+
+
+def _who(person: SimulatedPerson) -> dict[str, Any]:
+    return {
+        "identity": person.identity,
+        "person": person.identity,
+        "bucket": bucket_of(person.identity),
+        "name": person.identity,
+        "sex": person.sex,
+        "nationality": "unknown",
+    }
+
+
+def _sample(key: str, suffix: str, data: bytes, row: dict[str, Any]) -> Sample:
+    return Sample(key=key, members={suffix: Member(lambda: data, hashlib.sha256(data).hexdigest(), len(data))}, row=row)
+
+
+def _jpg(image: npt.NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def _npy(mel: npt.NDArray[np.float16]) -> bytes:
+    out = io.BytesIO()
+    np.save(out, mel)
+    return out.getvalue()
