@@ -43,7 +43,7 @@ def recipe_of(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) ->
     if key is None or not storage.exists(key):
         raise SnapshotError(
             f"snapshot {snapshot.id} under {storage.url} has no recipe with its sources; it was imported, "
-            f"published by an older version, or {FOLDER}/ is gone; import again, or run: voxdata build RECIPE --root "
+            f"published by an older version, or {FOLDER}/ is gone; import again, or run once: voxdata build RECIPE --root "
             f"{storage.url}"
         )
     try:
