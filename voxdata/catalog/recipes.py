@@ -43,8 +43,8 @@ def recipe_of(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) ->
     if key is None or not storage.exists(key):
         raise SnapshotError(
             f"snapshot {snapshot.id} under {storage.url} has no recipe with its sources; it was imported, "
-            f"published by an older version, or {FOLDER}/ is gone; import again, or run once: voxdata build RECIPE --root "
-            f"{storage.url}"
+            f"published by an older version, or {FOLDER}/ is gone; import again, or "
+            f"run once: voxdata build RECIPE --root {storage.url}"
         )
     try:
         settings = yaml.safe_load(storage.read(key))
