@@ -8,7 +8,7 @@ from flows.cli import main
 from flows.tables import crawl
 from tests.governance.building import Copy, build, recipe_of
 from voxdata.catalog.snapshot import latest, load_snapshot
-from voxdata.errors import IdentityError, SourceError
+from voxdata.errors import IdentityError, StorageError
 from voxdata.fragments import parquet_table
 from voxdata.governance import merging, optouts
 from voxdata.governance.book import open_book
@@ -99,7 +99,10 @@ def test_originals_can_be_dropped_and_fetched_again(copy: Copy, capsys: pytest.C
     assert run(capsys, "verify", "--root", copy.root)[0] == 0
     assert build(copy.corpus, copy.root) == before
     assert not list((copy.root / "photos").rglob("*.tar"))
-    with pytest.raises(SourceError, match="voxdata originals restore"):
+    page = copy.root.parent / "report.html"
+    assert run(capsys, "report", "--root", copy.root, "--out", page)[0] == 0
+    assert page.exists()
+    with pytest.raises(StorageError, match="voxdata originals restore"):
         build(copy.corpus, copy.root, "faces.render.size_px=64")
     assert run(capsys, "originals", "restore", "--root", copy.root)[0] == 0
     assert build(copy.corpus, copy.root) == before

@@ -24,7 +24,7 @@ from voxdata.crawl.fetch import Fetched, Fetcher
 from voxdata.crawl.filelog import FORGOTTEN, SETTLED, FileLog
 from voxdata.crawl.folder import SourceFile, first_per_identity, list_photos, printable
 from voxdata.crawl.site import walk_site
-from voxdata.errors import SourceError
+from voxdata.errors import StorageError
 from voxdata.fragments import Fragment, FragmentStore, chunks, fingerprint
 from voxdata.governance.merging import homes
 from voxdata.governance.tombstones import Tombstones
@@ -233,7 +233,7 @@ def site_key(url: str) -> str:
 def original_reader(storage: Storage, bucket: int) -> Callable[[str], Callable[[], bytes]]:
     """For a bucket: item id -> a function that reads the original's bytes.
 
-    Raises `SourceError` for an item whose original was dropped (`governance/originals.py`).
+    Raises `StorageError`, before a byte is read, for an item whose original was dropped (`governance/originals.py`).
     """
     store = originals(storage)
     kept = {part for home in homes(storage, bucket) for part in store.parts(home) if storage.exists(_tar(part))}
@@ -245,7 +245,7 @@ def original_reader(storage: Storage, bucket: int) -> Callable[[str], Callable[[
 
     def reader(item_id: str) -> Callable[[], bytes]:
         if where[item_id][0] not in kept:
-            raise SourceError(
+            raise StorageError(
                 f"the original of {item_id} was dropped; to look at photos again, run: voxdata originals restore "
                 f"--root {storage.url}, and then the same build, which fetches them anew"
             )
