@@ -23,6 +23,7 @@ from models.checkpoint import checkpoints, read_run_config
 from models.config import RunConfig, make_config
 from models.embedders import PUBLISHED
 from models.errors import ConfigError
+from models.pretrained.needs import lost, stops
 from voxdata import journal
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
@@ -150,12 +151,12 @@ def _with_weights(order: Order, settings: dict[str, Any]) -> RunConfig:
             settings["weights"][need.weights] = str(resolve(need.weights).absolute())
     config = make_config(settings)
     off = config.missing()
-    if off and not order.allow_missing_weights:
+    if stops(off, allowed=order.allow_missing_weights):
         lacking = find(off[0].weights)
-        parts = " and ".join(need.part for need in off if need.weights == lacking.name)
+        allow = "" if any(need.essential for need in off) else "; or go on so: --allow-missing-weights"
         raise WeightsError(
-            f"{lacking.name}: {lacking.file} is not in {cache_folder()}; {how_to_get(lacking)}; "
-            f"or train without {parts}: --allow-missing-weights"
+            f"{lacking.name}: {lacking.file} is not in {cache_folder()}, and {lost(off, lacking.name)}; "
+            f"{how_to_get(lacking)}{allow}"
         )
     return config
 

@@ -33,7 +33,7 @@ from models.errors import NonFiniteLossError, TrainingError
 from models.files import write_atomic
 from models.images import SAMPLES_NOTICE, grid, to_uint8, write_png
 from models.presets import Preset, Stage
-from models.pretrained.needs import MissingEmbedder, Need, refuse, without
+from models.pretrained.needs import MissingEmbedder, Need, refuse, stops, without
 from models.reader import Snapshot
 from models.store import Store
 from models.system import System
@@ -129,7 +129,7 @@ class StopSignal:
 def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) -> Trained:
     """Train, or go on training, until the schedule ends or `should_stop()`. Raises `TrainingError`."""
     run_dir, device, off = Path(config.run_dir), config.torch_device(), config.missing()
-    if off and not config.allow_missing_weights:
+    if stops(off, allowed=config.allow_missing_weights):
         refuse(off)
     preset = without(config.numbers(), off)
     if config.embedder not in {need.weights for need in off}:

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from models.align.networks import IdentityEncoder, Margin, ProjectionDiscriminator, augmented, contrast
 from models.align.presets import ALIGN, Preset, make_preset
+from models.embedders import PUBLISHED
 from models.embedders.base import Embedder
 from models.errors import ConfigError
 from models.presets import frames, window_frames
+from models.pretrained.needs import Need
 from models.sampler import crop_batch, generator, speech_batch
 from models.sf2f.networks import FaceDecoder
 from models.store import Store
@@ -228,6 +230,12 @@ class Align(System):
         return store.images(store.face_groups.first[people]), self.faces.decode(self.faces.fuse(voice_BKE, mask_BK))
 
 
+def needs(preset: Preset, embedder: str) -> tuple[Need, ...]:
+    """The identity space itself, where it is a published embedder's."""
+    space = Need(part="identity space to align voices with", weights=embedder, essential=True)
+    return (space,) if embedder in PUBLISHED else ()
+
+
 ALIGN_SYSTEM = SystemSpec(
-    name="align", make_preset=make_preset, train=Align, voice_to_face=AlignedFace, critic=AlignedCritic
+    name="align", make_preset=make_preset, train=Align, voice_to_face=AlignedFace, critic=AlignedCritic, needs=needs
 )

@@ -20,11 +20,15 @@ ALLOWED_BY = 'go on without with voxdata train --allow-missing-weights ("allow_m
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Need:
-    """A loss or figure (`part`) that needs the file of `weights`; `off` are the preset's numbers that switch it off."""
+    """A loss or figure (`part`) that needs the file of `weights`; `off` are the preset's numbers that switch it off.
+
+    Nothing is trained without an `essential` one, whatever is allowed.
+    """
 
     part: str
     weights: str
     off: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    essential: bool = False
 
 
 def embedder_needs(embedder: str) -> tuple[Need, ...]:
@@ -37,13 +41,29 @@ def missing(needs: Iterable[Need], weights: Mapping[str, str]) -> tuple[Need, ..
     return tuple(need for need in needs if need.weights not in weights)
 
 
+def stops(needs: Sequence[Need], *, allowed: bool) -> bool:
+    """Whether a training ends before it begins for lack of these files."""
+    return any(need.essential or not allowed for need in needs)
+
+
 def refuse(needs: Sequence[Need]) -> NoReturn:
     """Say what would be off and how to go on. Raises `PretrainedError`."""
-    parts = []
-    for name in dict.fromkeys(need.weights for need in needs):
-        off = " and ".join(need.part for need in needs if need.weights == name)
-        parts.append(f"{name}: its weight file is not given, and without it {off} would be off; {how_to_get(name)}")
-    raise PretrainedError(f"{'; '.join(parts)}; or {ALLOWED_BY}")
+    names = dict.fromkeys(need.weights for need in needs)
+    parts = [f"{name}: its weight file is not given, and {lost(needs, name)}; {how_to_get(name)}" for name in names]
+    if not any(need.essential for need in needs):
+        parts.append(f"or {ALLOWED_BY}")
+    raise PretrainedError("; ".join(parts))
+
+
+def lost(needs: Sequence[Need], name: str) -> str:
+    """What the lack of one file costs, in words."""
+    lacking = [need for need in needs if need.weights == name]
+    essential = [need for need in lacking if need.essential]
+    return f"without it there is no {_parts(essential)}" if essential else f"without it {_parts(lacking)} would be off"
+
+
+def _parts(needs: Sequence[Need]) -> str:
+    return " and ".join(need.part for need in needs)
 
 
 def without(preset: P, needs: Iterable[Need]) -> P:

@@ -135,11 +135,11 @@ def test_a_missing_file_stops_the_training_with_what_would_be_off(
 ) -> None:
     assert main(["train", "sf2f", "--root", str(root), "--embedder", "facenet"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"voxdata train: facenet: 20180402-114759-vggface2.pt is not in {weights.cache_folder()}; ")
-    assert "run: voxdata weights pull facenet; " in said
-    assert said.endswith(
-        "or train without the perceptual loss and the figures of its evaluation: --allow-missing-weights\n"
+    assert said.startswith(
+        f"voxdata train: facenet: 20180402-114759-vggface2.pt is not in {weights.cache_folder()}, and without it the "
+        "perceptual loss and the figures of its evaluation would be off; run: voxdata weights pull facenet; "
     )
+    assert said.endswith("; or go on so: --allow-missing-weights\n")
     assert not (root / "runs").exists()
     run = prepare(Order(root=str(root), embedder="facenet", allow_missing_weights=True))
     assert json.loads((run.folder / "run.json").read_text())["allow_missing_weights"] is True

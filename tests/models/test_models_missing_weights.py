@@ -9,6 +9,7 @@ import pytest
 import torch
 from snapshot_writer import TinySnapshot
 
+from models.config import make_config
 from models.errors import CheckpointError, ConfigError, PretrainedError
 from models.evaluate import evaluate
 from models.pretrained.needs import MissingEmbedder
@@ -50,6 +51,16 @@ def test_when_allowed_it_trains_without_them_and_keeps_on_saying_so(
     assert train(config).steps == lines[-1]["step"]
     with pytest.raises(CheckpointError, match=r"was started with off = \[{'part': 'the perceptual loss'.*, now \[\]"):
         train(tiny_snapshot.config(run_dir, steps=3))
+
+
+def test_what_nothing_works_without_cannot_be_allowed_to_lack(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    content = {"root": str(tiny_snapshot.root), "snapshot": tiny_snapshot.id, "run_dir": str(tmp_path / "run")}
+    config = make_config({**content, "system": "align", "embedder": "facenet", "allow_missing_weights": True})
+    with pytest.raises(
+        PretrainedError, match=r"without it there is no identity space to align .*; get 2018"
+    ) as refusal:
+        train(config)
+    assert "allow" not in str(refusal.value)
 
 
 def test_a_damaged_file_is_never_taken_for_a_missing_one(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
