@@ -11,6 +11,7 @@ import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ class LocalStorage(Storage):
             os.replace(temporary, target)
             _fsync_folder(target.parent)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise _storage_error(error, self.url, key) from error
 
     def read(self, key: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -146,8 +147,9 @@ def _swap_in(storage: LocalStorage, temporary: Path, given: dict[str, Input]) ->
     except OSError as error:
         raise StorageError(f"{CATALOG_KEY} under {storage.url} cannot be written: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
-        temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
+        for left in (temporary, temporary.with_name(temporary.name + ".wal")):
+            with suppress(OSError):
+                left.unlink()
     return str(target)
 
 
