@@ -208,6 +208,11 @@ def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     _root(train)
     train.add_argument("--preset", default="tiny", help="settings of the system: tiny (two cores) or paper")
     train.add_argument("--snapshot", metavar="ID", help="default: the current one")
+    train.add_argument("--front-end", default="torch40", metavar="NAME", help="log-mels of the snapshot (torch40)")
+    train.add_argument(
+        "--normalise", default="stated", help="log-mels as the snapshot states, or global, utterance (per bin), none"
+    )
+    train.add_argument("--sex", default="all", choices=["all", "f", "m"], help="train and judge on one sex only")
     train.add_argument(
         "--embedder",
         default="self-trained",

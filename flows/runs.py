@@ -42,15 +42,18 @@ STOP_LIMIT_S = 25.0
 class Order:
     """What to train, as a person says it.
 
-    `overrides` changes numbers of the preset; `run` is the run's folder; `weights` is a file or a name in the weights
-    registry, and without it a published embedder is looked for in the registry under its own name. With
-    `allow_missing_weights` a training goes on without the losses and figures whose file is not in the cache.
+    `front_end`, `normalise`, `sex` and `overrides` are as in run.json; `run` is the run's folder; `weights` is a file or
+    a name in the weights registry, and without it a published embedder is looked for in the registry under its own
+    name. With `allow_missing_weights` a training goes on without the losses and figures whose file is not in the cache.
     """
 
     root: str
     system: str = "sf2f"
     preset: str = "tiny"
     snapshot: str | None = None
+    front_end: str = "torch40"
+    normalise: str = "stated"
+    sex: str = "all"
     embedder: str = "self-trained"
     weights: str | None = None
     allow_missing_weights: bool = False
@@ -109,7 +112,9 @@ def local_storage(root: str) -> LocalStorage:
 
 def run_name(order: Order, snapshot: str) -> str:
     """What a run is called where the order does not name its folder."""
-    return f"{order.system}-{order.preset}-{order.embedder}-{snapshot[:8]}-{order.seed}"
+    usual = {"front_end": "torch40", "normalise": "stated", "sex": "all"}
+    unusual = [getattr(order, key) for key, value in usual.items() if getattr(order, key) != value]
+    return "-".join([order.system, order.preset, *unusual, order.embedder, snapshot[:8], str(order.seed)])
 
 
 def prepare(order: Order) -> Run:
@@ -123,6 +128,9 @@ def prepare(order: Order) -> Run:
         "system": order.system,
         "preset": order.preset,
         "overrides": dict(order.overrides),
+        "front_end": order.front_end,
+        "normalise": order.normalise,
+        "sex": order.sex,
         "embedder": order.embedder,
         "weights": {},
         "allow_missing_weights": order.allow_missing_weights,

@@ -16,6 +16,9 @@ from models.pretrained.needs import Need, embedder_needs, missing
 from models.system import SystemSpec
 from models.systems import system_spec
 
+NORMALISE = ("stated", "global", "utterance", "none")
+SEXES = ("all", "f", "m")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -23,8 +26,10 @@ class RunConfig:
 
     `root` and `snapshot` say what to train on; `run_dir` is where config, metrics, checkpoints and samples go.
     `overrides` changes numbers of the preset, `steps` the one of that name, its main stage's. `seconds` is a time box
-    for the whole training, over all its resumptions; the preset says which share of it is whose. `weights` maps an
-    embedder to its published file; without it the training says what would be off and stops, unless
+    for the whole training, over all its resumptions; the preset says which share of it is whose. `normalise` says how
+    log-mels enter the networks: as the snapshot states, `global` (one mean and deviation of the training speech),
+    `utterance` (those of each bin of each clip) or `none`. `sex` trains and judges on people of one sex. `weights` maps
+    an embedder to its published file; without it the training says what would be off and stops, unless
     `allow_missing_weights`. `device` is `auto`, `cpu` or `cuda[:n]`; `cache_dir` (decoded portraits) defaults to
     `<root>/cache`.
     """
@@ -36,6 +41,8 @@ class RunConfig:
     preset: str = "tiny"
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     front_end: str = "torch40"
+    normalise: str = "stated"
+    sex: str = "all"
     embedder: str = "self-trained"
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
     allow_missing_weights: bool = False
@@ -131,6 +138,9 @@ def _check_type(key: str, value: Any, annotation: str) -> None:
 
 
 def _check_ranges(config: RunConfig) -> None:
+    for key, allowed in (("normalise", NORMALISE), ("sex", SEXES)):
+        if getattr(config, key) not in allowed:
+            raise ConfigError(f"{key} = {getattr(config, key)!r}: must be one of {', '.join(allowed)}")
     if not 0 <= config.seed < 2**63:
         raise ConfigError(f"seed = {config.seed}: must be from 0 to 2**63 - 1")
     for key in ("log_every", "checkpoint_every", "sample_every"):

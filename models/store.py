@@ -98,11 +98,11 @@ class MappedMels:
 class Store:
     """People of one split who have portraits and speech, with both.
 
-    `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or `unknown`, `nationalities[p]` as
-    the metadata has it or `unknown`; `face_groups` and `utterance_groups` say
-    which portraits and utterances are whose; `frames[u]` is the length of utterance u, `pitch_U2[u]` its median pitch
-    (Hz) and range (semitones), NaN where they were not measured. `holdouts` are clips of training people that are kept
-    for closed-set tests: left out, kept, or the only ones. Raises `SnapshotReadError`.
+    `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or `unknown`, `nationalities[p]` as the metadata has it
+    or `unknown`; `face_groups` and `utterance_groups` say which portraits and utterances are whose; `frames[u]` is the
+    length of utterance u, `pitch_U2[u]` its median pitch (Hz) and range (semitones), NaN where they were not measured.
+    `holdouts` are clips of training people that are kept for closed-set tests: left out, kept, or the only ones.
+    `normalise` and `sex` are those of run.json. Raises `SnapshotReadError`.
     """
 
     def __init__(
@@ -116,9 +116,11 @@ class Store:
         device: torch.device,
         normalisation: Normalisation | None = None,
         holdouts: Literal["drop", "keep", "only"] = "drop",
+        normalise: str = "stated",
+        sex: str = "all",
     ) -> None:
         hop_s = float(snapshot.front_end(front_end)["hop_s"])
-        faces = _by_person(snapshot.portraits(split))
+        faces = _by_person([member for member in snapshot.portraits(split) if sex in ("all", member.sex)])
         speech = _by_person(
             [m for m in snapshot.mels(split, front_end) if holdouts == "keep" or m.holdout == (holdouts == "only")]
         )
@@ -126,7 +128,7 @@ class Store:
         if not self.people:
             raise SnapshotReadError(
                 f"snapshot {snapshot.id}: nobody in split {split!r} has both portraits and {front_end} speech "
-                f"({len(faces)} people with portraits, {len(speech)} with speech); build with more people"
+                f"({len(faces)} people with portraits{_of_sex(sex)}, {len(speech)} with speech); build with more people"
             )
         self.device = device
         self.sexes = [faces[person][0].sex for person in self.people]
@@ -140,7 +142,7 @@ class Store:
         self.n_mels = int(views[0].shape[0])
         pitches = [(m.pitch_median_hz, m.pitch_range_st) for person in self.people for m in speech[person]]
         self.pitch_U2 = np.asarray(pitches, np.float64)
-        self.normalisation = normalisation or _normalisation(snapshot, front_end, views)
+        self.normalisation = normalisation or _normalisation(snapshot, front_end, views, normalise)
         self._own_U2F = _own_statistics(views).to(device) if self.normalisation.kind == "utterance" else None
         self.tier = choose_tier(sum(view.nbytes for view in views), *free_memory(device))
         self._mels = self._place(views)
@@ -255,8 +257,17 @@ def _checked(snapshot: Snapshot, member: Member, front_end: str) -> Float16Array
     return view
 
 
-def _normalisation(snapshot: Snapshot, front_end: str, views: Sequence[Float16Array]) -> Normalisation:
-    stated = snapshot.front_end(front_end).get("normalisation")
+def _of_sex(sex: str) -> str:
+    return "" if sex == "all" else f" of sex {sex!r}"
+
+
+def _normalisation(snapshot: Snapshot, front_end: str, views: Sequence[Float16Array], normalise: str) -> Normalisation:
+    """As the snapshot states it (measured where it does not), or of the kind that is asked for."""
+    stated = snapshot.front_end(front_end).get("normalisation") if normalise == "stated" else None
+    if normalise == "none":
+        return Normalisation(mean=0.0, std=1.0)
+    if normalise == "utterance":
+        return Normalisation(mean=0.0, std=1.0, kind="utterance")
     if stated:
         kind = str(stated.get("kind", "global"))
         if kind not in NORMALISATIONS:

@@ -144,6 +144,8 @@ def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) ->
         side_px=preset.side_px,
         cache=config.cache(),
         device=device,
+        normalise=config.normalise,
+        sex=config.sex,
     )
     write_run_config(run_dir, _describe(config, preset, off, snapshot, store))
     embedder = _embedder(config, preset, store, should_stop)

@@ -114,6 +114,7 @@ def _open_store(
         cache=config.cache(),
         device=trained.device,
         normalisation=trained.normalisation,
+        sex=config.sex,
         holdouts=holdouts or ("drop" if split == "train" else "keep"),
     )
 

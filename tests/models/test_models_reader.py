@@ -90,6 +90,21 @@ def test_a_short_clip_can_end_in_log_mels_of_zero(tiny_snapshot: TinySnapshot, t
     torch.testing.assert_close(inside, store.crops(np.array([0]), np.array([2]), frames - 4))
 
 
+def test_people_of_one_sex_and_normalisations_that_are_asked_for(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    women = open_store(tiny_snapshot, tmp_path, sex="f")
+    assert (len(women.people), set(women.sexes)) == (6, {"f"})
+    plain = open_store(tiny_snapshot, tmp_path, normalise="none")
+    own = open_store(tiny_snapshot, tmp_path, normalise="utterance")
+    frames = int(plain.frames[0])
+    mel = plain.crops(np.array([0]), np.array([0]), frames)[0]
+    assert float(mel.mean()) > 5
+    scaled = own.crops(np.array([0]), np.array([0]), frames)[0]
+    expected = (mel - mel.mean(dim=1, keepdim=True)) / mel.std(dim=1, correction=0, keepdim=True)
+    torch.testing.assert_close(scaled, expected, rtol=1e-3, atol=1e-3)
+    with pytest.raises(SnapshotReadError, match="people with portraits of sex 'x'"):
+        open_store(tiny_snapshot, tmp_path, sex="x")
+
+
 def test_windows_join_utterances_and_mask_what_is_missing(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     store = open_store(tiny_snapshot, tmp_path)
     orders = [np.array([1, 0]), np.array([2])]

@@ -161,6 +161,8 @@ def test_schedule_gives_the_fuser_the_last_tenth_of_a_time_box() -> None:
         ({"steps": 0}, "overrides.steps = 0: must be above 0"),
         ({"system": "gan"}, "system = 'gan': no such system; there are sf2f"),
         ({"seconds": 0}, "seconds = 0: must be above 0"),
+        ({"normalise": "bin"}, "normalise = 'bin': must be one of stated, global, utterance, none"),
+        ({"sex": "x"}, "sex = 'x': must be one of all, f, m"),
         ({"log_every": 0}, "log_every = 0: must be at least 1"),
         ({"weights": "x.onnx"}, "weights = 'x.onnx'"),
     ],
