@@ -49,6 +49,8 @@ def _import_finished(options: argparse.Namespace) -> int:
         )
     _tell("folders without portraits or without log-mels were passed over", found.unpaired)
     _tell("files cannot be read and are in the catalog as rejected", result.unreadable)
+    if result.shared:
+        print(f"{result.shared} portraits lie with two people each, and were left out", file=sys.stderr)
     if result.withheld:
         print(f"{result.withheld} people opted out or were forgotten, and were left out", file=sys.stderr)
     print(f"snapshot {result.snapshot.id} is published under {options.root}: {_counts(result)}")

@@ -18,6 +18,7 @@ from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
 from voxdata.catalog.query import run_query
 from voxdata.governance import optouts, tombstones
+from voxdata.governance.merging import CONFIRMED, decide
 from voxdata.governance.pending import Forgetting
 from voxdata.shards.verify import verify
 from voxdata.storage import LocalStorage, open_storage
@@ -225,6 +226,29 @@ def test_what_is_wrong_is_said_in_one_line(
     assert status != 0
     assert said in told
     assert told.count("\n") == 1
+
+
+def test_a_portrait_of_two_people_is_nobodys(copy: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    """People 0 and 2 share one, person 4 has one twice, and the two identities of one person share one."""
+    place = copy / "vox1" / "masked_faces"
+    shared, twice = (place / layouts.name(0) / "0.jpg"), (place / layouts.name(4) / "0.jpg")
+    layouts.write(place / layouts.name(2) / "9.jpg", shared.read_bytes())
+    layouts.write(place / layouts.name(4) / "9.jpg", twice.read_bytes())
+    both = (place / layouts.name(6) / "0.jpg").read_bytes()
+    layouts.write(place / layouts.name(8) / "9.jpg", both)
+    root = tmp_path / "root"
+    storage = open_storage(root, create=True)
+    decide(storage, layouts.identity(8), layouts.identity(6), CONFIRMED, reason="one person", at=layouts.AT)
+    status, said, told = voxdata_("import", "hq-voxceleb", copy, "--root", root)
+    assert status == 0
+    assert "11 people, 24 portraits" in said
+    assert "1 portraits lie with two people" in told
+    asked = "SELECT DISTINCT identity, photo_sha256 FROM faces WHERE reason = 'shared_photo' ORDER BY identity"
+    rejected = run_query(storage, asked).to_pylist()
+    sha256 = hashlib.sha256(shared.read_bytes()).hexdigest()
+    assert rejected == [{"identity": layouts.identity(number), "photo_sha256": sha256} for number in (0, 2)]
+    splits = run_query(storage, "SELECT count(DISTINCT split) AS n FROM samples GROUP BY person")["n"].to_pylist()
+    assert set(splits) == {1}
 
 
 def test_the_table_that_the_released_code_expects_is_found_in_the_layout(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,18 @@ from voxdata.identities import IdentityBook, safe_key
 from voxdata.speech.mel import FRONT_ENDS
 
 BACKEND = "import"  # what stands where a build names what measured, cut out or decoded
+SHARED, UNREADABLE = "shared_photo", "unreadable"
 _MAGIC = {b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """One file that was looked at: its row, and its bytes by suffix where it is good."""
+    """One file that was looked at: its row, and its bytes by suffix where it is good, else the reason why not."""
 
     row: Row
     members: dict[str, bytes]
+    reason: str | None = None
 
 
 def who_of(person: Person, book: IdentityBook) -> Row:
@@ -47,8 +49,24 @@ def who_of(person: Person, book: IdentityBook) -> Row:
     }
 
 
-def read_portraits(person: Person, who: Row, origin: Row, refused: Callable[[str], bool]) -> list[Imported]:
-    """Every distinct portrait of a person; one that cannot be decoded says so, `refused` contents are left out.
+def shared_portraits(people: Iterable[Person], book: IdentityBook) -> frozenset[str]:
+    """The sha256 of portraits that lie with two persons: nobody knows whose they are, and none may cross a split."""
+    whose: dict[str, str] = {}
+    shared: set[str] = set()
+    for person in people:
+        who = book.person(person.identity.identity)
+        for file in person.portraits:
+            sha256 = hashlib.sha256(Path(file.path).read_bytes()).hexdigest()
+            if whose.setdefault(sha256, who) != who:
+                shared.add(sha256)
+    return frozenset(shared)
+
+
+def read_portraits(
+    person: Person, who: Row, origin: Row, refused: Callable[[str], bool], shared: Container[str] = ()
+) -> list[Imported]:
+    """Every distinct portrait of a person; one that cannot be decoded, or is `shared`, says so; `refused` contents are
+    left out.
 
     `origin` has the columns `source` and `licence`.
     """
@@ -60,7 +78,10 @@ def read_portraits(person: Person, who: Row, origin: Row, refused: Callable[[str
             continue
         place = {**origin, "source_key": file.key, "size_bytes": len(data)}
         row = {**who, "item_id": f"{who['identity']}/{sha256}", "photo_sha256": sha256, **place}
-        found[sha256] = _portrait(row, data)
+        portrait = _portrait(row, data)
+        if sha256 in shared and portrait.reason is None:
+            portrait = replace(portrait, members={}, reason=SHARED)
+        found[sha256] = portrait
     return list(found.values())
 
 
@@ -85,9 +106,10 @@ def _portrait(row: Row, data: bytes) -> Imported:
     try:
         photo = decode_photo(data, max_megapixels=MAX_MEGAPIXELS)
         if suffix is None:
-            raise PhotoDecodeError("neither JPEG nor WebP", "unreadable")
+            raise PhotoDecodeError("neither JPEG nor WebP", UNREADABLE)
     except PhotoDecodeError as error:
-        return Imported(row={**row, **measured, "photo_status": error.reason, "face_count": 0}, members={})
+        said = {"photo_status": error.reason, "face_count": 0}
+        return Imported(row={**row, **measured, **said}, members={}, reason=error.reason)
     face_id = f"{safe_key(row['identity'])}/{row['photo_sha256'][:16]}_0"
     size = {"photo_width_px": photo.width_px, "photo_height_px": photo.height_px}
     face = {"face_id": face_id, "face_index": 0, "face_count": 1, "photo_status": "ok"}
@@ -117,7 +139,8 @@ def _mel(row: Row, data: bytes, name: str, front_end: str) -> Imported:
     try:
         mel_FT = log_mel(data, name, front_end)
     except SourceError as error:
-        return Imported(row={**row, "speech_status": "unreadable", "status_detail": str(error)}, members={})
+        said = {"speech_status": UNREADABLE, "status_detail": str(error)}
+        return Imported(row={**row, **said}, members={}, reason=UNREADABLE)
     sink = io.BytesIO()
     np.save(sink, mel_FT)
     frames = mel_FT.shape[1]

@@ -1,6 +1,6 @@
 """A layout of finished portraits and log-mels becomes a snapshot: the same shards, tables and catalog as a build's.
 
-Nothing is filtered or computed: a portrait is packed as it is, its measurements stay null, and what measures in a build
+Nothing is measured: a portrait is packed as it is, its measurements stay null, and what measures in a build
 is `import` here (`backend` and `matting_backend` of faces, `decoder` of utterances; the snapshot's front end says
 `imported`). Photos and clips name their origin, `import:<layout>`. People who opted out or were forgotten under this
 root are left out, and so is every file whose bytes were a forgotten person's.
@@ -9,7 +9,7 @@ root are left out, and so is every file whose bytes were a forgotten person's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from voxdata.catalog.snapshot import SPLITS, Snapshot, write_snapshot
 from voxdata.crawl.folder import SourceFile
 from voxdata.errors import SourceError
 from voxdata.exchange.import_layouts import FRONT_ENDS, Layout, Person
-from voxdata.exchange.import_members import Imported, read_mels, read_portraits, who_of
+from voxdata.exchange.import_members import SHARED, Imported, read_mels, read_portraits, shared_portraits, who_of
 from voxdata.fragments import commit_table, digest
 from voxdata.governance.book import open_book
 from voxdata.governance.optouts import hidden
@@ -52,10 +52,12 @@ SHARD_BYTES = 512 << 20  # files of a range; a pickled mel of float64 becomes a 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The snapshot of an import, how many people were left out by their own wish, and files that could not be read."""
+    """The snapshot of an import; people left out by their own wish, portraits that lie with two people, and files that
+    could not be read."""
 
     snapshot: Snapshot
     withheld: int
+    shared: int
     unreadable: Sequence[str]
 
 
@@ -106,7 +108,8 @@ def import_people(
             )
         snapshot = run.write(code)
         publish(storage, snapshot.id, at=at, tables=run.tables)
-    return Result(snapshot=snapshot, withheld=len(people) - len(allowed), unreadable=run.unreadable)
+    withheld = len(people) - len(allowed)
+    return Result(snapshot=snapshot, withheld=withheld, shared=len(run.shared), unreadable=run.unreadable)
 
 
 @dataclass
@@ -122,6 +125,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.front_end = FRONT_ENDS[self.layout]
+        self.shared: frozenset[str] = frozenset()
         self._hidden = hidden(self.storage)
         self._tombstones = Tombstones(self.storage)
 
@@ -137,6 +141,7 @@ class _Run:
         assigned = splits.assign(_table(identities, schemas.IDENTITIES), self.recipe.splits).to_pylist()
         split_of = {row["person"]: row["split"] for row in assigned}
         self._commit("identities", identities)
+        self.shared = shared_portraits(people, self.book)
         for first, last in plan_ranges(self.recipe.shards.buckets_per_shard):
             here = [person for person in people if first <= self.book.bucket(person.identity.identity) <= last]
             if here:
@@ -163,7 +168,7 @@ class _Run:
         origin = {"source": f"import:{self.layout}", "licence": self.recipe.sources.photos.licence}
         for person in people:
             who = who_of(person, self.book)
-            faces.setdefault(who["person"], []).extend(read_portraits(person, who, origin, refused))
+            faces.setdefault(who["person"], []).extend(read_portraits(person, who, origin, refused, self.shared))
             clips.setdefault(who["person"], []).extend(read_mels(person, who, origin, self.front_end, refused))
             self.report(1)
         ranks = {who: _ranked(found) for who, found in faces.items()}
@@ -201,10 +206,10 @@ class _Run:
         self._commit("faces", rows)
         self._commit("face_verdicts", rows)
         self._commit("renders", [{**row, "item_id": row["face_id"]} for row in rows if row.get("face_id")])
-        heard = [{**clip.row, **_verdict(clip, "speech_status")} for clip in clips]
+        heard = [{**clip.row, **_verdict(clip)} for clip in clips]
         for stage in ("utterances", "utterance_files", "utterance_verdicts"):
             self._commit(stage, heard)
-        self.unreadable += [each.row["source_key"] for each in (*faces, *clips) if not each.members]
+        self.unreadable += [each.row["source_key"] for each in (*faces, *clips) if each.reason not in (None, SHARED)]
 
     def _commit(self, stage: str, rows: Sequence[Row]) -> None:
         if rows:
@@ -227,23 +232,21 @@ def _ranked(portraits: Sequence[Imported]) -> list[Imported]:
     found: list[Imported] = []
     rank = 0
     for portrait in portraits:
-        good = bool(portrait.members)
+        good = portrait.reason is None
         rank += good
         place = {"rank": rank if good else None, "candidate": good, "portrait": good}
-        found.append(
-            Imported(row={**portrait.row, **_verdict(portrait, "photo_status"), **place}, members=portrait.members)
-        )
+        found.append(replace(portrait, row={**portrait.row, **_verdict(portrait), **place}))
     return found
 
 
-def _verdict(each: Imported, status: str) -> Row:
-    if each.members:
+def _verdict(each: Imported) -> Row:
+    if each.reason is None:
         return {"verdict": "keep", "reason": None, "reasons": []}
-    return {"verdict": "reject", "reason": each.row[status], "reasons": [each.row[status]]}
+    return {"verdict": "reject", "reason": each.reason, "reasons": [each.reason]}
 
 
 def _good(found: Sequence[Imported]) -> list[Imported]:
-    return [each for each in found if each.members]
+    return [each for each in found if each.reason is None]
 
 
 def _sample(each: Imported, key: str, schema: pa.Schema) -> Sample:
