@@ -16,10 +16,18 @@ from voxdata.recipe_file import load_recipe
 from voxdata.shards.read import Shard
 from voxdata.storage import LocalStorage, open_storage
 
+# Three people in the test split and two in train, each split in one shard of each kind.
+SETTINGS = (
+    "speech.measure.front_ends=[torch40]",
+    "splits.val_share=0.1",
+    "splits.test_share=0.6",
+    "shards.buckets_per_shard=4096",
+)
+
 
 def recipe_of(corpus: Path, root: Path, *settings: str) -> Recipe:
     """The recipe of `voxdata build` over this corpus."""
-    words = build_arguments(corpus, root, "speech.measure.front_ends=[torch40]", *settings)
+    words = build_arguments(corpus, root, *SETTINGS, *settings)
     return load_recipe("voxceleb-folder", [word for word in words if "=" in word])
 
 
