@@ -42,8 +42,8 @@ STOP_LIMIT_S = 25.0
 class Order:
     """What to train, as a person says it.
 
-    `front_end`, `normalise`, `sex` and `overrides` are as in run.json; `run` is the run's folder; `weights` is a file or
-    a name in the weights registry, and without it a published embedder is looked for in the registry under its own
+    `front_end`, `normalise`, `sex` and `overrides` are as in run.json; `run` is the run's folder; `weights` is a file
+    or a name in the weights registry, and without it a published embedder is looked for in the registry under its own
     name. With `allow_missing_weights` a training goes on without the losses and figures whose file is not in the cache.
     """
 
