@@ -113,7 +113,7 @@ def test_spectral_normalisation_lies_where_the_paper_has_it() -> None:
     assert [is_parametrized(layer) for layer in convolutions] == [False, True, True, True, True, True]
     without = AttentiveGenerator(avp_gan.NO_CBAM.generator(), cbam=False)
     assert not any(isinstance(module, Cbam) for module in without.modules())
-    weight = deconvolutions[1].weight.transpose(0, 1).flatten(1)
+    weight = deconvolutions[1].weight.detach().transpose(0, 1).flatten(1)
     assert float(torch.linalg.matrix_norm(weight, ord=2)) < 1.5
     assert generator(torch.randn(2, 64)).shape == (2, 3, 64, 64)
 
