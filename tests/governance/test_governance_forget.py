@@ -24,6 +24,7 @@ from tests.catalog.small_root import SmallRoot
 from tests.governance.building import Copy, build, recipe_of
 from tests.governance.conftest import SHARED
 from voxdata import journal
+from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
 from voxdata.fragments import FragmentStore, add_member, parquet_bytes, parquet_table
 from voxdata.governance import outputs
@@ -464,3 +465,20 @@ def test_the_only_person_of_a_root(tmp_path: Path, capsys: pytest.CaptureFixture
     assert load_snapshot(small.storage).shards == []
     assert run(capsys, "verify", "--forgotten", "--root", tmp_path / "root")[0] == 0
     assert run(capsys, "verify", "--root", tmp_path / "root")[0] == 0
+
+
+def test_a_root_on_object_storage(capsys: pytest.CaptureFixture[str]) -> None:
+    root = "memory://governance-forget"
+    small = SmallRoot(open_storage(root), people=3)
+    small.publish()
+    assert run(capsys, "forget", "Person_1", "--reason", "x", "--root", root)[0] == 0
+    assert [row["identity"] for row in run_query(small.storage, "FROM identities").to_pylist()] == [
+        "id00000",
+        "id00002",
+    ]
+    assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0
+    small.storage.commit("runs/r1/notes.md", b"heard: person 1, twice")
+    assert run(capsys, "verify", "--forgotten", "--root", root)[:2] == (
+        1,
+        f"runs/r1/notes.md: a text in it\n1 traces of forgotten people under {root}\n",
+    )
