@@ -8,32 +8,38 @@ rules (rule, measure, sign, in_force, tried) AS (
     SELECT 'clipped', 'clipped_share', 1, (clips ->> '$.max_clipped_share')::DOUBLE,
         [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2] FROM recipes
 ),
--- of each rule the limits from strict to lenient; a measurement passes where sign * measurement <= height
+-- of each rule the limits from strict to lenient, stored as measurements are; one passes where sign * one <= height
 stairs AS (
-    SELECT *, list_sort(list_transform(list_distinct(list_append(tried, in_force)), lambda x: sign * x)) AS heights
+    SELECT
+        rule,
+        measure,
+        sign,
+        in_force,
+        list_sort(list_transform(list_distinct(list_append(tried, in_force)), lambda x: sign * x)) AS heights,
+        heights::FLOAT[] AS steps
     FROM rules
 ),
-near AS (
+near AS MATERIALIZED (
     SELECT
         person,
         speech_s,
-        clipped_share,
-        CASE WHEN reason IN ('too_short', 'clipped') THEN reason END AS failed
+        CASE WHEN reason IS DISTINCT FROM 'clipped' THEN -speech_s END AS too_short,
+        CASE WHEN reason IS DISTINCT FROM 'too_short' THEN clipped_share END AS clipped
     FROM utterances
     WHERE reason IS NULL
         OR reason = 'over_cap'
         OR reason IN ('too_short', 'clipped') AND len(reasons) = 1
 ),
 gained AS (
-    SELECT
-        rule,
-        person,
-        len(list_filter(heights, lambda x: x < CASE rule WHEN 'too_short' THEN -speech_s ELSE clipped_share END)) AS step,
-        count(*) AS clips,
-        sum(speech_s) AS speech_s
-    FROM near JOIN stairs ON failed IS NULL OR failed = rule
-    GROUP BY ALL
+    SELECT rule, len(list_filter(steps, lambda x: x < too_short)) AS step, count(*) AS clips, sum(speech_s) AS speech_s
+    FROM near JOIN stairs ON rule = 'too_short'
+    WHERE too_short IS NOT NULL GROUP BY rule, step
+    UNION ALL
+    SELECT rule, len(list_filter(steps, lambda x: x < clipped)) AS step, count(*), sum(speech_s)
+    FROM near JOIN stairs ON rule = 'clipped'
+    WHERE clipped IS NOT NULL GROUP BY rule, step
 ),
+best AS (SELECT person, min(too_short) AS too_short, min(clipped) AS clipped FROM near GROUP BY person),
 limits AS (SELECT *, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs)
 SELECT
     limits.rule,
@@ -43,7 +49,10 @@ SELECT
     sign * height = in_force AS in_force,
     coalesce(sum(clips), 0)::BIGINT AS clips,
     round(coalesce(sum(speech_s), 0) / 3600, 4) AS hours,
-    count(DISTINCT person) AS people
+    (
+        SELECT count(*) FROM best
+        WHERE CASE limits.rule WHEN 'clipped' THEN clipped ELSE too_short END <= height::FLOAT
+    ) AS people
 FROM limits LEFT JOIN gained ON gained.rule = limits.rule AND gained.step <= limits.step
 GROUP BY limits.rule, measure, sign, height, in_force
 ORDER BY limits.rule, height;

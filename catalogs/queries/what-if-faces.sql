@@ -8,14 +8,8 @@ rules (place, rule, measure, sign, in_force, tried) AS (
     SELECT 2, 'low_resolution', 'pupil_distance_px', -1, (faces ->> '$.resolution.min_pupil_distance_px')::DOUBLE,
         [12, 16, 20, 25, 30, 40, 50, 60, 80, 100] FROM recipes
     UNION ALL
-    SELECT 3, 'smiling', 'smile', 1, (faces ->> '$.expression.max_smile')::DOUBLE,
-        [0.2, 0.4, 0.6, 0.8, 1, 1.2] FROM recipes
-    UNION ALL
-    SELECT 4, 'uneven_light', 'light_evenness', -1, (faces ->> '$.lighting.min_evenness')::DOUBLE,
+    SELECT 3, 'uneven_light', 'light_evenness', -1, (faces ->> '$.lighting.min_evenness')::DOUBLE,
         [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8] FROM recipes
-    UNION ALL
-    SELECT 5, 'blurred', 'sharpness', -1, (faces ->> '$.sharpness.min_sharpness')::DOUBLE,
-        [0.02, 0.04, 0.06, 0.08, 0.1, 0.15] FROM recipes
 ),
 -- of each rule the limits from strict to lenient; a measurement passes where sign * measurement <= height
 stairs AS (
@@ -23,7 +17,7 @@ stairs AS (
     FROM rules
 ),
 kept_by_hand AS (
-    SELECT DISTINCT item_id, face_number
+    SELECT DISTINCT faces.rowid AS face
     FROM review_words AS words
     JOIN faces
         ON faces.photo_sha256 = words.photo_sha256
@@ -31,39 +25,59 @@ kept_by_hand AS (
         AND abs((pupil_left_y_px + pupil_right_y_px) / 2 / photo_height_px - words.pupils_y) <= 0.02
     WHERE words.decision = 'keep'
 ),
-near AS MATERIALIZED (
+ladders AS (SELECT list(heights ORDER BY place) AS ladder FROM stairs),
+-- for each rule the first limit that the face passes; null where it fails another rule
+near AS (
     SELECT
         person,
-        CASE WHEN cluster_photos > 1 THEN photo_cluster ELSE photo_sha256 END AS photo,
-        CASE WHEN reason IN ('face_angle', 'low_resolution', 'smiling', 'uneven_light', 'blurred') THEN reason END
-            AS failed,
-        kept_by_hand.item_id IS NOT NULL AS by_hand,
-        [face_angle_deg, -pupil_distance_px, smile, -light_evenness, -sharpness] AS measured
-    FROM faces LEFT JOIN kept_by_hand USING (item_id, face_number)
-    WHERE reason IS NULL
+        CASE WHEN cluster_photos > 1 THEN photo_cluster END AS cluster,
+        face IS NOT NULL AS by_hand,
+        CASE WHEN reason IN ('face_angle', 'low_resolution', 'uneven_light') THEN reason END AS failed,
+        [
+            CASE WHEN failed IS NULL OR failed = 'face_angle'
+                THEN len(list_filter(ladder[1], lambda x: x < face_angle_deg)) END,
+            CASE WHEN failed IS NULL OR failed = 'low_resolution'
+                THEN len(list_filter(ladder[2], lambda x: x < -pupil_distance_px)) END,
+            CASE WHEN failed IS NULL OR failed = 'uneven_light'
+                THEN len(list_filter(ladder[3], lambda x: x < -light_evenness)) END
+        ] AS steps
+    FROM faces CROSS JOIN ladders LEFT JOIN kept_by_hand ON face = faces.rowid
+    WHERE coalesce(len(reasons), 0) <= 1 AND (
+        reason IS NULL
         OR reason IN ('duplicate', 'render_failed', 'too_few_portraits', 'over_cap')
-        OR reason IN ('face_angle', 'low_resolution', 'smiling', 'uneven_light', 'blurred') AND len(reasons) = 1
+        OR reason IN ('face_angle', 'low_resolution', 'uneven_light')
+    )
 ),
-pictures AS (
+placed AS MATERIALIZED (
     SELECT
-        rule,
         person,
-        min(CASE WHEN by_hand THEN 0 ELSE len(list_filter(heights, lambda x: x < measured[place])) END) AS step,
-        greatest(1, count(*) FILTER (WHERE by_hand)) AS n
-    FROM near JOIN stairs ON failed IS NULL OR failed = rule
-    GROUP BY rule, person, photo
+        cluster,
+        by_hand,
+        unnest([1, 2, 3]) AS place,
+        CASE WHEN by_hand THEN 0 ELSE unnest(steps) END AS step
+    FROM near
 ),
-gained AS (SELECT rule, person, step, sum(n) AS n FROM pictures GROUP BY rule, person, step),
+-- of near duplicates the best one counts, beside those that people chose
+clusters AS (
+    SELECT place, person, min(step) AS step, greatest(1, count(*) FILTER (WHERE by_hand)) AS n
+    FROM placed WHERE cluster IS NOT NULL AND step IS NOT NULL GROUP BY place, person, cluster
+),
+gained AS (
+    SELECT place, person, step, count(*) AS n
+    FROM placed WHERE cluster IS NULL AND step IS NOT NULL GROUP BY place, person, step
+    UNION ALL
+    FROM clusters
+),
 limits AS (SELECT *, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs),
 people AS (
-    SELECT limits.rule, limits.step, person, sum(n) AS n
-    FROM limits JOIN gained ON gained.rule = limits.rule AND gained.step <= limits.step
-    GROUP BY limits.rule, limits.step, person
+    SELECT limits.place, limits.step, person, sum(n) AS n
+    FROM limits JOIN gained ON gained.place = limits.place AND gained.step <= limits.step
+    GROUP BY limits.place, limits.step, person
 ),
-select_ AS (
+chosen AS (
     SELECT
-        (faces ->> '$.select.max_per_identity')::INTEGER AS cap,
-        (faces ->> '$.select.min_per_identity')::INTEGER AS least_
+        (faces ->> '$.select.max_per_identity')::INTEGER AS most,
+        (faces ->> '$.select.min_per_identity')::INTEGER AS fewest
     FROM recipes
 )
 SELECT
@@ -73,8 +87,8 @@ SELECT
     sign * height AS limit_,
     sign * height = in_force AS in_force,
     coalesce(sum(n), 0)::BIGINT AS faces,
-    coalesce(sum(least(n, cap)) FILTER (WHERE n >= least_), 0)::BIGINT AS portraits,
-    count(*) FILTER (WHERE n >= least_) AS people
-FROM limits CROSS JOIN select_ LEFT JOIN people USING (rule, step)
+    coalesce(sum(least(n, most)) FILTER (WHERE n >= fewest), 0)::BIGINT AS portraits,
+    count(*) FILTER (WHERE n >= fewest) AS people
+FROM limits CROSS JOIN chosen LEFT JOIN people USING (place, step)
 GROUP BY rule, measure, sign, height, in_force
 ORDER BY rule, height;
