@@ -60,3 +60,19 @@ def test_real_pairs_are_built_and_read(shared_data: Path, tmp_path: Path, voxdat
         pairs = data.pairs("train", cache="memory")
         portrait, utterance = pairs.keys(0)
         assert portrait[:11] == utterance[:11]
+
+
+@pytest.mark.long
+def test_real_lfw_photos_become_a_version_of_faces(shared_data: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
+    folder = tmp_path / "lfw"
+    folder.mkdir()
+    for path in sorted((shared_data / "photos" / "lfw-gray").iterdir())[:8]:
+        (folder / path.name).symlink_to(path)
+    root = tmp_path / "root"
+    status, _, told = voxdata_("import", "lfw", folder, "--root", root, "--set", "faces.pose.max_angle_deg=15")
+    assert status == 0, told
+    with voxdata.open(root) as data:
+        people = set(data.portraits()["identity"].to_pylist())
+        assert people
+        assert people <= {path.name for path in folder.iterdir()}
+        assert len(data.utterances()) == 0
