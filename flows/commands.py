@@ -16,7 +16,7 @@ from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import comparing_queries, format_table, named_queries, named_query, run_query
 from voxdata.catalog.query import stats as stats_table
 from voxdata.catalog.recipes import redecided_recipe
-from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
+from voxdata.catalog.snapshot import SPLITS, latest, list_snapshots, load_snapshot, published_at
 from voxdata.catalog.tags import tags
 from voxdata.catalog.versions import run_query_at
 from voxdata.errors import QueryError, SourceError, StorageError
@@ -146,16 +146,17 @@ def stats(options: argparse.Namespace) -> int:
 def snapshots(options: argparse.Namespace) -> int:
     """`voxdata snapshots --root DIR`."""
     storage = open_storage(options.root)
-    current, named = latest(storage), tags(storage)
+    current, named, times = latest(storage), tags(storage), published_at(storage)
     for snapshot in list_snapshots(storage):
         mark = "*" if snapshot.id == current else " "
         counts = ", ".join(
             f"{split} {count['identities']} people {count['portraits']} portraits {count['utterances']} clips"
-            for split, count in snapshot.counts.items()
+            for split, count in ((split, snapshot.counts[split]) for split in SPLITS)
         )
         names = "".join(f" [{name}]" for name, identifier in named.items() if identifier == snapshot.id)
+        when = f"published {times[snapshot.id]}" if snapshot.id in times else "never published"
         redacted = " (redacted: somebody in it was forgotten)" if snapshot.redacted else ""
-        print(f"{mark} {snapshot.id} {snapshot.name}{names}: {counts}{redacted}")
+        print(f"{mark} {snapshot.id} {snapshot.name}{names}: {counts}; {when}{redacted}")
     return 0
 
 

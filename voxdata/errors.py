@@ -63,6 +63,10 @@ class CatalogError(VoxdataError):
     """The catalog is missing, older or newer than this code, or not ours."""
 
 
+class OldCatalogError(CatalogError):
+    """The catalog was written by an older version; what it holds is built anew from the Parquet files."""
+
+
 class QueryError(CatalogError):
     """An SQL statement failed or tried to write."""
 

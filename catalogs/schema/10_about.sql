@@ -26,7 +26,7 @@ COMMENT ON COLUMN snapshots.snapshot_id IS 'Hash of the shard list and the recip
 COMMENT ON COLUMN snapshots.name IS 'Name in the recipe';
 COMMENT ON COLUMN snapshots.current IS 'Whether the other tables hold this snapshot';
 COMMENT ON COLUMN snapshots.published_at IS 'When it last became current, ISO 8601 in UTC; null if never';
-COMMENT ON COLUMN snapshots.tags IS 'Names that people gave it';
+COMMENT ON COLUMN snapshots.tags IS 'Names that people gave it before the catalog was built; voxdata tag lists those of now';
 COMMENT ON COLUMN snapshots.identities IS 'People with portraits and utterances';
 COMMENT ON COLUMN snapshots.portraits IS 'Face samples';
 COMMENT ON COLUMN snapshots.utterances IS 'Speech samples';

@@ -14,6 +14,7 @@ import duckdb
 import pytest
 from small_root import SmallRoot
 
+import voxdata
 from flows.cli import main
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.shards.write import ShardEntry
@@ -136,6 +137,20 @@ def test_one_clear_message_and_nothing_lost(
     wanted = message.format(tar=entry.tar, sidecar=entry.sidecar, bytes=entry.bytes, root=root)
     assert sum(wanted in line for line in said.splitlines()) == 1
     assert "Traceback" not in said
+    assert content(root) == before
+
+
+def test_a_catalog_of_an_older_version_is_built_aside(
+    root: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with duckdb.connect(str(root / "catalog.duckdb")) as connection:
+        connection.execute("UPDATE about SET schema_version = 1; DROP TABLE faces")
+    before = content(root)
+    assert main([*ASK, "--format", "csv", "--root", str(root)]) == 0
+    assert capsys.readouterr().out == "n\n9\n"
+    assert f"make it anew with: voxdata catalog rebuild --root {root}" in caplog.text
+    with voxdata.open(root) as data:
+        assert data.sql("SELECT count(*) FROM faces").fetchall() == [(27,)]
     assert content(root) == before
 
 

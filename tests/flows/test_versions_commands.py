@@ -133,7 +133,10 @@ def test_tags_diff_sql_and_gc_in_a_life(copy: Path, capsys: pytest.CaptureFixtur
     _, listed, _ = run(capsys, "diff", "paper", "--changes", "--format", "json", "--root", copy)
     assert sum(entry["what"] == "people" for entry in json.loads(listed)) == old.counts["test"]["identities"]
     assert run(capsys, "tag", "--root", copy)[1] == f"{old.id} paper\n"
-    assert f"{old.id} voxceleb-folder [paper]:" in run(capsys, "snapshots", "--root", copy)[1]
+    lines = run(capsys, "snapshots", "--root", copy)[1].splitlines()
+    assert lines[0].startswith(f"  {old.id} voxceleb-folder [paper]: train ")
+    assert lines[1].startswith("* ffff")
+    assert lines[1].endswith("; published 2030-01-01T00:00:00+00:00")
     _, dry, _ = run(capsys, "gc", "--root", copy, "--older-than", "0", "--dry-run")
     assert f"stays   {old.id}: tag paper" in dry
     run(capsys, "tag", "paper", "--delete", "--root", copy)

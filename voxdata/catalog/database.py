@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from voxdata.errors import CatalogError, StorageError, StorageFullError, VoxdataError
+from voxdata.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
 
 SCHEMA_VERSION = 6
 CATALOG_KEY = "catalog.duckdb"
@@ -38,7 +38,8 @@ def create(path: Path | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def attach(path: Path, root: str) -> duckdb.DuckDBPyConnection:
-    """Open the catalog file read-only. Raises `CatalogError` where it is not ours, or of another schema version."""
+    """Open the catalog file read-only. Raises `CatalogError` where it is not ours or newer, `OldCatalogError`
+    where it is older."""
     connection = duckdb.connect()
     try:
         connection.execute(f"ATTACH {quoted(str(path))} AS {NAME} (READ_ONLY)")
@@ -53,14 +54,10 @@ def attach(path: Path, root: str) -> duckdb.DuckDBPyConnection:
     version = found[0] if found else 0
     if version != SCHEMA_VERSION:
         connection.close()
-        advice = (
-            "use a newer voxdata"
-            if version > SCHEMA_VERSION
-            else f"make it anew with: voxdata catalog rebuild --root {root}"
-        )
-        raise CatalogError(
-            f"{CATALOG_KEY} under {root} has schema version {version}, this code reads {SCHEMA_VERSION}; {advice}"
-        )
+        said = f"{CATALOG_KEY} under {root} has schema version {version}, this code reads {SCHEMA_VERSION}"
+        if version > SCHEMA_VERSION:
+            raise CatalogError(f"{said}; use a newer voxdata")
+        raise OldCatalogError(f"{said}; make it anew with: voxdata catalog rebuild --root {root}")
     return connection
 
 

@@ -114,7 +114,9 @@ def load_snapshot(storage: Storage, identifier: str | None = None) -> Snapshot:
         return load_snapshot(storage, latest(storage))
     identifier = tags(storage).get(identifier, identifier)
     if not storage.exists(_key(identifier)):
-        raise SnapshotError(f"no snapshot {identifier!r} under {storage.url}; list them with: voxdata snapshots")
+        raise SnapshotError(
+            f"no snapshot {identifier!r} under {storage.url}; list them with: voxdata snapshots --root {storage.url}"
+        )
     try:
         content = json.loads(storage.read(_key(identifier)))
     except ValueError as error:
@@ -141,6 +143,11 @@ def published(storage: Storage) -> list[str]:
         order.pop(fact["snapshot_id"], None)
         order[fact["snapshot_id"]] = None
     return list(order)
+
+
+def published_at(storage: Storage) -> dict[str, str]:
+    """Snapshot id -> when it was last published, ISO 8601 in UTC."""
+    return {fact["snapshot_id"]: fact["at"] for fact in _publications(storage)}
 
 
 def published_tables(storage: Storage, snapshot: Snapshot) -> dict[str, list[str]]:

@@ -1,10 +1,14 @@
-"""Catalogs of any snapshot: the published file where it holds the snapshot that is asked for, else one built aside."""
+"""Catalogs of any snapshot: the published file where it holds the snapshot that is asked for, else one built aside.
+
+One that an older version of the code published is built aside as well: nobody waits for the owner of a root.
+"""
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -14,7 +18,10 @@ from voxdata.catalog.database import CATALOG_KEY, attach, quoted
 from voxdata.catalog.publish import build_catalog
 from voxdata.catalog.query import BEFORE, answer, open_readonly, run_query
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.errors import OldCatalogError
 from voxdata.storage import Storage
+
+logger = logging.getLogger("voxdata")
 
 
 def run_query_at(storage: Storage, sql: str, snapshot: str | None = None, *, before: str | None = None) -> pa.Table:
@@ -24,7 +31,8 @@ def run_query_at(storage: Storage, sql: str, snapshot: str | None = None, *, bef
     `QueryError`, `CatalogError`, `SnapshotError`.
     """
     if snapshot is None and before is None:
-        return run_query(storage, sql)
+        with suppress(OldCatalogError):
+            return run_query(storage, sql)
     earlier = None if before is None else load_snapshot(storage, before)
     with (
         tempfile.TemporaryDirectory(prefix="voxdata-") as folder,
@@ -57,7 +65,11 @@ def built_aside(storage: Storage, snapshot: Snapshot, folder: Path) -> Path:
 def _published(storage: Storage, snapshot: Snapshot) -> duckdb.DuckDBPyConnection | None:
     if not storage.exists(CATALOG_KEY):
         return None
-    connection = open_readonly(storage)
+    try:
+        connection = open_readonly(storage)
+    except OldCatalogError as error:
+        logger.warning("a catalog is built aside: %s", error)
+        return None
     found = connection.execute("SELECT snapshot_id FROM about").fetchone()
     if found == (snapshot.id,):
         return connection
