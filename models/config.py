@@ -26,12 +26,12 @@ class RunConfig:
 
     `root` and `snapshot` say what to train on; `run_dir` is where config, metrics, checkpoints and samples go.
     `overrides` changes numbers of the preset, `steps` the one of that name, its main stage's. `seconds` is a time box
-    for the whole training, over all its resumptions; the preset says which share of it is whose. `normalise` says how
-    log-mels enter the networks: as the snapshot states, `global` (one mean and deviation of the training speech),
-    `utterance` (those of each bin of each clip) or `none`. `sex` trains and judges on people of one sex. `weights` maps
-    an embedder to its published file; without it the training says what would be off and stops, unless
-    `allow_missing_weights`. `device` is `auto`, `cpu` or `cuda[:n]`; `cache_dir` (decoded portraits) defaults to
-    `<root>/cache`.
+    for the whole training, over all its resumptions; the preset says which share of it is whose. `start` is a run
+    to take the first weights from. `normalise` says how log-mels enter the networks: as the snapshot states, `global`
+    (one mean and deviation of the training speech), `utterance` (those of each bin of each clip) or `none`. `sex` picks
+    people of one sex to train and judge on. `weights` maps an embedder to its published file; without it the training
+    says what would be off and stops, unless `allow_missing_weights`. `device` is `auto`, `cpu` or `cuda[:n]`;
+    `cache_dir` (decoded portraits) defaults to `<root>/cache`.
     """
 
     root: str
@@ -49,6 +49,7 @@ class RunConfig:
     seed: int = 0
     steps: int | None = None
     seconds: float | None = None
+    start: str | None = None
     device: str = "auto"
     cache_dir: str | None = None
     log_every: int = 20

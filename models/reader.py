@@ -94,6 +94,10 @@ class Snapshot:
         """All log-mels of a split and front end, by shard and offset, held-out clips included."""
         return [member for member in self._members(split, "speech") if member.name.endswith(f".{front_end}.npy")]
 
+    def tar_sha256(self, member: Member) -> str:
+        """The hash of the tar that holds a member, as the snapshot states it."""
+        return str(self._shards[member.shard]["sha256"])
+
     def read(self, member: Member) -> memoryview:
         """The bytes of one member, not copied."""
         tar = self._tar(member.shard)

@@ -37,6 +37,7 @@ from models.pretrained.needs import MissingEmbedder, Need, refuse, stops, withou
 from models.reader import Snapshot
 from models.store import Store
 from models.system import System
+from models.warm import warm_start
 
 log = logging.getLogger("models.train")
 
@@ -158,7 +159,7 @@ def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) ->
 
 def _loop(config: RunConfig, system: System, should_stop: Callable[[], bool]) -> Trained:
     run_dir, schedule = Path(config.run_dir), Schedule(config.numbers().stages(), config.seconds)
-    step, before_s = _resume(run_dir, system, schedule)
+    step, before_s = _resume(config, run_dir, system, schedule)
     metrics, started = Metrics(run_dir, step), time.monotonic()
     last_stage: str | None = None
     while True:
@@ -186,8 +187,10 @@ def _save(run_dir: Path, system: System, schedule: Schedule, step: int, elapsed_
     save_checkpoint(run_dir, step, {"stage_ends": schedule.ends, "elapsed_s": elapsed_s, **system.state()})
 
 
-def _resume(run_dir: Path, system: System, schedule: Schedule) -> tuple[int, float]:
+def _resume(config: RunConfig, run_dir: Path, system: System, schedule: Schedule) -> tuple[int, float]:
     if not checkpoints(run_dir):
+        if config.start:
+            warm_start(system, config.system, config.start)
         return 0, 0.0
     state = load_checkpoint(run_dir)
     system.load_state(state)

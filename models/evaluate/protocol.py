@@ -44,6 +44,7 @@ def evaluate(
     embedder: str | None = None,
     weights: Mapping[str, str] | None = None,
     root: str | None = None,
+    snapshot_id: str | None = None,
     device: str = "auto",
     seed: int = 0,
     references: Mapping[str, Pictures] | None = None,
@@ -52,7 +53,7 @@ def evaluate(
     """Evaluate a run on a split, write the result into the run and return it. Raises `TrainingError`.
 
     `references` adds a row per name, from pictures of everybody in the split (and of training people, to centre it).
-    `protocols` are names of `protocols.py`; `full` is always there.
+    `protocols` are names of `protocols.py`; `full` is always there. `snapshot_id` is another snapshot than the run's.
     """
     asked = chosen_protocols(protocols)
     run_dir, chosen = Path(run_dir), choose_device(device)
@@ -62,12 +63,12 @@ def evaluate(
     missing = check_files(files) if DISTRIBUTIONS in asked else []
     judge = Judge(
         generator=trained,
-        embedder=_embedder(name, run_dir, files).to(chosen),
+        embedder=open_embedder(name, run_dir, files).to(chosen),
         seed=seed,
     )
-    snapshot = Snapshot(config.root, config.snapshot)
-    unseen = _open_store(config, trained, snapshot, split)
-    bench = Bench(judge, _open_store(config, trained, snapshot, "train"), unseen, references or {})
+    snapshot = Snapshot(config.root, snapshot_id or config.snapshot)
+    unseen = open_store(config, trained, snapshot, split)
+    bench = Bench(judge, open_store(config, trained, snapshot, "train"), unseen, references or {})
     result = {
         "format": 1,
         "run": run_dir.name,
@@ -96,16 +97,17 @@ def _holdouts(config: RunConfig, trained: Generator, snapshot: Snapshot) -> Stor
     """Clips of training people that training never saw; None where the recipe kept none."""
     if not any(member.holdout for member in snapshot.mels("train", config.front_end)):
         return None
-    return _open_store(config, trained, snapshot, "train", holdouts="only")
+    return open_store(config, trained, snapshot, "train", holdouts="only")
 
 
-def _open_store(
+def open_store(
     config: RunConfig,
     trained: Generator,
     snapshot: Snapshot,
     split: str,
     holdouts: Literal["drop", "keep", "only"] | None = None,
 ) -> Store:
+    """A split of a snapshot as the run hears and sees it; clips of training people kept from training are left out."""
     return Store(
         snapshot,
         split=split,
@@ -119,7 +121,8 @@ def _open_store(
     )
 
 
-def _embedder(name: str, run_dir: Path, weights: Mapping[str, str]) -> Embedder:
+def open_embedder(name: str, run_dir: Path, weights: Mapping[str, str]) -> Embedder:
+    """A published embedder, or the one that the run has trained. Raises `EvaluationError`."""
     if name != SELF_TRAINED:
         return load_published(name, weights)
     if not (run_dir / "embedder.pt").exists():

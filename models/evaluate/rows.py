@@ -49,6 +49,14 @@ def system_row(
 
     `centre` None leaves the centred figures out.
     """
+    mean = person_values(draws, centre, protocol)
+    return _row(name, kind, len(draws[0][0]), mean, protocol, draws=len(draws))
+
+
+def person_values(
+    draws: Sequence[tuple[FloatArray, FloatArray]], centre: Centre | None, protocol: Protocol
+) -> dict[str, FloatArray]:
+    """Every figure of `system_row` before the mean over people: name -> values (N,), each a mean over the draws."""
     collected: list[dict[str, FloatArray]] = []
     for query_NE, real_NE in draws:
         values = {"cosine": cosine(query_NE, real_NE), "l1": l1(query_NE, real_NE)}
@@ -58,8 +66,7 @@ def system_row(
             values["centred_cosine"] = cosine(query_centred, real_centred)
             values |= _own_recalls("centred_recall", unit(query_centred) @ unit(real_centred).T, protocol)
         collected.append(values)
-    mean = {key: np.mean([values[key] for values in collected], axis=0) for key in collected[0]}
-    return _row(name, kind, len(draws[0][0]), mean, protocol, draws=len(draws))
+    return {key: np.mean([values[key] for values in collected], axis=0) for key in collected[0]}
 
 
 def shuffled_row(

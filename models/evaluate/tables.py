@@ -52,7 +52,7 @@ def group_rows(bench: Bench, *, draws: int = DRAWS) -> list[dict[str, Any]]:
     """
     rows = []
     for attribute, labels in (("sex", bench.unseen.sexes), ("nationality", bench.unseen.nationalities)):
-        label_N = _grouped(np.asarray(labels))
+        label_N = grouped(np.asarray(labels))
         for contestant in bench.contestants():
             values = [_values(bench, contestant, draw, None) for draw in range(draws if contestant.draws else 1)]
             mean = {key: np.mean([each[key] for each in values], axis=0) for key in values[0]}
@@ -90,16 +90,18 @@ def _values(bench: Bench, contestant: Contestant, draw: int, seconds: float | No
     return values
 
 
-def _grouped(label_N: Any) -> Any:
+def grouped(label_N: Any) -> Any:
+    """Labels (N,), those of too few people as `others`."""
     sizes = {label: int((label_N == label).sum()) for label in set(label_N.tolist())}
     return np.asarray([label if sizes[label] >= SMALLEST_GROUP else "others" for label in label_N.tolist()])
 
 
+def is_group(label: str, people: int) -> bool:
+    """Whether these are people of whom something is known, and enough of them."""
+    return label not in ("unknown", "others") and people >= SMALLEST_GROUP
+
+
 def _gap(groups: list[dict[str, Any]], key: str) -> float | None:
     """Best less worst group, of those that are groups of somebody known and large enough; None with fewer than two."""
-    values = [
-        group["figures"][key]["value"]
-        for group in groups
-        if group["group"] not in ("unknown", "others") and group["people"] >= SMALLEST_GROUP
-    ]
+    values = [group["figures"][key]["value"] for group in groups if is_group(group["group"], group["people"])]
     return max(values) - min(values) if len(values) > 1 else None
