@@ -28,6 +28,7 @@ from voxdata.storage import LocalStorage, Storage
 
 TEXTS = (".json", ".jsonl", ".yaml", ".yml", ".md", ".html", ".csv", ".txt", ".log", ".svg")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_REMEMBERED = 1_000_000  # words
 _UNREADABLE = "it cannot be read, so nothing is known of it"
 
 
@@ -58,9 +59,11 @@ class _Words:
         return any(self._look(word) for text in texts for word in (text, *pieces(text)))
 
     def _look(self, word: str) -> bool:
+        if len(self._seen) > _REMEMBERED:
+            self._seen.clear()
         if word not in self._seen:
-            hashed = _SHA256.fullmatch(word) is not None and self._known.holds_content(word)
-            self._seen[word] = hashed or self._known.holds(word)
+            is_hash = _SHA256.fullmatch(word) is not None
+            self._seen[word] = self._known.holds_content(word) if is_hash else self._known.holds(word)
         return self._seen[word]
 
 

@@ -38,11 +38,11 @@ def pieces(text: str) -> Iterator[str]:
     parts = [part for part in _BREAKS.split(text) if part]
     for first in range(len(parts)):
         for last in range(first + 1, min(first + _MAX_WORDS, len(parts)) + 1):
-            yield from _telling(" ".join(parts[first:last]))
-    for part in parts:
-        stem, dot, _ = part.rpartition(".")
-        if dot:
-            yield from _telling(stem)
+            run = " ".join(parts[first:last])
+            yield from _telling(run)
+            stem, dot, _ = run.rpartition(".")
+            if dot:
+                yield from _telling(stem)
 
 
 class Belongings:
@@ -53,12 +53,21 @@ class Belongings:
         self._folders = frozenset(f"{name}/" for each in self.names for name in (each, safe_key(each)))
         self._photos = pa.array(forgetting.photos, pa.string())
         self._words = frozenset(fold_name(word) or word for word in forgetting.words)
+        roughly = pc.unique(_roughly_folded(pa.array(forgetting.words, pa.string()))).to_pylist()
+        self._pattern = "|".join(re.escape(word) for word in roughly if word) or None
 
     def mentions(self, text: str | None) -> bool:
         """Whether a text is, or holds, one of their ids or names."""
         if text is None:
             return False
         return any((fold_name(piece) or piece) in self._words for piece in (text, *pieces(text)))
+
+    def mentioned(self, texts: pa.ChunkedArray) -> list[str]:
+        """The distinct texts that hold one of their ids or names."""
+        unique = pc.unique(texts).drop_null()
+        if self._pattern is not None:
+            unique = unique.filter(pc.match_substring_regex(_roughly_folded(unique), self._pattern))
+        return [text for text in unique.to_pylist() if self.mentions(text)]
 
     def rows(self, table: pa.Table) -> Flags:
         """Which rows are theirs: of one of their identities, under one of their keys, or of a photo only they have."""
@@ -72,9 +81,9 @@ class Belongings:
         if "photo_sha256" in columns:
             theirs |= _flags(pc.is_in(table["photo_sha256"], value_set=self._photos))
         if "source_path" in columns and "identity" in columns:  # pages of a site are logged without an identity
-            nobody = _flags(pc.is_null(table["identity"]))
-            pages = table["source_path"].filter(pa.array(nobody)).to_pylist()
-            theirs[nobody] |= np.array([self.mentions(text) for text in pages], bool)
+            nobody = pc.is_null(table["identity"])
+            pages = pa.array(self.mentioned(table["source_path"].filter(nobody)), pa.string())
+            theirs |= _flags(pc.and_(nobody, pc.is_in(table["source_path"], value_set=pages)))
         return theirs
 
     def without(self, table: pa.Table) -> pa.Table:
@@ -86,9 +95,9 @@ class Belongings:
     def _without_places(self, table: pa.Table) -> pa.Table:
         """A shared photo's row of somebody else may say that it lay on a page of theirs: that place goes."""
         for name in [name for name in PLACES if name in table.column_names]:
-            unique = [text for text in pc.unique(table[name]).to_pylist() if self.mentions(text)]
-            if unique:
-                gone = pc.is_in(table[name], value_set=pa.array(unique, pa.string()))
+            mentioned = self.mentioned(table[name])
+            if mentioned:
+                gone = pc.is_in(table[name], value_set=pa.array(mentioned, pa.string()))
                 place = table.schema.get_field_index(name)
                 table = table.set_column(place, name, pc.if_else(gone, pa.scalar(None, pa.string()), table[name]))
         return table
@@ -119,6 +128,14 @@ def _telling(word: str) -> Iterator[str]:
     folded = fold_name(word)
     if len(folded) >= _SHORT and not folded.isdigit():
         yield word
+
+
+def _roughly_folded(texts: pa.Array) -> pa.Array:
+    """As `fold_name` folds, for a whole column at once: what this finds, `mentions` looks at."""
+    lower = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKD"))
+    for letter, folded in (("ß", "ss"), ("ς", "σ")):
+        lower = pc.replace_substring(lower, letter, folded)
+    return pc.replace_substring_regex(lower, r"[^\p{L}\p{N}]+", "")
 
 
 def _texts(column: pa.Array) -> Iterable[str]:

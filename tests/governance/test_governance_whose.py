@@ -1,0 +1,67 @@
+"""Whose rows, and which words name a person: in any spelling, and not in words that only hold the name."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxdata.governance.pending import Forgetting
+from voxdata.governance.whose import Belongings
+
+WORDS = ["id10001", "Anna_Straße", "Mýa", "007"]
+PERSON = Belongings(
+    Forgetting(person="id10001", identities=["id10001"], words=WORDS, photos=["a" * 64], contents=[], reason="", at="")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("ANNA STRASSE", True),
+        ("photos/anna-straße/3.jpg", True),
+        ("https://site.example/faces?name=Ánna.Straße", True),
+        ("an interview with Anna Straße, 2019", True),
+        ("wav/id10001/video/00001.wav", True),
+        ("anna straße.jpg", True),
+        ("annastrassen/3.jpg", False),
+        ("id100011/3.jpg", False),
+        ("Anna/3.jpg", False),
+        ("Mya", True),
+        ("corpus/mya/3.jpg", False),  # too short to be told from other words
+        ("007", True),
+        ("id10002/007.jpg", False),
+        ("", False),
+    ],
+)
+def test_a_name_is_found_in_any_spelling(text: str, named: bool) -> None:
+    assert PERSON.mentions(text) is named
+    assert PERSON.mentioned(pa.chunked_array([[text]])) == [text] * named
+
+
+PARTS = st.sampled_from([*WORDS, "ANNA", "strasse", "Straſse", "Ａnna", "mya", "x", "ß", "Σς"])
+
+
+@given(st.lists(st.lists(st.one_of(PARTS, st.text(max_size=4)), max_size=5).map("".join), max_size=6))
+def test_a_column_is_searched_as_each_text_is(texts: list[str]) -> None:
+    texts = [text for text in dict.fromkeys(texts) if text.isprintable()]
+    assert PERSON.mentioned(pa.chunked_array([pa.array(texts, pa.string())])) == list(filter(PERSON.mentions, texts))
+
+
+def test_rows_without_the_person_are_the_same_table() -> None:
+    table = pa.table({"identity": ["id10002"], "source_key": ["id10002/1.jpg"], "photo_sha256": ["b" * 64]})
+    assert PERSON.without(table) is table
+
+
+def test_what_is_theirs_in_tables_of_all_kinds() -> None:
+    rows = {
+        "item_id": ["id10001/x", "id10002/y", "id10002/z", "id100010/w"],
+        "photo_sha256": ["c" * 64, "a" * 64, "b" * 64, "b" * 64],
+        "source_key": [None, None, "anna straße/1.jpg", "kept/1.jpg"],
+        "photo_cluster": ["a" * 64, "a" * 64, "a" * 64, "a" * 64],
+    }
+    left = PERSON.without(pa.table(rows, schema=pa.schema([(name, pa.string()) for name in rows])))
+    assert left["item_id"].to_pylist() == ["id10002/z", "id100010/w"]
+    assert left["source_key"].to_pylist() == [None, "kept/1.jpg"]
+    assert left["photo_cluster"].to_pylist() == ["b" * 64] * 2
