@@ -22,8 +22,8 @@ class Stage:
     time_share: float = 1.0
 
 
-class Preset(Protocol):
-    """What the training loop, the evaluation and `imagine` ask of the preset of any system. Lengths are in seconds."""
+class TrainingPreset(Protocol):
+    """What the training loop asks of the preset of any system."""
 
     @property
     def side_px(self) -> int:
@@ -32,6 +32,16 @@ class Preset(Protocol):
     @property
     def embedder_steps(self) -> int:
         """Steps of training the self-trained embedder."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the training, in order."""
+
+    def check(self) -> None:
+        """Raises `ConfigError` naming the number, its value and the limit."""
+
+
+class Preset(TrainingPreset, Protocol):
+    """What evaluation and `imagine` ask besides, of a system that hears voices. Lengths are in seconds."""
 
     @property
     def window_s(self) -> float:
@@ -45,14 +55,8 @@ class Preset(Protocol):
     def speech_s(self) -> tuple[float, float]:
         """Shortest and longest stretch of one person's speech whose windows are fused."""
 
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages of the training, in order."""
 
-    def check(self) -> None:
-        """Raises `ConfigError` naming the number, its value and the limit."""
-
-
-P = TypeVar("P", bound=Preset)
+P = TypeVar("P", bound=TrainingPreset)
 
 
 def choose(system: str, presets: Mapping[str, P], name: str, overrides: Mapping[str, Any]) -> P:

@@ -6,8 +6,9 @@ Shapes: B batch, K windows, F mel bins, T frames, D voice embedding, S side of t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from models.embedders.base import Embedder
+from models.images import SAMPLES_NOTICE
 from models.pretrained.needs import Need
 from models.store import Store
 
 EPSILON = 1e-12
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class VoiceToFace(nn.Module, ABC):
@@ -42,6 +45,7 @@ class System(ABC):
     """One training: networks, optimisers and a step of each stage. A step reads nothing back from the device."""
 
     store: Store
+    samples_notice: str = SAMPLES_NOTICE
     optimisers: dict[str, torch.optim.Optimizer]
 
     @abstractmethod
@@ -84,7 +88,8 @@ class SystemSpec:
 
     `make_preset(name, overrides)` raises `ConfigError`; `train(preset, store, embedder, hop_s=, seed=)` starts a
     training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge;
-    `needs(preset, embedder)` are the losses that a published file is needed for.
+    `needs(preset, embedder)` are the losses that a published file is needed for. With `takes_weights`, `train` also
+    gets `weights=`, the files of published networks by name.
     """
 
     name: str
@@ -93,10 +98,21 @@ class SystemSpec:
     voice_to_face: Callable[[Any, int], VoiceToFace]
     critic: Callable[[Any], Critic] | None = None
     needs: Callable[[Any, str], tuple[Need, ...]] = lambda preset, embedder: ()
+    takes_weights: bool = False
 
-    def start(self, preset: Any, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> System:
+    def start(
+        self,
+        preset: Any,
+        store: Store,
+        embedder: Embedder,
+        *,
+        hop_s: float,
+        seed: int,
+        weights: Mapping[str, str] = _NONE,
+    ) -> System:
         """A training of this system from its first step."""
-        return self.train(preset, store, embedder, hop_s=hop_s, seed=seed)
+        files = {"weights": weights} if self.takes_weights else {}
+        return self.train(preset, store, embedder, hop_s=hop_s, seed=seed, **files)
 
 
 def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:

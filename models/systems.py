@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from models.align.system import ALIGN_SYSTEM
 from models.avp_gan.system import AVP_GAN
+from models.enhance.system import ENHANCE
 from models.errors import ConfigError
 from models.sf2f.system import SF2F
 from models.system import SystemSpec
 from models.voice2face.system import VOICE2FACE
 
-SYSTEMS: Mapping[str, SystemSpec] = {spec.name: spec for spec in (SF2F, AVP_GAN, VOICE2FACE, ALIGN_SYSTEM)}
+SYSTEMS: Mapping[str, SystemSpec] = {spec.name: spec for spec in (SF2F, AVP_GAN, VOICE2FACE, ALIGN_SYSTEM, ENHANCE)}
 
 
 def system_spec(name: str) -> SystemSpec:

@@ -58,6 +58,12 @@ PUBLISHED: Mapping[str, PublishedWeights] = MappingProxyType(
             source="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
             licence="BSD-3-Clause (torchvision)",
         ),
+        "gfpgan": PublishedWeights(
+            file="GFPGANv1.4.pth",
+            sha256="e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
+            source="https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",
+            licence="Apache-2.0 with exceptions; trained on FFHQ (non-commercial)",
+        ),
         "fid_inception": PublishedWeights(
             file="pt_inception-2015-12-05-6726825d.pth",
             sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",

@@ -18,10 +18,11 @@ _NAMED = 4
 _COUNTER = "num_batches_tracked"
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, part: str | None = None) -> dict[str, Tensor]:
     """The tensors of a torch file by key, on the CPU; code and objects in it are never run.
 
-    Raises `PretrainedError` for a file that cannot be read or that holds anything but a dictionary of tensors.
+    `part` is the key under which the file has them, where they are not all there is. Raises `PretrainedError` for a
+    file that cannot be read or that holds anything but a dictionary of tensors there.
     """
     try:
         with warnings.catch_warnings():
@@ -30,6 +31,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise PretrainedError(f"{path} was not loaded as a torch file of tensors: {reason}") from None
+    if part is not None:
+        if not isinstance(loaded, Mapping) or part not in loaded:
+            raise PretrainedError(f"{path} was not loaded: it holds {_contents(loaded)} and no {part}")
+        loaded = loaded[part]
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise PretrainedError(f"{path} was not loaded: it holds {_contents(loaded)} and not tensors by key")
     return dict(loaded)

@@ -16,6 +16,7 @@ from models.embedders.base import crop_box
 from models.embedders.facenet import FaceNet, block8, block17, block35, mixed_6a, mixed_7a
 from models.embedders.iresnet import ArcFace, Block, IResNet, read_iresnet
 from models.embedders.vggface2_resnet import MEAN_RGB, Bottleneck, VggFace2ResNet50, centred
+from models.enhance.networks import Enhancer
 from models.errors import PretrainedError
 from models.pretrained import files
 from models.pretrained.conv_norm import ConvNorm, fold_batchnorm
@@ -33,6 +34,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], int]] = {
     "vggface2_resnet50": (VggFace2ResNet50, 41_192_951),
     "vgg19": (Vgg19, 143_667_240),
     "fid_inception": (FidInception, 23_850_960),
+    "gfpgan": (Enhancer, 86_444_252),
 }
 """The published networks and their parameter counts."""
 
@@ -81,7 +83,7 @@ def test_keys_shapes_and_counts_are_the_published_ones(name: str) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
-@pytest.mark.parametrize("name", ["facenet", "vgg19", "fid_inception", "w600k_r50"])
+@pytest.mark.parametrize("name", ["facenet", "vgg19", "fid_inception", "gfpgan", "w600k_r50"])
 def test_the_published_file_has_room_for_these_tensors_and_no_more(name: str) -> None:
     """float32 values and what names them; the ONNX export keeps one of the four values of a folded norm."""
     sizes = {key: torch.Size(shape).numel() for key, shape in published_shapes(name).items()}
