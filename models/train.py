@@ -31,7 +31,7 @@ from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder, save_embedder, train_embedder
 from models.errors import NonFiniteLossError, TrainingError
 from models.files import write_atomic
-from models.images import SAMPLES_NOTICE, grid, to_uint8, write_png
+from models.images import grid, to_uint8, write_png
 from models.presets import Preset, Stage
 from models.pretrained.needs import MissingEmbedder, Need, refuse, stops, without
 from models.reader import Snapshot
@@ -153,7 +153,9 @@ def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) ->
     if embedder is None:
         return Trained(steps=0, interrupted=True)
     hop_s = float(snapshot.front_end(config.front_end)["hop_s"])
-    system = config.spec().start(preset, store, embedder.to(device), hop_s=hop_s, seed=config.seed)
+    system = config.spec().start(
+        preset, store, embedder.to(device), hop_s=hop_s, seed=config.seed, weights=config.weights
+    )
     return _loop(config, system, should_stop)
 
 
@@ -241,7 +243,7 @@ def _describe(
 
 def _write_samples(run_dir: Path, system: System, stage: str, step: int) -> None:
     real, fake = (to_uint8(images) for images in system.samples(stage, SAMPLE_PEOPLE))
-    write_png(run_dir / "samples" / f"step-{step:09d}.png", grid([real, fake]), SAMPLES_NOTICE)
+    write_png(run_dir / "samples" / f"step-{step:09d}.png", grid([real, fake]), system.samples_notice)
 
 
 def _keep_lines_until(path: Path, step: int) -> None:
