@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +32,29 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
             f"{path} cannot be written: {error}; free some space and start the run again: "
             "it resumes from the last whole checkpoint"
         ) from error
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold a run's folder for one training; a lock ends with its process. Raises `TrainingError` where it is held."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file = open(run_dir / ".lock", "a+", encoding="ascii")  # noqa: SIM115
+    except OSError as error:
+        raise TrainingError(f"{run_dir} cannot be written: {error.strerror}; choose another run_dir") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise TrainingError(
+                f"{run_dir} is being trained by process {file.read().strip() or 'unknown'}; wait for it, stop it, or "
+                "choose another run_dir"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def write_json(path: Path, content: Any) -> None:

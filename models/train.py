@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import math
 import platform
@@ -29,12 +28,14 @@ from models.config import RunConfig, load_config
 from models.embedders import SELF_TRAINED, check_embedder, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder, save_embedder, train_embedder
-from models.errors import NonFiniteLossError, TrainingError
-from models.files import write_atomic
+from models.errors import TrainingError
+from models.files import locked
 from models.images import grid, to_uint8, write_png
-from models.presets import Preset, Stage
+from models.metrics import Metrics, diversity
+from models.presets import Preset
 from models.pretrained.needs import MissingEmbedder, Need, refuse, stops, without
 from models.reader import Snapshot
+from models.schedule import Schedule
 from models.store import Store
 from models.system import System
 from models.warm import warm_start
@@ -53,64 +54,6 @@ class Trained:
     interrupted: bool
 
 
-class Schedule:
-    """Which stage a step belongs to. `ends` holds the step at which each stage that is over has ended."""
-
-    def __init__(self, stages: Sequence[Stage], seconds: float | None) -> None:
-        self._stages = stages
-        self._seconds = math.inf if seconds is None else seconds
-        self.ends: list[int] = []
-
-    def stage(self, step: int, elapsed_s: float) -> str | None:
-        """The stage of the next step, or None when the training is over."""
-        while len(self.ends) < len(self._stages):
-            current = self._stages[len(self.ends)]
-            share = sum(stage.time_share for stage in self._stages[: len(self.ends) + 1])
-            begun = self.ends[-1] if self.ends else 0
-            if step - begun < current.steps and elapsed_s < share * self._seconds:
-                return current.name
-            self.ends.append(step)
-        return None
-
-
-class Metrics:
-    """Losses stay on the device and are read once per line of `metrics.jsonl`."""
-
-    def __init__(self, run_dir: Path, step: int) -> None:
-        self._path = run_dir / "metrics.jsonl"
-        self._run_dir = run_dir
-        self._sums: dict[str, Tensor] = {}
-        self._first_step = step
-        self._since = time.monotonic()
-        if self._path.exists():
-            _keep_lines_until(self._path, step)
-
-    def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Add the losses of one step."""
-        for name, value in losses.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-
-    def write(self, step: int, stage: str, elapsed_s: float) -> None:
-        """Write the mean losses since the last line. Raises `NonFiniteLossError`."""
-        count = step - self._first_step
-        if not count:
-            return
-        means = dict(zip(self._sums, (torch.stack([*self._sums.values()]) / count).tolist(), strict=True))
-        bad = [name for name, value in means.items() if not math.isfinite(value)]
-        if bad:
-            good = checkpoints(self._run_dir)
-            raise NonFiniteLossError(
-                f"{' and '.join(bad)} became {means[bad[0]]} between steps {self._first_step} and {step}; the last "
-                f"good checkpoint is {good[-1] if good else 'none'}; lower overrides.learning_rate, or the loss weights"
-            )
-        rate = count / max(time.monotonic() - self._since, 1e-9)
-        line = {"step": step, "stage": stage, "elapsed_s": round(elapsed_s, 2), "steps_per_s": round(rate, 3), **means}
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        log.info("step %d (%s): loss %.4f, %.1f steps/s", step, stage, means["loss"], rate)
-        self._sums, self._first_step, self._since = {}, step, time.monotonic()
-
-
 class StopSignal:
     """True once SIGTERM or Ctrl-C arrived; the loop then checkpoints and ends. A second one ends at once."""
 
@@ -127,8 +70,13 @@ class StopSignal:
         return self._stop
 
 
-def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) -> Trained:
-    """Train, or go on training, until the schedule ends or `should_stop()`. Raises `TrainingError`."""
+def train(
+    config: RunConfig, should_stop: Callable[[], bool] = lambda: False, *, max_steps: int | None = None
+) -> Trained:
+    """Train, or go on training, until the schedule ends, `should_stop()`, or `max_steps` more were made.
+
+    Raises `TrainingError`.
+    """
     run_dir, device, off = Path(config.run_dir), config.torch_device(), config.missing()
     if stops(off, allowed=config.allow_missing_weights):
         refuse(off)
@@ -148,26 +96,27 @@ def train(config: RunConfig, should_stop: Callable[[], bool] = lambda: False) ->
         normalise=config.normalise,
         sex=config.sex,
     )
-    write_run_config(run_dir, _describe(config, preset, off, snapshot, store))
-    embedder = _embedder(config, preset, store, should_stop)
-    if embedder is None:
-        return Trained(steps=0, interrupted=True)
-    hop_s = float(snapshot.front_end(config.front_end)["hop_s"])
-    system = config.spec().start(
-        preset, store, embedder.to(device), hop_s=hop_s, seed=config.seed, weights=config.weights
-    )
-    return _loop(config, system, should_stop)
+    with locked(run_dir):
+        write_run_config(run_dir, _describe(config, preset, off, snapshot, store))
+        embedder = _embedder(config, preset, store, should_stop)
+        if embedder is None:
+            return Trained(steps=0, interrupted=True)
+        hop_s = float(snapshot.front_end(config.front_end)["hop_s"])
+        system = config.spec().start(
+            preset, store, embedder.to(device), hop_s=hop_s, seed=config.seed, weights=config.weights
+        )
+        return _loop(config, system, should_stop, math.inf if max_steps is None else max_steps)
 
 
-def _loop(config: RunConfig, system: System, should_stop: Callable[[], bool]) -> Trained:
+def _loop(config: RunConfig, system: System, should_stop: Callable[[], bool], max_steps: float) -> Trained:
     run_dir, schedule = Path(config.run_dir), Schedule(config.numbers().stages(), config.seconds)
     step, before_s = _resume(config, run_dir, system, schedule)
-    metrics, started = Metrics(run_dir, step), time.monotonic()
+    metrics, started, last_step = Metrics(run_dir, step), time.monotonic(), step + max_steps
     last_stage: str | None = None
     while True:
         elapsed_s = before_s + time.monotonic() - started
         stage = schedule.stage(step, elapsed_s)
-        interrupted = stage is not None and should_stop()
+        interrupted = stage is not None and (step >= last_step or should_stop())
         if last_stage is not None:
             boundary = interrupted or stage != last_stage
             saves = boundary or step % config.checkpoint_every == 0
@@ -176,13 +125,24 @@ def _loop(config: RunConfig, system: System, should_stop: Callable[[], bool]) ->
             if saves:
                 _save(run_dir, system, schedule, step, elapsed_s)
             if boundary or step % config.sample_every == 0:
-                _write_samples(run_dir, system, last_stage, step)
+                metrics.note("diversity", _write_samples(run_dir, system, last_stage, step))
         if stage is None or interrupted:
             break
-        metrics.add(system.step(stage, step))
+        metrics.add(_step(system, stage, step, config))
         step, last_stage = step + 1, stage
     log.info("%s at step %d after %.1f s", "interrupted" if interrupted else "finished", step, elapsed_s)
     return Trained(steps=step, interrupted=interrupted)
+
+
+def _step(system: System, stage: str, step: int, config: RunConfig) -> Mapping[str, Tensor]:
+    try:
+        return system.step(stage, step)
+    except torch.OutOfMemoryError as error:
+        batch = getattr(config.numbers(), "batch_size", 2)
+        raise TrainingError(
+            f"a batch of {batch} does not fit in the memory of {config.torch_device()} at step {step}: "
+            f"{str(error).partition('. ')[0]}; try overrides.batch_size = {max(2, batch // 2)} in a new run"
+        ) from None
 
 
 def _save(run_dir: Path, system: System, schedule: Schedule, step: int, elapsed_s: float) -> None:
@@ -241,20 +201,12 @@ def _describe(
     }
 
 
-def _write_samples(run_dir: Path, system: System, stage: str, step: int) -> None:
-    real, fake = (to_uint8(images) for images in system.samples(stage, SAMPLE_PEOPLE))
-    write_png(run_dir / "samples" / f"step-{step:09d}.png", grid([real, fake]), system.samples_notice)
-
-
-def _keep_lines_until(path: Path, step: int) -> None:
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
-                kept.append(line)
-        except ValueError:
-            continue
-    write_atomic(path, lambda file: file.write("".join(kept).encode()))
+def _write_samples(run_dir: Path, system: System, stage: str, step: int) -> float:
+    """Write the grid and return the diversity of its faces."""
+    real_B3SS, fake_B3SS = system.samples(stage, SAMPLE_PEOPLE)
+    faces = [to_uint8(images) for images in (real_B3SS, fake_B3SS)]
+    write_png(run_dir / "samples" / f"step-{step:09d}.png", grid(faces), system.samples_notice)
+    return diversity(real_B3SS, fake_B3SS.clamp(-1, 1))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -262,13 +214,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m models.train", description="Train a speech-to-face system.")
     parser.add_argument("--config", required=True, metavar="RUN.JSON", help="what to train; see models/config.py")
     parser.add_argument("--max-seconds", type=float, metavar="S", help="time box of the training; replaces `seconds`")
+    parser.add_argument(
+        "--max-steps-this-run", type=int, metavar="N", help="checkpoint and exit with status 75 after N more steps"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         config = load_config(options.config)
         if options.max_seconds is not None:
             config = dataclasses.replace(config, seconds=options.max_seconds)
-        trained = train(config, StopSignal())
+        trained = train(config, StopSignal(), max_steps=options.max_steps_this_run)
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

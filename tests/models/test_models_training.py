@@ -20,10 +20,13 @@ from snapshot_writer import SMALL_NETWORKS, TinySnapshot
 
 from models.checkpoint import checkpoints, load_checkpoint
 from models.config import load_config, make_config
-from models.errors import CheckpointError, ConfigError, NonFiniteLossError, PretrainedError
+from models.errors import CheckpointError, ConfigError, NonFiniteLossError, PretrainedError, TrainingError
+from models.files import locked
 from models.generator import Generator
+from models.metrics import diversity
+from models.schedule import Schedule
 from models.sf2f.presets import make_preset
-from models.train import INTERRUPTED, Schedule, main, train
+from models.train import INTERRUPTED, main, train
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -124,6 +127,83 @@ def test_sigterm_checkpoints_and_exits_75(tiny_snapshot: TinySnapshot, tmp_path:
     assert process.returncode == INTERRUPTED, errors
     assert "Traceback" not in errors
     assert load_checkpoint(run_dir)["step"] == metrics(run_dir)[-1]["step"] > 0
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_weights(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    whole, killed, config = tmp_path / "whole", tmp_path / "killed", tmp_path / "run.json"
+    over = {**SMALL_NETWORKS, "steps": 40, "embedder_steps": 2}
+    content = {"root": str(tiny_snapshot.root), "snapshot": tiny_snapshot.id, "overrides": over, "device": "cpu"}
+    content |= {"log_every": 1, "checkpoint_every": 3}
+    train(make_config({**content, "run_dir": str(whole)}))
+    config.write_text(json.dumps({**content, "run_dir": str(killed)}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "models.train", "--config", str(config)],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 90
+    while len(checkpoints(killed)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert train(load_config(config)).steps == 43
+    assert_same_state(load_checkpoint(whole), load_checkpoint(killed))
+
+
+def test_a_long_training_goes_in_slices(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    whole, sliced = tmp_path / "whole", tmp_path / "sliced"
+    train(tiny_snapshot.config(whole))
+    slices = [train(tiny_snapshot.config(sliced), max_steps=4) for _ in range(3)]
+    assert [(part.steps, part.interrupted) for part in slices] == [(4, True), (8, True), (9, False)]
+    assert_same_state(load_checkpoint(whole), load_checkpoint(sliced))
+
+
+def test_one_folder_holds_one_training(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    with locked(run_dir), pytest.raises(TrainingError, match=rf"is being trained by process {os.getpid()}; wait"):
+        train(tiny_snapshot.config(run_dir))
+    assert train(tiny_snapshot.config(run_dir, steps=1)).steps == 4
+
+
+def test_memory_that_does_not_suffice_suggests_a_batch(
+    tiny_snapshot: TinySnapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> dict[str, torch.Tensor]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+    monkeypatch.setattr("models.sf2f.system.Sf2f.step", full)
+    with pytest.raises(TrainingError, match=r"a batch of 8 does not fit .*CUDA out of memory; try .*batch_size = 4"):
+        train(tiny_snapshot.config(tmp_path / "run"))
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    run_dir, config = tmp_path / "run", tmp_path / "run.json"
+    train(tiny_snapshot.config(run_dir), max_steps=4)
+    good = checkpoints(run_dir)[-1]
+    before, limit = good.read_bytes(), good.stat().st_size // 2
+    content = {**json.loads((run_dir / "config.json").read_text())["run"]}
+    config.write_text(json.dumps(content))
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+        "from models.train import main; sys.exit(main(['--config', sys.argv[1]]))"
+    )
+    command = [sys.executable, "-c", code, str(config)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "cannot be written" in done.stderr.splitlines()[-1]
+    assert checkpoints(run_dir)[-1] == good
+    assert good.read_bytes() == before
+    assert train(load_config(config)).steps == 9
+
+
+def test_diversity_is_a_share_of_the_real_faces() -> None:
+    real = torch.rand(6, 3, 8, 8)
+    assert diversity(real, real / 2) == pytest.approx(0.5)
+    assert diversity(real, real[:1].expand(6, 3, 8, 8)) == 0
 
 
 def test_nan_stops_with_the_steps_the_loss_and_the_last_good_checkpoint(

@@ -1,0 +1,84 @@
+"""metrics.jsonl: one line of mean losses every few steps, and signals of a training that goes wrong.
+
+`diversity` is how much generated faces differ between people, as a share of how much the real ones do: towards 0 the
+generator paints one face for everybody. `discriminator_accuracy` towards 1 means that it has won.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.checkpoint import checkpoints
+from models.errors import NonFiniteLossError
+from models.files import write_atomic
+
+log = logging.getLogger("models.metrics")
+
+
+class Metrics:
+    """Losses stay on the device and are read once per line of `metrics.jsonl`."""
+
+    def __init__(self, run_dir: Path, step: int) -> None:
+        self._path = run_dir / "metrics.jsonl"
+        self._run_dir = run_dir
+        self._sums: dict[str, Tensor] = {}
+        self._notes: dict[str, float] = {}
+        self._first_step = step
+        self._since = time.monotonic()
+        if self._path.exists():
+            _keep_lines_until(self._path, step)
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Add the losses of one step."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def note(self, name: str, value: float) -> None:
+        """A number that the next line holds as it is."""
+        self._notes[name] = value
+
+    def write(self, step: int, stage: str, elapsed_s: float) -> None:
+        """Write the mean losses since the last line. Raises `NonFiniteLossError`."""
+        count = step - self._first_step
+        if not count:
+            return
+        means = dict(zip(self._sums, (torch.stack([*self._sums.values()]) / count).tolist(), strict=True))
+        bad = [name for name, value in means.items() if not math.isfinite(value)]
+        if bad:
+            good = checkpoints(self._run_dir)
+            raise NonFiniteLossError(
+                f"{' and '.join(bad)} became {means[bad[0]]} between steps {self._first_step} and {step}; the last "
+                f"good checkpoint is {good[-1] if good else 'none'}; lower overrides.learning_rate, or the loss weights"
+            )
+        rate = count / max(time.monotonic() - self._since, 1e-9)
+        line = {"step": step, "stage": stage, "elapsed_s": round(elapsed_s, 2), "steps_per_s": round(rate, 3)}
+        line |= {**means, **self._notes}
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        log.info("step %d (%s): loss %.4f, %.1f steps/s", step, stage, means["loss"], rate)
+        self._sums, self._notes, self._first_step, self._since = {}, {}, step, time.monotonic()
+
+
+def diversity(real_B3SS: Tensor, fake_B3SS: Tensor) -> float:
+    """Deviation of generated images between people over that of real ones, mean over pixels."""
+    real, fake = (float(images.float().std(dim=0, correction=0).mean()) for images in (real_B3SS, fake_B3SS))
+    return fake / real if real > 0 else 1.0
+
+
+def _keep_lines_until(path: Path, step: int) -> None:
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if line.endswith("\n") and json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            continue
+    write_atomic(path, lambda file: file.write("".join(kept).encode()))
