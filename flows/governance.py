@@ -221,7 +221,7 @@ def _book(storage: Storage, metadata: Sequence[str] | None) -> IdentityBook:
 def _stated(storage: Storage, known: Known, options: argparse.Namespace, who: str) -> str:
     if Tombstones(storage).holds(who):
         raise IdentityError(f"that person was forgotten under {options.root}: there is nothing to leave out")
-    if options.ahead and not known.called(who):
+    if options.ahead and who.strip() and not known.called(who):
         return who
     return known.require(who, storage.url, "; or add --ahead")
 

@@ -265,6 +265,7 @@ def test_killed_again_and_again_the_same_call_finishes(
         (["Tetifait_Traedim", "--reason", "x"], f"the nearest are {PERSON} ({FOLDER})"),
         (["zzzz", "--reason", "x"], "nobody called 'zzzz'"),
         (["unknown", "--reason", "x"], "'unknown'"),
+        (["", "--reason", "x", "--ahead"], "nobody called ''"),
         ([PERSON], "--reason TEXT is needed"),
         ([PERSON, "--reason", " "], "--reason TEXT is needed"),
         ([PERSON, "--reason", "Mr Tetifaith Treadim wrote"], "must not name the person"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.aliases import fold_name
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.errors import IdentityError
 from voxdata.governance.naming import Known, known_people
@@ -62,7 +63,7 @@ def _identity(storage: Storage, who: str, known: Known, ahead: bool) -> str:
             f"that person was forgotten already under {storage.url}; prove it with: "
             f"voxdata verify --forgotten --root {storage.url}"
         )
-    if not called and ahead:
+    if not called and ahead and fold_name(who):
         return who
     return known.require(who, storage.url, "; or add --ahead, so that they never come in")
 
