@@ -15,7 +15,9 @@ CREATE TABLE faces (
     photo_source VARCHAR,
     photo_source_key VARCHAR,
     photo_licence VARCHAR,
-    face_id VARCHAR GENERATED ALWAYS AS (face_folder || '/' || photo_sha256[:16] || '_' || face_index) VIRTUAL,
+    face_id VARCHAR GENERATED ALWAYS AS (
+        coalesce(face_folder, identity) || '/' || photo_sha256[:16] || '_' || face_index
+    ) VIRTUAL,
     face_folder VARCHAR,
     face_index INTEGER,
     face_count INTEGER,
@@ -106,7 +108,7 @@ COMMENT ON COLUMN faces.photo_size_bytes IS 'Size of the original';
 COMMENT ON COLUMN faces.photo_source IS 'Kind of source of the photo';
 COMMENT ON COLUMN faces.photo_source_key IS 'Where in the source: a path or a URL';
 COMMENT ON COLUMN faces.photo_licence IS 'Licence of the photo, as the source says';
-COMMENT ON COLUMN faces.face_folder IS 'Folder of its shard key; null without a face';
+COMMENT ON COLUMN faces.face_folder IS 'Folder of its shard key, where that is not the identity';
 COMMENT ON COLUMN faces.face_id IS 'Shard key of the portrait; null without a face';
 COMMENT ON COLUMN faces.face_index IS 'Number of the face in its photo, largest first, from 0';
 COMMENT ON COLUMN faces.face_count IS 'Faces above the size floor in the photo';

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -116,27 +117,32 @@ def _read(storage: Storage, keys: Sequence[str], schema: pa.Schema) -> Input:
 
 def _query(storage: LocalStorage, keys: Sequence[str], wanted: pa.Schema, *further: str) -> str:
     """SQL of the columns `wanted` of Parquet files, null where no file has one, and of `further` expressions."""
-    have = {name for key in keys for name in _names(storage, key)}
+    files = ", ".join(quoted(str(storage.local(key))) for key in keys)
+    source = f"read_parquet([{files}], union_by_name = true, filename = true)"
+    have = _names(storage, keys, source)
     columns = [
         f"CAST({name if field.name in have else 'NULL'} AS {_SQL_TYPES[field.type]}) AS {name}"
         for field in wanted
         for name in [quoted(field.name, '"')]
     ]
-    files = ", ".join(quoted(str(storage.local(key))) for key in keys)
-    return (
-        f"SELECT {', '.join([*columns, *further])} FROM read_parquet([{files}], union_by_name = true, filename = true)"
-    )
+    return f"SELECT {', '.join([*columns, *further])} FROM {source}"
 
 
-def _names(storage: LocalStorage, key: str) -> list[str]:
+def _names(storage: LocalStorage, keys: Sequence[str], source: str) -> set[str]:
+    """Columns that some of the files have. Raises `StorageError`, `CatalogError`."""
+    missing = next((key for key in keys if not storage.exists(key)), None)
+    if missing:
+        raise StorageError(f"{missing} is not under {storage.url}; run: voxdata verify --root {storage.url}")
     try:
-        with pq.ParquetFile(storage.local(key)) as file:
-            names: list[str] = file.schema_arrow.names
-            return names
-    except FileNotFoundError:
-        raise StorageError(f"{key} is not under {storage.url}; run: voxdata verify --root {storage.url}") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _not_the_table(storage, key, error) from error
+        with duckdb.connect() as connection:
+            return {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
+    except duckdb.Error as error:
+        for key in keys:
+            try:
+                pq.read_schema(storage.local(key))
+            except (pa.ArrowInvalid, OSError) as found:
+                raise _not_the_table(storage, key, found) from found
+        raise _not_the_table(storage, keys[0], error) from error
 
 
 def _columns(storage: Storage, key: str, wanted: pa.Schema) -> pa.Table:

@@ -1,9 +1,8 @@
 """The keys of the large tables, which have no primary key: over millions of texts, an index costs more space and time
 than it is worth (`benchmarks/catalog_scale.py` prints both). The load counts instead.
 
-`REPEATABLE` are inputs in which a row may come twice, because two builders measured an item at once or because two
-sources hold the same photo: it counts once. `UNIQUE` are the keys of tables, `COMPUTED` the ids that the catalog does
-not store but computes from other columns: a row that breaks one is a `CatalogError`.
+`UNIQUE` are the keys of tables; a row that breaks one is a `CatalogError`. `REPEATABLE` are inputs in which a row may
+come twice, because two builders measured an item at once or because two sources hold the same photo: it counts once.
 """
 
 from __future__ import annotations
@@ -28,39 +27,23 @@ UNIQUE = (
     ("faces", "face_id"),
     ("utterances", "item_id"),
 )
-COMPUTED = {
-    "in_faces": (
-        "item_id",
-        "item_id <> identity || '/' || photo_sha256"
-        " OR face_id[strpos(face_id, '/') + 1:] <> photo_sha256[:16] || '_' || face_index",
-    ),
-    "in_utterances": ("item_id", "item_id <> utterance_id || '@' || coalesce(audio_sha256, 'unreadable')[:16]"),
-}
 
 
-def count_once(connection: duckdb.DuckDBPyConnection, name: str, parts: str) -> None:
-    """Make the view `name` of the relation `parts`, without the repetitions that `REPEATABLE` allows."""
+def once(name: str) -> str:
+    """What picks one of the rows with the same key of an input."""
     key, order = REPEATABLE[name]
-    once = (
-        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
-        if _repeats(connection, parts, key)
-        else ""
-    )
-    connection.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM {parts} {once}")
+    return f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
 
 
-def check_computed(connection: duckdb.DuckDBPyConnection, root: str) -> None:
-    """Raise `CatalogError` where an id is not what the catalog would compute."""
-    for table, (shown, broken) in COMPUTED.items():
-        found = connection.execute(f"SELECT {shown} FROM {table} WHERE {broken} LIMIT 1").fetchone()
-        if found:
-            raise _refused(root, f"{table.removeprefix('in_')} has a row whose id does not fit its parts", found)
+def repeats(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the key of some large table repeats."""
+    return any(key_repeats(connection, table, key) for table, key in UNIQUE)
 
 
 def check_unique(connection: duckdb.DuckDBPyConnection, root: str) -> None:
     """Raise `CatalogError` where two rows of a large table have one key."""
     for table, key in UNIQUE:
-        if _repeats(connection, table, key):
+        if key_repeats(connection, table, key):
             found = connection.execute(
                 f"SELECT {key}, count(*) AS n FROM {table} GROUP BY ALL HAVING n > 1 ORDER BY ALL LIMIT 1"
             ).fetchone()
@@ -68,7 +51,7 @@ def check_unique(connection: duckdb.DuckDBPyConnection, root: str) -> None:
                 raise _refused(root, f"{table} has {found[-1]} rows with one ({key})", found[:-1])
 
 
-def _repeats(connection: duckdb.DuckDBPyConnection, table: str, key: str) -> bool:
+def key_repeats(connection: duckdb.DuckDBPyConnection, table: str, key: str) -> bool:
     """Whether keys repeat; hardly ever true where none does, as hashes are counted. Null is no key."""
     row = connection.execute(
         f"SELECT count(*), count(DISTINCT hash({key})) FROM {table} WHERE {key.partition(',')[0]} IS NOT NULL"

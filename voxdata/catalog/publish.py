@@ -7,6 +7,7 @@ connects afterwards gets the new one, nobody waits. Nothing in the catalog exist
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import uuid
 from contextlib import suppress
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, create, load_error
 from voxdata.catalog.inputs import Input, inputs
-from voxdata.catalog.keys import REPEATABLE, check_computed, check_unique, count_once
+from voxdata.catalog.keys import REPEATABLE, check_unique, key_repeats, once, repeats
 from voxdata.catalog.snapshot import (
     Snapshot,
     Tables,
@@ -31,7 +32,16 @@ from voxdata.storage import TEMPORARY_PREFIX, LocalStorage, Storage
 
 # Fragments are append-only, so a row counts only where this snapshot decided on it, and once (`keys.py`). Rows were
 # measured under the person who was known then; the snapshot's identities say who it is.
+# The ids that the catalog computes must be those of the rows.
 _PERSON = "coalesce(n.person, {0}.person) AS person, coalesce(n.bucket, {0}.bucket) AS bucket"
+_PHOTO = """CASE
+    WHEN f.item_id <> f.identity || '/' || f.photo_sha256
+        OR f.face_id[strpos(f.face_id, '/') + 1:] <> f.photo_sha256[:16] || '_' || f.face_index
+    THEN error('the ids ' || f.item_id || ' and ' || coalesce(f.face_id, 'NULL') || ' do not fit their photo')
+    ELSE f.photo_sha256 END"""
+_AUDIO = """CASE
+    WHEN u.item_id <> u.utterance_id || '@' || coalesce(u.audio_sha256, 'unreadable')[:16]
+    THEN error('the id ' || u.item_id || ' does not fit its clip') ELSE u.audio_sha256 END"""
 LOADS = {
     "about": "SELECT schema_version, snapshot_id FROM in_about",
     "snapshots": "SELECT * FROM in_snapshots ORDER BY snapshot_id",
@@ -49,8 +59,9 @@ LOADS = {
         SELECT person, reason, stated_at FROM in_tombstones
         QUALIFY row_number() OVER (PARTITION BY person ORDER BY stated_at, fact) = 1 ORDER BY person""",
     "faces": f"""
-        SELECT f.* EXCLUDE (item_id, face_id) REPLACE ({_PERSON.format("f")}),
-            coalesce(f.face_index + 1, 0) AS face_number, f.face_id[:strpos(f.face_id, '/') - 1] AS face_folder,
+        SELECT f.* EXCLUDE (item_id, face_id) REPLACE ({_PERSON.format("f")}, {_PHOTO} AS photo_sha256),
+            coalesce(f.face_index + 1, 0) AS face_number,
+            nullif(f.face_id[:strpos(f.face_id, '/') - 1], f.identity) AS face_folder,
             p.size_bytes AS photo_size_bytes, p.source AS photo_source, p.source_key AS photo_source_key,
             p.licence AS photo_licence,
             nullif(l.photo_cluster, l.photo_sha256) AS duplicate_of, l.cluster_people, l.cluster_photos,
@@ -66,8 +77,8 @@ LOADS = {
         LEFT JOIN in_renders r ON r.face_id = f.face_id AND v.candidate""",
     "reviews": "SELECT * FROM in_reviews ORDER BY fact",
     "utterances": f"""
-        SELECT u.* EXCLUDE (item_id) REPLACE ({_PERSON.format("u")}), v.verdict, v.reason, v.reasons,
-            x.source, x.source_key, h.holdout
+        SELECT u.* EXCLUDE (item_id) REPLACE ({_PERSON.format("u")}, {_AUDIO} AS audio_sha256),
+            v.verdict, v.reason, v.reasons, x.source, x.source_key, h.holdout
         FROM in_utterances u
         JOIN in_utterance_verdicts v USING (item_id)
         LEFT JOIN in_identities n ON n.identity = u.identity
@@ -157,25 +168,38 @@ def _build(path: Path, given: dict[str, Input], root: str) -> None:
     what = "the schema"
     try:
         with create(path) as connection:
-            for what, table in given.items():
-                _offer(connection, what, table)
-            check_computed(connection, root)
-            connection.execute("BEGIN")
-            for what, select in LOADS.items():
-                connection.execute(f"INSERT INTO {what} BY NAME {select}")
-            what = "keys"
-            check_unique(connection, root)
+            sources = {name: _offered(connection, name, table) for name, table in given.items()}
+            single = {name for name in ("in_photos", "in_utterance_files") if _twice(connection, name, sources[name])}
+            for wary in (single, set(REPEATABLE)):
+                connection.execute("BEGIN")
+                for what, select in LOADS.items():
+                    connection.execute(f"INSERT INTO {what} BY NAME {_with(select, sources, wary)} {select}")
+                if not repeats(connection):
+                    break
+                if wary != single:
+                    check_unique(connection, root)
+                connection.execute("ROLLBACK")
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT")
     except duckdb.Error as error:
         raise load_error(error, what, root) from error
 
 
-def _offer(connection: duckdb.DuckDBPyConnection, name: str, table: Input) -> None:
-    parts = f"{name}_parts" if name in REPEATABLE else name
+def _offered(connection: duckdb.DuckDBPyConnection, name: str, table: Input) -> str:
+    """What to select an input from."""
     if isinstance(table, str):
-        connection.execute(f"CREATE TEMP VIEW {parts} AS {table}")
-    else:
-        connection.register(parts, table)
-    if name in REPEATABLE:
-        count_once(connection, name, parts)
+        return f"({table})"
+    connection.register(f"given_{name}", table)
+    return f"given_{name}"
+
+
+def _twice(connection: duckdb.DuckDBPyConnection, name: str, source: str) -> bool:
+    return key_repeats(connection, source, REPEATABLE[name][0])
+
+
+def _with(select: str, sources: dict[str, str], wary: set[str]) -> str:
+    """The inputs that `select` reads; of those in `wary`, rows with the same key once."""
+    named = [name for name in sources if re.search(rf"\b{name}\b", select)]
+    return "WITH " + ", ".join(
+        f"{name} AS (SELECT * FROM {sources[name]} {once(name) if name in wary else ''})" for name in named
+    )
