@@ -129,9 +129,10 @@ class Bench:
             self._pictured(f"{system}, fused", "system", fused),
             self._pictured(f"{system}, {window_s:g} s, no fuser", "system", crops),
             self._fixed("mean face", "control", mean_face_NE),
-            Contestant(name="shuffled voices", kind="control", answer=shuffled, people=people, draws=True),
             self._fixed("linear voice regression", "control", unit(self.regressed)),
         ]
+        if self.count > 1:
+            found.append(Contestant(name="shuffled voices", kind="control", answer=shuffled, people=people, draws=True))
         found += [self._brought(name, pictures) for name, pictures in self.references.items()]
         return found + self._ceiling()
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.embedders.vggface2_resnet import VggFace2ResNet50
 from models.evaluate.bench import Bench
-from models.evaluate.distributions import frechet_distance, kernel_distance, vggface_score
+from models.evaluate.distributions import VFS_SPLITS, frechet_distance, kernel_distance, vggface_score
 from models.evaluate.judge import chunks
 from models.evaluate.metrics import FloatArray
 from models.pretrained.fid_inception import FidInception
@@ -57,9 +57,13 @@ def in_batches(network: Callable[[Tensor], Tensor], device: torch.device) -> Loo
 
 
 def distance_rows(bench: Bench, look: Look, real_MD: FloatArray) -> list[dict[str, Any]]:
-    """FID and KID of everybody's faces against all real portraits, whose features are `real_MD`."""
-    rows = []
+    """FID and KID of the faces of two people or more against all real portraits, whose features are `real_MD`."""
+    rows: list[dict[str, Any]] = []
+    if bench.count < 2:
+        return rows
     for name, kind, people, image_N3SS in _pictured(bench):
+        if people < 2:
+            continue
         features_ND = look(image_N3SS)
         mean, deviation = kernel_distance(features_ND, real_MD, seed=bench.judge.seed)
         figures = {
@@ -76,7 +80,9 @@ def distance_rows(bench: Bench, look: Look, real_MD: FloatArray) -> list[dict[st
 
 def score_rows(bench: Bench, looks: Mapping[str, Look]) -> list[dict[str, Any]]:
     """VFS of everybody's faces, a figure per way of feeding the network: mean and deviation over five splits."""
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if bench.count < VFS_SPLITS:
+        return rows
     for name, kind, people, image_N3SS in _pictured(bench):
         figures = {}
         for key, look in looks.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,20 @@ def test_published_figures_stand_apart_from_ours(judged: tuple[Path, dict[str, A
     with Image.open(run / "evaluation.png") as sheet:
         assert sheet.size == (5 * 64, 5 * 64)
         assert "identify nobody" in sheet.info["Description"]
+
+
+def test_one_unseen_person_is_judged_as_far_as_one_can_be(
+    make_snapshot: Callable[..., TinySnapshot], tmp_path: Path
+) -> None:
+    snapshot = make_snapshot({"train": 4, "test": 1})
+    train(snapshot.config(tmp_path / "run", steps=2, overrides={"fuser_steps": 0}))
+    result = evaluate(tmp_path / "run", device="cpu", protocols=["all"])
+    tables = {table["table"]: table["rows"] for table in result["tables"]}
+    assert "distributions" not in tables
+    fused = next(row for row in tables["sf2f-paper"] if row["name"] == "sf2f, fused")
+    assert set(fused["figures"]) == {"cosine", "l1"}
+    assert all("matching" not in row["figures"] for row in tables["matching"])
+    assert "Evaluation of run" in (tmp_path / "run" / "evaluation.md").read_text()
 
 
 def test_an_unknown_protocol_is_one_line(tmp_path: Path) -> None:
