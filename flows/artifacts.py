@@ -151,6 +151,16 @@ def show_evaluation(run_dir: Path) -> None:
     )
 
 
+@_not_worth_a_run()
+def show_card(run_dir: Path) -> None:
+    """The model card, with the decision about the run."""
+    create_markdown_artifact(
+        (run_dir / "model-card.md").read_text(encoding="utf-8"),
+        key="decision",
+        description=f"Model card of {run_dir.name}",
+    )
+
+
 def metrics(run_dir: Path) -> list[dict[str, Any]]:
     """The whole lines of `metrics.jsonl`."""
     path = run_dir / "metrics.jsonl"

@@ -247,6 +247,18 @@ def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     evaluate.add_argument("--split", default="test", choices=["val", "test"], help="whom to judge (default test)")
     evaluate.set_defaults(handler=_lazy("evaluate"))
 
+    models = commands.add_parser("models", help="list training runs, which is champion, and how well each does")
+    _root(models)
+    models.add_argument("--format", choices=["table", "csv", "json"], default="table")
+    models.set_defaults(handler=_lazy("models"))
+
+    rollback = commands.add_parser("rollback", help="make the champion before, or another former one, champion again")
+    _root(rollback)
+    rollback.add_argument("--model", metavar="NAME", help="which model, where several have a champion: sf2f, …")
+    rollback.add_argument("--to", metavar="RUN", help="a former champion; default: the one before")
+    rollback.add_argument("--reason", metavar="TEXT", help="why; the journal keeps it")
+    rollback.set_defaults(handler=_lazy("rollback"))
+
     imagine = commands.add_parser(
         "imagine",
         help="a plausible face for a voice",
@@ -283,6 +295,7 @@ def _settings(command: argparse.ArgumentParser, about: str = "change a setting; 
 def _lazy(name: str) -> Handler:
     rooms = {"weights": "flows.weights", "review": "flows.review", "repair": "flows.repair"}
     rooms |= dict.fromkeys(("train", "evaluate", "imagine"), "flows.training")
+    rooms |= dict.fromkeys(("models", "rollback"), "flows.registry")
     rooms |= dict.fromkeys(("diff", "tag", "gc", "provenance"), "flows.versions")
     rooms |= dict.fromkeys(("import_data", "export_data"), "flows.exchange")
     rooms |= dict.fromkeys(("forget", "optout", "aliases", "originals"), "flows.governance")

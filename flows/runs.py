@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,21 +20,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.cards import write_card
+from flows.progress import logger
 from models.checkpoint import checkpoints, read_run_config
 from models.config import RunConfig, make_config
-from models.embedders import PUBLISHED
+from models.embedders import PUBLISHED, SELF_TRAINED
 from models.errors import ConfigError
 from models.pretrained.needs import lost, stops
 from voxdata import journal
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.errors import StorageError, WeightsError
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.storage import LocalStorage, Storage, open_storage
 from voxdata.weights import cache_folder, find, how_to_get, resolve
 
 if TYPE_CHECKING:
     from models.evaluate.references import Pictures
 
+EMBEDDER = "embedder.pt"
 STOP_LIMIT_S = 25.0
 """For the last checkpoint after SIGTERM; a Prefect worker kills the flow 30 s after its own."""
 
@@ -45,6 +49,7 @@ class Order:
     `front_end`, `normalise`, `sex` and `overrides` are as in run.json; `run` is the run's folder; `weights` is a file
     or a name in the weights registry, and without it a published embedder is looked for in the registry under its own
     name. With `allow_missing_weights` a training goes on without the losses and figures whose file is not in the cache.
+    `start` is a run whose weights, and whose own embedder, the training begins with.
     """
 
     root: str
@@ -62,6 +67,7 @@ class Order:
     seconds: float | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
+    start: str | None = None
     device: str = "auto"
 
 
@@ -138,10 +144,13 @@ def prepare(order: Order) -> Run:
         "device": order.device,
         "steps": order.steps,
         "seconds": order.seconds,
+        "start": order.start,
     }
     run = Run(storage=storage, config=_with_weights(order, settings))
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
+        if order.start and order.embedder == SELF_TRAINED and not (run.folder / EMBEDDER).exists():
+            shutil.copyfile(Path(order.start) / EMBEDDER, run.folder / EMBEDDER)
         (run.folder / "run.json").write_text(json.dumps(settings, indent=1, sort_keys=True))
     except OSError as error:
         raise StorageError(
@@ -215,17 +224,18 @@ def evaluate_run(
     """Judge a run on people it never saw, and note the figures in the journal and the catalog.
 
     `references` adds rows from pictures of those people, see `models.evaluate.references`; `protocols` are those of
-    `models.evaluate.protocols`, `embedder` another judge than the run's own, by its name in the weights registry.
+    `models.evaluate.protocols`, `embedder` another judge than the run's own, by its name in the weights registry. Where
+    somebody in the run's snapshot was forgotten, it is judged on the current one.
     """
     from models.evaluate import evaluate
     from models.evaluate.protocols import BY_DEFAULT
-    from models.evaluate.realism import FID, VFS
 
     trained = read_run_config(run_dir)["run"]
     name = embedder or trained["embedder"]
     given = embedder is None and name in trained["weights"]
     weights = {name: str(resolve(name).absolute())} if name in PUBLISHED and not given else {}
-    weights |= {each: str(resolve(each).absolute()) for each in (FID, VFS) if _is_cached(each)}
+    weights |= network_files()
+    storage = open_storage(trained["root"])
     report = evaluate(
         run_dir,
         references=references,
@@ -233,8 +243,8 @@ def evaluate_run(
         embedder=embedder,
         weights=weights,
         split=split,
+        snapshot_id=_unredacted(storage, trained["snapshot"]),
     )
-    storage = open_storage(trained["root"])
     metrics = {
         f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()
     }
@@ -247,8 +257,25 @@ def evaluate_run(
         "at": _now(),
     }
     journal.append(storage, "evaluations", fact)
+    write_card(storage, run_dir)
     rebuild(storage)
     return report
+
+
+def network_files() -> dict[str, str]:
+    """The cached files of the networks that FID and VFS are defined by."""
+    from models.evaluate.realism import FID, VFS
+
+    return {each: str(resolve(each).absolute()) for each in (FID, VFS) if _is_cached(each)}
+
+
+def _unredacted(storage: Storage, snapshot: str) -> str:
+    """The snapshot to judge a run on: its own, or the current one where somebody in its own was forgotten."""
+    if not load_snapshot(storage, snapshot).redacted:
+        return snapshot
+    current = load_snapshot(storage).id
+    logger.warning("judged on snapshot %s: somebody in %s was forgotten", current, snapshot)
+    return current
 
 
 def last_finished(storage: LocalStorage, name: str) -> dict[str, Any] | None:

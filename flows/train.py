@@ -38,6 +38,7 @@ def train(
     seconds: float | None = None,
     overrides: dict[str, Any] | None = None,
     run: str | None = None,
+    start: str | None = None,
     device: str = "auto",
 ) -> str:
     """Train on the snapshot under `root` (the current one, or `snapshot`), evaluate, and return the run's folder.
@@ -62,6 +63,7 @@ def train(
         seconds=seconds,
         overrides=overrides or {},
         run=run,
+        start=start,
         device=device,
     )
     folder: str = fit(order)

@@ -37,13 +37,15 @@ def imagine(
     front_end: str,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
+    generator: Generator | None = None,
 ) -> Imagined:
     """Generate a face from one voice's log-mels (F, T), as the front end gives them, not normalised.
 
     Windows of 1.25 s overlap by half (SF2F section 4). `front_end` names what made `mel_FT` and `settings`, when
-    given, are its metadata: what the run was trained on must agree. Raises `ClipError`, `CheckpointError`.
+    given, are its metadata: what the run was trained on must agree. `generator` is the run's, where it is open already.
+    Raises `ClipError`, `CheckpointError`.
     """
-    generator = Generator(Path(run_dir), choose_device(device))
+    generator = generator or Generator(Path(run_dir), choose_device(device))
     _check_front_end(generator, Path(run_dir), front_end, settings or {})
     _check_clip(generator, mel_FT)
     normalised_FT = generator.normalise(torch.from_numpy(np.ascontiguousarray(mel_FT, np.float32)))

@@ -77,6 +77,10 @@ class SnapshotError(VoxdataError):
     """No such snapshot, or it was redacted."""
 
 
+class ModelError(VoxdataError):
+    """No such model, run or champion, or a challenger cannot be judged."""
+
+
 class ReviewError(VoxdataError):
     """A reviewer's word cannot be stored, or the review page cannot be served."""
 

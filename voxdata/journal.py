@@ -74,6 +74,19 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("at", S),
         ]
     ),
+    # Whether a challenger took the champion's place (champions.py); record: JSON with the gate, figures and guards.
+    "decisions": pa.schema(
+        [
+            ("model", S),
+            ("champion", S),  # run that was champion before; null for the first
+            ("challenger", S),
+            ("outcome", S),  # promoted | refused | first | rolled_back
+            ("snapshot_id", S),  # whose test split both were judged on
+            ("record", S),
+            ("at", S),
+        ]
+    ),
+    # stage: champion | challenger | retired; the last one of a run counts.
     "promotions": pa.schema([("model", S), ("run_id", S), ("stage", S), ("reason", S), ("at", S)]),
 }
 

@@ -24,6 +24,7 @@ from tests.flows.building import build_arguments
 from voxdata import journal
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest
+from voxdata.champions import aliases
 from voxdata.errors import SourceError
 from voxdata.fragments import commit_table
 from voxdata.recipe_file import load_recipe
@@ -198,8 +199,10 @@ def test_retraining_trains_evaluates_and_then_skips(api: Api, built: tuple[Path,
     root = built[0]
     settings = {"root": str(root), "preset": "tiny", "overrides": SMALL, "steps": 4}
     first = api.run("retrain/nightly", **settings)
-    assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Completed")
+    assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Promoted")
     run_dir = _run_dir(root, seed=0)
+    assert aliases(open_storage(root))["sf2f"].champion == run_dir.name
+    assert "**first**" in api.artifacts("decision", first["id"])[0]["data"]
     assert _states(root, run_dir) == ["started", "finished"]
     evaluations = journal.read(open_storage(root), "evaluations")
     assert evaluations is not None

@@ -110,7 +110,12 @@ def write_shard(root: Path, split: str, kind: str, samples: list[dict[str, Any]]
 
 
 def write_snapshot(
-    root: Path, people: dict[str, int], *, normalisation: bool | str = False, seed: int = 5
+    root: Path,
+    people: dict[str, int],
+    *,
+    normalisation: bool | str = False,
+    seed: int = 5,
+    identifier: str = "tiny0001",
 ) -> TinySnapshot:
     """Write a snapshot with `people[split]` people: 2 portraits and 3 utterances each, one of them held out."""
     rng = np.random.default_rng(seed)
@@ -120,7 +125,7 @@ def write_snapshot(
         for index in range(count):
             person = f"{split}{index:03d}"
             traits[person] = rng.random(4)
-            who = {"identity": person, "person": person, "sex": "mf"[index % 2]}
+            who = {"identity": person, "person": person, "bucket": 0, "sex": "mf"[index % 2]}
             faces += [
                 {"key": f"{person}/{n}", **who, "files": {"jpg": portrait(traits[person], rng), "json": b"{}"}}
                 for n in range(2)
@@ -141,7 +146,7 @@ def write_snapshot(
         front_end["normalisation"] = {"mean": 10.0, "std": 2.0}
         if isinstance(normalisation, str):
             front_end["normalisation"]["kind"] = normalisation
-    document = {"format": 1, "id": "tiny0001", "name": "tiny", "shards": shards, "front_ends": {"torch40": front_end}}
+    document = {"format": 1, "id": identifier, "name": "tiny", "shards": shards, "front_ends": {"torch40": front_end}}
     (root / "snapshots").mkdir(parents=True)
-    (root / "snapshots" / "tiny0001.json").write_text(json.dumps(document))
-    return TinySnapshot(root=root, id="tiny0001", traits=traits)
+    (root / "snapshots" / f"{identifier}.json").write_text(json.dumps(document))
+    return TinySnapshot(root=root, id=identifier, traits=traits)

@@ -14,7 +14,7 @@ from voxdata.storage import LocalStorage, Storage
 
 CHAMPION = "champion"
 PICTURES = ("samples", "gallery")  # faces that a run was shown or has generated
-FIGURES = "evaluation*"  # over a test set that is no more
+FIGURES = ("evaluation*", "model-card.md")  # over a test set that is no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,9 @@ def runs_on(storage: Storage, snapshots: Mapping[str, Sequence[str]]) -> list[Tr
 def delete_pictures(run: TrainingRun) -> list[Deletion]:
     """Delete what a run has pictured and figured out."""
     done = []
-    for place in [run.folder / name for name in PICTURES] + sorted(run.folder.glob(FIGURES)):
+    for place in [run.folder / name for name in PICTURES] + [
+        each for name in FIGURES for each in sorted(run.folder.glob(name))
+    ]:
         if place.exists():
             named = f"run {run.name}: {place.name}"
             try:

@@ -1,0 +1,145 @@
+"""A model card per run: `<run>/model-card.md`, written anew when the run is evaluated or its alias changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from models.checkpoint import checkpoints, read_run_config
+from models.files import write_atomic
+from voxdata import champions
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.errors import SnapshotError
+from voxdata.storage import Storage
+
+CARD = "model-card.md"
+DECISION = "decision.json"
+_SHOWN = ("cosine", "centred_cosine", "map", "recall_at_5", "centred_recall_at_5_of_20", "centred_recall_at_10_of_100")
+_NOTICE = (
+    "A generated face is a plausible face for a voice. It shows no real person and identifies nobody. Do not use it to "
+    "look for, name, or decide anything about a person."
+)
+
+
+def write_card(storage: Storage, run_dir: Path) -> Path:
+    """Write the card of a run from its folder, the journal and its snapshot; returns its path."""
+    config = read_run_config(run_dir)
+    named = champions.aliases(storage).get(config["system"], champions.Aliases())
+    alias = next((name for name, run in vars(named).items() if run == run_dir.name), None)
+    parts = [
+        f"# {run_dir.name}" + (f" ({alias} of {config['system']})" if alias else ""),
+        _NOTICE,
+        "## Lineage",
+        _table(_lineage(storage, run_dir, config)),
+    ]
+    evaluation = _read(run_dir / "evaluation.json")
+    if evaluation:
+        parts += ["## Figures", *_figures(evaluation)]
+    decision = _read(run_dir / DECISION)
+    if decision:
+        parts += ["## Decision", *_decision(decision)]
+    parts += [
+        "## Limits",
+        "Trained on celebrities of one corpus, who did not agree to this use: it repeats who is and who is not among "
+        "them. A voice says something about sex, age and build, and next to nothing about a particular face. Figures "
+        "hold for the embedder and the people that are named beside them.",
+    ]
+    path = run_dir / CARD
+    write_atomic(path, lambda file: file.write(("\n\n".join(parts) + "\n").encode()))
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """The digest of a file, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def lineage(storage: Storage, run_dir: Path) -> dict[str, Any]:
+    """What a run was made from and by: snapshot, recipe, weights, settings, code."""
+    return dict(_lineage(storage, run_dir, read_run_config(run_dir)))
+
+
+def _lineage(storage: Storage, run_dir: Path, config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    found = checkpoints(run_dir)
+    try:
+        snapshot = load_snapshot(storage, config["snapshot"])
+        recipe, redacted = snapshot.recipe_hash, snapshot.redacted
+    except SnapshotError:
+        recipe, redacted = None, False
+    settings = config["run"]
+    rows = [
+        ("system", config["system"]),
+        ("preset", config["preset"]),
+        ("overrides", json.dumps(settings["overrides"], sort_keys=True)),
+        ("seed", config["seed"]),
+        ("snapshot", config["snapshot"] + (" (redacted: somebody in it was forgotten)" if redacted else "")),
+        ("recipe hash", recipe),
+        ("training people", config["people"]),
+        ("front end", config["front_end"]["name"]),
+        ("embedder", config["embedder"]["name"]),
+        ("embedder sha256", config["embedder"]["sha256"]),
+        ("started from", settings.get("start")),
+        ("checkpoint", found[-1].name if found else None),
+        ("checkpoint sha256", file_sha256(found[-1]) if found else None),
+        ("code", f"voxdata {version('voxdata')}, torch {config['torch']}, Python {config['python']}"),
+    ]
+    return [(name, value) for name, value in rows if value is not None]
+
+
+def _figures(evaluation: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (row["name"], *(_figure(row["figures"].get(name)) for name in _SHOWN))
+        for row in evaluation["rows"]
+        if row["kind"] == "system" or row["name"] in ("chance", "mean face", "linear voice regression")
+    ]
+    shown = [0, *(at for at in range(1, len(_SHOWN) + 1) if any(row[at] for row in rows))]
+    heading = ("", *_SHOWN)
+    about = (
+        f"{evaluation['people']} people of split {evaluation['split']} of snapshot {evaluation['snapshot']}, judged by "
+        f"{evaluation['embedder']['name']}; 95 % intervals over people."
+    )
+    return [about, _rows([heading[at] for at in shown], [[row[at] for at in shown] for row in rows])]
+
+
+def _decision(decision: Mapping[str, Any]) -> list[str]:
+    before = decision["champion"]["run"] if decision["champion"] else "none"
+    about = (
+        f"{decision['at']}: **{decision['outcome']}**, the champion was {before}. Both on {decision['test']['people']} "
+        f"people of snapshot {decision['test']['snapshot']} (pairs {decision['test']['pairs']}), by "
+        f"{decision['embedder']['name']}, {decision['gate']['metric']} fixed beforehand."
+    )
+    guards = [
+        [guard["name"], *(_number(guard[key]) for key in ("champion", "challenger", "limit")), guard["outcome"]]
+        for guard in decision["guards"]
+    ]
+    reasons = "\n".join(f"- {reason}" for reason in decision["reasons"])
+    return [about, reasons, _rows(["guard", "champion", "challenger", "limit", "outcome"], guards)]
+
+
+def _table(rows: list[tuple[str, Any]]) -> str:
+    return _rows(["what", "value"], [[name, str(value)] for name, value in rows])
+
+
+def _rows(heading: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heading, ["---"] * len(heading), *rows))
+
+
+def _figure(figure: Mapping[str, float] | None) -> str:
+    return "" if figure is None else f"{figure['value']:.4g} [{figure['low']:.4g}, {figure['high']:.4g}]"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content

@@ -1,0 +1,199 @@
+"""Retraining: skipped, first, promoted, refused, rolled back; the decision record, the cards, the list of models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows import deciding, retrain
+from flows.cli import main
+from flows.registry import named_run
+from flows.runs import evaluate_run
+from models.errors import ConfigError
+from tests.flows import trained_root
+from tests.flows.trained_root import PEOPLE, SMALL, publish_people
+from voxdata import champions, journal
+from voxdata.catalog.query import run_query
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.tags import tags
+from voxdata.errors import ModelError
+from voxdata.storage import LocalStorage
+
+GATE = {"metric": "cosine", "seconds": 1.0, "latency_ratio": 1000.0, "worst_group_drop": 2.0}
+FIRST, BETTER, WORSE = (f"sf2f-tiny-self-trained-people0{number}-0" for number in (1, 2, 3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_a_server() -> Any:
+    """The flow's own function, the training in this process, nothing shown."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrain, "train", trained_root.train)
+        patch.setattr(retrain, "judge_challenger", retrain.judge_challenger.fn)
+        patch.setattr(retrain, "show_card", lambda run_dir: None)
+        yield
+
+
+def run(root: Path, steps: int, **settings: Any) -> State[str]:
+    usual = {"root": str(root), "steps": steps, "overrides": SMALL, "gate": GATE, "device": "cpu"}
+    ended: State[str] = retrain.retrain.fn(**{**usual, **settings})
+    return ended
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[State[str]]]:
+    """Three snapshots: hardly trained, well trained, hardly trained again; each time more people."""
+    root = tmp_path_factory.mktemp("retrained") / "root"
+    ended = []
+    for number, (more, steps) in enumerate(((0, 1), (2, 40), (4, 1)), start=1):
+        people = {**PEOPLE, "train": PEOPLE["train"] + more}
+        publish_people(root, f"people0{number}", people, at=f"2026-01-0{number}T00:00:00Z")
+        ended.append(run(root, steps))
+    return root, ended
+
+
+def test_the_better_is_promoted_and_the_worse_refused(told: tuple[Path, list[State[str]]]) -> None:
+    root, ended = told
+    assert [state.name for state in ended] == ["Promoted", "Promoted", "Refused"]
+    assert champions.aliases(LocalStorage(root))["sf2f"] == champions.Aliases(champion=BETTER, challenger=WORSE)
+    staged = run_query(LocalStorage(root), "SELECT run_id, stage FROM models ORDER BY run_id").to_pylist()
+    assert [row["stage"] for row in staged] == ["retired", "champion", "challenger"]
+    assert f"{WORSE} is refused: cosine is -" in (ended[2].message or "")
+
+
+def test_the_decision_record_says_who_how_and_why(told: tuple[Path, list[State[str]]]) -> None:
+    root = told[0]
+    facts = champions.decisions(LocalStorage(root), "sf2f")
+    first, better, worse = (json.loads(fact["record"]) for fact in facts)
+    assert [fact["outcome"] for fact in facts] == ["first", "promoted", "refused"]
+    assert first["champion"] is None
+    assert (better["champion"]["run"], better["challenger"]["run"]) == (FIRST, BETTER)
+    assert better["champion"]["snapshot"] == "people01"
+    assert len(better["challenger"]["checkpoint sha256"]) == 64
+    assert better["low"] > 0 > worse["high"]
+    figures = better["figures"]
+    assert figures[BETTER]["cosine"] - figures[FIRST]["cosine"] == pytest.approx(better["value"])
+    assert {name: better["gate"][name] for name in GATE} == GATE
+    outcomes = {guard["name"]: guard["outcome"] for guard in better["guards"]}
+    assert outcomes == {"VFS": "not measured", "worst group": "not measured", "latency": "passed", "NaN rate": "passed"}
+    assert json.loads((root / "runs" / WORSE / "decision.json").read_text()) == worse
+
+
+def test_the_test_pairs_stay_those_of_the_first_decision(told: tuple[Path, list[State[str]]]) -> None:
+    root = told[0]
+    records = [json.loads(fact["record"]) for fact in champions.decisions(LocalStorage(root), "sf2f")]
+    assert {record["test"]["pairs"] for record in records} == {records[0]["test"]["pairs"]}
+    assert {record["test"]["snapshot"] for record in records} == {"people01"}
+    assert {record["test"]["people"] for record in records} == {PEOPLE["test"]}
+    assert tags(LocalStorage(root)) == {"test-sf2f": "people01"}
+
+
+def test_cards_name_alias_lineage_figures_and_decision(told: tuple[Path, list[State[str]]]) -> None:
+    root = told[0]
+    card = (root / "runs" / BETTER / "model-card.md").read_text()
+    assert card.startswith(f"# {BETTER} (champion of sf2f)")
+    for part in ("| snapshot | people02 |", "| checkpoint sha256 |", "| sf2f, fused |", "**promoted**", "| latency |"):
+        assert part in card
+    assert "identifies nobody" in card
+    assert f"# {WORSE} (challenger of sf2f)" in (root / "runs" / WORSE / "model-card.md").read_text()
+
+
+def test_models_are_listed(told: tuple[Path, list[State[str]]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--root", str(told[0]), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["run"], row["alias"], row["decision"]) for row in rows] == [
+        (FIRST, None, "first"),
+        (BETTER, "champion", "promoted"),
+        (WORSE, "challenger", "refused"),
+    ]
+    assert rows[1]["cosine"] > rows[0]["cosine"]
+    assert main(["models", "--root", str(told[0])]) == 0
+    assert "champion" in capsys.readouterr().out
+
+
+def test_an_unchanged_snapshot_is_skipped(told: tuple[Path, list[State[str]]]) -> None:
+    ended = run(told[0], 1)
+    assert ended.name == "Skipped"
+    assert "snapshot people03 is unchanged" in (ended.message or "")
+
+
+def test_too_few_new_people_are_skipped(told: tuple[Path, list[State[str]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of fifteen training people is new since the last challenger: 6.7 %."""
+    root = told[0]
+    storage = publish_people(root, "people04", {**PEOPLE, "train": 15}, at="2026-01-04T00:00:00Z")
+    ended = run(root, 1, min_new_people_share=0.1)
+    assert ended.name == "Skipped"
+    assert "6.7% of the training people of snapshot people04 are new since people03" in (ended.message or "")
+    begun: list[str] = []
+    monkeypatch.setattr(retrain, "train", lambda **settings: begun.append(settings["snapshot"]))
+    with pytest.raises(ModelError, match="no weights are there"):
+        run(root, 1, min_new_people_share=0.05)
+    with pytest.raises(ModelError, match="no weights are there"):
+        run(root, 1, min_new_people_share=0.1, seed=9)
+    before = replace(load_snapshot(storage, "people03"), redacted=True)
+    storage.commit("snapshots/people03.json", json.dumps(before.to_json()).encode())
+    with pytest.raises(ModelError, match="no weights are there"):
+        run(root, 1, min_new_people_share=0.1)
+    assert begun == ["people04"] * 3
+    assert evaluate_run(root / "runs" / WORSE, protocols=["full"])["snapshot"] == "people04"
+
+
+def test_a_gate_is_fixed_before_the_training(told: tuple[Path, list[State[str]]]) -> None:
+    folder = told[0] / "runs" / BETTER
+    with pytest.raises(ModelError, match=r"was begun with gate metric = 'cosine', now it is 'centred_cosine'"):
+        deciding.freeze_gate(folder, replace(deciding.read_gate(folder), metric="centred_cosine"))
+    with pytest.raises(ConfigError, match="gate vfs: no such setting"):
+        run(told[0], 1, gate={"vfs": 1})
+
+
+def test_forgetting_gives_the_test_set_a_new_version(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    storage = publish_people(root, "people01", PEOPLE, at="2026-01-01T00:00:00Z")
+    first = load_snapshot(storage)
+    assert deciding.tested_snapshot(storage, "sf2f", first).id == "people01"
+    publish_people(root, "people02", {**PEOPLE, "test": 7}, at="2026-01-02T00:00:00Z")
+    assert deciding.tested_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people01"
+    storage.commit("snapshots/people01.json", json.dumps(replace(first, redacted=True).to_json()).encode())
+    assert deciding.tested_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people02"
+    assert tags(storage) == {"test-sf2f": "people02"}
+    storage.delete("snapshots/people02.json")
+    publish_people(root, "people03", PEOPLE, at="2026-01-03T00:00:00Z")
+    assert deciding.tested_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people03"
+
+
+def test_nobody_is_tested_on_who_was_trained_on(told: tuple[Path, list[State[str]]]) -> None:
+    storage = LocalStorage(told[0])
+    snapshot = load_snapshot(storage, "people01")
+    swapped = replace(
+        snapshot,
+        id="swapped",
+        shards=[replace(entry, split={"train": "test", "test": "train"}[entry.split]) for entry in snapshot.shards],
+    )
+    with pytest.raises(ModelError, match=r"8 of the people that sf2f is tested on .* voxdata tag test-sf2f swapped"):
+        deciding.check_unseen(storage, "sf2f", snapshot, swapped)
+
+
+def test_going_back_changes_aliases_cards_and_what_is_compared_next(
+    told: tuple[Path, list[State[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = told[0]
+    assert main(["rollback", "--root", str(root)]) == 1
+    assert "--reason is missing" in capsys.readouterr().err
+    assert main(["rollback", "--root", str(root), "--reason", "squints"]) == 0
+    assert f"{FIRST} is the champion again; {BETTER} is retired" in capsys.readouterr().out
+    assert named_run(LocalStorage(root), "champion", "sf2f").name == FIRST
+    assert "(champion of sf2f)" in (root / "runs" / FIRST / "model-card.md").read_text().splitlines()[0]
+    assert "(champion" not in (root / "runs" / BETTER / "model-card.md").read_text().splitlines()[0]
+    assert run_query(LocalStorage(root), "SELECT DISTINCT run_id FROM champions")["run_id"].to_pylist() == [FIRST]
+    assert main(["rollback", "--root", str(root), "--reason", "further"]) == 1
+    assert "there is no champion before" in capsys.readouterr().err
+    weights = root / "runs" / BETTER / "checkpoints"
+    weights.rename(weights.with_name("gone"))
+    assert main(["rollback", "--root", str(root), "--to", BETTER, "--reason", "again"]) == 1
+    assert f"run {BETTER}: no weights are there" in capsys.readouterr().err
+    assert champions.champion(LocalStorage(root), "sf2f") == FIRST
+    assert len(journal.read_new(LocalStorage(root), "decisions")) == 4
