@@ -48,6 +48,11 @@ def to_uint8(image_B3SS: Tensor) -> Uint8Array:
     return array
 
 
+def from_uint8(image_BSS3: Uint8Array) -> Tensor:
+    """uint8 RGB (B, S, S, 3) to images in [-1, 1] (B, 3, S, S)."""
+    return torch.from_numpy(image_BSS3.astype(np.float32)).permute(0, 3, 1, 2) / 127.5 - 1
+
+
 def write_png(path: Path, image_HW3: Uint8Array, notice: str = NOTICE) -> None:
     """Write one RGB image; `notice` goes into its text chunk `Description`. Whole or not at all."""
     info = PngInfo()

@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--protocol", action="append", choices=NAMES, help=f"repeatable; default {', '.join(BY_DEFAULT)}"
     )
+    parser.add_argument("--enhance", metavar="NAME", help="measure what gfpgan, or an enhance run, does to identity")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     weights = dict(pair.partition("=")[::2] for pair in options.weights)
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             weights=weights,
             root=options.root,
             protocols=options.protocol or BY_DEFAULT,
+            enhance=options.enhance,
         )
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)

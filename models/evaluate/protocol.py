@@ -20,11 +20,12 @@ from models.config import RunConfig, choose_device, make_config
 from models.embedders import SELF_TRAINED, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder
+from models.enhance.faces import load_enhancer
 from models.errors import EvaluationError
 from models.evaluate.bench import Bench
 from models.evaluate.full import full_rows
 from models.evaluate.judge import Judge
-from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, Question, tables
+from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, Question, tables
 from models.evaluate.protocols import chosen as chosen_protocols
 from models.evaluate.realism import check_files
 from models.evaluate.references import Pictures
@@ -49,18 +50,23 @@ def evaluate(
     seed: int = 0,
     references: Mapping[str, Pictures] | None = None,
     protocols: Sequence[str] = BY_DEFAULT,
+    enhance: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run on a split, write the result into the run and return it. Raises `TrainingError`.
 
     `references` adds a row per name, from pictures of everybody in the split (and of training people, to centre it).
     `protocols` are names of `protocols.py`; `full` is always there. `snapshot_id` is another snapshot than the run's.
+    `enhance` is `gfpgan` or the folder of an enhance run: its effect on who the faces look like is then measured too.
     """
-    asked = chosen_protocols(protocols)
+    asked = chosen_protocols([*protocols, ENHANCE] if enhance else protocols)
+    if ENHANCE in protocols and not enhance:
+        raise EvaluationError("protocol enhance: no enhancer is given; add --enhance gfpgan, or --enhance ENHANCE_RUN")
     run_dir, chosen = Path(run_dir), choose_device(device)
     trained = Generator(run_dir, chosen)
     config = make_config(trained.run["run"] | ({"root": root} if root else {}))
     name, files = embedder or config.embedder, {**config.weights, **(weights or {})}
     missing = check_files(files) if DISTRIBUTIONS in asked else []
+    enhancer = load_enhancer(enhance, files, chosen) if enhance else None
     judge = Judge(
         generator=trained,
         embedder=open_embedder(name, run_dir, files).to(chosen),
@@ -83,7 +89,8 @@ def evaluate(
         "notes": _notes(name, config.embedder, unseen) + missing,
         "rows": full_rows(bench),
         "tables": tables(
-            protocols, Question(bench=bench, holdouts=_holdouts(config, trained, snapshot), weights=files)
+            asked,
+            Question(bench=bench, holdouts=_holdouts(config, trained, snapshot), weights=files, enhancer=enhancer),
         ),
     }
     stem = "-".join(["evaluation", *([split] if split != "test" else []), *([name] if name != config.embedder else [])])

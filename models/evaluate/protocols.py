@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.enhance.faces import FaceEnhancer
 from models.errors import EvaluationError
 from models.evaluate import realism
 from models.evaluate.bench import Bench
+from models.evaluate.enhancement import enhancement_rows
 from models.evaluate.matching import known_people_rows, matching_rows, noise_rows, sex_rows
 from models.evaluate.sf2f import SECONDS, code_rows, paper_rows
 from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows
@@ -21,16 +23,21 @@ from models.store import Store
 FULL = "full"
 BY_DEFAULT = (FULL, "voice2face", "groups")
 DISTRIBUTIONS = "distributions"
+ENHANCE = "enhance"
 ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What a protocol is given: the bench, clips of training people that training never saw, files of networks."""
+    """What a protocol is given: the bench, clips of training people that training never saw, files of networks.
+
+    Without an `enhancer` there is no `enhance` table.
+    """
 
     bench: Bench
     holdouts: Store | None
     weights: Mapping[str, str] = field(default_factory=dict)
+    enhancer: FaceEnhancer | None = None
 
 
 def tables(names: Sequence[str], question: Question) -> list[dict[str, Any]]:
@@ -102,6 +109,15 @@ def _distributions(question: Question) -> list[dict[str, Any]]:
     return found
 
 
+def _enhance(question: Question) -> list[dict[str, Any]]:
+    enhancer = question.enhancer
+    if enhancer is None:
+        return []
+    title = f"Who faces look like before and after {enhancer.name}"
+    rows = enhancement_rows(question.bench, enhancer)
+    return [_table(ENHANCE, ENHANCE, title, rows, enhancer=enhancer.name)]
+
+
 _PROTOCOLS: Mapping[str, Callable[[Question], list[dict[str, Any]]]] = {
     "sf2f-paper": _sf2f_paper,
     "sf2f-code": _sf2f_code,
@@ -110,5 +126,6 @@ _PROTOCOLS: Mapping[str, Callable[[Question], list[dict[str, Any]]]] = {
     "lengths": _lengths,
     "groups": _groups,
     DISTRIBUTIONS: _distributions,
+    ENHANCE: _enhance,
 }
 NAMES = (FULL, *_PROTOCOLS, ALL)

@@ -29,6 +29,10 @@ _HEADINGS = {
     "voice": "voices, log odds",
     "noise": "noise, log odds",
     "voice_above_noise": "voices above noise %",
+    "kept": "cosine, before to after",
+    "cosine_before": "to the person, before",
+    "cosine_after": "to the person, after",
+    "cosine_change": "change",
 }
 _PER_CENT = ("recall", "map", "matching", "sex_accuracy", "top_", "voice_above")
 

@@ -27,7 +27,9 @@ from models.enhance.networks import Enhancer, EnhancerConfig
 from models.enhance.presets import make_preset
 from models.enhance.stylegan2 import ModulatedConv, StyleConv, channel_split_sft
 from models.enhance.system import Enhancement
-from models.errors import CheckpointError, ConfigError, PretrainedError
+from models.errors import CheckpointError, ConfigError, EvaluationError, PretrainedError
+from models.evaluate import evaluate, protocol
+from models.evaluate.report import markdown
 from models.generator import Generator
 from models.pretrained import files
 from models.pretrained.tensors import fill, read_tensors
@@ -36,6 +38,7 @@ from models.store import Store
 from models.train import train
 
 SMALL = EnhancerConfig(side_px=32, multiplier=1, narrow=1 / 32, latent=16, mapping_layers=1)
+SMALL_64 = dataclasses.replace(SMALL, side_px=64)
 NETWORKS: dict[str, Any] = {
     "side_px": 32,
     "narrow": 1 / 32,
@@ -445,3 +448,34 @@ def test_what_is_no_enhancer_is_one_line(tiny_snapshot: TinySnapshot, trained: P
     (tmp_path / "checkpoints").symlink_to(trained / "checkpoints")
     with pytest.raises(CheckpointError, match=r"its checkpoint does not fit its config\.json"):
         load_enhancer(str(tmp_path), {}, cpu)
+
+
+def test_its_effect_on_identity_has_a_table_of_its_own(
+    tiny_snapshot: TinySnapshot, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    train(tiny_snapshot.config(run, steps=1, overrides={"fuser_steps": 1}))
+    with pytest.raises(EvaluationError, match="protocol enhance: no enhancer is given; add --enhance gfpgan"):
+        evaluate(run, device="cpu", protocols=["enhance"])
+    with pytest.raises(PretrainedError, match=r"gfpgan: its weight file is not given; get GFPGANv1.4.pth"):
+        evaluate(run, device="cpu", enhance="gfpgan")
+    result = evaluate(run, device="cpu", protocols=["full"], enhance=str(trained))
+    (table,) = result["tables"]
+    assert (table["table"], table["enhancer"]) == ("enhance", "run, step 1")
+    rows = {row["name"]: row["figures"] for row in table["rows"]}
+    assert {"sf2f, fused", "sf2f, fused, shuffled", "real photo"} <= rows.keys()
+    for name in ("sf2f, fused", "real photo"):
+        before, after, change = (rows[name][f"cosine_{key}"]["value"] for key in ("before", "after", "change"))
+        assert change == pytest.approx(after - before)
+        assert -1 <= rows[name]["kept"]["value"] <= 1
+    text = markdown(result)
+    assert "## Who faces look like before and after run, step 1" in text
+    assert (
+        "| self-trained | n | cosine, before to after | to the person, before | to the person, after | change |" in text
+    )
+    nothing = FaceEnhancer(name="nothing", network=Unchanged(SMALL_64), device=torch.device("cpu"))
+    monkeypatch.setattr(protocol, "load_enhancer", lambda name, weights, device: nothing)
+    unchanged = evaluate(run, device="cpu", protocols=["full"], enhance="nothing")["tables"][0]["rows"]
+    figures = next(row["figures"] for row in unchanged if row["name"] == "sf2f, fused")
+    assert figures["kept"]["value"] == pytest.approx(1, abs=0.01)
+    assert figures["cosine_change"]["value"] == pytest.approx(0, abs=0.02)

@@ -1,0 +1,59 @@
+"""What an enhancer does to the identity of faces: cosine between before and after, and to the real person either way.
+
+Shapes: N people, S side of a run's faces, P of the enhancer's, E embedding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.enhance.faces import FaceEnhancer
+from models.evaluate.bench import Bench
+from models.evaluate.judge import CHUNK
+from models.evaluate.metrics import FloatArray, cosine, figure, unit
+
+
+def enhancement_rows(bench: Bench, enhance: FaceEnhancer) -> list[dict[str, Any]]:
+    """A row per contestant that has pictures, with a control: everybody's face before against everybody else's after.
+
+    `kept` is the cosine of a face before and after, `cosine_before` and `cosine_after` are those to the real person
+    (mean of the portraits; for a real photo of the others), `cosine_change` their difference per person.
+    """
+    rows = []
+    for contestant in bench.contestants():
+        if contestant.pictures is None:
+            continue
+        image_N3SS = contestant.pictures(0, None)
+        real_NE = unit(bench.real_without(contestant, 0))
+        before_NE, after_NE = bench.judge.embed(image_N3SS), _enhanced(bench, enhance, image_N3SS)
+        before_N, after_N = cosine(before_NE, real_NE), cosine(after_NE, real_NE)
+        values = {
+            "kept": cosine(before_NE, after_NE),
+            "cosine_before": before_N,
+            "cosine_after": after_N,
+            "cosine_change": after_N - before_N,
+        }
+        rows.append(_row(bench, contestant.name, contestant.kind, values))
+        if len(real_NE) > 1:
+            rows.append(_row(bench, f"{contestant.name}, shuffled", "control", {"kept": _others(before_NE, after_NE)}))
+    return rows
+
+
+def _enhanced(bench: Bench, enhance: FaceEnhancer, image_N3SS: Tensor) -> FloatArray:
+    """Embeddings (N, E) of the enhanced faces, which are large: a few at a time."""
+    return np.concatenate([bench.judge.embed(enhance(part)) for part in torch.split(image_N3SS, CHUNK)])
+
+
+def _others(before_NE: FloatArray, after_NE: FloatArray) -> FloatArray:
+    scores_NN = before_NE @ after_NE.T
+    others: FloatArray = (scores_NN.sum(axis=1) - np.diagonal(scores_NN)) / (len(scores_NN) - 1)
+    return others
+
+
+def _row(bench: Bench, name: str, kind: str, values: dict[str, FloatArray]) -> dict[str, Any]:
+    figures = {key: figure(value_N, seed=bench.judge.seed) for key, value_N in values.items()}
+    return {"name": name, "kind": kind, "people": len(values["kept"]), "draws": 1, "figures": figures}
