@@ -245,6 +245,9 @@ def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     )
     evaluate.add_argument("--embedder", metavar="NAME", help="judge with this face embedder instead of the run's own")
     evaluate.add_argument("--split", default="test", choices=["val", "test"], help="whom to judge (default test)")
+    evaluate.add_argument(
+        "--enhance", metavar="NAME", help="measure what gfpgan, or the folder of an enhance run, does to identity"
+    )
     evaluate.set_defaults(handler=_lazy("evaluate"))
 
     models = commands.add_parser("models", help="list training runs, which is champion, and how well each does")
@@ -267,6 +270,13 @@ def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     imagine.add_argument("voice", metavar="VOICE", help="a speech file: wav, flac, m4a, mp3, mp4, …")
     imagine.add_argument("--run", required=True, metavar="RUN", help="the training run's folder")
     imagine.add_argument("--out", default="face.png", metavar="FILE", help="PNG to write (default face.png)")
+    imagine.add_argument(
+        "--enhance",
+        nargs="?",
+        const="gfpgan",
+        metavar="NAME",
+        help="also write the face enhanced by gfpgan (default) or by the folder of an enhance run",
+    )
     imagine.set_defaults(handler=_lazy("imagine"))
 
 

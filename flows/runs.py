@@ -25,6 +25,7 @@ from flows.progress import logger
 from models.checkpoint import checkpoints, read_run_config
 from models.config import RunConfig, make_config
 from models.embedders import PUBLISHED, SELF_TRAINED
+from models.enhance.faces import GFPGAN
 from models.errors import ConfigError
 from models.pretrained.needs import lost, stops
 from voxdata import journal
@@ -220,6 +221,7 @@ def evaluate_run(
     protocols: Sequence[str] | None = None,
     embedder: str | None = None,
     split: str = "test",
+    enhance: str | None = None,
 ) -> dict[str, Any]:
     """Judge a run on people it never saw, and note the figures in the journal and the catalog.
 
@@ -234,7 +236,7 @@ def evaluate_run(
     name = embedder or trained["embedder"]
     given = embedder is None and name in trained["weights"]
     weights = {name: str(resolve(name).absolute())} if name in PUBLISHED and not given else {}
-    weights |= network_files()
+    weights |= network_files() | (enhancer_files(enhance) if enhance else {})
     storage = open_storage(trained["root"])
     report = evaluate(
         run_dir,
@@ -243,6 +245,7 @@ def evaluate_run(
         embedder=embedder,
         weights=weights,
         split=split,
+        enhance=enhance,
         snapshot_id=_unredacted(storage, trained["snapshot"]),
     )
     metrics = {
@@ -267,6 +270,11 @@ def network_files() -> dict[str, str]:
     from models.evaluate.realism import FID, VFS
 
     return {each: str(resolve(each).absolute()) for each in (FID, VFS) if _is_cached(each)}
+
+
+def enhancer_files(name: str) -> dict[str, str]:
+    """The file of a published enhancer; a run needs none. Raises `WeightsError` where it is not in the cache."""
+    return {name: str(resolve(name).absolute())} if name == GFPGAN else {}
 
 
 def _unredacted(storage: Storage, snapshot: str) -> str:

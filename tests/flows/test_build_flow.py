@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import webdataset as wds
 from PIL import Image
 
 from tests.flows.building import Voxdata, build_arguments, parts, shard_bytes
+from tests.flows.enhancer_writer import write_enhancer
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.identities import bucket_of
 from voxdata.simulate.truth import judge_photos
@@ -162,13 +164,21 @@ def test_a_model_is_trained_judged_and_asked(root: Path, corpus: Path, voxdata: 
     numbers = [part for pair in small for part in ("--set", pair)]
     trained = voxdata("train", "sf2f", "--root", str(root), "--run", str(run), "--steps", "3", *numbers)
     assert trained.returncode == 0, trained.stderr
-    judged = voxdata("evaluate", str(run))
+    enhancer = write_enhancer(tmp_path / "enhancer")
+    judged = voxdata("evaluate", str(run), "--enhance", str(enhancer))
     assert judged.returncode == 0, judged.stderr
     assert "self-trained" in judged.stdout
+    assert "Who faces look like before and after enhancer, step 0" in judged.stdout
     assert rows(root, "select count(distinct run_id) from evaluations") == [(1,)]
     voice = next(path for path in sorted((corpus / "wav").rglob("*.wav")) if path.stat().st_size > 100_000)
-    asked = voxdata("imagine", str(voice), "--run", str(run), "--out", str(face))
+    asked = voxdata("imagine", str(voice), "--run", str(run), "--out", str(face), "--enhance", str(enhancer))
     assert asked.returncode == 0, asked.stderr
+    assert re.search(
+        r"face-enhanced.png: .*; cosine of self-trained between before and after -?[01]\.\d{3}", asked.stdout
+    )
+    with Image.open(tmp_path / "face-enhanced.png") as picture:
+        assert picture.size == (32, 32)
+        assert "identifies nobody" in " ".join(str(text) for text in picture.info.values())
     assert "shows no real person and identifies nobody" in asked.stdout
     with Image.open(face) as picture:
         assert picture.size == (64, 64)

@@ -1,0 +1,33 @@
+"""`--enhance`: what it takes, and a published file that is not here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.cli import parser
+from flows.runs import enhancer_files
+from voxdata.errors import WeightsError
+from voxdata.weights import CACHE_VARIABLE
+
+
+def test_enhance_is_the_published_network_unless_another_is_named() -> None:
+    parse = parser().parse_args
+    asked = ["imagine", "voice.wav", "--run", "run"]
+    assert parse(asked).enhance is None
+    assert parse([*asked, "--enhance"]).enhance == "gfpgan"
+    assert parse([*asked, "--enhance", "runs/mine"]).enhance == "runs/mine"
+    assert parse(["evaluate", "run", "--enhance", "gfpgan"]).enhance == "gfpgan"
+
+
+def test_a_missing_file_is_one_line_with_url_and_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    assert enhancer_files("runs/mine") == {}
+    with pytest.raises(WeightsError) as refusal:
+        enhancer_files("gfpgan")
+    said = str(refusal.value)
+    assert "GFPGANv1.4.pth" in said
+    assert "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth" in said
+    assert "voxdata weights import" in said
+    assert "\n" not in said
