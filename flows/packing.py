@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -33,9 +34,10 @@ def plan_packing(root: str, recipe: Recipe, keys: Mapping[str, str]) -> list[dic
     storage = open_storage(root)
     people = _people(storage, keys)
     if not people:
+        faces, clips = (_outcomes(storage, keys[name]) for name in ("face_verdicts", "utterance_verdicts"))
         raise BuildStoppedError(
-            f"nobody is left: no person has {recipe.faces.select.min_per_identity} portraits and speech; ask why with: "
-            f"voxdata sql --query funnel --root {root}, or relax a limit with --set faces.pose.max_angle_deg=12"
+            f"nobody is left: no person has {recipe.faces.select.min_per_identity} portraits and speech; "
+            f"faces: {faces}; clips: {clips}; relax a limit, for example with --set faces.pose.max_angle_deg=12"
         )
     wanted = []
     for first, last in plan_ranges(recipe.shards.buckets_per_shard):
@@ -113,6 +115,12 @@ def _people(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, An
     buckets = dict(zip(identities["person"].to_pylist(), identities["bucket"].to_pylist(), strict=True))
     chosen = parquet_table(storage.read(keys["splits"])).to_pylist()
     return {row["person"]: {"split": row["split"], "bucket": buckets[row["person"]]} for row in chosen}
+
+
+def _outcomes(storage: Storage, verdicts_key: str) -> str:
+    """Items per outcome, the most frequent first: the funnel of a build that has no catalog to ask."""
+    counts = Counter(parquet_table(storage.read(verdicts_key))["reason"].fill_null("kept").to_pylist())
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()) or "none"
 
 
 def _who(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -90,9 +90,9 @@ def test_too_many_unreadable_files_stop_the_build(voxdata: Voxdata, corpus: Path
     said(done, "unreadable", "limits.max_unreadable_share")
 
 
-def test_nobody_left_says_how_to_ask_why(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
+def test_nobody_left_says_which_rules_took_them(voxdata: Voxdata, corpus: Path, tmp_path: Path) -> None:
     done = voxdata(*build_arguments(corpus, tmp_path / "root", "faces.resolution.min_pupil_distance_px=5000"))
-    said(done, "nobody is left")
+    said(done, "nobody is left", " low_resolution, ", "clips: none")
 
 
 def test_ctrl_c_stops_clearly_and_the_rerun_resumes(
