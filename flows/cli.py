@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="voxdata",
         description="Build face-voice datasets and train speech-to-face models on them.",
-        epilog="First steps: voxdata simulate corpus && voxdata build voxceleb-folder --root data "
+        epilog="First steps: voxdata simulate corpus && voxdata build demo --root data "
         "--set sources.photos.path=corpus/photos --set sources.speech.path=corpus/wav "
         "--set sources.metadata.path=corpus/vox1_meta.csv",
     )
