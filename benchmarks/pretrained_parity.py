@@ -2,7 +2,8 @@
 
 No weight file is needed. Public definitions are imported where they are installed (facenet-pytorch, pytorch-fid,
 torchvision; best in an environment of their own) or read from files, `--iresnet` (InsightFace's
-arcface_torch/backbones/iresnet.py) and `--vggface2` (models/resnet.py of VGGFace2-pytorch). Differences are the largest
+arcface_torch/backbones/iresnet.py), `--vggface2` (models/resnet.py of VGGFace2-pytorch) and `--gfpgan` (the folder
+gfpgan/archs of GFPGAN; its basicsr is not needed). Differences are the largest
 over all outputs, over the largest output. Where onnx is installed, IResNet-50 also goes through torch's exporter, as
 the published file did. Last, what folding FaceNet's BatchNorm changes, in values and in time of one core.
 """
@@ -12,11 +13,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 from models.embedders.facenet import FaceNet
 from models.embedders.iresnet import IResNet, read_iresnet
 from models.embedders.vggface2_resnet import PEOPLE, VggFace2ResNet50
+from models.enhance.networks import Enhancer
 from models.pretrained.conv_norm import fold_batchnorm
 from models.pretrained.fid_inception import FidInception
 from models.pretrained.tensors import fill
@@ -42,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--iresnet", type=Path, metavar="FILE", help="InsightFace's iresnet.py")
     parser.add_argument("--vggface2", type=Path, metavar="FILE", help="VGGFace2-pytorch's models/resnet.py")
+    parser.add_argument("--gfpgan", type=Path, metavar="FOLDER", help="GFPGAN's gfpgan/archs")
     options = parser.parse_args()
     torch.set_num_threads(1)
     comparisons: dict[str, Callable[[], float]] = {
@@ -51,6 +55,7 @@ def main() -> None:
         "IResNet-50, InsightFace": lambda: iresnet(_module(options.iresnet)),
         "IResNet-50 through an ONNX export": lambda: exported(_module(options.iresnet)),
         "VGGFace2 ResNet-50, VGGFace2-pytorch": lambda: vggface2(_module(options.vggface2)),
+        "GFP-GAN at 512 pixels, GFPGAN": lambda: gfpgan(options.gfpgan),
     }
     figures, notes = [], []
     for name, compare in comparisons.items():
@@ -132,6 +137,20 @@ def vggface2(library: ModuleType) -> float:
     )
 
 
+def gfpgan(folder: Path | None) -> float:
+    """The picture and the U-Net's, with the stored noise; noise, biases and what makes RGB are randomised."""
+    settings = {"fix_decoder": False, "input_is_latent": True, "different_w": True, "sft_half": True}
+    public = _gfpgan_module(folder).GFPGANv1Clean(512, channel_multiplier=2, **settings).eval()
+    for name, parameter in public.named_parameters():
+        if name.endswith(".bias") or parameter.numel() == 1 or ".to_rgb" in name:
+            nn.init.normal_(parameter, std=0.1)
+    image = torch.rand(1, 3, 512, 512) * 2 - 1
+    found, pyramid = fill(Enhancer, public.state_dict(), HERE).eval()(image)
+    expected, public_pyramid = public(image, randomize_noise=False)
+    pairs = zip((expected, *public_pyramid), (found, *pyramid), strict=True)
+    return max(_difference(theirs, ours) for theirs, ours in pairs)
+
+
 @torch.no_grad()
 def folding() -> Section:
     """FaceNet before and after its BatchNorm is folded."""
@@ -156,6 +175,20 @@ def _iresnet(library: ModuleType) -> Any:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
     return public
+
+
+def _gfpgan_module(folder: Path | None) -> ModuleType:
+    """GFPGAN's definitions without the parts of basicsr that register and initialise."""
+    if folder is None:
+        raise ImportError("its folder was not given")
+    registry, util = ModuleType("basicsr.utils.registry"), ModuleType("basicsr.archs.arch_util")
+    vars(registry)["ARCH_REGISTRY"] = SimpleNamespace(register=lambda: lambda network: network)
+    vars(util)["default_init_weights"] = lambda *arguments, **settings: None
+    package = ModuleType("archs")
+    package.__path__ = [str(folder)]
+    sys.modules |= {"archs": package, registry.__name__: registry, util.__name__: util}
+    sys.modules |= {name: ModuleType(name) for name in ("basicsr", "basicsr.utils", "basicsr.archs")}
+    return importlib.import_module("archs.gfpganv1_clean_arch")
 
 
 def _milliseconds(network: nn.Module, x: Tensor) -> float:

@@ -204,7 +204,7 @@ def _output(command: argparse.ArgumentParser, what: str) -> None:
 
 def _model_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train a model on a snapshot")
-    train.add_argument("system", help="which system: sf2f, avp_gan, voice2face, align")
+    train.add_argument("system", help="which system: sf2f, avp_gan, voice2face, align, enhance")
     _root(train)
     train.add_argument("--preset", default="tiny", help="settings of the system: tiny (two cores) or paper")
     train.add_argument("--snapshot", metavar="ID", help="default: the current one")

@@ -14,6 +14,7 @@ from flows.artifacts import Show, metrics, show_evaluation, show_training, shown
 from flows.progress import LOG_EVERY_S, logger, speak_up
 from flows.runs import Order, Run, evaluate_run, prepare, process_group
 from models.checkpoint import read_run_config
+from models.enhance.system import ENHANCE
 from models.errors import TrainingError
 from models.train import INTERRUPTED
 
@@ -103,6 +104,9 @@ def judge(folder: str) -> None:
             described["run"]["embedder"],
             folder,
         )
+        return
+    if described["system"] == ENHANCE.name:
+        logger.info("an enhancer is judged beside a run that hears voices: voxdata evaluate RUN --enhance %s", folder)
         return
     report = evaluate_run(Path(folder))
     logger.info("evaluated on %d people and %d portraits", report["people"], report["portraits"])

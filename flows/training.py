@@ -16,6 +16,7 @@ import yaml
 from flows.noted import note_output
 from flows.runs import Order, enhancer_files, evaluate_run, prepare, process_group
 from models.checkpoint import read_run_config
+from models.enhance.system import ENHANCE
 from models.errors import ConfigError
 from models.reader import Uint8Array
 from models.train import INTERRUPTED
@@ -51,7 +52,8 @@ def train(options: argparse.Namespace) -> int:
         status = process.wait()
     if status == 0:
         run.note("finished")
-        print(f"trained: {run.folder}; next: voxdata evaluate {run.folder}")
+        beside = "RUN --enhance " if run.config.system == ENHANCE.name else ""
+        print(f"trained: {run.folder}; next: voxdata evaluate {beside}{run.folder}")
     elif status == INTERRUPTED:
         print(f"training stopped at a checkpoint; the same command resumes it: {run.folder}", file=sys.stderr)
     else:

@@ -17,7 +17,13 @@ NUMBERS = {"side_px": 32, "narrow": 1 / 32, "latent": 16}
 def write_enhancer(run_dir: Path) -> Path:
     """Write it and return its folder."""
     run_dir.mkdir()
-    described = {"system": "enhance", "preset": "tiny", "numbers": NUMBERS}
+    described = {
+        "system": "enhance",
+        "preset": "tiny",
+        "numbers": NUMBERS,
+        "run": {"embedder": "self-trained"},
+        "off": [],
+    }
     (run_dir / "config.json").write_text(json.dumps(described))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

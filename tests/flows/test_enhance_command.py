@@ -8,6 +8,8 @@ import pytest
 
 from flows.cli import parser
 from flows.runs import enhancer_files
+from flows.train import judge
+from tests.flows.enhancer_writer import write_enhancer
 from voxdata.errors import WeightsError
 from voxdata.weights import CACHE_VARIABLE
 
@@ -19,6 +21,18 @@ def test_enhance_is_the_published_network_unless_another_is_named() -> None:
     assert parse([*asked, "--enhance"]).enhance == "gfpgan"
     assert parse([*asked, "--enhance", "runs/mine"]).enhance == "runs/mine"
     assert parse(["evaluate", "run", "--enhance", "gfpgan"]).enhance == "gfpgan"
+
+
+def test_the_flow_does_not_judge_what_hears_no_voice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    judged: list[Path] = []
+    monkeypatch.setattr("flows.train.evaluate_run", judged.append)
+    run = write_enhancer(tmp_path / "enhancer")
+    with caplog.at_level("INFO"):
+        judge.fn(str(run))
+    assert judged == []
+    assert f"voxdata evaluate RUN --enhance {run}" in caplog.text
 
 
 def test_a_missing_file_is_one_line_with_url_and_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
