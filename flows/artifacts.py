@@ -10,7 +10,7 @@ import base64
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +37,7 @@ from voxdata.storage import open_storage
 
 UPDATE_EVERY_S = 2.0
 SAMPLES, SAMPLES_OF = "samples", "Samples of "
+ROWS = 1000  # of a table artifact
 PAGE = 200  # artifacts that a Prefect server hands out at once
 
 Show = Callable[[float, str], None]
@@ -148,6 +149,14 @@ def show_evaluation(run_dir: Path) -> None:
         (run_dir / "evaluation.md").read_text(encoding="utf-8"),
         key="evaluation",
         description=f"{run_dir.name} on people it never saw",
+    )
+
+
+@_not_worth_a_run()
+def show_faces(rows: Sequence[Mapping[str, str]], run: str) -> None:
+    """What became of each voice file, the first thousand of them."""
+    create_table_artifact(
+        [dict(row) for row in rows[:ROWS]], key="faces", description=f"Voices that {run} was asked for"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
 from prefect.futures import as_completed
 
 from flows import packing, tables
@@ -27,6 +28,7 @@ from voxdata.recipe import Recipe
 from voxdata.recipe_file import load_recipe
 from voxdata.storage import open_storage
 
+PUBLISHED = "voxdata.snapshot.published"
 STAGE_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 crawl = task(name="crawl", **STAGE_OPTIONS)(tables.crawl)
@@ -82,7 +84,19 @@ def finish(root: str, recipe: Recipe, keys: dict[str, str], runner: Runner) -> s
     entries = _pack(root, recipe, keys, runner)
     snapshot: str = publish(root, recipe, keys, entries)
     show_snapshot(root, snapshot)
+    tell(root, snapshot)
     return snapshot
+
+
+def tell(root: str, snapshot: str) -> None:
+    """Emit the event that deployments are triggered by: `voxdata.root.<root>` has published a snapshot.
+
+    The root is named as parameters name it: relative to the working directory where it lies below that.
+    """
+    here = Path.cwd()
+    name = str(Path(root).relative_to(here)) if "://" not in root and Path(root).is_relative_to(here) else root
+    resource = {"prefect.resource.id": f"voxdata.root.{name}", "prefect.resource.name": name}
+    emit_event(PUBLISHED, resource=resource, payload={"snapshot": snapshot})
 
 
 def pixels(

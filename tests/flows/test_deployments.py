@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tests.flows.building import build_arguments
 from voxdata import journal
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest
-from voxdata.champions import aliases
+from voxdata.champions import aliases, decisions
 from voxdata.errors import SourceError
 from voxdata.fragments import commit_table
 from voxdata.recipe_file import load_recipe
@@ -164,11 +165,27 @@ def test_deployments_name_no_machine(api: Api) -> None:
         "train/demo",
         "train/sf2f",
         "retrain/nightly",
+        "evaluate/local",
+        "imagine-batch/local",
     }
     assert str(REPOSITORY) not in json.dumps(found)
     scheduled = [deployment["name"] for deployment in found if deployment["schedules"]]
     assert scheduled == ["nightly"]
     assert all(deployment["global_concurrency_limit"]["limit"] == 1 for deployment in found)
+    triggers = [automation["trigger"] for automation in api.filter("automations")]
+    assert [(trigger["match"], trigger["expect"]) for trigger in triggers] == [
+        ({"prefect.resource.id": "voxdata.root.data"}, ["voxdata.snapshot.published"])
+    ]
+
+
+def test_a_build_says_that_it_has_published(api: Api, built: tuple[Path, str]) -> None:
+    root = built[0]
+    wanted = {"event": {"name": ["voxdata.snapshot.published"]}, "resource": {"id": [f"voxdata.root.{root}"]}}
+    until = time.monotonic() + WAIT_S
+    while not (events := httpx.post(f"{api.url}/events/filter", json={"filter": wanted}, timeout=30).json()["events"]):
+        assert time.monotonic() < until, "no event arrived"
+        time.sleep(0.3)
+    assert events[0]["payload"] == {"snapshot": latest(open_storage(root))}
 
 
 def test_worker_says_where_its_checkout_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -195,7 +212,9 @@ def test_build_shows_funnel_splits_and_progress(api: Api, built: tuple[Path, str
     assert any(line["name"] == "voxdata" and "faces.measure" in line["message"] for line in logs)
 
 
-def test_retraining_trains_evaluates_and_then_skips(api: Api, built: tuple[Path, str]) -> None:
+def test_retraining_trains_evaluates_skips_and_gives_faces(
+    api: Api, built: tuple[Path, str], corpus: Path, tmp_path: Path
+) -> None:
     root = built[0]
     settings = {"root": str(root), "preset": "tiny", "overrides": SMALL, "steps": 4}
     first = api.run("retrain/nightly", **settings)
@@ -220,6 +239,36 @@ def test_retraining_trains_evaluates_and_then_skips(api: Api, built: tuple[Path,
     second = api.run("retrain/nightly", **settings)
     assert (second["state_type"], second["state_name"]) == ("COMPLETED", "Skipped")
     assert _states(root, run_dir) == ["started", "finished"]
+
+    voices, faces = tmp_path / "voices", tmp_path / "faces"
+    shutil.copytree(next(path for path in sorted((corpus / "wav").iterdir()) if path.is_dir()), voices)
+    (voices / "notes.txt").write_text("no voice")
+    asked = api.run("imagine-batch/local", root=str(root), voices=str(voices), out=str(faces))
+    assert asked["state_type"] == "COMPLETED"
+    rows = json.loads(api.artifacts("faces", asked["id"])[0]["data"])
+    assert {row["voice"] for row in rows if row["status"] == "face"} == {
+        str(path.relative_to(faces)).removesuffix(".png") for path in faces.rglob("*.png")
+    }
+    assert [row["status"] for row in rows if row["voice"] == "notes.txt"] == ["no face"]
+
+
+@pytest.mark.long
+def test_a_challenger_is_judged_and_the_champion_evaluated(api: Api, built: tuple[Path, str]) -> None:
+    """Seeds of their own, so that what the other tests have trained is not there to be skipped."""
+    root = built[0]
+    settings = {"root": str(root), "preset": "tiny", "overrides": SMALL, "gate": {"metric": "cosine", "draws": 200}}
+    names = []
+    for seed, steps in ((5, 2), (6, 40), (7, 1)):
+        ended = api.run("retrain/nightly", **settings, seed=seed, steps=steps)
+        names.append(ended["state_name"])
+        card = (_run_dir(root, seed) / "model-card.md").read_text()
+        assert api.artifacts("decision", ended["id"])[0]["data"] == card
+    outcomes = [fact["outcome"] for fact in decisions(open_storage(root), "sf2f")][-3:]
+    assert [name == "Promoted" for name in names] == [outcome != "refused" for outcome in outcomes]
+    champion = aliases(open_storage(root))["sf2f"].champion
+    judged = api.run("evaluate/local", root=str(root))
+    shown = api.artifacts("evaluation", judged["id"])[0]
+    assert str(champion) in shown["description"]
 
 
 @pytest.mark.long

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State
+from torch import Tensor
 
 from flows import deciding, retrain
 from flows.cli import main
 from flows.registry import named_run
 from flows.runs import evaluate_run
 from models.errors import ConfigError
+from models.evaluate import compare
 from tests.flows import trained_root
 from tests.flows.trained_root import PEOPLE, SMALL, publish_people
 from voxdata import champions, journal
@@ -30,29 +32,37 @@ FIRST, BETTER, WORSE = (f"sf2f-tiny-self-trained-people0{number}-0" for number i
 
 @pytest.fixture(scope="module", autouse=True)
 def _without_a_server() -> Any:
-    """The flow's own function, the training in this process, nothing shown."""
+    """The flow's own function, the training in this process, nothing shown; BETTER answers with real portraits."""
+    answer = compare._Asked.faces
+
+    def faces(asked: compare._Asked, people: list[str], seconds: float) -> Tensor:
+        unseen = asked.bench.unseen
+        perfect = unseen.images(unseen.face_groups.first[asked.rows(people)])
+        return perfect if asked.name == BETTER else answer(asked, people, seconds)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare._Asked, "faces", faces)
         patch.setattr(retrain, "train", trained_root.train)
         patch.setattr(retrain, "judge_challenger", retrain.judge_challenger.fn)
         patch.setattr(retrain, "show_card", lambda run_dir: None)
         yield
 
 
-def run(root: Path, steps: int, **settings: Any) -> State[str]:
-    usual = {"root": str(root), "steps": steps, "overrides": SMALL, "gate": GATE, "device": "cpu"}
+def run(root: Path, **settings: Any) -> State[str]:
+    usual = {"root": str(root), "steps": 1, "overrides": SMALL, "gate": GATE, "device": "cpu"}
     ended: State[str] = retrain.retrain.fn(**{**usual, **settings})
     return ended
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[State[str]]]:
-    """Three snapshots: hardly trained, well trained, hardly trained again; each time more people."""
+    """Retrained on three snapshots, each with more people than the one before."""
     root = tmp_path_factory.mktemp("retrained") / "root"
     ended = []
-    for number, (more, steps) in enumerate(((0, 1), (2, 40), (4, 1)), start=1):
-        people = {**PEOPLE, "train": PEOPLE["train"] + more}
+    for number in (1, 2, 3):
+        people = {**PEOPLE, "train": PEOPLE["train"] + 2 * (number - 1)}
         publish_people(root, f"people0{number}", people, at=f"2026-01-0{number}T00:00:00Z")
-        ended.append(run(root, steps))
+        ended.append(run(root))
     return root, ended
 
 
@@ -110,13 +120,13 @@ def test_models_are_listed(told: tuple[Path, list[State[str]]], capsys: pytest.C
         (BETTER, "champion", "promoted"),
         (WORSE, "challenger", "refused"),
     ]
-    assert rows[1]["cosine"] > rows[0]["cosine"]
+    assert all(row["cosine"] is not None for row in rows)
     assert main(["models", "--root", str(told[0])]) == 0
     assert "champion" in capsys.readouterr().out
 
 
 def test_an_unchanged_snapshot_is_skipped(told: tuple[Path, list[State[str]]]) -> None:
-    ended = run(told[0], 1)
+    ended = run(told[0])
     assert ended.name == "Skipped"
     assert "snapshot people03 is unchanged" in (ended.message or "")
 
@@ -125,19 +135,19 @@ def test_too_few_new_people_are_skipped(told: tuple[Path, list[State[str]]], mon
     """One of fifteen training people is new since the last challenger: 6.7 %."""
     root = told[0]
     storage = publish_people(root, "people04", {**PEOPLE, "train": 15}, at="2026-01-04T00:00:00Z")
-    ended = run(root, 1, min_new_people_share=0.1)
+    ended = run(root, min_new_people_share=0.1)
     assert ended.name == "Skipped"
     assert "6.7% of the training people of snapshot people04 are new since people03" in (ended.message or "")
     begun: list[str] = []
     monkeypatch.setattr(retrain, "train", lambda **settings: begun.append(settings["snapshot"]))
     with pytest.raises(ModelError, match="no weights are there"):
-        run(root, 1, min_new_people_share=0.05)
+        run(root, min_new_people_share=0.05)
     with pytest.raises(ModelError, match="no weights are there"):
-        run(root, 1, min_new_people_share=0.1, seed=9)
+        run(root, min_new_people_share=0.1, seed=9)
     before = replace(load_snapshot(storage, "people03"), redacted=True)
     storage.commit("snapshots/people03.json", json.dumps(before.to_json()).encode())
     with pytest.raises(ModelError, match="no weights are there"):
-        run(root, 1, min_new_people_share=0.1)
+        run(root, min_new_people_share=0.1)
     assert begun == ["people04"] * 3
     assert evaluate_run(root / "runs" / WORSE, protocols=["full"])["snapshot"] == "people04"
 
@@ -147,7 +157,7 @@ def test_a_gate_is_fixed_before_the_training(told: tuple[Path, list[State[str]]]
     with pytest.raises(ModelError, match=r"was begun with gate metric = 'cosine', now it is 'centred_cosine'"):
         deciding.freeze_gate(folder, replace(deciding.read_gate(folder), metric="centred_cosine"))
     with pytest.raises(ConfigError, match="gate vfs: no such setting"):
-        run(told[0], 1, gate={"vfs": 1})
+        run(told[0], gate={"vfs": 1})
 
 
 def test_forgetting_gives_the_test_set_a_new_version(tmp_path: Path) -> None:

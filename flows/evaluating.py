@@ -1,0 +1,32 @@
+"""The flow `evaluate`: a run on people it never saw; the run is the champion, the challenger, a name or a folder."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.artifacts import show_evaluation
+from flows.progress import logger, speak_up
+from flows.registry import named_run
+from flows.runs import evaluate_run, local_storage
+
+
+@flow(name="evaluate", persist_result=False, validate_parameters=True)
+def evaluate(
+    root: str,
+    run: str = "champion",
+    system: str = "sf2f",
+    protocols: list[str] | None = None,
+    embedder: str | None = None,
+    split: str = "test",
+) -> str:
+    """Judge `run` of `root`, note its figures in the journal and the catalog, and return its folder.
+
+    `system` says whose champion or challenger is meant; the others are those of `voxdata evaluate`.
+    """
+    speak_up()
+    folder = named_run(local_storage(root), run, system)
+    report = evaluate_run(folder, protocols=protocols, embedder=embedder, split=split)
+    logger.info("evaluated %s on %d people of split %s", folder.name, report["people"], split)
+    if split == "test" and embedder is None:
+        show_evaluation(folder)
+    return str(folder)
