@@ -54,12 +54,11 @@ def main() -> None:
 def observed(face: Face) -> tuple[Numbers, Numbers]:
     """Uncalibrated angles and the shape, averaged over the looks that a build takes."""
     assert face.landmarks is not None
-    here = pose.raw_angles(face.landmarks.points, pose.fit_model(face.landmarks.points))
-    shape = pose.sideways_shape(face.landmarks.points, here[2])
+    here = pose.look_at(face.landmarks.points)
     if face.mirrored is None:
-        return here, shape
-    there = pose.raw_angles(face.mirrored.points, pose.fit_model(face.mirrored.points))
-    return (here + there * pose.MIRRORED) / 2, (shape - pose.sideways_shape(face.mirrored.points, there[2])) / 2
+        return here.angles_deg, here.shape
+    there = pose.look_at(face.mirrored.points)
+    return (here.angles_deg + there.angles_deg * pose.MIRRORED) / 2, (here.shape - there.shape) / 2
 
 
 def weights(raw: Numbers, width_deg: float) -> Numbers:

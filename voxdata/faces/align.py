@@ -38,14 +38,18 @@ def scale_of(matrix: Floats) -> float:
 def warp(
     pixels: npt.NDArray[Any],
     matrix: Floats,
-    size_px: int,
+    size_px: int | tuple[int, int],
     fill: Any = WHITE,
     *,
     enlarge: int = cv2.INTER_LANCZOS4,
     border: int = cv2.BORDER_CONSTANT,
 ) -> npt.NDArray[Any]:
-    """Resample to (size, size, …): area averaging first when reducing, `enlarge` (Lanczos) else; `fill` outside."""
-    cropped, moved = _source_window(pixels, matrix, size_px)
+    """Resample to a square, or to (width, height): area averaging first when reducing, `enlarge` (Lanczos) else.
+
+    `fill` outside the photo.
+    """
+    size = (size_px, size_px) if isinstance(size_px, int) else size_px
+    cropped, moved = _source_window(pixels, matrix, size)
     scale = scale_of(moved)
     if scale < 1.0 and min(cropped.shape[:2]) > 1:
         height, width = cropped.shape[:2]
@@ -55,9 +59,7 @@ def warp(
         undo = np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2], [0.0, 0.0, 1.0]])
         moved = moved @ undo
     flags = enlarge if scale >= 1.0 else min(enlarge, cv2.INTER_CUBIC)
-    warped: npt.NDArray[Any] = cv2.warpAffine(
-        cropped, moved, (size_px, size_px), flags=flags, borderMode=border, borderValue=fill
-    )
+    warped: npt.NDArray[Any] = cv2.warpAffine(cropped, moved, size, flags=flags, borderMode=border, borderValue=fill)
     return warped
 
 
@@ -73,8 +75,8 @@ def outside_share(shape: tuple[int, ...], matrix: Floats, size_px: int) -> float
     return float(1.0 - inside.mean())
 
 
-def _source_window(pixels: npt.NDArray[Any], matrix: Floats, size_px: int) -> tuple[npt.NDArray[Any], Floats]:
-    corners = np.array([[0, 0, 1], [size_px, 0, 1], [0, size_px, 1], [size_px, size_px, 1]], dtype=np.float64)
+def _source_window(pixels: npt.NDArray[Any], matrix: Floats, size: tuple[int, int]) -> tuple[npt.NDArray[Any], Floats]:
+    corners = np.array([(x, y, 1.0) for x in (0, size[0]) for y in (0, size[1])])
     source = corners @ cv2.invertAffineTransform(matrix).T
     margin = 8 + 8 / scale_of(matrix)
     height, width = pixels.shape[:2]

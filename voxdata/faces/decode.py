@@ -81,7 +81,7 @@ def thumbnail(pixels: Pixels) -> Pixels:
     """At most 128 px a side, averaged: what `perceptual_hash` and `is_grayscale` look at."""
     if min(pixels.shape[:2]) <= _THUMBNAIL_PX:
         return pixels
-    return resize_area(pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX))
+    return reduce_to(pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX))
 
 
 def perceptual_hash(small: Pixels) -> str:
@@ -116,6 +116,24 @@ def _is_tinted(small: Pixels) -> bool:
 def resize_area(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Reduce uint8 (H, W, 3) to (width, height) by averaging areas."""
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def reduce_to(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Reduce uint8 (H, W, 3) to (width, height): means of whole pixels, then bilinear for a factor below 2.
+
+    `resize_area` takes ten times as long where the areas are not whole. Pixels beyond `looked_at` are left out.
+    """
+    height, width = pixels.shape[:2]
+    across, down = max(1, width // size[0]), max(1, height // size[1])
+    whole = pixels[: height - height % down, : width - width % across]
+    if across * down > 1:
+        whole = resize_area(whole, (width // across, height // down))
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def looked_at(length: int, to: int) -> int:
+    """Pixels of `length` that `reduce_to` looks at where it makes `to` of them."""
+    return length - length % max(1, length // to)
 
 
 def _open(data: bytes) -> Image.Image:

@@ -49,7 +49,7 @@ class Expression:
 
 
 def measure_expression(points: Floats, rotation: Floats) -> Expression:
-    """Landmarks (478, 3) in pixels and the model's rotation (3, 3) from `pose.fit_model`."""
+    """Landmarks (478, 3) in pixels and the model's rotation (3, 3) from `pose.look_at`."""
     frontal = (points * (1.0, -1.0, -1.0)) @ rotation
     unit = max(_distance(frontal, *IRISES), 1e-6)
     lips_y = frontal[list(INNER_LIPS), 1].mean()

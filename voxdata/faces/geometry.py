@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from voxdata.faces.expression import measure_expression
 from voxdata.faces.eyes import eyes_open, find_pupils
 from voxdata.faces.landmarks import Box, Landmarker, Landmarks
 from voxdata.faces.landmarks_tasks import blend_columns
-from voxdata.faces.pose import SECOND_LOOK_DEG, Pose, asymmetry, estimate_pose
+from voxdata.faces.pose import SECOND_LOOK_DEG, Look, Pose, asymmetry, estimate_pose, look_at
 from voxdata.faces.pose_68 import estimate_pose_68
 
 SECOND_LOOK_OFFSET = 0.2  # of the pupil distance: a second look whose pupils are further off saw something else
@@ -56,8 +57,14 @@ def pose_of(landmarks: Landmarks, mirrored: Landmarks | None = None) -> Pose:
     if landmarks.points68 is not None:
         return estimate_pose_68(landmarks.points68)
     # the tasks' newer mesh, known by its matrix, needs no calibration: on the fitting half its raw angles are better
-    there = None if mirrored is None else mirrored.points
-    return estimate_pose(landmarks.points, there, calibrate=landmarks.matrix is None)
+    there = None if mirrored is None else look_at(mirrored.points)
+    return estimate_pose(_first_look(landmarks), there, calibrate=landmarks.matrix is None)
+
+
+@functools.lru_cache(maxsize=1)
+def _first_look(landmarks: Landmarks) -> Look:
+    """Kept until the next face: it says whether there is a second look, and is half of the pose."""
+    return look_at(landmarks.points)
 
 
 def second_look(pixels: Pixels, box: Box, landmarks: Landmarks, landmarker: Landmarker) -> Landmarks | None:

@@ -18,6 +18,7 @@ from voxdata.faces.decode import Pixels
 from voxdata.faces.landmarks import (
     LANDMARKS,
     Box,
+    Floats,
     Landmarks,
     backend_version,
     crop_around,
@@ -69,7 +70,7 @@ class TasksLandmarker:
             if not found.face_landmarks:
                 continue
             self._spoken = True
-            points = photo_points(found.face_landmarks[0], crop.shape[0], left, top, side)
+            points = photo_points(_coordinates(found.face_landmarks[0]), crop.shape[0], left, top, side)
             if points.shape != (LANDMARKS, 3):
                 raise BackendError(f"the face landmarker gives {len(points)} points; {LANDMARKS} are needed")
             if same_face(points, box):
@@ -88,6 +89,10 @@ def blend_columns(landmarks: Landmarks) -> dict[str, float | None]:
 def tasks_version(model: str) -> str:
     """Version of mediapipe and the file's hash. Raises `BackendError`, `WeightsError`."""
     return f"{backend_version('mediapipe')}+{sha256_of(resolve(model))[:HASH_DIGITS]}"
+
+
+def _coordinates(landmarks: list[Any]) -> Floats:
+    return np.array([(point.x, point.y, point.z) for point in landmarks], np.float64)
 
 
 def _beside(found: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxdata.faces.decode import Pixels
-from voxdata.faces.patch import PATCH_PX, FacePatch
+from voxdata.faces.patch import FacePatch
 
 CLIPPED_LEVEL = 250.0
 BRIGHT_PERCENTILE = 90.0
@@ -51,7 +51,7 @@ def measure_lighting(patch: FacePatch) -> Lighting:
     levels = patch.luma.astype(np.uint8)
     skin_levels = levels[patch.skin]
     bright = max(_light_at(skin_levels, BRIGHT_PERCENTILE / 100), 1e-6)
-    middle = PATCH_PX // 2
+    middle = max(0, patch.middle)
     rows = np.flatnonzero(patch.skin.any(axis=1))
     waist = int(rows[0] + rows[-1]) // 2
     return Lighting(

@@ -25,7 +25,7 @@ from voxdata.faces.lighting import measure_lighting
 from voxdata.faces.occlusion import measure_occlusion
 from voxdata.faces.patch import FacePatch, face_patch
 from voxdata.faces.sharpness import measure_sharpness
-from voxdata.faces.upside_down import find_landmarks
+from voxdata.faces.upside_down import PhotoFaces
 from voxdata.fragments import Fragment
 from voxdata.identities import safe_key
 from voxdata.items import PhotoItem
@@ -33,7 +33,7 @@ from voxdata.recipe_faces import FaceMeasure
 from voxdata.schemas import EMOTIONS, FACES
 
 STAGE = "faces.measure"
-VERSION = 6
+VERSION = 7
 LANDMARK_FILES = ("landmarker_model", "fan_model", "fan_detector_model")  # their hashes are in the backend's version
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
 
@@ -108,6 +108,7 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
     base["face_count"] = count
     if not boxes:
         return [{**base, "photo_status": "no_face"}]
+    faces = PhotoFaces(photo.pixels, landmarker)
     prefix = f"{safe_key(item.row['identity'])}/{item.row['photo_sha256'][:16]}"
     return [
         {
@@ -115,13 +116,13 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
             "photo_status": "ok",
             "face_index": index,
             "face_id": f"{prefix}_{index}",
-            **_measure_face(photo, box, settings, models),
+            **_measure_face(photo, faces, box, settings, models),
         }
         for index, box in enumerate(boxes[: settings.max_faces])
     ]
 
 
-def _measure_face(photo: Photo, box: Box, settings: FaceMeasure, models: _Models) -> Row:
+def _measure_face(photo: Photo, faces: PhotoFaces, box: Box, settings: FaceMeasure, models: _Models) -> Row:
     row: Row = {
         "box_x_px": box.x,
         "box_y_px": box.y,
@@ -132,7 +133,7 @@ def _measure_face(photo: Photo, box: Box, settings: FaceMeasure, models: _Models
     }
     if min(box.width, box.height) < settings.min_face_px:
         return row
-    landmarks = find_landmarks(photo.pixels, box, models.landmarker)
+    landmarks = faces.landmarks(box)
     if landmarks is None:
         return row
     mirrored = second_look(photo.pixels, box, landmarks, models.landmarker)

@@ -33,6 +33,8 @@ SKIN_RADIUS = 16.0  # of CIELAB, lightness weighted down: further off is not ski
 LIGHTNESS_WEIGHT = 0.4
 BLUR = 2.0  # patch pixels, before colours are compared
 _BLUR_REACH = 8  # its kernel's radius is 6: what lies further from the skin changes nothing
+LINE_BLUR = 1.0  # patch pixels, before lines are sought
+_LINE_REACH = 4  # its kernel's radius
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +59,22 @@ def _bridge(patch: FacePatch) -> float | None:
     middle = (left + right) / 2
     rows = slice(*_within(points[BETWEEN_BROWS, 1], points[MID_NOSE, 1] + 4))
     columns = slice(*_within(middle - half, middle + half))
-    strip = cv2.GaussianBlur(patch.luma, (0, 0), 1.0)[rows, columns]
+    strip = _blurred(patch.luma, rows, columns)
     if strip.size < MIN_PX or len(strip) < 3:
         return None
     lines = np.gradient(np.log(strip + LUMA_FLOOR), axis=0).mean(axis=1)
     line = float(np.ptp(lines))
     return line / (line + LINE_HALF)
+
+
+def _blurred(luma: npt.NDArray[np.float32], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+    """A part of the patch after a blur of the whole."""
+    left, top = max(0, columns.start - _LINE_REACH), max(0, rows.start - _LINE_REACH)
+    around = luma[top : rows.stop + _LINE_REACH, left : columns.stop + _LINE_REACH]
+    if not around.size:
+        return around
+    blurred = np.asarray(cv2.GaussianBlur(around, (0, 0), LINE_BLUR), np.float32)
+    return blurred[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
 
 def _uncoloured(patch: FacePatch) -> float | None:

@@ -1,4 +1,7 @@
-"""The face as a small upright square: what lighting and sharpness are measured on, at one scale for every photo."""
+"""The face, small and upright: what lighting and sharpness are measured on, at one scale for every photo.
+
+The scale is that of a square portrait of `PATCH_PX`; of the square only what the face's oval takes is cut out.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,17 @@ FACE_OVAL = (
 EYE_AND_BROW_LEFT = (70, 63, 105, 66, 107, 133, 145, 33)
 EYE_AND_BROW_RIGHT = (300, 293, 334, 296, 336, 362, 374, 263)
 NOSE_BASE = 2
-_ERODE_PX = 9  # keeps hair and background at the oval's edge out
-_CORNERS = np.array([(x, y, 1.0) for x in (0, PATCH_PX - 1) for y in (0, PATCH_PX - 1)])
+_ERODE = np.ones((9, 9), np.uint8)  # keeps hair and background at the oval's edge out
+_AROUND_PX = 8  # around the oval: more than any filter reaches from what `face` has
 _SURELY = 1e-6  # photo pixels by which the corners must lie inside for all of the patch to do so
 
 
 @dataclass(frozen=True, kw_only=True)
 class FacePatch:
-    """`pixels` uint8 (256, 256, 3); `skin` and `face` bool (256, 256); `scale` patch pixels per photo pixel.
+    """`pixels` uint8 (H, W, 3); `skin` and `face` bool (H, W); `scale` patch pixels per photo pixel.
 
-    `points` (478, 2) are the landmarks in patch pixels.
+    H and W are at most 256. `points` (478, 2) are the landmarks in patch pixels; left of the column `middle` is the
+    half of the left pupil.
     """
 
     pixels: Pixels
@@ -40,6 +44,7 @@ class FacePatch:
     skin: npt.NDArray[np.bool_]
     luma: npt.NDArray[np.float32]
     points: Floats
+    middle: int
     scale: float
 
 
@@ -49,31 +54,51 @@ def face_patch(pixels: Pixels, points: Floats, pupils: Pupils) -> FacePatch:
     Skin is what lies above the nose's base, without eyes and brows: a beard is not a shadow.
     """
     matrix = align_matrix(pupils, PATCH_PX)
-    patch = warp(pixels, matrix, PATCH_PX, enlarge=cv2.INTER_LINEAR)
     flat = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-    face = np.zeros((PATCH_PX, PATCH_PX), np.uint8)
+    corner, size = _window(_polygon(flat, FACE_OVAL))
+    matrix[:, 2] -= corner
+    flat -= corner
+    patch = warp(pixels, matrix, size, enlarge=cv2.INTER_LINEAR)
+    face = np.zeros(patch.shape[:2], np.uint8)
     cv2.fillPoly(face, [_polygon(flat, FACE_OVAL)], (1,))
-    eroded = cv2.erode(face, np.ones((_ERODE_PX, _ERODE_PX), np.uint8))
-    face = np.asarray(eroded, np.uint8) * _inside_photo(pixels.shape, matrix)
+    face = np.asarray(cv2.erode(face, _ERODE), np.uint8)
+    if (inside := _inside_photo(pixels.shape, matrix, size)) is not None:
+        face *= inside
     skin = face.copy()
     for part in (EYE_AND_BROW_LEFT, EYE_AND_BROW_RIGHT):
         cv2.fillPoly(skin, [cv2.convexHull(_polygon(flat, part))], (0,))
     skin[max(0, round(flat[NOSE_BASE, 1])) :] = 0
     luma = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    return FacePatch(pixels=patch, face=face.astype(bool), skin=skin.astype(bool), luma=luma, points=flat, scale=scale)
+    return FacePatch(
+        pixels=patch,
+        face=face.view(bool),
+        skin=skin.view(bool),
+        luma=luma,
+        points=flat,
+        middle=PATCH_PX // 2 - corner[0],
+        scale=scale,
+    )
+
+
+def _window(oval: npt.NDArray[np.int32]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Left and top, and width and height, of what the oval (N, 2) takes of the square."""
+    left, top = np.clip(oval.min(axis=0) - _AROUND_PX, 0, PATCH_PX - 1).tolist()
+    right, bottom = np.clip(oval.max(axis=0) + _AROUND_PX, (left + 1, top + 1), PATCH_PX).tolist()
+    return (left, top), (right - left, bottom - top)
 
 
 def _polygon(flat: Floats, numbers: tuple[int, ...]) -> npt.NDArray[np.int32]:
     return np.round(np.clip(flat[list(numbers)], -PATCH_PX, 2 * PATCH_PX)).astype(np.int32)
 
 
-def _inside_photo(shape: tuple[int, ...], matrix: Floats) -> npt.NDArray[np.uint8]:
+def _inside_photo(shape: tuple[int, ...], matrix: Floats, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
+    """1 where a patch of (width, height) lies in the photo, else 0; None where all of it does."""
     inverse = cv2.invertAffineTransform(matrix)
-    corners = _CORNERS @ inverse.T
+    corners = np.array([(x, y, 1.0) for x in (0, size[0] - 1) for y in (0, size[1] - 1)]) @ inverse.T
     if corners.min() >= _SURELY and (corners <= np.array([shape[1], shape[0]]) - 1 - _SURELY).all():
-        return np.ones((PATCH_PX, PATCH_PX), np.uint8)
-    x, y = np.meshgrid(np.arange(PATCH_PX), np.arange(PATCH_PX))
+        return None
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     source_x = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]
     source_y = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]
     inside = (source_x >= 0) & (source_x <= shape[1] - 1) & (source_y >= 0) & (source_y <= shape[0] - 1)

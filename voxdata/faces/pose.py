@@ -77,6 +77,7 @@ MODEL_POINTS = np.array([*MIDLINE_MM, *(point for pair in PAIRS_MM for point in 
 _SIDES = [side for x, y, z in PAIRS_MM.values() for side in ((x, y, z), (-x, y, z))]
 MODEL_MM: Floats = np.array([(0.0, y, z) for y, z in MIDLINE_MM.values()] + _SIDES)
 _CENTRED_MM = MODEL_MM - MODEL_MM.mean(axis=0)
+_CENTRED_SQUARES = float((_CENTRED_MM**2).sum())
 _UPRIGHT = np.array([1.0, -1.0, -1.0])  # mediapipe's axes: y down, z into the scene
 
 MIRRORED: Floats = np.array([-1.0, 1.0, -1.0])  # what a mirror does to yaw, pitch, roll
@@ -98,59 +99,49 @@ class Pose:
         return float(face_angle(np.array(self.yaw_deg), np.array(self.pitch_deg)))
 
 
-def estimate_pose(points: Floats, mirrored: Floats | None = None, *, calibrate: bool = True) -> Pose:
-    """Fit the face model to landmarks (478, 3) in pixels and calibrate the angles.
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One look at a face, before calibration: `rotation` (3, 3), `angles_deg` (3,) and `shape` (69,)."""
 
-    `mirrored` are the landmarks that the mesh finds in the mirrored photo, in its pixels: the angles are then the mean
-    of both looks, whose errors partly cancel. `rotation` is always that of `points`. The calibration is for the mesh of
+    rotation: Floats
+    angles_deg: Floats
+    shape: Floats
+
+
+def look_at(points: Floats) -> Look:
+    """Fit `MODEL_MM` to landmarks (478, 3) in pixels, twice.
+
+    `angles_deg` are yaw, pitch, roll: the mean of a perspective fit, which sees the landmarks in the image only and
+    whose `rotation` is kept, and one that believes the mesh's own depth. Their pitch errors partly cancel: the first
+    mistakes a short nose for a lowered face, the second inherits the mesh's idea of depth.
+    """
+    seen = points[MODEL_POINTS] * _UPRIGHT
+    seen = seen - seen.mean(axis=0)
+    believed = _procrustes(seen)
+    rotation = _perspective(seen, believed)
+    angles = (np.array(euler_deg(rotation)) + euler_deg(believed)) / 2
+    return Look(rotation=rotation, angles_deg=angles, shape=sideways_shape(points, angles[2]))
+
+
+def estimate_pose(look: Look, mirrored: Look | None = None, *, calibrate: bool = True) -> Pose:
+    """The calibrated angles of one look, or of two.
+
+    `mirrored` is the look at what the mesh finds in the mirrored photo, in its pixels: the angles are then the mean
+    of both, whose errors partly cancel. `rotation` is always that of `look`. The calibration is for the mesh of
     mediapipe's wheel.
     """
-    rotation = fit_model(points)
-    looks = [raw_angles(points, rotation)]
-    shapes = [sideways_shape(points, looks[0][2])]
+    angles, shape = look.angles_deg, look.shape
     if mirrored is not None:
-        there = raw_angles(mirrored, fit_model(mirrored))
-        looks.append(there * MIRRORED)
-        shapes.append(-sideways_shape(mirrored, there[2]))
-    yaw, pitch, roll = (float(angle) for angle in np.mean(looks, axis=0))
+        angles, shape = (angles + mirrored.angles_deg * MIRRORED) / 2, (shape - mirrored.shape) / 2
+    yaw, pitch, roll = (float(angle) for angle in angles)
     if not calibrate:
-        return Pose(yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll, rotation=rotation)
+        return Pose(yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll, rotation=look.rotation)
     return Pose(
-        yaw_deg=calibrated("yaw", yaw) + float(np.mean(shapes, axis=0) @ YAW_WEIGHTS),
+        yaw_deg=calibrated("yaw", yaw) + float(shape @ YAW_WEIGHTS),
         pitch_deg=calibrated("pitch", pitch),
         roll_deg=roll,
-        rotation=rotation,
+        rotation=look.rotation,
     )
-
-
-def raw_angles(points: Floats, rotation: Floats) -> Floats:
-    """Yaw, pitch, roll in degrees (3,) before calibration: the mean of two fits of `MODEL_MM`.
-
-    `rotation` is that of `fit_model`, which sees the landmarks in the image only; the other fit believes the mesh's own
-    depth. Their pitch errors partly cancel: the first mistakes a short nose for a lowered face, the second inherits
-    the mesh's idea of depth.
-    """
-    model, seen = _centred(points)
-    angles: Floats = np.mean([euler_deg(rotation), euler_deg(_procrustes(model, seen))], axis=0)
-    return angles
-
-
-def fit_model(points: Floats) -> Floats:
-    """Rotation (3, 3) of `MODEL_MM`: started from the mesh's own depth, then refined by perspective-n-point.
-
-    The camera looks at the face's centre, because a crop of unknown origin has no better principal point.
-    """
-    model, seen = _centred(points)
-    start = _procrustes(model, seen)
-    scale = float((seen * (model @ start.T)).sum() / (model**2).sum())
-    focal = scale * VIEWING_DISTANCE_MM
-    camera = np.array([[focal, 0.0, 0.0], [0.0, focal, 0.0], [0.0, 0.0, 1.0]])
-    image = np.ascontiguousarray(seen[:, :2] * (1.0, -1.0))
-    turn = cv2.Rodrigues(TO_CAMERA @ start)[0]
-    shift = np.array([[0.0], [0.0], [VIEWING_DISTANCE_MM]])
-    _, turn, _ = cv2.solvePnP(model, image, camera, np.zeros(4), turn, shift, True, cv2.SOLVEPNP_ITERATIVE)
-    rotation: Floats = TO_CAMERA @ cv2.Rodrigues(turn)[0]
-    return rotation
 
 
 def asymmetry(points: Floats) -> float:
@@ -198,14 +189,28 @@ def face_angle(yaw_deg: Floats, pitch_deg: Floats) -> Floats:
     return degrees
 
 
-def _centred(points: Floats) -> tuple[Floats, Floats]:
-    seen = points[MODEL_POINTS] * _UPRIGHT
-    return _CENTRED_MM, seen - seen.mean(axis=0)
+def _perspective(seen: Floats, start: Floats) -> Floats:
+    """Rotation (3, 3) of `MODEL_MM` by perspective-n-point, from a first guess.
+
+    The camera looks at the face's centre, because a crop of unknown origin has no better principal point.
+    """
+    scale = float((seen * (_CENTRED_MM @ start.T)).sum() / _CENTRED_SQUARES)
+    focal = scale * VIEWING_DISTANCE_MM
+    camera = np.array([[focal, 0.0, 0.0], [0.0, focal, 0.0], [0.0, 0.0, 1.0]])
+    image = seen[:, :2] * (1.0, -1.0)
+    turn = cv2.Rodrigues(TO_CAMERA @ start)[0]
+    shift = np.array([[0.0], [0.0], [VIEWING_DISTANCE_MM]])
+    _, turn, _ = cv2.solvePnP(_CENTRED_MM, image, camera, np.zeros(4), turn, shift, True, cv2.SOLVEPNP_ITERATIVE)
+    rotation: Floats = TO_CAMERA @ cv2.Rodrigues(turn)[0]
+    return rotation
 
 
-def _procrustes(model: Floats, seen: Floats) -> Floats:
-    u, _, vt = np.linalg.svd(seen.T @ model)
-    rotation: Floats = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+def _procrustes(seen: Floats) -> Floats:
+    """Rotation (3, 3) that brings `MODEL_MM` nearest to centred points in three dimensions."""
+    u, _, vt = np.linalg.svd(seen.T @ _CENTRED_MM)
+    if np.linalg.det(u @ vt) < 0:
+        u[:, 2] = -u[:, 2]
+    rotation: Floats = u @ vt
     return rotation
 
 

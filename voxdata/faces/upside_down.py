@@ -11,46 +11,55 @@ Source of the constants: the fitting halves of CelebAMask-HQ, AFLW2000 and VoxCe
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 
-from voxdata.faces.decode import Pixels
+from voxdata.faces.decode import Pixels, looked_at
 from voxdata.faces.landmarks import CROP_MAX_PX, Box, Landmarker, Landmarks, reduced
 
-UNSURE_SCORE = 0.87  # the detectors were hardly ever surer of an upside-down face
+UNSURE_SCORE = 0.85  # the detectors were hardly ever surer of an upside-down face
 SURER_BY = 0.05  # of a face that hangs, when it is turned
 
 
-def find_landmarks(pixels: Pixels, box: Box, landmarker: Landmarker) -> Landmarks | None:
-    """The face in `box` of uint8 (H, W, 3), upright or upside down; None where there is none."""
-    seen = landmarker.landmarks(pixels, box)
-    if box.score >= UNSURE_SCORE:
-        return seen
-    there = _surer_when_turned(pixels, box, landmarker)
-    found = None if there is None else landmarker.landmarks(_turned(pixels), there)
-    return seen if found is None else _turned_back(found, pixels.shape)
+class PhotoFaces:
+    """Landmarks of the faces in one photo, uint8 (H, W, 3); the turned photo is searched once, for the first unsure."""
 
+    def __init__(self, pixels: Pixels, landmarker: Landmarker) -> None:
+        self._pixels, self._landmarker = pixels, landmarker
 
-def _surer_when_turned(pixels: Pixels, box: Box, landmarker: Landmarker) -> Box | None:
-    """The same face in the turned photo, in its pixels, where the detectors are surer of it by `SURER_BY`.
+    def landmarks(self, box: Box) -> Landmarks | None:
+        """The face in `box`, upright or upside down; None where there is none."""
+        if box.score < UNSURE_SCORE and (there := self._surer_when_turned(box)) is not None:
+            found = self._landmarker.landmarks(_turned(self._pixels), there)
+            if found is not None:
+                return _turned_back(found, self._pixels.shape)
+        return self._landmarker.landmarks(self._pixels, box)
 
-    The photo is searched as a whole, at the size at which the detectors see it; tiles would cost more than the face.
-    """
-    height, width = pixels.shape[:2]
-    small = _turned(reduced(pixels, CROP_MAX_PX))
-    scale = width / small.shape[1]
-    for found in landmarker.detect(small, min(1.0, box.score + SURER_BY)):
-        other = Box(
-            x=scale * found.x,
-            y=scale * found.y,
-            width=scale * found.width,
-            height=scale * found.height,
-            score=found.score,
-        )
-        x, y = width - other.x - other.width / 2, height - other.y - other.height / 2
-        if 0 <= x - box.x <= box.width and 0 <= y - box.y <= box.height:
-            return other
-    return None
+    def _surer_when_turned(self, box: Box) -> Box | None:
+        """The same face in the turned photo, in its pixels, where the detectors are surer of it by `SURER_BY`."""
+        height, width = self._pixels.shape[:2]
+        for other in self._when_turned:
+            x, y = width - other.x - other.width / 2, height - other.y - other.height / 2
+            surer = other.score >= min(1.0, box.score + SURER_BY)
+            if surer and 0 <= x - box.x <= box.width and 0 <= y - box.y <= box.height:
+                return other
+        return None
+
+    @cached_property
+    def _when_turned(self) -> list[Box]:
+        """Faces of the turned photo as a whole, at the size of the detectors; tiles would cost more than the face."""
+        small = reduced(self._pixels, CROP_MAX_PX)
+        height, width = map(looked_at, self._pixels.shape[:2], small.shape[:2])
+        x, y = self._pixels.shape[1] - width, self._pixels.shape[0] - height  # what was left out comes first now
+        scale = width / small.shape[1]
+        return [
+            Box(
+                x=x + scale * at.x, y=y + scale * at.y, width=scale * at.width, height=scale * at.height, score=at.score
+            )
+            for at in self._landmarker.detect(_turned(small), SURER_BY)
+        ]
 
 
 def _turned(pixels: Pixels) -> Pixels:
