@@ -16,9 +16,10 @@ from voxdata import journal, schemas
 from voxdata.catalog.database import SCHEMA_VERSION, create
 from voxdata.catalog.publish import publish, rebuild
 from voxdata.catalog.query import open_readonly, run_query
-from voxdata.catalog.snapshot import latest
+from voxdata.catalog.snapshot import latest, list_snapshots
 from voxdata.errors import CatalogError, StorageError, StorageFullError
 from voxdata.fragments import Fragment, FragmentStore
+from voxdata.shards.verify import verify
 from voxdata.storage import LocalStorage, Storage, open_storage
 
 
@@ -170,30 +171,53 @@ def test_the_journal_is_loaded(small: SmallRoot) -> None:
     assert rows(small.storage, "SELECT o.person FROM optouts o JOIN tombstones USING (person)") == [("id5",)]
 
 
+def started(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """A process that has said that it is ready."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
 def test_readers_never_wait_and_never_see_half_a_catalog(small: SmallRoot) -> None:
-    """Readers in other processes query in a loop while snapshots are published in turn."""
+    """Eight readers in two other processes query in a loop while twenty snapshots are published in turn."""
     ids = [SmallRoot(small.storage, people=9).publish().id, small.publish().id]
-    assert isinstance(small.storage, LocalStorage)
-    reader = Path(__file__).with_name("reader_loop.py")
-    readers = [
-        subprocess.Popen(
-            [sys.executable, str(reader), small.storage.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        for _ in range(2)
-    ]
-    outcomes: list[tuple[bytes, int]] = []
+    readers = [started("reader_loop.py", small.storage.url, "4") for _ in range(2)]
     try:
-        for process in readers:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-        for turn in range(6):
+        for turn in range(20):
             publish(small.storage, ids[turn % 2], at=AT)
     finally:
-        outcomes = [(process.communicate(b"stop")[0], process.wait()) for process in readers]
+        outcomes = [(process.communicate("stop\n")[0], process.wait()) for process in readers]
     for output, status in outcomes:
         assert status == 0
-        assert set(output.split()) <= {b"9", b"10"}
-        assert len(output.split()) > 5
+        for answers in output.splitlines():
+            assert set(answers.split()) <= {"9", "10"}
+            assert len(answers.split()) > 2
+
+
+def test_four_builders_at_once_lose_nothing(small: SmallRoot) -> None:
+    """Each builds other people, who share buckets, fragments and shards with those of the others."""
+    times = [f"2026-01-0{day}T00:00:00Z" for day in range(1, 5)]
+    builders = [
+        started("build_beside.py", small.storage.url, str(people), at)
+        for people, at in zip(range(7, 11), times, strict=True)
+    ]
+    for process in builders:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate()[0].strip() for process in builders]
+    assert [process.returncode for process in builders] == [0] * 4
+    finished = {text for text in said if not text.startswith("told ")}
+    assert finished
+    assert verify(small.storage) == []
+    known = list_snapshots(small.storage)
+    counts = {snapshot.id: sum(split["identities"] for split in snapshot.counts.values()) for snapshot in known}
+    expected = {text: people for text, people in zip(said, range(7, 11), strict=True) if text in finished}
+    assert expected.items() <= counts.items()
+    (current,) = rows(small.storage, "SELECT snapshot_id, (SELECT count(*) FROM identities) FROM about")
+    assert current == (latest(small.storage), counts[latest(small.storage)])
 
 
 def test_a_reader_of_this_process_keeps_its_file_and_the_next_sees_the_new_one(small: SmallRoot) -> None:

@@ -25,6 +25,7 @@ from voxdata.storage import LocalStorage, Storage
 
 S, I, L = pa.string(), pa.int32(), pa.int64()
 
+Connection: TypeAlias = duckdb.DuckDBPyConnection
 Input: TypeAlias = pa.Table | str  # a table, or the SQL of one
 
 NOT_IN_CATALOG = frozenset({"embedding"})
@@ -91,12 +92,13 @@ def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[s
     unknown = sorted(set(tables) - set(STAGES))
     if unknown:
         raise CatalogError(f"snapshot {snapshot.id} names the table {unknown[0]!r}; known are {', '.join(STAGES)}")
-    found: dict[str, Input] = {
-        f"in_{stage}": _read(storage, tables.get(stage, ()), schema) for stage, schema in STAGES.items()
-    }
+    with duckdb.connect() as connection:
+        found: dict[str, Input] = {
+            f"in_{stage}": _read(storage, connection, tables.get(stage, ()), schema) for stage, schema in STAGES.items()
+        }
+        found["in_samples"] = _samples(storage, connection, snapshot)
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
         found[f"in_{table}"] = _journal(storage, table)
-    found["in_samples"] = _samples(storage, snapshot)
     found["in_aliases"] = _aliases(storage)
     found["in_sources"] = sources(storage, snapshot)
     found["in_evaluations"] = _evaluations(storage)
@@ -106,20 +108,20 @@ def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[s
     return found
 
 
-def _read(storage: Storage, keys: Sequence[str], schema: pa.Schema) -> Input:
+def _read(storage: Storage, connection: Connection, keys: Sequence[str], schema: pa.Schema) -> Input:
     wanted = pa.schema([field for field in schema if field.name not in NOT_IN_CATALOG])
     if not keys:
         return wanted.empty_table()
     if isinstance(storage, LocalStorage):
-        return _query(storage, keys, wanted)
+        return _query(storage, connection, keys, wanted)
     return pa.concat_tables([_columns(storage, key, wanted) for key in keys])
 
 
-def _query(storage: LocalStorage, keys: Sequence[str], wanted: pa.Schema, *further: str) -> str:
+def _query(storage: LocalStorage, connection: Connection, keys: Sequence[str], wanted: pa.Schema, *further: str) -> str:
     """SQL of the columns `wanted` of Parquet files, null where no file has one, and of `further` expressions."""
     files = ", ".join(quoted(str(storage.local(key))) for key in keys)
     source = f"read_parquet([{files}], union_by_name = true, filename = true)"
-    have = _names(storage, keys, source)
+    have = _names(storage, connection, keys, source)
     columns = [
         f"CAST({name if field.name in have else 'NULL'} AS {_SQL_TYPES[field.type]}) AS {name}"
         for field in wanted
@@ -128,14 +130,13 @@ def _query(storage: LocalStorage, keys: Sequence[str], wanted: pa.Schema, *furth
     return f"SELECT {', '.join([*columns, *further])} FROM {source}"
 
 
-def _names(storage: LocalStorage, keys: Sequence[str], source: str) -> set[str]:
+def _names(storage: LocalStorage, connection: Connection, keys: Sequence[str], source: str) -> set[str]:
     """Columns that some of the files have. Raises `StorageError`, `CatalogError`."""
     missing = next((key for key in keys if not storage.exists(key)), None)
     if missing:
         raise StorageError(f"{missing} is not under {storage.url}; run: voxdata verify --root {storage.url}")
     try:
-        with duckdb.connect() as connection:
-            return {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
+        return {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     except duckdb.Error as error:
         for key in keys:
             try:
@@ -170,10 +171,10 @@ def _journal(storage: Storage, table: str) -> pa.Table:
     return facts.rename_columns([*facts.column_names[:-1], "stated_at"])
 
 
-def _samples(storage: Storage, snapshot: Snapshot) -> Input:
+def _samples(storage: Storage, connection: Connection, snapshot: Snapshot) -> Input:
     if isinstance(storage, LocalStorage) and snapshot.shards:
         tar = f"filename[{len(str(storage.path)) + 2}:-{len('.parquet') + 1}] || '.tar' AS tar"
-        return _query(storage, [entry.sidecar for entry in snapshot.shards], SAMPLES, tar)
+        return _query(storage, connection, [entry.sidecar for entry in snapshot.shards], SAMPLES, tar)
     tables = []
     for entry in snapshot.shards:
         table = _columns(storage, entry.sidecar, SAMPLES)
