@@ -24,6 +24,7 @@ PREFECT_DEFAULTS = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
 }
 INTERRUPTED = 130
+QUERY_INTERRUPTED = "Query interrupted"  # what DuckDB makes of a signal in the middle of a query
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (VoxdataError, TrainingError) as error:
         print(f"voxdata {options.command}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != QUERY_INTERRUPTED:
+            raise
         print(
             f"voxdata {options.command}: interrupted; what was committed stays, the same command resumes there",
             file=sys.stderr,

@@ -105,7 +105,8 @@ def _verify() -> int:
         print(f"{checked.weight.name}: {checked.problem or f'sound, sha256 {checked.sha256}'}")
     wrong = [checked.weight.name for checked in found if checked.problem]
     if wrong:
-        print(f"{len(wrong)} of {len(found)} are not what the registry says; voxdata weights pull replaces them")
+        said = f"{len(wrong)} of {len(found)} are not what the registry says"
+        print(f"{said}; voxdata weights pull or import replaces them")
         return 1
     print(f"{len(found)} pretrained files under {store.cache_folder()} are sound")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from voxdata.recipe_section import Section, Share
 
@@ -75,3 +75,13 @@ class Speech(Section):
     who: Literal["portraits", "all"] = Field("portraits", description="measure people with portraits only, or all")
     measure: SpeechMeasure = SpeechMeasure()
     select: SpeechSelect = SpeechSelect()
+
+    @model_validator(mode="after")
+    def _silero_is_measured(self) -> Speech:
+        usual = SpeechSelect.model_fields["min_silero_ratio"].default
+        if self.select.min_silero_ratio > usual and self.measure.gate.silero is None:
+            raise ValueError(
+                f"select.min_silero_ratio={self.select.min_silero_ratio} limits what is not measured; "
+                "set speech.measure.gate.silero=silero_vad, too"
+            )
+        return self

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxdata.errors import BackendError, WeightsError
+from voxdata.errors import BackendError, RecipeError, WeightsError
 from voxdata.items import ClipItem
 from voxdata.recipe_file import load_recipe
 from voxdata.recipe_speech import Gate, SpeechMeasure
@@ -76,3 +76,10 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
 def test_where_the_file_lies_is_no_setting_of_the_result(tmp_path: Path) -> None:
     recipe = load_recipe("hq-voxceleb", [f"speech.measure.gate.silero={tmp_path}/silero.onnx"])
     assert recipe.result_settings()["speech"]["measure"]["gate"]["silero"] == "silero.onnx"
+
+
+def test_a_limit_on_what_silero_was_never_asked_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"min_silero_ratio=0\.5 limits what is not measured; set speech\.measure"):
+        load_recipe("demo", ["speech.select.min_silero_ratio=0.5"])
+    recipe = load_recipe("demo", ["speech.select.min_silero_ratio=0.5", "speech.measure.gate.silero=silero_vad"])
+    assert recipe.speech.select.min_silero_ratio == 0.5
