@@ -15,6 +15,7 @@ def build_arguments(corpus: Path, root: Path, *settings: str) -> list[str]:
         f"sources.photos.path={corpus / 'photos'}",
         f"sources.speech.path={corpus / 'wav'}",
         f"sources.metadata.path={corpus / 'vox1_meta.csv'}",
+        "faces.measure.frontal_pitch_deg=0",
         "faces.pose.max_angle_deg=12",
         "faces.select.min_per_identity=1",
         "splits.val_share=0.2",

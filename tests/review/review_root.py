@@ -31,6 +31,7 @@ def recipe_of(corpus: Path) -> Recipe:
         [
             f"sources.photos.path={corpus / 'photos'}",
             f"sources.metadata.path={corpus / 'vox1_meta.csv'}",
+            "faces.measure.frontal_pitch_deg=0",
             "faces.pose.max_angle_deg=12",
             "faces.select.min_per_identity=1",
             f"faces.select.max_per_identity={CAP}",
