@@ -22,6 +22,7 @@ from flows.cards import DECISION, lineage, write_card
 from flows.progress import logger
 from flows.registry import now, run_folder
 from flows.runs import local_storage, network_files
+from models.checkpoint import read_run_config
 from models.evaluate.compare import Comparison, compare
 from models.evaluate.gate import Decision, Gate, decide, make_gate
 from models.files import write_json
@@ -87,10 +88,22 @@ def check_unseen(storage: Storage, model: str, tested: Snapshot, trained: Snapsh
         )
 
 
+def check_run_unseen(storage: Storage, model: str, tested: Snapshot, run_dir: Path) -> None:
+    """`check_unseen` for what a run was trained on, where that snapshot is still there."""
+    trained = read_run_config(run_dir)["snapshot"]
+    try:
+        snapshot = load_snapshot(storage, trained)
+    except SnapshotError:
+        logger.warning("%s: snapshot %s is gone, so whom it was trained on is not known", run_dir.name, trained)
+        return
+    check_unseen(storage, model, tested, snapshot)
+
+
 def decide_about(root: str, model: str, challenger: str) -> Decision:
     """Compare a trained run with the model's champion, decide, and write down what and why.
 
-    Raises one-line errors: no test people, an embedder whose file lacks, a champion without weights.
+    Raises one-line errors: no test people, or some that a run was trained on; an embedder whose file lacks; a champion
+    without weights.
     """
     storage = local_storage(root)
     folder = run_folder(storage, challenger)
@@ -99,6 +112,8 @@ def decide_about(root: str, model: str, challenger: str) -> Decision:
     champion = None if champion == challenger else champion
     tested = tested_snapshot(storage, model, load_snapshot(storage))
     runs = [*([run_folder(storage, champion)] if champion else []), folder]
+    for run in runs:
+        check_run_unseen(storage, model, tested, run)
     comparison = compare(
         runs, snapshot_id=tested.id, seconds=gate.seconds, seed=gate.seed, split=SPLIT, weights=network_files()
     )

@@ -15,7 +15,7 @@ from flows import deciding, retrain
 from flows.cli import main
 from flows.registry import named_run
 from flows.runs import evaluate_run
-from models.errors import ConfigError
+from models.errors import ConfigError, EvaluationError
 from models.evaluate import compare
 from tests.flows import trained_root
 from tests.flows.trained_root import PEOPLE, SMALL, publish_people
@@ -185,6 +185,19 @@ def test_nobody_is_tested_on_who_was_trained_on(told: tuple[Path, list[State[str
     )
     with pytest.raises(ModelError, match=r"8 of the people that sf2f is tested on .* voxdata tag test-sf2f swapped"):
         deciding.check_unseen(storage, "sf2f", snapshot, swapped)
+    with pytest.raises(ModelError, match=r"10 of the people that sf2f is tested on .* snapshot people01;"):
+        deciding.check_run_unseen(storage, "sf2f", swapped, told[0] / "runs" / FIRST)
+
+
+def test_a_refusal_to_judge_changes_no_alias(
+    told: tuple[Path, list[State[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(told[0])
+    before = champions.aliases(storage)
+    monkeypatch.setattr(deciding, "compare", lambda *runs, **settings: (_ for _ in ()).throw(EvaluationError("nobody")))
+    with pytest.raises(EvaluationError, match="nobody"):
+        deciding.decide_about(str(told[0]), "sf2f", WORSE)
+    assert champions.aliases(storage) == before
 
 
 def test_going_back_changes_aliases_cards_and_what_is_compared_next(
