@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.fragments import Fragment, FragmentStore, fingerprint, pack_blobs
+from voxdata.fragments import Fragment, FragmentStore, TarBytes, fingerprint, pack_blobs
 from voxdata.storage import LocalStorage, open_storage
 
 
@@ -78,3 +78,18 @@ def test_member_offsets_point_at_the_bytes(blobs: dict[str, dict[str, bytes]]) -
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert {info.name for info in tar} == {f"{item}.{suffix}" for item in blobs for suffix in blobs[item]}
         assert {(info.mtime, info.uid, info.uname) for info in tar} == {(0, 0, "")}
+
+
+def test_a_tar_is_byte_for_byte_what_tarfile_writes() -> None:
+    names = ["a/b.jpg", "é/b.jpg", "x" * 100, "x" * 101, "folder/" * 40 + "name.npy", "empty"]
+    sizes = [1, 511, 512, 513, 10_240, 0]
+    ours = TarBytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as theirs:
+        for name, size in zip(names, sizes, strict=True):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = size, 0o644
+            theirs.addfile(info, io.BytesIO(bytes([65]) * size))
+            offset = ours.add(name, bytes([65]) * size)
+            assert offset == theirs.offset - -(-size // 512) * 512
+    assert ours.finished() == buffer.getvalue()

@@ -11,11 +11,9 @@ The fingerprint is over member hashes, rows and settings: an unchanged range is 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import re
-import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -23,7 +21,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from voxdata.errors import ShardError
-from voxdata.fragments import add_member, digest, parquet_bytes
+from voxdata.fragments import TarBytes, digest, parquet_bytes
 from voxdata.identities import BUCKETS
 from voxdata.schemas import SIDECAR
 from voxdata.storage import Storage
@@ -147,7 +145,8 @@ def pack(
     tar, rows = _tar(ordered, kind)
     content = [{"split": split, "kind": kind, **row} for row in rows]
     sidecar = parquet_bytes(pa.Table.from_pylist(content, schema=pa.schema([*SIDECAR, *schema])))
-    name = f"{stem}-{_content_hash(tar, sidecar)}"
+    sha256 = hashlib.sha256(tar).hexdigest()
+    name = f"{stem}-{_content_hash(sha256, sidecar)}"
     entry = ShardEntry(
         tar=f"{name}.tar",
         sidecar=f"{name}.parquet",
@@ -158,7 +157,7 @@ def pack(
         samples=len(ordered),
         members=len(rows),
         bytes=len(tar),
-        sha256=hashlib.sha256(tar).hexdigest(),
+        sha256=sha256,
     )
     for key, data in ((entry.tar, tar), (entry.sidecar, sidecar), (record, _json_bytes(entry))):
         storage.commit(key, data)
@@ -173,22 +172,20 @@ def sample_json(kind: Kind, row: Mapping[str, Any]) -> bytes:
 
 def _tar(samples: Sequence[Sample], kind: Kind) -> tuple[bytes, list[dict[str, Any]]]:
     """The tar of ordered samples, and a sidecar row per member."""
-    buffer = io.BytesIO()
+    tar = TarBytes()
     rows: list[dict[str, Any]] = []
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for sample in samples:
-            members = {**sample.members, "json": Member.of(sample_json(kind, sample.row))}
-            for suffix in sorted(members):
-                name = f"{sample.key}.{suffix}"
-                data = _load(name, members[suffix])
-                where = {"key": sample.key, "member": name, "suffix": suffix, "offset": add_member(tar, name, data)}
-                rows.append({**sample.row, **where, "size": len(data), "sha256": members[suffix].sha256})
-    return buffer.getvalue(), rows
+    for sample in samples:
+        members = {**sample.members, "json": Member.of(sample_json(kind, sample.row))}
+        for suffix in sorted(members):
+            name = f"{sample.key}.{suffix}"
+            data = _load(name, members[suffix])
+            where = {"key": sample.key, "member": name, "suffix": suffix, "offset": tar.add(name, data)}
+            rows.append({**sample.row, **where, "size": len(data), "sha256": members[suffix].sha256})
+    return tar.finished(), rows
 
 
-def _content_hash(tar: bytes, sidecar: bytes) -> str:
-    parts = "".join(hashlib.sha256(data).hexdigest() for data in (tar, sidecar))
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+def _content_hash(tar_sha256: str, sidecar: bytes) -> str:
+    return hashlib.sha256((tar_sha256 + hashlib.sha256(sidecar).hexdigest()).encode()).hexdigest()[:16]
 
 
 def _json_bytes(entry: ShardEntry) -> bytes:
