@@ -89,12 +89,10 @@ def crop_batch(
     the crop may start anywhere in it, and the store wraps around its end.
     """
     rng = generator(seed, step, rank, _STREAM_BATCH)
-    low, high = crop_frames
-    length = int(generator(seed, step, 0, _STREAM_LENGTH).integers(low, high + 1))
+    length = _length(crop_frames, seed, step, _STREAM_LENGTH)
     people = rng.integers(len(faces.count), size=batch_size)
     utterance = _one_of(utterances, people, rng)
-    slack = frames[utterance] - length
-    starts = rng.integers(np.where(slack >= 0, slack + 1, frames[utterance]))
+    starts = _starts(frames[utterance], length, rng)
     return CropBatch(
         people=people, faces=_one_of(faces, people, rng), utterances=utterance, starts=starts, length=length
     )
@@ -113,15 +111,13 @@ def independent_batch(
 ) -> IndependentBatch:
     """Draw recordings and portraits, each uniformly from all there are (voice2face, Algorithm 1); crops as above."""
     rng = generator(seed, step, rank, _STREAM_BATCH)
-    low, high = crop_frames
-    length = int(generator(seed, step, 0, _STREAM_LENGTH).integers(low, high + 1))
+    length = _length(crop_frames, seed, step, _STREAM_LENGTH)
     utterance = rng.integers(int(utterances.count.sum()), size=batch_size)
-    slack = frames[utterance] - length
     face = rng.integers(int(faces.count.sum()), size=batch_size)
     return IndependentBatch(
         speakers=np.searchsorted(utterances.first, utterance, side="right") - 1,
         utterances=utterance,
-        starts=rng.integers(np.where(slack >= 0, slack + 1, frames[utterance])),
+        starts=_starts(frames[utterance], length, rng),
         length=length,
         shown=np.searchsorted(faces.first, face, side="right") - 1,
         faces=face,
@@ -141,11 +137,22 @@ def speech_batch(
 ) -> SpeechBatch:
     """Draw a batch of long stretches of speech (SF2F section 4, second stage): a person's utterances, shuffled."""
     rng = generator(seed, step, rank, _STREAM_LONG)
-    low, high = speech_frames
-    length = int(generator(seed, step, 0, _STREAM_LONG_LENGTH).integers(low, high + 1))
+    length = _length(speech_frames, seed, step, _STREAM_LONG_LENGTH)
     people = rng.integers(len(faces.count), size=batch_size)
     orders = [utterances.first[person] + rng.permutation(utterances.count[person]) for person in people]
     return SpeechBatch(people=people, faces=_one_of(faces, people, rng), utterances=orders, length=length)
+
+
+def _length(span: tuple[int, int], seed: int, step: int, stream: int) -> int:
+    """One length for a whole batch, on all ranks alike."""
+    return int(generator(seed, step, 0, stream).integers(span[0], span[1] + 1))
+
+
+def _starts(frames_B: IntArray, length: int, rng: np.random.Generator) -> IntArray:
+    """Where crops begin: so that they fit, or anywhere in a clip that is shorter."""
+    slack_B = frames_B - length
+    starts: IntArray = rng.integers(np.where(slack_B >= 0, slack_B + 1, frames_B))
+    return starts
 
 
 def _one_of(groups: Groups, people: IntArray, rng: np.random.Generator) -> IntArray:

@@ -10,6 +10,7 @@ from file_server import Enter
 
 from flows.cli import parser
 from models.embedders import PUBLISHED
+from models.evaluate.protocols import NAMES as PROTOCOLS
 from voxdata import weights
 from voxdata.errors import WeightsError
 from voxdata.recipe_file import load_recipe
@@ -29,9 +30,12 @@ def test_what_uses_a_file_exists(cache: Path) -> None:
     """`used_by` names a setting that a recipe accepts, or a command that parses."""
     for weight in weights.registry().values():
         for user in weight.used_by:
-            if user.startswith("voxdata "):
+            if user.startswith("voxdata train "):
                 options = parser().parse_args([*user.split()[1:2], "sf2f", "--root", "x", *user.split()[2:]])
                 assert options.embedder in PUBLISHED
+            elif user.startswith("voxdata evaluate "):
+                options = parser().parse_args([*user.split()[1:2], "RUN", *user.split()[2:]])
+                assert set(options.protocol) < set(PROTOCOLS)
             else:
                 load_recipe("hq-voxceleb", [user if "=" in user else f"{user}={weight.name}"])
 

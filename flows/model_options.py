@@ -1,0 +1,111 @@
+"""The commands about models: train, evaluate, models, rollback, imagine."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
+    """Add the parsers; `lazy` finds a command's handler by name when it is called."""
+    for add in (_train, _evaluate, _models, _rollback, _imagine):
+        add(commands, lazy)
+
+
+def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
+    train = commands.add_parser("train", help="train a model on a snapshot")
+    train.add_argument("system", help="which system: sf2f, avp_gan, voice2face, align, enhance")
+    _root(train)
+    train.add_argument("--preset", default="tiny", help="settings of the system: tiny (two cores) or paper")
+    train.add_argument("--snapshot", metavar="ID", help="default: the current one")
+    train.add_argument("--front-end", default="torch40", metavar="NAME", help="log-mels of the snapshot (torch40)")
+    train.add_argument(
+        "--normalise", default="stated", help="log-mels as the snapshot states, or global, utterance (per bin), none"
+    )
+    train.add_argument("--sex", default="all", choices=["all", "f", "m"], help="train and judge on one sex only")
+    train.add_argument(
+        "--embedder",
+        default="self-trained",
+        help="perceptual loss and figures: self-trained, mobilefacenet, facenet, w600k_r50, vggface2_resnet50",
+    )
+    train.add_argument(
+        "--weights", metavar="FILE", help="the embedder's published file, or its name: voxdata weights list"
+    )
+    train.add_argument(
+        "--allow-missing-weights",
+        action="store_true",
+        help="go on without the losses and figures whose published file is not here",
+    )
+    train.add_argument("--seconds", type=float, help="stop after this time instead of the preset's steps")
+    train.add_argument("--steps", type=int, help="steps of the first training stage instead of the preset's")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a number of the preset, for example batch_size=16; repeatable",
+    )
+    train.add_argument("--run", metavar="DIR", help="default: ROOT/runs/<system>-<preset>-<snapshot>-<seed>")
+    train.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    train.set_defaults(handler=lazy("train"))
+
+
+def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
+    evaluate = commands.add_parser("evaluate", help="judge a training run on the people it was not trained on")
+    evaluate.add_argument("run", metavar="RUN", help="the run's folder")
+    evaluate.add_argument(
+        "--protocol",
+        action="append",
+        metavar="NAME",
+        help="repeatable: full, sf2f-paper, sf2f-code, avp, voice2face, lengths, groups, distributions, all; "
+        "default full, voice2face, groups",
+    )
+    evaluate.add_argument("--embedder", metavar="NAME", help="judge with this face embedder instead of the run's own")
+    evaluate.add_argument("--split", default="test", choices=["val", "test"], help="whom to judge (default test)")
+    evaluate.add_argument(
+        "--enhance", metavar="NAME", help="measure what gfpgan, or the folder of an enhance run, does to identity"
+    )
+    evaluate.set_defaults(handler=lazy("evaluate"))
+
+
+def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
+    models = commands.add_parser("models", help="list training runs, which is champion, and how well each does")
+    _root(models)
+    models.add_argument("--format", choices=["table", "csv", "json"], default="table")
+    models.set_defaults(handler=lazy("models"))
+
+
+def _rollback(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
+    rollback = commands.add_parser("rollback", help="make the champion before, or another former one, champion again")
+    _root(rollback)
+    rollback.add_argument("--model", metavar="NAME", help="which model, where several have a champion: sf2f, …")
+    rollback.add_argument("--to", metavar="RUN", help="a former champion; default: the one before")
+    rollback.add_argument("--reason", metavar="TEXT", help="why; the journal keeps it")
+    rollback.set_defaults(handler=lazy("rollback"))
+
+
+def _imagine(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
+    imagine = commands.add_parser(
+        "imagine",
+        help="a plausible face for a voice",
+        description="Generate a plausible face for a voice. It shows no real person and identifies nobody.",
+    )
+    imagine.add_argument("voice", metavar="VOICE", help="a speech file: wav, flac, m4a, mp3, mp4, …")
+    imagine.add_argument("--run", required=True, metavar="RUN", help="the training run's folder")
+    imagine.add_argument("--out", default="face.png", metavar="FILE", help="PNG to write (default face.png)")
+    imagine.add_argument(
+        "--enhance",
+        nargs="?",
+        const="gfpgan",
+        metavar="NAME",
+        help="also write the face enhanced by gfpgan (default) or by the folder of an enhance run",
+    )
+    imagine.set_defaults(handler=lazy("imagine"))
+
+
+def _root(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--root", required=True, metavar="DIR", help="the dataset's folder")
