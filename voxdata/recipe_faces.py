@@ -26,7 +26,7 @@ class FaceMeasure(Section):
     max_faces: int = Field(10, ge=1, le=100, description="faces measured per photo, largest first")
     min_photo_px: int = Field(32, ge=8, description="floor: shorter side of a photo worth looking at")
     max_photo_megapixels: float = Field(
-        100.0, gt=0, le=178, description="limit: a larger photo is refused by its header"
+        52.0, gt=0, le=178, description="limit: a larger photo is refused by its header; each takes 7 MB while decoded"
     )
     frontal_pitch_deg: float = Field(
         0.0,

@@ -19,7 +19,7 @@ import numpy as np
 from voxdata.faces.decode import Pixels, looked_at
 from voxdata.faces.landmarks import CROP_MAX_PX, Box, Landmarker, Landmarks, reduced
 
-UNSURE_SCORE = 0.85  # the detectors were hardly ever surer of an upside-down face
+UNSURE_SCORE = 0.87  # the detectors were hardly ever surer of an upside-down face
 SURER_BY = 0.05  # of a face that hangs, when it is turned
 
 
