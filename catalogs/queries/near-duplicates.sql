@@ -2,9 +2,9 @@
 SELECT
     photo_cluster,
     any_value(cluster_people) AS people,
-    count(DISTINCT photo_sha256) AS photos,
-    list(DISTINCT identity ORDER BY identity) AS identities,
-    list(DISTINCT photo_sha256[:16] ORDER BY photo_sha256[:16]) AS photo_sha256_starts
+    any_value(cluster_photos) AS photos,
+    list_sort(list_distinct(list(identity))) AS identities,
+    list_sort(list_distinct(list(photo_sha256[:16]))) AS photo_sha256_starts
 FROM faces
 WHERE cluster_photos > 1 OR cluster_people > 1
 GROUP BY photo_cluster

@@ -49,11 +49,11 @@ COMMENT ON VIEW funnel IS 'Faces and clips per outcome: kept, or the first rule 
 
 CREATE VIEW identity_summary AS
 WITH
-photo_counts AS (SELECT identity, count(*) AS photos FROM photos GROUP BY identity),
 face_counts AS (
     SELECT
         identity,
-        count(face_id) AS faces,
+        count(*) FILTER (WHERE face_number <= 1) AS photos,
+        count(face_index) AS faces,
         count(*) FILTER (WHERE portrait) AS portraits,
         min(face_angle_deg) AS least_face_angle_deg,
         max(pupil_distance_px) AS most_pupil_distance_px
@@ -83,7 +83,6 @@ SELECT
     coalesce(kept_clips, 0) AS kept_clips,
     coalesce(speech_s, 0) AS speech_s
 FROM identities
-LEFT JOIN photo_counts USING (identity)
 LEFT JOIN face_counts USING (identity)
 LEFT JOIN clip_counts USING (identity)
 ORDER BY identities.identity;

@@ -49,14 +49,14 @@ def attach(path: Path, root: str) -> duckdb.DuckDBPyConnection:
     try:
         connection.execute(f"ATTACH {quoted(str(path))} AS {NAME} (READ_ONLY)")
         connection.execute(f"USE {NAME}")
-        found = connection.execute("SELECT schema_version FROM about").fetchone()
+        found = connection.execute("SELECT schema_version FROM about").fetchall()
     except duckdb.Error as error:
         connection.close()
         raise CatalogError(
             f"{CATALOG_KEY} under {root} is not a catalog of ours: {first_line(error)}; "
             f"make it anew with: voxdata catalog rebuild --root {root}"
         ) from error
-    version = found[0] if found else 0
+    version = found[0][0] if found else 0
     if version != SCHEMA_VERSION:
         connection.close()
         said = f"{CATALOG_KEY} under {root} has schema version {version}, this code reads {SCHEMA_VERSION}"
