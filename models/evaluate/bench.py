@@ -50,6 +50,7 @@ class Bench:
         self.count = len(unseen.people)
         self.people: IntArray = np.arange(self.count)
         self.owner: IntArray = np.repeat(self.people, unseen.face_groups.count)
+        self._kept: dict[tuple[str, int], FloatArray] = {}
 
     @cached_property
     def faces(self) -> FloatArray:
@@ -123,10 +124,11 @@ class Bench:
             return judge.crops(self.unseen, people, draw, seconds)
 
         def shuffled(draw: int, seconds: float | None) -> FloatArray:
-            return np.roll(judge.embed(fused(draw, seconds)), 1 + draw % max(1, self.count - 1), axis=0)
+            return np.roll(heard.answer(draw, seconds), 1 + draw % max(1, self.count - 1), axis=0)
 
+        heard = self._pictured(f"{system}, fused", "system", fused)
         found = [
-            self._pictured(f"{system}, fused", "system", fused),
+            heard,
             self._pictured(f"{system}, {window_s:g} s, no fuser", "system", crops),
             self._fixed("mean face", "control", mean_face_NE),
             self._fixed("linear voice regression", "control", unit(self.regressed)),
@@ -138,7 +140,11 @@ class Bench:
 
     def _pictured(self, name: str, kind: str, pictures: Callable[[int, float | None], Tensor]) -> Contestant:
         def answer(draw: int, seconds: float | None) -> FloatArray:
-            return self.judge.embed(pictures(draw, seconds))
+            if seconds is not None:
+                return self.judge.embed(pictures(draw, seconds))
+            if (name, draw) not in self._kept:  # several tables ask for the same draws
+                self._kept[name, draw] = self.judge.embed(pictures(draw, None))
+            return self._kept[name, draw]
 
         return Contestant(name=name, kind=kind, answer=answer, people=self.people, draws=True, pictures=pictures)
 

@@ -50,33 +50,30 @@ def group_rows(bench: Bench, *, draws: int = DRAWS) -> list[dict[str, Any]]:
 
     Groups of fewer than five people are counted together as `others`.
     """
+    judged = []
+    for contestant in bench.contestants():
+        values = [_values(bench, contestant, draw, None) for draw in range(draws if contestant.draws else 1)]
+        judged.append((contestant, {key: np.mean([each[key] for each in values], axis=0) for key in values[0]}))
     rows = []
     for attribute, labels in (("sex", bench.unseen.sexes), ("nationality", bench.unseen.nationalities)):
         label_N = grouped(np.asarray(labels))
-        for contestant in bench.contestants():
-            values = [_values(bench, contestant, draw, None) for draw in range(draws if contestant.draws else 1)]
-            mean = {key: np.mean([each[key] for each in values], axis=0) for key in values[0]}
-            here_N = label_N[contestant.people]
-            groups = [
-                {
-                    "group": str(group),
-                    "people": int((here_N == group).sum()),
-                    "figures": {
-                        key: figure(value[here_N == group], seed=bench.judge.seed) for key, value in mean.items()
-                    },
-                }
-                for group in sorted(set(here_N.tolist()))
-            ]
-            rows.append(
-                {
-                    "attribute": attribute,
-                    "name": contestant.name,
-                    "kind": contestant.kind,
-                    "groups": groups,
-                    "gap": {key: _gap(groups, key) for key in mean},
-                }
-            )
+        for contestant, mean in judged:
+            groups = _groups(label_N[contestant.people], mean, bench.judge.seed)
+            gap = {key: _gap(groups, key) for key in mean}
+            row = {"attribute": attribute, "name": contestant.name, "kind": contestant.kind}
+            rows.append({**row, "groups": groups, "gap": gap})
     return rows
+
+
+def _groups(label_N: Any, values: dict[str, FloatArray], seed: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "group": str(group),
+            "people": int((label_N == group).sum()),
+            "figures": {key: figure(value[label_N == group], seed=seed) for key, value in values.items()},
+        }
+        for group in sorted(set(label_N.tolist()))
+    ]
 
 
 def _values(bench: Bench, contestant: Contestant, draw: int, seconds: float | None) -> dict[str, FloatArray]:
