@@ -62,7 +62,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser], laz
         action="append",
         metavar="NAME",
         help="repeatable: full, sf2f-paper, sf2f-code, avp, voice2face, lengths, groups, distributions, all; "
-        "default full, voice2face, groups",
+        "default full",
     )
     evaluate.add_argument("--embedder", metavar="NAME", help="judge with this face embedder instead of the run's own")
     evaluate.add_argument("--split", default="test", choices=["val", "test"], help="whom to judge (default test)")

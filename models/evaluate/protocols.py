@@ -21,7 +21,7 @@ from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, lengt
 from models.store import Store
 
 FULL = "full"
-BY_DEFAULT = (FULL, "voice2face", "groups")
+BY_DEFAULT = (FULL,)
 DISTRIBUTIONS = "distributions"
 ENHANCE = "enhance"
 ALL = "all"
