@@ -26,7 +26,7 @@ from tests.governance.conftest import SHARED
 from voxdata import journal
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
-from voxdata.fragments import FragmentStore, add_member, parquet_bytes, parquet_table
+from voxdata.fragments import FragmentStore, parquet_bytes, parquet_table
 from voxdata.governance import outputs
 from voxdata.locks import building
 from voxdata.storage import LocalStorage, open_storage
@@ -194,7 +194,9 @@ def test_the_proof_sees_what_somebody_put_back(
     mel = next(data for name, data in forgotten.mine.items() if name.endswith(".torch40.npy"))
     tar = copy.root / "shards" / "train-faces-b0000-b0001-0000000000000000.tar"
     with tarfile.open(tar, "w") as opened:
-        add_member(opened, "somebody/1.npy", mel)
+        member = tarfile.TarInfo("somebody/1.npy")
+        member.size = len(mel)
+        opened.addfile(member, io.BytesIO(mel))
     table = parquet_bytes(pa.table({"said": ["an interview with Tetifaith Treadim, 2019"]}))
     put = {
         "runs/r1/face.jpg": portrait,

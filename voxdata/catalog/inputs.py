@@ -25,7 +25,6 @@ from voxdata.storage import LocalStorage, Storage
 
 S, I, L = pa.string(), pa.int32(), pa.int64()
 
-Connection: TypeAlias = duckdb.DuckDBPyConnection
 Input: TypeAlias = pa.Table | str  # a table, or the SQL of one
 
 NOT_IN_CATALOG = frozenset({"embedding"})
@@ -108,7 +107,7 @@ def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[s
     return found
 
 
-def _read(storage: Storage, connection: Connection, keys: Sequence[str], schema: pa.Schema) -> Input:
+def _read(storage: Storage, connection: duckdb.DuckDBPyConnection, keys: Sequence[str], schema: pa.Schema) -> Input:
     wanted = pa.schema([field for field in schema if field.name not in NOT_IN_CATALOG])
     if not keys:
         return wanted.empty_table()
@@ -117,7 +116,9 @@ def _read(storage: Storage, connection: Connection, keys: Sequence[str], schema:
     return pa.concat_tables([_columns(storage, key, wanted) for key in keys])
 
 
-def _query(storage: LocalStorage, connection: Connection, keys: Sequence[str], wanted: pa.Schema, *further: str) -> str:
+def _query(
+    storage: LocalStorage, connection: duckdb.DuckDBPyConnection, keys: Sequence[str], wanted: pa.Schema, *further: str
+) -> str:
     """SQL of the columns `wanted` of Parquet files, null where no file has one, and of `further` expressions."""
     files = ", ".join(quoted(str(storage.local(key))) for key in keys)
     source = f"read_parquet([{files}], union_by_name = true, filename = true)"
@@ -130,7 +131,7 @@ def _query(storage: LocalStorage, connection: Connection, keys: Sequence[str], w
     return f"SELECT {', '.join([*columns, *further])} FROM {source}"
 
 
-def _names(storage: LocalStorage, connection: Connection, keys: Sequence[str], source: str) -> set[str]:
+def _names(storage: LocalStorage, connection: duckdb.DuckDBPyConnection, keys: Sequence[str], source: str) -> set[str]:
     """Columns that some of the files have. Raises `StorageError`, `CatalogError`."""
     missing = next((key for key in keys if not storage.exists(key)), None)
     if missing:
@@ -171,7 +172,7 @@ def _journal(storage: Storage, table: str) -> pa.Table:
     return facts.rename_columns([*facts.column_names[:-1], "stated_at"])
 
 
-def _samples(storage: Storage, connection: Connection, snapshot: Snapshot) -> Input:
+def _samples(storage: Storage, connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> Input:
     if isinstance(storage, LocalStorage) and snapshot.shards:
         tar = f"filename[{len(str(storage.path)) + 2}:-{len('.parquet') + 1}] || '.tar' AS tar"
         return _query(storage, connection, [entry.sidecar for entry in snapshot.shards], SAMPLES, tar)
