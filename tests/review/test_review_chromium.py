@@ -45,7 +45,7 @@ class Tab:
     def __init__(self, context: Any, url: str, reviewer: str) -> None:
         self.errors: list[str] = []
         self.tab = context.new_page()
-        self.tab.set_default_timeout(8000)
+        self.tab.set_default_timeout(30_000)
         self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
         self.tab.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
         self.tab.goto(url)
