@@ -58,7 +58,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     for gallery in sorted({int(key.rpartition("_of_")[2]) for key in keys if "_of_" in key}):
         tables.append((f"Galleries of {gallery}", _recalls(keys, "recall", gallery)))
         tables.append((f"Galleries of {gallery}, centred", _recalls(keys, "centred_recall", gallery)))
-    tables.append(("Galleries of 20 of one sex, centred", _recalls(keys, "centred_same_sex_recall", 20)))
+    if same_sex := _recalls(keys, "centred_same_sex_recall", 20):
+        tables.append(("Galleries of 20 of one sex, centred", same_sex))
     if summary := headline(result):
         lines += ["", "## Who it finds", "", summary]
     for title, columns in tables:

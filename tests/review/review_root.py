@@ -31,7 +31,6 @@ def recipe_of(corpus: Path) -> Recipe:
         [
             f"sources.photos.path={corpus / 'photos'}",
             f"sources.metadata.path={corpus / 'vox1_meta.csv'}",
-            "faces.measure.frontal_pitch_deg=0",
             "faces.pose.max_angle_deg=12",
             "faces.select.min_per_identity=1",
             f"faces.select.max_per_identity={CAP}",
@@ -54,8 +53,8 @@ def build_root(root: Path, corpus: Path) -> str:
     keys["identities"] = tables.list_identities(where, recipe, keys["photos"], keys["utterance_files"])
     keys["splits"] = tables.split(where, recipe, keys)
     wanted = packing.plan_packing(where, recipe, keys)
-    entries = [packing.pack_range(where, recipe, keys, **one) for one in wanted]
-    return packing.publish(where, recipe, keys, [entry for entry in entries if entry is not None])
+    entries = [entry for one in wanted for entry in packing.pack_range(where, recipe, keys, **one)]
+    return packing.publish(where, recipe, keys, entries)
 
 
 def _pixels(stage: Any, root: str, recipe: Recipe, key: str, item_column: str) -> None:
