@@ -135,9 +135,9 @@ def _pack(root: str, recipe: Recipe, keys: Mapping[str, str], runner: Runner) ->
     ranges = packing.plan_packing(root, recipe, keys)
     with progress("pack", len(ranges)) as advance, shown_counts("pack", len(ranges)) as show:
         calls = [{"root": root, "recipe": recipe, "keys": dict(keys), **wanted} for wanted in ranges]
-        entries = []
+        entries: list[dict[str, Any]] = []
         for future in as_completed([runner.submit(pack, call) for call in calls]):
-            entries.append(future.result())
+            entries += future.result()
             advance(1)
             show(1)
-    return [entry for entry in entries if entry is not None]
+    return entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from voxdata.fragments import FragmentStore, parquet_table
 from voxdata.recipe import Recipe
 from voxdata.schemas import RENDERS
 from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
-from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
+from voxdata.shards.write import Member, Sample, ShardEntry, divide, pack, plan_ranges
 from voxdata.speech.mel import FRONT_ENDS
 from voxdata.speech.normalisation import SPLIT, normalisation, shard_sums
 from voxdata.storage import Storage, open_storage
@@ -51,27 +52,35 @@ def plan_packing(root: str, recipe: Recipe, keys: Mapping[str, str]) -> list[dic
 
 def pack_range(
     root: str, recipe: Recipe, keys: Mapping[str, str], kind: str, split_name: str, first: int, last: int
-) -> dict[str, Any] | None:
-    """Write one shard; return its entry, or None where it has no samples. Runs in a worker process."""
+) -> list[dict[str, Any]]:
+    """Write the shards of a range, one unless the recipe has a target size; return their entries.
+
+    Runs in a worker process.
+    """
     storage = open_storage(root)
     people = {
         person: row
         for person, row in _people(storage, keys).items()
         if row["split"] == split_name and first <= row["bucket"] <= last
     }
-    samples = _face_samples if kind == "faces" else _speech_samples
-    entry = pack(
-        storage,
-        kind="faces" if kind == "faces" else "speech",
-        split=split_name,
-        first_bucket=first,
-        last_bucket=last,
-        samples=samples(storage, recipe, keys, people),
-        schema=FACE_SIDECAR if kind == "faces" else SPEECH_SIDECAR,
-    )
-    if entry is not None and (kind, split_name) == ("speech", SPLIT):
-        shard_sums(storage, entry)
-    return None if entry is None else entry.to_json()
+    samples = list((_face_samples if kind == "faces" else _speech_samples)(storage, recipe, keys, people))
+    target = recipe.shards.target_mb
+    target_bytes = math.inf if target is None else target * 1e6
+    entries = []
+    for low, high, here in divide(samples, first, last, target_bytes):
+        entry = pack(
+            storage,
+            kind="faces" if kind == "faces" else "speech",
+            split=split_name,
+            first_bucket=low,
+            last_bucket=high,
+            samples=here,
+            schema=FACE_SIDECAR if kind == "faces" else SPEECH_SIDECAR,
+        )
+        if entry is not None and (kind, split_name) == ("speech", SPLIT):
+            shard_sums(storage, entry)
+        entries += [] if entry is None else [entry.to_json()]
+    return entries
 
 
 def publish(root: str, recipe: Recipe, keys: Mapping[str, str], entries: list[dict[str, Any]]) -> str:

@@ -68,8 +68,9 @@ def _pack_again(storage: Storage, root: str, broken: BrokenShard) -> None:
             f"its fragments are damaged or gone; {len(parts)} damaged parts were deleted, the next build computes them "
             f"again: {build_command(storage, snapshot)}"
         ) from error
-    if packed is None or packed["tar"] != entry.tar:
+    tars = [each["tar"] for each in packed]
+    if tars != [entry.tar]:
         raise ShardError(
-            f"packing gives {packed['tar'] if packed else 'nothing'} now: another version of the code or other "
+            f"packing gives {' and '.join(tars) or 'nothing'} now: another version of the code or other "
             f"fragments; make a new snapshot with: {build_command(storage, snapshot)}"
         )

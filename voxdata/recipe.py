@@ -117,6 +117,9 @@ class Shards(Section):
     buckets_per_shard: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096] = Field(
         1024, description="aligned range of the 4,096 buckets that a shard covers; the full set wants 64 (about 250 MB)"
     )
+    target_mb: float | None = Field(
+        None, gt=0, description="halve a range until its shard holds no more than this, or a single bucket; null: never"
+    )
 
 
 class Work(Section):

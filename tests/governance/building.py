@@ -46,8 +46,8 @@ def build(corpus: Path, root: Path, *settings: str) -> str:
     keys["utterance_verdicts"] = tables.decide_speech(place, recipe, keys["utterance_files"])
     keys["splits"] = tables.split(place, recipe, keys)
     ranges = packing.plan_packing(place, recipe, keys)
-    entries = [packing.pack_range(place, recipe, keys, **each) for each in ranges]
-    return packing.publish(place, recipe, keys, [entry for entry in entries if entry is not None])
+    entries = [entry for each in ranges for entry in packing.pack_range(place, recipe, keys, **each)]
+    return packing.publish(place, recipe, keys, entries)
 
 
 def _work(stage: PixelStage, root: str, recipe: Recipe, key: str, item_column: str = "item_id") -> None:

@@ -22,7 +22,7 @@ from voxdata.errors import ShardError, StorageFullError
 from voxdata.fragments import parquet_table
 from voxdata.identities import BUCKETS, safe_key
 from voxdata.schemas import SIDECAR
-from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
+from voxdata.shards.write import Member, Sample, ShardEntry, divide, pack, plan_ranges
 from voxdata.storage import LocalStorage, Storage, open_storage
 
 SCHEMA = pa.schema(
@@ -265,3 +265,27 @@ def test_any_names_made_safe_survive_webdataset(found: list[str]) -> None:
         split = {webdataset.tariterators.base_plus_ext(info.name)[0] for info in tar}
     assert keys == split
     assert len(keys) == len(found)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 63), st.integers(1, 100)), max_size=40),
+    st.integers(1, 400),
+)
+def test_ranges_are_halved_until_shards_are_small_enough(made: list[tuple[int, int]], target: int) -> None:
+    samples = [
+        Sample(f"a/{number}", {"jpg": Member.of(b"x" * size)}, {"bucket": bucket})
+        for number, (bucket, size) in enumerate(made)
+    ]
+    parts = divide(samples, 0, 63, target)
+    assert sorted(sample.key for _, _, here in parts for sample in here) == sorted(sample.key for sample in samples)
+    for first, last, here in parts:
+        width = last - first + 1
+        assert width & (width - 1) == 0
+        assert first % width == 0
+        assert all(first <= sample.row["bucket"] <= last for sample in here)
+        size = sum(member.size for sample in here for member in sample.members.values())
+        assert size <= target or width == 1
+        parent = first - first % (2 * width)
+        beside = [one for one in samples if parent <= one.row["bucket"] < parent + 2 * width]
+        whole = sum(member.size for one in beside for member in one.members.values())
+        assert width == 64 or whole > target

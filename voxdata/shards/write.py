@@ -117,6 +117,22 @@ def plan_ranges(buckets_per_shard: int) -> list[tuple[int, int]]:
     return [(first, first + buckets_per_shard - 1) for first in range(0, BUCKETS, buckets_per_shard)]
 
 
+def divide(
+    samples: Sequence[Sample], first: int, last: int, target_bytes: float
+) -> list[tuple[int, int, list[Sample]]]:
+    """Samples of buckets `first` to `last`, halved into aligned ranges until each holds at most `target_bytes`.
+
+    Identities stay together: a range is never smaller than a bucket. A range without samples is left out.
+    """
+    size = sum(member.size for sample in samples for member in sample.members.values())
+    if size <= target_bytes or first == last:
+        return [(first, last, list(samples))] if samples else []
+    middle = (first + last) // 2
+    below = [sample for sample in samples if sample.row["bucket"] <= middle]
+    above = [sample for sample in samples if sample.row["bucket"] > middle]
+    return divide(below, first, middle, target_bytes) + divide(above, middle + 1, last, target_bytes)
+
+
 def pack(
     storage: Storage,
     *,
