@@ -18,6 +18,7 @@ from models.systems import system_spec
 
 NORMALISE = ("stated", "global", "utterance", "none")
 SEXES = ("all", "f", "m")
+CLOCKS = ("wall", "cpu")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,9 @@ class RunConfig:
 
     `root` and `snapshot` say what to train on; `run_dir` is where config, metrics, checkpoints and samples go.
     `overrides` changes numbers of the preset, `steps` the one of that name, its main stage's. `seconds` is a time box
-    for the whole training, over all its resumptions; the preset says which share of it is whose. `start` is a run
+    for the whole training, over all its resumptions; the preset says which share of it is whose. `clock` says which
+    seconds those are: `wall`, or `cpu`, those that the training's own process has spent on processors, which a busy
+    machine does not change; with `cpu` the seconds of `metrics.jsonl` count the same way. `start` is a run
     to take the first weights from. `normalise` says how log-mels enter the networks: as the snapshot states, `global`
     (one mean and deviation of the training speech), `utterance` (those of each bin of each clip) or `none`. `sex` picks
     people of one sex to train and judge on. `weights` maps an embedder to its published file; without it the training
@@ -49,6 +52,7 @@ class RunConfig:
     seed: int = 0
     steps: int | None = None
     seconds: float | None = None
+    clock: str = "wall"
     start: str | None = None
     device: str = "auto"
     cache_dir: str | None = None
@@ -139,7 +143,7 @@ def _check_type(key: str, value: Any, annotation: str) -> None:
 
 
 def _check_ranges(config: RunConfig) -> None:
-    for key, allowed in (("normalise", NORMALISE), ("sex", SEXES)):
+    for key, allowed in (("normalise", NORMALISE), ("sex", SEXES), ("clock", CLOCKS)):
         if getattr(config, key) not in allowed:
             raise ConfigError(f"{key} = {getattr(config, key)!r}: must be one of {', '.join(allowed)}")
     if not 0 <= config.seed < 2**63:

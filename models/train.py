@@ -111,10 +111,11 @@ def train(
 def _loop(config: RunConfig, system: System, should_stop: Callable[[], bool], max_steps: float) -> Trained:
     run_dir, schedule = Path(config.run_dir), Schedule(config.numbers().stages(), config.seconds)
     step, before_s = _resume(config, run_dir, system, schedule)
-    metrics, started, last_step = Metrics(run_dir, step), time.monotonic(), step + max_steps
+    now = time.process_time if config.clock == "cpu" else time.monotonic
+    metrics, started, last_step = Metrics(run_dir, step), now(), step + max_steps
     last_stage: str | None = None
     while True:
-        elapsed_s = before_s + time.monotonic() - started
+        elapsed_s = before_s + now() - started
         stage = schedule.stage(step, elapsed_s)
         interrupted = stage is not None and (step >= last_step or should_stop())
         if last_stage is not None:

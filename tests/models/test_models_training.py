@@ -231,6 +231,15 @@ def test_schedule_gives_the_fuser_the_last_tenth_of_a_time_box() -> None:
     assert [counted.stage(step, 1e9) for step in (99, 100, 104, 105)] == ["crops", "fuser", "fuser", None]
 
 
+def test_a_time_box_counts_the_seconds_of_the_clock_that_is_asked_for(
+    tiny_snapshot: TinySnapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("time.process_time", lambda: float(next(spent)))
+    assert train(tiny_snapshot.config(tmp_path, seconds=60.0, clock="cpu", steps=100)).steps < 10
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["elapsed_s"] >= 60
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
@@ -243,6 +252,7 @@ def test_schedule_gives_the_fuser_the_last_tenth_of_a_time_box() -> None:
         ({"seconds": 0}, "seconds = 0: must be above 0"),
         ({"normalise": "bin"}, "normalise = 'bin': must be one of stated, global, utterance, none"),
         ({"sex": "x"}, "sex = 'x': must be one of all, f, m"),
+        ({"clock": "sun"}, "clock = 'sun': must be one of wall, cpu"),
         ({"log_every": 0}, "log_every = 0: must be at least 1"),
         ({"weights": "x.onnx"}, "weights = 'x.onnx'"),
     ],
