@@ -1,7 +1,8 @@
-"""Which samples a batch holds: a pure function of (seed, step, rank).
+"""Which samples a batch holds: a pure function of (seed, step, share).
 
 Nothing is remembered between steps, so a resumed run draws the same batches from the step number alone. Draws come from
 the counter-based Philox generator: the key holds the seed, the rank and the stream; the counter starts at the step.
+A batch is drawn whole and cut into one part per process, so it does not depend on how many processes share it.
 People are drawn uniformly (with replacement); then one portrait and one utterance of the same person, uniformly
 (SF2F draws one face and one utterance per identity). One crop length serves a whole batch, on all ranks alike.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,37 @@ class Groups:
         """Groups of the given sizes, one after the other."""
         count = np.asarray(counts, np.int64)
         return cls(first=np.cumsum(count) - count, count=count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one of `ranks` processes draws of every batch, and to which multiple the length of crops is rounded up.
+
+    Where a process holds only the speech of the people `people[0] … people[1] - 1`, it draws its part among these.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    people: tuple[int, int] | None = None
+    length_multiple: int = 1
+
+    def part(self, whole: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """This process's rows of what was drawn for the whole batch (B, …): (B / ranks, …)."""
+        size = len(whole) // self.ranks
+        return whole[self.rank * size : (self.rank + 1) * size]
+
+    def draw(self, seed: int, step: int, stream: int, batch_size: int) -> tuple[np.random.Generator, int]:
+        """The generator of a batch and how many rows are to be drawn: all, or this process's own."""
+        if self.people is None:
+            return generator(seed, step, 0, stream), batch_size
+        return generator(seed, step, self.rank, stream), batch_size // self.ranks
+
+    def kept(self, drawn: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """This process's rows of what `draw` was for."""
+        return self.part(drawn) if self.people is None else drawn
+
+
+WHOLE = Share()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,20 +114,25 @@ def crop_batch(
     crop_frames: tuple[int, int],
     seed: int,
     step: int,
-    rank: int = 0,
+    share: Share = WHOLE,
 ) -> CropBatch:
     """Draw a batch of short crops (SF2F section 4, first stage).
 
     `frames[u]` is the length of utterance u; `crop_frames` is inclusive. A crop of an utterance that is shorter than
     the crop may start anywhere in it, and the store wraps around its end.
     """
-    rng = generator(seed, step, rank, _STREAM_BATCH)
-    length = _length(crop_frames, seed, step, _STREAM_LENGTH)
-    people = rng.integers(len(faces.count), size=batch_size)
+    rng, size = share.draw(seed, step, _STREAM_BATCH, batch_size)
+    length = _length(crop_frames, seed, step, _STREAM_LENGTH, share.length_multiple)
+    people = rng.integers(*_span(share, len(faces.count)), size=size)
     utterance = _one_of(utterances, people, rng)
     starts = _starts(frames[utterance], length, rng)
+    face = _one_of(faces, people, rng)
     return CropBatch(
-        people=people, faces=_one_of(faces, people, rng), utterances=utterance, starts=starts, length=length
+        people=share.kept(people),
+        faces=share.kept(face),
+        utterances=share.kept(utterance),
+        starts=share.kept(starts),
+        length=length,
     )
 
 
@@ -107,21 +145,26 @@ def independent_batch(
     crop_frames: tuple[int, int],
     seed: int,
     step: int,
-    rank: int = 0,
+    share: Share = WHOLE,
 ) -> IndependentBatch:
     """Draw recordings and portraits, each uniformly from all there are (voice2face, Algorithm 1); crops as above."""
-    rng = generator(seed, step, rank, _STREAM_BATCH)
-    length = _length(crop_frames, seed, step, _STREAM_LENGTH)
-    utterance = rng.integers(int(utterances.count.sum()), size=batch_size)
-    face = rng.integers(int(faces.count.sum()), size=batch_size)
+    rng, size = share.draw(seed, step, _STREAM_BATCH, batch_size)
+    length = _length(crop_frames, seed, step, _STREAM_LENGTH, share.length_multiple)
+    first, last = _span(share, len(utterances.count))
+    spoken = np.append(utterances.first, utterances.count.sum())
+    utterance = rng.integers(int(spoken[first]), int(spoken[last]), size=size)
+    face = rng.integers(int(faces.count.sum()), size=size)
+    starts = _starts(frames[utterance], length, rng)
+    flips = rng.random(size) < 0.5
+    utterance, face = share.kept(utterance), share.kept(face)
     return IndependentBatch(
         speakers=np.searchsorted(utterances.first, utterance, side="right") - 1,
         utterances=utterance,
-        starts=_starts(frames[utterance], length, rng),
+        starts=share.kept(starts),
         length=length,
         shown=np.searchsorted(faces.first, face, side="right") - 1,
         faces=face,
-        flips=rng.random(batch_size) < 0.5,
+        flips=share.kept(flips),
     )
 
 
@@ -133,19 +176,27 @@ def speech_batch(
     speech_frames: tuple[int, int],
     seed: int,
     step: int,
-    rank: int = 0,
+    share: Share = WHOLE,
 ) -> SpeechBatch:
     """Draw a batch of long stretches of speech (SF2F section 4, second stage): a person's utterances, shuffled."""
-    rng = generator(seed, step, rank, _STREAM_LONG)
-    length = _length(speech_frames, seed, step, _STREAM_LONG_LENGTH)
-    people = rng.integers(len(faces.count), size=batch_size)
+    rng, size = share.draw(seed, step, _STREAM_LONG, batch_size)
+    length = _length(speech_frames, seed, step, _STREAM_LONG_LENGTH, 1)
+    people = rng.integers(*_span(share, len(faces.count)), size=size)
     orders = [utterances.first[person] + rng.permutation(utterances.count[person]) for person in people]
-    return SpeechBatch(people=people, faces=_one_of(faces, people, rng), utterances=orders, length=length)
+    face = share.kept(_one_of(faces, people, rng))
+    kept = share.kept(np.arange(size))
+    return SpeechBatch(people=people[kept], faces=face, utterances=[orders[row] for row in kept], length=length)
 
 
-def _length(span: tuple[int, int], seed: int, step: int, stream: int) -> int:
-    """One length for a whole batch, on all ranks alike."""
-    return int(generator(seed, step, 0, stream).integers(span[0], span[1] + 1))
+def _span(share: Share, people: int) -> tuple[int, int]:
+    """The people among whom a batch is drawn: the first, and one past the last."""
+    return share.people or (0, people)
+
+
+def _length(span: tuple[int, int], seed: int, step: int, stream: int, multiple: int) -> int:
+    """One length for a whole batch, on all ranks alike, rounded up to a multiple."""
+    drawn = int(generator(seed, step, 0, stream).integers(span[0], span[1] + 1))
+    return -(-drawn // multiple) * multiple
 
 
 def _starts(frames_B: IntArray, length: int, rng: np.random.Generator) -> IntArray:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models.errors import SnapshotReadError
 from models.reader import Float16Array, Member, Snapshot
-from models.sampler import Groups, IntArray
+from models.sampler import WHOLE, Groups, IntArray, Share
 
 log = logging.getLogger("models.store")
 
@@ -76,8 +76,7 @@ class PackedMels:
         self._first = first
 
     def gather(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
-        rows = torch.from_numpy(self._first[utterance_BT] + frame_BT).to(self._packed.device)
-        return self._packed[rows]
+        return self._packed[put(self._first[utterance_BT] + frame_BT, self._packed.device)]
 
 
 class MappedMels:
@@ -102,7 +101,7 @@ class Store:
     or `unknown`; `face_groups` and `utterance_groups` say which portraits and utterances are whose; `frames[u]` is the
     length of utterance u, `pitch_U2[u]` its median pitch (Hz) and range (semitones), NaN where they were not measured.
     `holdouts` are clips of training people that are kept for closed-set tests: left out, kept, or the only ones.
-    `normalise` and `sex` are those of run.json. Raises `SnapshotReadError`.
+    `normalise` and `sex` are those of run.json, `share` is what this process draws. Raises `SnapshotReadError`.
     """
 
     def __init__(
@@ -118,6 +117,7 @@ class Store:
         holdouts: Literal["drop", "keep", "only"] = "drop",
         normalise: str = "stated",
         sex: str = "all",
+        share: Share = WHOLE,
     ) -> None:
         hop_s = float(snapshot.front_end(front_end)["hop_s"])
         faces = _by_person([member for member in snapshot.portraits(split) if sex in ("all", member.sex)])
@@ -130,7 +130,7 @@ class Store:
                 f"snapshot {snapshot.id}: nobody in split {split!r} has both portraits and {front_end} speech "
                 f"({len(faces)} people with portraits{_of_sex(sex)}, {len(speech)} with speech); build with more people"
             )
-        self.device = device
+        self.device, self.share = device, share
         self.sexes = [faces[person][0].sex for person in self.people]
         self.nationalities = [faces[person][0].nationality for person in self.people]
         self.face_groups = Groups.of([len(faces[person]) for person in self.people])
@@ -162,9 +162,13 @@ class Store:
             return MappedMels(views)
         return PackedMels(views, np.cumsum(self.frames) - self.frames, self.tier.name, self.device)
 
+    def put(self, array: npt.NDArray[Any]) -> Tensor:
+        """A small array on the device; where that is a GPU, nobody waits for the copy."""
+        return put(array, self.device)
+
     def images(self, faces: IntArray) -> Tensor:
         """Portraits, float32 (B, 3, S, S) in [-1, 1] on the device."""
-        chosen = self._faces_N3SS[torch.from_numpy(faces).to(self.device)]
+        chosen = self._faces_N3SS[self.put(faces)]
         return chosen.float().div_(127.5).sub_(1.0)
 
     def crops(self, utterances: IntArray, starts: IntArray, length: int, *, wrap: bool = True) -> Tensor:
@@ -194,7 +198,7 @@ class Store:
         frame_BW = np.stack([frames[position_W % len(frames)] for _, frames in joined])
         mels = self._normalised(utterance_BW, frame_BW).view(len(orders), max(counts), window, -1).transpose(2, 3)
         mask_BK = np.arange(max(counts)) < np.asarray(counts)[:, None]
-        return mels.contiguous(), torch.from_numpy(mask_BK).to(self.device)
+        return mels.contiguous(), self.put(mask_BK)
 
     def _joined(self, order: IntArray, length: int) -> tuple[IntArray, IntArray]:
         taken = order[: 1 + int(np.searchsorted(np.cumsum(self.frames[order]), length))]
@@ -207,9 +211,9 @@ class Store:
     ) -> Tensor:
         gathered = self._mels.gather(utterance_BT, frame_BT).to(self.device, non_blocking=True).float()
         if beyond is not None:
-            gathered.masked_fill_(torch.from_numpy(beyond).to(self.device)[:, :, None], 0.0)
+            gathered.masked_fill_(self.put(beyond)[:, :, None], 0.0)
         if self._own_U2F is not None:
-            own_BT2F = self._own_U2F[torch.from_numpy(np.ascontiguousarray(utterance_BT)).to(self.device)]
+            own_BT2F = self._own_U2F[self.put(utterance_BT)]
             return gathered.sub_(own_BT2F[:, :, 0]).div_(own_BT2F[:, :, 1])
         return gathered.sub_(self.normalisation.mean).div_(self.normalisation.std)
 
@@ -237,6 +241,12 @@ def free_memory(device: torch.device) -> tuple[int | None, int]:
         if line.startswith("MemAvailable:"):
             return gpu, int(line.split()[1]) * 1024
     return gpu, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def put(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """An array on a device, through pinned memory where it is a GPU: a copy from pageable memory waits for the GPU."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _by_person(members: Sequence[Member]) -> Mapping[str, list[Member]]:

@@ -41,20 +41,45 @@ class VoiceToFace(nn.Module, ABC):
         return nnf.normalize((embedding_BKD * kept_BK1).sum(dim=1) / kept_BK1.sum(dim=1), eps=EPSILON)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What a step computes with, on the device; `variant` names the computation where a stage has more than one."""
+
+    tensors: Mapping[str, Tensor]
+    variant: tuple[bool, ...] = ()
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+
 class System(ABC):
-    """One training: networks, optimisers and a step of each stage. A step reads nothing back from the device."""
+    """One training: networks, optimisers and a step of each stage.
+
+    A step is `compute` on `batch`. `compute` reads nothing back from the device, draws nothing and is the same
+    operations for the same shapes and variant, so that it can be recorded; `fixed_shapes` are the stages whose batches
+    differ in the length of the crops alone.
+    """
 
     store: Store
     samples_notice: str = SAMPLES_NOTICE
     optimisers: dict[str, torch.optim.Optimizer]
+    fixed_shapes: frozenset[str] = frozenset()
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name, as checkpoints hold them."""
 
     @abstractmethod
+    def batch(self, stage: str, step: int) -> Batch:
+        """This process's share of the batch that belongs to `step`."""
+
+    @abstractmethod
+    def compute(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+        """One step of a stage's networks and optimisers; losses as scalars on the device, `loss` among them."""
+
     def step(self, stage: str, step: int) -> dict[str, Tensor]:
-        """One step of a stage on the batch that belongs to `step`; scalars on the device, `loss` among them."""
+        """One step of a stage on the batch that belongs to `step`."""
+        return self.compute(stage, self.batch(stage, step))
 
     @abstractmethod
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from models.pretrained.needs import Need
 from models.sampler import crop_batch, generator, speech_batch
 from models.sf2f.networks import FaceDecoder
 from models.store import Store
-from models.system import Critic, System, SystemSpec, VoiceToFace, update
+from models.system import Batch, Critic, System, SystemSpec, VoiceToFace, update
 
 _CHUNK = 256
 
@@ -59,6 +59,8 @@ class AlignedCritic(Critic):
 
 class Align(System):
     """One training. Raises `ConfigError` where the embedder's size is not the preset's."""
+
+    fixed_shapes = frozenset({ALIGN})
 
     def __init__(self, preset: Preset, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> None:
         self.preset = preset
@@ -116,14 +118,18 @@ class Align(System):
         self.person_NE = nnf.normalize(sums_NE.index_add_(0, owner_M, identity_ME))
         return identity_ME
 
-    def step(self, stage: str, step: int) -> dict[str, Tensor]:
-        """One step of a stage on the batch that belongs to `step`; losses as scalars on the device."""
+    def batch(self, stage: str, step: int) -> Batch:
+        """Crops, or windows over long stretches with their mask, a portrait of each speaker, and augmentation."""
+        return self._crops(step) if stage == ALIGN else self._windows(step)
+
+    def compute(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+        """A step of the encoder; or of the discriminator, then of the decoder."""
         aligning = stage == ALIGN
         for name, network in self.networks().items():
             network.train(aligning if name == "encoder" else name != "decoder")
-        return self._align(step) if aligning else self._paint(step)
+        return self._align(batch) if aligning else self._paint(batch)
 
-    def _align(self, step: int) -> dict[str, Tensor]:
+    def _crops(self, step: int) -> Batch:
         store, preset = self.store, self.preset
         batch = crop_batch(
             store.face_groups,
@@ -133,9 +139,32 @@ class Align(System):
             crop_frames=self.crop_frames,
             seed=self.seed,
             step=step,
+            share=store.share,
         )
-        voice_BE = self.faces.encoder(store.crops(batch.utterances, batch.starts, batch.length))
-        person_B, face_B = (torch.from_numpy(rows).to(store.device) for rows in (batch.people, batch.faces))
+        mel_BFT = store.crops(batch.utterances, batch.starts, batch.length)
+        return Batch(tensors={"mel": mel_BFT, "person": store.put(batch.people), "face": store.put(batch.faces)})
+
+    def _windows(self, step: int) -> Batch:
+        store, preset = self.store, self.preset
+        batch = speech_batch(
+            store.face_groups,
+            store.utterance_groups,
+            batch_size=preset.batch_size,
+            speech_frames=self.speech_frames,
+            seed=self.seed,
+            step=step,
+            share=store.share,
+        )
+        mel_BKFT, mask_BK = store.windows(batch.utterances, batch.length, window=self.window, hop=self.hop)
+        tensors = {"mel": mel_BKFT, "mask": mask_BK, "image": store.images(batch.faces)}
+        if preset.diffaugment:
+            drawn = generator(self.seed, step, 0).random((preset.batch_size, 6), np.float32)
+            tensors["augment"] = store.put(store.share.part(drawn))
+        return Batch(tensors=tensors | {"person": store.put(batch.people)})
+
+    def _align(self, batch: Batch) -> dict[str, Tensor]:
+        preset, person_B, face_B = self.preset, batch["person"], batch["face"]
+        voice_BE = self.faces.encoder(batch["mel"])
         terms = {
             "contrast": (
                 preset.weight_contrast,
@@ -148,23 +177,13 @@ class Align(System):
         update(self.optimisers["encoder"], loss)
         return {"loss": loss.detach()} | {name: term.detach() for name, (_, term) in terms.items()}
 
-    def _paint(self, step: int) -> dict[str, Tensor]:
-        store, preset = self.store, self.preset
-        batch = speech_batch(
-            store.face_groups,
-            store.utterance_groups,
-            batch_size=preset.batch_size,
-            speech_frames=self.speech_frames,
-            seed=self.seed,
-            step=step,
-        )
-        mel_BKFT, mask_BK = store.windows(batch.utterances, batch.length, window=self.window, hop=self.hop)
+    def _paint(self, batch: Batch) -> dict[str, Tensor]:
+        preset, mask_BK, real_B3SS, person_B = self.preset, batch["mask"], batch["image"], batch["person"]
         with torch.no_grad():
-            voice_BKE = self.faces.encoder(mel_BKFT.flatten(0, 1)).unflatten(0, mask_BK.shape)
+            voice_BKE = self.faces.encoder(batch["mel"].flatten(0, 1)).unflatten(0, mask_BK.shape)
             voice_BE = self.faces.fuse(voice_BKE, mask_BK)
-        real_B3SS, person_B = store.images(batch.faces), torch.from_numpy(batch.people).to(store.device)
         fake_B3SS = self.painter(voice_BE)
-        judged = self._judge(fake_B3SS.detach(), real_B3SS, voice_BE, step) if preset.weight_adversarial else {}
+        judged = self._judge(fake_B3SS.detach(), real_B3SS, voice_BE, batch) if preset.weight_adversarial else {}
         terms = {
             "l1": (preset.weight_l1, nnf.l1_loss(fake_B3SS, real_B3SS)),
             "identity": (
@@ -174,20 +193,20 @@ class Align(System):
         }
         if preset.weight_adversarial:
             self.critic.requires_grad_(False)
-            odds_B = self._odds(fake_B3SS, voice_BE, step)
-            against_B = self._odds(real_B3SS, voice_BE, step) if preset.relativistic else torch.zeros_like(odds_B)
+            odds_B = self._odds(fake_B3SS, voice_BE, batch)
+            against_B = self._odds(real_B3SS, voice_BE, batch) if preset.relativistic else torch.zeros_like(odds_B)
             terms["adversarial"] = (preset.weight_adversarial, nnf.softplus(against_B - odds_B).mean())
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         update(self.optimisers["painter"], loss)
         self._keep()
         return judged | {"loss": loss.detach()} | {name: term.detach() for name, (_, term) in terms.items()}
 
-    def _judge(self, fake_B3SS: Tensor, real_B3SS: Tensor, voice_BE: Tensor, step: int) -> dict[str, Tensor]:
+    def _judge(self, fake_B3SS: Tensor, real_B3SS: Tensor, voice_BE: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Train the discriminator; the penalties are on its gradient at what it sees (Roth et al. 2017, R1 and R2)."""
         preset = self.preset
         self.critic.requires_grad_(True)
         real, fake = real_B3SS.requires_grad_(preset.r1 > 0), fake_B3SS.requires_grad_(preset.r2 > 0)
-        real_B, fake_B = self._odds(real, voice_BE, step), self._odds(fake, voice_BE, step)
+        real_B, fake_B = self._odds(real, voice_BE, batch), self._odds(fake, voice_BE, batch)
         if preset.relativistic:
             loss = nnf.softplus(fake_B - real_B).mean()
         else:
@@ -200,11 +219,10 @@ class Align(System):
         right = torch.cat([real_B > fake_B]) if preset.relativistic else torch.cat([real_B > 0, fake_B < 0])
         return {"discriminator": loss.detach(), "discriminator_accuracy": right.float().mean()}
 
-    def _odds(self, image_B3SS: Tensor, voice_BE: Tensor, step: int) -> Tensor:
+    def _odds(self, image_B3SS: Tensor, voice_BE: Tensor, batch: Batch) -> Tensor:
         """What the discriminator says of images with these voices, real and generated augmented alike."""
         if self.preset.diffaugment:
-            drawn = generator(self.seed, step, 0).random((len(image_B3SS), 6), np.float32)
-            image_B3SS = augmented(image_B3SS, torch.from_numpy(drawn).to(image_B3SS.device))
+            image_B3SS = augmented(image_B3SS, batch["augment"])
         odds_B: Tensor = self.critic.discriminator(image_B3SS, voice_BE if self.preset.projection else None)
         return odds_B
 

@@ -32,7 +32,7 @@ from models.pretrained.needs import Need
 from models.pretrained.vgg19 import Vgg19
 from models.sampler import generator
 from models.store import Store
-from models.system import System, SystemSpec, update
+from models.system import Batch, System, SystemSpec, update
 
 GFPGAN, VGG19 = "gfpgan", "vgg19"
 
@@ -87,39 +87,45 @@ class Enhancement(System):
             **{name: self.components[name] for name in COMPONENTS},
         }
 
-    def step(self, stage: str, step: int) -> dict[str, Tensor]:
-        """One step of the enhancer, then of its discriminators; losses as scalars on the device, without weights."""
-        clean_B3SS, degraded_B3SS, noise = self._batch(step)
+    def batch(self, stage: str, step: int) -> Batch:
+        """Portraits of people drawn uniformly, flipped or not, degraded copies, and noise for the prior."""
+        preset, store, rng = self.preset, self.store, generator(self.seed, step, 0)
+        part = store.share.part
+        people = rng.integers(len(store.people), size=preset.batch_size)
+        faces = store.face_groups.first[people] + rng.integers(store.face_groups.count[people])
+        flipped_B = rng.random(len(people)) < 0.5
+        clean_B3SS = to_ffhq(store.images(faces), preset.side_px)
+        clean_B3SS = torch.where(store.put(flipped_B)[:, None, None, None], clean_B3SS.flip(3), clean_B3SS)
+        degraded_B3SS = degrade(clean_B3SS.cpu(), preset.degradation(), rng)
+        kept = store.put(part(np.arange(len(people))))
+        tensors = {"clean": clean_B3SS[kept], "degraded": degraded_B3SS.to(store.device)[kept]}
+        for side in self.enhancer.stylegan_decoder.noise_sides():
+            drawn = rng.standard_normal((len(people), 1, side, side), np.float32)
+            tensors[f"noise-{len(tensors) - 2}"] = store.put(part(drawn))
+        penalised = bool(preset.weight_r1) and step % preset.r1_every == 0
+        return Batch(tensors=tensors, variant=(penalised, step < preset.pyramid_steps))
+
+    def compute(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+        """One step of the enhancer, then of its discriminators; losses without their weights."""
+        penalised, pyramids = batch.variant
+        clean_B3SS, noise = batch["clean"], [batch[f"noise-{index}"] for index in range(len(batch.tensors) - 2)]
         self._judges(learn=False)
-        restored_B3SS, pyramid = self.enhancer(degraded_B3SS, noise)
-        found, loss = self._weighed(restored_B3SS, pyramid, clean_B3SS, step)
+        restored_B3SS, pyramid = self.enhancer(batch["degraded"], noise)
+        found, loss = self._weighed(restored_B3SS, pyramid if pyramids else (), clean_B3SS)
         update(self.optimisers["enhancer"], loss)
         self._judges(learn=True)
         self._move_average()
-        judged = self._train_judges(restored_B3SS.detach(), clean_B3SS, step)
+        judged = self._train_judges(restored_B3SS.detach(), clean_B3SS, penalised=penalised)
         return {"loss": loss.detach()} | {name: value.detach() for name, value in (found | judged).items()}
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Portraits of people drawn uniformly, flipped or not, degraded copies, and noise for the prior."""
-        store, rng = self.store, generator(self.seed, step, 0)
-        people = rng.integers(len(store.people), size=self.preset.batch_size)
-        faces = store.face_groups.first[people] + rng.integers(store.face_groups.count[people])
-        flipped = torch.from_numpy(rng.random(len(people)) < 0.5)[:, None, None, None].to(store.device)
-        clean_B3SS = to_ffhq(store.images(faces), self.preset.side_px)
-        clean_B3SS = torch.where(flipped, clean_B3SS.flip(3), clean_B3SS)
-        degraded_B3SS = degrade(clean_B3SS.cpu(), self.preset.degradation(), rng).to(store.device)
-        sides = self.enhancer.stylegan_decoder.noise_sides()
-        drawn = [rng.standard_normal((len(people), 1, side, side), np.float32) for side in sides]
-        return clean_B3SS, degraded_B3SS, [torch.from_numpy(noise).to(store.device) for noise in drawn]
-
     def _weighed(
-        self, restored_B3SS: Tensor, pyramid: tuple[Tensor, ...], clean_B3SS: Tensor, step: int
+        self, restored_B3SS: Tensor, pyramid: tuple[Tensor, ...], clean_B3SS: Tensor
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The enhancer's losses by name, and their weighted sum (eq. 11)."""
         preset = self.preset
         found = {"l1": losses.pixel_loss(restored_B3SS, clean_B3SS)}
         weights = {"l1": preset.weight_l1}
-        if preset.weight_pyramid and step < preset.pyramid_steps:
+        if preset.weight_pyramid and pyramid:
             found["pyramid"] = losses.pyramid_loss(pyramid, clean_B3SS)
             weights["pyramid"] = preset.weight_pyramid
         if self.vgg is not None:
@@ -153,9 +159,8 @@ class Enhancement(System):
     def _identity(self, image_B3SS: Tensor) -> Tensor:
         return self.embedder.embed(from_ffhq(image_B3SS, self.preset.side_px))
 
-    def _train_judges(self, restored_B3SS: Tensor, clean_B3SS: Tensor, step: int) -> dict[str, Tensor]:
+    def _train_judges(self, restored_B3SS: Tensor, clean_B3SS: Tensor, *, penalised: bool) -> dict[str, Tensor]:
         preset = self.preset
-        penalised = bool(preset.weight_r1) and step % preset.r1_every == 0
         clean_B3SS = clean_B3SS.detach().requires_grad_(penalised)
         real_B, restored_B = self.critic(clean_B3SS), self.critic(restored_B3SS)
         judging = losses.judging_loss(real_B, restored_B)

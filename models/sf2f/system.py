@@ -1,7 +1,7 @@
 """SF2F as the training loop sees it: networks, optimisers and the steps of its two stages (section 4, App. E).
 
 Stage `crops` trains encoder and decoder on crops of 1 to 1.5 s; stage `fuser` freezes both and trains the fuser on
-windows over 6 to 25 s. Both discriminators learn in both stages. A step reads nothing back from the device.
+windows over 6 to 25 s. Both discriminators learn in both stages.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from models.embedders.base import Embedder
 from models.images import from_range, to_range
 from models.presets import frames, window_frames
 from models.pretrained.needs import Need
-from models.sampler import crop_batch, speech_batch
+from models.sampler import IntArray, crop_batch, speech_batch
 from models.sf2f import losses
 from models.sf2f.networks import EmbeddingFuser, FaceDecoder, Pyramid, VoiceEncoder
 from models.sf2f.presets import CROPS, Preset, make_preset
 from models.store import Store
-from models.system import Critic, System, SystemSpec, VoiceToFace, update
+from models.system import Batch, Critic, System, SystemSpec, VoiceToFace, update
 
 
 class SpeechFusion(VoiceToFace):
@@ -62,6 +62,8 @@ class RealOrGenerated(Critic):
 class Sf2f(System):
     """One SF2F training. `hop_s` is the front end's hop, from which lengths in frames follow."""
 
+    fixed_shapes = frozenset({CROPS})
+
     def __init__(self, preset: Preset, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> None:
         self.preset = preset
         self.store = store
@@ -93,18 +95,22 @@ class Sf2f(System):
         parameters = [parameter for network in networks for parameter in network.parameters()]
         return torch.optim.Adam(parameters, lr=learning_rate, betas=(self.preset.beta_1, self.preset.beta_2))
 
-    def step(self, stage: str, step: int) -> dict[str, Tensor]:
-        """One step of a stage on the batch that belongs to `step`; losses as scalars on the device."""
+    def batch(self, stage: str, step: int) -> Batch:
+        """Crops, or windows over long stretches with their mask, and a portrait of each speaker."""
+        return self._crops(step) if stage == CROPS else self._windows(step)
+
+    def compute(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+        """A step of the discriminators, then one of encoder and decoder, or of the fuser."""
         for name, network in self.networks().items():
             network.train(stage == CROPS or name not in ("encoder", "decoder"))
-        embedding_BD, real_B3SS, person_B = self._crops(step) if stage == CROPS else self._windows(step)
+        embedding_BD = self.encoder(batch["mel"]) if stage == CROPS else self._fused(batch)
         fake = self.decoder.images(embedding_BD)
-        real = sizes(to_range(real_B3SS, self.preset.image_range), self.preset.outputs)
-        judged = self._train_discriminators([image.detach() for image in fake], real, person_B)
+        real = sizes(to_range(batch["image"], self.preset.image_range), self.preset.outputs)
+        judged = self._train_discriminators([image.detach() for image in fake], real, batch["person"])
         optimiser = self.optimisers["generator" if stage == CROPS else "fuser"]
-        return judged | self._train_generator(optimiser, fake, real, person_B)
+        return judged | self._train_generator(optimiser, fake, real, batch)
 
-    def _crops(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _crops(self, step: int) -> Batch:
         store = self.store
         batch = crop_batch(
             store.face_groups,
@@ -114,12 +120,13 @@ class Sf2f(System):
             crop_frames=self.crop_frames,
             seed=self.seed,
             step=step,
+            share=store.share,
         )
         wrap = self.preset.short_clips == "wrap"
         mel_BFT = store.crops(batch.utterances, batch.starts, batch.length, wrap=wrap)
-        return self.encoder(mel_BFT), store.images(batch.faces), torch.from_numpy(batch.people).to(store.device)
+        return Batch(tensors={"mel": mel_BFT} | self._portraits(batch.people, batch.faces))
 
-    def _windows(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _windows(self, step: int) -> Batch:
         store = self.store
         batch = speech_batch(
             store.face_groups,
@@ -128,14 +135,23 @@ class Sf2f(System):
             speech_frames=self.speech_frames,
             seed=self.seed,
             step=step,
+            share=store.share,
         )
         mel_BKFT, mask_BK = store.windows(batch.utterances, batch.length, window=self.window, hop=self.hop)
         if self.preset.fuser_windows:
             mel_BKFT, mask_BK = mel_BKFT[:, : self.preset.fuser_windows], mask_BK[:, : self.preset.fuser_windows]
+        return Batch(tensors={"mel": mel_BKFT, "mask": mask_BK} | self._portraits(batch.people, batch.faces))
+
+    def _portraits(self, people: IntArray, faces: IntArray) -> dict[str, Tensor]:
+        store = self.store
+        return {"image": store.images(faces), "person": store.put(people), "face": store.put(faces)}
+
+    def _fused(self, batch: Batch) -> Tensor:
+        mel_BKFT, mask_BK = batch["mel"], batch["mask"]
         with torch.no_grad():
             embedding_BKD = self.encoder(mel_BKFT.flatten(0, 1)).unflatten(0, mask_BK.shape)
-        person_B = torch.from_numpy(batch.people).to(store.device)
-        return self.fuser(embedding_BKD, mask_BK), store.images(batch.faces), person_B
+        fused_BD: Tensor = self.fuser(embedding_BKD, mask_BK)
+        return fused_BD
 
     def _train_discriminators(self, fake: list[Tensor], real: list[Tensor], person_B: Tensor) -> dict[str, Tensor]:
         self.d_real.requires_grad_(True)
@@ -165,9 +181,9 @@ class Sf2f(System):
         return [each[:, :-2] for each in logits], [each[:, -2:] for each in logits]
 
     def _train_generator(
-        self, optimiser: torch.optim.Optimizer, fake: list[Tensor], real: list[Tensor], person_B: Tensor
+        self, optimiser: torch.optim.Optimizer, fake: list[Tensor], real: list[Tensor], batch: Batch
     ) -> dict[str, Tensor]:
-        preset = self.preset
+        preset, person_B = self.preset, batch["person"]
         terms = {"l1": (preset.weight_l1, losses.reconstruction(fake, real))}
         if preset.weight_adversarial:
             terms["adversarial"] = (preset.weight_adversarial, losses.adversarial(self.d_real(fake)))

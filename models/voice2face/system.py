@@ -2,7 +2,7 @@
 
 Stage `speakers` trains the voice encoder to tell the training people apart; stage `gan` freezes it and trains the
 generator against a discriminator and a classifier of people that share their layers. Voices and faces of a batch are
-drawn independently. A step reads nothing back from the device.
+drawn independently.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from models.embedders.base import Embedder
 from models.presets import frames
 from models.sampler import generator, independent_batch
 from models.store import Store
-from models.system import Critic, System, SystemSpec, VoiceToFace, update
+from models.system import Batch, Critic, System, SystemSpec, VoiceToFace, update
 from models.voice2face.networks import Generator, SpeakerEncoder, Trunk, head, tiled, unit
-from models.voice2face.presets import SPEAKERS, Preset, make_preset
+from models.voice2face.presets import GAN, SPEAKERS, Preset, make_preset
 
 HOP_S = 0.01
 
@@ -72,6 +72,8 @@ class VoiceCritic(Critic):
 class VoiceGan(System):
     """One training in the way of Algorithm 1. Both halves of the system may be given, with other networks in them."""
 
+    fixed_shapes = frozenset({SPEAKERS, GAN})
+
     def __init__(
         self,
         preset: Preset,
@@ -113,53 +115,57 @@ class VoiceGan(System):
             "classifier": self.classifier,
         }
 
-    def step(self, stage: str, step: int) -> dict[str, Tensor]:
-        """One step of a stage on the batch that belongs to `step`; losses as scalars on the device."""
-        for name, network in self.networks().items():
-            network.train(name != "encoder" or stage == SPEAKERS)
-        return self._speakers(step) if stage == SPEAKERS else self._gan(step)
-
-    def _speakers(self, step: int) -> dict[str, Tensor]:
-        mel_BFT, _, speaker_B, _ = self._batch(step)
-        embedding_BD = self.faces.embed(mel_BFT)
-        logits_BN = self.speakers(nnf.dropout(embedding_BD, self.preset.speaker_dropout))
-        loss = nnf.cross_entropy(logits_BN, speaker_B)
-        update(self.optimisers["speakers"], loss)
-        return {"loss": loss.detach(), "speakers_right": (logits_BN.argmax(1) == speaker_B).float().mean()}
-
-    def _gan(self, step: int) -> dict[str, Tensor]:
-        mel_BFT, real_B3SS, speaker_B, shown_B = self._batch(step)
-        with torch.no_grad():
-            embedding_BD = self._noisy(self.faces.embed(mel_BFT), step)
-        fake_B3SS = self.faces.decode(embedding_BD)
-        judged = self._train_judges(fake_B3SS.detach(), real_B3SS, shown_B)
-        return judged | self._train_generator(fake_B3SS, speaker_B)
-
-    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Log-mels, portraits, and whose each of them is."""
-        store = self.store
+    def batch(self, stage: str, step: int) -> Batch:
+        """Log-mels, portraits, and whose each of them is; and what the stage draws besides."""
+        store, preset = self.store, self.preset
         batch = independent_batch(
             store.face_groups,
             store.utterance_groups,
             store.frames,
-            batch_size=self.preset.batch_size,
+            batch_size=preset.batch_size,
             crop_frames=self.crop_frames,
             seed=self.seed,
             step=step,
+            share=store.share,
         )
-        mel_BFT = store.crops(batch.utterances, batch.starts, batch.length)
+        tensors = {
+            "mel": store.crops(batch.utterances, batch.starts, batch.length),
+            "speaker": store.put(batch.speakers),
+        }
+        rng, size = generator(self.seed, step, 0), (preset.batch_size, preset.encoder_channels[-1])
+        if stage == SPEAKERS:
+            if preset.speaker_dropout:
+                kept = rng.random(size, np.float32) >= preset.speaker_dropout
+                tensors["kept"] = store.put(store.share.part(kept)) / (1 - preset.speaker_dropout)
+            return Batch(tensors=tensors)
         image_B3SS = store.images(batch.faces)
-        if self.preset.flip:
-            flipped = torch.from_numpy(batch.flips).to(store.device)[:, None, None, None]
-            image_B3SS = torch.where(flipped, image_B3SS.flip(3), image_B3SS)
-        speaker_B, shown_B = (torch.from_numpy(people).to(store.device) for people in (batch.speakers, batch.shown))
-        return mel_BFT, image_B3SS, speaker_B, shown_B
+        if preset.flip:
+            image_B3SS = torch.where(store.put(batch.flips)[:, None, None, None], image_B3SS.flip(3), image_B3SS)
+        if preset.noise:
+            tensors["noise"] = store.put(store.share.part(rng.standard_normal(size, np.float32)))
+        return Batch(tensors=tensors | {"image": image_B3SS, "shown": store.put(batch.shown)})
 
-    def _noisy(self, embedding_BD: Tensor, step: int) -> Tensor:
-        if not self.preset.noise:
-            return embedding_BD
-        drawn = generator(self.seed, step, 0).standard_normal(tuple(embedding_BD.shape), np.float32)
-        return unit(embedding_BD + self.preset.noise * torch.from_numpy(drawn).to(embedding_BD.device))
+    def compute(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+        """A step of the encoder as a speaker classifier; or of the judges, then of the generator."""
+        for name, network in self.networks().items():
+            network.train(name != "encoder" or stage == SPEAKERS)
+        return self._speakers(batch) if stage == SPEAKERS else self._gan(batch)
+
+    def _speakers(self, batch: Batch) -> dict[str, Tensor]:
+        embedding_BD, speaker_B = self.faces.embed(batch["mel"]), batch["speaker"]
+        logits_BN = self.speakers(embedding_BD * batch["kept"] if self.preset.speaker_dropout else embedding_BD)
+        loss = nnf.cross_entropy(logits_BN, speaker_B)
+        update(self.optimisers["speakers"], loss)
+        return {"loss": loss.detach(), "speakers_right": (logits_BN.argmax(1) == speaker_B).float().mean()}
+
+    def _gan(self, batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            embedding_BD = self.faces.embed(batch["mel"])
+            if self.preset.noise:
+                embedding_BD = unit(embedding_BD + self.preset.noise * batch["noise"])
+        fake_B3SS = self.faces.decode(embedding_BD)
+        judged = self._train_judges(fake_B3SS.detach(), batch["image"], batch["shown"])
+        return judged | self._train_generator(fake_B3SS, batch["speaker"])
 
     def _train_judges(self, fake_B3SS: Tensor, real_B3SS: Tensor, shown_B: Tensor) -> dict[str, Tensor]:
         for judge in (self.critic, self.classifier):
