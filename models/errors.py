@@ -45,3 +45,8 @@ class EvaluationError(TrainingError):
 
 class ClipError(TrainingError):
     """A voice cannot be turned into a face: too short, not finite, or from another front end."""
+
+
+def in_one_line(error: Exception) -> str:
+    """What torch says in many lines when weights do not fit: for whom, and the first thing that does not."""
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint, read_run_config
-from models.errors import CheckpointError
+from models.errors import CheckpointError, in_one_line
 from models.presets import Preset, window_frames
 from models.store import Normalisation
 from models.systems import system_spec
@@ -41,7 +41,9 @@ class Generator:
                     network.load_state_dict(state["networks"][name])
                 self._critic.eval().requires_grad_(False).to(device)
         except (KeyError, RuntimeError) as error:
-            raise CheckpointError(f"run {run_dir}: its checkpoint does not fit its config.json: {error}") from None
+            raise CheckpointError(
+                f"run {run_dir}: its checkpoint does not fit its config.json: {in_one_line(error)}"
+            ) from None
         self.hop_s = float(self.front_end["hop_s"])
         self.window, self.hop = window_frames(self.preset.window_s, self.preset.window_overlap, self.hop_s)
 

@@ -28,7 +28,7 @@ from models.config import RunConfig, load_config
 from models.embedders import SELF_TRAINED, check_embedder, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder, save_embedder, train_embedder
-from models.errors import TrainingError
+from models.errors import SnapshotReadError, TrainingError
 from models.files import locked
 from models.images import grid, to_uint8, write_png
 from models.metrics import Metrics, diversity
@@ -96,6 +96,11 @@ def train(
         normalise=config.normalise,
         sex=config.sex,
     )
+    if len(store.people) < 2:
+        raise SnapshotReadError(
+            f"snapshot {snapshot.id}: one person in split 'train' has both portraits and {config.front_end} speech; "
+            "faces are told apart by at least 2: build with more people"
+        )
     with locked(run_dir):
         write_run_config(run_dir, _describe(config, preset, off, snapshot, store))
         embedder = _embedder(config, preset, store, should_stop)

@@ -16,7 +16,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from models.embedders.base import Embedder
-from models.errors import EmbedderError
+from models.errors import EmbedderError, in_one_line
 from models.files import write_atomic
 from models.sampler import generator
 from models.store import Store
@@ -88,7 +88,7 @@ def load_embedder(path: Path) -> SelfTrained:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
         raise EmbedderError(
-            f"embedder self-trained: {path} cannot be loaded ({error}); train in a new run_dir"
+            f"embedder self-trained: {path} cannot be loaded ({in_one_line(error)}); train in a new run_dir"
         ) from None
     return network.freeze()
 

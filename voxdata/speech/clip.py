@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,16 +15,28 @@ from voxdata.speech.vad import speech_segments
 from voxdata.speech.voicing import analyse
 
 
-def clip_mel(data: bytes, front_end: str, recipe: Mapping[str, Any]) -> Mel:
+def clip_mel(data: bytes, front_end: str, recipe: Mapping[str, Any], *, max_duration_s: float | None = None) -> Mel:
     """Log-mel (F, T) of the confirmed speech in an audio file, with the settings of a snapshot's recipe.
 
-    Raises `SourceError` when the file cannot be decoded or holds no speech.
+    A clip may be as long as the recipe says, or `max_duration_s` where that is given and less. Raises `SourceError`
+    when the file is longer, cannot be decoded, holds no speech, or lacks the highest sounds that the front end hears.
     """
     settings = SpeechMeasure.model_validate(recipe["speech"]["measure"])
+    limit_s = min(settings.max_duration_s, max_duration_s or math.inf)
     try:
-        samples = decode(data, max_duration_s=settings.max_duration_s).samples
+        decoded = decode(data, max_duration_s=limit_s)
     except SpeechDecodeError as error:
+        if error.reason == "too_long":
+            raise SourceError(f"the voice file is longer than {limit_s:g} s; cut it, or give a shorter one") from None
         raise SourceError(f"the voice file cannot be decoded: {error}") from None
+    highest_hz = FRONT_ENDS[front_end].f_max_hz
+    if decoded.sample_rate_hz < 2 * highest_hz:
+        raise SourceError(
+            f"the voice file is sampled at {decoded.sample_rate_hz} Hz and holds nothing above "
+            f"{decoded.sample_rate_hz / 2:g} Hz; {front_end} listens up to {highest_hz:g} Hz: record at "
+            f"{2 * highest_hz:g} Hz or more"
+        )
+    samples = decoded.samples
     active = speech_segments(samples, settings.vad_of(front_end))
     segments = confirm(active, analyse(samples), settings.gate) if settings.gate.enabled else active
     if not segments:
