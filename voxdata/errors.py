@@ -81,8 +81,16 @@ class ModelError(VoxdataError):
     """No such model, run or champion, or a challenger cannot be judged."""
 
 
-class ReviewError(VoxdataError):
-    """A reviewer's word cannot be stored, or the review page cannot be served."""
+class PageError(VoxdataError):
+    """A local web page cannot be served, or a request of one is refused."""
+
+
+class UnknownError(PageError):
+    """What a request of a page names is not there, or may not be shown."""
+
+
+class ReviewError(PageError):
+    """A reviewer's word cannot be stored."""
 
 
 class SpeechDecodeError(VoxdataError):

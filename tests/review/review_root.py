@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +12,12 @@ from typing import Any
 
 from flows import packing, tables
 from flows.stages import FACES_MEASURE, FACES_RENDER, plan, work_on
+from tests.served_page import Served, in_thread
 from voxdata.catalog.query import run_query
 from voxdata.recipe import Recipe
 from voxdata.recipe_file import load_recipe
+from voxdata.review.desk import Desk
+from voxdata.review.server import COMMAND, review_page
 from voxdata.storage import open_storage
 
 CAP = 2
@@ -68,47 +67,8 @@ def ask(root: Path, sql: str) -> list[dict[str, Any]]:
     return rows
 
 
-class Page:
-    """A running `voxdata review`, spoken to by plain HTTP."""
-
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self.process = process
-        self.url = url
-        found = re.fullmatch(r"http://([\d.]+):(\d+)/\?token=(\S+)", url)
-        assert found, url
-        self.host, self.port, self.token = found[1], int(found[2]), found[3]
-
-    def request(
-        self, method: str, path: str, body: Any = None, *, token: str | None = "", **headers: str
-    ) -> tuple[int, Any, dict[str, str]]:
-        """Status, content (JSON decoded) and headers; `_` in a header's name stands for `-`."""
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        if token is not None:
-            given["X-Review-Token"] = token or self.token
-        if body is not None:
-            given.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
-        try:
-            connection.putrequest(method, path, skip_host="Host" in given)
-            data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-            if data:
-                given["Content-Length"] = str(len(data))
-            for name, value in given.items():
-                connection.putheader(name, value)
-            connection.endheaders(data or None)
-            answer = connection.getresponse()
-            content = answer.read()
-            received = {name.lower(): value for name, value in answer.getheaders()}
-            is_json = received.get("content-type", "").startswith("application/json")
-            return answer.status, json.loads(content) if is_json else content, received
-        finally:
-            connection.close()
-
-    def get(self, path: str) -> Any:
-        """The content of a read that must succeed."""
-        status, content, _ = self.request("GET", path)
-        assert status == 200, content
-        return content
+class Page(Served):
+    """The review page of a root."""
 
     def say(self, key: str, decision: str, reviewer: str = "ann") -> tuple[int, Any]:
         """State a word."""
@@ -119,16 +79,21 @@ class Page:
         """Take the last word back."""
         return self.request("POST", "/api/undo", {"reviewer": reviewer})[:2]
 
-    def stop(self) -> tuple[int, str, str]:
-        """Ctrl-C: exit status, stdout and stderr."""
-        self.process.send_signal(signal.SIGINT)
-        output, errors = self.process.communicate(timeout=20)
-        return self.process.returncode, output, errors
+
+@contextmanager
+def serving(root: Path, reviewer: str = "") -> Iterator[Page]:
+    """The review page of a root, from a thread of this process."""
+    desk = Desk(open_storage(root))
+    try:
+        with in_thread(review_page(desk, reviewer)) as served:
+            yield Page(served.url, COMMAND)
+    finally:
+        desk.sheets.close()
 
 
 @contextmanager
-def serving(root: Path, *arguments: str) -> Iterator[Page]:
-    """`voxdata review` on a free port."""
+def running(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Page]]:
+    """`voxdata review` on a free port, and its page."""
     command = [sys.executable, "-m", "flows.cli", "review", "--root", str(root), "--port", "0", *arguments]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
@@ -138,7 +103,7 @@ def serving(root: Path, *arguments: str) -> Iterator[Page]:
             line = process.stdout.readline()
             if not line:
                 raise AssertionError(process.communicate(timeout=20)[1])
-            yield Page(process, line.split()[0])
+            yield process, Page(line.split()[0], COMMAND)
         finally:
             if process.poll() is None:
                 process.kill()

@@ -1,9 +1,10 @@
-"""The server of `voxdata review` over loopback, as a process of its own."""
+"""The server of `voxdata review` over loopback."""
 
 from __future__ import annotations
 
 import io
 import shutil
+import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
-from tests.review.review_root import CAP, Page, ask, build_root, serving
+from tests.review.review_root import CAP, Page, ask, build_root, running, serving
 from voxdata import journal
 from voxdata.storage import open_storage
 
@@ -262,10 +263,13 @@ def test_a_reject_and_a_keep_act_in_the_next_publish(page: Page, root: Path, cor
     assert (shown["sheet"], shown["picture"], shown["mine"]) == (True, "portrait", "reject")
 
 
-def test_ctrl_c_ends_it_with_a_line(page: Page, root: Path) -> None:
-    page.say(one(root, "portrait")["face_id"], "keep")
-    status, output, errors = page.stop()
-    assert (status, errors) == (0, "")
+def test_the_command_prints_the_address_and_ctrl_c_ends_it_with_a_line(root: Path) -> None:
+    with running(root, "--reviewer", "cy") as (process, page):
+        assert page.get("/api/about")["reviewer"] == "cy"
+        page.say(one(root, "portrait")["face_id"], "keep")
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
     assert output.rstrip().endswith(": 1")
 
 
@@ -291,7 +295,7 @@ def test_missing_fragments_and_originals_are_missing_pictures_only(root: Path) -
     face = one(root, "portrait")
     shutil.rmtree(root / "fragments" / "faces.render")
     shutil.rmtree(root / "photos")
-    with serving(root, "--reviewer", "cy") as page:
+    with serving(root, "cy") as page:
         assert page.get("/api/about")["reviewer"] == "cy"
         assert sheet_of(page, face["person"])
         for kind in ("portrait", "crop", "photo"):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from voxdata.errors import ReviewError
+from voxdata.errors import ReviewError, UnknownError
 from voxdata.review.agreement import agreement
 from voxdata.review.book import WITHDRAWN, Place, ReviewBook
 from voxdata.review.pictures import Picture, Pictures
@@ -25,10 +25,6 @@ KINDS = ("portrait", "crop", "photo")
 
 Row = dict[str, Any]
 Judged = dict[str, tuple[bool, dict[str, str]]]  # face key -> whether it is a portrait, and its words
-
-
-class UnknownError(ReviewError):
-    """No such person or face, or none that may be shown."""
 
 
 class Desk:

@@ -1,8 +1,8 @@
-"""Who may ask the page's server: the holder of the token, from the page itself.
+"""Who may ask a page's server: the holder of the token, from the page itself.
 
-- The token is in the address that the command prints. The page sends it with every write in the header `TOKEN_HEADER`,
-  which no other site can set without a CORS permission that this server never gives. Reads may carry it in a cookie
-  (HttpOnly, SameSite=Strict) instead, because images cannot send headers.
+- The token is in the address that the command prints. The page sends it with every write in a header of its own
+  (`token_header`), which no other site can set without a CORS permission that this server never gives. Reads may carry
+  it in a cookie (HttpOnly, SameSite=Strict) instead, because images cannot send headers.
 - A request must name this machine in `Host`: another site's name that was pointed here (DNS rebinding) is refused.
 - `Origin` must be the server's own, and `Sec-Fetch-Site` must not be another site, another port included.
 """
@@ -15,13 +15,12 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from voxdata.errors import ReviewError
+from voxdata.errors import PageError
 
-TOKEN_HEADER = "X-Review-Token"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -31,15 +30,21 @@ HEADERS = {
 }
 
 
-class RefusedError(ReviewError):
+class RefusedError(PageError):
     """A request that must not be answered."""
 
 
-class Gate:
-    """The checks, for a server that listens on `host`. All methods raise `RefusedError`."""
+def token_header(command: str) -> str:
+    """The header in which the page of `voxdata <command>` sends its token."""
+    return f"X-{command.title()}-Token"
 
-    def __init__(self, token: str, host: str) -> None:
+
+class Gate:
+    """The checks, for `voxdata <command>` that listens on `host`. All methods raise `RefusedError`."""
+
+    def __init__(self, token: str, host: str, command: str) -> None:
         self._token = token.encode()
+        self._command = command
         self._loopback = is_loopback(host)
         self._names = LOOPBACK_NAMES if self._loopback else LOOPBACK_NAMES | _own_names(host)
 
@@ -47,7 +52,7 @@ class Gate:
         """The request is for this machine and comes from the page; `opens_page` may be a link on another site."""
         name = _hostname(host)
         if name not in self._names and (self._loopback or not _is_address(name)):
-            raise RefusedError(f"this server is not {name!r}; open the address that voxdata review printed")
+            raise RefusedError(f"this server is not {name!r}; open the address that voxdata {self._command} printed")
         origin = headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != host:
             raise RefusedError(f"requests from {origin} are refused: only the page itself may ask")
@@ -57,12 +62,12 @@ class Gate:
     def check_read(self, header: str | None, cookie: str | None) -> None:
         """A read has the token in its header or cookie."""
         if not (self.is_token(header) or self.is_token(cookie)):
-            raise RefusedError("the token is missing or wrong; open the address that voxdata review printed")
+            raise RefusedError(f"the token is missing or wrong; open the address that voxdata {self._command} printed")
 
     def check_write(self, header: str | None) -> None:
         """A write has the token in its header: a cookie is not enough."""
         if not self.is_token(header):
-            raise RefusedError(f"a write needs the token in the header {TOKEN_HEADER}")
+            raise RefusedError(f"a write needs the token in the header {token_header(self._command)}")
 
     def is_token(self, given: str | None) -> bool:
         """Whether this is the token, in a time that tells nothing."""
