@@ -229,7 +229,7 @@ def _settings(command: argparse.ArgumentParser, about: str = "change a setting; 
 
 
 def _lazy(name: str) -> Handler:
-    rooms = {"weights": "flows.weights", "review": "flows.review", "repair": "flows.repair"}
+    rooms = {"weights": "flows.weights", "review": "flows.review", "serve": "flows.serve", "repair": "flows.repair"}
     rooms |= dict.fromkeys(("train", "evaluate", "imagine"), "flows.training")
     rooms |= dict.fromkeys(("models", "rollback"), "flows.registry")
     rooms |= dict.fromkeys(("diff", "tag", "gc", "provenance"), "flows.versions")

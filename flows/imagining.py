@@ -19,18 +19,14 @@ from flows.noted import note_output
 from flows.progress import logger, progress, speak_up
 from flows.registry import named_run
 from flows.runs import local_storage
+from flows.voices import Listener
 from models.checkpoint import read_run_config
-from models.config import choose_device
 from models.errors import ClipError
 from models.files import write_atomic
-from models.generator import Generator
 from models.images import write_png
-from models.imagine import imagine
 from models.reader import Uint8Array
-from voxdata.catalog.snapshot import load_snapshot
 from voxdata.errors import SourceError
 from voxdata.governance.outputs import MARKER
-from voxdata.speech.clip import clip_mel, front_end_metadata
 from voxdata.storage import LocalStorage
 
 LIST = "faces.csv"
@@ -92,17 +88,8 @@ def _own_folder(out: Path, voices: Path) -> Path:
 
 def _asking(storage: LocalStorage, run_dir: Path, device: str) -> Callable[[Path], Uint8Array]:
     """From a speech file to a face uint8 (S, S, 3); the run's weights are loaded once."""
-    config = read_run_config(run_dir)
-    front_end = config["front_end"]["name"]
-    recipe = load_snapshot(storage, config["snapshot"]).recipe
-    settings = front_end_metadata(front_end, recipe)
-    generator = Generator(run_dir, choose_device(device))
-
-    def ask(file: Path) -> Uint8Array:
-        mel_FT = clip_mel(file.read_bytes(), front_end, recipe)
-        return imagine(run_dir, mel_FT, front_end=front_end, settings=settings, generator=generator).face
-
-    return ask
+    listener = Listener(storage, run_dir, device)
+    return lambda file: listener.faces(file.read_bytes()).face
 
 
 def _one(ask: Callable[[Path], Uint8Array], file: Path, voices: Path, out: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The commands about models: train, evaluate, models, rollback, imagine."""
+"""The commands about models: train, evaluate, models, rollback, imagine, serve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Handler = Callable[[argparse.Namespace], int]
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
     """Add the parsers; `lazy` finds a command's handler by name when it is called."""
-    for add in (_train, _evaluate, _models, _rollback, _imagine):
+    for add in (_train, _evaluate, _models, _rollback, _imagine, _serve):
         add(commands, lazy)
 
 
@@ -97,14 +97,33 @@ def _imagine(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy
     imagine.add_argument("voice", metavar="VOICE", help="a speech file: wav, flac, m4a, mp3, mp4, …")
     imagine.add_argument("--run", required=True, metavar="RUN", help="the training run's folder")
     imagine.add_argument("--out", default="face.png", metavar="FILE", help="PNG to write (default face.png)")
-    imagine.add_argument(
+    _enhance(imagine, "also write")
+    imagine.set_defaults(handler=lazy("imagine"))
+
+
+def _serve(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="a local web page: drop or record a voice clip, see plausible faces",
+        description="Serve a page on which one drops or records a voice clip and sees plausible faces, on this machine "
+        "only unless told otherwise. They show no real person and identify nobody; clips are not stored.",
+    )
+    serve.add_argument("--run", required=True, metavar="RUN", help="the training run's folder")
+    _enhance(serve, "also show")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine)")
+    serve.add_argument("--port", type=int, default=8766, help="default 8766; 0 takes any free one")
+    serve.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    serve.set_defaults(handler=lazy("serve"))
+
+
+def _enhance(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument(
         "--enhance",
         nargs="?",
         const="gfpgan",
         metavar="NAME",
-        help="also write the face enhanced by gfpgan (default) or by the folder of an enhance run",
+        help=f"{what} the face enhanced by gfpgan (default) or by the folder of an enhance run",
     )
-    imagine.set_defaults(handler=lazy("imagine"))
 
 
 def _root(command: argparse.ArgumentParser) -> None:

@@ -124,6 +124,16 @@ def run_name(order: Order, snapshot: str) -> str:
     return "-".join([order.system, order.preset, *unusual, order.embedder, snapshot[:8], str(order.seed)])
 
 
+def trained_folder(name: str) -> Path:
+    """The folder of a run that a person names. Raises `ConfigError` for one that is none."""
+    run_dir = Path(name).absolute()
+    if not (run_dir / "config.json").is_file():
+        raise ConfigError(
+            f"{name} is not a training run: it has no config.json; train one with: voxdata train sf2f --root DIR"
+        )
+    return run_dir
+
+
 def prepare(order: Order) -> Run:
     """Check the order against the snapshot and write `<run>/run.json`. Raises one-line errors."""
     storage = local_storage(order.root)

@@ -1,4 +1,4 @@
-"""Handlers of the commands about models: train, evaluate, imagine. The only place where mels meet networks."""
+"""Handlers of the commands about models: train, evaluate, imagine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,11 @@ from typing import Any
 import yaml
 
 from flows.noted import note_output
-from flows.runs import Order, enhancer_files, evaluate_run, prepare, process_group
+from flows.runs import Order, evaluate_run, prepare, process_group, trained_folder
 from models.checkpoint import read_run_config
 from models.enhance.system import ENHANCE
 from models.errors import ConfigError
-from models.reader import Uint8Array
 from models.train import INTERRUPTED
-from voxdata.catalog.snapshot import load_snapshot
 from voxdata.errors import SourceError
 from voxdata.storage import open_storage
 
@@ -65,7 +63,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """`voxdata evaluate RUN`: writes evaluation.json, .md and .png, and notes the figures in the catalog."""
     from models.evaluate.report import markdown
 
-    run_dir = _run_folder(options.run)
+    run_dir = trained_folder(options.run)
     report = evaluate_run(
         run_dir,
         protocols=options.protocol,
@@ -79,24 +77,19 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def imagine(options: argparse.Namespace) -> int:
     """`voxdata imagine VOICE --run RUN --out FILE`: a plausible face; it shows no real person and identifies nobody."""
+    from flows.voices import Listener, open_enhancer
     from models.images import write_png
-    from models.imagine import imagine as imagine_face
-    from voxdata.speech.clip import clip_mel, front_end_metadata
 
-    run_dir = _run_folder(options.run)
-    config = read_run_config(run_dir)
-    enhanced = _enhancing(options.enhance, run_dir, config) if options.enhance else None
-    front_end = config["front_end"]["name"]
-    storage = open_storage(config["run"]["root"])
-    snapshot = load_snapshot(storage, config["snapshot"])
+    run_dir = trained_folder(options.run)
+    enhanced = open_enhancer(options.enhance, run_dir) if options.enhance else None
+    storage = open_storage(read_run_config(run_dir)["run"]["root"])
+    listener = Listener(storage, run_dir)
     try:
         data = Path(options.voice).read_bytes()
     except OSError as error:
         raise SourceError(f"voice {options.voice} cannot be read: {error.strerror}") from None
-    mel = clip_mel(data, front_end, snapshot.recipe)
-    settings = front_end_metadata(front_end, snapshot.recipe)
-    imagined = imagine_face(run_dir, mel, front_end=front_end, settings=settings)
-    note_output(storage, "picture", options.out, snapshot.id)
+    imagined = listener.faces(data)
+    note_output(storage, "picture", options.out, listener.snapshot.id)
     write_png(Path(options.out), imagined.face)
     print(
         f"{options.out}: a plausible face for this voice (step {imagined.step}, embedder {imagined.embedder}); "
@@ -105,29 +98,10 @@ def imagine(options: argparse.Namespace) -> int:
     if enhanced is not None:
         better = Path(options.out).with_stem(f"{Path(options.out).stem}-enhanced")
         picture, kept = enhanced(imagined.face)
-        note_output(storage, "picture", str(better), snapshot.id)
+        note_output(storage, "picture", str(better), listener.snapshot.id)
         write_png(better, picture)
         print(f"{better}: the same, enhanced; cosine of {imagined.embedder} between before and after {kept:.3f}")
     return 0
-
-
-def _enhancing(name: str, run_dir: Path, config: dict[str, Any]) -> Callable[[Uint8Array], tuple[Uint8Array, float]]:
-    """What enhances a face uint8 (S, S, 3) and says how much of the identity is kept by the run's own embedder."""
-    from models.config import choose_device
-    from models.enhance.faces import identity_kept, load_enhancer
-    from models.evaluate.protocol import open_embedder
-    from models.images import from_uint8, to_uint8
-
-    device, run = choose_device("auto"), config["run"]
-    enhance = load_enhancer(name, enhancer_files(name), device)
-    embedder = open_embedder(run["embedder"], run_dir, run["weights"]).to(device)
-
-    def enhanced(face_SS3: Uint8Array) -> tuple[Uint8Array, float]:
-        before_13SS = from_uint8(face_SS3[None]).to(device)
-        after_13PP = enhance(before_13SS)
-        return to_uint8(after_13PP)[0], float(identity_kept(embedder, before_13SS, after_13PP))
-
-    return enhanced
 
 
 @contextmanager
@@ -153,12 +127,3 @@ def _override(pair: str) -> tuple[str, Any]:
         return key, yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
-
-
-def _run_folder(name: str) -> Path:
-    run_dir = Path(name).absolute()
-    if not (run_dir / "config.json").is_file():
-        raise ConfigError(
-            f"{name} is not a training run: it has no config.json; train one with: voxdata train sf2f --root DIR"
-        )
-    return run_dir

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +54,19 @@ def from_uint8(image_BSS3: Uint8Array) -> Tensor:
     return torch.from_numpy(image_BSS3.astype(np.float32)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
-def write_png(path: Path, image_HW3: Uint8Array, notice: str = NOTICE) -> None:
-    """Write one RGB image; `notice` goes into its text chunk `Description`. Whole or not at all."""
+def encode_png(image_HW3: Uint8Array, notice: str = NOTICE) -> bytes:
+    """One RGB image as a PNG file; `notice` goes into its text chunk `Description`."""
     info = PngInfo()
     info.add_text("Description", notice)
-    write_atomic(path, lambda file: Image.fromarray(image_HW3).save(file, "PNG", pnginfo=info))
+    file = io.BytesIO()
+    Image.fromarray(image_HW3).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def write_png(path: Path, image_HW3: Uint8Array, notice: str = NOTICE) -> None:
+    """Write `encode_png`, whole or not at all."""
+    data = encode_png(image_HW3, notice)
+    write_atomic(path, lambda file: file.write(data))
 
 
 def grid(rows: list[Uint8Array]) -> Uint8Array:

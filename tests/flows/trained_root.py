@@ -17,7 +17,9 @@ PEOPLE = {"train": 10, "val": 0, "test": 8}
 SMALL = {**SMALL_NETWORKS, "embedder_steps": 4, "fuser_steps": 1, "learning_rate": 0.002}
 
 
-def publish_people(root: Path, identifier: str, people: dict[str, int], at: str) -> LocalStorage:
+def publish_people(
+    root: Path, identifier: str, people: dict[str, int], at: str, recipe: dict[str, Any] | None = None
+) -> LocalStorage:
     """Publish a snapshot of so many people per split; the first ones of a split are in all snapshots."""
     scratch = root.parent / f"scratch-{identifier}"
     write_snapshot(scratch, people, identifier=identifier)
@@ -27,7 +29,14 @@ def publish_people(root: Path, identifier: str, people: dict[str, int], at: str)
         path.rename(root / "shards" / path.name)
     document = json.loads((scratch / "snapshots" / f"{identifier}.json").read_text())
     counts = {split: {"identities": people.get(split, 0), "portraits": 0, "utterances": 0} for split in SPLITS}
-    more = {"recipe": {}, "recipe_hash": "r", "code_version": "t", "counts": counts, "tables": {}, "versions": {}}
+    more = {
+        "recipe": recipe or {},
+        "recipe_hash": "r",
+        "code_version": "t",
+        "counts": counts,
+        "tables": {},
+        "versions": {},
+    }
     (root / "snapshots" / f"{identifier}.json").write_text(json.dumps(document | more))
     storage = LocalStorage(root)
     publish(storage, identifier, at=at)

@@ -1,0 +1,66 @@
+"""Handler of `voxdata serve`: the page on which one drops or records a voice clip and sees faces."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from flows.pages import serve_page
+from flows.runs import trained_folder
+from flows.voices import Listener, open_enhancer
+from models.checkpoint import read_run_config
+from models.errors import ClipError
+from models.images import encode_png
+from voxdata.errors import SourceError
+from voxdata.serve.server import MAX_CLIP_S, Faces, voice_page
+from voxdata.storage import open_storage
+
+
+def serve(options: argparse.Namespace) -> int:
+    """`voxdata serve --run RUN`: serve the page until Ctrl-C."""
+    answering = Answering(trained_folder(options.run), options.enhance, options.device)
+    serve_page(
+        voice_page(answering, answering.about()),
+        options.host,
+        options.port,
+        about=f"paints faces for voices with {options.run}; Ctrl-C ends it.\n"
+        "They show no real person and identify nobody; clips are not stored.",
+        others="whoever has its address can send clips; browsers record on this machine only",
+    )
+    return 0
+
+
+class Answering:
+    """A run, and what enhances its faces where that was asked for, as the page asks them."""
+
+    def __init__(self, run_dir: Path, enhance: str | None, device: str) -> None:
+        """Load the weights. Raises one-line errors."""
+        self._run_dir = run_dir
+        self._listener = Listener(open_storage(read_run_config(run_dir)["run"]["root"]), run_dir, device)
+        self._enhance = open_enhancer(enhance, run_dir) if enhance else None
+
+    def about(self) -> dict[str, Any]:
+        """What the page says of the run."""
+        generator = self._listener.generator
+        described = f"{generator.run['system']} {generator.run['preset']}, step {generator.step}"
+        return {"run": f"{self._run_dir.name} ({described})", "window_s": self._window_s()}
+
+    def __call__(self, clip: bytes) -> Faces:
+        """The faces for a clip. Raises `SourceError` with what is wrong with it."""
+        try:
+            imagined = self._listener.faces(clip, max_duration_s=MAX_CLIP_S)
+        except ClipError as error:
+            raise SourceError(str(error)) from None
+        better, kept = self._enhance(imagined.face) if self._enhance else (None, None)
+        return Faces(
+            fused=encode_png(imagined.face),
+            windows=[encode_png(face) for face in imagined.windows],
+            starts_s=imagined.window_start_s,
+            window_s=self._window_s(),
+            enhanced=None if better is None else encode_png(better),
+            identity_kept=kept,
+        )
+
+    def _window_s(self) -> float:
+        return round(self._listener.generator.window * self._listener.generator.hop_s, 3)
