@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from models.errors import TrainingError
+from models.errors import EvaluationError, TrainingError
 from models.evaluate.protocol import evaluate
 from models.evaluate.protocols import BY_DEFAULT, NAMES
 from models.evaluate.report import markdown
+from models.evaluate.side_by_side import beside_markdown, evaluate_beside
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate, print the table, return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m models.evaluate", description="Evaluate a trained run.")
-    parser.add_argument("run_dir", metavar="RUN_DIR")
+    parser.add_argument("run_dir", metavar="RUN_DIR", nargs="+", help="several: beside each other on the same pairs")
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--embedder", help="judge with this face embedder instead of the run's own")
     parser.add_argument("--weights", action="append", default=[], metavar="EMBEDDER=PATH", help="a published file")
@@ -29,8 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     weights = dict(pair.partition("=")[::2] for pair in options.weights)
     try:
+        if len(options.run_dir) > 1:
+            print(markdown_of_several(options, weights))
+            return 0
         result = evaluate(
-            options.run_dir,
+            options.run_dir[0],
             split=options.split,
             embedder=options.embedder,
             weights=weights,
@@ -43,6 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     print(markdown(result))
     return 0
+
+
+def markdown_of_several(options: argparse.Namespace, weights: Mapping[str, str]) -> str:
+    """The tables of several runs. Raises `TrainingError`."""
+    if options.protocol or options.enhance:
+        raise EvaluationError("--protocol and --enhance judge one run; give one RUN_DIR, or leave them out")
+    return beside_markdown(
+        evaluate_beside(
+            options.run_dir,
+            split=options.split,
+            embedder=options.embedder,
+            weights=weights,
+            root=options.root,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -105,16 +105,16 @@ def _published(protocol: str) -> list[str]:
 
 def _groups(rows: list[dict[str, Any]], embedder: str) -> list[str]:
     keys = list(dict.fromkeys(key for row in rows for group in row["groups"] for key in group["figures"]))
-    headings = [_HEADINGS.get(key) or _recall_heading(key) for key in keys]
+    headings = [heading(key) for key in keys]
     lines = [f"| {embedder} | group | n | {' | '.join(headings)} |", "|---|---|---" + "|---" * len(keys) + "|"]
     for row in rows:
         for group in row["groups"]:
-            cells = [_cell(group["figures"].get(key), key) for key in keys]
+            cells = [cell(group["figures"].get(key), key) for key in keys]
             lines.append(
                 f"| {row['name']} | {row['attribute']}: {group['group']} | {group['people']} | {' | '.join(cells)} |"
             )
         if any(gap is not None for gap in row["gap"].values()):
-            cells = [_cell({"value": gap} if (gap := row["gap"].get(key)) is not None else None, key) for key in keys]
+            cells = [cell({"value": gap} if (gap := row["gap"].get(key)) is not None else None, key) for key in keys]
             lines.append(f"| {row['name']} | {row['attribute']}: gap | | {' | '.join(cells)} |")
     return lines
 
@@ -131,21 +131,25 @@ def _recalls(keys: set[str], prefix: str, gallery: int | None) -> list[str]:
 
 
 def _table(rows: list[dict[str, Any]], columns: list[str], embedder: str) -> list[str]:
-    headings = [_HEADINGS.get(column) or _recall_heading(column) for column in columns]
+    headings = [heading(column) for column in columns]
     lines = [f"| {embedder} | n | {' | '.join(headings)} |", "|---|---" + "|---" * len(columns) + "|"]
     for row in rows:
-        cells = [_cell(row["figures"].get(column), column) for column in columns]
+        cells = [cell(row["figures"].get(column), column) for column in columns]
         if any(cell != "–" for cell in cells):
             lines.append(f"| {row['name']} | {row['people']} | {' | '.join(cells)} |")
     return lines
 
 
-def _recall_heading(key: str) -> str:
+def heading(key: str) -> str:
+    """The heading of a column of figures."""
+    if key in _HEADINGS:
+        return _HEADINGS[key]
     at, _, gallery = key.partition("_at_")[2].partition("_of_")
     return f"R@{at} of {gallery} %" if gallery else f"R@{at} %"
 
 
-def _cell(figure: Mapping[str, float] | None, key: str) -> str:
+def cell(figure: Mapping[str, float] | None, key: str) -> str:
+    """A figure as tables print it, with its interval; a dash where there is none."""
     if figure is None:
         return "–"
     scale = 100 if any(part in key for part in _PER_CENT) else 1
