@@ -194,6 +194,11 @@ class Render(Section):
     """The portrait."""
 
     size_px: int = Field(512, ge=64, le=2048, description="side of the square portrait")
+    crop: Literal["aligned", "haar"] = Field(
+        "aligned",
+        description="`aligned`: pupils at fixed places, the person on white; `haar`: the square of OpenCV's frontal "
+        "cascade around the face as it is, for the preset maniyar",
+    )
     max_enlargement: float = Field(
         4.5, gt=0, description="limit of output pixels per photo pixel; 30 px between the pupils need 4.27 at 512 px"
     )

@@ -115,7 +115,7 @@ RENDERS = pa.schema(
         ("face_id", S),
         *WHO,
         ("photo_sha256", S),
-        ("render_status", S),  # ok | enlarged_too_much | matting_failed | unreadable
+        ("render_status", S),  # ok | enlarged_too_much | matting_failed | cascade_missed | unreadable
         ("size_px", I),
         ("scale", F),  # output pixels per photo pixel
         ("outside_share", F),  # of the square outside the photo, filled white

@@ -107,7 +107,7 @@ CODE = dataclasses.replace(PAPER, encoder_last_norm=False, kernel=4, noise=0.05,
 MANIYAR = dataclasses.replace(
     PAPER, upsampling="nearest", output="sigmoid", crop_s=(2.0, 8.0), window_s=2.0, steps=60_000
 )
-"""Maniyar et al. 2022: sigmoid outputs, nearest doubling and convolution; portraits from the recipe's Haar cascade."""
+"""Maniyar et al. 2022: sigmoid outputs, nearest doubling and convolution; portraits of `faces.render.crop: haar`."""
 
 SPEECH2FACE_GAN = dataclasses.replace(PAPER, norm=True, output="tanh", tile_s=10.0)
 """Speech2Face with GANs: BatchNorm and tanh in the generator, clips repeated to 10 s. The females' and the males' model

@@ -277,5 +277,16 @@ def test_what_cannot_be_rendered_says_why() -> None:
     assert not broken.blobs
 
 
+def test_the_cascade_cuts_its_square_and_neither_turns_nor_masks() -> None:
+    row, portrait = portrait_of(painted_face(1), painted(1), size_px=128, crop="haar")
+    assert (row["render_status"], row["matting_backend"], row["person_share"]) == ("ok", None, None)
+    assert portrait is not None
+    (again,) = faces_of(portrait)
+    assert (again["pupil_left_x_px"] + again["pupil_right_x_px"]) / 2 == pytest.approx(64, abs=10)
+    blank = np.full_like(painted(1), 255)
+    assert portrait_of(painted_face(1), blank, crop="haar")[0]["render_status"] == "cascade_missed"
+    assert render.fingerprint(Render(crop="haar")) != render.fingerprint(Render())
+
+
 def test_render_fingerprint_names_its_settings() -> None:
     assert render.fingerprint(Render()) != render.fingerprint(Render(size_px=256))

@@ -1,7 +1,8 @@
 """The rendering stage: chosen faces in, portraits out. Aligned pupils, person on white, one square size.
 
 SF2F, App. B.1, image processing. What cannot be rendered well keeps a row that says why: `enlarged_too_much` (the
-photo is too small for the recipe's limit), `matting_failed` (the mask misses the person), `unreadable`.
+photo is too small for the recipe's limit), `matting_failed` (the mask misses the person), `unreadable`, and with the
+crop `haar` `cascade_missed` (the detector that should have cut the face does not see it).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from voxdata.errors import PhotoDecodeError, StorageError
 from voxdata.faces.align import align_matrix, outside_share, scale_of, warp
 from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.eyes import Pupils
+from voxdata.faces.haar import cascade_matrix
 from voxdata.faces.matting import DEFAULT_MATTING, matting_version, on_white, person_alpha
 from voxdata.faces.matting_refine import Alpha
 from voxdata.fragments import Fragment
@@ -43,7 +45,9 @@ def fingerprint(settings: Render) -> str:
     """
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow")}
     backends[settings.matting] = matting_version(settings.matting, settings.matting_model)
-    named = settings.model_dump(mode="json", exclude={"matting_model"})
+    named = settings.model_dump(
+        mode="json", exclude={"matting_model"} | ({"crop"} if settings.crop == "aligned" else set())
+    )
     return fragments.fingerprint(STAGE, VERSION, named, backends)
 
 
@@ -92,6 +96,8 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
         photo = decode_photo(item.data(), max_megapixels=MAX_MEGAPIXELS)
     except (PhotoDecodeError, OSError, StorageError):
         return {**row, "render_status": "unreadable"}, None
+    if settings.crop == "haar":
+        return _cascade_crop(row, photo.pixels, pupils, settings)
     portrait, alpha = cut_out(
         photo.pixels, pupils, settings.size_px, backend=settings.matting, model=settings.matting_model
     )
@@ -100,6 +106,15 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
     if row["person_share"] < settings.min_person_share or _face_alpha(alpha) < MIN_FACE_ALPHA:
         return {**row, "render_status": "matting_failed"}, None
     return {**row, "render_status": "ok"}, portrait
+
+
+def _cascade_crop(row: Row, pixels: Pixels, pupils: Pupils, settings: Render) -> tuple[Row, Pixels | None]:
+    matrix = cascade_matrix(pixels, pupils, settings.size_px)
+    row |= {"matting_backend": None, "matting_version": None}
+    if matrix is None:
+        return {**row, "render_status": "cascade_missed"}, None
+    row |= {"scale": scale_of(matrix), "outside_share": outside_share(pixels.shape, matrix, settings.size_px)}
+    return {**row, "render_status": "ok"}, warp(pixels, matrix, settings.size_px)
 
 
 def cut_out(
