@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,23 @@ Call = Callable[[], Any]
 
 @dataclass
 class Recording:
-    """Calls of the networks by kind, with copies of their inputs."""
+    """Calls by kind, with copies of their inputs, in the order in which they were made.
 
-    calls: dict[str, list[Call]] = field(default_factory=dict)
+    They are made again in that order: a network that has just run is quicker than one whose turn comes after others.
+    """
+
+    calls: list[tuple[str, Call]] = field(default_factory=list)
 
     def seconds(self) -> dict[str, float]:
         """CPU seconds of all threads that the calls of each kind take now."""
-        return {kind: cpu_seconds(partial(_made, calls)) for kind, calls in self.calls.items()}
+        spent: dict[str, float] = {}
+        for kind, call in self.calls:
+            spent[kind] = spent.get(kind, 0.0) + cpu_seconds(call)
+        return spent
 
-
-def _made(calls: list[Call]) -> None:
-    for call in calls:
-        call()
+    def counts(self) -> dict[str, int]:
+        """Calls of each kind."""
+        return dict(Counter(kind for kind, _ in self.calls))
 
 
 def cpu_seconds(work: Call) -> float:
@@ -44,14 +49,14 @@ def spent(work: Call) -> dict[str, float]:
     return {"CPU": cpu, "wall": time.perf_counter() - start}
 
 
-def medians(turns: Mapping[str, Callable[[], dict[str, float]]], rounds: int) -> dict[str, float]:
-    """Median seconds of each line; the turns alternate, so that what slows the machine slows both."""
-    found: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        for turn in turns.values():
-            for line, seconds in turn().items():
-                found.setdefault(line, []).append(seconds)
-    return {line: float(np.median(each)) for line, each in found.items()}
+def alternated(turns: Mapping[str, Callable[[], dict[str, float]]], rounds: int) -> list[dict[str, float]]:
+    """Seconds of each line, of each round; the turns alternate, so that what slows the machine slows all of a round."""
+    return [{line: seconds for turn in turns.values() for line, seconds in turn().items()} for _ in range(rounds)]
+
+
+def medians(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Median seconds of each line over the rounds."""
+    return {line: float(np.median([each[line] for each in found])) for line in found[0]}
 
 
 @contextlib.contextmanager
@@ -80,7 +85,7 @@ def timed(functions: dict[str, list[tuple[Any, str]]], into: dict[str, float]) -
 def _recorder(bare: Callable[..., Any], into: Recording, kind: str) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         kept = [_copied(value) for value in arguments]
-        into.calls.setdefault(kind, []).append(lambda: bare(*kept))
+        into.calls.append((kind, lambda: bare(*kept)))
         return bare(*arguments)
 
     return call

@@ -49,7 +49,7 @@ def warp(
     `fill` outside the photo.
     """
     size = (size_px, size_px) if isinstance(size_px, int) else size_px
-    cropped, moved = _source_window(pixels, matrix, size)
+    cropped, moved = source_window(pixels, matrix, size)
     scale = scale_of(moved)
     if scale < 1.0 and min(cropped.shape[:2]) > 1:
         height, width = cropped.shape[:2]
@@ -75,7 +75,8 @@ def outside_share(shape: tuple[int, ...], matrix: Floats, size_px: int) -> float
     return float(1.0 - inside.mean())
 
 
-def _source_window(pixels: npt.NDArray[Any], matrix: Floats, size: tuple[int, int]) -> tuple[npt.NDArray[Any], Floats]:
+def source_window(pixels: npt.NDArray[Any], matrix: Floats, size: tuple[int, int]) -> tuple[npt.NDArray[Any], Floats]:
+    """What of a photo shows in a picture of (width, height), with a margin, and the matrix from there."""
     corners = np.array([(x, y, 1.0) for x in (0, size[0]) for y in (0, size[1])])
     source = corners @ cv2.invertAffineTransform(matrix).T
     margin = 8 + 8 / scale_of(matrix)

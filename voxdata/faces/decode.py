@@ -11,7 +11,6 @@ import warnings
 from dataclasses import dataclass
 
 import cv2
-import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
@@ -32,6 +31,7 @@ _ORIENTATIONS = {
 }
 _STRIP_PX = 1 << 22  # 12 MB
 _THUMBNAIL_PX = 128
+_HASHED_PX = 32  # what the hash makes of every picture, without averaging
 _GRAY_TOLERANCE = 8  # grey levels between channels that JPEG chroma rounding leaves in a gray photo
 _GRAY_SHARE = 0.99
 _TINT_TOLERANCE = 5.0  # of Cr and Cb, 0..255: how far a print of one tint strays from one colour per brightness
@@ -78,16 +78,23 @@ def decode_photo(data: bytes, *, max_megapixels: float, min_side_px: int = 1) ->
 
 
 def thumbnail(pixels: Pixels) -> Pixels:
-    """At most 128 px a side, averaged: what `perceptual_hash` and `is_grayscale` look at."""
-    if min(pixels.shape[:2]) <= _THUMBNAIL_PX:
+    """At most 128 px a side, averaged: what `perceptual_hash` and `is_grayscale` look at.
+
+    Both sides are halved while they can be: what is left to do is then the same for every size.
+    """
+    shorter = min(pixels.shape[:2])
+    if shorter <= _THUMBNAIL_PX:
         return pixels
-    return reduce_to(pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX))
+    small = halved(pixels, (shorter // _THUMBNAIL_PX).bit_length() - 1)
+    return np.asarray(cv2.resize(small, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def perceptual_hash(small: Pixels) -> str:
     """64-bit DCT hash (pHash) of a thumbnail as 16 hex digits; survives rescaling and recompression."""
-    bits = imagehash.phash(Image.fromarray(small)).hash
-    return np.packbits(bits).tobytes().hex()
+    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    averaged = cv2.resize(gray, (_HASHED_PX, _HASHED_PX), interpolation=cv2.INTER_AREA)
+    hashed: bytes = cv2.img_hash.pHash(averaged).tobytes()
+    return hashed.hex()
 
 
 def is_grayscale(small: Pixels) -> bool:
@@ -102,7 +109,7 @@ def _is_tinted(small: Pixels) -> bool:
 
     Judged by how far Cr and Cb lie from the hue's line at that brightness, of 99 % of the pixels.
     """
-    brightness, *chroma = cv2.split(cv2.cvtColor(np.ascontiguousarray(small[::2, ::2]), cv2.COLOR_RGB2YCrCb))
+    brightness, *chroma = cv2.split(cv2.cvtColor(np.ascontiguousarray(small[::4, ::4]), cv2.COLOR_RGB2YCrCb))
     red, blue = (channel.ravel().astype(np.float32) - np.float32(_NO_CHROMA) for channel in chroma)
     level = brightness.ravel() // _TINT_BIN
     length = max(float(np.hypot(red.mean(), blue.mean())), 1e-6)
@@ -118,22 +125,16 @@ def resize_area(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def reduce_to(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Reduce uint8 (H, W, 3) to (width, height): means of whole pixels, then bilinear for a factor below 2.
+def halved(pixels: Pixels, times: int) -> Pixels:
+    """Means of 2x2 pixels of uint8 (H, W, 3), `times` times over; what does not fill the last is left out.
 
-    `resize_area` takes ten times as long where the areas are not whole. Pixels beyond `looked_at` are left out.
+    Halving takes a quarter of the time, or less, that `resize_area` does for other sizes.
     """
-    height, width = pixels.shape[:2]
-    across, down = max(1, width // size[0]), max(1, height // size[1])
-    whole = pixels[: height - height % down, : width - width % across]
-    if across * down > 1:
-        whole = resize_area(whole, (width // across, height // down))
-    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def looked_at(length: int, to: int) -> int:
-    """Pixels of `length` that `reduce_to` looks at where it makes `to` of them."""
-    return length - length % max(1, length // to)
+    height, width = (length >> times for length in pixels.shape[:2])
+    smaller = pixels[: height << times, : width << times]
+    for left in range(times - 1, -1, -1):
+        smaller = resize_area(smaller, (width << left, height << left))
+    return np.ascontiguousarray(smaller)
 
 
 def _open(data: bytes) -> Image.Image:

@@ -18,6 +18,7 @@ LIDS_LEFT = ((159, 145), (158, 153), (160, 144))
 LIDS_RIGHT = ((386, 374), (385, 380), (387, 373))
 CORNERS_LEFT = (33, 133)
 CORNERS_RIGHT = (362, 263)
+_GAPS = np.array([(*LIDS_LEFT, CORNERS_LEFT), (*LIDS_RIGHT, CORNERS_RIGHT)])  # (2, 4, 2): eyes, pairs, ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +56,6 @@ def lid_centres(points: Floats) -> Pupils:
 
 def eyes_open(points: Floats) -> float:
     """Mean eye aspect ratio of both eyes."""
-    ratios = [
-        np.mean([_distance(points, *lids) for lids in pairs]) / max(_distance(points, *corners), 1e-6)
-        for pairs, corners in ((LIDS_LEFT, CORNERS_LEFT), (LIDS_RIGHT, CORNERS_RIGHT))
-    ]
-    return float(np.mean(ratios))
-
-
-def _distance(points: Floats, a: int, b: int) -> float:
-    return float(np.sqrt(np.nansum((points[a] - points[b]) ** 2)))  # in the image where there is no depth
+    apart = points[_GAPS[..., 0]] - points[_GAPS[..., 1]]
+    gaps = np.sqrt(np.nansum(apart**2, axis=2))  # in the image where there is no depth
+    return float((gaps[:, :-1].mean(axis=1) / np.maximum(gaps[:, -1], 1e-6)).mean())

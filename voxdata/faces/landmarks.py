@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.errors import BackendError
-from voxdata.faces.decode import Pixels, looked_at, reduce_to
+from voxdata.faces.decode import Pixels, halved
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +39,7 @@ LANDMARKS = 478
 SAME_FACE_IOU = 0.3
 SAME_FACE_OFFSET = 0.5  # of the box's longer side: a mesh whose centre is further off belongs to another face
 CROP_MARGINS = (0.5, 0.25)  # of the longer side, on each side of the mesh's crop; the next where the first fails
-CROP_MAX_PX = 512  # a larger crop is reduced first: the mesh network sees 192 px
+LOOK_MAX_PX = 640  # what is larger is halved first: the networks see 128 and 192 px
 TILE_PX = 640  # a face of 30 px between the pupils is then large enough for the detectors
 TILE_OVERLAP = 0.25  # least share of a tile that its neighbour covers too
 # a point of a serialised `NormalizedLandmarkList`: tag and length, then a tag and a float for each axis
@@ -82,8 +82,8 @@ class Landmarker(Protocol):
     name: str
     version: str  # with the hashes of files that the recipe names
 
-    def detect(self, pixels: Pixels, min_score: float) -> list[Box]:
-        """Faces in uint8 (H, W, 3), largest first."""
+    def detect(self, pixels: Pixels, min_score: float, small: Pixels | None = None) -> list[Box]:
+        """Faces in uint8 (H, W, 3), largest first; `small` is `reduced(pixels)` where that is at hand."""
         ...
 
     def landmarks(self, pixels: Pixels, box: Box) -> Landmarks | None:
@@ -195,12 +195,12 @@ class MediapipeLandmarker:
             for model in (*self._detectors, self._mesh):
                 process_quietly(model, blank)
 
-    def detect(self, pixels: Pixels, min_score: float) -> list[Box]:
+    def detect(self, pixels: Pixels, min_score: float, small: Pixels | None = None) -> list[Box]:
         """Faces found in the whole photo, or else in its tiles; overlapping ones merged, the surest kept."""
-        found = self._detect_in(pixels, 0, 0, min_score)
+        found = self._detect_in(reduced(pixels) if small is None else small, 0, 0, min_score, reduction(pixels))
         if not found and max(pixels.shape[:2]) > TILE_PX:
             for x, y, tile in _tiles(pixels):
-                found += self._detect_in(tile, x, y, min_score)
+                found += self._detect_in(reduced(tile), x, y, min_score, reduction(tile))
         return sorted(merge_boxes(found), key=lambda box: (-box.area, box.x, box.y))
 
     def landmarks(self, pixels: Pixels, box: Box) -> Landmarks | None:
@@ -221,9 +221,8 @@ class MediapipeLandmarker:
         points = photo_points(_coordinates(faces[0]), crop.shape[0], left, top, side)
         return points if same_face(points, box) else None
 
-    def _detect_in(self, pixels: Pixels, x: int, y: int, min_score: float) -> list[Box]:
-        small = reduced(pixels, CROP_MAX_PX)
-        height, width = map(looked_at, pixels.shape[:2], small.shape[:2])
+    def _detect_in(self, small: Pixels, x: int, y: int, min_score: float, times: int) -> list[Box]:
+        height, width = times * small.shape[0], times * small.shape[1]
         boxes = []
         for detector in self._detectors:
             for detection in process_quietly(detector, small).detections or ():
@@ -243,12 +242,12 @@ def merge_boxes(boxes: list[Box]) -> list[Box]:
 
 
 def crop_around(pixels: Pixels, box: Box, margin: float) -> tuple[Pixels, int, int, int]:
-    """A square around `box`, at most `CROP_MAX_PX` wide, and its left, top and side in pixels of the photo."""
+    """A square around `box`, at most `LOOK_MAX_PX` wide, and its left, top and side in pixels of the photo."""
     side = round(max(box.width, box.height) * (1 + 2 * margin))
-    side = looked_at(side, min(side, CROP_MAX_PX))
+    side -= side % (1 << _halvings(side))
     left = round(box.x + box.width / 2 - side / 2)
     top = round(box.y + box.height / 2 - side / 2)
-    return reduced(square_crop(pixels, left, top, side), CROP_MAX_PX), left, top, side
+    return reduced(square_crop(pixels, left, top, side)), left, top, side
 
 
 def photo_points(normalised: Floats, crop_px: int, left: int, top: int, side: int) -> Floats:
@@ -320,14 +319,18 @@ def _tile_starts(length: int) -> list[int]:
     return [int(start) for start in np.linspace(0, max(0, length - TILE_PX), count)]
 
 
-def reduced(pixels: Pixels, max_px: int) -> Pixels:
-    """At most `max_px` wide and high, as `decode.reduce_to` does it."""
-    height, width = pixels.shape[:2]
-    if max(height, width) <= max_px:
-        return np.ascontiguousarray(pixels)
-    scale = max_px / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return reduce_to(pixels, size)
+def reduced(pixels: Pixels) -> Pixels:
+    """At most `LOOK_MAX_PX` wide and high, by halving."""
+    return halved(pixels, _halvings(max(pixels.shape[:2])))
+
+
+def reduction(pixels: Pixels) -> int:
+    """How many times smaller `reduced` makes a photo."""
+    return 1 << _halvings(max(pixels.shape[:2]))
+
+
+def _halvings(length: int) -> int:
+    return (math.ceil(length / LOOK_MAX_PX) - 1).bit_length()
 
 
 def process_quietly(model: Any, pixels: Pixels) -> Any:

@@ -72,8 +72,8 @@ class FanLandmarker:
         self.version = fan_version(fan_model, detector_model)
         self._aligner = _aligner(resolve(fan_model), resolve(detector_model))
 
-    def detect(self, pixels: Pixels, min_score: float) -> list[Box]:
-        """S3FD's faces, largest first."""
+    def detect(self, pixels: Pixels, min_score: float, small: Pixels | None = None) -> list[Box]:
+        """S3FD's faces, largest first; `small` is of no use to it, which looks closer."""
         height, width = pixels.shape[:2]
         scale = max(1.0, max(height, width) / DETECT_MAX_PX)
         small = pixels if scale == 1.0 else resize_area(pixels, (round(width / scale), round(height / scale)))

@@ -56,9 +56,9 @@ class TasksLandmarker:
         with quiet_native_logs():
             self._mediapipe, self._task = _load(file.read_bytes(), model)
 
-    def detect(self, pixels: Pixels, min_score: float) -> list[Box]:
+    def detect(self, pixels: Pixels, min_score: float, small: Pixels | None = None) -> list[Box]:
         """Faces as the wheel's detectors find them."""
-        return self._finder.detect(pixels, min_score)
+        return self._finder.detect(pixels, min_score, small)
 
     def landmarks(self, pixels: Pixels, box: Box) -> Landmarks | None:
         """The mesh, the blendshapes and the matrix on a crop around `box`."""

@@ -33,7 +33,7 @@ from voxdata.recipe_faces import FaceMeasure
 from voxdata.schemas import EMOTIONS, FACES
 
 STAGE = "faces.measure"
-VERSION = 7
+VERSION = 8
 LANDMARK_FILES = ("landmarker_model", "fan_model", "fan_detector_model")  # their hashes are in the backend's version
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
 
@@ -43,7 +43,7 @@ Row = dict[str, Any]
 def fingerprint(settings: FaceMeasure) -> str:
     """Name everything that the stage's results depend on besides the photos. Raises `BackendError`, `WeightsError`."""
     named = settings.model_dump(mode="json", exclude={"embedding_model", "emotion_model", *LANDMARK_FILES})
-    backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow", "ImageHash")}
+    backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow")}
     backends[settings.backend] = landmarker_version(settings.backend, **_landmark_files(settings))
     if settings.embedding_model is not None:
         backends["onnxruntime"] = backend_version("onnxruntime")
@@ -95,7 +95,8 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
         return [{**base, "photo_status": error.reason, "measured_until": "decode"}]
     except (OSError, StorageError):
         return [{**base, "photo_status": "unreadable", "measured_until": "decode"}]
-    small = thumbnail(photo.pixels)
+    faces = PhotoFaces(photo.pixels, landmarker)
+    small = thumbnail(faces.small)
     base |= {
         "photo_width_px": photo.width_px,
         "photo_height_px": photo.height_px,
@@ -103,12 +104,11 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
         "grayscale": is_grayscale(small),
         "measured_until": "detect",
     }
-    boxes = landmarker.detect(photo.pixels, settings.min_detection_score)
+    boxes = faces.detect(settings.min_detection_score)
     count = sum(min(box.width, box.height) >= settings.min_face_px for box in boxes)
     base["face_count"] = count
     if not boxes:
         return [{**base, "photo_status": "no_face"}]
-    faces = PhotoFaces(photo.pixels, landmarker)
     prefix = f"{safe_key(item.row['identity'])}/{item.row['photo_sha256'][:16]}"
     return [
         {

@@ -31,8 +31,8 @@ LUMA_FLOOR = 8.0  # keeps noise in the dark from counting as lines
 MIN_PX = 50  # of the patch; below, the face lies outside the photo
 SKIN_RADIUS = 16.0  # of CIELAB, lightness weighted down: further off is not skin
 LIGHTNESS_WEIGHT = 0.4
-BLUR = 2.0  # patch pixels, before colours are compared
-_BLUR_REACH = 8  # its kernel's radius is 6: what lies further from the skin changes nothing
+BLUR = 1.0  # of the colours' pixels, two of the patch, before colours are compared
+_BLUR_REACH = 4  # its kernel's radius is 3: what lies further from the skin changes nothing
 LINE_BLUR = 1.0  # patch pixels, before lines are sought
 _LINE_REACH = 4  # its kernel's radius
 
@@ -80,11 +80,12 @@ def _blurred(luma: npt.NDArray[np.float32], rows: slice, columns: slice) -> npt.
 def _uncoloured(patch: FacePatch) -> float | None:
     if np.count_nonzero(patch.skin) < MIN_PX:
         return None
-    left, top, width, height = cv2.boundingRect(patch.skin.view(np.uint8))
+    skin = patch.skin[::2, ::2]
+    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(skin).view(np.uint8))
     rows = slice(max(0, top - _BLUR_REACH), top + height + _BLUR_REACH)
     columns = slice(max(0, left - _BLUR_REACH), left + width + _BLUR_REACH)
-    smooth = cv2.cvtColor(cv2.GaussianBlur(patch.pixels[rows, columns], (0, 0), BLUR), cv2.COLOR_RGB2LAB)
-    skin = patch.skin[rows, columns]
+    smooth = cv2.cvtColor(cv2.GaussianBlur(patch.colours[rows, columns], (0, 0), BLUR), cv2.COLOR_RGB2LAB)
+    skin = skin[rows, columns]
     channels = [channel[skin] for channel in cv2.split(smooth)]
     lightness, a, b = (channel.astype(np.float32) - np.float32(np.median(channel)) for channel in channels)
     distance: npt.NDArray[np.float32] = np.sqrt((lightness * np.float32(LIGHTNESS_WEIGHT)) ** 2 + a**2 + b**2)

@@ -5,14 +5,15 @@ The scale is that of a square portrait of `PATCH_PX`; of the square only what th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.faces.align import align_matrix, warp
-from voxdata.faces.decode import Pixels
+from voxdata.faces.align import WHITE, align_matrix, scale_of, source_window, warp
+from voxdata.faces.decode import Pixels, halved
 from voxdata.faces.eyes import Pupils
 from voxdata.faces.landmarks import Floats
 
@@ -33,16 +34,16 @@ _SURELY = 1e-6  # photo pixels by which the corners must lie inside for all of t
 
 @dataclass(frozen=True, kw_only=True)
 class FacePatch:
-    """`pixels` uint8 (H, W, 3); `skin` and `face` bool (H, W); `scale` patch pixels per photo pixel.
+    """`luma` float32 (H, W), 0..255; `skin` and `face` bool (H, W); `scale` patch pixels per photo pixel.
 
-    H and W are at most 256. `points` (478, 2) are the landmarks in patch pixels; left of the column `middle` is the
-    half of the left pupil.
+    H and W are even, at most 256. `colours` uint8 (H / 2, W / 2, 3) is the same at half the scale. `points` (478, 2)
+    are the landmarks in patch pixels; left of the column `middle` is the half of the left pupil.
     """
 
-    pixels: Pixels
+    luma: npt.NDArray[np.float32]
+    colours: Pixels
     face: npt.NDArray[np.bool_]
     skin: npt.NDArray[np.bool_]
-    luma: npt.NDArray[np.float32]
     points: Floats
     middle: int
     scale: float
@@ -58,8 +59,10 @@ def face_patch(pixels: Pixels, points: Floats, pupils: Pupils) -> FacePatch:
     corner, size = _window(_polygon(flat, FACE_OVAL))
     matrix[:, 2] -= corner
     flat -= corner
-    patch = warp(pixels, matrix, size, enlarge=cv2.INTER_LINEAR)
-    face = np.zeros(patch.shape[:2], np.uint8)
+    shown, moved = source_window(pixels, matrix, size)
+    gray = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)
+    luma = warp(gray, moved, size, 255, enlarge=cv2.INTER_LINEAR).astype(np.float32)
+    face = np.zeros(luma.shape, np.uint8)
     cv2.fillPoly(face, [_polygon(flat, FACE_OVAL)], (1,))
     face = np.asarray(cv2.erode(face, _ERODE), np.uint8)
     if (inside := _inside_photo(pixels.shape, matrix, size)) is not None:
@@ -68,23 +71,34 @@ def face_patch(pixels: Pixels, points: Floats, pupils: Pupils) -> FacePatch:
     for part in (EYE_AND_BROW_LEFT, EYE_AND_BROW_RIGHT):
         cv2.fillPoly(skin, [cv2.convexHull(_polygon(flat, part))], (0,))
     skin[max(0, round(flat[NOSE_BASE, 1])) :] = 0
-    luma = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     return FacePatch(
-        pixels=patch,
+        luma=luma,
+        colours=_colours(shown, moved, size),
         face=face.view(bool),
         skin=skin.view(bool),
-        luma=luma,
         points=flat,
         middle=PATCH_PX // 2 - corner[0],
-        scale=scale,
+        scale=scale_of(matrix),
     )
 
 
+def _colours(shown: Pixels, matrix: Floats, size: tuple[int, int]) -> Pixels:
+    """A patch of (width, height) at half its scale, sampled after halving: whoever compares colours blurs them."""
+    times = max(0, int(-math.log2(max(scale_of(matrix) / 2, 1e-3))))
+    times = min(times, min(shown.shape[:2]).bit_length() - 1)
+    pixels = 1 << times
+    # centres of pixels: x of the small photo is pixels * x + (pixels - 1) / 2 of the photo, of the half patch likewise
+    undo = np.array([[pixels, 0.0, (pixels - 1) / 2], [0.0, pixels, (pixels - 1) / 2], [0.0, 0.0, 1.0]])
+    half = matrix @ undo / 2
+    half[:, 2] -= 0.25
+    small = halved(shown, times)
+    return np.asarray(cv2.warpAffine(small, half, (size[0] // 2, size[1] // 2), borderValue=WHITE), np.uint8)
+
+
 def _window(oval: npt.NDArray[np.int32]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Left and top, and width and height, of what the oval (N, 2) takes of the square."""
-    left, top = np.clip(oval.min(axis=0) - _AROUND_PX, 0, PATCH_PX - 1).tolist()
-    right, bottom = np.clip(oval.max(axis=0) + _AROUND_PX, (left + 1, top + 1), PATCH_PX).tolist()
+    """Left and top, and width and height, of what the oval (N, 2) takes of the square; all even."""
+    left, top = (np.clip(oval.min(axis=0) - _AROUND_PX, 0, PATCH_PX - 2) // 2 * 2).tolist()
+    right, bottom = (np.clip(oval.max(axis=0) + _AROUND_PX, (left + 2, top + 2), PATCH_PX) // 2 * 2).tolist()
     return (left, top), (right - left, bottom - top)
 
 

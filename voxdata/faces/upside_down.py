@@ -16,18 +16,26 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from voxdata.faces.decode import Pixels, looked_at
-from voxdata.faces.landmarks import CROP_MAX_PX, Box, Landmarker, Landmarks, reduced
+from voxdata.faces.decode import Pixels
+from voxdata.faces.landmarks import Box, Landmarker, Landmarks, reduced, reduction
 
 UNSURE_SCORE = 0.87  # the detectors were hardly ever surer of an upside-down face
 SURER_BY = 0.05  # of a face that hangs, when it is turned
 
 
 class PhotoFaces:
-    """Landmarks of the faces in one photo, uint8 (H, W, 3); the turned photo is searched once, for the first unsure."""
+    """The faces in one photo, uint8 (H, W, 3); the turned photo is searched once, for the first unsure face.
+
+    `small` is the photo as the detectors see it.
+    """
 
     def __init__(self, pixels: Pixels, landmarker: Landmarker) -> None:
         self._pixels, self._landmarker = pixels, landmarker
+        self.small = reduced(pixels)
+
+    def detect(self, min_score: float) -> list[Box]:
+        """Faces, largest first."""
+        return self._landmarker.detect(self._pixels, min_score, self.small)
 
     def landmarks(self, box: Box) -> Landmarks | None:
         """The face in `box`, upright or upside down; None where there is none."""
@@ -50,15 +58,13 @@ class PhotoFaces:
     @cached_property
     def _when_turned(self) -> list[Box]:
         """Faces of the turned photo as a whole, at the size of the detectors; tiles would cost more than the face."""
-        small = reduced(self._pixels, CROP_MAX_PX)
-        height, width = map(looked_at, self._pixels.shape[:2], small.shape[:2])
-        x, y = self._pixels.shape[1] - width, self._pixels.shape[0] - height  # what was left out comes first now
-        scale = width / small.shape[1]
+        scale = reduction(self._pixels)
+        y, x = (length % scale for length in self._pixels.shape[:2])  # what was left out comes first now
         return [
             Box(
                 x=x + scale * at.x, y=y + scale * at.y, width=scale * at.width, height=scale * at.height, score=at.score
             )
-            for at in self._landmarker.detect(_turned(small), SURER_BY)
+            for at in self._landmarker.detect(_turned(self.small), SURER_BY)
         ]
 
 
