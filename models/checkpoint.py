@@ -15,6 +15,18 @@ from models.files import write_atomic, write_json
 log = logging.getLogger("models.checkpoint")
 
 KEPT = 2
+_KEPT_ON_RESUMING = (
+    "system",
+    "snapshot",
+    "off",
+    "numbers",
+    "front_end",
+    "embedder",
+    "seed",
+    "normalisation",
+    "length_multiple",
+    "ema",
+)
 
 
 def save_checkpoint(run_dir: Path, step: int, state: dict[str, Any]) -> Path:
@@ -54,7 +66,7 @@ def write_run_config(run_dir: Path, description: dict[str, Any]) -> None:
     description = json.loads(json.dumps(description))
     if (run_dir / "config.json").exists() and checkpoints(run_dir):
         before = read_run_config(run_dir)
-        for key in ("system", "snapshot", "off", "numbers", "front_end", "embedder", "seed", "normalisation"):
+        for key in _KEPT_ON_RESUMING:
             old, new = (_comparable(key, content.get(key)) for content in (before, description))
             if old != new:
                 raise CheckpointError(
@@ -78,6 +90,8 @@ def read_run_config(run_dir: Path) -> dict[str, Any]:
 def _comparable(key: str, value: Any) -> Any:
     if key == "off":
         return value or []
+    if key in ("length_multiple", "ema"):  # runs of before had neither
+        return value or {"length_multiple": 1, "ema": 0.0}[key]
     if key == "numbers" and isinstance(value, dict):
         return {name: number for name, number in value.items() if name not in ("steps", "fuser_steps")}
     return value

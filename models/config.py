@@ -11,10 +11,13 @@ from typing import Any
 import torch
 
 from models.errors import ConfigError
+from models.parallel import ranks
 from models.presets import Preset
 from models.pretrained.needs import Need, embedder_needs, missing
+from models.switches import PRECISIONS, Switches
 from models.system import SystemSpec
 from models.systems import system_spec
+from models.tiers import TIERS
 
 NORMALISE = ("stated", "global", "utterance", "none")
 SEXES = ("all", "f", "m")
@@ -35,6 +38,14 @@ class RunConfig:
     people of one sex to train and judge on. `weights` maps an embedder to its published file; without it the training
     says what would be off and stops, unless `allow_missing_weights`. `device` is `auto`, `cpu` or `cuda[:n]`;
     `cache_dir` (decoded portraits) defaults to `<root>/cache`.
+
+    The rest says how, not what, is trained (docs/training.md). `store` is where log-mels lie, `auto` where they fit.
+    `precision` is `fp32`, `bf16` (autocast; weights, their updates and statistics stay fp32) or `auto`: bf16 on a GPU.
+    `channels_last` lays maps out by channel and `fused_adam` takes the optimiser in one kernel; left out, both are for
+    GPUs. `cached_features` keeps what the perceptual loss compares with, `folded_batchnorm` puts a frozen embedder's
+    BatchNorm into its convolutions. `ema` is the decay of a running mean of the weights, which is then what is
+    evaluated (0: none). `cuda_graphs` records steps once per length of crops, which `length_multiple` rounds up to
+    fewer lengths. `compile` compiles the networks whose gradients are differentiated once.
     """
 
     root: str
@@ -59,6 +70,16 @@ class RunConfig:
     log_every: int = 20
     checkpoint_every: int = 200
     sample_every: int = 200
+    store: str = "auto"
+    precision: str = "auto"
+    channels_last: bool | None = None
+    fused_adam: bool | None = None
+    cached_features: bool = True
+    folded_batchnorm: bool = True
+    ema: float = 0.0
+    cuda_graphs: bool = False
+    length_multiple: int = 1
+    compile: bool = False
 
     def numbers(self) -> Preset:
         """The preset with the overrides applied. Raises `ConfigError`."""
@@ -78,6 +99,20 @@ class RunConfig:
     def torch_device(self) -> torch.device:
         """The device that `device` names. Raises `ConfigError` when it is not there."""
         return choose_device(self.device)
+
+    def switches(self) -> Switches:
+        """How the device trains. Raises `ConfigError` for what it cannot do."""
+        return Switches.resolved(
+            self.torch_device(),
+            precision=self.precision,
+            channels_last=self.channels_last,
+            fused_adam=self.fused_adam,
+            cached_features=self.cached_features,
+            folded_batchnorm=self.folded_batchnorm,
+            ema=self.ema,
+            cuda_graphs=self.cuda_graphs,
+            compile=self.compile,
+        )
 
     def cache(self) -> Path:
         """The folder of decoded portraits."""
@@ -113,9 +148,12 @@ def make_config(content: Mapping[str, Any]) -> RunConfig:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is the first GPU or else the CPU. Raises `ConfigError` for a device that is not there."""
+    """`auto` is this process's GPU (the first, without `torchrun`) or else the CPU.
+
+    Raises `ConfigError` for a device that is not there.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda", ranks().local) if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -143,12 +181,20 @@ def _check_type(key: str, value: Any, annotation: str) -> None:
 
 
 def _check_ranges(config: RunConfig) -> None:
-    for key, allowed in (("normalise", NORMALISE), ("sex", SEXES), ("clock", CLOCKS)):
+    for key, allowed in (
+        ("normalise", NORMALISE),
+        ("sex", SEXES),
+        ("clock", CLOCKS),
+        ("precision", PRECISIONS),
+        ("store", TIERS),
+    ):
         if getattr(config, key) not in allowed:
             raise ConfigError(f"{key} = {getattr(config, key)!r}: must be one of {', '.join(allowed)}")
     if not 0 <= config.seed < 2**63:
         raise ConfigError(f"seed = {config.seed}: must be from 0 to 2**63 - 1")
-    for key in ("log_every", "checkpoint_every", "sample_every"):
+    if not 0 <= config.ema < 1:
+        raise ConfigError(f"ema = {config.ema:g}: must be in [0, 1); 0 keeps no mean")
+    for key in ("log_every", "checkpoint_every", "sample_every", "length_multiple"):
         if getattr(config, key) < 1:
             raise ConfigError(f"{key} = {getattr(config, key)}: must be at least 1")
     if config.seconds is not None and config.seconds <= 0:

@@ -21,7 +21,7 @@ class Generator:
     """Faces from normalised log-mels. Shapes as in `models/system.py`; K windows of `window` frames."""
 
     def __init__(self, run_dir: Path, device: torch.device) -> None:
-        """Load the newest checkpoint of a run. Raises `CheckpointError`."""
+        """Load a run's newest checkpoint, and of it the running mean where there is one. Raises `CheckpointError`."""
         self.run: dict[str, Any] = read_run_config(run_dir)
         self.device = device
         state = load_checkpoint(run_dir)
@@ -33,7 +33,7 @@ class Generator:
             self.normalisation = Normalisation(**self.run["normalisation"])
             self.network = spec.voice_to_face(self.preset, int(self.front_end["n_mels"]))
             for name, network in self.network.named_children():
-                network.load_state_dict(state["networks"][name])
+                network.load_state_dict(state.get("average", state["networks"])[name])
             self.network.eval().requires_grad_(False).to(device)
             self._critic = spec.critic(self.preset) if spec.critic else None
             if self._critic is not None:

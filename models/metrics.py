@@ -19,27 +19,32 @@ from torch import Tensor
 from models.checkpoint import checkpoints
 from models.errors import NonFiniteLossError
 from models.files import write_atomic
+from models.parallel import average
 
 log = logging.getLogger("models.metrics")
 
 
 class Metrics:
-    """Losses stay on the device and are read once per line of `metrics.jsonl`."""
+    """Losses stay on the device and are read once per line of `metrics.jsonl`.
 
-    def __init__(self, run_dir: Path, step: int) -> None:
+    Several processes average theirs; only the one that `writes` has a file.
+    """
+
+    def __init__(self, run_dir: Path, step: int, *, writes: bool = True) -> None:
         self._path = run_dir / "metrics.jsonl"
         self._run_dir = run_dir
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[tuple[str, ...], Tensor] = {}
         self._notes: dict[str, float] = {}
         self._first_step = step
         self._since = time.monotonic()
-        if self._path.exists():
+        self._writes = writes
+        if writes and self._path.exists():
             _keep_lines_until(self._path, step)
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Add the losses of one step."""
-        for name, value in losses.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        """Add the losses of one step, which may be overwritten afterwards."""
+        names, values = tuple(losses), torch.stack([value.float() for value in losses.values()])
+        self._sums[names] = self._sums[names] + values if names in self._sums else values
 
     def note(self, name: str, value: float) -> None:
         """A number that the next line holds as it is."""
@@ -50,7 +55,7 @@ class Metrics:
         count = step - self._first_step
         if not count:
             return
-        means = dict(zip(self._sums, (torch.stack([*self._sums.values()]) / count).tolist(), strict=True))
+        means = self._means(count)
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
             good = checkpoints(self._run_dir)
@@ -61,10 +66,20 @@ class Metrics:
         rate = count / max(time.monotonic() - self._since, 1e-9)
         line = {"step": step, "stage": stage, "elapsed_s": round(elapsed_s, 2), "steps_per_s": round(rate, 3)}
         line |= {**means, **self._notes}
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        log.info("step %d (%s): loss %.4f, %.1f steps/s", step, stage, means["loss"], rate)
+        if self._writes:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            log.info("step %d (%s): loss %.4f, %.1f steps/s", step, stage, means["loss"], rate)
         self._sums, self._notes, self._first_step, self._since = {}, {}, step, time.monotonic()
+
+    def _means(self, count: int) -> dict[str, float]:
+        """Over the steps since the last line and all processes; a loss of few of the steps is their sum over all."""
+        average([*self._sums.values()])
+        means: dict[str, float] = {}
+        for names, sums in self._sums.items():
+            for name, value in zip(names, (sums / count).tolist(), strict=True):
+                means[name] = means.get(name, 0.0) + value
+        return means
 
 
 def diversity(real_B3SS: Tensor, fake_B3SS: Tensor) -> float:

@@ -18,10 +18,13 @@ from __future__ import annotations
 import io
 import json
 import mmap
+import os
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +73,8 @@ class Snapshot:
         self.name = str(self._document.get("name", ""))
         self._shards: list[Mapping[str, Any]] = self._document["shards"]
         self._maps: dict[int, mmap.mmap] = {}
+        self._descriptors: dict[int, int] = {}
+        self._lock = threading.Lock()
         self._sidecars: dict[int, list[Member]] = {}
 
     def front_end(self, name: str) -> Mapping[str, Any]:
@@ -108,7 +113,18 @@ class Snapshot:
 
     def mel(self, member: Member) -> Float16Array:
         """One log-mel, float16 (F, T), a view into the mapped tar."""
-        data = self.read(member)
+        return self._mel(member, self.read(member))
+
+    def read_mel(self, member: Member) -> Float16Array:
+        """One log-mel, float16 (F, T), read in one go and not mapped; from any thread."""
+        with self._lock:
+            if member.shard not in self._descriptors:
+                with self._open(member.shard) as file:
+                    descriptor = self._descriptors[member.shard] = os.dup(file.fileno())
+                weakref.finalize(self, os.close, descriptor)
+        return self._mel(member, memoryview(os.pread(self._descriptors[member.shard], member.size, member.offset)))
+
+    def _mel(self, member: Member, data: memoryview) -> Float16Array:
         header = io.BytesIO(bytes(data[:256]))
         try:
             np.lib.format.read_magic(header)  # type: ignore[no-untyped-call]
@@ -201,15 +217,24 @@ class Snapshot:
 
     def _tar(self, shard: int) -> mmap.mmap:
         if shard not in self._maps:
-            path = self.root / str(self._shards[shard]["tar"])
-            try:
-                with open(path, "rb") as file:
+            with self._open(shard) as file:
+                try:
                     self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (OSError, ValueError) as error:
-                raise SnapshotReadError(
-                    f"snapshot {self.id}: shard {path} cannot be read ({error}); run: voxdata verify --root {self.root}"
-                ) from None
+                except (OSError, ValueError) as error:
+                    raise self._unreadable(shard, error) from None
         return self._maps[shard]
+
+    def _open(self, shard: int) -> BinaryIO:
+        try:
+            return open(self.root / str(self._shards[shard]["tar"]), "rb")
+        except OSError as error:
+            raise self._unreadable(shard, error) from None
+
+    def _unreadable(self, shard: int, error: Exception) -> SnapshotReadError:
+        path = self.root / str(self._shards[shard]["tar"])
+        return SnapshotReadError(
+            f"snapshot {self.id}: shard {path} cannot be read ({error}); run: voxdata verify --root {self.root}"
+        )
 
     def _damaged(self, member: Member, why: str) -> SnapshotReadError:
         tar = self._shards[member.shard]["tar"]

@@ -5,12 +5,12 @@ Shapes: B batch, T frames, F mel bins, K windows, S side of a portrait in pixels
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,21 +20,12 @@ from torch import Tensor
 from models.errors import SnapshotReadError
 from models.reader import Float16Array, Member, Snapshot
 from models.sampler import WHOLE, Groups, IntArray, Share
+from models.tiers import Mels, Memory, PackedMels, ReadMels, asked_tier, choose_tier, memory_of, on_network, put
 
 log = logging.getLogger("models.store")
 
-GPU_SHARE = 0.6
-HOST_SHARE = 0.5
 MIN_STD = 1e-6
 NORMALISATIONS = ("global", "utterance")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tier:
-    """Where the log-mels lie (`gpu`, `pinned`, `memory` or `mmap`) and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,52 +47,16 @@ class Normalisation:
         return (mel_FT - self.mean) / self.std
 
 
-class Mels(Protocol):
-    """Log-mels of many utterances."""
-
-    def gather(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
-        """Frames `frame_BT` of utterances `utterance_BT`, float16 (B, T, F)."""
-
-
-class PackedMels:
-    """All frames of all utterances in one tensor (sum of T, F) on the GPU or in (pinned) memory."""
-
-    def __init__(self, views: Sequence[Float16Array], first: IntArray, tier: str, device: torch.device) -> None:
-        packed = torch.empty((int(first[-1]) + views[-1].shape[1], views[0].shape[0]), dtype=torch.float16)
-        for view, start in zip(views, first, strict=True):
-            packed.numpy()[start : start + view.shape[1]] = view.T
-        if tier == "gpu":
-            packed = packed.to(device)
-        self._packed = packed.pin_memory() if tier == "pinned" else packed
-        self._first = first
-
-    def gather(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
-        return self._packed[put(self._first[utterance_BT] + frame_BT, self._packed.device)]
-
-
-class MappedMels:
-    """Log-mels read from the mapped tars at every draw."""
-
-    def __init__(self, views: Sequence[Float16Array]) -> None:
-        self._views = views
-
-    def gather(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
-        gathered = np.empty((*utterance_BT.shape, self._views[0].shape[0]), np.float16)
-        for row, (utterances, frames) in enumerate(zip(utterance_BT, frame_BT, strict=True)):
-            for utterance in np.unique(utterances):
-                here = utterances == utterance
-                gathered[row, here] = self._views[utterance][:, frames[here]].T
-        return torch.from_numpy(gathered)
-
-
 class Store:
     """People of one split who have portraits and speech, with both.
 
-    `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or `unknown`, `nationalities[p]` as the metadata has it
-    or `unknown`; `face_groups` and `utterance_groups` say which portraits and utterances are whose; `frames[u]` is the
-    length of utterance u, `pitch_U2[u]` its median pitch (Hz) and range (semitones), NaN where they were not measured.
-    `holdouts` are clips of training people that are kept for closed-set tests: left out, kept, or the only ones.
-    `normalise` and `sex` are those of run.json, `share` is what this process draws. Raises `SnapshotReadError`.
+    `faces` are the portraits, uint8 (N, 3, S, S); `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or
+    `unknown`, `nationalities[p]` as the metadata has it or `unknown`; `face_groups` and `utterance_groups` say which
+    portraits and utterances are whose; `frames[u]` is the length of utterance u, `pitch_U2[u]` its median pitch (Hz)
+    and range (semitones), NaN where they were not measured. `holdouts` are clips of training people that are kept for
+    closed-set tests: left out, kept, or the only ones. `normalise` and `sex` are those of run.json, `share` is what
+    this process draws, `tier` where log-mels are to lie, `memory` what is free, where not what this process finds.
+    Raises `SnapshotReadError`, `ConfigError` for a tier that is not there.
     """
 
     def __init__(
@@ -118,6 +73,8 @@ class Store:
         normalise: str = "stated",
         sex: str = "all",
         share: Share = WHOLE,
+        tier: str = "auto",
+        memory: Memory | None = None,
     ) -> None:
         hop_s = float(snapshot.front_end(front_end)["hop_s"])
         faces = _by_person([member for member in snapshot.portraits(split) if sex in ("all", member.sex)])
@@ -136,7 +93,7 @@ class Store:
         self.face_groups = Groups.of([len(faces[person]) for person in self.people])
         self.utterance_groups = Groups.of([len(speech[person]) for person in self.people])
         decoded = snapshot.decode_portraits([m for p in self.people for m in faces[p]], side_px, cache)
-        self._faces_N3SS = torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous().to(device)
+        self.faces = torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous().to(device)
         views = [_checked(snapshot, m, front_end) for person in self.people for m in speech[person]]
         self.frames: IntArray = np.asarray([view.shape[1] for view in views], np.int64)
         self.n_mels = int(views[0].shape[0])
@@ -144,23 +101,39 @@ class Store:
         self.pitch_U2 = np.asarray(pitches, np.float64)
         self.normalisation = normalisation or _normalisation(snapshot, front_end, views, normalise)
         self._own_U2F = _own_statistics(views).to(device) if self.normalisation.kind == "utterance" else None
-        self.tier = choose_tier(sum(view.nbytes for view in views), *free_memory(device))
-        self._mels = self._place(views)
+        needed, free = sum(view.nbytes for view in views), memory or memory_of(device)
+        over_network = on_network(snapshot.root)
+        self.tier = choose_tier(needed, free, over_network=over_network) if tier == "auto" else asked_tier(tier, device)
+        self._mels = self._place(snapshot, [m for person in self.people for m in speech[person]], views)
         log.info(
-            "store %s: %d people, %d portraits, %d utterances, %.1f h of speech; log-mels in %s: %s",
+            "store %s: %d people, %d portraits, %d utterances, %.1f h of speech; log-mels in %s%s: %s",
             split,
             len(self.people),
-            len(self._faces_N3SS),
+            len(self.faces),
             len(views),
             int(self.frames.sum()) * hop_s / 3600,
             self.tier.name,
+            ", split by people" if self.tier.split else "",
             self.tier.reason,
         )
 
-    def _place(self, views: Sequence[Float16Array]) -> Mels:
+    def _place(self, snapshot: Snapshot, members: Sequence[Member], views: Sequence[Float16Array]) -> Mels:
         if self.tier.name == "mmap":
-            return MappedMels(views)
-        return PackedMels(views, np.cumsum(self.frames) - self.frames, self.tier.name, self.device)
+            return ReadMels(views.__getitem__, self.n_mels)
+        if self.tier.name == "stream":
+            return ReadMels.streamed(lambda utterance: snapshot.read_mel(members[utterance]), self.n_mels)
+        first, last = 0, len(views)
+        if self.tier.split:
+            first, last = self._own_people()
+        return PackedMels(views[first:last], self.frames[first:last], self.tier.name, self.device, first)
+
+    def _own_people(self) -> tuple[int, int]:
+        """Split the people evenly over the processes; returns the utterances of this one's, first and past the last."""
+        share, groups = self.share, self.utterance_groups
+        low, high = (len(self.people) * (share.rank + more) // share.ranks for more in (0, 1))
+        self.share = dataclasses.replace(share, people=(low, high))
+        spoken = np.append(groups.first, groups.count.sum())
+        return int(spoken[low]), int(spoken[high])
 
     def put(self, array: npt.NDArray[Any]) -> Tensor:
         """A small array on the device; where that is a GPU, nobody waits for the copy."""
@@ -168,7 +141,7 @@ class Store:
 
     def images(self, faces: IntArray) -> Tensor:
         """Portraits, float32 (B, 3, S, S) in [-1, 1] on the device."""
-        chosen = self._faces_N3SS[self.put(faces)]
+        chosen = self.faces[self.put(faces)]
         return chosen.float().div_(127.5).sub_(1.0)
 
     def crops(self, utterances: IntArray, starts: IntArray, length: int, *, wrap: bool = True) -> Tensor:
@@ -216,37 +189,6 @@ class Store:
             own_BT2F = self._own_U2F[self.put(utterance_BT)]
             return gathered.sub_(own_BT2F[:, :, 0]).div_(own_BT2F[:, :, 1])
         return gathered.sub_(self.normalisation.mean).div_(self.normalisation.std)
-
-
-def choose_tier(needed: int, gpu_free: int | None, host_free: int) -> Tier:
-    """Where `needed` bytes of log-mels go: `gpu` when they fit in 60 % of its free memory, else host memory (`pinned`
-    where there is a GPU) when they fit in half of that, else `mmap`."""
-    if gpu_free is not None and needed <= GPU_SHARE * gpu_free:
-        return Tier(name="gpu", reason=f"{_gib(needed)} fit in {GPU_SHARE:.0%} of {_gib(gpu_free)} free GPU memory")
-    without = "no GPU" if gpu_free is None else f"more than {GPU_SHARE:.0%} of {_gib(gpu_free)} free GPU memory"
-    if needed <= HOST_SHARE * host_free:
-        fits = f"{_gib(needed)} fit in {HOST_SHARE:.0%} of {_gib(host_free)} free memory"
-        return Tier(name="memory" if gpu_free is None else "pinned", reason=f"{without}; {fits}")
-    return Tier(
-        name="mmap", reason=f"{without}; {_gib(needed)} are more than {HOST_SHARE:.0%} of {_gib(host_free)} free memory"
-    )
-
-
-def free_memory(device: torch.device) -> tuple[int | None, int]:
-    """Free bytes of the GPU (None without one) and of the host; half of its memory where the system does not say."""
-    gpu = int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
-    meminfo = Path("/proc/meminfo")
-    lines = meminfo.read_text(encoding="ascii").splitlines() if meminfo.exists() else []
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return gpu, int(line.split()[1]) * 1024
-    return gpu, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def put(array: npt.NDArray[Any], device: torch.device) -> Tensor:
-    """An array on a device, through pinned memory where it is a GPU: a copy from pageable memory waits for the GPU."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _by_person(members: Sequence[Member]) -> Mapping[str, list[Member]]:
@@ -299,7 +241,3 @@ def _own_statistics(views: Sequence[Float16Array]) -> Tensor:
         mel_FT = view.astype(np.float64)
         own_2F[:] = mel_FT.mean(axis=1), np.maximum(mel_FT.std(axis=1), MIN_STD)
     return torch.from_numpy(own_U2F)
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

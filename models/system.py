@@ -15,12 +15,16 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from models.average import copies, move
 from models.embedders.base import Embedder
+from models.errors import ConfigError
 from models.images import SAMPLES_NOTICE
+from models.parallel import average_gradients
 from models.pretrained.needs import Need
 from models.store import Store
 
 EPSILON = 1e-12
+_OF_THE_MACHINE = ("fused", "foreach", "capturable")
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -57,12 +61,20 @@ class System(ABC):
 
     A step is `compute` on `batch`. `compute` reads nothing back from the device, draws nothing and is the same
     operations for the same shapes and variant, so that it can be recorded; `fixed_shapes` are the stages whose batches
-    differ in the length of the crops alone.
+    differ in the length of the crops alone. `twice_differentiated` are the networks whose gradients are themselves
+    differentiated, which compilers cannot do. `faces` turns voices into faces, `embedder` judges them, where there is
+    one; `averages_itself` where the system keeps a running mean of its own.
     """
 
     store: Store
+    faces: VoiceToFace | None = None
+    embedder: Embedder | None = None
+    averages_itself: bool = False
+    twice_differentiated: frozenset[str] = frozenset()
     samples_notice: str = SAMPLES_NOTICE
     optimisers: dict[str, torch.optim.Optimizer]
+    average: Mapping[str, nn.Module] = MappingProxyType({})
+    decay: float = 0.0
     fixed_shapes: frozenset[str] = frozenset()
 
     @abstractmethod
@@ -85,18 +97,46 @@ class System(ABC):
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
         """Real portraits and faces generated from the same people's speech, for the first `count` people."""
 
+    def to_channels_last(self) -> None:
+        """Lay the weights of convolutions over pixels out by channel, those of the embedder too."""
+        for network in (*self.networks().values(), *([] if self.embedder is None else [self.embedder])):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def start_average(self, decay: float) -> None:
+        """Keep a running mean of what turns voices into faces. Raises `ConfigError` where there is one already."""
+        if self.averages_itself or self.faces is None:
+            raise ConfigError(f"ema = {decay:g}: this system keeps a mean of its own, by a number of its preset")
+        self.average, self.decay = copies(dict(self.faces.named_children())), decay
+
+    def move_average(self) -> None:
+        """Move the running mean, where there is one, towards the present weights."""
+        networks = self.networks()
+        for name, mean in self.average.items():
+            move(mean, networks[name], self.decay)
+
+    def cache_features(self, dtype: torch.dtype, room: int) -> None:  # noqa: B027
+        """Compute once what the losses need of every real portrait, where that takes at most `room` bytes."""
+
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs besides the step; tensors and plain values only."""
         networks = {name: network.state_dict() for name, network in self.networks().items()}
         optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
-        return {"networks": networks, "optimisers": optimisers}
+        average = {name: network.state_dict() for name, network in self.average.items()}
+        return {"networks": networks, "optimisers": optimisers} | ({"average": average} if average else {})
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state()` gave."""
+        """Take up a state that `state()` gave, on any device and with any switches."""
         for name, network in self.networks().items():
             network.load_state_dict(state["networks"][name])
+        for name, mean in self.average.items():
+            mean.load_state_dict(state["average"][name])
         for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+            saved = state["optimisers"][name]
+            groups = [
+                {**theirs, **{key: own[key] for key in _OF_THE_MACHINE}}
+                for theirs, own in zip(saved["param_groups"], optimiser.param_groups, strict=True)
+            ]
+            optimiser.load_state_dict({**saved, "param_groups": groups})
 
 
 class Critic(nn.Module, ABC):
@@ -141,7 +181,8 @@ class SystemSpec:
 
 
 def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of an optimiser down the gradient of `loss`."""
+    """One step of an optimiser down the gradient of `loss`, which is that of the whole batch."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    average_gradients(optimiser)
     optimiser.step()

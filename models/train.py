@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -28,16 +29,21 @@ from models.config import RunConfig, load_config
 from models.embedders import SELF_TRAINED, check_embedder, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder, save_embedder, train_embedder
-from models.errors import SnapshotReadError, TrainingError
+from models.errors import ConfigError, SnapshotReadError, TrainingError
 from models.files import locked
 from models.images import grid, to_uint8, write_png
 from models.metrics import Metrics, diversity
+from models.parallel import Ranks, joined, largest, ranks, wait
 from models.presets import Preset
-from models.pretrained.needs import MissingEmbedder, Need, refuse, stops, without
+from models.pretrained.needs import MissingEmbedder, refuse, stops, without
 from models.reader import Snapshot
+from models.sampler import Share
 from models.schedule import Schedule
+from models.steps import Steps
 from models.store import Store
+from models.switches import Switches, prepare
 from models.system import System
+from models.tiers import Memory, memory_of
 from models.warm import warm_start
 
 log = logging.getLogger("models.train")
@@ -77,15 +83,58 @@ def train(
 
     Raises `TrainingError`.
     """
-    run_dir, device, off = Path(config.run_dir), config.torch_device(), config.missing()
+    device, off = config.torch_device(), config.missing()
+    switches = config.switches()
     if stops(off, allowed=config.allow_missing_weights):
         refuse(off)
-    preset = without(config.numbers(), off)
     if config.embedder not in {need.weights for need in off}:
         check_embedder(config.embedder, config.weights)
     for need in off:
         log.warning("%s is off: the file of %s is not given", need.part, need.weights)
-    snapshot = Snapshot(config.root, config.snapshot)
+    with joined(device) as ranks:
+        preset, snapshot = without(config.numbers(), off), Snapshot(config.root, config.snapshot)
+        store = _store(config, preset, snapshot, ranks)
+        with locked(Path(config.run_dir)) if ranks.first else nullcontext():
+            system = _start(config, switches, preset, ranks, snapshot, store, should_stop)
+            if system is None:
+                return Trained(steps=0, interrupted=True)
+            return _loop(config, system, switches, should_stop, math.inf if max_steps is None else max_steps)
+
+
+def _start(
+    config: RunConfig,
+    switches: Switches,
+    preset: Preset,
+    ranks: Ranks,
+    snapshot: Snapshot,
+    store: Store,
+    should_stop: Callable[[], bool],
+) -> System | None:
+    """The system before its first step, in every process; None when asked to stop before it is there."""
+    if ranks.first:
+        write_run_config(Path(config.run_dir), _describe(config, switches, preset, ranks, snapshot, store))
+    embedder = _embedder(config, preset, store, ranks, should_stop)
+    if embedder is None:
+        return None
+    hop_s = float(snapshot.front_end(config.front_end)["hop_s"])
+    system = config.spec().start(
+        preset, store, embedder.to(store.device), hop_s=hop_s, seed=config.seed, weights=config.weights
+    )
+    free = memory_of(store.device)
+    prepare(system, switches, free_bytes=free.host if free.gpu is None else free.gpu)
+    return system
+
+
+def _store(config: RunConfig, preset: Preset, snapshot: Snapshot, ranks: Ranks) -> Store:
+    batch = int(getattr(preset, "batch_size", ranks.ranks))
+    if batch % ranks.ranks:
+        raise ConfigError(f"overrides.batch_size = {batch}: must be a multiple of the {ranks.ranks} processes")
+
+    device, own = config.torch_device(), memory_of(config.torch_device())
+    gpu, host = largest([-float(own.gpu or 0), -float(own.host)])
+    free = Memory(
+        gpu=None if own.gpu is None else int(-gpu), host=int(-host), ranks=ranks.ranks, local_ranks=ranks.local_ranks
+    )
     store = Store(
         snapshot,
         split="train",
@@ -95,54 +144,51 @@ def train(
         device=device,
         normalise=config.normalise,
         sex=config.sex,
+        tier=config.store,
+        memory=free,
+        share=Share(rank=ranks.rank, ranks=ranks.ranks, length_multiple=config.length_multiple),
     )
     if len(store.people) < 2:
         raise SnapshotReadError(
             f"snapshot {snapshot.id}: one person in split 'train' has both portraits and {config.front_end} speech; "
             "faces are told apart by at least 2: build with more people"
         )
-    with locked(run_dir):
-        write_run_config(run_dir, _describe(config, preset, off, snapshot, store))
-        embedder = _embedder(config, preset, store, should_stop)
-        if embedder is None:
-            return Trained(steps=0, interrupted=True)
-        hop_s = float(snapshot.front_end(config.front_end)["hop_s"])
-        system = config.spec().start(
-            preset, store, embedder.to(device), hop_s=hop_s, seed=config.seed, weights=config.weights
-        )
-        return _loop(config, system, should_stop, math.inf if max_steps is None else max_steps)
+    return store
 
 
-def _loop(config: RunConfig, system: System, should_stop: Callable[[], bool], max_steps: float) -> Trained:
-    run_dir, schedule = Path(config.run_dir), Schedule(config.numbers().stages(), config.seconds)
+def _loop(
+    config: RunConfig, system: System, switches: Switches, should_stop: Callable[[], bool], max_steps: float
+) -> Trained:
+    run_dir, schedule, first = Path(config.run_dir), Schedule(config.numbers().stages(), config.seconds), ranks().first
     step, before_s = _resume(config, run_dir, system, schedule)
     now = time.process_time if config.clock == "cpu" else time.monotonic
-    metrics, started, last_step = Metrics(run_dir, step), now(), step + max_steps
+    metrics, started, last_step = Metrics(run_dir, step, writes=first), now(), step + max_steps
+    steps = Steps(system, switches)
     last_stage: str | None = None
     while True:
-        elapsed_s = before_s + now() - started
+        elapsed_s, asked = largest([before_s + now() - started, float(should_stop())])
         stage = schedule.stage(step, elapsed_s)
-        interrupted = stage is not None and (step >= last_step or should_stop())
+        interrupted = stage is not None and (step >= last_step or asked > 0)
         if last_stage is not None:
             boundary = interrupted or stage != last_stage
             saves = boundary or step % config.checkpoint_every == 0
             if saves or step % config.log_every == 0:
                 metrics.write(step, last_stage, elapsed_s)
-            if saves:
+            if saves and first:
                 _save(run_dir, system, schedule, step, elapsed_s)
-            if boundary or step % config.sample_every == 0:
+            if (boundary or step % config.sample_every == 0) and first:
                 metrics.note("diversity", _write_samples(run_dir, system, last_stage, step))
         if stage is None or interrupted:
             break
-        metrics.add(_step(system, stage, step, config))
+        metrics.add(_step(steps, stage, step, config))
         step, last_stage = step + 1, stage
     log.info("%s at step %d after %.1f s", "interrupted" if interrupted else "finished", step, elapsed_s)
     return Trained(steps=step, interrupted=interrupted)
 
 
-def _step(system: System, stage: str, step: int, config: RunConfig) -> Mapping[str, Tensor]:
+def _step(steps: Steps, stage: str, step: int, config: RunConfig) -> Mapping[str, Tensor]:
     try:
-        return system.step(stage, step)
+        return steps(stage, step)
     except torch.OutOfMemoryError as error:
         batch = getattr(config.numbers(), "batch_size", 2)
         raise TrainingError(
@@ -167,23 +213,25 @@ def _resume(config: RunConfig, run_dir: Path, system: System, schedule: Schedule
     return state["step"], state["elapsed_s"]
 
 
-def _embedder(config: RunConfig, preset: Preset, store: Store, should_stop: Callable[[], bool]) -> Embedder | None:
+def _embedder(
+    config: RunConfig, preset: Preset, store: Store, ranks: Ranks, should_stop: Callable[[], bool]
+) -> Embedder | None:
     if config.embedder in {need.weights for need in config.missing()}:
         return MissingEmbedder(config.embedder)
     if config.embedder != SELF_TRAINED:
         return load_published(config.embedder, config.weights)
     path = Path(config.run_dir) / "embedder.pt"
-    if path.exists():
-        return load_embedder(path)
-    log.info("training the face embedder on %d people, %d steps", len(store.people), preset.embedder_steps)
-    network = train_embedder(store, steps=preset.embedder_steps, seed=config.seed, should_stop=should_stop)
-    if network is not None:
-        save_embedder(network, path)
-    return network
+    if ranks.first and not path.exists():
+        log.info("training the face embedder on %d people, %d steps", len(store.people), preset.embedder_steps)
+        network = train_embedder(store, steps=preset.embedder_steps, seed=config.seed, should_stop=should_stop)
+        if network is not None:
+            save_embedder(network, path)
+    wait()
+    return load_embedder(path) if path.exists() else None
 
 
 def _describe(
-    config: RunConfig, preset: Preset, off: Sequence[Need], snapshot: Snapshot, store: Store
+    config: RunConfig, switches: Switches, preset: Preset, ranks: Ranks, snapshot: Snapshot, store: Store
 ) -> dict[str, Any]:
     return {
         "format": 1,
@@ -196,7 +244,12 @@ def _describe(
         "front_end": {"name": config.front_end, **snapshot.front_end(config.front_end)},
         "normalisation": dataclasses.asdict(store.normalisation),
         "embedder": describe_embedder(config.embedder, config.weights),
-        "off": [{"part": need.part, "weights": need.weights} for need in off],
+        "off": [{"part": need.part, "weights": need.weights} for need in config.missing()],
+        "switches": dataclasses.asdict(switches),
+        "length_multiple": config.length_multiple,
+        "ema": config.ema,
+        "processes": ranks.ranks,
+        "tier": dataclasses.asdict(store.tier),
         "seed": config.seed,
         "people": len(store.people),
         "device": str(store.device),

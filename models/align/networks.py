@@ -47,7 +47,7 @@ class Margin(nn.Module):
     def forward(self, embedding_BE: Tensor, person_B: Tensor) -> Tensor:
         """Unit vectors (B, E) and whose they are, to the mean cross entropy."""
         cosine_BN = embedding_BE @ nnf.normalize(self.centres_NE).T
-        right_BN = nnf.one_hot(person_B, len(self.centres_NE)).to(cosine_BN.dtype)
+        right_BN = (person_B[:, None] == torch.arange(len(self.centres_NE), device=person_B.device)).to(cosine_BN.dtype)
         return nnf.cross_entropy(self.scale * (cosine_BN - self.margin * right_BN), person_B)
 
 

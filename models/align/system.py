@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from models.align.networks import IdentityEncoder, Margin, ProjectionDiscriminator, augmented, contrast
 from models.align.presets import ALIGN, Preset, make_preset
+from models.average import move
 from models.embedders import PUBLISHED
 from models.embedders.base import Embedder
 from models.errors import ConfigError
@@ -61,6 +62,10 @@ class Align(System):
     """One training. Raises `ConfigError` where the embedder's size is not the preset's."""
 
     fixed_shapes = frozenset({ALIGN})
+    averages_itself = True
+    twice_differentiated = frozenset({"discriminator"})
+    embedder: Embedder
+    faces: AlignedFace
 
     def __init__(self, preset: Preset, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> None:
         self.preset = preset
@@ -198,7 +203,7 @@ class Align(System):
             terms["adversarial"] = (preset.weight_adversarial, nnf.softplus(against_B - odds_B).mean())
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         update(self.optimisers["painter"], loss)
-        self._keep()
+        move(self.faces.decoder, self.painter, preset.ema)
         return judged | {"loss": loss.detach()} | {name: term.detach() for name, (_, term) in terms.items()}
 
     def _judge(self, fake_B3SS: Tensor, real_B3SS: Tensor, voice_BE: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -225,16 +230,6 @@ class Align(System):
             image_B3SS = augmented(image_B3SS, batch["augment"])
         odds_B: Tensor = self.critic.discriminator(image_B3SS, voice_BE if self.preset.projection else None)
         return odds_B
-
-    @torch.no_grad()
-    def _keep(self) -> None:
-        """Move the kept decoder towards the trained one."""
-        kept, trained = self.faces.decoder.state_dict(), self.painter.state_dict()
-        for name, value in kept.items():
-            if value.is_floating_point():
-                value.lerp_(trained[name], 1 - self.preset.ema)
-            else:
-                value.copy_(trained[name])
 
     @torch.no_grad()
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:

@@ -104,6 +104,7 @@ def mixed_7a() -> Reduction:
 class FaceNet(Embedder):
     """Features after the three repeated stages, and the unit embedding; no feature uses the file's `logits`."""
 
+    FOLDS = (("last_linear", "last_bn"),)
     name = "facenet"
 
     def __init__(self) -> None:

@@ -32,6 +32,8 @@ _WEIGHTED = ("Conv", "BatchNormalization", "PRelu", "Gemm")
 class Block(nn.Module):
     """BatchNorm, 3x3, BatchNorm, PReLU, 3x3 with the stride, BatchNorm; added to the input, strided as well."""
 
+    FOLDS = (("conv1", "bn2"), ("conv2", "bn3"))
+
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(c_in, eps=_EPSILON)
@@ -55,6 +57,8 @@ class Block(nn.Module):
 
 class IResNet(nn.Module):
     """The network alone; depths and widths are those of IResNet-50 unless told otherwise."""
+
+    FOLDS = (("conv1", "bn1"), ("fc", "features"))
 
     def __init__(
         self, blocks: tuple[int, ...] = (3, 4, 14, 3), channels: tuple[int, ...] = (64, 128, 256, 512)

@@ -25,6 +25,8 @@ _BATCHNORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", 
 class ConvNorm(nn.Module):
     """Convolution, BatchNorm and, unless `linear`, PReLU."""
 
+    FOLDS = (("conv", "norm"),)
+
     def __init__(
         self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, padding: int = 0, groups: int = 1, linear: bool
     ) -> None:
@@ -71,6 +73,7 @@ class Bottleneck(nn.Module):
 class MobileFaceNet(Embedder):
     """Features after the 28, 14 and 7 pixel stages, and the unit embedding."""
 
+    FOLDS = (("fc1", "fc1_norm"),)
     name = "mobilefacenet"
 
     def __init__(self) -> None:

@@ -28,6 +28,8 @@ _EXPANSION = 4
 class Bottleneck(nn.Module):
     """1x1 with the stride, 3x3, 1x1, each with BatchNorm; added to the input, itself strided and widened if need be."""
 
+    FOLDS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
     def __init__(self, c_in: int, width: int, stride: int) -> None:
         super().__init__()
         c_out = width * _EXPANSION
@@ -53,6 +55,7 @@ class Bottleneck(nn.Module):
 class VggFace2ResNet50(Embedder):
     """Features after the 28, 14 and 7 pixel layers, and the pooled last map at unit length."""
 
+    FOLDS = (("conv1", "bn1"),)
     name = "vggface2_resnet50"
 
     def __init__(self) -> None:

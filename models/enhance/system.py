@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.average import move
 from models.embedders import PUBLISHED as EMBEDDERS
 from models.embedders.base import Embedder
 from models.enhance import losses
@@ -38,7 +39,11 @@ GFPGAN, VGG19 = "gfpgan", "vgg19"
 
 
 class Enhancement(System):
-    """One training. `average` is the running mean of the enhancer's weights, and the result."""
+    """One training. `mean` is the running mean of the enhancer's weights, and the result."""
+
+    averages_itself = True
+    twice_differentiated = frozenset({"critic"})
+    embedder: Embedder
 
     samples_notice = "training samples: first row real portraits, second row restored from degraded copies of them"
 
@@ -66,7 +71,7 @@ class Enhancement(System):
             self.components = nn.ModuleDict({name: ComponentCritic(preset.component_channels) for name in COMPONENTS})
         if preset.start == PUBLISHED:
             self.enhancer = Enhancer.from_file(weight_file(GFPGAN, weights))
-        self.average = copy.deepcopy(self.enhancer).requires_grad_(False)
+        self.mean = copy.deepcopy(self.enhancer).requires_grad_(False)
         self.enhancer.requires_grad_(True).stylegan_decoder.requires_grad_(preset.train_prior)
         for network in self.networks().values():
             network.to(store.device)
@@ -82,7 +87,7 @@ class Enhancement(System):
         """The enhancer, its average, and the discriminators."""
         return {
             "enhancer": self.enhancer,
-            "average": self.average,
+            "average": self.mean,
             "critic": self.critic,
             **{name: self.components[name] for name in COMPONENTS},
         }
@@ -114,7 +119,7 @@ class Enhancement(System):
         found, loss = self._weighed(restored_B3SS, pyramid if pyramids else (), clean_B3SS)
         update(self.optimisers["enhancer"], loss)
         self._judges(learn=True)
-        self._move_average()
+        move(self.mean, self.enhancer, self.preset.average)
         judged = self._train_judges(restored_B3SS.detach(), clean_B3SS, penalised=penalised)
         return {"loss": loss.detach()} | {name: value.detach() for name, value in (found | judged).items()}
 
@@ -179,17 +184,12 @@ class Enhancement(System):
         self.components.requires_grad_(learn)
 
     @torch.no_grad()
-    def _move_average(self) -> None:
-        for mean, now in zip(self.average.parameters(), self.enhancer.parameters(), strict=True):
-            mean.lerp_(now, 1 - self.preset.average)
-
-    @torch.no_grad()
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
         """Real portraits of the first `count` people, and degraded copies of them restored."""
         store, people = self.store, np.arange(min(count, len(self.store.people)))
         clean_B3SS = to_ffhq(store.images(store.face_groups.first[people]), self.preset.side_px)
         degraded_B3SS = degrade(clean_B3SS.cpu(), self.preset.degradation(), generator(self.seed, 0, 1))
-        return clean_B3SS, self.average(degraded_B3SS.to(store.device))[0]
+        return clean_B3SS, self.mean(degraded_B3SS.to(store.device))[0]
 
 
 def needs(preset: Preset, embedder: str) -> tuple[Need, ...]:

@@ -7,7 +7,6 @@ windows over 6 to 25 s. Both discriminators learn in both stages.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from models.embedders import PUBLISHED
@@ -17,6 +16,7 @@ from models.presets import frames, window_frames
 from models.pretrained.needs import Need
 from models.sampler import IntArray, crop_batch, speech_batch
 from models.sf2f import losses
+from models.sf2f.features import RealFeatures, sizes
 from models.sf2f.networks import EmbeddingFuser, FaceDecoder, Pyramid, VoiceEncoder
 from models.sf2f.presets import CROPS, Preset, make_preset
 from models.store import Store
@@ -63,11 +63,14 @@ class Sf2f(System):
     """One SF2F training. `hop_s` is the front end's hop, from which lengths in frames follow."""
 
     fixed_shapes = frozenset({CROPS})
+    embedder: Embedder
+    faces: SpeechFusion
 
     def __init__(self, preset: Preset, store: Store, embedder: Embedder, *, hop_s: float, seed: int) -> None:
         self.preset = preset
         self.store = store
         self.embedder = embedder
+        self.real_features: RealFeatures | None = None
         self.seed = seed
         self.crop_frames = frames(preset.crop_s, hop_s)
         self.speech_frames = frames(preset.speech_s, hop_s)
@@ -194,20 +197,37 @@ class Sf2f(System):
                 weight, adversarial = terms["adversarial"]
                 terms["adversarial"] = (weight, adversarial + losses.adversarial(judged))
         if preset.weight_perceptual:
-            terms["perceptual"] = (preset.weight_perceptual, self._perceptual(fake, real))
+            terms["perceptual"] = (preset.weight_perceptual, self._perceptual(fake, real, batch["face"]))
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         update(optimiser, loss)
         return {"loss": loss.detach()} | {name: term.detach() for name, (_, term) in terms.items()}
 
-    def _perceptual(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
-        preset, terms = self.preset, []
-        for fake_B3SS, real_B3SS in zip(fake, real, strict=True):
-            count = preset.perceptual_images or len(fake_B3SS)
-            with torch.no_grad():
-                wanted = self.embedder.features(from_range(real_B3SS[:count], preset.image_range))
-            got = self.embedder.features(from_range(fake_B3SS[:count], preset.image_range))
+    def _perceptual(self, fake: list[Tensor], real: list[Tensor], face_B: Tensor) -> Tensor:
+        preset, kept, terms = self.preset, len(self.preset.perceptual_weights), []
+        count = self._perceptual_images(len(face_B))
+        for size, (fake_B3SS, real_B3SS) in enumerate(zip(fake, real, strict=True)):
+            if self.real_features is None:
+                with torch.no_grad():
+                    wanted = self.embedder.features(from_range(real_B3SS[:count], preset.image_range))[-kept:]
+            else:
+                wanted = self.real_features.of(size, face_B[:count])
+            got = self.embedder.features(from_range(fake_B3SS[:count], preset.image_range))[-kept:]
             terms.append(losses.perceptual(got, wanted, preset.perceptual_weights))
         return torch.stack(terms).sum()
+
+    def _perceptual_images(self, part: int) -> int:
+        """How many of this process's `part` of a batch go through the embedder."""
+        ranks = self.store.share.ranks
+        return min(part, -(-self.preset.perceptual_images // ranks)) or part
+
+    def cache_features(self, dtype: torch.dtype, room: int) -> None:
+        """See `System.cache_features`; what the perceptual loss compares with, which augmentation never changes."""
+        preset = self.preset
+        seen = (preset.steps + preset.fuser_steps) * self._perceptual_images(preset.batch_size)
+        if preset.weight_perceptual and seen > len(self.store.faces):
+            self.real_features = RealFeatures.of_store(
+                self.store, self.embedder, preset.outputs, len(preset.perceptual_weights), dtype=dtype, room=room
+            )
 
     @torch.no_grad()
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
@@ -223,14 +243,6 @@ class Sf2f(System):
         embedding_BKD = self.encoder(mel_BKFT.flatten(0, 1)).unflatten(0, mask_BK.shape)
         fused_BD = embedding_BKD[:, 0] if stage == CROPS else self.fuser(embedding_BKD, mask_BK)
         return store.images(store.face_groups.first[list(people)]), self.faces.decode(fused_BD)
-
-
-def sizes(image_B3SS: Tensor, count: int) -> list[Tensor]:
-    """An image and `count - 1` halvings of it, smallest first."""
-    images = [image_B3SS]
-    for _ in range(count - 1):
-        images.insert(0, nnf.avg_pool2d(images[0], 2))
-    return images
 
 
 def needs(preset: Preset, embedder: str) -> tuple[Need, ...]:

@@ -73,6 +73,7 @@ class VoiceGan(System):
     """One training in the way of Algorithm 1. Both halves of the system may be given, with other networks in them."""
 
     fixed_shapes = frozenset({SPEAKERS, GAN})
+    faces: VoiceFace
 
     def __init__(
         self,

@@ -16,7 +16,8 @@ from snapshot_writer import N_MELS, TinySnapshot
 
 from models.errors import SnapshotReadError
 from models.reader import Snapshot
-from models.store import MappedMels, Normalisation, PackedMels, Store, choose_tier
+from models.store import Normalisation, Store
+from models.tiers import Memory, PackedMels, ReadMels, choose_tier
 
 GIB = 2**30
 
@@ -126,14 +127,17 @@ def test_a_clip_under_one_window_still_gives_one(tiny_snapshot: TinySnapshot, tm
     torch.testing.assert_close(mels[0, 0, :, -20:], mels[0, 0, :, :20])
 
 
-def test_mapped_and_packed_mels_agree() -> None:
+def test_read_and_packed_mels_agree() -> None:
     rng = np.random.default_rng(0)
     views = [rng.normal(size=(6, frames)).astype(np.float16) for frames in (9, 4, 30)]
-    first = np.array([0, 9, 13])
+    lengths, cpu = np.array([9, 4, 30]), torch.device("cpu")
     utterances, frames = np.array([[0, 0, 2], [1, 2, 1]]), np.array([[8, 0, 29], [3, 5, 0]])
-    packed = PackedMels(views, first, "memory", torch.device("cpu")).gather(utterances, frames)
-    torch.testing.assert_close(packed, MappedMels(views).gather(utterances, frames))
+    packed = PackedMels(views, lengths, "memory", cpu).gather(utterances, frames)
+    torch.testing.assert_close(packed, ReadMels(views.__getitem__, 6).gather(utterances, frames))
+    torch.testing.assert_close(packed, ReadMels.streamed(views.__getitem__, 6).gather(utterances, frames))
     np.testing.assert_array_equal(packed[1, 1].numpy(), views[2][:, 5])
+    part = PackedMels(views[1:], lengths[1:], "memory", cpu, start=1).gather(utterances[1:], frames[1:])
+    torch.testing.assert_close(packed[1:], part)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_mapped_and_packed_mels_agree() -> None:
     ],
 )
 def test_tier_follows_free_memory(needed: int, gpu: int | None, host: int, tier: str) -> None:
-    assert choose_tier(needed, gpu, host).name == tier
+    assert choose_tier(needed, Memory(gpu=gpu, host=host)).name == tier
 
 
 def test_normalisation_is_the_published_one_or_measured(

@@ -172,7 +172,7 @@ def test_memory_that_does_not_suffice_suggests_a_batch(
     def full(*_: object) -> dict[str, torch.Tensor]:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
 
-    monkeypatch.setattr("models.sf2f.system.Sf2f.step", full)
+    monkeypatch.setattr("models.sf2f.system.Sf2f.compute", full)
     with pytest.raises(TrainingError, match=r"a batch of 8 does not fit .*CUDA out of memory; try .*batch_size = 4"):
         train(tiny_snapshot.config(tmp_path / "run"))
 

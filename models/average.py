@@ -1,0 +1,31 @@
+"""The running mean of a network's weights (EMA): what is evaluated where a training keeps one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def move(mean: nn.Module, now: nn.Module, decay: float) -> None:
+    """Move the weights and statistics of `mean` towards those of `now`: mean * decay + now * (1 - decay).
+
+    Counters are copied. With a decay of 0 `mean` becomes `now`.
+    """
+    means, values = list(_tensors(mean)), list(_tensors(now))
+    floats = [index for index, value in enumerate(means) if value.is_floating_point()]
+    torch._foreach_lerp_([means[index] for index in floats], [values[index] for index in floats], 1 - decay)
+    for index in set(range(len(means))).difference(floats):
+        means[index].copy_(values[index])
+
+
+def copies(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Copies of networks that do not learn, to hold running means."""
+    return {name: copy.deepcopy(network).requires_grad_(False) for name, network in networks.items()}
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*(parameter.data for parameter in network.parameters()), *network.buffers()]
