@@ -12,6 +12,7 @@ import torch
 from snapshot_writer import TinySnapshot
 from torch.nn.utils.parametrize import is_parametrized
 
+from flows.runs import Order, run_name
 from models.avp_gan import presets as avp_gan
 from models.avp_gan.networks import AttentiveGenerator, AttentiveTrunk, Cbam, ChannelAttention, SpatialAttention
 from models.checkpoint import load_checkpoint
@@ -161,6 +162,20 @@ def test_the_encoder_is_frozen_in_the_second_stage(tiny_snapshot: TinySnapshot, 
     old, new = (load_checkpoint(run)["networks"] for run in (before, after))
     assert all(torch.equal(value, new["encoder"][name]) for name, value in old["encoder"].items())
     assert not torch.equal(old["generator"]["layers.0.weight"], new["generator"]["layers.0.weight"])
+
+
+def test_the_general_the_female_and_the_male_model_are_three_runs_of_one_command(
+    tiny_snapshot: TinySnapshot, tmp_path: Path
+) -> None:
+    orders = [Order(root=".", system="voice2face", preset="speech2face-gan", sex=sex) for sex in ("all", "f", "m")]
+    assert len({run_name(order, tiny_snapshot.id) for order in orders}) == 3
+    judged = {}
+    for order in orders:
+        train(small(tiny_snapshot, tmp_path / order.sex, order.system, order.preset, sex=order.sex, steps=2))
+        judged[order.sex] = evaluate(tmp_path / order.sex, device="cpu")
+    assert {sex: each["people"] for sex, each in judged.items()} == {"all": 5, "f": 2, "m": 3}
+    trained_on = {sex: json.loads((tmp_path / sex / "config.json").read_text())["people"] for sex in judged}
+    assert trained_on == {"all": 12, "f": 6, "m": 6}
 
 
 def test_avp_gan_resumes_to_the_bit_and_is_judged(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
