@@ -51,6 +51,14 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: 
     )
     train.add_argument("--run", metavar="DIR", help="default: ROOT/runs/<system>-<preset>-<snapshot>-<seed>")
     train.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    train.add_argument(
+        "--track",
+        dest="tracking",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also hand the metrics to tensorboard or mlflow; repeatable (pip install 'voxdata[tracking]')",
+    )
     train.set_defaults(handler=lazy("train"))
 
 

@@ -42,6 +42,7 @@ def retrain(
     seconds: float | None = None,
     overrides: dict[str, Any] | None = None,
     device: str = "auto",
+    tracking: list[str] | None = None,
     min_new_people_share: float = 0.05,
     warm: bool = False,
     gate: dict[str, Any] | None = None,
@@ -83,6 +84,7 @@ def retrain(
             run=str(folder),
             start=str(run_folder(storage, champion)) if warm and champion else None,
             device=device,
+            tracking=tracking,
         )
     decision = judge_challenger(root, system, name)
     said = f"{name} is {decision.outcome}: {'; '.join(decision.reasons)}"

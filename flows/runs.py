@@ -50,7 +50,7 @@ class Order:
     `front_end`, `normalise`, `sex` and `overrides` are as in run.json; `run` is the run's folder; `weights` is a file
     or a name in the weights registry, and without it a published embedder is looked for in the registry under its own
     name. With `allow_missing_weights` a training goes on without the losses and figures whose file is not in the cache.
-    `start` is a run whose weights, and whose own embedder, the training begins with.
+    `start` is a run whose weights, and whose own embedder, the training begins with; `tracking` is as in run.json.
     """
 
     root: str
@@ -70,6 +70,7 @@ class Order:
     run: str | None = None
     start: str | None = None
     device: str = "auto"
+    tracking: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +157,7 @@ def prepare(order: Order) -> Run:
         "steps": order.steps,
         "seconds": order.seconds,
         "start": order.start,
+        "tracking": list(order.tracking),
     }
     run = Run(storage=storage, config=_with_weights(order, settings))
     try:

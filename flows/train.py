@@ -41,6 +41,7 @@ def train(
     run: str | None = None,
     start: str | None = None,
     device: str = "auto",
+    tracking: list[str] | None = None,
 ) -> str:
     """Train on the snapshot under `root` (the current one, or `snapshot`), evaluate, and return the run's folder.
 
@@ -66,6 +67,7 @@ def train(
         run=run,
         start=start,
         device=device,
+        tracking=tracking or (),
     )
     folder: str = fit(order)
     judge(folder)

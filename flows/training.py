@@ -43,6 +43,7 @@ def train(options: argparse.Namespace) -> int:
             overrides=dict(_override(pair) for pair in options.settings),
             run=options.run,
             device=options.device,
+            tracking=options.tracking,
         )
     )
     run.note("started")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from models.switches import PRECISIONS, Switches
 from models.system import SystemSpec
 from models.systems import system_spec
 from models.tiers import TIERS
+from models.tracking import check_tracking
 
 NORMALISE = ("stated", "global", "utterance", "none")
 SEXES = ("all", "f", "m")
@@ -37,7 +38,8 @@ class RunConfig:
     (one mean and deviation of the training speech), `utterance` (those of each bin of each clip) or `none`. `sex` picks
     people of one sex to train and judge on. `weights` maps an embedder to its published file; without it the training
     says what would be off and stops, unless `allow_missing_weights`. `device` is `auto`, `cpu` or `cuda[:n]`;
-    `cache_dir` (decoded portraits) defaults to `<root>/cache`.
+    `cache_dir` (decoded portraits) defaults to `<root>/cache`. `tracking` names where else the lines of metrics.jsonl
+    go: `tensorboard`, `mlflow`.
 
     The rest says how, not what, is trained (docs/training.md). `store` is where log-mels lie, `auto` where they fit.
     `precision` is `fp32`, `bf16` (autocast; weights, their updates and statistics stay fp32) or `auto`: bf16 on a GPU.
@@ -70,6 +72,7 @@ class RunConfig:
     log_every: int = 20
     checkpoint_every: int = 200
     sample_every: int = 200
+    tracking: Sequence[str] = ()
     store: str = "auto"
     precision: str = "auto"
     channels_last: bool | None = None
@@ -143,6 +146,7 @@ def make_config(content: Mapping[str, Any]) -> RunConfig:
         _check_type(key, value, str(fields[key].type))
     config = RunConfig(**content)
     _check_ranges(config)
+    check_tracking(config.tracking)
     config.numbers()
     return config
 
@@ -172,6 +176,7 @@ def _check_type(key: str, value: Any, annotation: str) -> None:
         "float": (int, float),
         "bool": (bool,),
         "Mapping": (dict,),
+        "Sequence": (list, tuple),
     }
     allowed = kinds[annotation.partition("[")[0].partition(" ")[0]]
     if value is None and annotation.endswith("None"):

@@ -10,8 +10,9 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,10 +28,17 @@ log = logging.getLogger("models.metrics")
 class Metrics:
     """Losses stay on the device and are read once per line of `metrics.jsonl`.
 
-    Several processes average theirs; only the one that `writes` has a file.
+    Several processes average theirs; only the one that `writes` has a file, and hands its lines to `follow`.
     """
 
-    def __init__(self, run_dir: Path, step: int, *, writes: bool = True) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        step: int,
+        *,
+        writes: bool = True,
+        follow: Callable[[Mapping[str, Any]], None] = lambda line: None,
+    ) -> None:
         self._path = run_dir / "metrics.jsonl"
         self._run_dir = run_dir
         self._sums: dict[tuple[str, ...], Tensor] = {}
@@ -38,6 +46,7 @@ class Metrics:
         self._first_step = step
         self._since = time.monotonic()
         self._writes = writes
+        self._follow = follow
         if writes and self._path.exists():
             _keep_lines_until(self._path, step)
 
@@ -69,6 +78,7 @@ class Metrics:
         if self._writes:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            self._follow(line)
             log.info("step %d (%s): loss %.4f, %.1f steps/s", step, stage, means["loss"], rate)
         self._sums, self._notes, self._first_step, self._since = {}, {}, step, time.monotonic()
 

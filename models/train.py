@@ -44,6 +44,7 @@ from models.store import Store
 from models.switches import Switches, prepare
 from models.system import System
 from models.tiers import Memory, memory_of
+from models.tracking import tracked
 from models.warm import warm_start
 
 log = logging.getLogger("models.train")
@@ -98,7 +99,12 @@ def train(
             system = _start(config, switches, preset, ranks, snapshot, store, should_stop)
             if system is None:
                 return Trained(steps=0, interrupted=True)
-            return _loop(config, system, switches, should_stop, math.inf if max_steps is None else max_steps)
+            told = config.tracking if ranks.first else ()
+            with tracked(told, Path(config.run_dir), dataclasses.asdict(config)) as tracking:
+                most = math.inf if max_steps is None else max_steps
+                trained = _loop(config, system, switches, should_stop, most, tracking.write)
+                tracking.interrupted = trained.interrupted
+                return trained
 
 
 def _start(
@@ -157,12 +163,17 @@ def _store(config: RunConfig, preset: Preset, snapshot: Snapshot, ranks: Ranks) 
 
 
 def _loop(
-    config: RunConfig, system: System, switches: Switches, should_stop: Callable[[], bool], max_steps: float
+    config: RunConfig,
+    system: System,
+    switches: Switches,
+    should_stop: Callable[[], bool],
+    max_steps: float,
+    follow: Callable[[Mapping[str, Any]], None],
 ) -> Trained:
     run_dir, schedule, first = Path(config.run_dir), Schedule(config.numbers().stages(), config.seconds), ranks().first
     step, before_s = _resume(config, run_dir, system, schedule)
     now = time.process_time if config.clock == "cpu" else time.monotonic
-    metrics, started, last_step = Metrics(run_dir, step, writes=first), now(), step + max_steps
+    metrics, started, last_step = Metrics(run_dir, step, writes=first, follow=follow), now(), step + max_steps
     steps = Steps(system, switches)
     last_stage: str | None = None
     while True:
