@@ -70,7 +70,7 @@ class Order:
     run: str | None = None
     start: str | None = None
     device: str = "auto"
-    tracking: Sequence[str] = ()
+    tracking: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ def prepare(order: Order) -> Run:
         "steps": order.steps,
         "seconds": order.seconds,
         "start": order.start,
-        "tracking": list(order.tracking),
+        "tracking": list(order.tracking or ()),
     }
     run = Run(storage=storage, config=_with_weights(order, settings))
     try:

@@ -67,7 +67,7 @@ def train(
         run=run,
         start=start,
         device=device,
-        tracking=tracking or (),
+        tracking=tracking,
     )
     folder: str = fit(order)
     judge(folder)
