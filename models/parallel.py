@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from models.errors import ConfigError
+from models.errors import ConfigError, TrainingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,10 @@ def ranks() -> Ranks:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Take part in the training that the environment names, until the end of the block."""
+    """Take part in the training that the environment names, until the end of the block.
+
+    Raises `TrainingError` where another process is gone.
+    """
     own = ranks()
     if own.ranks == 1:
         yield own
@@ -60,6 +63,13 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     try:
         yield own
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise TrainingError(
+            f"process {own.rank} of {own.ranks} lost another one, which says why in its own log; start all of them "
+            "again: they resume from the last checkpoint"
+        ) from None
     finally:
         dist.destroy_process_group()
 
