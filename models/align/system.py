@@ -160,7 +160,9 @@ class Align(System):
             step=step,
             share=store.share,
         )
-        mel_BKFT, mask_BK = store.windows(batch.utterances, batch.length, window=self.window, hop=self.hop)
+        most = self.window + (preset.paint_windows - 1) * self.hop if preset.paint_windows else batch.length
+        length = min(batch.length, most)
+        mel_BKFT, mask_BK = store.windows(batch.utterances, length, window=self.window, hop=self.hop)
         tensors = {"mel": mel_BKFT, "mask": mask_BK, "image": store.images(batch.faces)}
         if preset.diffaugment:
             drawn = generator(self.seed, step, 0).random((preset.batch_size, 6), np.float32)

@@ -87,7 +87,11 @@ def test_augmentation_is_a_function_of_its_draws_and_lets_gradients_through() ->
 
 @pytest.mark.parametrize(
     "switches",
-    [{}, {"relativistic": False, "projection": False, "diffaugment": False, "r1": 0.0, "r2": 0.0, "ema": 0.0}],
+    [
+        {"weight_adversarial": 0.1, "r1": 0.1, "r2": 0.1, "paint_windows": 2},
+        {"weight_adversarial": 0.1, "relativistic": False, "projection": False, "diffaugment": False, "ema": 0.0},
+        {"weight_adversarial": 0.0},
+    ],
 )
 def test_trains_in_two_stages_with_and_without_its_switches(
     tiny_snapshot: TinySnapshot, tmp_path: Path, switches: dict[str, Any]
@@ -103,7 +107,8 @@ def test_trains_in_two_stages_with_and_without_its_switches(
     assert generator.decode(voices).shape == (3, 3, 64, 64)
     networks = load_checkpoint(run_dir)["networks"]
     same = torch.equal(networks["decoder"]["to_rgb.0.weight"], networks["painter"]["to_rgb.0.weight"])
-    assert same == bool(switches)
+    assert same == (switches.get("ema") == 0)
+    assert all(("adversarial" in line) == (switches["weight_adversarial"] > 0) for line in lines[2:])
 
 
 def test_alignment_brings_voices_to_their_faces(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
