@@ -75,8 +75,8 @@ def mean_figure(name: str, values: Numbers, **bounds: Any) -> Figure:
     return Figure(name=name, value=float(np.mean(values)), n=len(values), low=low, high=high, **bounds)
 
 
-def show(sections: Sequence[Section], result: str) -> None:
-    """Print sections and write them to `benchmarks/results/<result>.json`."""
+def show(sections: Sequence[Section], result: str | None) -> None:
+    """Print sections and, where `result` names it, write them to `benchmarks/results/<result>.json`."""
     for section in sections:
         print(f"\n## {section.title}\n")
         if section.figures:
@@ -94,6 +94,8 @@ def show(sections: Sequence[Section], result: str) -> None:
                 print("| " + " | ".join(_cell(row[name]) for name in names) + " |")
         for note in section.notes:
             print(f"\n{note}")
+    if result is None:
+        return
     RESULTS.mkdir(exist_ok=True)
     written = [
         {**asdict(each), "figures": [{**asdict(figure), "reached": figure.reached} for figure in each.figures]}

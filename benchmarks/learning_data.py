@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import multiprocessing
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +30,17 @@ SIDE_PX = 64
 SPLITS = ("train", "test")
 
 
-def make_root(root: Path, *, people: int, unseen: int, link: float, seed: int, workers: int) -> str:
+def make_root(root: Path, *, people: int, unseen: int, link: float, seed: int) -> str:
     """Write `people` training and `unseen` test people under `root`, as a snapshot; returns its id. Idempotent."""
     storage = open_storage(str(root), create=True)
-    numbers = range(people + unseen)
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        drawn = pool.map(partial(_samples, link=link, seed=seed), numbers, chunksize=20)
+    drawn = [_samples(number, link=link, seed=seed) for number in range(people + unseen)]
     shards = []
+    kinds: tuple[tuple[Literal["faces", "speech"], Any, int], ...] = (
+        ("faces", FACE_SIDECAR, 0),
+        ("speech", SPEECH_SIDECAR, 1),
+    )
     for split, chosen in zip(SPLITS, (drawn[:people], drawn[people:]), strict=True):
-        for kind, schema, column in (("faces", FACE_SIDECAR, 0), ("speech", SPEECH_SIDECAR, 1)):
+        for kind, schema, column in kinds:
             samples = [
                 _sample(key, suffix, data, row) for person in chosen for key, suffix, data, row in person[column]
             ]
@@ -60,10 +61,10 @@ def make_root(root: Path, *, people: int, unseen: int, link: float, seed: int, w
     return snapshot.id
 
 
-def known_optimum(*, people: int, unseen: int, link: float, seed: int) -> dict[str, npt.NDArray[np.uint8]]:
-    """Person -> portraits (K, S, S, 3) of the face that is expected given the voice."""
+def known_optimum(numbers: Iterable[int], *, link: float, seed: int) -> dict[str, npt.NDArray[np.uint8]]:
+    """Person -> portraits (K, S, S, 3) of the face that is expected given the voice, for people by their numbers."""
     found = {}
-    for number in range(people + unseen):
+    for number in numbers:
         person = draw_person(number, seed=seed, link=link)
         face = expected_face(person)
         found[person.identity] = np.stack(
