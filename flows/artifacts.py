@@ -66,7 +66,9 @@ def show_snapshot(root: str, snapshot: str) -> None:
 @contextmanager
 def shown_progress(key: str, about: str) -> Iterator[Show]:
     """A bar from 0 to 100 %; yields the function that moves it (per cent, what is going on), at most every 2 s."""
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=about))
+    artifact: UUID | None = None
+    with _not_worth_a_run():
+        artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=about))
     said = time.monotonic()
     last = (0.0, about)
 
@@ -79,7 +81,8 @@ def shown_progress(key: str, about: str) -> Iterator[Show]:
 
     @_not_worth_a_run()
     def send() -> None:
-        update_progress_artifact(artifact, *last)
+        if artifact is not None:
+            update_progress_artifact(artifact, *last)
 
     try:
         yield show
@@ -161,11 +164,11 @@ def show_faces(rows: Sequence[Mapping[str, str]], run: str) -> None:
 
 
 @_not_worth_a_run()
-def show_card(run_dir: Path) -> None:
-    """The model card, with the decision about the run."""
+def show_card(run_dir: Path, key: str = "decision") -> None:
+    """The model card, with its lineage and the decision about the run."""
     create_markdown_artifact(
         (run_dir / "model-card.md").read_text(encoding="utf-8"),
-        key="decision",
+        key=key,
         description=f"Model card of {run_dir.name}",
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flows.code import code_version
 from models.checkpoint import checkpoints, read_run_config
 from models.files import write_atomic
-from voxdata import champions
+from voxdata import champions, journal
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.errors import SnapshotError
 from voxdata.storage import Storage
@@ -83,12 +83,23 @@ def _lineage(storage: Storage, run_dir: Path, config: Mapping[str, Any]) -> list
         ("front end", config["front_end"]["name"]),
         ("embedder", config["embedder"]["name"]),
         ("embedder sha256", config["embedder"]["sha256"]),
+        *((f"sha256 of {name}", _digest(Path(file))) for name, file in sorted(settings["weights"].items())),
         ("started from", settings.get("start")),
         ("checkpoint", found[-1].name if found else None),
         ("checkpoint sha256", file_sha256(found[-1]) if found else None),
-        ("code", f"voxdata {version('voxdata')}, torch {config['torch']}, Python {config['python']}"),
+        ("code", f"voxdata {_code(storage, run_dir.name)}, torch {config['torch']}, Python {config['python']}"),
     ]
     return [(name, value) for name, value in rows if value is not None]
+
+
+def _digest(file: Path) -> str:
+    return file_sha256(file) if file.is_file() else f"unknown: {file} is gone"
+
+
+def _code(storage: Storage, run: str) -> str:
+    """The version, and the commit in a checkout, that trained a run last."""
+    stated = [fact["code_version"] for fact in journal.read_new(storage, "runs") if fact["run_id"] == run]
+    return stated[-1] if stated and stated[-1] else code_version()
 
 
 def _figures(evaluation: Mapping[str, Any]) -> list[str]:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flows.cards import DECISION, lineage, write_card
+from flows.code import code_version
 from flows.progress import logger
 from flows.registry import now, run_folder
 from flows.runs import local_storage, network_files
@@ -141,7 +141,7 @@ def _record(
         "format": 1,
         "model": model,
         "at": at,
-        "code_version": version("voxdata"),
+        "code_version": code_version(),
         "champion": described[0] if len(runs) > 1 else None,
         "challenger": described[-1],
         "test": {

@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cards import write_card
+from flows.cards import file_sha256, write_card
+from flows.code import code_version
+from flows.gpus import NOTHING, Held
 from flows.progress import logger
 from models.checkpoint import checkpoints, read_run_config
 from models.config import RunConfig, make_config
@@ -94,6 +95,7 @@ class Run:
     def note(self, status: str) -> None:
         """State in the journal that the run started, finished, failed or was cancelled."""
         found = checkpoints(self.folder)
+        last = found[-1] if found else None
         fact = {
             "run_id": self.folder.name,
             "model": self.config.system,
@@ -102,9 +104,11 @@ class Run:
             "status": status,
             "embedder": self.config.embedder,
             "settings": (self.folder / "run.json").read_text(),
-            "code_version": version("voxdata"),
+            "code_version": code_version(),
             "path": str(self.folder),
-            "checkpoint": str(found[-1]) if found else None,
+            "checkpoint": str(last) if last else None,
+            "checkpoint_sha256": file_sha256(last) if last else None,
+            "step": int(last.stem.partition("-")[2]) if last else None,
             "at": _now(),
         }
         journal.append(self.storage, "runs", fact)
@@ -198,16 +202,25 @@ def _is_cached(name: str) -> bool:
 
 
 @contextmanager
-def process_group(command: list[str], log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a process group of its own; its output goes to `log`, or where ours goes.
+def process_group(
+    command: list[str], log: Path | None = None, held: Held = NOTHING
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a process group of its own, on the card that is `held`; its output goes to `log`, or to ours.
 
     When the body raises, as it does on a cancelled flow run, the command gets SIGTERM and `STOP_LIMIT_S` to write its
     checkpoint. In the end what is left of the group is killed. Its OpenMP threads sleep while they wait: spinning ones
     take the cores away from whatever else runs, and two trainings on one machine all but stop each other.
     """
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **held.environment}
     with open(log, "ab") if log else _nothing() as output:
-        process = subprocess.Popen(command, start_new_session=True, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(
+            command,
+            start_new_session=True,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            pass_fds=held.descriptors,
+        )
         try:
             yield process
         except BaseException:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
 
-from flows.artifacts import Show, metrics, show_evaluation, show_training, shown_progress
+from flows.artifacts import Show, metrics, show_card, show_evaluation, show_training, shown_progress
+from flows.cards import write_card
+from flows.gpus import Held, free_card
 from flows.progress import LOG_EVERY_S, logger, speak_up
-from flows.runs import Order, Run, evaluate_run, prepare, process_group
+from flows.runs import Order, Run, evaluate_run, local_storage, prepare, process_group
 from models.checkpoint import read_run_config
 from models.enhance.system import ENHANCE
 from models.errors import TrainingError
 from models.train import INTERRUPTED
+from voxdata.catalog.publish import rebuild
 
 POLL_S = 1.0
 PICTURES_EVERY_S = 600.0
+RETRIES, RETRY_DELAY_S = 2, 10
+REFUSED = "error: "  # begins the last line of a training that says itself why it ends
 
 
 @flow(name="train", persist_result=False, validate_parameters=True)
@@ -71,18 +78,43 @@ def train(
     )
     folder: str = fit(order)
     judge(folder)
+    register(folder)
     return folder
 
 
-@task(name="fit", cache_policy=NO_CACHE, persist_result=False)
+class DiedError(TrainingError):
+    """The training's process ended without a word of its own: killed, out of host memory, a fault of the card."""
+
+
+def may_go_on(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed training is worth another try from its last checkpoint: what it refused itself is not."""
+    return isinstance(state.data, DiedError)
+
+
+@task(
+    name="fit",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_S,
+    retry_condition_fn=may_go_on,
+)
 def fit(order: Order) -> str:
-    """Train to the end of the schedule and return the run's folder; progress, losses and samples become artifacts."""
+    """Train to the end of the schedule and return the run's folder; progress, losses and samples become artifacts.
+
+    It holds a card of its own. A training that died is started again and resumes from its last checkpoint.
+    """
+    with free_card(order.device) as held:
+        return _fit(order, held)
+
+
+def _fit(order: Order, held: Held) -> str:
     run = prepare(order)
     run.note("started")
     log = run.folder / "train.log"
     logger.info("training %s on snapshot %s; its log is %s", run.folder.name, run.config.snapshot, log)
     try:
-        with process_group(run.command, log) as process, shown_progress("training", run.folder.name) as show:
+        with process_group(run.command, log, held) as process, shown_progress("training", run.folder.name) as show:
             _watch(run, process, show)
     except Exception:
         run.note("failed")
@@ -94,6 +126,15 @@ def fit(order: Order) -> str:
         show_training(run.folder)
     _end(run, process.returncode, log)
     return str(run.folder)
+
+
+@task(name="register", cache_policy=NO_CACHE, persist_result=False)
+def register(folder: str) -> None:
+    """Write the model card with the run's lineage, and list its weights in the catalog, judged or not."""
+    storage = local_storage(read_run_config(Path(folder))["run"]["root"])
+    write_card(storage, Path(folder))
+    rebuild(storage)
+    show_card(Path(folder), "model-card")
 
 
 @task(name="judge", cache_policy=NO_CACHE, persist_result=False)
@@ -148,5 +189,11 @@ def _end(run: Run, status: int, log: Path) -> None:
         raise TrainingError(f"{run.folder.name} was stopped at a checkpoint; run it again with the same parameters")
     run.note("failed")
     said = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    last = said[-1].removeprefix("error: ") if said else f"status {status}"
-    raise TrainingError(f"{run.folder.name} failed: {last} (all of it: {log})")
+    last = said[-1] if said else f"status {status}"
+    if status > 0 and last.startswith(REFUSED):
+        raise TrainingError(f"{run.folder.name} failed: {last.removeprefix(REFUSED)} (all of it: {log})")
+    why = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}: {last}"
+    raise DiedError(
+        f"{run.folder.name} ended {why} (all of it: {log}); run it again with the same parameters, it resumes from its "
+        "last checkpoint"
+    )

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from flows.gpus import free_card
 from flows.noted import note_output
 from flows.runs import Order, evaluate_run, prepare, process_group, trained_folder
 from models.checkpoint import read_run_config
@@ -47,7 +48,11 @@ def train(options: argparse.Namespace) -> int:
         )
     )
     run.note("started")
-    with process_group(run.command) as process, _passing_signals_on(process):
+    with (
+        free_card(options.device) as held,
+        process_group(run.command, held=held) as process,
+        _passing_signals_on(process),
+    ):
         status = process.wait()
     if status == 0:
         run.note("finished")

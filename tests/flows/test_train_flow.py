@@ -1,0 +1,123 @@
+"""How a training ended, what is stated of it, and which of its ends are worth another try; without a server."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import Failed
+
+from flows import code
+from flows.cards import write_card
+from flows.runs import Order, Run, prepare
+from flows.train import DiedError, _end, fit, may_go_on
+from models.checkpoint import save_checkpoint
+from models.errors import TrainingError
+from models.train import INTERRUPTED
+from tests.flows.trained_root import PEOPLE, publish_people
+from voxdata import journal
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    publish_people(tmp_path / "root", "people01", PEOPLE, at="2026-01-01T00:00:00Z")
+    return prepare(Order(root=str(tmp_path / "root"), device="cpu"))
+
+
+def ended(run: Run, status: int, said: str) -> TrainingError:
+    log = run.folder / "train.log"
+    log.write_text(said)
+    with pytest.raises(TrainingError) as error:
+        _end(run, status, log)
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "message", "again"),
+    [
+        (1, "step 3\nerror: loss became nan; lower it\n", r"failed: loss became nan; lower it \(all of it", False),
+        (2, "error: no such key\n", "failed: no such key", False),
+        (-9, "step 3\n", "ended by SIGKILL .* it resumes from its last checkpoint", True),
+        (
+            1,
+            "Traceback …\nRuntimeError: CUDA error: unspecified launch failure\n",
+            "status 1: RuntimeError: CUDA",
+            True,
+        ),
+        (INTERRUPTED, "interrupted at step 3\n", "was stopped at a checkpoint", False),
+    ],
+)
+def test_what_died_is_tried_again_and_what_refused_is_not(
+    run: Run, status: int, said: str, message: str, again: bool
+) -> None:
+    error = ended(run, status, said)
+    assert re.search(message, str(error))
+    assert isinstance(error, DiedError) == again
+    assert may_go_on(fit, TaskRun.model_construct(), Failed(data=error)) == again
+    (fact,) = journal.read_new(run.storage, "runs")
+    assert fact["status"] == ("cancelled" if status == INTERRUPTED else "failed")
+    assert fit.retries > 0
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout with one commit, which the code is taken to be in."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "code.py").write_text("pass\n")
+    who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+    for words in (["init", "-q"], ["add", "code.py"], [*who, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-C", str(folder), *words], check=True)
+    monkeypatch.setattr(code, "CHECKOUT", folder)
+    code.code_version.cache_clear()
+    yield folder
+    code.code_version.cache_clear()
+
+
+def test_what_is_stated_of_a_run_names_commit_step_and_the_digest_of_its_weights(run: Run, checkout: Path) -> None:
+    head = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    save_checkpoint(run.folder, 12, {"networks": {}})
+    run.note("finished")
+    (fact,) = journal.read_new(run.storage, "runs")
+    assert fact["code_version"].endswith(f"+g{head.stdout.strip()}")
+    assert fact["step"] == 12
+    digest = subprocess.run(["sha256sum", fact["checkpoint"]], capture_output=True, text=True, check=True).stdout
+    assert fact["checkpoint_sha256"] == digest.split()[0]
+    (checkout / "code.py").write_text("changed\n")
+    code.code_version.cache_clear()
+    assert code.code_version().endswith(".changed")
+
+
+def test_a_card_names_the_digest_of_every_pretrained_file(run: Run, checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"")
+    weights = {"net": str(tmp_path / "net.onnx"), "gone": str(tmp_path / "gone.pt")}
+    described = {
+        "system": "sf2f",
+        "preset": "tiny",
+        "seed": 0,
+        "snapshot": "people01",
+        "people": 10,
+        "front_end": {"name": "torch40"},
+        "embedder": {"name": "net", "sha256": "0"},
+        "torch": "2",
+        "python": "3",
+        "run": {"overrides": {}, "weights": weights, "start": None},
+    }
+    (run.folder / "config.json").write_text(json.dumps(described))
+    card = write_card(run.storage, run.folder).read_text()
+    assert "| sha256 of net | e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 |" in card
+    assert "| sha256 of gone | unknown: " in card
+    assert "| recipe hash | r |" in card
+    assert re.search(r"\| code \| voxdata [\d.]+\+g[0-9a-f]{40}, torch 2, Python 3 \|", card)
+
+
+def test_outside_a_checkout_the_version_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "CHECKOUT", tmp_path)
+    code.code_version.cache_clear()
+    assert re.fullmatch(r"[\d.]+", code.code_version())
+    code.code_version.cache_clear()
