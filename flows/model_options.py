@@ -65,6 +65,7 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: 
 def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
     evaluate = commands.add_parser("evaluate", help="judge a training run on the people it was not trained on")
     evaluate.add_argument("run", metavar="RUN", help="the run's folder")
+    evaluate.add_argument("others", metavar="RUN", nargs="*", help="more runs: all beside each other on the same pairs")
     evaluate.add_argument(
         "--protocol",
         action="append",

@@ -17,11 +17,13 @@ from flows.gpus import free_card
 from flows.noted import note_output
 from flows.runs import Order, evaluate_run, prepare, process_group, trained_folder
 from models.checkpoint import read_run_config
+from models.embedders import PUBLISHED
 from models.enhance.system import ENHANCE
 from models.errors import ConfigError
 from models.train import INTERRUPTED
 from voxdata.errors import SourceError
 from voxdata.storage import open_storage
+from voxdata.weights import resolve
 
 
 def train(options: argparse.Namespace) -> int:
@@ -66,9 +68,14 @@ def train(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """`voxdata evaluate RUN`: writes evaluation.json, .md and .png, and notes the figures in the catalog."""
+    """`voxdata evaluate RUN`: writes evaluation.json, .md and .png, and notes the figures in the catalog.
+
+    Several runs are judged beside each other, into comparison.json and .md of the first one's folder.
+    """
     from models.evaluate.report import markdown
 
+    if options.others:
+        return _evaluate_beside(options)
     run_dir = trained_folder(options.run)
     report = evaluate_run(
         run_dir,
@@ -78,6 +85,18 @@ def evaluate(options: argparse.Namespace) -> int:
         enhance=options.enhance,
     )
     print(markdown(report))
+    return 0
+
+
+def _evaluate_beside(options: argparse.Namespace) -> int:
+    from models.evaluate.side_by_side import beside_markdown, evaluate_beside
+
+    if options.protocol or options.enhance:
+        raise ConfigError("--protocol and --enhance judge one run; give one RUN, or leave them out")
+    runs = [trained_folder(run) for run in (options.run, *options.others)]
+    name = options.embedder
+    weights = {name: str(resolve(name).absolute())} if name in PUBLISHED else {}
+    print(beside_markdown(evaluate_beside(runs, split=options.split, embedder=name, weights=weights)))
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from snapshot_writer import TinySnapshot, write_snapshot
 
+from flows.cli import main as voxdata
 from models.errors import EvaluationError
 from models.evaluate.__main__ import main
 from models.evaluate.compare import compare
@@ -46,8 +47,11 @@ def test_the_command_takes_several_runs(runs: list[Path], capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert "| without-l1 | weight_l1 0.0 |" in printed
     assert "## Resolution" not in printed
-    assert main([*(str(run) for run in runs), "--protocol", "avp"]) == 1
-    assert "--protocol and --enhance judge one run" in capsys.readouterr().err
+    assert voxdata(["evaluate", str(runs[1]), str(runs[2])]) == 0
+    assert "| small | decoder_channels [24, 16, 8], weight_l1 1.0 |" in capsys.readouterr().out
+    for command in (main, lambda arguments: voxdata(["evaluate", *arguments])):
+        assert command([*(str(run) for run in runs), "--protocol", "avp"]) > 0
+        assert "--protocol and --enhance judge one run" in capsys.readouterr().err
 
 
 def test_runs_of_two_snapshots_are_not_beside_each_other(runs: list[Path], tmp_path: Path) -> None:
