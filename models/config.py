@@ -43,11 +43,11 @@ class RunConfig:
 
     The rest says how, not what, is trained (docs/training.md). `store` is where log-mels lie, `auto` where they fit.
     `precision` is `fp32`, `bf16` (autocast; weights, their updates and statistics stay fp32) or `auto`: bf16 on a GPU.
-    `channels_last` lays maps out by channel and `fused_adam` takes the optimiser in one kernel; left out, both are for
-    GPUs. `cached_features` keeps what the perceptual loss compares with, `folded_batchnorm` puts a frozen embedder's
-    BatchNorm into its convolutions. `ema` is the decay of a running mean of the weights, which is then what is
-    evaluated (0: none). `cuda_graphs` records steps once per length of crops, which `length_multiple` rounds up to
-    fewer lengths. `compile` compiles the networks whose gradients are differentiated once.
+    `channels_last` lays maps out by channel, `fused_adam` takes the optimiser in one kernel. `cached_features` keeps
+    what the perceptual loss compares with, `folded_batchnorm` puts a frozen embedder's BatchNorm into its convolutions.
+    `ema` is the decay of a running mean of the weights, which is then what is evaluated (0: none). `cuda_graphs`
+    records steps once per length of crops, which `length_multiple` rounds up to fewer lengths. `compile` compiles the
+    networks whose gradients are differentiated once.
     """
 
     root: str
@@ -75,8 +75,8 @@ class RunConfig:
     tracking: Sequence[str] = ()
     store: str = "auto"
     precision: str = "auto"
-    channels_last: bool | None = None
-    fused_adam: bool | None = None
+    channels_last: bool = True
+    fused_adam: bool = True
     cached_features: bool = True
     folded_batchnorm: bool = True
     ema: float = 0.0

@@ -38,22 +38,15 @@ class Switches:
         device: torch.device,
         *,
         precision: str,
-        channels_last: bool | None,
-        fused_adam: bool | None,
         cuda_graphs: bool,
         **others: bool | float,
     ) -> Switches:
-        """What is left open follows the device: all three are for GPUs. Raises `ConfigError`."""
+        """What `precision` auto means follows the device. Raises `ConfigError`."""
         on_gpu = device.type == "cuda"
         if cuda_graphs and not on_gpu:
             raise ConfigError(f"cuda_graphs = true: the device is {device}; leave it out, or train on a GPU")
-        return cls(
-            bf16=precision == "bf16" or (precision == "auto" and on_gpu and torch.cuda.is_bf16_supported()),
-            channels_last=on_gpu if channels_last is None else channels_last,
-            fused_adam=on_gpu if fused_adam is None else fused_adam,
-            cuda_graphs=cuda_graphs,
-            **others,  # type: ignore[arg-type]
-        )
+        bf16 = precision == "bf16" or (precision == "auto" and on_gpu and torch.cuda.is_bf16_supported())
+        return cls(bf16=bf16, cuda_graphs=cuda_graphs, **others)  # type: ignore[arg-type]
 
 
 def prepare(system: System, switches: Switches, *, free_bytes: int, backend: str = "inductor") -> None:

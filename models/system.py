@@ -137,6 +137,8 @@ class System(ABC):
                 for theirs, own in zip(saved["param_groups"], optimiser.param_groups, strict=True)
             ]
             optimiser.load_state_dict({**saved, "param_groups": groups})
+            for parameter, own in optimiser.state.items():
+                own |= {key: _laid_out_as(parameter, value) for key, value in own.items()}
 
 
 class Critic(nn.Module, ABC):
@@ -178,6 +180,12 @@ class SystemSpec:
         """A training of this system from its first step."""
         files = {"weights": weights} if self.takes_weights else {}
         return self.train(preset, store, embedder, hop_s=hop_s, seed=seed, **files)
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A state of an optimiser in the layout of its weights: a fused one walks through both in the order of memory."""
+    same = value.shape != parameter.shape or value.stride() == parameter.stride()
+    return value if same else torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
