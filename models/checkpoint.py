@@ -30,11 +30,16 @@ _KEPT_ON_RESUMING = (
 
 
 def save_checkpoint(run_dir: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write the checkpoint of a step and drop all but the newest two."""
+    """Write the checkpoint of a step and drop all but the newest two.
+
+    One of a later step is damaged, as the run went on from an earlier one: it is dropped, too.
+    """
     path = run_dir / "checkpoints" / f"step-{step:09d}.pt"
     write_atomic(path, lambda file: torch.save({"step": step, **state}, file))
-    for old in checkpoints(run_dir)[:-KEPT]:
-        old.unlink(missing_ok=True)
+    found = checkpoints(run_dir)
+    last = found.index(path) + 1
+    for other in (*found[: max(0, last - KEPT)], *found[last:]):
+        other.unlink(missing_ok=True)
     return path
 
 
