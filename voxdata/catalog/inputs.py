@@ -86,16 +86,20 @@ EVALUATIONS = pa.schema(
 )
 
 
-def inputs(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[str]]) -> dict[str, Input]:
-    """Every table that the catalog of `snapshot` is loaded from, named `in_<table>`."""
+def inputs(
+    storage: Storage,
+    snapshot: Snapshot,
+    tables: Mapping[str, Sequence[str]],
+    connection: duckdb.DuckDBPyConnection,
+) -> dict[str, Input]:
+    """Every table that the catalog of `snapshot` is loaded from, named `in_<table>`; `connection` looks into files."""
     unknown = sorted(set(tables) - set(STAGES))
     if unknown:
         raise CatalogError(f"snapshot {snapshot.id} names the table {unknown[0]!r}; known are {', '.join(STAGES)}")
-    with duckdb.connect() as connection:
-        found: dict[str, Input] = {
-            f"in_{stage}": _read(storage, connection, tables.get(stage, ()), schema) for stage, schema in STAGES.items()
-        }
-        found["in_samples"] = _samples(storage, connection, snapshot)
+    found: dict[str, Input] = {
+        f"in_{stage}": _read(storage, connection, tables.get(stage, ()), schema) for stage, schema in STAGES.items()
+    }
+    found["in_samples"] = _samples(storage, connection, snapshot)
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
         found[f"in_{table}"] = _journal(storage, table)
     found["in_aliases"] = _aliases(storage)
