@@ -132,9 +132,9 @@ def _start(
 
 
 def _store(config: RunConfig, preset: Preset, snapshot: Snapshot, ranks: Ranks) -> Store:
-    batch = int(getattr(preset, "batch_size", ranks.ranks))
-    if batch % ranks.ranks:
-        raise ConfigError(f"overrides.batch_size = {batch}: must be a multiple of the {ranks.ranks} processes")
+    for key, value in vars(preset).items():
+        if key.endswith("batch_size") and value % ranks.ranks:
+            raise ConfigError(f"overrides.{key} = {value}: must be a multiple of the {ranks.ranks} processes")
 
     device, own = config.torch_device(), memory_of(config.torch_device())
     gpu, host = largest([-float(own.gpu or 0), -float(own.host)])

@@ -1,0 +1,349 @@
+"""How fast does a GPU train, what is each switch worth, and how far is that from what the card can do?
+
+    python benchmarks/train_gpu.py [--device cuda] [--steps 50] [--only sf2f-64] [--small]
+
+Needs torch, numpy, pyarrow and Pillow, and the folders `models/` and `benchmarks/` of this repository; no data and no
+weights: the store is random and as large as HQ-VoxCeleb (3,638 people, 611,184 utterances, 38.5 GB of log-mels), and
+FaceNet has random weights. Rates are of whole steps, data drawn and metrics added up, between two moments at which the
+device was idle; the median of three stretches. The first row of a system is the plain eager step in float32; a row that
+fails says why, and the others go on. On a GPU the result goes to `benchmarks/results/train_gpu.json`; `--device cpu
+--small` runs all of it that needs no GPU, at a size that says nothing about speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from figures import Figure, Section, show
+from random_store import random_store
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.embedders.base import Embedder
+from models.embedders.facenet import FaceNet
+from models.embedders.self_trained import SelfTrained
+from models.metrics import Metrics
+from models.presets import Preset
+from models.sampler import Share
+from models.sf2f.presets import CROPS, FUSER, PAPER
+from models.steps import Steps
+from models.store import Store
+from models.switches import Switches, prepare
+from models.system import System
+from models.systems import system_spec
+from models.voice2face.presets import GAN
+
+STRETCHES = 3
+PAPER_STEPS, PAPER_FUSER_STEPS = PAPER.steps, PAPER.fuser_steps
+V100 = 1.85  # steps per second, SF2F's paper
+PLAIN = Switches()
+ALL = Switches(
+    bf16=True,
+    channels_last=True,
+    fused_adam=True,
+    cached_features=True,
+    folded_batchnorm=True,
+    cuda_graphs=True,
+)
+LADDER: Sequence[tuple[str, Mapping[str, bool]]] = (
+    ("channels_last", {"channels_last": True}),
+    ("fused_adam", {"fused_adam": True}),
+    ("bf16", {"bf16": True}),
+    ("folded_batchnorm", {"folded_batchnorm": True}),
+    ("cached_features", {"cached_features": True}),
+    ("cuda_graphs", {"cuda_graphs": True}),
+    ("compile", {"compile": True}),
+)
+_SMALL: Mapping[str, Mapping[str, Any]] = {
+    "sf2f": {
+        "encoder_channels": (16, 16, 16, 16, 32),
+        "decoder_start_px": 4,
+        "decoder_channels": (24, 16, 12, 8),
+        "discriminator_channels": (8, 8, 16),
+        "discriminator_hidden": 16,
+        "batch_size": 4,
+    },
+    "voice": {
+        "encoder_channels": (16, 16, 16),
+        "generator_channels": (16, 12, 8, 8, 8),
+        "trunk_channels": (4, 8, 8, 8, 16),
+        "trunk_features": 16,
+        "batch_size": 4,
+        "crop_s": (1.0, 1.0),
+        "window_s": 1.0,
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """A system at the size of its paper; `must` is the rate to reach, `lengths` what crops are rounded up to."""
+
+    name: str
+    system: str
+    preset: str
+    stage: str
+    lengths: int
+    must: float | None = None
+    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    judged: bool = True
+
+    def numbers(self, *, small: bool) -> Preset:
+        """The preset, or what is left of it where only the code is tried out."""
+        over = dict(self.overrides)
+        if small:
+            over |= _SMALL["sf2f" if self.judged else "voice"]
+        preset: Preset = system_spec(self.system).make_preset(self.preset, over)
+        return preset
+
+
+CASES = (
+    Case(name="sf2f-64", system="sf2f", preset="paper", stage=CROPS, lengths=8, must=70.0),
+    Case(name="sf2f-64-128", system="sf2f", preset="paper-multi", stage=CROPS, lengths=8, must=28.0),
+    Case(name="avp_gan", system="avp_gan", preset="paper", stage=GAN, lengths=8, judged=False),
+    Case(name="voice2face", system="voice2face", preset="paper", stage=GAN, lengths=100, judged=False),
+)
+
+
+class Bench:
+    """One device, one random store for each size of portrait and front end."""
+
+    def __init__(self, device: torch.device, *, small: bool, steps: int, folder: Path) -> None:
+        self.device, self.small, self.steps, self._folder = device, small, steps, folder
+        self._stores: dict[tuple[int, int], Store] = {}
+        self._rows = 0
+
+    def store(self, case: Case) -> Store:
+        """The full size for SF2F, a tenth of the speech for the others, whose crops are drawn no differently."""
+        preset, bins = case.numbers(small=self.small), 40 if case.judged else 64
+        key = (preset.side_px, bins)
+        if key not in self._stores:
+            self._stores.clear()
+            people, utterances = (20, 4) if self.small else (3638, 168 if case.judged else 17)
+            self._stores[key] = random_store(
+                people=people,
+                utterances=utterances,
+                side_px=preset.side_px,
+                device=self.device,
+                portraits=2,
+                n_mels=bins,
+            )
+        store = self._stores[key]
+        store.share = Share(length_multiple=case.lengths)
+        return store
+
+    def system(self, case: Case, switches: Switches) -> System:
+        """The system with its switches; networks and embedder have the same random weights for all."""
+        preset, store = case.numbers(small=self.small), self.store(case)
+        torch.manual_seed(0)
+        embedder: Embedder = SelfTrained() if self.small or not case.judged else FaceNet()
+        spec = system_spec(case.system)
+        system = spec.start(preset, store, embedder.freeze().to(self.device), hop_s=0.01, seed=0)
+        if switches != PLAIN:
+            prepare(system, switches, free_bytes=1 << 38)
+        return system
+
+    def measured(self, case: Case, name: str, switches: Switches) -> dict[str, Any]:
+        """One row: rate, operations, memory, start-up; or why there is none."""
+        row: dict[str, Any] = {"case": case.name, "row": name}
+        try:
+            return row | self._measured(case, switches)
+        except Exception as error:  # a row that fails must not cost the others, which took minutes of a lent GPU
+            self._idle()
+            why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            return row | dict.fromkeys(("steps/s", "TFLOP/step", "TFLOP/s", "GiB", "start-up, s")) | {"failed": why}
+
+    def _measured(self, case: Case, switches: Switches) -> dict[str, Any]:
+        counted = self.system(case, dataclasses.replace(switches, cuda_graphs=False, compile=False))
+        with FlopCounterMode(display=False) as counter:
+            counted.step(case.stage, 0)
+        del counted
+        self._forget_peak()
+        started = time.perf_counter()
+        system = self.system(case, switches)
+        steps, metrics = Steps(system, switches), self._metrics()
+        metrics.add(steps(case.stage, 0))
+        self._idle()
+        start_up = time.perf_counter() - started
+        rate = self._rate(lambda step: metrics.add(steps(case.stage, step)))
+        tera = counter.get_total_flops() / 1e12
+        return {
+            "steps/s": rate,
+            "TFLOP/step": tera,
+            "TFLOP/s": tera * rate,
+            "GiB": self._peak(),
+            "start-up, s": start_up,
+            "failed": "",
+        }
+
+    def _rate(self, work: Callable[[int], object]) -> float:
+        """Steps per second, median of the stretches, after as many steps to warm up as one has."""
+        rates = []
+        for stretch in range(2 if self.small else STRETCHES + 1):
+            self._idle()
+            started = time.perf_counter()
+            for step in range(stretch * self.steps, (stretch + 1) * self.steps):
+                work(step)
+            self._idle()
+            rates.append(self.steps / (time.perf_counter() - started))
+        return float(np.median(rates[1:]))
+
+    def drawing(self, case: Case) -> float:
+        """Batches per second of the store alone."""
+        system = self.system(case, PLAIN)
+        return self._rate(lambda step: system.batch(case.stage, step))
+
+    def fuser(self, case: Case) -> float:
+        """Steps per second of SF2F's second stage, whose windows differ from batch to batch: never recorded."""
+        switches = dataclasses.replace(ALL, cuda_graphs=False)
+        system = self.system(case, switches)
+        steps = Steps(system, switches)
+        few = Bench(self.device, small=self.small, steps=max(1, self.steps // 10), folder=self._folder)
+        return few._rate(lambda step: steps(FUSER, step))
+
+    def agreement(self, case: Case) -> float:
+        """Largest relative difference of a loss between recorded and eager float32 steps on the same batches."""
+        over = {"crop_s": (1.25, 1.25)}
+        fixed = dataclasses.replace(case, overrides={**case.overrides, **over})
+        found = []
+        for graphs in (False, True):
+            switches = Switches(fused_adam=True, cuda_graphs=graphs)
+            steps = Steps(self.system(fixed, switches), switches)
+            found.append([{key: float(loss) for key, loss in steps(case.stage, step).items()} for step in range(6)])
+        pairs = [(a[key], b[key]) for a, b in zip(*found, strict=True) for key in a]
+        return max(abs(a - b) / max(abs(a), 1e-6) for a, b in pairs)
+
+    def ceilings(self) -> list[dict[str, Any]]:
+        """What this card does at its best here: a bf16 matrix product, and a copy (bytes read and written)."""
+        side, size = (256, 1 << 22) if self.small else (16384, 1 << 32)
+        a, b = (torch.randn(side, side, device=self.device).bfloat16() for _ in range(2))
+        source = torch.randint(255, (size,), dtype=torch.uint8, device=self.device)
+        target = torch.empty_like(source)
+        few = Bench(self.device, small=self.small, steps=10, folder=self._folder)
+        products, copies = few._rate(lambda _: torch.mm(a, b)), few._rate(lambda _: target.copy_(source))
+        return [
+            {"what": "bf16 matrix product, TFLOP/s", "measured": products * 2 * side**3 / 1e12},
+            {"what": "copy, TB/s", "measured": copies * 2 * size / 1e12},
+        ]
+
+    def _metrics(self) -> Metrics:
+        self._rows += 1
+        folder = self._folder / str(self._rows)
+        folder.mkdir(exist_ok=True)
+        return Metrics(folder, 0)
+
+    def _idle(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def _forget_peak(self) -> None:
+        if self.device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+    def _peak(self) -> float | None:
+        return torch.cuda.max_memory_allocated() / 2**30 if self.device.type == "cuda" else None
+
+
+def rows_of(bench: Bench, case: Case) -> list[dict[str, Any]]:
+    """The plain step, the switches one after the other, all of them, and all but one each."""
+    on_gpu = bench.device.type == "cuda"
+    rows, switches = [bench.measured(case, "plain eager, float32", PLAIN)], PLAIN
+    ladder = [(name, change) for name, change in LADDER if on_gpu or name not in ("cuda_graphs", "compile")]
+    everything = ALL if on_gpu else dataclasses.replace(ALL, cuda_graphs=False)
+    if case.must is None:
+        return _gained([*rows, bench.measured(case, "all", everything)])
+    for name, change in ladder:
+        switches = dataclasses.replace(switches, **change)
+        rows.append(bench.measured(case, f"+ {name}", switches))
+    for name, change in ladder:
+        if name != "compile":
+            less = dataclasses.replace(everything, **dict.fromkeys(change, False))
+            rows.append(bench.measured(case, f"all but {name}", less))
+    return _gained([*rows, bench.measured(case, "all", everything)])
+
+
+def _gained(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each row's rate over that of the row before and over the plain one."""
+    before = plain = rows[0]["steps/s"]
+    for row in rows:
+        rate = row["steps/s"]
+        climbs = row["row"].startswith("+")
+        row["over the row before"] = rate / before if rate and before and climbs else None
+        row["over plain"] = rate / plain if rate and plain else None
+        before = rate or before
+    return rows
+
+
+def case_section(bench: Bench, case: Case, ceiling: float) -> Section:
+    """Everything about one system."""
+    store_started = time.perf_counter()
+    store = bench.store(case)
+    opened = time.perf_counter() - store_started
+    rows = rows_of(bench, case)
+    for row in rows:
+        row["share of bf16 ceiling"] = row["TFLOP/s"] / ceiling if row["TFLOP/s"] else None
+    done = [row for row in rows if row["steps/s"] and row["row"] in ("all", "+ compile")]
+    best = max((row["steps/s"] for row in done), default=float("nan"))
+    figures = [Figure(name="steps/s, all switches", value=best, n=bench.steps, must=case.must, higher=True)]
+    figures.append(Figure(name="batches/s of the store alone", value=bench.drawing(case), n=bench.steps))
+    notes = [
+        f"log-mels in {store.tier.name}: {store.tier.reason}; the store was made and filled in {opened:.1f} s, once.",
+        f"{case.system}, preset {case.preset}, stage {case.stage}, crops rounded up to {case.lengths} frames.",
+    ]
+    if case.must is not None and bench.device.type == "cuda":
+        figures.append(Figure(name="recorded against eager losses, worst", value=bench.agreement(case), n=6, must=1e-2))
+    if case.name == "sf2f-64":
+        figures += _projection(best, bench.fuser(case))
+        notes.append(
+            f"The projection takes {PAPER_STEPS:,} steps at the rate above and {PAPER_FUSER_STEPS} of the fuser at its "
+            "own, and assumes that rates hold for hours and that start-up, checkpoints, sample grids and evaluation "
+            f"take no time. The paper's V100: {V100} steps/s."
+        )
+    return Section(title=case.name, figures=figures, tables={"switches": rows}, notes=notes)
+
+
+def _projection(rate: float, fuser: float) -> list[Figure]:
+    hours = (PAPER_STEPS / rate + PAPER_FUSER_STEPS / fuser) / 3600
+    return [
+        Figure(name="steps/s of the fuser", value=fuser, n=0),
+        Figure(name="the paper's schedule, projected, hours", value=hours, n=0),
+        Figure(name="steps/s over the paper's V100", value=rate / V100, n=0),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Section]:
+    """Measure, print, write. Returns what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--steps", type=int, default=50, help="in a stretch")
+    parser.add_argument("--only", choices=[case.name for case in CASES], help="one system")
+    parser.add_argument("--small", action="store_true", help="tiny networks and store: to try the script out")
+    parser.add_argument("--data", help="not needed: everything is random")
+    options = parser.parse_args(arguments)
+    device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.exit(0, "no GPU here: nothing is measured (--device cpu --small tries the script out)\n")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(device, small=options.small, steps=options.steps, folder=Path(folder))
+        ceilings = bench.ceilings()
+        machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+        note = f"{machine}, torch {torch.__version__}" + (", tiny sizes: no figure of speed" if options.small else "")
+        sections = [Section(title="the machine", tables={"measured here": ceilings}, notes=[note])]
+        chosen = [case for case in CASES if options.only in (None, case.name)]
+        sections += [case_section(bench, case, ceilings[0]["measured"]) for case in chosen]
+    show(sections, "train_gpu" if device.type == "cuda" and not options.small else None)
+    return sections
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The benchmark that measures a GPU runs from beginning to end where there is none, at a size that says nothing."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def run_small(monkeypatch: pytest.MonkeyPatch, *only: str) -> list[Any]:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    sections: list[Any] = importlib.import_module("train_gpu").main(
+        ["--device", "cpu", "--small", "--steps", "1", *only]
+    )
+    assert "tiny sizes: no figure of speed" in sections[0].notes[0]
+    rows = [row for section in sections[1:] for row in section.tables["switches"]]
+    assert [row["failed"] for row in rows] == [""] * len(rows)
+    assert all(row["steps/s"] > 0 and row["TFLOP/step"] > 0 for row in rows)
+    assert all(math.isfinite(figure.value) for section in sections for figure in section.figures)
+    return sections[1:]
+
+
+def test_the_gpu_benchmark_runs_small_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    (section,) = run_small(monkeypatch, "--only", "voice2face")
+    assert [row["row"] for row in section.tables["switches"]] == ["plain eager, float32", "all"]
+
+
+@pytest.mark.long
+def test_all_of_the_gpu_benchmark_runs_small_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections = run_small(monkeypatch)
+    assert [section.title for section in sections] == ["sf2f-64", "sf2f-64-128", "avp_gan", "voice2face"]
+    rows = {row["row"]: row for row in sections[0].tables["switches"]}
+    assert rows["+ cached_features"]["TFLOP/step"] < rows["+ folded_batchnorm"]["TFLOP/step"]
+    hours = {figure.name: figure.value for figure in sections[0].figures}["the paper's schedule, projected, hours"]
+    assert hours > 0
+
+
+def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    train_gpu = importlib.import_module("train_gpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        train_gpu.main([])
+    assert ended.value.code == 0
+    assert "no GPU here: nothing is measured" in capsys.readouterr().err
