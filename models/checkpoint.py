@@ -1,7 +1,11 @@
-"""Checkpoints of a run: `<run_dir>/checkpoints/step-000000200.pt`, whole or not there, loadable as weights only."""
+"""Checkpoints of a run: `<run_dir>/checkpoints/step-000000200.pt`, whole or not there, loadable as weights only.
+
+Each holds the state of a training and, under `run`, the run's config.json as text: settings, snapshot, code.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -35,7 +39,9 @@ def save_checkpoint(run_dir: Path, step: int, state: dict[str, Any]) -> Path:
     One of a later step is damaged, as the run went on from an earlier one: it is dropped, too.
     """
     path = run_dir / "checkpoints" / f"step-{step:09d}.pt"
-    write_atomic(path, lambda file: torch.save({"step": step, **state}, file))
+    described = run_dir / "config.json"
+    run = described.read_text(encoding="utf-8") if described.exists() else "{}"
+    write_atomic(path, lambda file: torch.save({"step": step, "run": run, **state}, file))
     found = checkpoints(run_dir)
     last = found.index(path) + 1
     for other in (*found[: max(0, last - KEPT)], *found[last:]):
@@ -90,6 +96,15 @@ def read_run_config(run_dir: Path) -> dict[str, Any]:
             f"run {run_dir} is not a training run: its config.json cannot be read ({error})"
         ) from None
     return content
+
+
+def code_version() -> str:
+    """The first digits of a SHA-256 over the sources of `models/`, which say what trained a run."""
+    sources = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(sources.rglob("*.py")):
+        digest.update(f"{path.relative_to(sources).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _comparable(key: str, value: Any) -> Any:

@@ -20,7 +20,7 @@ from torch import Tensor
 from models.errors import SnapshotReadError
 from models.reader import Float16Array, Member, Snapshot
 from models.sampler import WHOLE, Groups, IntArray, Share
-from models.tiers import Mels, Memory, PackedMels, ReadMels, asked_tier, choose_tier, memory_of, on_network, put
+from models.tiers import Mels, Memory, PackedMels, ReadMels, asked_tier, choose_tier, memory_of, move, on_network, put
 
 log = logging.getLogger("models.store")
 
@@ -182,7 +182,7 @@ class Store:
     def _normalised(
         self, utterance_BT: IntArray, frame_BT: IntArray, beyond: npt.NDArray[np.bool_] | None = None
     ) -> Tensor:
-        gathered = self._mels.gather(utterance_BT, frame_BT).to(self.device, non_blocking=True).float()
+        gathered = move(self._mels.gather(utterance_BT, frame_BT), self.device).float()
         if beyond is not None:
             gathered.masked_fill_(self.put(beyond)[:, :, None], 0.0)
         if self._own_U2F is not None:

@@ -70,9 +70,7 @@ def prepare(system: System, switches: Switches, *, free_bytes: int, backend: str
     if switches.cached_features:
         system.cache_features(torch.bfloat16 if switches.bf16 else torch.float32, int(CACHE_SHARE * free_bytes))
     if switches.compile:
-        for name, network in system.networks().items():
-            if name not in system.twice_differentiated:
-                network.compile(backend=backend)
+        system.compiled(backend)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     log.info("switches: %s", ", ".join(f"{key} {value}" for key, value in vars(switches).items()))

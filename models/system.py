@@ -97,6 +97,18 @@ class System(ABC):
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
         """Real portraits and faces generated from the same people's speech, for the first `count` people."""
 
+    def compiled(self, backend: str) -> None:
+        """Compile what a step calls, where its gradient is not differentiated again, each for itself."""
+        for name, network in self.networks().items():
+            if name not in self.twice_differentiated:
+                network.compile(backend=backend)
+        for owner, name in self.further_calls():
+            setattr(owner, name, torch.compile(getattr(owner, name), backend=backend))
+
+    def further_calls(self) -> list[tuple[nn.Module, str]]:
+        """Methods other than `forward` by which a step calls networks."""
+        return [] if self.embedder is None else [(self.embedder, "features")]
+
     def to_channels_last(self) -> None:
         """Lay the weights of convolutions over pixels out by channel, those of the embedder too."""
         for network in (*self.networks().values(), *([] if self.embedder is None else [self.embedder])):

@@ -108,9 +108,15 @@ def on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
 
 
 def put(array: npt.NDArray[Any], device: torch.device) -> Tensor:
-    """An array on a device, through pinned memory where it is a GPU: a copy from pageable memory waits for the GPU."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    """An array on a device; see `move`."""
+    return move(torch.from_numpy(np.ascontiguousarray(array)), device)
+
+
+def move(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device, through pinned memory where it is a GPU: a copy from pageable memory waits for the GPU."""
+    if tensor.device == device or device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class Mels(Protocol):

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.checkpoint import checkpoints, load_checkpoint, save_checkpoint, write_run_config
+from models.checkpoint import checkpoints, code_version, load_checkpoint, save_checkpoint, write_run_config
 from models.config import RunConfig, load_config
 from models.embedders import SELF_TRAINED, check_embedder, describe_embedder, load_published
 from models.embedders.base import Embedder
@@ -264,6 +264,7 @@ def _describe(
         "seed": config.seed,
         "people": len(store.people),
         "device": str(store.device),
+        "code": code_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),

@@ -215,6 +215,10 @@ class Sf2f(System):
             terms.append(losses.perceptual(got, wanted, preset.perceptual_weights))
         return torch.stack(terms).sum()
 
+    def further_calls(self) -> list[tuple[nn.Module, str]]:
+        """See `System.further_calls`; the decoder makes all sizes at once."""
+        return [*super().further_calls(), (self.decoder, "images")]
+
     def _perceptual_images(self, part: int) -> int:
         """How many of this process's `part` of a batch go through the embedder."""
         ranks = self.store.share.ranks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 def flatten(state: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(state, dict):
-        parts = [flatten(value, f"{prefix}/{key}") for key, value in state.items() if key != "elapsed_s"]
+        parts = [flatten(value, f"{prefix}/{key}") for key, value in state.items() if key not in ("elapsed_s", "run")]
         return {key: value for part in parts for key, value in part.items()}
     return {prefix: state}
 
@@ -63,6 +64,8 @@ def test_training_lowers_l1_and_leaves_everything_behind(tiny_snapshot: TinySnap
     assert (described["snapshot"], described["torch"], described["people"]) == ("tiny0001", torch.__version__, 12)
     state = torch.load(checkpoints(run_dir)[-1], weights_only=True)
     assert (state["step"], state["stage_ends"]) == (33, [30, 33])
+    assert json.loads(state["run"]) == described
+    assert re.fullmatch("[0-9a-f]{12}", described["code"])
     with Image.open(run_dir / "samples" / "step-000000033.png") as sample:
         assert sample.size == (8 * 64, 2 * 64)
         assert "training samples" in sample.info["Description"]
