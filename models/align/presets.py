@@ -20,8 +20,8 @@ class Preset:
     `identity` is the size of the face embedder's embedding. `projection` puts the voice into the discriminator,
     `diffaugment` changes what it sees, `relativistic` compares real with generated, `r1` and `r2` are the weights of
     the penalties on its gradient at real and generated images, `ema` the decay of the decoder that is kept (0: the last
-    one). `align_time_share` is the first stage's share of a time box. `paint_windows` caps the windows whose mean
-    identity a face is painted from (0: no cap).
+    one). `align_batch_size` is the first stage's batch, whose people are each other's negatives, `align_time_share`
+    its share of a time box. `paint_windows` caps the windows whose mean identity a face is painted from (0: no cap).
     """
 
     encoder_channels: tuple[int, ...] = (256, 384, 576, 864, 512)
@@ -31,6 +31,7 @@ class Preset:
     decoder_channels: tuple[int, ...] = (512, 256, 128, 64)
     discriminator_channels: tuple[int, ...] = (64, 128, 256)
     batch_size: int = 256
+    align_batch_size: int = 256
     learning_rate: float = 5e-4
     beta_1: float = 0.9
     beta_2: float = 0.98
@@ -93,8 +94,7 @@ class Preset:
             )
         above(self, 0, "batch_size", "decoder_start_px", "decoder_start_channels", "identity", "temperature", "scale")
         above(self, 0, "learning_rate", "align_steps", "steps")
-        if self.batch_size < 2:
-            raise ConfigError("overrides.batch_size = 1: batch statistics need at least 2")
+        above(self, 1, "batch_size", "align_batch_size")  # batch statistics need two
         not_below(self, 0, "weight_contrast", "weight_margin", "weight_regression", "margin", "weight_l1", "r1", "r2")
         not_below(self, 0, "weight_identity", "weight_adversarial", "ema")
         not_below(self, 0, "paint_windows")
@@ -116,15 +116,16 @@ TINY = Preset(
     decoder_channels=(128, 64, 32, 16),
     discriminator_channels=(8, 16, 32),
     batch_size=32,
-    learning_rate=1e-3,
+    align_batch_size=64,
+    learning_rate=2e-3,
     weight_l1=1.0,
-    weight_identity=0.5,
+    weight_identity=0.3,
     weight_adversarial=0.0,
     r1=0.0,
     r2=0.0,
     ema=0.95,
-    align_time_share=0.3,
-    paint_windows=6,
+    align_time_share=0.35,
+    paint_windows=4,
     align_steps=500,
     steps=500,
     crop_s=(1.0, 1.25),

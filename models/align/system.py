@@ -2,8 +2,9 @@
 
 Stage `align` trains the voice encoder to meet its speaker in the identity space of a frozen face embedder: InfoNCE
 against portraits of the batch, a margin softmax over the training people, and the cosine to the person's mean portrait.
-Stage `faces` freezes it and trains SF2F's decoder on the mean identity of a voice's windows, with L1, the identity of
-what it paints, and a discriminator. There is no fuser: the mean of aligned windows is the fused voice.
+Stage `faces` freezes it and trains SF2F's decoder on the mean identity of a voice's windows, with L1, a discriminator,
+and the cosine of what it paints to the identity that it was given: a person's own would ask for what no voice says.
+There is no fuser: the mean of aligned windows is the fused voice.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Align(System):
             store.face_groups,
             store.utterance_groups,
             store.frames,
-            batch_size=preset.batch_size,
+            batch_size=preset.align_batch_size,
             crop_frames=self.crop_frames,
             seed=self.seed,
             step=step,
@@ -185,7 +186,7 @@ class Align(System):
         return {"loss": loss.detach()} | {name: term.detach() for name, (_, term) in terms.items()}
 
     def _paint(self, batch: Batch) -> dict[str, Tensor]:
-        preset, mask_BK, real_B3SS, person_B = self.preset, batch["mask"], batch["image"], batch["person"]
+        preset, mask_BK, real_B3SS = self.preset, batch["mask"], batch["image"]
         with torch.no_grad():
             voice_BKE = self.faces.encoder(batch["mel"].flatten(0, 1)).unflatten(0, mask_BK.shape)
             voice_BE = self.faces.fuse(voice_BKE, mask_BK)
@@ -193,10 +194,7 @@ class Align(System):
         judged = self._judge(fake_B3SS.detach(), real_B3SS, voice_BE, batch) if preset.weight_adversarial else {}
         terms = {
             "l1": (preset.weight_l1, nnf.l1_loss(fake_B3SS, real_B3SS)),
-            "identity": (
-                preset.weight_identity,
-                1 - (self.embedder.embed(fake_B3SS) * self.person_NE[person_B]).sum(dim=1).mean(),
-            ),
+            "identity": (preset.weight_identity, 1 - (self.embedder.embed(fake_B3SS) * voice_BE).sum(dim=1).mean()),
         }
         if preset.weight_adversarial:
             self.critic.requires_grad_(False)
