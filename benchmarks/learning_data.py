@@ -24,22 +24,22 @@ from voxdata.speech.mel import log_mel
 from voxdata.storage import open_storage
 
 FRONT_END = "torch40"
-PORTRAITS, CLIPS, SECONDS = 3, 4, 4.0
-OPTIMUM_PICTURES = 3
+PORTRAITS, SECONDS = 3, 4.0
+CLIPS = {"train": 3, "test": 4}
 SIDE_PX = 64
-SPLITS = ("train", "test")
 
 
 def make_root(root: Path, *, people: int, unseen: int, link: float, seed: int) -> str:
     """Write `people` training and `unseen` test people under `root`, as a snapshot; returns its id. Idempotent."""
     storage = open_storage(str(root), create=True)
-    drawn = [_samples(number, link=link, seed=seed) for number in range(people + unseen)]
+    splits = ["train"] * people + ["test"] * unseen
+    drawn = [_samples(number, split, link=link, seed=seed) for number, split in enumerate(splits)]
     shards = []
     kinds: tuple[tuple[Literal["faces", "speech"], Any, int], ...] = (
         ("faces", FACE_SIDECAR, 0),
         ("speech", SPEECH_SIDECAR, 1),
     )
-    for split, chosen in zip(SPLITS, (drawn[:people], drawn[people:]), strict=True):
+    for split, chosen in zip(CLIPS, (drawn[:people], drawn[people:]), strict=True):
         for kind, schema, column in kinds:
             samples = [
                 _sample(key, suffix, data, row) for person in chosen for key, suffix, data, row in person[column]
@@ -62,24 +62,18 @@ def make_root(root: Path, *, people: int, unseen: int, link: float, seed: int) -
 
 
 def known_optimum(numbers: Iterable[int], *, link: float, seed: int) -> dict[str, npt.NDArray[np.uint8]]:
-    """Person -> portraits (K, S, S, 3) of the face that is expected given the voice, for people by their numbers."""
-    found = {}
-    for number in numbers:
-        person = draw_person(number, seed=seed, link=link)
-        face = expected_face(person)
-        found[person.identity] = np.stack(
-            [paint_portrait(face, size_px=SIDE_PX, seed=picture) for picture in range(OPTIMUM_PICTURES)]
-        )
-    return found
+    """Person -> a portrait (S, S, 3) of the face that is expected given the voice, for people by their numbers."""
+    people = [draw_person(number, seed=seed, link=link) for number in numbers]
+    return {person.identity: paint_portrait(expected_face(person), size_px=SIDE_PX) for person in people}
 
 
-def _samples(number: int, *, link: float, seed: int) -> tuple[list[Any], list[Any]]:
+def _samples(number: int, split: str, *, link: float, seed: int) -> tuple[list[Any], list[Any]]:
     """The portraits and the clips of one person: (key, suffix, bytes, row) each."""
     person = draw_person(number, seed=seed, link=link)
     pairs = simulate_pairs(
         [person],
         portraits_per_person=PORTRAITS,
-        clips_per_person=CLIPS,
+        clips_per_person=CLIPS[split],
         seconds=SECONDS,
         seed=seed + number,
         size_px=SIDE_PX,
@@ -88,7 +82,7 @@ def _samples(number: int, *, link: float, seed: int) -> tuple[list[Any], list[An
     who = _who(person)
     faces = [(f"{person.identity}/{n}", "jpg", _jpg(image), who) for n, image in enumerate(pairs.portraits[0])]
     clips = [
-        (f"{person.identity}/c_{n}", f"{FRONT_END}.npy", _npy(mel), who | {"holdout": n == CLIPS - 1})
+        (f"{person.identity}/c_{n}", f"{FRONT_END}.npy", _npy(mel), who | {"holdout": False})
         for n, mel in enumerate(pairs.clips[0])
     ]
     return faces, clips
