@@ -140,5 +140,6 @@ def test_two_hues_are_colour_even_where_each_has_its_brightness() -> None:
 @pytest.mark.parametrize("strip_px", [1, 64, 64 * 7])
 def test_large_photos_are_read_in_strips_without_a_seam(strip_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voxdata.faces.decode._STRIP_PX", strip_px)
+    monkeypatch.setattr("voxdata.faces.decode._AT_ONCE_PX", 1)
     pixels = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
     assert (decode_photo(encoded(pixels, "PNG"), max_megapixels=1).pixels == pixels).all()

@@ -29,7 +29,8 @@ _ORIENTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_STRIP_PX = 1 << 22  # 12 MB
+_AT_ONCE_PX = 1 << 24  # 50 MB, which Pillow holds three times while an array is made of it
+_STRIP_PX = 1 << 22  # of larger ones
 _THUMBNAIL_PX = 128
 _HASHED_PX = 32  # what the hash makes of every picture, without averaging
 _GRAY_TOLERANCE = 8  # grey levels between channels that JPEG chroma rounding leaves in a gray photo
@@ -181,7 +182,7 @@ def _to_rgb(image: Image.Image) -> Pixels:
 
 def _rgb_array(image: Image.Image) -> Pixels:
     """Pixels of an RGB image; of a large one strip by strip, because all at once Pillow holds them three times."""
-    if image.width * image.height <= _STRIP_PX:
+    if image.width * image.height <= _AT_ONCE_PX:
         return np.asarray(image)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     rows = max(1, _STRIP_PX // image.width)
