@@ -208,7 +208,7 @@ def _train_eyes(setting: Setting) -> None:
 
 
 def _run(setting: Setting, job: Job) -> dict[str, Any]:
-    """The run.json of a job: as the preset has it but for `CHOSEN`, and without an end by steps, but for sf2f's fuser."""
+    """The run.json of a job: the preset's numbers but for `CHOSEN`, and no end by steps, but for sf2f's fuser."""
     fields = {field.name for field in dataclasses.fields(SYSTEMS[job.system].make_preset(setting.preset, {}))}
     chosen = CHOSEN.get(job.system, {}) if setting.preset == "tiny" else {}
     endless: dict[str, Any] = {name: 10**6 for name in ("steps", "align_steps", "speaker_steps") if name in fields}
