@@ -38,8 +38,11 @@ def from_range(image_B3SS: Tensor, name: str) -> Tensor:
 
 
 def _imagenet(like: Tensor) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(values, dtype=like.dtype, device=like.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return mean[:, None, None], std[:, None, None]
+    """Mean and deviation (3, 1, 1), filled in on the device: copying them there would make the host wait."""
+    mean, std = (
+        torch.cat([like.new_full((1, 1, 1), each) for each in values]) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return mean, std
 
 
 def to_uint8(image_B3SS: Tensor) -> Uint8Array:

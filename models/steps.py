@@ -31,6 +31,8 @@ class Steps:
 
     def __call__(self, stage: str, step: int) -> Mapping[str, Tensor]:
         batch = self._ahead.batch(stage, step) if self._ahead else self._system.batch(stage, step)
+        if self._device == "cuda":  # trying kernels out pays where shapes come again
+            torch.backends.cudnn.benchmark = stage in self._system.fixed_shapes
         if self._recorded is not None and stage in self._system.fixed_shapes:
             return self._recorded(stage, batch)
         return self.compute(stage, batch)

@@ -135,6 +135,11 @@ class Store:
         spoken = np.append(groups.first, groups.count.sum())
         return int(spoken[low]), int(spoken[high])
 
+    def first_people(self, count: int) -> IntArray:
+        """The first people, as many as asked for or as the first process holds the speech of."""
+        held = len(self.people) if self.share.people is None else self.share.people[1]
+        return np.arange(min(count, held))
+
     def put(self, array: npt.NDArray[Any]) -> Tensor:
         """A small array on the device; where that is a GPU, nobody waits for the copy."""
         return put(array, self.device)

@@ -54,8 +54,7 @@ def prepare(system: System, switches: Switches, *, free_bytes: int, backend: str
 
     `free_bytes` is the memory of the store's device, `backend` the compiler of `compile`. Raises `ConfigError`.
     """
-    device = system.store.device
-    share_statistics(system.networks().values(), device)
+    share_statistics(system.networks().values(), system.store.device)
     if switches.folded_batchnorm and system.embedder is not None:
         fold_batchnorm(system.embedder)
     if switches.channels_last:
@@ -71,6 +70,4 @@ def prepare(system: System, switches: Switches, *, free_bytes: int, backend: str
         system.cache_features(torch.bfloat16 if switches.bf16 else torch.float32, int(CACHE_SHARE * free_bytes))
     if switches.compile:
         system.compiled(backend)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
     log.info("switches: %s", ", ".join(f"{key} {value}" for key, value in vars(switches).items()))

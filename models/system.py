@@ -112,7 +112,9 @@ class System(ABC):
     def to_channels_last(self) -> None:
         """Lay the weights of convolutions over pixels out by channel, those of the embedder too."""
         for network in (*self.networks().values(), *([] if self.embedder is None else [self.embedder])):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for parameter in network.parameters():
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def start_average(self, decay: float) -> None:
         """Keep a running mean of what turns voices into faces. Raises `ConfigError` where there is one already."""

@@ -234,7 +234,7 @@ class Align(System):
     @torch.no_grad()
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
         """Real portraits and faces generated from the same people's speech, for the first `count` people."""
-        store, people = self.store, np.arange(min(count, len(self.store.people)))
+        store, people = self.store, self.store.first_people(count)
         self.faces.eval()
         groups = store.utterance_groups
         orders = [groups.first[person] + np.arange(groups.count[person]) for person in people]

@@ -50,11 +50,9 @@ def crop_arcface(image_B3SS: Tensor) -> Tensor:
 
 def crop_box(image_B3SS: Tensor, left: float, top: float, right: float, bottom: float, *, side_px: int) -> Tensor:
     """Cut a box, given in shares of the portrait's side, bilinearly, to a square of `side_px`; differentiable."""
-    theta_23 = torch.tensor(
-        [[right - left, 0.0, left + right - 1], [0.0, bottom - top, top + bottom - 1]],
-        dtype=image_B3SS.dtype,
-        device=image_B3SS.device,
-    )
-    size = [image_B3SS.shape[0], 3, side_px, side_px]
-    grid = nnf.affine_grid(theta_23.expand(size[0], 2, 3), size, align_corners=False)
-    return nnf.grid_sample(image_B3SS, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    size = image_B3SS.shape[0]
+    centre_S = (torch.arange(side_px, device=image_B3SS.device, dtype=image_B3SS.dtype) * 2 + 1) / side_px - 1
+    x_S, y_S = centre_S * (right - left) + (left + right - 1), centre_S * (bottom - top) + (top + bottom - 1)
+    grid_SS2 = torch.stack([x_S.expand(side_px, side_px), y_S[:, None].expand(side_px, side_px)], dim=2)
+    grid_BSS2 = grid_SS2.expand(size, side_px, side_px, 2)
+    return nnf.grid_sample(image_B3SS, grid_BSS2, mode="bilinear", padding_mode="border", align_corners=False)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
@@ -101,5 +102,5 @@ def _layer(c_in: int, width: int, *, blocks: int, stride: int) -> nn.Sequential:
 def centred(image_B3SS: Tensor, order: Literal["bgr", "rgb"]) -> Tensor:
     """Portraits at 224 pixels, corners aligned as in the released VFS, 0..255 minus the mean colour."""
     resized = nnf.interpolate(image_B3SS, (SIDE_PX, SIDE_PX), mode="bilinear", align_corners=True)
-    rgb = (resized + 1) * 127.5 - resized.new_tensor(MEAN_RGB)[:, None, None]
+    rgb = (resized + 1) * 127.5 - torch.cat([resized.new_full((1, 1, 1), each) for each in MEAN_RGB])
     return rgb.flip(1) if order == "bgr" else rgb

@@ -6,6 +6,7 @@ windows over 6 to 25 s. Both discriminators learn in both stages.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -236,17 +237,15 @@ class Sf2f(System):
     @torch.no_grad()
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
         """Real portraits and faces generated from the same people's speech, for the first `count` people."""
-        store, people = self.store, range(min(count, len(self.store.people)))
+        store, people = self.store, self.store.first_people(count)
         for name in ("encoder", "decoder", "fuser"):
             self.networks()[name].eval()
-        orders = [
-            store.utterance_groups.first[p] + torch.arange(store.utterance_groups.count[p]).numpy() for p in people
-        ]
+        orders = [store.utterance_groups.first[p] + np.arange(store.utterance_groups.count[p]) for p in people]
         length = self.window if stage == CROPS else self.speech_frames[1]
         mel_BKFT, mask_BK = store.windows(orders, length, window=self.window, hop=self.hop)
         embedding_BKD = self.encoder(mel_BKFT.flatten(0, 1)).unflatten(0, mask_BK.shape)
         fused_BD = embedding_BKD[:, 0] if stage == CROPS else self.fuser(embedding_BKD, mask_BK)
-        return store.images(store.face_groups.first[list(people)]), self.faces.decode(fused_BD)
+        return store.images(store.face_groups.first[people]), self.faces.decode(fused_BD)
 
 
 def needs(preset: Preset, embedder: str) -> tuple[Need, ...]:

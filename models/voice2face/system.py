@@ -196,7 +196,7 @@ class VoiceGan(System):
     @torch.no_grad()
     def samples(self, stage: str, count: int) -> tuple[Tensor, Tensor]:
         """Real portraits and faces generated from the same people's speech, for the first `count` people."""
-        store, people = self.store, np.arange(min(count, len(self.store.people)))
+        store, people = self.store, self.store.first_people(count)
         self.faces.eval()
         first = store.utterance_groups.first[people]
         mel_BFT = store.crops(first, np.zeros_like(first), self.crop_frames[1])

@@ -49,19 +49,23 @@ from models.reader import Snapshot
 from models.sampler import Share
 from models.steps import Steps
 from models.store import Store
+from models.tiers import Memory
 
 torch.set_num_threads(1)
 config = load_config(sys.argv[1])
 with joined(torch.device("cpu")) as own:
     preset = config.numbers()
     share = Share(rank=own.rank, ranks=own.ranks)
+    little = Memory(gpu=None, host=int(sys.argv[5]), ranks=own.ranks) if len(sys.argv) > 5 else None
     store = Store(Snapshot(config.root, config.snapshot), split="train", front_end="torch40", side_px=preset.side_px,
-                  cache=config.cache(), device=torch.device("cpu"), share=share)
+                  cache=config.cache(), device=torch.device("cpu"), share=share, memory=little)
     system = config.spec().start(preset, store, SelfTrained().freeze(), hop_s=0.01, seed=0)
     steps = Steps(system, config.switches())
     found = [dict(steps(sys.argv[2], step)) for step in range(int(sys.argv[3]))]
     losses = [{name: float(loss) for name, loss in each.items()} for each in found]
-    torch.save({"networks": system.state()["networks"], "losses": losses}, f"{sys.argv[4]}-{own.rank}.pt")
+    samples = system.samples(sys.argv[2], 8)[1] if own.first else None
+    found = {"networks": system.state()["networks"], "losses": losses, "people": store.share.people, "samples": samples}
+    torch.save(found, f"{sys.argv[4]}-{own.rank}.pt")
 """
 
 
@@ -111,6 +115,24 @@ def test_two_processes_hold_one_model_and_train_as_one(tiny_snapshot: TinySnapsh
         for name, whole in alone["losses"][step].items():
             assert np.mean([half[name] for half in halves]) == pytest.approx(whole, rel=1e-3, abs=1e-3)
         assert halves[0] != halves[1]
+
+
+@pytest.mark.long
+def test_two_processes_with_half_of_the_speech_each_hold_one_model(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    config = tmp_path / "run.json"
+    content = {"root": str(tiny_snapshot.root), "snapshot": tiny_snapshot.id, "run_dir": "none", "device": "cpu"}
+    config.write_text(json.dumps({**content, "overrides": SMALL_NETWORKS}))
+    opened = Snapshot(tiny_snapshot.root, tiny_snapshot.id)
+    heard = [member for member in opened.mels("train", "torch40") if not member.holdout]
+    host = 2 * sum(opened.mel(member).nbytes for member in heard) - 1  # half of it is a byte too little for all
+    done = finish(launch(2, "-c", WORKER, str(config), "crops", "2", str(tmp_path / "half"), str(host)))
+    assert [code for code, _ in done] == [0, 0], done
+    first, second = (torch.load(tmp_path / f"half-{rank}.pt") for rank in range(2))
+    assert (first["people"], second["people"]) == ((0, 6), (6, 12))
+    assert len(first["samples"]) == 6
+    for name, network in first["networks"].items():
+        for key, value in network.items():
+            assert torch.equal(value, second["networks"][name][key]), (name, key)
 
 
 def endless(snapshot: TinySnapshot, folder: Path) -> tuple[Path, Path]:

@@ -97,9 +97,10 @@ def weights(system: System) -> dict[str, Tensor]:
 
 
 class NoReading(TorchDispatchMode):
-    """Refuses what makes the host wait for the device: reading a value, or a shape that depends on values."""
+    """Refuses what makes the host wait for a GPU: reading a value, a shape that depends on values, numbers of Python's
+    that become a tensor (`lift_fresh`), which are copied to the device."""
 
-    REFUSED = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "is_nonzero")
+    REFUSED = ("lift_fresh", "_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "is_nonzero")
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.partition("::")[2]
@@ -109,22 +110,38 @@ class NoReading(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.fixture
+def no_reading(monkeypatch: pytest.MonkeyPatch) -> NoReading:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a step reads from the device: new_tensor")
+
+    monkeypatch.setattr(Tensor, "new_tensor", refuse)  # which no dispatcher sees
+    return NoReading()
+
+
 def test_the_guard_sees_what_reads() -> None:
     x = torch.arange(3.0)
-    for reads in (lambda: x.sum().item(), lambda: bool(x[0] > 1), lambda: x[x > 1], lambda: x.nonzero()):
+    for reads in (
+        lambda: x.sum().item(),
+        lambda: bool(x[0] > 1),
+        lambda: x[x > 1],
+        lambda: x.nonzero(),
+        lambda: torch.tensor([1.0]),
+    ):
         with pytest.raises(AssertionError, match="reads from the device"), NoReading():
             reads()
 
 
 @pytest.mark.parametrize(("system", "stage"), [(name, stage) for name, stages in STAGES.items() for stage in stages])
-def test_a_step_reads_nothing_back(tiny_snapshot: TinySnapshot, system: str, stage: str) -> None:
-    trained = started(tiny_snapshot, system)
+def test_a_step_reads_nothing_back(tiny_snapshot: TinySnapshot, system: str, stage: str, no_reading: NoReading) -> None:
+    over = {"image_range": "imagenet"} if system == "sf2f" else {}
+    trained = started(tiny_snapshot, system, overrides=over)
     switches = Switches(cached_features=True, folded_batchnorm=True, fused_adam=True)
     prepare(trained, switches, free_bytes=1 << 40)
     batches = [trained.batch(stage, step) for step in range(2)]
     trained.compute(stage, batches[0])
     random = torch.get_rng_state()
-    with NoReading():
+    with no_reading:
         losses = trained.compute(stage, batches[1])
     assert torch.equal(random, torch.get_rng_state()), "a step draws"
     assert all(math.isfinite(float(loss)) for loss in losses.values())
@@ -159,6 +176,13 @@ def arcface() -> Embedder:
     nn.Module.__init__(embedder)
     embedder.network = Small50()
     return embedder
+
+
+@pytest.mark.parametrize("make", [FaceNet, MobileFaceNet, VggFace2ResNet50, arcface])
+def test_features_read_nothing_back(make: Callable[[], Embedder], no_reading: NoReading) -> None:
+    embedder, image = make().freeze(), torch.zeros(1, 3, 32, 32)
+    with no_reading, torch.no_grad():
+        embedder.features(image)
 
 
 @pytest.mark.parametrize("make", [FaceNet, MobileFaceNet, VggFace2ResNet50, arcface, SelfTrained])
