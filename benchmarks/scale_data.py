@@ -34,7 +34,8 @@ GOOD_FACE = {
     "glasses": 0.1,
     "occlusion": 0.05,
     "skin_level": 0.4,
-    "light_evenness": 0.9,
+    "light_left_right": 0.9,
+    "light_top_bottom": 0.9,
     "highlight_share": 0.0,
     "shadow_share": 0.0,
     "sharpness": 0.15,
@@ -158,6 +159,8 @@ class ScaleData:
             if field.type == pa.float32() and field.name not in given and not field.name.startswith("blend_"):
                 seen = found if field.name.startswith("box_") or field.name == "detection_score" else measured
                 columns[field.name] = self._measurement(field.name, seen)
+        halves = columns["light_left_right"], columns["light_top_bottom"]
+        columns["light_evenness"] = pc.min_element_wise(*halves, skip_nulls=False)
         return _table(columns, schemas.FACES)
 
     def links(self) -> pa.Table:

@@ -1,18 +1,15 @@
 -- What became of every face by the host, or the folder, that its photo came from
-WITH counted AS (
-    SELECT
-        photo_source AS source,
-        CASE WHEN portrait THEN 'kept' ELSE coalesce(reason, 'kept') END AS outcome,
-        person,
-        count(*) AS items
-    FROM faces GROUP BY ALL
+WITH placed AS (
+    SELECT coalesce(host, address, outcomes.source) AS host, outcome, person, items
+    FROM outcomes LEFT JOIN sources ON sources.source = outcomes.source AND sources.medium = 'photos'
+    WHERE outcomes.kind = 'faces'
 )
 SELECT
-    coalesce(host, address, counted.source, 'unknown') AS host,
+    host,
     outcome,
     sum(items)::BIGINT AS items,
     count(DISTINCT person) AS people,
-    round(sum(items) / sum(sum(items)) OVER (PARTITION BY coalesce(host, address, counted.source, 'unknown')), 4) AS share
-FROM counted LEFT JOIN sources ON sources.source = counted.source AND sources.medium = 'photos'
-GROUP BY coalesce(host, address, counted.source, 'unknown'), outcome
-ORDER BY 1, outcome = 'kept', items DESC, outcome;
+    round(sum(items) / sum(sum(items)) OVER (PARTITION BY host), 4) AS share
+FROM placed
+GROUP BY host, outcome
+ORDER BY host, outcome = 'kept', items DESC, outcome;

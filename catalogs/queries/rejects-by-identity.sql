@@ -1,6 +1,10 @@
 -- Which rule costs each identity its faces
-SELECT identity, reason, count(*) AS faces, [sha256[:8] FOR sha256 IN min(photo_sha256, 3)] AS some_photos
-FROM faces
-WHERE verdict = 'reject'
-GROUP BY identity, reason
+SELECT
+    identity,
+    outcome AS reason,
+    sum(items)::BIGINT AS faces,
+    list_sort(flatten(list(first_hashes)))[:3] AS some_photos
+FROM outcomes
+WHERE kind = 'faces' AND verdict = 'reject'
+GROUP BY identity, outcome
 ORDER BY identity, faces DESC, reason;

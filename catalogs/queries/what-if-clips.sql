@@ -1,24 +1,20 @@
 -- Clips, hours and people that other limits of a rule would leave, all else as it is, before the cap on clips per person
 WITH
-recipes AS (SELECT recipe -> '$.speech.select' AS clips FROM snapshots WHERE current),
-rules (rule, measure, sign, in_force, tried) AS (
-    SELECT 'too_short', 'speech_s', -1, (clips ->> '$.min_speech_s')::DOUBLE,
-        [0.5, 1, 1.5, 2, 3, 4, 5, 8, 10]::DOUBLE[] FROM recipes
-    UNION ALL
-    SELECT 'clipped', 'clipped_share', 1, (clips ->> '$.max_clipped_share')::DOUBLE,
-        [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2] FROM recipes
-),
--- of each rule the limits from strict to lenient, stored as measurements are; one passes where sign * one <= height
-stairs AS (
+recipes AS (
     SELECT
-        rule,
-        measure,
-        sign,
-        in_force,
-        list_sort(list_transform(list_distinct(list_append(tried, in_force)), lambda x: sign * x)) AS heights,
-        heights::FLOAT[] AS steps
-    FROM rules
+        (recipe ->> '$.speech.select.min_speech_s')::DOUBLE AS min_speech_s,
+        (recipe ->> '$.speech.select.max_clipped_share')::DOUBLE AS max_clipped_share
+    FROM snapshots WHERE current
 ),
+-- a measurement passes a limit where sign * measurement <= sign * limit; limits are compared as measurements are stored
+rules (rule, measure, sign, in_force, heights) AS (
+    SELECT 'too_short', 'speech_s', -1, min_speech_s,
+        [-10, -8, -5, -4, -3, -2, -1.5, -1, -0.5, -min_speech_s]::DOUBLE[] FROM recipes
+    UNION ALL
+    SELECT 'clipped', 'clipped_share', 1, max_clipped_share,
+        [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, max_clipped_share]::DOUBLE[] FROM recipes
+),
+-- sign * measurement; null where the clip fails the other rule
 near AS MATERIALIZED (
     SELECT
         person,
@@ -30,17 +26,27 @@ near AS MATERIALIZED (
         OR reason = 'over_cap'
         OR reason IN ('too_short', 'clipped') AND len(reasons) = 1
 ),
+-- by how many of the heights a clip does not pass
 gained AS (
-    SELECT rule, len(list_filter(steps, lambda x: x < too_short)) AS step, count(*) AS clips, sum(speech_s) AS speech_s
-    FROM near JOIN stairs ON rule = 'too_short'
-    WHERE too_short IS NOT NULL GROUP BY rule, step
+    SELECT
+        'too_short' AS rule,
+        steps_below(too_short, [-10, -8, -5, -4, -3, -2, -1.5, -1, -0.5]::FLOAT[])
+            + (-min_speech_s::FLOAT < too_short)::TINYINT AS step,
+        count(*) AS clips,
+        sum(speech_s) AS speech_s
+    FROM near CROSS JOIN recipes WHERE too_short IS NOT NULL GROUP BY step
     UNION ALL
-    SELECT rule, len(list_filter(steps, lambda x: x < clipped)) AS step, count(*), sum(speech_s)
-    FROM near JOIN stairs ON rule = 'clipped'
-    WHERE clipped IS NOT NULL GROUP BY rule, step
+    SELECT
+        'clipped',
+        steps_below(clipped, [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]::FLOAT[])
+            + (max_clipped_share::FLOAT < clipped)::TINYINT AS step,
+        count(*),
+        sum(speech_s)
+    FROM near CROSS JOIN recipes WHERE clipped IS NOT NULL GROUP BY step
 ),
 best AS (SELECT person, min(too_short) AS too_short, min(clipped) AS clipped FROM near GROUP BY person),
-limits AS (SELECT *, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs)
+tried AS (SELECT *, unnest(list_distinct(heights)) AS height FROM rules),
+limits AS (SELECT *, len(list_filter(heights, lambda x: x::FLOAT < height::FLOAT)) AS step FROM tried)
 SELECT
     limits.rule,
     measure,

@@ -30,7 +30,7 @@ ladders AS (SELECT list(heights ORDER BY place) AS ladder FROM stairs),
 near AS (
     SELECT
         person,
-        CASE WHEN cluster_photos > 1 THEN photo_cluster END AS cluster,
+        CASE WHEN cluster_photos > 1 THEN duplicate_cluster END AS cluster,
         face IS NOT NULL AS by_hand,
         CASE WHEN reason IN ('face_angle', 'low_resolution', 'uneven_light') THEN reason END AS failed,
         [

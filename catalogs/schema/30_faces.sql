@@ -19,7 +19,7 @@ CREATE TABLE faces (
         coalesce(face_folder, identity) || '/' || photo_sha256[:16] || '_' || face_index
     ) VIRTUAL,
     face_folder VARCHAR,
-    face_index INTEGER,
+    face_index INTEGER GENERATED ALWAYS AS (nullif(face_number, 0) - 1) VIRTUAL,
     face_count INTEGER,
     verdict VARCHAR NOT NULL CHECK (verdict IN ('keep', 'reject')),
     reason VARCHAR,
@@ -73,16 +73,19 @@ CREATE TABLE faces (
     occlusion REAL,
     light_left_right REAL,
     light_top_bottom REAL,
-    light_evenness REAL,
+    light_evenness REAL GENERATED ALWAYS AS (
+        coalesce(other_evenness, least(light_left_right, light_top_bottom))
+    ) VIRTUAL,
+    other_evenness REAL,
     skin_level REAL,
     highlight_share REAL,
     shadow_share REAL,
     sharpness REAL,
     embedding_model VARCHAR,
     photo_cluster VARCHAR GENERATED ALWAYS AS (
-        CASE WHEN cluster_photos IS NOT NULL THEN coalesce(duplicate_of, photo_sha256) END
+        CASE WHEN cluster_photos IS NOT NULL THEN coalesce(duplicate_cluster, photo_sha256) END
     ) VIRTUAL,
-    duplicate_of VARCHAR,
+    duplicate_cluster VARCHAR,
     cluster_people INTEGER,
     cluster_photos INTEGER,
     centroid_similarity REAL,
@@ -165,13 +168,14 @@ COMMENT ON COLUMN faces.occlusion IS 'Share of the upper face that is not skin-c
 COMMENT ON COLUMN faces.light_left_right IS 'Darker half of the face over the brighter one, left against right';
 COMMENT ON COLUMN faces.light_top_bottom IS 'Darker half of the face over the brighter one, top against bottom';
 COMMENT ON COLUMN faces.light_evenness IS 'The smaller of the two: 1 for even light, 0 where half of the face is dark';
+COMMENT ON COLUMN faces.other_evenness IS 'light_evenness where that is not the smaller of its two; null otherwise';
 COMMENT ON COLUMN faces.skin_level IS 'Median linear light of the skin: 0 black, 1 white';
 COMMENT ON COLUMN faces.highlight_share IS 'Share of clipped highlights on the face';
 COMMENT ON COLUMN faces.shadow_share IS 'Share of crushed shadows on the face';
 COMMENT ON COLUMN faces.sharpness IS 'Focus, corrected for scale';
 COMMENT ON COLUMN faces.embedding_model IS 'Network of the face embedding; null without one';
 COMMENT ON COLUMN faces.photo_cluster IS 'Smallest sha256 of the photo''s cluster of exact and near duplicates';
-COMMENT ON COLUMN faces.duplicate_of IS 'photo_cluster where that is another photo; null otherwise';
+COMMENT ON COLUMN faces.duplicate_cluster IS 'photo_cluster of a photo that has near duplicates; null otherwise';
 COMMENT ON COLUMN faces.cluster_people IS 'People who share that cluster';
 COMMENT ON COLUMN faces.cluster_photos IS 'Photos in that cluster';
 COMMENT ON COLUMN faces.centroid_similarity IS 'Cosine with the robust centroid of its person; null without embeddings or without other photos';

@@ -7,7 +7,10 @@ CREATE TABLE utterances (
     identity VARCHAR NOT NULL,
     person VARCHAR NOT NULL,
     bucket INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 4095),
-    utterance_id VARCHAR NOT NULL,
+    utterance_id VARCHAR GENERATED ALWAYS AS (
+        coalesce(utterance_name, identity || '/' || video || '_' || segment)
+    ) VIRTUAL,
+    utterance_name VARCHAR,
     video VARCHAR,
     segment VARCHAR,
     source VARCHAR,
@@ -56,6 +59,7 @@ COMMENT ON COLUMN utterances.identity IS 'VoxCeleb id or folder name';
 COMMENT ON COLUMN utterances.person IS 'Canonical person above the identity';
 COMMENT ON COLUMN utterances.bucket IS 'Hash bucket of the person';
 COMMENT ON COLUMN utterances.utterance_id IS 'Shard key';
+COMMENT ON COLUMN utterances.utterance_name IS 'Its shard key, where that is not <identity>/<video>_<segment>';
 COMMENT ON COLUMN utterances.video IS 'Video that it was cut from';
 COMMENT ON COLUMN utterances.segment IS 'Segment of the video';
 COMMENT ON COLUMN utterances.source IS 'Kind of source';

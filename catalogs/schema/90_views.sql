@@ -30,18 +30,12 @@ WHERE cluster_photos IS NOT NULL OR centroid_similarity IS NOT NULL;
 COMMENT ON VIEW links IS 'How each face relates to the other photos: duplicates and agreement with its person';
 
 CREATE VIEW funnel AS
-WITH outcomes AS (
-    SELECT 'faces' AS kind, person, CASE WHEN portrait THEN 'kept' ELSE coalesce(reason, 'kept') END AS outcome
-    FROM faces
-    UNION ALL
-    SELECT 'speech', person, coalesce(reason, 'kept') FROM utterances
-)
 SELECT
     kind,
     outcome,
-    count(*) AS items,
+    sum(items)::BIGINT AS items,
     count(DISTINCT person) AS people,
-    round(count(*) / sum(count(*)) OVER (PARTITION BY kind), 4) AS share
+    round(sum(items) / sum(sum(items)) OVER (PARTITION BY kind), 4) AS share
 FROM outcomes
 GROUP BY kind, outcome
 ORDER BY kind, outcome = 'kept', items DESC, outcome;
@@ -99,7 +93,8 @@ SELECT
     identities.nationality,
     samples.tar,
     faces.* EXCLUDE (
-        item_id, face_number, identity, person, bucket, face_id, face_folder, duplicate_of, verdict, reason, reasons
+        item_id, face_number, identity, person, bucket, face_id, face_folder, other_evenness, duplicate_cluster,
+        verdict, reason, reasons
     )
 FROM samples
 JOIN faces ON samples.kind = 'faces' AND faces.face_id = samples.key AND faces.portrait
@@ -116,7 +111,9 @@ SELECT
     identities.sex,
     identities.nationality,
     samples.tar,
-    utterances.* EXCLUDE (item_id, identity, person, bucket, utterance_id, verdict, reason, reasons)
+    utterances.* EXCLUDE (
+        item_id, identity, person, bucket, utterance_id, utterance_name, verdict, reason, reasons
+    )
 FROM samples
 JOIN utterances
     ON samples.kind = 'speech' AND utterances.utterance_id = samples.key AND utterances.verdict = 'keep'

@@ -470,13 +470,12 @@ def test_no_person_and_no_photo_of_the_truth_is_in_two_splits(world: World) -> N
 
 def test_leaks_between_splits_are_named() -> None:
     with create() as connection:
-        face = "face_number, identity, person, bucket, photo_sha256, face_folder, face_index, verdict, photo_status"
+        face = "identity, person, bucket, photo_sha256, face_number, face_folder, verdict, photo_status, portrait"
         for number, person in enumerate(("a", "b", "c")):
-            values = f"1, '{person}', '{person}', 0, '{number}{'0' * 63}', '{person}', 0, 'keep', 'ok'"
+            values = f"'{person}', '{person}', 0, '{number}{'0' * 63}', 1, '{person}', 'keep', 'ok', true, 1"
             cluster = f"0{'0' * 63}" if person == "b" else None
             connection.execute(
-                f"INSERT INTO faces ({face}, portrait, cluster_photos, duplicate_of) VALUES ({values}, true, 1, ?)",
-                [cluster],
+                f"INSERT INTO faces ({face}, cluster_photos, duplicate_cluster) VALUES ({values}, ?)", [cluster]
             )
         rows = [
             *(

@@ -14,7 +14,7 @@ import duckdb
 
 from voxdata.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 CATALOG_KEY = "catalog.duckdb"
 NAME = "voxdata"  # of the attached database
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb whose shell opens the file

@@ -61,12 +61,15 @@ LOADS = {
         SELECT person, reason, stated_at FROM in_tombstones
         QUALIFY row_number() OVER (PARTITION BY person ORDER BY stated_at, fact) = 1 ORDER BY person""",
     "faces": f"""
-        SELECT f.* EXCLUDE (item_id, face_id) REPLACE ({_PERSON.format("f")}, {_PHOTO} AS photo_sha256),
+        SELECT f.* EXCLUDE (item_id, face_id, face_index, light_evenness)
+                REPLACE ({_PERSON.format("f")}, {_PHOTO} AS photo_sha256),
             coalesce(f.face_index + 1, 0) AS face_number,
             nullif(f.face_id[:strpos(f.face_id, '/') - 1], f.identity) AS face_folder,
+            nullif(f.light_evenness, least(f.light_left_right, f.light_top_bottom)) AS other_evenness,
             p.size_bytes AS photo_size_bytes, p.source AS photo_source, p.source_key AS photo_source_key,
             p.licence AS photo_licence,
-            nullif(l.photo_cluster, l.photo_sha256) AS duplicate_of, l.cluster_people, l.cluster_photos,
+            CASE WHEN l.cluster_photos > 1 OR l.photo_cluster <> l.photo_sha256 THEN l.photo_cluster END
+                AS duplicate_cluster, l.cluster_people, l.cluster_photos,
             l.centroid_similarity, l.person_agreement, l.rival_agreement,
             v.verdict, v.reason, v.reasons, v.quality, v.rank, v.candidate, v.portrait,
             r.render_status, r.size_px, r.scale, r.outside_share, r.person_share, r.matting_backend,
@@ -79,7 +82,8 @@ LOADS = {
         LEFT JOIN in_renders r ON r.face_id = f.face_id AND v.candidate""",
     "reviews": "SELECT * FROM in_reviews ORDER BY fact",
     "utterances": f"""
-        SELECT u.* EXCLUDE (item_id) REPLACE ({_PERSON.format("u")}, {_AUDIO} AS audio_sha256),
+        SELECT u.* EXCLUDE (item_id, utterance_id) REPLACE ({_PERSON.format("u")}, {_AUDIO} AS audio_sha256),
+            nullif(u.utterance_id, u.identity || '/' || u.video || '_' || u.segment) AS utterance_name,
             v.verdict, v.reason, v.reasons, x.source, x.source_key, h.holdout
         FROM in_utterances u
         JOIN in_utterance_verdicts v USING (item_id)
@@ -87,6 +91,16 @@ LOADS = {
         LEFT JOIN in_utterance_files x USING (item_id)
         LEFT JOIN (SELECT key, holdout FROM in_samples WHERE kind = 'speech' AND suffix = 'json') h
             ON h.key = u.utterance_id AND v.verdict = 'keep'""",
+    "outcomes": """
+        SELECT 'faces' AS kind, identity, any_value(person) AS person, coalesce(photo_source, 'unknown') AS source,
+            verdict, CASE WHEN portrait THEN 'kept' ELSE coalesce(reason, 'kept') END AS outcome, count(*) AS items,
+            [sha256[:8] FOR sha256 IN min(photo_sha256, 3)] AS first_hashes
+        FROM faces GROUP BY ALL
+        UNION ALL
+        SELECT 'speech', identity, any_value(person), coalesce(source, 'unknown') AS source, verdict,
+            coalesce(reason, 'kept') AS outcome, count(*), []
+        FROM utterances GROUP BY ALL
+        ORDER BY ALL""",
     "runs": """
         SELECT run_id, model, preset, snapshot_id, status, embedder, settings, code_version, path, step,
             stated_at
@@ -199,6 +213,5 @@ def _twice(connection: duckdb.DuckDBPyConnection, name: str, source: str) -> boo
 def _with(select: str, sources: dict[str, str], wary: set[str]) -> str:
     """The inputs that `select` reads; of those in `wary`, rows with the same key once."""
     named = [name for name in sources if re.search(rf"\b{name}\b", select)]
-    return "WITH " + ", ".join(
-        f"{name} AS (SELECT * FROM {sources[name]} {once(name) if name in wary else ''})" for name in named
-    )
+    read = [f"{name} AS (SELECT * FROM {sources[name]} {once(name) if name in wary else ''})" for name in named]
+    return f"WITH {', '.join(read)}" if read else ""
