@@ -228,7 +228,7 @@ def _embedder(
     config: RunConfig, preset: Preset, store: Store, ranks: Ranks, should_stop: Callable[[], bool]
 ) -> Embedder | None:
     if config.embedder in {need.weights for need in config.missing()}:
-        return MissingEmbedder(config.embedder)
+        return MissingEmbedder(config.embedder).freeze()
     if config.embedder != SELF_TRAINED:
         return load_published(config.embedder, config.weights)
     path = Path(config.run_dir) / "embedder.pt"
