@@ -28,6 +28,7 @@ from models.config import RunConfig, make_config
 from models.embedders import PUBLISHED, SELF_TRAINED
 from models.enhance.faces import GFPGAN
 from models.errors import ConfigError
+from models.files import locked
 from models.pretrained.needs import lost, stops
 from voxdata import journal
 from voxdata.catalog.publish import rebuild
@@ -140,7 +141,10 @@ def trained_folder(name: str) -> Path:
 
 
 def prepare(order: Order) -> Run:
-    """Check the order against the snapshot and write `<run>/run.json`. Raises one-line errors."""
+    """Check the order against the snapshot and write `<run>/run.json`, unless the run is in training right now.
+
+    Raises one-line errors.
+    """
     storage = local_storage(order.root)
     snapshot = load_snapshot(storage, order.snapshot).id
     settings: dict[str, Any] = {
@@ -166,9 +170,10 @@ def prepare(order: Order) -> Run:
     run = Run(storage=storage, config=_with_weights(order, settings))
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        if order.start and order.embedder == SELF_TRAINED and not (run.folder / EMBEDDER).exists():
-            shutil.copyfile(Path(order.start) / EMBEDDER, run.folder / EMBEDDER)
-        (run.folder / "run.json").write_text(json.dumps(settings, indent=1, sort_keys=True))
+        with locked(run.folder):
+            if order.start and order.embedder == SELF_TRAINED and not (run.folder / EMBEDDER).exists():
+                shutil.copyfile(Path(order.start) / EMBEDDER, run.folder / EMBEDDER)
+            (run.folder / "run.json").write_text(json.dumps(settings, indent=1, sort_keys=True))
     except OSError as error:
         raise StorageError(
             f"run folder {run.folder} cannot be written: {error.strerror}; choose one with --run"

@@ -18,6 +18,7 @@ from flows.runs import Order, Run, prepare
 from flows.train import DiedError, _end, fit, may_go_on
 from models.checkpoint import save_checkpoint
 from models.errors import TrainingError
+from models.files import locked
 from models.train import INTERRUPTED
 from tests.flows.trained_root import PEOPLE, publish_people
 from voxdata import journal
@@ -62,6 +63,15 @@ def test_what_died_is_tried_again_and_what_refused_is_not(
     (fact,) = journal.read_new(run.storage, "runs")
     assert fact["status"] == ("cancelled" if status == INTERRUPTED else "failed")
     assert fit.retries > 0
+
+
+def test_an_order_for_a_run_that_is_in_training_changes_nothing(run: Run) -> None:
+    before = {path: path.read_bytes() for path in run.folder.iterdir()}
+    order = Order(root=run.config.root, run=str(run.folder), device="cpu", steps=3)
+    with locked(run.folder), pytest.raises(TrainingError, match=r"is being trained by process \d+; wait for it"):
+        prepare(order)
+    assert (run.folder / "run.json").read_bytes() == before[run.folder / "run.json"]
+    assert prepare(order).config.steps == 3
 
 
 @pytest.fixture
