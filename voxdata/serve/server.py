@@ -4,7 +4,7 @@
     POST /api/imagine          a clip's bytes, any format that `speech/decode.py` reads; JSON: see `Faces.to_json`
 
 A clip is in memory until it is answered, and nowhere else. Clips are answered one after the other, so that many tabs
-take no more memory than one.
+need no more of the model's memory than one.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class _Routes:
         return to_json(self._about)
 
     async def imagine(self, request: web.Request) -> web.StreamResponse:
+        clip = await request.read()
         async with self._one_at_a_time:
-            clip = await request.read()
             try:
                 faces = await asyncio.to_thread(self._answer, clip)
             except SourceError as error:

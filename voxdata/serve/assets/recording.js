@@ -1,4 +1,4 @@
-// Records the microphone as it is, without a codec: samples from the audio graph, 16-bit mono WAV at its own rate.
+// Records the microphone as it is, without a codec: samples from the audio graph, 16-bit mono WAV at its rate.
 
 const PROCESSOR = "/assets/processor.js";
 
