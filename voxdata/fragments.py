@@ -127,25 +127,38 @@ _EMPTY_HEADER = _tarfile_header("", 0)
 
 
 class TarBytes:
-    """A tar in memory, byte for byte what `tarfile` writes, with fixed owner, mode and time; data is copied once."""
+    """A tar in memory, byte for byte what `tarfile` writes, with fixed owner, mode and time; data is copied once.
+
+    `size` is that of all bytes so far, `waiting` that of those which were not taken yet.
+    """
 
     def __init__(self) -> None:
+        self.size = self.waiting = 0
         self._parts: list[bytes] = []
-        self._size = 0
 
     def add(self, name: str, data: bytes) -> int:
         """Add one file; return the offset of its bytes in the tar."""
         header = _tar_header(name, len(data))
-        padding = bytes(-len(data) % tarfile.BLOCKSIZE)
-        self._parts += [header, data, padding]
-        offset = self._size + len(header)
-        self._size = offset + len(data) + len(padding)
+        offset = self.size + len(header)
+        self._append(header, data, bytes(-len(data) % tarfile.BLOCKSIZE))
         return offset
 
+    def take(self) -> list[bytes]:
+        """The bytes since the last call, in pieces."""
+        taken, self._parts, self.waiting = self._parts, [], 0
+        return taken
+
     def finished(self) -> bytes:
-        """The whole tar."""
+        """The tar to its end, without what was taken."""
         end = 2 * tarfile.BLOCKSIZE
-        return b"".join([*self._parts, bytes(end + -(self._size + end) % tarfile.RECORDSIZE)])
+        self._append(bytes(end + -(self.size + end) % tarfile.RECORDSIZE))
+        return b"".join(self.take())
+
+    def _append(self, *parts: bytes) -> None:
+        self._parts += parts
+        added = sum(map(len, parts))
+        self.size += added
+        self.waiting += added
 
 
 def _tar_header(name: str, size: int) -> bytes:

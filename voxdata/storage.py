@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,33 @@ class Storage(ABC):
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens when it is not there. Raises `StorageError` where it may not be removed."""
 
+    @contextmanager
+    def writing(self, folder: str) -> Iterator[Upload]:
+        """An object that comes in pieces, and whose key, under `folder`, may depend on all of them."""
+        yield Upload(self)
+
     def sweep(self) -> int:
         """Remove temporary files of processes that no longer live; return how many."""
         return 0
+
+
+class Upload:
+    """Pieces of an object, in order. Nothing is under a key until `commit`; what is never committed leaves no trace."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._pieces: list[bytes] = []
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Append. Raises `StorageFullError`, `StorageError`."""
+        self._pieces += pieces
+
+    def sync(self) -> None:
+        """Wait until what was written is durable, where that can be done before `commit`."""
+
+    def commit(self, key: str) -> None:
+        """Make the whole durable under `key`. Raises `StorageFullError`, `StorageError`."""
+        self._storage.commit(key, b"".join(self._pieces))
 
 
 class LocalStorage(Storage):
@@ -103,12 +128,25 @@ class LocalStorage(Storage):
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
-            _fsync_folder(target.parent)
+            self.place(temporary, key)
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink()
             raise _storage_error(error, self.url, key) from error
+
+    def place(self, temporary: Path, key: str) -> None:
+        """The last step of every commit: a whole, durable file gets its name."""
+        target = self.path / key
+        os.replace(temporary, target)
+        _fsync_folder(target.parent)
+
+    @contextmanager
+    def writing(self, folder: str) -> Iterator[Upload]:
+        upload = LocalUpload(self, folder)
+        try:
+            yield upload
+        finally:
+            upload.close()
 
     def read(self, key: str) -> bytes:
         try:
@@ -150,6 +188,46 @@ class LocalStorage(Storage):
                     (Path(folder) / name).unlink(missing_ok=True)
                     removed += 1
         return removed
+
+
+class LocalUpload(Upload):
+    """Pieces that go to a temporary file as they come."""
+
+    def __init__(self, storage: LocalStorage, folder: str) -> None:
+        self._root = storage
+        self._folder = folder
+        self._temporary = storage.path / folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}"
+        with self._errors():
+            self._temporary.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._temporary, "wb")  # noqa: SIM115
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        with self._errors():
+            self._file.writelines(pieces)
+
+    def sync(self) -> None:
+        with self._errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def commit(self, key: str) -> None:
+        self.sync()
+        with self._errors():
+            self._root.place(self._temporary, key)
+
+    def close(self) -> None:
+        """Let go of the file; what was not committed is removed."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._temporary.unlink()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _storage_error(error, self._root.url, self._folder) from error
 
 
 class UrlStorage(Storage):

@@ -79,10 +79,10 @@ class Dying(LocalStorage):
         self.suffix = suffix
         self.error = error
 
-    def commit(self, key: str, data: bytes) -> None:
+    def place(self, temporary: Path, key: str) -> None:
         if key.endswith(self.suffix):
             raise self.error()
-        super().commit(key, data)
+        super().place(temporary, key)
 
 
 @pytest.fixture

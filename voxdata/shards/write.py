@@ -14,7 +14,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -24,12 +26,13 @@ from voxdata.errors import ShardError
 from voxdata.fragments import TarBytes, digest, parquet_bytes
 from voxdata.identities import BUCKETS
 from voxdata.schemas import SIDECAR
-from voxdata.storage import Storage
+from voxdata.storage import Storage, Upload
 
 Kind = Literal["faces", "speech"]
 
 VERSION = 1  # raised by hand when the same inputs give other bytes
 FOLDER = "shards"
+_PIECE_BYTES, _PIECES_AHEAD = 1 << 22, 4  # of a tar that is written while it is made
 _KEY = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
 _SUFFIX = re.compile(r"[a-z0-9]+(\.[a-z0-9]+)*")
 
@@ -158,24 +161,28 @@ def pack(
     done = _packed_before(storage, record)
     if done is not None:
         return done
-    tar, rows = _tar(ordered, kind)
-    content = [{"split": split, "kind": kind, **row} for row in rows]
-    sidecar = parquet_bytes(pa.Table.from_pylist(content, schema=pa.schema([*SIDECAR, *schema])))
-    sha256 = hashlib.sha256(tar).hexdigest()
-    name = f"{stem}-{_content_hash(sha256, sidecar)}"
-    entry = ShardEntry(
-        tar=f"{name}.tar",
-        sidecar=f"{name}.parquet",
-        split=split,
-        kind=kind,
-        first_bucket=first_bucket,
-        last_bucket=last_bucket,
-        samples=len(ordered),
-        members=len(rows),
-        bytes=len(tar),
-        sha256=sha256,
-    )
-    for key, data in ((entry.tar, tar), (entry.sidecar, sidecar), (record, _json_bytes(entry))):
+    with storage.writing(FOLDER) as upload, ThreadPoolExecutor(1) as behind:
+        tar = _TarStream(upload, behind)
+        rows = [{"split": split, "kind": kind, **row} for sample in ordered for row in _add(tar, sample, kind)]
+        tar.finish()
+        synced = behind.submit(upload.sync)
+        sidecar = parquet_bytes(pa.Table.from_pylist(rows, schema=pa.schema([*SIDECAR, *schema])))
+        synced.result()
+        name = f"{stem}-{_content_hash(tar.sha256, sidecar)}"
+        entry = ShardEntry(
+            tar=f"{name}.tar",
+            sidecar=f"{name}.parquet",
+            split=split,
+            kind=kind,
+            first_bucket=first_bucket,
+            last_bucket=last_bucket,
+            samples=len(ordered),
+            members=len(rows),
+            bytes=tar.size,
+            sha256=tar.sha256,
+        )
+        upload.commit(entry.tar)
+    for key, data in ((entry.sidecar, sidecar), (record, _json_bytes(entry))):
         storage.commit(key, data)
     return entry
 
@@ -186,18 +193,56 @@ def sample_json(kind: Kind, row: Mapping[str, Any]) -> bytes:
     return json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _tar(samples: Sequence[Sample], kind: Kind) -> tuple[bytes, list[dict[str, Any]]]:
-    """The tar of ordered samples, and a sidecar row per member."""
-    tar = TarBytes()
-    rows: list[dict[str, Any]] = []
-    for sample in samples:
-        members = {**sample.members, "json": Member.of(sample_json(kind, sample.row))}
-        for suffix in sorted(members):
-            name = f"{sample.key}.{suffix}"
-            data = _load(name, members[suffix])
-            where = {"key": sample.key, "member": name, "suffix": suffix, "offset": tar.add(name, data)}
-            rows.append({**sample.row, **where, "size": len(data), "sha256": members[suffix].sha256})
-    return tar.finished(), rows
+class _TarStream:
+    """A tar that a thread hashes and writes piece by piece while the next members are loaded and checked."""
+
+    def __init__(self, upload: Upload, behind: Executor) -> None:
+        self._upload, self._behind = upload, behind
+        self._tar, self._hash = TarBytes(), hashlib.sha256()
+        self._sent: deque[Future[None]] = deque()
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._tar.size
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the finished tar."""
+        return self._hash.hexdigest()
+
+    def add(self, name: str, data: bytes) -> int:
+        """Add one file; return the offset of its bytes."""
+        offset = self._tar.add(name, data)
+        if self._tar.waiting >= _PIECE_BYTES:
+            self._send(self._tar.take())
+        return offset
+
+    def finish(self) -> None:
+        """Wait until the whole tar is written."""
+        self._send([self._tar.finished()])
+        while self._sent:
+            self._sent.popleft().result()
+
+    def _send(self, pieces: list[bytes]) -> None:
+        self._sent.append(self._behind.submit(self._put, pieces))
+        if len(self._sent) > _PIECES_AHEAD:
+            self._sent.popleft().result()
+
+    def _put(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._hash.update(piece)
+        self._upload.write(pieces)
+
+
+def _add(tar: _TarStream, sample: Sample, kind: Kind) -> Iterator[dict[str, Any]]:
+    """Add the files of a sample; a sidecar row for each."""
+    members = {**sample.members, "json": Member.of(sample_json(kind, sample.row))}
+    for suffix in sorted(members):
+        name = f"{sample.key}.{suffix}"
+        data = _load(name, members[suffix])
+        where = {"key": sample.key, "member": name, "suffix": suffix, "offset": tar.add(name, data)}
+        yield {**sample.row, **where, "size": len(data), "sha256": members[suffix].sha256}
 
 
 def _content_hash(tar_sha256: str, sidecar: bytes) -> str:
