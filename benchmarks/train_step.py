@@ -4,8 +4,8 @@
 
 The plain step is the same networks and losses with no switch on, `torch.optim.Adam` as it comes, and batches that lie
 ready in memory. Ours draws its batch from the store and has the switches of run.json as they are by default; the rows
-below it change one switch each. Steps of all rows take turns, so that what else the machine does meets all alike, and
-times are CPU seconds of one thread. `benchmarks/results/train_step.json` holds what was printed.
+below it change one switch each. Steps of all rows take turns in random order, so that what else the machine does
+meets all alike, and times are CPU seconds of one thread. `benchmarks/results/train_step.json` holds what was printed.
 """
 
 from __future__ import annotations
@@ -111,8 +111,9 @@ def _in_turns(rows: Mapping[str, Callable[[int], Any]], steps: int) -> dict[str,
         work(0)
     times: dict[str, list[float]] = {name: [] for name in rows}
     for step in range(steps):
-        for name, work in rows.items():
-            times[name].append(_cpu_seconds(partial(work, step)))
+        for place in np.random.default_rng(step).permutation(len(rows)):  # who comes after whom matters
+            name = list(rows)[place]
+            times[name].append(_cpu_seconds(partial(rows[name], step)))
     return {name: np.asarray(each) for name, each in times.items()}
 
 

@@ -152,20 +152,29 @@ def make_config(content: Mapping[str, Any]) -> RunConfig:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is this process's GPU (the first, without `torchrun`) or else the CPU.
+    """`auto` is this process's GPU (the first, without `torchrun`) or else the CPU; `cuda` is that GPU.
 
-    Raises `ConfigError` for a device that is not there.
+    Raises `ConfigError` for a device that is not there, or that several processes would share.
     """
+    own = ranks()
     if name == "auto":
-        return torch.device("cuda", ranks().local) if torch.cuda.is_available() else torch.device("cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"device = {name!r}: must be auto, cpu or cuda") from None
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"device = {name!r}: must be auto, cpu or cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device = {name!r}: this machine has {torch.cuda.device_count()} GPUs; use auto or cpu")
+    if device.type == "cpu":
+        return device
+    if device.index is not None and own.ranks > 1:
+        raise ConfigError(f"device = {name!r}: each of the {own.ranks} processes takes a GPU of its own; use auto")
+    device = torch.device("cuda", own.local if device.index is None else device.index)
+    if device.index >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device = {name!r}: this machine has {torch.cuda.device_count()} GPUs, number {device.index} is not among "
+            "them; use auto or cpu, or fewer processes"
+        )
     return device
 
 

@@ -18,6 +18,7 @@ import torch
 from snapshot_writer import SMALL_NETWORKS, TinySnapshot, write_snapshot
 
 from models.checkpoint import checkpoints, load_checkpoint
+from models.config import choose_device
 from models.errors import ConfigError
 from models.parallel import average, largest, ranks
 from models.reader import Snapshot
@@ -195,6 +196,23 @@ def test_alone_nothing_is_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ConfigError, match="RANK is not set beside WORLD_SIZE; start several processes with: torchrun"):
         ranks()
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert choose_device("auto") == torch.device("cuda", 0)
+    sizes = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in sizes.items():
+        monkeypatch.setenv(name, value)
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 1)
+    with pytest.raises(
+        ConfigError, match="device = 'cuda:0': each of the 4 processes takes a GPU of its own; use auto"
+    ):
+        choose_device("cuda:0")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ConfigError, match=r"number 2 is not among them; .* or fewer processes"):
+        choose_device("auto")
 
 
 def test_each_process_holds_the_speech_of_its_own_people(tmp_path: Path) -> None:
