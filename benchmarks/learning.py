@@ -275,17 +275,17 @@ def _links(system: str, found: Mapping[float, Rows]) -> Section:
     figures = [_chance(f"{system}, link 0", fused[0.0])]
     figures += [_plain(f"{system}, link {link:g}", row, R100) for link, row in fused.items()]
     for lower, upper in itertools.pairwise(LINKS):
-        rise = fused[upper][R100]["value"] - fused[lower][R100]["value"]
+        rise = _of(fused[upper], R100)["value"] - _of(fused[lower], R100)["value"]
         figures.append(_above(f"{system}: R@10 of 100 at link {upper:g} less that at {lower:g}", rise))
     must = OF_OPTIMUM if system == "sf2f" else None
     figures.append(_of_optimum(f"{system}, link 1", whole, R100, must))
     figures.append(_of_optimum(f"{system}, link 1", whole, SAME_SEX, None))
-    beyond = fused[1.0][R100]["low"] - whole["sex only"][R100]["value"]
+    beyond = _of(fused[1.0], R100)["low"] - _of(whole["sex only"], R100)["value"]
     figures.append(_above(f"{system}, link 1: low end of R@10 of 100 above the sex-only oracle", beyond))
     figures.append(_plain(f"{system}, link 1", fused[1.0], SAME_SEX))
-    within = fused[1.0][SAME_SEX]["low"] - CHANCE[SAME_SEX]
+    within = _of(fused[1.0], SAME_SEX)["low"] - CHANCE[SAME_SEX]
     figures.append(_above(f"{system}, link 1: low end within one sex above that oracle, which is chance there", within))
-    gain = fused[1.0][R100]["value"] - whole["one window"][R100]["value"]
+    gain = _of(fused[1.0], R100)["value"] - _of(whole["one window"], R100)["value"]
     figures.append(_above(f"{system}, link 1: R@10 of 100 of the fused voice less that of one window", gain))
     table = [_line(f"link {link:g}", name, row) for link, rows in found.items() for name, row in rows.items()]
     return Section(title=f"{system}, three links", figures=figures, tables={"all rows": table})
@@ -293,7 +293,7 @@ def _links(system: str, found: Mapping[float, Rows]) -> Section:
 
 def _beside(title: str, ours: Rows, theirs: Rows) -> Section:
     figures = [
-        _above(f"{LABELS[key]}, align less sf2f", ours["fused"][key]["value"] - theirs["fused"][key]["value"])
+        _above(f"{LABELS[key]}, align less sf2f", _of(ours["fused"], key)["value"] - _of(theirs["fused"], key)["value"])
         for key in (SAME_SEX, R100)
     ]
     return Section(title=title, figures=figures)
@@ -311,14 +311,20 @@ def _moved(loss: str, whole: Mapping[str, Any], less: Mapping[str, Any]) -> str:
     """One line: what a loss did to the paper's metrics, all of which get worse there without any of the losses."""
     said = []
     for key, (label, sign) in ABLATION.items():
-        gain, half = sign * (whole[key]["value"] - less[key]["value"]), (whole[key]["high"] - whole[key]["low"]) / 2
+        before, after = _of(whole, key), _of(less, key)
+        gain, half = sign * (before["value"] - after["value"]), (before["high"] - before["low"]) / 2
         verdict = "as the paper says" if gain > half else "against the paper" if gain < -half else "within the interval"
         said.append(f"{label} {gain:+.3f} better with it, {verdict} of ±{half:.3f}")
     return f"- `{loss}`: {'; '.join(said)}."
 
 
+def _of(row: Mapping[str, Any], key: str) -> Mapping[str, float]:
+    """A figure of a row; not a number where there are too few people for its gallery."""
+    return row.get(key) or dict.fromkeys(("value", "low", "high"), math.nan)
+
+
 def _plain(name: str, row: Mapping[str, Any], key: str) -> Figure:
-    figure = row[key]
+    figure = _of(row, key)
     return Figure(
         name=f"{name}: {LABELS[key]}", value=figure["value"], n=row["n"], low=figure["low"], high=figure["high"]
     )
@@ -330,13 +336,13 @@ def _above(name: str, value: float) -> Figure:
 
 def _chance(name: str, row: Mapping[str, Any]) -> Figure:
     """0 where the interval of recall holds chance."""
-    figure = row[R100]
+    figure = _of(row, R100)
     outside = max(0.0, figure["low"] - CHANCE[R100], CHANCE[R100] - figure["high"])
     return Figure(name=f"{name}: how far chance is outside the interval of R@10 of 100", value=outside, n=0, must=0.0)
 
 
 def _of_optimum(name: str, rows: Rows, key: str, must: float | None) -> Figure:
-    reached, optimum = (rows[row][key]["value"] - CHANCE[key] for row in ("fused", OPTIMUM))
+    reached, optimum = (_of(rows[row], key)["value"] - CHANCE[key] for row in ("fused", OPTIMUM))
     label = f"{name}: share of the way from chance to the known optimum, {LABELS[key]}"
     return Figure(name=label, value=reached / optimum if optimum else math.nan, n=0, must=must, higher=True)
 
