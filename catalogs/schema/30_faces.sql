@@ -1,4 +1,5 @@
--- The faces in photos, and what was decided about each. Embeddings stay in the Parquet files.
+-- The faces in photos, and what was decided about each. Embeddings and perceptual hashes, of which links are made, stay
+-- in the Parquet files.
 --
 -- The large tables keep nothing twice: ids are computed from their parts, and `photos` and `links` are views. They
 -- declare no primary key, as an index over millions of texts costs too much; the load counts that their keys are unique
@@ -34,7 +35,6 @@ CREATE TABLE faces (
     backend_version VARCHAR,
     photo_width_px INTEGER,
     photo_height_px INTEGER,
-    photo_phash VARCHAR,
     grayscale BOOLEAN,
     box_x_px REAL,
     box_y_px REAL,
@@ -73,10 +73,7 @@ CREATE TABLE faces (
     occlusion REAL,
     light_left_right REAL,
     light_top_bottom REAL,
-    light_evenness REAL GENERATED ALWAYS AS (
-        coalesce(other_evenness, least(light_left_right, light_top_bottom))
-    ) VIRTUAL,
-    other_evenness REAL,
+    light_evenness REAL,
     skin_level REAL,
     highlight_share REAL,
     shadow_share REAL,
@@ -128,7 +125,6 @@ COMMENT ON COLUMN faces.backend IS 'Detector and landmarks';
 COMMENT ON COLUMN faces.backend_version IS 'Its version';
 COMMENT ON COLUMN faces.photo_width_px IS 'Width of the photo';
 COMMENT ON COLUMN faces.photo_height_px IS 'Height of the photo';
-COMMENT ON COLUMN faces.photo_phash IS '64-bit perceptual hash of the photo, 16 hex digits';
 COMMENT ON COLUMN faces.grayscale IS 'Whether the photo has no colour, or one tint only as sepia has';
 COMMENT ON COLUMN faces.box_x_px IS 'Left edge of the face box in the photo';
 COMMENT ON COLUMN faces.box_y_px IS 'Top edge';
@@ -168,7 +164,6 @@ COMMENT ON COLUMN faces.occlusion IS 'Share of the upper face that is not skin-c
 COMMENT ON COLUMN faces.light_left_right IS 'Darker half of the face over the brighter one, left against right';
 COMMENT ON COLUMN faces.light_top_bottom IS 'Darker half of the face over the brighter one, top against bottom';
 COMMENT ON COLUMN faces.light_evenness IS 'The smaller of the two: 1 for even light, 0 where half of the face is dark';
-COMMENT ON COLUMN faces.other_evenness IS 'light_evenness where that is not the smaller of its two; null otherwise';
 COMMENT ON COLUMN faces.skin_level IS 'Median linear light of the skin: 0 black, 1 white';
 COMMENT ON COLUMN faces.highlight_share IS 'Share of clipped highlights on the face';
 COMMENT ON COLUMN faces.shadow_share IS 'Share of crushed shadows on the face';

@@ -93,8 +93,7 @@ SELECT
     identities.nationality,
     samples.tar,
     faces.* EXCLUDE (
-        item_id, face_number, identity, person, bucket, face_id, face_folder, other_evenness, duplicate_cluster,
-        verdict, reason, reasons
+        item_id, face_number, identity, person, bucket, face_id, face_folder, duplicate_cluster, verdict, reason, reasons
     )
 FROM samples
 JOIN faces ON samples.kind = 'faces' AND faces.face_id = samples.key AND faces.portrait

@@ -178,16 +178,22 @@ def namespace() -> list[str]:
     return words
 
 
-def test_a_read_only_root_can_be_asked_and_says_why_it_cannot_be_changed(root: Path, namespace: list[str]) -> None:
+def test_a_read_only_root_can_be_asked_and_says_why_it_cannot_be_changed(
+    root: Path, namespace: list[str], tmp_path: Path
+) -> None:
     before = content(root)
     at = ["--root", str(root)]
-    reads = [[*ASK, "--format", "csv", *at], [*VERIFY, *at], ["snapshots", *at], ["stats", *at]]
+    asked = [*ASK, "--format", "csv", *at]
+    written = [*asked, "--out", str(tmp_path / "answer.csv")]
+    reads = [asked, written, [*VERIFY, *at], ["snapshots", *at], ["stats", *at]]
     changes = [[*REBUILD, *at], ["tag", "paper", *at], ["gc", *at], ["repair", *at]]
     commands = [["voxdata", *words] for words in (*reads, *changes)]
     mount = f"mount --bind {root} {root} && mount -o remount,bind,ro {root}"
     _, *results = run_steps([["sh", mount], *commands, ["publish", str(root), "10"]], *namespace)
     assert [status for status, _, _ in results] == [0] * len(reads) + [1] * (len(changes) + 1)
-    assert results[0][1] == "n\n9\n"
+    assert results[0][1] == (tmp_path / "answer.csv").read_text() == "n\n9\n"
+    assert "is not noted" in results[1][2]
+    assert results[1][2].count("\n") == 1
     for _, _, error in results[len(reads) :]:
         assert f"under {root}" in error or f"root {root} cannot be written" in error
         assert "Read-only file system" in error or "Permission denied" in error

@@ -7,6 +7,8 @@ file open sees the new one when it connects again.
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +21,7 @@ CATALOG_KEY = "catalog.duckdb"
 NAME = "voxdata"  # of the attached database
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb whose shell opens the file
 ROW_GROUP = 245_760  # rows; twice the default wastes less of the last block of each column
+_FILE_OPTIONS = f"(STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP})"
 
 
 def schema_sql() -> str:
@@ -29,14 +32,29 @@ def schema_sql() -> str:
 
 
 def create(path: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A new catalog with the schema and no rows, in the file `path` or in memory."""
+    """A new catalog with the schema and no rows, in the file `path` or in memory. Raises `OSError`."""
+    if path is None:
+        return _made("':memory:'", "")
+    path.write_bytes(_empty_file())
     connection = duckdb.connect()
-    where = (
-        f"{quoted(str(path))} AS {NAME} (STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP})"
-        if path
-        else f"':memory:' AS {NAME}"
-    )
-    connection.execute(f"ATTACH {where}")
+    connection.execute(f"ATTACH {quoted(str(path))} AS {NAME} {_FILE_OPTIONS}")
+    connection.execute(f"USE {NAME}")
+    return connection
+
+
+@cache
+def _empty_file() -> bytes:
+    """A catalog file without rows. Its hundreds of comments take longer than loading a small root: one in a process."""
+    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
+        path = Path(folder) / CATALOG_KEY
+        with _made(quoted(str(path)), _FILE_OPTIONS) as connection:
+            connection.execute("CHECKPOINT")  # which would fail in silence where the connection is closed
+        return path.read_bytes()
+
+
+def _made(place: str, options: str) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute(f"ATTACH {place} AS {NAME} {options}")
     connection.execute(f"USE {NAME}")
     connection.execute(f"BEGIN; {schema_sql()}; COMMIT")
     return connection
@@ -66,14 +84,14 @@ def attach(path: Path, root: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def load_error(error: duckdb.Error, what: str, root: str) -> VoxdataError:
+def load_error(error: duckdb.Error | OSError, what: str, root: str) -> VoxdataError:
     """What a failed load of the catalog means to the user."""
     line = first_line(error)
     if "No space left" in str(error):
         return StorageFullError(
             f"no space left while building {CATALOG_KEY} under {root}; free some and run: voxdata catalog rebuild"
         )
-    if isinstance(error, duckdb.IOException):
+    if isinstance(error, (duckdb.IOException, OSError)):
         return StorageError(f"{CATALOG_KEY} under {root} cannot be written: {line}; check the permissions of --root")
     return CatalogError(f"{CATALOG_KEY} under {root}: {what} cannot be loaded: {line}; run: voxdata verify")
 

@@ -27,7 +27,7 @@ S, I, L = pa.string(), pa.int32(), pa.int64()
 
 Input: TypeAlias = pa.Table | str  # a table, or the SQL of one
 
-NOT_IN_CATALOG = frozenset({"embedding"})
+NOT_IN_CATALOG = frozenset({"embedding", "photo_phash"})  # what links are made of
 
 # Stages of a snapshot's `tables`, and what each is.
 STAGES: Mapping[str, pa.Schema] = {

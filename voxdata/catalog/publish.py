@@ -61,11 +61,10 @@ LOADS = {
         SELECT person, reason, stated_at FROM in_tombstones
         QUALIFY row_number() OVER (PARTITION BY person ORDER BY stated_at, fact) = 1 ORDER BY person""",
     "faces": f"""
-        SELECT f.* EXCLUDE (item_id, face_id, face_index, light_evenness)
+        SELECT f.* EXCLUDE (item_id, face_id, face_index)
                 REPLACE ({_PERSON.format("f")}, {_PHOTO} AS photo_sha256),
             coalesce(f.face_index + 1, 0) AS face_number,
             nullif(f.face_id[:strpos(f.face_id, '/') - 1], f.identity) AS face_folder,
-            nullif(f.light_evenness, least(f.light_left_right, f.light_top_bottom)) AS other_evenness,
             p.size_bytes AS photo_size_bytes, p.source AS photo_source, p.source_key AS photo_source_key,
             p.licence AS photo_licence,
             CASE WHEN l.cluster_photos > 1 OR l.photo_cluster <> l.photo_sha256 THEN l.photo_cluster END
@@ -194,7 +193,7 @@ def build_catalog(storage: Storage, snapshot: Snapshot, path: Path) -> None:
                 connection.execute("ROLLBACK")
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT")
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:
         raise load_error(error, what, storage.url) from error
 
 
