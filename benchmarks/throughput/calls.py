@@ -50,8 +50,16 @@ def spent(work: Call) -> dict[str, float]:
 
 
 def alternated(turns: Mapping[str, Callable[[], dict[str, float]]], rounds: int) -> list[dict[str, float]]:
-    """Seconds of each line, of each round; the turns alternate, so that what slows the machine slows all of a round."""
-    return [{line: seconds for turn in turns.values() for line, seconds in turn().items()} for _ in range(rounds)]
+    """Seconds of each line over all turns, by round; turns alternate, so that what slows the machine slows all."""
+    return [_added([turn() for turn in turns.values()]) for _ in range(rounds)]
+
+
+def _added(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for turn in turns:
+        for line, seconds in turn.items():
+            total[line] = total.get(line, 0.0) + seconds
+    return total
 
 
 def medians(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
