@@ -10,7 +10,7 @@ Voxdata = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def build_arguments(corpus: Path, root: Path, *settings: str) -> list[str]:
-    """`voxdata build` over a corpus with limits that painted faces pass."""
+    """`voxdata build` over a corpus with limits that painted faces pass; one worker, as each loads the models anew."""
     named = [
         f"sources.photos.path={corpus / 'photos'}",
         f"sources.speech.path={corpus / 'wav'}",
@@ -20,6 +20,7 @@ def build_arguments(corpus: Path, root: Path, *settings: str) -> list[str]:
         "faces.select.min_per_identity=1",
         "splits.val_share=0.2",
         "splits.test_share=0.3",
+        "work.workers=1",
         *settings,
     ]
     return ["build", "voxceleb-folder", "--root", str(root), *(part for name in named for part in ("--set", name))]

@@ -67,10 +67,10 @@ def test_no_person_is_in_two_splits(root: Path) -> None:
     assert rows(root, "select person from samples group by person having count(distinct split) > 1") == []
 
 
-def test_sound_root_verifies_and_prints_its_tables(root: Path, voxdata: Voxdata) -> None:
-    assert voxdata("verify", "--root", str(root)).returncode == 0
-    assert "#Identity" in voxdata("stats", "--root", str(root)).stdout
-    funnel = voxdata("sql", "--query", "funnel", "--root", str(root), "--format", "csv")
+def test_sound_root_verifies_and_prints_its_tables(root: Path, here: Voxdata) -> None:
+    assert here("verify", "--root", str(root)).returncode == 0
+    assert "#Identity" in here("stats", "--root", str(root)).stdout
+    funnel = here("sql", "--query", "funnel", "--root", str(root), "--format", "csv")
     assert funnel.returncode == 0
     assert len(funnel.stdout.splitlines()) > 2
 
@@ -80,7 +80,7 @@ def test_second_build_measures_nothing_and_ends_at_the_same_snapshot(
 ) -> None:
     before = {stage: parts(root, stage) for stage in ("faces.measure", "faces.render", "speech.measure")}
     snapshot = load_snapshot(open_storage(root)).id
-    done = voxdata(*build_arguments(corpus, root, "work.workers=1"))
+    done = voxdata(*build_arguments(corpus, root))
     assert done.returncode == 0, done.stderr
     assert {stage: parts(root, stage) for stage in before} == before
     assert snapshot in done.stdout
@@ -158,20 +158,21 @@ def test_filters_agree_with_the_painted_truth(root: Path, corpus: Path) -> None:
         assert table[rule]["wrongly"] <= 0.1 * table[rule]["should_not"]
 
 
-def test_a_model_is_trained_judged_and_asked(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
+def test_a_model_is_trained_judged_and_asked(root: Path, corpus: Path, here: Voxdata, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(root, tmp_path / "root"))
     run, face = tmp_path / "run", tmp_path / "face.png"
     small = ["embedder_steps=3", "fuser_steps=2", "batch_size=4", "encoder_channels=[8, 8, 8, 8, 16]"]
     numbers = [part for pair in small for part in ("--set", pair)]
-    trained = voxdata("train", "sf2f", "--root", str(root), "--run", str(run), "--steps", "3", *numbers)
+    trained = here("train", "sf2f", "--root", str(root), "--run", str(run), "--steps", "3", *numbers)
     assert trained.returncode == 0, trained.stderr
     enhancer = write_enhancer(tmp_path / "enhancer")
-    judged = voxdata("evaluate", str(run), "--enhance", str(enhancer))
+    judged = here("evaluate", str(run), "--enhance", str(enhancer))
     assert judged.returncode == 0, judged.stderr
     assert "self-trained" in judged.stdout
     assert "Who faces look like before and after enhancer, step 0" in judged.stdout
     assert rows(root, "select count(distinct run_id) from evaluations") == [(1,)]
     voice = next(path for path in sorted((corpus / "wav").rglob("*.wav")) if path.stat().st_size > 100_000)
-    asked = voxdata("imagine", str(voice), "--run", str(run), "--out", str(face), "--enhance", str(enhancer))
+    asked = here("imagine", str(voice), "--run", str(run), "--out", str(face), "--enhance", str(enhancer))
     assert asked.returncode == 0, asked.stderr
     assert re.search(
         r"face-enhanced.png: .*; cosine of self-trained between before and after -?[01]\.\d{3}", asked.stdout
@@ -183,11 +184,11 @@ def test_a_model_is_trained_judged_and_asked(root: Path, corpus: Path, voxdata: 
     with Image.open(face) as picture:
         assert picture.size == (64, 64)
         assert "identifies nobody" in " ".join(str(text) for text in picture.info.values())
-    text = voxdata("imagine", str(corpus / "vox1_meta.csv"), "--run", str(run), "--out", str(face))
+    text = here("imagine", str(corpus / "vox1_meta.csv"), "--run", str(run), "--out", str(face))
     assert text.returncode == 1
     assert "cannot be decoded" in text.stderr
     assert "Traceback" not in text.stderr
-    wrong = voxdata("train", "sf2f", "--root", str(root), "--run", str(tmp_path / "x"), "--set", "batchsize=3")
+    wrong = here("train", "sf2f", "--root", str(root), "--run", str(tmp_path / "x"), "--set", "batchsize=3")
     assert wrong.returncode == 2
     assert "overrides.batchsize" in wrong.stderr
 

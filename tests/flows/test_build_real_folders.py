@@ -10,7 +10,7 @@ import pytest
 
 from tests.flows.building import Voxdata
 
-PEOPLE = 30
+PEOPLE = 15
 
 
 @pytest.fixture

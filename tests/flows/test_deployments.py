@@ -1,19 +1,16 @@
-"""prefect.yaml against a real server with real process workers: build, train, cancel, resume, retrain, skip."""
+"""prefect.yaml against a real server with a real process worker: build, retrain, skip, imagine.
+
+What may happen to a training in the middle is in test_training_deployments.py.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pyarrow as pa
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -22,18 +19,17 @@ from flows.artifacts import delete_samples
 from flows.deploying import checkout
 from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, plan
 from tests.flows.building import build_arguments
+from tests.flows.deployed import REPOSITORY, WAIT_S, Api, Worker
 from voxdata import journal
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest
-from voxdata.champions import aliases, decisions
+from voxdata.champions import aliases
 from voxdata.errors import SourceError
 from voxdata.fragments import commit_table
 from voxdata.recipe_file import load_recipe
 from voxdata.shards.write import plan_ranges
 from voxdata.storage import open_storage
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-WAIT_S = 300
 SMALL = {
     "embedder_steps": 3,
     "batch_size": 4,
@@ -45,102 +41,21 @@ SMALL = {
 }
 
 
-class Api:
-    """What the server says, and `prefect` on the command line."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = environment
-        self.url = environment["PREFECT_API_URL"]
-
-    def prefect(self, *arguments: str) -> str:
-        """Run `prefect ARGUMENTS` in the repository and return what it prints; it must succeed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", *arguments],
-            env=self.environment,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def filter(self, what: str, **where: Any) -> list[dict[str, Any]]:
-        answer: list[dict[str, Any]] = httpx.post(f"{self.url}/{what}/filter", json=where, timeout=30).json()
-        return answer
-
-    def run(self, deployment: str, **parameters: Any) -> dict[str, Any]:
-        """`prefect deployment run --watch`, and the flow run that it made."""
-        self.prefect("deployment", "run", deployment, *_parameters(parameters), "--watch", "--watch-interval", "1")
-        return self.newest_run(deployment)
-
-    def newest_run(self, deployment: str) -> dict[str, Any]:
-        flow, _, name = deployment.partition("/")
-        runs = self.filter(
-            "flow_runs",
-            flows={"name": {"any_": [flow]}},
-            deployments={"name": {"any_": [name]}},
-            sort="EXPECTED_START_TIME_DESC",
-        )
-        return runs[0]
-
-    def subflow_run(self, run: str) -> str:
-        """The id of the flow run that a flow run called."""
-        found = self.filter("flow_runs", flow_runs={"parent_flow_run_id": {"any_": [run]}})
-        identifier: str = found[0]["id"]
-        return identifier
-
-    def artifacts(self, key: str, run: str) -> list[dict[str, Any]]:
-        return self.filter("artifacts", artifacts={"key": {"any_": [key]}}, flow_runs={"id": {"any_": [run]}})
-
-    def wait(self, run: str, *states: str) -> str:
-        """Until a flow run is in one of these states; returns it."""
-        until = time.monotonic() + WAIT_S
-        while time.monotonic() < until:
-            state: str = httpx.get(f"{self.url}/flow_runs/{run}", timeout=30).json()["state_type"]
-            if state in states:
-                return state
-            time.sleep(0.5)
-        pytest.fail(f"flow run {run} is {state} after {WAIT_S} s, not {' or '.join(states)}")
-
-
-def _parameters(values: dict[str, Any]) -> list[str]:
-    return [part for name, value in values.items() for part in ("--param", f"{name}={json.dumps(value)}")]
-
-
 @pytest.fixture(scope="module")
 def api(prefect_environment: dict[str, str]) -> Api:
     """The server with both pools and all deployments."""
-    deployed = Api({**prefect_environment, "PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_WORKER_QUERY_SECONDS": "1"})
-    for pool in ("voxdata-cpu", "voxdata-gpu"):
-        deployed.prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
-    deployed.prefect("--no-prompt", "deploy", "--all")
+    deployed = Api(prefect_environment["PREFECT_API_URL"], prefect_environment)
+    deployed.deploy("voxdata-cpu", "voxdata-gpu")
     return deployed
 
 
 @pytest.fixture(scope="module")
 def worker(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A process worker per pool, started in a folder that is not the checkout."""
-    folder = tmp_path_factory.mktemp("workers")
-    processes = []
-    for pool in ("voxdata-cpu", "voxdata-gpu"):
-        with (folder / f"{pool}.log").open("w") as log:
-            command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
-            processes.append(
-                subprocess.Popen(
-                    command, env=api.environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-                )
-            )
+    """A process worker, which does the retraining, too."""
+    api.move("retrain/nightly", "voxdata-cpu")
+    worker = Worker("voxdata-cpu", api.environment, tmp_path_factory.mktemp("worker"))
     yield
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    worker.stop()
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +100,7 @@ def test_a_build_says_that_it_has_published(api: Api, built: tuple[Path, str]) -
     root = built[0]
     wanted = {"event": {"name": ["voxdata.snapshot.published"]}, "resource": {"id": [f"voxdata.root.{root}"]}}
     until = time.monotonic() + WAIT_S
-    while not (events := httpx.post(f"{api.url}/events/filter", json={"filter": wanted}, timeout=30).json()["events"]):
+    while not (events := api.ask("POST", "events/filter", {"filter": wanted})["events"]):
         assert time.monotonic() < until, "no event arrived"
         time.sleep(0.3)
     assert events[0]["payload"] == {"snapshot": latest(open_storage(root))}
@@ -255,48 +170,6 @@ def test_retraining_trains_evaluates_skips_and_gives_faces(
     assert [row["status"] for row in rows if row["voice"] == "notes.txt"] == ["no face"]
 
 
-@pytest.mark.long
-def test_a_challenger_is_judged_and_the_champion_evaluated(api: Api, built: tuple[Path, str]) -> None:
-    """Seeds of their own, so that what the other tests have trained is not there to be skipped."""
-    root = built[0]
-    settings = {"root": str(root), "preset": "tiny", "overrides": SMALL, "gate": {"metric": "cosine", "draws": 200}}
-    names = []
-    for seed, steps in ((5, 2), (6, 40), (7, 1)):
-        ended = api.run("retrain/nightly", **settings, seed=seed, steps=steps)
-        names.append(ended["state_name"])
-        card = (_run_dir(root, seed) / "model-card.md").read_text()
-        assert api.artifacts("decision", ended["id"])[0]["data"] == card
-    outcomes = [fact["outcome"] for fact in decisions(open_storage(root), "sf2f")][-3:]
-    assert [name == "Promoted" for name in names] == [outcome != "refused" for outcome in outcomes]
-    champion = aliases(open_storage(root))["sf2f"].champion
-    judged = api.run("evaluate/local", root=str(root))
-    shown = api.artifacts("evaluation", judged["id"])[0]
-    assert str(champion) in shown["description"]
-
-
-@pytest.mark.long
-def test_cancelled_training_leaves_a_checkpoint_and_resumes(api: Api, built: tuple[Path, str]) -> None:
-    root = built[0]
-    run_dir = _run_dir(root, seed=1)
-    settings = {"root": str(root), "seed": 1, "overrides": SMALL, "seconds": None}
-    api.prefect("deployment", "run", "train/demo", *_parameters({**settings, "steps": 1_000_000}))
-    run = api.newest_run("train/demo")["id"]
-    until = time.monotonic() + WAIT_S
-    while not (run_dir / "metrics.jsonl").exists():
-        assert time.monotonic() < until, "the training wrote no metrics"
-        time.sleep(0.3)
-    api.prefect("flow-run", "cancel", run)
-    assert api.wait(run, "CANCELLED", "CRASHED", "FAILED", "COMPLETED") == "CANCELLED"
-    assert _processes(run_dir / "run.json") == []
-    checkpoint = max((run_dir / "checkpoints").glob("step-*.pt"))
-    assert _states(root, run_dir) == ["started", "cancelled"]
-
-    done = int(checkpoint.stem.partition("-")[2])
-    assert api.run("train/demo", **settings, steps=done + 1)["state_type"] == "COMPLETED"
-    assert f"resumed from step {done}" in (run_dir / "train.log").read_text()
-    assert _states(root, run_dir) == ["started", "cancelled", "started", "finished"]
-
-
 def _run_dir(root: Path, seed: int) -> Path:
     return root / "runs" / f"sf2f-tiny-self-trained-{latest(open_storage(root))[:8]}-{seed}"
 
@@ -304,18 +177,6 @@ def _run_dir(root: Path, seed: int) -> Path:
 def _states(root: Path, run_dir: Path) -> list[str]:
     rows = journal.read(open_storage(root), "runs")
     return [] if rows is None else [row["status"] for row in rows.to_pylist() if row["run_id"] == run_dir.name]
-
-
-def _processes(argument: Path) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if str(argument) in command:
-            found.append(command)
-    return found
 
 
 def test_task_runs_stay_below_1000_at_full_scale(tmp_path: Path) -> None:

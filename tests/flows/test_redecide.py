@@ -130,10 +130,8 @@ def test_new_people_whose_speech_is_gone_are_an_error_that_names_the_folder(
     assert latest(open_storage(copy)) == snapshot
 
 
-def test_settings_that_need_measurements_are_refused_with_the_build_that_takes_them(
-    copy: Path, voxdata: Voxdata
-) -> None:
-    done = voxdata("redecide", "--root", str(copy), "--set", "faces.measure.min_face_px=30")
+def test_settings_that_need_measurements_are_refused_with_the_build_that_takes_them(copy: Path, here: Voxdata) -> None:
+    done = here("redecide", "--root", str(copy), "--set", "faces.measure.min_face_px=30")
     assert done.returncode == 1
     assert f"--root {copy} --set faces.measure.min_face_px=30" in done.stderr
     assert "voxdata build" in done.stderr
