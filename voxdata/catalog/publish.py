@@ -43,7 +43,8 @@ _AUDIO = """CASE
     WHEN u.item_id <> u.utterance_id || '@' || coalesce(u.audio_sha256, 'unreadable')[:16]
     THEN error('the id ' || u.item_id || ' does not fit its clip') ELSE u.audio_sha256 END"""
 # Footers of thousands of parts are read once, and parts are loaded in the order in which threads finish them.
-_SETTINGS = "SET parquet_metadata_cache = true; SET preserve_insertion_order = false"
+# A spawned process looks interactive to DuckDB, which would then draw a progress bar.
+_SETTINGS = "SET parquet_metadata_cache = true; SET preserve_insertion_order = false; SET enable_progress_bar = false"
 LOADS = {
     "about": "SELECT schema_version, snapshot_id FROM in_about",
     "snapshots": "SELECT * FROM in_snapshots ORDER BY snapshot_id",
