@@ -22,9 +22,8 @@ near AS MATERIALIZED (
         CASE WHEN reason IS DISTINCT FROM 'clipped' THEN -speech_s END AS too_short,
         CASE WHEN reason IS DISTINCT FROM 'too_short' THEN clipped_share END AS clipped
     FROM utterances
-    WHERE reason IS NULL
-        OR reason = 'over_cap'
-        OR reason IN ('too_short', 'clipped') AND len(reasons) = 1
+    WHERE (reason IS NULL OR reason IN ('over_cap', 'too_short', 'clipped'))
+        AND (reasons IS NULL OR len(reasons) <= 1)
 ),
 -- by how many of the heights a clip does not pass
 gained AS (

@@ -25,28 +25,45 @@ kept_by_hand AS (
         AND abs((pupil_left_y_px + pupil_right_y_px) / 2 / photo_height_px - words.pupils_y) <= 0.02
     WHERE words.decision = 'keep'
 ),
-ladders AS (SELECT list(heights ORDER BY place) AS ladder FROM stairs),
--- for each rule the first limit that the face passes; null where it fails another rule
-near AS (
+ladders AS (
     SELECT
+        any_value(heights) FILTER (WHERE place = 1) AS angles,
+        any_value(heights) FILTER (WHERE place = 2) AS sizes,
+        any_value(heights) FILTER (WHERE place = 3) AS lights
+    FROM stairs
+),
+-- the few faces that fail none or one of these rules, gathered before they are looked at one by one
+passing AS MATERIALIZED (
+    SELECT
+        rowid AS face,
         person,
         CASE WHEN cluster_photos > 1 THEN duplicate_cluster END AS cluster,
-        face IS NOT NULL AS by_hand,
         CASE WHEN reason IN ('face_angle', 'low_resolution', 'uneven_light') THEN reason END AS failed,
-        [
-            CASE WHEN failed IS NULL OR failed = 'face_angle'
-                THEN len(list_filter(ladder[1], lambda x: x < face_angle_deg)) END,
-            CASE WHEN failed IS NULL OR failed = 'low_resolution'
-                THEN len(list_filter(ladder[2], lambda x: x < -pupil_distance_px)) END,
-            CASE WHEN failed IS NULL OR failed = 'uneven_light'
-                THEN len(list_filter(ladder[3], lambda x: x < -light_evenness)) END
-        ] AS steps
-    FROM faces CROSS JOIN ladders LEFT JOIN kept_by_hand ON face = faces.rowid
-    WHERE coalesce(len(reasons), 0) <= 1 AND (
+        face_angle_deg,
+        pupil_distance_px,
+        light_evenness
+    FROM faces
+    WHERE (reasons IS NULL OR len(reasons) <= 1) AND (
         reason IS NULL
         OR reason IN ('duplicate', 'render_failed', 'too_few_portraits', 'over_cap')
         OR reason IN ('face_angle', 'low_resolution', 'uneven_light')
     )
+),
+-- for each rule the first limit that the face passes; null where it fails another rule
+near AS (
+    SELECT
+        person,
+        cluster,
+        kept_by_hand.face IS NOT NULL AS by_hand,
+        [
+            CASE WHEN failed IS NULL OR failed = 'face_angle'
+                THEN len(list_filter(angles, lambda x: x < face_angle_deg)) END,
+            CASE WHEN failed IS NULL OR failed = 'low_resolution'
+                THEN len(list_filter(sizes, lambda x: x < -pupil_distance_px)) END,
+            CASE WHEN failed IS NULL OR failed = 'uneven_light'
+                THEN len(list_filter(lights, lambda x: x < -light_evenness)) END
+        ] AS steps
+    FROM passing CROSS JOIN ladders LEFT JOIN kept_by_hand USING (face)
 ),
 placed AS MATERIALIZED (
     SELECT
