@@ -314,7 +314,7 @@ def _moved(loss: str, whole: Mapping[str, Any], less: Mapping[str, Any]) -> str:
         before, after = _of(whole, key), _of(less, key)
         gain, half = sign * (before["value"] - after["value"]), (before["high"] - before["low"]) / 2
         verdict = "as the paper says" if gain > half else "against the paper" if gain < -half else "within the interval"
-        said.append(f"{label} {gain:+.3f} better with it, {verdict} of ±{half:.3f}")
+        said.append(f"{label} {gain:+.3f} better with it ({verdict}, ±{half:.3f})")
     return f"- `{loss}`: {'; '.join(said)}."
 
 
