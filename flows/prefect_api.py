@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from typing import IO
 
 import httpx
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.progress import logger
@@ -24,6 +26,7 @@ from voxdata.errors import BackendError
 
 START_LIMIT_S = 90
 POLL_S = 0.2
+SEND_LIMIT_S = 5
 
 
 @contextmanager
@@ -55,6 +58,7 @@ def running_flows() -> Iterator[str]:
             with temporary_settings({PREFECT_API_URL: url}):
                 yield url
         finally:
+            _send_the_rest()
             _stop(server)
 
 
@@ -90,6 +94,12 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: IO[bytes]) -> None
         except httpx.HTTPError:
             time.sleep(POLL_S)
     raise BackendError(f"the temporary Prefect server did not start in {START_LIMIT_S} s; try: prefect server start")
+
+
+def _send_the_rest() -> None:
+    """Let Prefect's threads send what they hold while they can: without a server they keep a process from ending."""
+    for service in (APILogWorker, EventsWorker):
+        service.drain_all(timeout=SEND_LIMIT_S, at_exit=False)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
