@@ -30,6 +30,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("decision", S),  # keep | reject | withdrawn: the reviewer takes an earlier word back
             ("reviewer", S),
             ("reason", S),
+            ("identity", S),  # whose portrait a keep makes; null where the word names nobody
             ("reviewed_at", S),
         ]
     ),

@@ -2,7 +2,9 @@
 
 The automatic rules are `rules.RULES`; a row's `reason` is the first that fails and `reasons` holds all of them. What
 needs the others' verdicts (duplicates, renders, the cap, the minimum) follows. Human and legal facts stand above every
-rule, in this order: forgotten, opted out, human reject, human keep (`reviewed`).
+rule, in this order: forgotten, opted out, human reject, human keep (`reviewed`). Whatever people
+say, a photo is kept, with its near duplicates, for one person at most (`whose`): a keep that names somebody settles for
+whom, and one that names nobody leaves that to the rule `shared_photo`.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import pyarrow.compute as pc
 from voxdata.errors import DecisionError
 from voxdata.faces.diversity import diversified
 from voxdata.faces.quality import quality
-from voxdata.faces.reviewed import reviewed
+from voxdata.faces.reviewed import Words, reviewed
 from voxdata.faces.rules import RULES
 from voxdata.faces.tables import FaceTable, Flags
+from voxdata.faces.whose import claimed_twice, kept_for
 from voxdata.recipe_faces import Faces, Select
 from voxdata.schemas import FACE_VERDICTS
 
@@ -49,10 +52,10 @@ def decide(
     reasons = _Reasons(table.rows)
     for name in sorted(set(pc.unique(table.faces["photo_status"]).to_pylist()) - {"ok"}):
         reasons.add(name, table.is_text("photo_status", [name]))
-    human_keep = _apply_facts(table, reasons, reviews, opted_out, forgotten)
-    for name, rule in RULES.items():
-        automatic = ~human_keep if name not in ("face_too_small", "no_landmarks") else np.ones(table.rows, bool)
-        reasons.add(name, rule(table, settings) & automatic)
+    words = _apply_facts(table, reasons, reviews, opted_out, forgotten)
+    human_keep = words.keep & ~words.reject & ~words.disagree
+    _apply_rules(table, reasons, settings, words, human_keep)
+    reasons.add("shared_photo", claimed_twice(table, reasons.passing))
     score = quality(table, settings.quality)
     order = _best_first(table, score, human_keep, reasons.passing)
     reasons.add("duplicate", _duplicates(table, reasons.passing, order) & ~human_keep)
@@ -137,14 +140,27 @@ def _apply_facts(
     reviews: pa.Table | None,
     opted_out: frozenset[str],
     forgotten: frozenset[str],
-) -> Flags:
+) -> Words:
     for name, people in (("forgotten", forgotten), ("opted_out", opted_out)):
         named = table.is_text("person", people) | table.is_text("identity", people)
         reasons.add(name, named)
-    keep, reject = reviewed(table, reviews)
-    reasons.add("human_reject", reject & ~keep)
-    reasons.add("reviewers_disagree", reject & keep)
-    return keep & ~reject
+    words = reviewed(table, reviews)
+    reasons.add("human_reject", words.reject & ~words.disagree)
+    reasons.add("reviewers_disagree", words.disagree)
+    return words
+
+
+def _apply_rules(table: FaceTable, reasons: _Reasons, settings: Faces, words: Words, human_keep: Flags) -> None:
+    standing = {row: people for row, people in words.people.items() if not words.reject[row]}
+    theirs, others = kept_for(table, standing)
+    for name, rule in RULES.items():
+        failing = rule(table, settings)
+        if name == "shared_photo":
+            reasons.add(name, (failing & ~(human_keep & theirs)) | others)
+        elif name in ("face_too_small", "no_landmarks"):
+            reasons.add(name, failing)
+        else:
+            reasons.add(name, failing & ~human_keep)
 
 
 def _duplicates(table: FaceTable, passing: Flags, order: Rows) -> Flags:

@@ -1,12 +1,18 @@
 """What people said about faces: reviews as flags on rows.
 
 A review is a row with `photo_sha256`, `pupils_x` and `pupils_y` (the middle of the pupils as shares of the photo's
-width and height), `reviewer`, `decision` (`keep` | `reject` | `withdrawn`) and `reviewed_at`. A reviewer's last word
-counts, and `withdrawn` takes it back: the face is then as if this reviewer had never spoken. A review holds for every
-face within `REVIEW_RADIUS` of its place in the same photo, so that it survives another backend.
+width and height), `reviewer`, `decision` (`keep` | `reject` | `withdrawn`), `identity` (whose portrait a keep makes;
+null or absent where it names nobody) and `reviewed_at`. A reviewer's last word counts, and `withdrawn` takes it back:
+the face is then as if this reviewer had never spoken. A review holds for every face within `REVIEW_RADIUS` of its place
+in the same photo, so that it survives another backend. A reject holds under every name that the photo is found under, a
+keep that names somebody for that person.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,25 +23,57 @@ DECISIONS = ("keep", "reject", "withdrawn")
 REVIEW_RADIUS = 0.02  # of the photo's width and height: reviews find their face on another backend's pupils
 
 
-def reviewed(table: FaceTable, reviews: pa.Table | None) -> tuple[Flags, Flags]:
-    """Rows (N,) that some reviewer's last word keeps, and rows that some reviewer's last word rejects.
+@dataclass(frozen=True)
+class Words:
+    """Last words on the N rows of a table."""
 
-    Reviewers who disagree about a face set both flags of its row.
-    """
-    keep, reject = np.zeros(table.rows, bool), np.zeros(table.rows, bool)
+    keep: Flags  # (N,) somebody keeps it as a portrait of its person, or without saying of whom
+    reject: Flags  # (N,) somebody rejects it
+    people: dict[int, set[str]] = field(default_factory=dict)  # row -> people whose portrait the keeps on it say it is
+
+    @property
+    def disagree(self) -> Flags:
+        """Rows (N,) that one reviewer keeps and another rejects, or that two keep for different people."""
+        disagree = self.keep & self.reject
+        for row, people in self.people.items():
+            disagree[row] |= self.reject[row] or len(people) > 1
+        return disagree
+
+
+def reviewed(table: FaceTable, reviews: pa.Table | None) -> Words:
+    """The last words of all reviewers. A keep that names somebody who is not in the table says nothing about others."""
+    words = Words(np.zeros(table.rows, bool), np.zeros(table.rows, bool))
     if reviews is None or not reviews.num_rows:
-        return keep, reject
+        return words
     x, y = table.pupils_as_shares()
     known = np.flatnonzero(np.isfinite(x) & table.is_text("photo_sha256", set(reviews["photo_sha256"].to_pylist())))
     rows_of: dict[str, list[int]] = {}
     for row, photo in zip(known.tolist(), table.texts("photo_sha256", known), strict=True):
         rows_of.setdefault(photo, []).append(row)
-    last: dict[tuple[int, str], str] = {}
+    last: dict[tuple[int, str], Mapping[str, Any]] = {}
     for review in sorted(reviews.to_pylist(), key=lambda review: str(review["reviewed_at"])):
         for row in rows_of.get(review["photo_sha256"], ()):
             if max(abs(x[row] - review["pupils_x"]), abs(y[row] - review["pupils_y"])) <= REVIEW_RADIUS:
-                last[row, review["reviewer"]] = review["decision"]
-    for (row, _), decision in last.items():
-        keep[row] |= decision == "keep"
-        reject[row] |= decision == "reject"
-    return keep, reject
+                last[row, review["reviewer"]] = review
+    person_of = _people_named(table, reviews)
+    persons = dict(zip(known.tolist(), table.texts("person", known), strict=True))
+    for (row, _), review in last.items():
+        words.reject[row] |= review["decision"] == "reject"
+        if review["decision"] == "keep":
+            named = review.get("identity")
+            words.keep[row] |= not named or person_of.get(named) == persons[row]
+            if named in person_of:
+                words.people.setdefault(row, set()).add(person_of[named])
+    return words
+
+
+def _people_named(table: FaceTable, reviews: pa.Table) -> dict[str, str]:
+    """Identity or person that a review names -> the person, of those whom the table knows."""
+    if "identity" not in reviews.column_names:
+        return {}
+    names = {name for name in reviews["identity"].to_pylist() if name}
+    found: dict[str, str] = {}
+    for column in ("person", "identity"):  # a folder's own name counts before a person's
+        rows = np.flatnonzero(table.is_text(column, names))
+        found |= dict(zip(table.texts(column, rows), table.texts("person", rows), strict=True))
+    return found
