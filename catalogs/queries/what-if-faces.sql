@@ -23,7 +23,7 @@ kept_by_hand AS (
         ON faces.photo_sha256 = words.photo_sha256
         AND abs((pupil_left_x_px + pupil_right_x_px) / 2 / photo_width_px - words.pupils_x) <= 0.02
         AND abs((pupil_left_y_px + pupil_right_y_px) / 2 / photo_height_px - words.pupils_y) <= 0.02
-    WHERE words.decision = 'keep'
+    WHERE words.decision = 'keep' AND (words.identity IS NULL OR words.person = faces.person)
 ),
 ladders AS (
     SELECT

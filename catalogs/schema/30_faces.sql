@@ -193,6 +193,7 @@ CREATE TABLE reviews (
     decision VARCHAR NOT NULL CHECK (decision IN ('keep', 'reject', 'withdrawn')),
     reviewer VARCHAR,
     reason VARCHAR,
+    identity VARCHAR,
     stated_at VARCHAR NOT NULL
 );
 COMMENT ON TABLE reviews IS 'What people decided about faces, every word that was said; review_words has the last ones';
@@ -203,4 +204,5 @@ COMMENT ON COLUMN reviews.pupils_y IS 'Midpoint of the pupils, share of the phot
 COMMENT ON COLUMN reviews.decision IS 'keep, reject, or withdrawn: the reviewer takes an earlier word back';
 COMMENT ON COLUMN reviews.reviewer IS 'Who decided';
 COMMENT ON COLUMN reviews.reason IS 'Why';
+COMMENT ON COLUMN reviews.identity IS 'Whose portrait a keep makes of the face; null where the word names nobody';
 COMMENT ON COLUMN reviews.stated_at IS 'When, ISO 8601 in UTC';

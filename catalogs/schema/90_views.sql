@@ -199,7 +199,16 @@ LEFT JOIN sources ON sources.source = utterances.source AND sources.medium = 'sp
 COMMENT ON VIEW provenance IS 'From each sample back to the file that it was made from; location is its path or URL, null where the recipe is gone';
 
 CREATE VIEW review_words AS
-SELECT photo_sha256, pupils_x, pupils_y, reviewer, decision, reason, stated_at
+SELECT
+    photo_sha256,
+    pupils_x,
+    pupils_y,
+    reviewer,
+    decision,
+    reason,
+    identity,
+    (SELECT min(person) FROM identities WHERE reviews.identity IN (identities.identity, identities.person)) AS person,
+    stated_at
 FROM reviews
 WHERE decision <> 'withdrawn' AND NOT EXISTS (
     SELECT 1 FROM reviews AS later
@@ -210,4 +219,4 @@ WHERE decision <> 'withdrawn' AND NOT EXISTS (
         AND (later.stated_at, later.fact) > (reviews.stated_at, reviews.fact)
 )
 ORDER BY photo_sha256, pupils_x, pupils_y, reviewer;
-COMMENT ON VIEW review_words IS 'The last word of each reviewer on each face: keep or reject; withdrawn ones are gone';
+COMMENT ON VIEW review_words IS 'The last word of each reviewer on each face: keep or reject; withdrawn ones are gone; person is who identity is';

@@ -261,7 +261,7 @@ def reviewer_disagreements(world: World) -> Answer:
         words: Mapping[str, str] = photo["words"]
         sides = [sorted(who for who, said in words.items() if said == what) for what in ("keep", "reject")]
         if all(sides):
-            found.append((photo["identity"], photo["face_id"], *sides, FIRST_AT))
+            found.append((photo["identity"], photo["face_id"], *sides, None, FIRST_AT))
     return sorted(found)
 
 

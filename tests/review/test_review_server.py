@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ from PIL import Image
 from flows.cli import main
 from tests.review.review_root import CAP, Page, ask, build_root, running, serving
 from voxdata import journal
+from voxdata.catalog.query import named_query
 from voxdata.storage import open_storage
 
 
@@ -300,3 +302,96 @@ def test_missing_fragments_and_originals_are_missing_pictures_only(root: Path) -
         assert sheet_of(page, face["person"])
         for kind in ("portrait", "crop", "photo"):
             assert page.request("GET", f"/picture/{kind}?key={quote(face['face_id'])}")[0] == 404
+
+
+def test_a_keep_on_a_shared_photo_says_whose_portrait_it_is(root: Path, corpus: Path, tmp_path: Path) -> None:
+    folders = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    face = one(root, "portrait AND rank = 1")
+    (photo,) = ask(root, f"SELECT source_key FROM photos WHERE item_id = '{face['item_id']}'")
+    original = folders / "photos" / photo["source_key"]
+    other, third = sorted(path for path in (folders / "photos").iterdir() if path != original.parent)
+    shutil.copy(original, other / "same.jpg")
+    Image.open(original).save(third / "copy.jpg", quality=60)
+    build_root(root, folders)
+    (cluster,) = ask(root, f"SELECT photo_cluster FROM faces WHERE face_id = '{face['face_id']}'")
+    shared = ask(
+        root, f"SELECT * FROM faces WHERE photo_cluster = '{cluster['photo_cluster']}' AND face_id IS NOT NULL"
+    )
+    assert len(shared) == 3
+    assert {row["reason"] for row in shared} == {"shared_photo"}
+    mine, same, copy = (
+        next(row for row in shared if chosen(row))
+        for chosen in (
+            lambda row: row["face_id"] == face["face_id"],
+            lambda row: row["photo_sha256"] == face["photo_sha256"] and row["person"] != face["person"],
+            lambda row: row["photo_sha256"] != face["photo_sha256"],
+        )
+    )
+
+    def card(page: Page, row: dict[str, Any]) -> dict[str, Any]:
+        return next(each for each in sheet_of(page, row["person"]) if each["key"] == row["face_id"])
+
+    def portraits() -> set[str]:
+        found = ask(root, f"SELECT person FROM portraits WHERE photo_cluster = '{cluster['photo_cluster']}'")
+        return {row["person"] for row in found}
+
+    with serving(root) as page:
+        assert (card(page, mine)["also"], card(page, mine)["near"]) == ([same["person"]], [copy["person"]])
+        status, answer = page.say(mine["face_id"], "keep")
+        assert (status, answer["mine_for"], answer["kept_for"]) == (200, mine["person"], [])
+        assert page.say(mine["face_id"], "keep")[0] == 200
+        assert [word["identity"] for word in words_of(root)] == [mine["identity"]]
+        assert card(page, same)["mine"] == "keep"
+        assert card(page, same)["kept_for"] == card(page, copy)["kept_for"] == [mine["person"]]
+        build_root(root, folders)
+        assert portraits() == {mine["person"]}
+        page.say(same["face_id"], "keep")  # it moves
+        build_root(root, folders)
+        assert portraits() == {same["person"]}
+        page.say(copy["face_id"], "keep")  # two words, two people: nobody's
+        build_root(root, folders)
+        assert portraits() == set()
+        assert {row["face_id"] for row in undecided(root)} == {same["face_id"], copy["face_id"]}
+        page.undo()
+        page.undo()  # back to the first person, whom the word before named
+        assert words_of(root)[-1]["identity"] == mine["identity"]
+        page.say(same["face_id"], "keep", "bob")
+        assert {each["key"] for each in page.get("/api/disagreements")["faces"]} == {mine["face_id"], same["face_id"]}
+    build_root(root, folders)
+    assert portraits() == set()
+    assert {row["reason"] for row in undecided(root)} == {"reviewers_disagree"}
+    assert ask(root, named_query("split-leaks").sql) == []
+
+
+def test_older_keeps_that_name_nobody_leave_a_shared_photo_to_the_rules(
+    root: Path, corpus: Path, tmp_path: Path
+) -> None:
+    folders = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    face = one(root, "portrait AND rank = 1")
+    (photo,) = ask(root, f"SELECT source_key FROM photos WHERE item_id = '{face['item_id']}'")
+    original = folders / "photos" / photo["source_key"]
+    other = next(path for path in sorted((folders / "photos").iterdir()) if path != original.parent)
+    shutil.copy(original, other / "same.jpg")
+    with serving(root) as page:
+        page.say(face["face_id"], "keep")
+    (stored,) = (root / "journal" / "reviews").iterdir()
+    word = json.loads(stored.read_text())
+    del word["identity"]  # as it was stored before words had names
+    stored.write_text(json.dumps(word))
+    build_root(root, folders)
+    found = ask(root, f"SELECT reason FROM faces WHERE photo_sha256 = '{face['photo_sha256']}' AND face_id IS NOT NULL")
+    assert [row["reason"] for row in found] == ["shared_photo", "shared_photo"]
+    assert [row["kept_for"] for row in undecided(root)] == [None, None]
+    with serving(root) as page:
+        (card,) = [each for each in sheet_of(page, face["person"]) if each["key"] == face["face_id"]]
+        assert (card["mine"], card["mine_for"], card["kept_for"]) == ("keep", None, [])
+        page.say(face["face_id"], "keep")  # now it says whose
+    assert main(["redecide", "--root", str(root)]) == 0
+    found = ask(root, f"SELECT person FROM portraits WHERE photo_sha256 = '{face['photo_sha256']}'")
+    assert [row["person"] for row in found] == [face["person"]]
+
+
+def undecided(root: Path) -> list[dict[str, Any]]:
+    """Kept faces that stay out, with their reasons."""
+    listed = named_query("reviewer-disagreements").sql.rstrip().rstrip(";")
+    return ask(root, f"SELECT found.*, faces.reason FROM ({listed}) found JOIN faces USING (face_id)")

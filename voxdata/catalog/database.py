@@ -16,7 +16,7 @@ import duckdb
 
 from voxdata.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 CATALOG_KEY = "catalog.duckdb"
 NAME = "voxdata"  # of the attached database
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb whose shell opens the file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from voxdata.catalog.database import CATALOG_KEY, first_line
-from voxdata.catalog.query import open_readonly
+from voxdata.catalog.query import named_query, open_readonly
 from voxdata.catalog.snapshot import list_snapshots, published
 from voxdata.errors import CatalogError
 from voxdata.storage import Storage
@@ -14,7 +14,8 @@ _REPAIR = "run: voxdata catalog rebuild"
 
 
 def catalog_drift(storage: Storage) -> Iterator[tuple[str, str]]:
-    """Yield (key, message) for everything in which the catalog differs from the root's snapshots."""
+    """Yield (key, message) for everything in which the catalog differs from the root's snapshots, and for each photo
+    that it holds in two splits."""
     order = published(storage)
     if not order:
         return
@@ -28,6 +29,9 @@ def catalog_drift(storage: Storage) -> Iterator[tuple[str, str]]:
         if current != order[-1]:
             yield CATALOG_KEY, f"holds snapshot {current}, published last is {order[-1]}; {_REPAIR}"
         listed = set(connection.execute("SELECT snapshot_id, tar FROM shards").fetchall())
+        for what, name, splits in connection.execute(named_query("split-leaks").sql).fetchall():
+            if what == "photo":
+                yield CATALOG_KEY, f"holds photo {name} in the splits {', '.join(splits)}; run: voxdata redecide"
         counted = dict(connection.execute("SELECT tar, count(*) FROM samples GROUP BY tar").fetchall())
     snapshots = list_snapshots(storage)
     promised = {(snapshot.id, entry.tar) for snapshot in snapshots for entry in snapshot.shards}

@@ -125,16 +125,17 @@ def _sha256(storage: Storage, tar: str) -> str:
 
 
 def _clean_journal(storage: Storage, belongings: Belongings, forgetting: Forgetting) -> None:
-    """Reviews of their photos, and opt-outs and aliases that name them: the tombstone stands for all of these."""
+    """Reviews of their photos, and all reviews, opt-outs and aliases that name them: the tombstone stands for these."""
     photos = set(forgetting.photos)
     theirs = [
         ("reviews", fact["fact"]) for fact in journal.read_new(storage, "reviews") if fact["photo_sha256"] in photos
     ]
-    for table, columns in (("optouts", ("person", "reason")), ("aliases", ("identity", "person", "evidence"))):
+    named = {"reviews": ("identity",), "optouts": ("person", "reason"), "aliases": ("identity", "person", "evidence")}
+    for table, columns in named.items():
         theirs += [
             (table, fact["fact"])
             for fact in journal.read_new(storage, table)
-            if any(fact[column] in belongings.names or belongings.mentions(fact[column]) for column in columns)
+            if any(fact.get(of) in belongings.names or belongings.mentions(fact.get(of)) for of in columns)
         ]
     for table, fact in theirs:
         storage.delete(f"journal/{table}/{fact}.json")

@@ -92,15 +92,35 @@ class ReviewBook:
 
     def words(self, place: Place) -> dict[str, str]:
         """reviewer -> `keep` or `reject` for the face at a place: each one's last word, unless it was taken back."""
+        return {reviewer: word["decision"] for reviewer, word in self._last(place).items()}
+
+    def named(self, place: Place) -> dict[str, str]:
+        """reviewer -> the identity whose portrait it is, of the words that keep the face at a place and name one."""
+        kept = {reviewer: word for reviewer, word in self._last(place).items() if word["decision"] == "keep"}
+        return {reviewer: word["identity"] for reviewer, word in kept.items() if word.get("identity")}
+
+    def _last(self, place: Place) -> dict[str, Word]:
         with self._lock:
-            last: dict[str, str] = {}
+            last: dict[str, Word] = {}
             for word in self._of_photo.get(place.photo_sha256, ()):
                 if place.holds(word):
-                    last[word["reviewer"]] = word["decision"]
-        return {reviewer: decision for reviewer, decision in sorted(last.items()) if decision != WITHDRAWN}
+                    last[word["reviewer"]] = word
+        return {reviewer: word for reviewer, word in sorted(last.items()) if word["decision"] != WITHDRAWN}
 
-    def say(self, place: Place, reviewer: str, decision: str, *, at: str, reason: str | None = None) -> None:
-        """State a word. `at` is ISO 8601 in UTC. Raises `ReviewError` for a decision or reviewer that cannot be."""
+    def say(
+        self,
+        place: Place,
+        reviewer: str,
+        decision: str,
+        *,
+        at: str,
+        reason: str | None = None,
+        identity: str | None = None,
+    ) -> None:
+        """State a word. `at` is ISO 8601 in UTC; `identity` is whose portrait a keep makes.
+
+        Raises `ReviewError` for a decision or reviewer that cannot be.
+        """
         if decision not in DECISIONS:
             raise ReviewError(f"no decision {decision!r}; there are {', '.join(DECISIONS)}")
         word = {
@@ -110,6 +130,7 @@ class ReviewBook:
             "decision": decision,
             "reviewer": reviewer_name(reviewer),
             "reason": reason,
+            "identity": identity,
             "reviewed_at": at,
         }
         with self._lock:
@@ -137,9 +158,10 @@ class ReviewBook:
                 raise ReviewError(f"{reviewer} has no word to take back")
             last = mine[standing[-1]]
             place = Place(last["photo_sha256"], last["pupils_x"], last["pupils_y"])
-            before = [word["decision"] for word in mine[: standing[-1]] if place.holds(word)]
-            decision = before[-1] if before else WITHDRAWN
-            self.say(place, reviewer, decision, at=at, reason=UNDO)
+            before = [word for word in mine[: standing[-1]] if place.holds(word)]
+            word = before[-1] if before else {"decision": WITHDRAWN}
+            decision = str(word["decision"])
+            self.say(place, reviewer, decision, at=at, reason=UNDO, identity=word.get("identity"))
         return place, decision
 
     def _take(self, word: Word) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +25,21 @@ NO_PIXELS = frozenset({"unreadable", "too_large"})  # photos that are not decode
 KINDS = ("portrait", "crop", "photo")
 
 Row = dict[str, Any]
-Judged = dict[str, tuple[bool, dict[str, str]]]  # face key -> whether it is a portrait, and its words
+Judged = dict[str, "Said"]  # face key -> what was said of it
+
+
+@dataclass(frozen=True)
+class Said:
+    """Last words on one face."""
+
+    portrait: bool  # whether the face is a portrait of the snapshot
+    words: dict[str, str]  # reviewer -> keep or reject
+    named: dict[str, str]  # reviewer -> person whose portrait the keep says it is
+
+    @property
+    def split(self) -> bool:
+        """Whether reviewers disagree about the face, or about whose it is."""
+        return len(set(self.words.values())) > 1 or len(set(self.named.values())) > 1
 
 
 class Desk:
@@ -89,11 +104,13 @@ class Desk:
         known = self._known(person)
         rows = self.sheets.faces(person)
         faces_in = self._faces_in({row["photo_sha256"] for row in rows})
+        near = self._near(rows)
         rendered = self.pictures.rendered(rows[0]["bucket"], self.sheets.render_parts) if rows else {}
         return {
             **self._line(known, reviewer),
             "faces": [
-                self._card(row, reviewer, row["face_id"] in rendered, faces_in[row["photo_sha256"]]) for row in rows
+                self._card(row, reviewer, row["face_id"] in rendered, faces_in[row["photo_sha256"]], near)
+                for row in rows
             ],
             "version": self._version(),
         }
@@ -126,6 +143,8 @@ class Desk:
     def say(self, reviewer: str, key: str, decision: str) -> Row:
         """State a reviewer's word on a face; the word that holds already is not stated again.
 
+        A keep names the identity that the face was shown under: whose portrait it is. A reject holds for every name.
+
         Raises `UnknownError`, `ReviewError`.
         """
         row = self._row(key)
@@ -135,9 +154,11 @@ class Desk:
         if decision == "keep" and not can_keep(row):
             raise ReviewError(f"{key} cannot be kept: {reason_text(row['reason'])}")
         with self._lock:
-            if self.book.words(place).get(reviewer, WITHDRAWN) != decision:
-                self.book.say(place, reviewer, decision, at=self._now())
-        return self._said(row["person"], key, place, reviewer)
+            identity = row["identity"] if decision == "keep" else None
+            holds = self.book.words(place).get(reviewer, WITHDRAWN) == decision
+            if not holds or (identity and self._named(place).get(reviewer) != row["person"]):
+                self.book.say(place, reviewer, decision, at=self._now(), identity=identity)
+        return self._said(row, place, reviewer)
 
     def undo(self, reviewer: str) -> Row:
         """Take back the reviewer's last word, wherever it was. Raises `ReviewError` when there is none."""
@@ -147,18 +168,18 @@ class Desk:
         rows = [row for row in in_photo if _place(row).holds(_as_word(place))]
         if not rows:
             return {"person": None, "key": None, "progress": self._progress(reviewer), "version": self._version()}
-        return self._said(rows[0]["person"], rows[0]["key"], place, reviewer)
+        return self._said(rows[0], place, reviewer)
 
     def disagreements(self) -> list[Row]:
-        """Faces that one reviewer keeps and another rejects."""
+        """Faces that one reviewer keeps and another rejects, or that two keep for different people."""
         people = self.sheets.people
         with self._lock:
             return [
-                {**_named(people[person]), "key": key, "words": words}
+                {**_named(people[person]), "key": key, "words": said.words, "named": said.named}
                 for person, judged in sorted(self._judged.items())
                 if person in people
-                for key, (_, words) in sorted(judged.items())
-                if _split(words)
+                for key, said in sorted(judged.items())
+                if said.split
             ]
 
     def agreement(self) -> list[Row]:
@@ -186,7 +207,7 @@ class Desk:
                 "face_count": person.faces,
                 "candidates": person.candidates,
                 "portraits": person.portraits,
-                "decided": sum(reviewer in words for _, words in judged.values()),
+                "decided": sum(reviewer in said.words for said in judged.values()),
                 "done": self._done(person.person, reviewer),
                 "disagreements": self._disputed(person.person),
             }
@@ -202,15 +223,16 @@ class Desk:
     def _done(self, person: str, reviewer: str) -> bool:
         """Whether the reviewer has judged every portrait of a person, or anything where there is no portrait."""
         known, judged = self.sheets.people.get(person), self._judged.get(person, {})
-        mine = [portrait for portrait, words in judged.values() if reviewer in words]
+        mine = [said.portrait for said in judged.values() if reviewer in said.words]
         return known is not None and bool(mine) and sum(mine) >= known.portraits
 
     def _disputed(self, person: str) -> int:
-        return sum(_split(words) for _, words in self._judged.get(person, {}).values())
+        return sum(said.split for said in self._judged.get(person, {}).values())
 
-    def _card(self, row: Row, reviewer: str, rendered: bool, in_photo: list[Row]) -> Row:
+    def _card(self, row: Row, reviewer: str, rendered: bool, in_photo: list[Row], near: dict[str, list[Row]]) -> Row:
         place = place_of(row)
-        words = self.book.words(place) if place else {}
+        also = {other["person"] for other in in_photo} - {row["person"]}
+        copies = {other["person"] for other in near.get(row["photo_cluster"], ())} - also - {row["person"]}
         on_sheet = rendered and (bool(row["candidate"]) or row["reason"] in HUMAN_REASONS)
         numbers = ("quality", "face_angle_deg", "pupil_distance_px", "sharpness")
         return {
@@ -224,19 +246,23 @@ class Desk:
             "reasons": len(row["reasons"] or ()),
             "can_judge": place is not None,
             "can_keep": can_keep(row),
-            "also": sorted({other["person"] for other in in_photo} - {row["person"]}),
+            "also": sorted(also),
+            "near": sorted(copies),
             "grayscale": bool(row["grayscale"]),
             **{name: row[name] for name in numbers},
-            **_shown_words(words, reviewer),
+            **self._shown_words(place, reviewer),
+            "kept_for": self._kept_for(row, near.get(row["photo_cluster"], []), reviewer),
         }
 
-    def _said(self, person: str, key: str, place: Place, reviewer: str) -> Row:
+    def _said(self, row: Row, place: Place, reviewer: str) -> Row:
         self.refresh()
+        near = self._near([row])
         return {
-            "person": person,
-            "key": key,
-            **_shown_words(self.book.words(place), reviewer),
-            "line": self._line(self._known(person), reviewer),
+            "person": row["person"],
+            "key": row["key"],
+            **self._shown_words(place, reviewer),
+            "kept_for": self._kept_for(row, near.get(row["photo_cluster"], []), reviewer),
+            "line": self._line(self._known(row["person"]), reviewer),
             "progress": self._progress(reviewer),
             "version": self._version(),
         }
@@ -245,8 +271,9 @@ class Desk:
         """Renew what is known of faces in these photos."""
         for rows in self._faces_in(photos).values():
             for row in rows:
-                words = self.book.words(_place(row))
-                self._judged.setdefault(row["person"], {})[row["key"]] = (bool(row["portrait"]), words)
+                place = _place(row)
+                said = Said(bool(row["portrait"]), self.book.words(place), self._named(place))
+                self._judged.setdefault(row["person"], {})[row["key"]] = said
 
     def _faces_in(self, photos: set[str]) -> dict[str, list[Row]]:
         """photo_sha256 -> the faces that can be judged in it, under whatever name; each photo is looked for once."""
@@ -256,6 +283,37 @@ class Desk:
             for row in self.sheets.places(missing) if missing else ():
                 self._places[row["photo_sha256"]].append(row)
             return {photo: self._places[photo] for photo in photos}
+
+    def _near(self, rows: list[Row]) -> dict[str, list[Row]]:
+        """photo_cluster -> the faces that can be judged in its photos, of clusters that several people share."""
+        shared = sorted({row["photo_cluster"] for row in rows if (row["cluster_people"] or 0) > 1})
+        found: dict[str, list[Row]] = {}
+        for row in self.sheets.near(shared) if shared else ():
+            found.setdefault(row["photo_cluster"], []).append(row)
+        return found
+
+    def _kept_for(self, row: Row, near: list[Row], reviewer: str) -> list[str]:
+        """Other people of whom this reviewer's keeps make this photo, or a near copy of it, a portrait."""
+        named = (self._named(_place(other)).get(reviewer) for other in near)
+        return sorted({person for person in named if person is not None} - {row["person"]})
+
+    def _named(self, place: Place) -> dict[str, str]:
+        """reviewer -> person whose portrait their keep says it is, of those who may be shown."""
+        person_of = self.sheets.person_of
+        named = self.book.named(place).items()
+        return {reviewer: person_of[identity] for reviewer, identity in named if identity in person_of}
+
+    def _shown_words(self, place: Place | None, reviewer: str) -> Row:
+        words = self.book.words(place) if place else {}
+        named = self._named(place) if place else {}
+        mine = words.get(reviewer)
+        others = {name: word for name, word in words.items() if name != reviewer} if mine else {}
+        return {
+            "mine": mine,
+            "mine_for": named.get(reviewer),
+            "others": others,
+            "others_for": {name: person for name, person in named.items() if name in others},
+        }
 
     def _known(self, person: str) -> Person:
         if person not in self.sheets.people:
@@ -309,13 +367,3 @@ def _picture(row: Row, on_sheet: bool) -> str | None:
     if on_sheet:
         return "portrait"
     return None if row["photo_status"] in NO_PIXELS else "crop"
-
-
-def _shown_words(words: dict[str, str], reviewer: str) -> Row:
-    mine = words.get(reviewer)
-    others = {name: word for name, word in words.items() if name != reviewer} if mine else {}
-    return {"mine": mine, "others": others}
-
-
-def _split(words: dict[str, str]) -> bool:
-    return len(set(words.values())) > 1

@@ -65,6 +65,7 @@ class Sheets:
         self.render_parts: list[str] = []
         self.hidden: list[str] = []
         self.people: dict[str, Person] = {}
+        self.person_of: dict[str, str] = {}  # identity or person -> person, of those who may be shown
         self.refresh()
 
     def close(self) -> None:
@@ -91,6 +92,8 @@ class Sheets:
             self.hidden = hidden
             self.generation += 1
             self.people = {person.person: person for person in self._people()}
+            names = [(name, each.person) for each in self.people.values() for name in (each.person, *each.identities)]
+            self.person_of = dict(names)
 
     def limit(self, name: str) -> int:
         """A number of the recipe's `faces.select`: `max_per_identity`, `min_per_identity`."""
@@ -123,12 +126,20 @@ class Sheets:
         return found[0] if found else None
 
     def places(self, photos: Iterable[str]) -> list[Row]:
-        """Faces in photos (sha256): key, person, identity, whether it is a portrait, and where its pupils are."""
+        """Faces in photos (sha256): key, person, identity, cluster, whether it is a portrait, where its pupils are."""
+        return self._places("f.photo_sha256", photos)
+
+    def near(self, clusters: Iterable[str]) -> list[Row]:
+        """The same of all photos in clusters of near duplicates."""
+        return self._places("f.photo_cluster", clusters)
+
+    def _places(self, column: str, wanted: Iterable[str]) -> list[Row]:
         return self._rows(
-            f"""SELECT f.face_id AS key, f.person, f.identity, f.photo_sha256, f.portrait, {_PUPILS}
-            FROM faces f WHERE f.photo_sha256 IN (SELECT unnest($photos::VARCHAR[])) AND f.face_id IS NOT NULL
+            f"""SELECT f.face_id AS key, f.person, f.identity, f.photo_sha256, f.photo_cluster, f.cluster_people,
+                f.portrait, {_PUPILS}
+            FROM faces f WHERE {column} IN (SELECT unnest($wanted::VARCHAR[])) AND f.face_id IS NOT NULL
                 AND {_SHOWN} AND isfinite(pupils_x) ORDER BY f.person, f.face_id""",
-            photos=list(photos),
+            wanted=list(wanted),
         )
 
     def _people(self) -> list[Person]:

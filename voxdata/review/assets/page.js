@@ -3,7 +3,7 @@
 import * as server from "./server.js";
 import { element, get, picture } from "./server.js";
 import { People } from "./people.js";
-import { Sheet } from "./sheet.js";
+import { Sheet, kept } from "./sheet.js";
 
 const $ = (selector) => document.querySelector(selector);
 const POLL_MS = 2500;
@@ -38,7 +38,10 @@ async function open(person, key = null) {
   try {
     const answer = await get("person", { person, reviewer: reviewer() });
     version = answer.version;
-    for (const face of answer.faces) if (pending.has(face.key)) face.mine = said.get(face.key);
+    for (const face of answer.faces) if (pending.has(face.key)) {
+      face.mine = said.get(face.key);
+      face.mine_for = face.mine === "keep" ? person : null;
+    }
     sheet.set(answer);
     people.mark(person);
     document.title = `${answer.names[0] ?? person} · Review`;
@@ -85,13 +88,14 @@ function act(what, face) {
 }
 
 function turned(face) {
-  if (face.mine) return face.mine === "keep" ? "reject" : "keep";
+  if (face.mine) return kept(face) ? "reject" : "keep";
   return sheet.expected.has(face.key) ? "reject" : "keep";
 }
 
 // Words on their way, per face: the sheet may be read anew meanwhile, so nothing is kept on its faces.
 async function state(face, decision) {
   face.mine = decision === "withdrawn" ? null : decision;
+  face.mine_for = decision === "keep" ? sheet.person.person : null;
   said.set(face.key, face.mine);
   wait(face.key, 1);
   try {
@@ -127,7 +131,10 @@ async function undo() {
 function learn(answer) {
   version = answer.version;
   const face = sheet.find(answer.key);
-  if (face && !pending.has(answer.key)) Object.assign(face, { mine: answer.mine, others: answer.others });
+  if (face && !pending.has(answer.key)) {
+    const { mine, mine_for, others, others_for, kept_for } = answer;
+    Object.assign(face, { mine, mine_for, others, others_for, kept_for });
+  }
   if (answer.line) people.update(answer.line);
   progressed(answer);
   sheet.refresh();
@@ -166,8 +173,9 @@ async function disputes() {
   } catch (error) { say(error.message, true); }
 }
 
-function dispute({ person, key, names, words }) {
-  const said = (wanted) => Object.entries(words).filter(([, word]) => word === wanted).map(([name]) => name).join(", ");
+function dispute({ person, key, names, words, named }) {
+  const whose = (name) => named[name] ? `${name} for ${named[name]}` : name;
+  const said = (wanted) => Object.entries(words).filter(([, word]) => word === wanted).map(([name]) => whose(name)).join(", ");
   return element("li", { on: { click: () => { $("#disputes").close(); open(person, key); } } },
     element("img", { src: picture("crop", key), alt: "", loading: "lazy" }),
     element("div", {}, element("b", {}, names.join(", ") || person), element("p", { class: "keep" }, `keep: ${said("keep")}`),

@@ -14,13 +14,26 @@ const PASSING = new Set([null, "over_cap", "too_few_portraits"]);  // reasons th
 
 // As voxdata/faces/decide.py takes them: kept faces first, then by rank, at most `cap`, none below `minimum`.
 export function expected(faces, cap, minimum) {
-  const passes = (face) => face.mine === "keep"
-    ? face.can_keep && !Object.values(face.others).includes("reject")
-    : face.mine === null && PASSING.has(face.reason);
-  const better = (a, b) => a.mine === "keep" ? b.quality - a.quality : (a.rank ?? Infinity) - (b.rank ?? Infinity);
-  const order = faces.filter(passes).sort((a, b) => (b.mine === "keep") - (a.mine === "keep") || better(a, b));
+  const passes = (face) => !face.kept_for.length && (kept(face)
+    ? face.can_keep && !disagreeing(face).length
+    : face.mine !== "reject" && PASSING.has(face.reason));
+  const better = (a, b) => kept(a) ? b.quality - a.quality : (a.rank ?? Infinity) - (b.rank ?? Infinity);
+  const order = faces.filter(passes).sort((a, b) => kept(b) - kept(a) || better(a, b));
   const taken = order.slice(0, cap);
   return new Set(taken.length >= minimum ? taken.map((face) => face.key) : []);
+}
+
+// Whether the reviewer keeps it for this person. In a photo that several people have, a keep that names nobody does not.
+export function kept(face) {
+  return face.mine === "keep" && !face.kept_for.length && (face.mine_for !== null || !shared(face).length);
+}
+
+function shared(face) { return [...face.also, ...face.near]; }
+
+// Reviewers who say otherwise, or say that it is somebody else's.
+function disagreeing(face) {
+  return Object.entries(face.others).filter(([name, word]) => word !== face.mine
+    || (face.mine_for !== null && (face.others_for[name] ?? face.mine_for) !== face.mine_for)).map(([name]) => name);
 }
 
 export class Sheet {
@@ -81,8 +94,13 @@ export class Sheet {
   }
 
   verdict(face) {
-    const disagree = Object.entries(face.others).filter(([, word]) => word !== face.mine).map(([name]) => name);
+    const disagree = disagreeing(face);
     if (disagree.length) return `you ${face.mine}, ${disagree.join(", ")} not`;
+    if (face.kept_for.length && face.mine !== "reject") {
+      const people = face.kept_for.join(", ");
+      return face.mine_for === this.person.person ? `out: you also keep a copy for ${people}` : `you keep it for ${people}`;
+    }
+    if (face.mine === "keep" && !kept(face)) return "you keep · whose is it?";
     if (face.mine === "keep") return this.expected.has(face.key) ? "you keep" : "you keep · over the cap";
     if (face.mine) return "you reject";
     if (this.expected.has(face.key)) return "in";
@@ -110,7 +128,8 @@ export class Sheet {
       src: picture(face.picture, face.key), alt: "", loading: number < 24 ? "eager" : "lazy", decoding: "async", draggable: "false",
       on: { error: (event) => event.target.closest("li").toggleAttribute("data-broken", true), click: act("toggle") },
     });
-    const marks = [face.grayscale ? "gray" : null, face.also.length ? `also under ${face.also.join(", ")}` : null];
+    const marks = [face.grayscale ? "gray" : null, face.also.length ? `also under ${face.also.join(", ")}` : null,
+      face.near.length ? `near copy under ${face.near.join(", ")}` : null];
     return element("li", { class: "card", "data-number": number, "data-key": face.key, "data-fixed": !face.can_judge, "data-broken": !face.picture,
       "aria-label": `face ${number + 1}`, on: { click: act("focus"), dblclick: act("zoom") } },
     element("div", { class: "frame" }, image,
@@ -190,6 +209,6 @@ function described(face, facts) {
     element("dl", {}, ...pair("file", facts.source_key), ...pair("source", facts.source), ...pair("licence", facts.licence ?? "unknown"),
       ...pair("identity", facts.identity), ...pair("photo", facts.photo_px ? facts.photo_px.join(" × ") + " px" : null),
       ...pair("measured", facts.measured_until), ...pair("backend", facts.backend), ...pair("sha256", facts.photo_sha256),
-      ...pair("same photo", face.also.join(", ")), ...pair("others", words.join(", "))),
+      ...pair("same photo", face.also.join(", ")), ...pair("near copy", face.near.join(", ")), ...pair("others", words.join(", "))),
   ].filter(Boolean);
 }
