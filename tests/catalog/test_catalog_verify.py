@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import duckdb
 import pytest
 from small_root import SmallRoot
 
@@ -119,3 +120,14 @@ def test_an_unknown_or_unreadable_snapshot(small: SmallRoot, published: Snapshot
         verify(small.storage, "abc")
     small.storage.commit(f"snapshots/{published.id}.json", b"{")
     assert kinds(small) == [("snapshot", "snapshots")]
+
+
+def test_a_photo_in_two_splits_is_named(small: SmallRoot, published: Snapshot) -> None:
+    with duckdb.connect(str(small.storage.local("catalog.duckdb"))) as connection:
+        keys = "SELECT min(key) FROM samples WHERE kind = 'faces' GROUP BY split ORDER BY split LIMIT 2"
+        joined = "cluster_photos = 2, duplicate_cluster = repeat('0', 64)"
+        connection.execute(f"UPDATE faces SET {joined} WHERE face_id IN ({keys})")
+    (problem,) = verify(small.storage)
+    assert problem.harmful
+    assert f"holds photo {'0' * 64} in the splits" in problem.message
+    assert "voxdata redecide" in problem.message
