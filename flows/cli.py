@@ -181,6 +181,25 @@ def _version_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     tag.add_argument("--delete", action="store_true", help="take the name away")
     tag.set_defaults(handler=_lazy("tag"))
 
+    shards = commands.add_parser(
+        "shards",
+        help="print the tars of a version, one per line, for webdataset, img2dataset and shells",
+        description="Print the tars of a version, and of no other, one per line: absolute paths, or URLs where the "
+        "root is on object storage. Nothing else goes to standard output. People who opted out since are counted on "
+        "standard error: a published version keeps them, `voxdata redecide` publishes one without them.",
+    )
+    _root(shards)
+    shards.add_argument("--split", help="train, val or test; default: all")
+    shards.add_argument("--kind", help="faces or speech; default: both")
+    shards.add_argument("--snapshot", metavar="ID", help="an id or a tag; default: the current one")
+    shards.add_argument(
+        "--relative", action="store_true", help="paths below the root, for rsync --files-from and tar -C"
+    )
+    shards.add_argument(
+        "--json", action="store_true", help="a list with split, kind, samples, bytes, sha256, opted_out"
+    )
+    shards.set_defaults(handler=_lazy("shards"))
+
     gc = commands.add_parser(
         "gc",
         help="delete snapshots, shards and tables that nothing refers to",
@@ -232,7 +251,7 @@ def _lazy(name: str) -> Handler:
     rooms = {"weights": "flows.weights", "review": "flows.review", "serve": "flows.serve", "repair": "flows.repair"}
     rooms |= dict.fromkeys(("train", "evaluate", "imagine"), "flows.training")
     rooms |= dict.fromkeys(("models", "rollback"), "flows.registry")
-    rooms |= dict.fromkeys(("diff", "tag", "gc", "provenance"), "flows.versions")
+    rooms |= dict.fromkeys(("diff", "tag", "shards", "gc", "provenance"), "flows.versions")
     rooms |= dict.fromkeys(("import_data", "export_data"), "flows.exchange")
     rooms |= dict.fromkeys(("forget", "optout", "aliases", "originals"), "flows.governance")
     room = rooms.get(name, "flows.commands")

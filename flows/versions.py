@@ -1,4 +1,4 @@
-"""Handlers of the commands about dataset versions: diff, tag, gc, provenance."""
+"""Handlers of the commands about dataset versions: diff, tag, shards, gc, provenance."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ import pyarrow.compute as pc
 
 from voxdata.catalog.diff import diff as compare
 from voxdata.catalog.garbage import collect, find_garbage
+from voxdata.catalog.lists import choose, place
 from voxdata.catalog.provenance import run_sources, source_summary
 from voxdata.catalog.query import format_table
-from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.snapshot import Snapshot, load_snapshot
 from voxdata.catalog.tags import tag as give_tag
 from voxdata.catalog.tags import tags
 from voxdata.errors import QueryError, SnapshotError, StorageError
-from voxdata.storage import open_storage
+from voxdata.governance.withheld import everyone, hidden_in
+from voxdata.shards.write import FOLDER, ShardEntry
+from voxdata.storage import Storage, open_storage
 
 DAY_S = 86_400
 SHOWN = 20
@@ -66,6 +69,44 @@ def tag(options: argparse.Namespace) -> int:
     return 0
 
 
+def shards(options: argparse.Namespace) -> int:
+    """`voxdata shards --root DIR [--split] [--kind] [--snapshot] [--relative] [--json]`: a path or URL per line."""
+    storage = open_storage(options.root)
+    snapshot = load_snapshot(storage, options.snapshot)
+    entries = choose(snapshot, options.split, options.kind)
+    opted_out = hidden_in(storage, entries)
+    found = [(entry.tar if options.relative else place(storage, entry.tar), entry) for entry in entries]
+    if options.json:
+        print(json.dumps([_said(path, entry, len(opted_out.get(entry.tar, ()))) for path, entry in found], indent=1))
+    elif any("\n" in path for path, _ in found):
+        raise SnapshotError(f"root {storage.url!r} has a line break in its name; add --relative or --json")
+    else:
+        sys.stdout.writelines(f"{path}\n" for path, _ in found)
+    if opted_out:
+        sys.stdout.flush()
+        print(f"voxdata shards: {_warning(storage, snapshot, opted_out, len(entries))}", file=sys.stderr)
+    return 0
+
+
+def _said(path: str, entry: ShardEntry, opted_out: int) -> dict[str, Any]:
+    names = ("split", "kind", "samples", "bytes", "sha256")
+    return {"path": path, **{name: getattr(entry, name) for name in names}, "opted_out": opted_out}
+
+
+def _warning(storage: Storage, snapshot: Snapshot, opted_out: dict[str, frozenset[str]], tars: int) -> str:
+    people = len(everyone(opted_out))
+    who = f"{people} people" if people > 1 else "1 person"
+    current = load_snapshot(storage)
+    if current.id != snapshot.id and not hidden_in(storage, current.shards):
+        way_out = f"the current version, {current.id}, is without them: leave out --snapshot"
+    else:
+        way_out = f"publish a version without them: voxdata redecide --root {storage.url}, or import again"
+    return (
+        f"snapshot {snapshot.id} still holds {who} who opted out since, or whose forgetting has begun, in "
+        f"{len(opted_out)} of these {tars} tars; {way_out}"
+    )
+
+
 def gc(options: argparse.Namespace) -> int:
     """`voxdata gc --root DIR [--dry-run] [--older-than DAYS]`."""
     if options.older_than < 0:
@@ -77,6 +118,13 @@ def gc(options: argparse.Namespace) -> int:
         print(f"stays   {identifier}: {', '.join(why)}")
     for identifier in garbage.snapshots:
         print(f"{'goes' if options.dry_run else 'gone':7} {identifier}")
+    current = {entry.tar for entry in load_snapshot(storage).shards}
+    left = {key for key in storage.keys(FOLDER) if key.endswith(".tar")} - garbage.sizes.keys()
+    if superseded := len(left - current):
+        print(
+            f"{superseded} of {len(left)} tars that stay under {FOLDER}/ are not of the current version; its own are "
+            f"listed by: voxdata shards --root {options.root}"
+        )
     said = "would be freed" if options.dry_run else "freed"
     print(f"{garbage.bytes:,} bytes in {len(garbage.sizes)} files {said} under {options.root}")
     return 0

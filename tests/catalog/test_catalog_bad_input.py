@@ -90,7 +90,7 @@ def put_folder(root: Path, entry: ShardEntry) -> None:
 
 
 def garble_snapshot(root: Path, entry: ShardEntry) -> None:
-    (path,) = (root / "snapshots").iterdir()
+    (path,) = (root / "snapshots").glob("*.json")
     path.write_bytes(path.read_bytes()[:100])
 
 

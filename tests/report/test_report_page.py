@@ -40,7 +40,7 @@ def test_funnel_names_every_reason_and_loses_nothing(page: str) -> None:
 def test_unchecked_purity_is_a_warning(page: str, full_root: Path, tmp_path: Path) -> None:
     assert "Nobody checked whose faces these are" in section(page, "funnel")
     root = copied(full_root, tmp_path / "root")
-    (snapshot,) = (root / "snapshots").iterdir()
+    (snapshot,) = (root / "snapshots").glob("*.json")
     content = json.loads(snapshot.read_text())
     content["recipe"]["faces"]["measure"]["embedding_model"] = "mobilefacenet"
     snapshot.write_text(json.dumps(content))

@@ -1,10 +1,11 @@
-"""Does the catalog still say what the snapshots say? Anything it says otherwise is repaired by a rebuild."""
+"""Do catalog and lists still say what the snapshots say? Anything they say otherwise is repaired by a rebuild."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from voxdata.catalog.database import CATALOG_KEY, first_line
+from voxdata.catalog.lists import stale_lists
 from voxdata.catalog.query import named_query, open_readonly
 from voxdata.catalog.snapshot import list_snapshots, published
 from voxdata.errors import CatalogError
@@ -14,11 +15,14 @@ _REPAIR = "run: voxdata catalog rebuild"
 
 
 def catalog_drift(storage: Storage) -> Iterator[tuple[str, str]]:
-    """Yield (key, message) for everything in which the catalog differs from the root's snapshots, and for each photo
-    that it holds in two splits."""
+    """Yield (key, message) for everything in which the catalog, or a list of tars, differs from the snapshots, and for
+    each photo that the catalog holds in two splits.
+    """
     order = published(storage)
     if not order:
         return
+    snapshots = list_snapshots(storage)
+    yield from ((key, f"{message}; {_REPAIR}") for key, message in stale_lists(storage, snapshots))
     try:
         connection = open_readonly(storage)
     except CatalogError as error:
@@ -33,7 +37,6 @@ def catalog_drift(storage: Storage) -> Iterator[tuple[str, str]]:
             if what == "photo":
                 yield CATALOG_KEY, f"holds photo {name} in the splits {', '.join(splits)}; run: voxdata redecide"
         counted = dict(connection.execute("SELECT tar, count(*) FROM samples GROUP BY tar").fetchall())
-    snapshots = list_snapshots(storage)
     promised = {(snapshot.id, entry.tar) for snapshot in snapshots for entry in snapshot.shards}
     for identifier, tar in sorted(listed ^ promised):
         where = "the catalog" if (identifier, tar) in listed else "the snapshot"

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from voxdata import journal
+from voxdata.catalog.lists import README_KEY, list_keys
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import Snapshot, latest, list_snapshots, published_recipe, published_tables
 from voxdata.catalog.tags import tags
@@ -22,6 +23,7 @@ from voxdata.storage import Storage
 
 _FOLDERS = ("snapshots", "recipes", "shards", "fragments")
 _TABLE = re.compile(r"fragments/[^/]+/[0-9a-f]{16}\.parquet")
+_LIST = re.compile(r"snapshots/([^/]+)/[^/]+")
 _PART = re.compile(r"(fragments/[^/]+/[0-9a-f]{16})/b\d{4}/[^/]+\.(tar|parquet)")
 _PACKED = re.compile(r"fragments/pack/[^/]+\.json")
 _SUMS = re.compile(r"fragments/normalisation/([^/]+)\.json")
@@ -58,11 +60,13 @@ def find_garbage(storage: Storage, *, older_than_s: float, now_s: float) -> Garb
         if now_s - written <= older_than_s:
             reasons.setdefault(snapshot.id, []).append("young")
     kept = [snapshot for snapshot in snapshots if snapshot.id in reasons]
-    used = {key for snapshot in kept for key in _keys_of(storage, snapshot)}
+    used = {README_KEY, *(key for snapshot in kept for key in _keys_of(storage, snapshot))}
+    going = {snapshot.id for snapshot in snapshots} - set(reasons)
     sizes = {}
     for key in _candidates(storage, used):
         size, written = storage.stat(key)
-        if now_s - written > older_than_s:
+        of_going = (match := _LIST.fullmatch(key)) is not None and match[1] in going  # a list goes with its snapshot
+        if of_going or now_s - written > older_than_s:
             sizes[key] = size
     return Garbage(
         sizes={key: sizes[key] for key in sorted(sizes, key=_deletion_order)},
@@ -111,6 +115,7 @@ def _named_snapshot(run: bytes) -> str:
 
 def _keys_of(storage: Storage, snapshot: Snapshot) -> Iterable[str]:
     yield f"snapshots/{snapshot.id}.json"
+    yield from list_keys(snapshot)
     recipe = published_recipe(storage, snapshot)
     if recipe is not None:
         yield recipe

@@ -19,10 +19,12 @@ import pyarrow as pa
 from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, create, load_error
 from voxdata.catalog.inputs import Input, inputs
 from voxdata.catalog.keys import REPEATABLE, check_unique, key_repeats, once, repeats
+from voxdata.catalog.lists import write_lists
 from voxdata.catalog.snapshot import (
     Snapshot,
     Tables,
     latest,
+    list_snapshots,
     load_snapshot,
     published_tables,
     state_publication,
@@ -139,10 +141,13 @@ def publish(
 def rebuild(storage: Storage, snapshot_id: str | None = None) -> str:
     """Build the catalog of a snapshot (default: the current one) and swap it in; return its path or URL.
 
+    The lists of all versions' tars (`lists.py`) are brought up to date first.
+
     Raises `SnapshotError` where there is none, `StorageError` where one of its Parquet files is gone, `CatalogError`
     where rows break a constraint. The old catalog stays until the new one is whole.
     """
     snapshot = load_snapshot(storage, snapshot_id)
+    write_lists(storage, list_snapshots(storage))
     if isinstance(storage, LocalStorage):
         name = f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}-{CATALOG_KEY}"
         return _swap_in(storage, storage.local(name), snapshot)

@@ -9,6 +9,7 @@ has the same id, so the file stays as it was and the publication names the table
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from voxdata.storage import Storage
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 Tables = Mapping[str, Sequence[str]]
+_FILE = re.compile(r"snapshots/([^/]+)\.json")  # folders beside these hold lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +104,8 @@ def count_samples(storage: Storage, shards: Sequence[ShardEntry]) -> dict[str, d
 
 def list_snapshots(storage: Storage) -> list[Snapshot]:
     """All snapshots: published ones in the order they were last published, before them those that never were."""
-    names = [key.rpartition("/")[2] for key in storage.keys("snapshots")]
-    known = [load_snapshot(storage, name.removesuffix(".json")) for name in names if name.endswith(".json")]
+    found = [match[1] for key in storage.keys("snapshots") if (match := _FILE.fullmatch(key))]
+    known = [load_snapshot(storage, identifier) for identifier in found]
     order = {identifier: position for position, identifier in enumerate(published(storage))}
     return sorted(known, key=lambda snapshot: (order.get(snapshot.id, -1), snapshot.id))
 

@@ -10,12 +10,11 @@ from typing import Any
 from voxdata.dataset.opened import Dataset, Kind
 from voxdata.errors import ShardError, SnapshotError, StorageError
 from voxdata.governance import outputs
-from voxdata.governance.optouts import hidden
+from voxdata.governance.withheld import everyone, hidden_in
 from voxdata.shards.read import TarFiles, read_sidecar
 from voxdata.shards.write import ShardEntry
 
 KIND = "export"
-_WHO = ("person", "identity")
 
 
 def claim_folder(dataset: Dataset, folder: str | Path, *, at: str) -> Path:
@@ -52,13 +51,7 @@ def write_file(dataset: Dataset, path: str | Path, text: str, *, at: str) -> Pat
 
 def refuse_hidden(dataset: Dataset) -> None:
     """Raises `SnapshotError` where somebody in the snapshot opted out since, or is being forgotten."""
-    gone = hidden(dataset.storage)
-    found: set[str] = set()
-    for entry in dataset.snapshot.shards if gone else ():
-        rows = read_sidecar(dataset.storage, entry.sidecar, _WHO)
-        found |= {
-            who["person"] for who in rows.group_by(list(_WHO)).aggregate([]).to_pylist() if gone & set(who.values())
-        }
+    found = everyone(hidden_in(dataset.storage, dataset.snapshot.shards))
     if found:
         raise SnapshotError(
             f"snapshot {dataset.id} holds {len(found)} people who opted out or are being forgotten; publish a version "

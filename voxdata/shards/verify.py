@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from voxdata.catalog.drift import catalog_drift
+from voxdata.catalog.lists import README_KEY
 from voxdata.catalog.snapshot import count_samples, list_snapshots, load_snapshot
 from voxdata.errors import ShardError, SnapshotError
 from voxdata.shards.read import read_sidecar
@@ -81,7 +82,7 @@ def verify_shard(storage: Storage, entry: ShardEntry) -> list[Problem]:
 def orphans(storage: Storage, used: Iterable[ShardEntry]) -> Iterator[Problem]:
     """Files in `shards/` that no snapshot uses: left by a killed pack, or by builds that were never published."""
     known = {key for entry in used for key in (entry.tar, entry.sidecar)}
-    present = set(storage.keys(FOLDER))
+    present = set(storage.keys(FOLDER)) - {README_KEY}
     for key in sorted(present - known):
         stem, _, suffix = key.rpartition(".")
         other = f"{stem}.{'parquet' if suffix == 'tar' else 'tar'}"
