@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+import webdataset as wds
 
 from tests.flows.building import Voxdata, build_arguments, parts, shard_bytes
 from voxdata import journal
@@ -135,3 +137,32 @@ def test_settings_that_need_measurements_are_refused_with_the_build_that_takes_t
     assert done.returncode == 1
     assert f"--root {copy} --set faces.measure.min_face_px=30" in done.stderr
     assert "voxdata build" in done.stderr
+
+
+@pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning",  # webdataset leaves the tars that it has read to the garbage collector
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+def test_after_an_optout_the_listed_tars_hold_nobody_who_left(copy: Path, voxdata: Voxdata) -> None:
+    """The obvious glob over `shards/` still finds them."""
+    before, left = people(copy), max(people(copy))
+    fact = {"person": left, "decision": "opted_out", "reason": "asked", "at": "2026-11-21T00:00:00Z"}
+    journal.append(open_storage(copy), "optouts", fact)
+    asked = voxdata("shards", "--root", str(copy))
+    assert (asked.returncode, heard_and_seen(asked.stdout.splitlines())) == (0, before)
+    assert "still holds 1 person who opted out since" in asked.stderr
+    assert f"voxdata redecide --root {copy}" in asked.stderr
+    done = voxdata("redecide", "--root", str(copy))
+    assert done.returncode == 0, done.stderr
+    asked = voxdata("shards", "--root", str(copy))
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert heard_and_seen(asked.stdout.splitlines()) == before - {left}
+    lists = (copy / "snapshots" / latest(open_storage(copy))).glob("*.txt")
+    listed = [str(copy / tar) for path in lists for tar in path.read_text().splitlines()]
+    assert sorted(listed) == asked.stdout.splitlines()
+    assert left in heard_and_seen([str(path) for path in (copy / "shards").glob("*.tar")])
+
+
+def heard_and_seen(tars: list[str]) -> set[str]:
+    """The people whose samples `webdataset` reads from these tars."""
+    return {json.loads(sample["json"])["person"] for sample in wds.WebDataset(tars, shardshuffle=False)}
