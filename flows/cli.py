@@ -183,7 +183,7 @@ def _version_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
     shards = commands.add_parser(
         "shards",
-        help="print the tars of a version, one per line, for webdataset, img2dataset and shells",
+        help="print the tars of a version, one per line, as webdataset and shells take them",
         description="Print the tars of a version, and of no other, one per line: absolute paths, or URLs where the "
         "root is on object storage. Nothing else goes to standard output. People who opted out since are counted on "
         "standard error: a published version keeps them, `voxdata redecide` publishes one without them.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -109,6 +110,21 @@ def test_a_shell_takes_the_output_as_it_is(small: SmallRoot) -> None:
     )
     faces = [entry for entry in snapshot.shards if entry.kind == "faces"]
     assert len(members.stdout.splitlines()) == sum(entry.members for entry in faces)
+
+
+def test_the_first_example_of_the_readme_works(small: SmallRoot, tmp_path: Path) -> None:
+    small.publish()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    ask, load = (
+        line for line in readme.splitlines() if re.match("voxdata shards .*faces.txt|python .*faces.txt", line)
+    )
+    ask = ask.replace("voxdata", f"{sys.executable} -m flows.cli", 1).replace("DATA", small.storage.url, 1)
+    lines = f"{ask}\n{load.replace('python', sys.executable, 1)}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        ["sh", "-ec", lines], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("8\n", "")
 
 
 def test_another_version_by_id_and_tag_as_json(small: SmallRoot, capsys: pytest.CaptureFixture[str]) -> None:
