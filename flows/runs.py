@@ -34,6 +34,7 @@ from voxdata import journal
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.errors import StorageError, WeightsError
+from voxdata.governance.withheld import hidden_in, how_to_leave_out
 from voxdata.storage import LocalStorage, Storage, open_storage
 from voxdata.weights import cache_folder, find, how_to_get, resolve
 
@@ -146,7 +147,10 @@ def prepare(order: Order) -> Run:
     Raises one-line errors.
     """
     storage = local_storage(order.root)
-    snapshot = load_snapshot(storage, order.snapshot).id
+    version = load_snapshot(storage, order.snapshot)
+    snapshot = version.id
+    if opted_out := hidden_in(storage, version.shards):
+        logger.warning("%s", how_to_leave_out(storage, version, opted_out, len(version.shards)))
     settings: dict[str, Any] = {
         "root": str(storage.path),
         "snapshot": snapshot,

@@ -18,13 +18,13 @@ from voxdata.catalog.garbage import collect, find_garbage
 from voxdata.catalog.lists import choose, place
 from voxdata.catalog.provenance import run_sources, source_summary
 from voxdata.catalog.query import format_table
-from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tag as give_tag
 from voxdata.catalog.tags import tags
 from voxdata.errors import QueryError, SnapshotError, StorageError
-from voxdata.governance.withheld import everyone, hidden_in
+from voxdata.governance.withheld import hidden_in, how_to_leave_out
 from voxdata.shards.write import FOLDER, ShardEntry
-from voxdata.storage import Storage, open_storage
+from voxdata.storage import open_storage
 
 DAY_S = 86_400
 SHOWN = 20
@@ -84,27 +84,13 @@ def shards(options: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{path}\n" for path, _ in found)
     if opted_out:
         sys.stdout.flush()
-        print(f"voxdata shards: {_warning(storage, snapshot, opted_out, len(entries))}", file=sys.stderr)
+        print(f"voxdata shards: {how_to_leave_out(storage, snapshot, opted_out, len(entries))}", file=sys.stderr)
     return 0
 
 
 def _said(path: str, entry: ShardEntry, opted_out: int) -> dict[str, Any]:
     names = ("split", "kind", "samples", "bytes", "sha256")
     return {"path": path, **{name: getattr(entry, name) for name in names}, "opted_out": opted_out}
-
-
-def _warning(storage: Storage, snapshot: Snapshot, opted_out: dict[str, frozenset[str]], tars: int) -> str:
-    people = len(everyone(opted_out))
-    who = f"{people} people" if people > 1 else "1 person"
-    current = load_snapshot(storage)
-    if current.id != snapshot.id and not hidden_in(storage, current.shards):
-        way_out = f"the current version, {current.id}, is without them: leave out --snapshot"
-    else:
-        way_out = f"publish a version without them: voxdata redecide --root {storage.url}, or import again"
-    return (
-        f"snapshot {snapshot.id} still holds {who} who opted out since, or whose forgetting has begun, in "
-        f"{len(opted_out)} of these {tars} tars; {way_out}"
-    )
 
 
 def gc(options: argparse.Namespace) -> int:

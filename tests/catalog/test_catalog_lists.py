@@ -194,10 +194,7 @@ def test_people_who_opted_out_since_are_said_and_the_list_stays_true(
     )
     assert shards(capsys, root)[2] == ""
     err = shards(capsys, root, "--snapshot", old.id)[2]
-    assert (
-        f"still holds 1 person who opted out since, or whose forgetting has begun, in 2 of these {len(old.shards)}"
-        in err
-    )
+    assert f"still holds 1 person who opted out since, or whose forgetting has begun, in 2 of {len(old.shards)}" in err
     assert f"the current version, {new.id}, is without them: leave out --snapshot" in err
 
 

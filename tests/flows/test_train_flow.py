@@ -74,6 +74,21 @@ def test_an_order_for_a_run_that_is_in_training_changes_nothing(run: Run) -> Non
     assert prepare(order).config.steps == 3
 
 
+def test_a_training_says_who_opted_out_of_its_version(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """It goes on: a published version never changes."""
+    order = Order(root=run.config.root, run=str(run.folder), device="cpu")
+    with caplog.at_level("WARNING", "voxdata"):
+        prepare(order)
+        assert caplog.messages == []
+        for person in ("train000", "train001", "nobody"):
+            fact = {"person": person, "decision": "opted_out", "reason": "letter", "at": "2026-01-02T00:00:00Z"}
+            journal.append(run.storage, "optouts", fact)
+        prepare(order)
+    (said,) = caplog.messages
+    assert said.startswith("snapshot people01 still holds 2 people who opted out since")
+    assert f"voxdata redecide --root {run.storage.url}" in said
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A checkout with one commit, which the code is taken to be in."""
