@@ -34,10 +34,8 @@ def choose(snapshot: Snapshot, split: str | None = None, kind: str | None = None
     if not chosen:
         wanted = [f"--{option} {value}" for option, value in (("split", split), ("kind", kind)) if value is not None]
         there = [f"{name} ({len(entries)})" for name, entries in _by_list(snapshot).items()]
-        raise SnapshotError(
-            f"snapshot {snapshot.id} has no shards{' of ' if wanted else ''}{' '.join(wanted)}; "
-            f"it has {', '.join(there) or 'none at all'} as SPLIT-KIND (tars)"
-        )
+        said = f"snapshot {snapshot.id} has no shards{' of ' if wanted else ''}{' '.join(wanted)}"
+        raise SnapshotError(f"{said}; it has {', '.join(there)} as SPLIT-KIND (tars)" if there else said)
     return sorted(chosen, key=lambda entry: entry.tar)
 
 
