@@ -300,3 +300,12 @@ def test_forgetting_somebody_rewrites_the_lists_of_all_versions(
             assert identities([f"{root}/{tar}" for tar in listed]).isdisjoint({"id00003", "id00008"})
     assert verify(small.storage) == []
     assert main(["verify", "--forgotten", "--root", root]) == 0
+
+
+def test_a_version_in_which_nobody_is_left(small: SmallRoot, capsys: pytest.CaptureFixture[str]) -> None:
+    small = SmallRoot(small.storage, people=1)
+    small.publish()
+    assert main(["forget", "id00000", "--reason", "x", "--root", small.storage.url]) == 0
+    status, printed, err = shards(capsys, small.storage.url)
+    assert (status, printed, err.endswith("has no shards\n"), err.count("\n")) == (1, [], True, 1)
+    assert not [key for key in small.storage.keys("snapshots") if key.endswith(".txt")]
