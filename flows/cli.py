@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from flows.asking import add_questions
 from flows.exchange_options import add_commands as add_exchange_commands
 from flows.governance_options import add_commands as add_governance_commands
 from flows.model_options import add_commands as add_model_commands
@@ -179,6 +180,7 @@ def _version_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     tag.add_argument("snapshot", nargs="?", metavar="SNAPSHOT", help="default: the current one")
     _root(tag)
     tag.add_argument("--delete", action="store_true", help="take the name away")
+    tag.add_argument("--force", action="store_true", help="take the name from the snapshot that has it")
     tag.set_defaults(handler=_lazy("tag"))
 
     shards = commands.add_parser(
@@ -204,10 +206,11 @@ def _version_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
         "gc",
         help="delete snapshots, shards and tables that nothing refers to",
         description="Delete what only snapshots used that are not current, have no tag, and are named by no training "
-        "run, evaluation or export. Originals and the journal always stay. Refuses to run beside a build.",
+        "run, evaluation or export. Originals and the journal always stay. Says first what would go, and asks. Refuses "
+        "to run beside a build.",
     )
     _root(gc)
-    gc.add_argument("--dry-run", action="store_true", help="only say what would go")
+    add_questions(gc)
     gc.add_argument("--older-than", type=float, default=7.0, metavar="DAYS", help="younger files stay (default 7)")
     gc.set_defaults(handler=_lazy("gc"))
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import yaml
 
-from flows.noted import note_output
+from flows.noted import write_noted
 from flows.progress import logger, progress
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.query import comparing_queries, format_table, named_queries, named_query, run_query
+from voxdata.catalog.query import comparing_queries, encoded, format_table, named_queries, named_query, run_query
 from voxdata.catalog.query import stats as stats_table
 from voxdata.catalog.recipes import redecided_recipe
 from voxdata.catalog.snapshot import SPLITS, latest, list_snapshots, load_snapshot, published_at
 from voxdata.catalog.tags import tags
 from voxdata.catalog.versions import run_query_at
-from voxdata.errors import QueryError, SourceError, StorageError
+from voxdata.errors import QueryError, SourceError
 from voxdata.recipe_file import load_recipe, shipped_recipes
 from voxdata.shards.verify import verify as verify_root
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
@@ -119,18 +119,25 @@ def sql(options: argparse.Namespace) -> int:
     if options.root is None:
         raise QueryError("--root DIR is needed: the folder that voxdata build wrote")
     storage = open_storage(options.root)
-    table = run_query_at(storage, _statement(options), options.snapshot, before=options.before)
-    output = format_table(table, options.format)
-    if options.out is None and isinstance(output, bytes):
-        raise QueryError("--format parquet writes a file; add --out FILE.parquet")
-    if options.out is None:
-        sys.stdout.write(str(output))
+    statement = _statement(options)
+
+    def ask() -> str | bytes:
+        return format_table(run_query_at(storage, statement, options.snapshot, before=options.before), options.format)
+
+    if options.out is not None:
+        asked = [options.snapshot, *([options.before] if options.before is not None else [])]
+        write_noted(
+            storage,
+            "table",
+            options.out,
+            lambda: [load_snapshot(storage, each).id for each in asked],
+            lambda: encoded(ask()),
+        )
         return 0
-    note_output(storage, "table", options.out, load_snapshot(storage, options.snapshot).id)
-    try:
-        Path(options.out).write_bytes(output if isinstance(output, bytes) else output.encode())
-    except OSError as error:
-        raise StorageError(f"--out {options.out} cannot be written: {error.strerror}") from None
+    output = ask()
+    if isinstance(output, bytes):
+        raise QueryError("--format parquet writes a file; add --out FILE.parquet")
+    sys.stdout.write(output)
     return 0
 
 
@@ -176,16 +183,13 @@ def verify(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """`voxdata report --root DIR --out FILE`."""
-    from voxdata.report import build_report
+    from voxdata.report import build_report, shown_snapshots
 
     storage = open_storage(options.root)
-    page = build_report(storage).encode()
-    note_output(storage, "report", options.out, latest(storage))
-    try:
-        Path(options.out).write_bytes(page)
-    except OSError as error:
-        raise StorageError(f"--out {options.out} cannot be written: {error.strerror}") from None
-    print(f"{options.out}: {len(page) / 1e6:.1f} MB, opens in any browser, offline")
+    size = write_noted(
+        storage, "report", options.out, lambda: shown_snapshots(storage), lambda: build_report(storage).encode()
+    )
+    print(f"{options.out}: {size / 1e6:.1f} MB, opens in any browser, offline")
     return 0
 
 

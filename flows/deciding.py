@@ -73,7 +73,7 @@ def tested_snapshot(storage: Storage, model: str, current: Snapshot) -> Snapshot
             if not frozen.redacted:
                 return frozen
             logger.warning("the test set of %s has a new version: somebody in %s was forgotten", model, identifier)
-    tag(storage, name, current.id, at=now())
+    tag(storage, name, current.id, at=now(), force=True)
     return current
 
 
@@ -84,7 +84,7 @@ def check_unseen(storage: Storage, model: str, tested: Snapshot, trained: Snapsh
         raise ModelError(
             f"{len(seen)} of the people that {model} is tested on (snapshot {tested.id}, tag test-{model}) are "
             f"training people of snapshot {trained.id}; freeze another test set: voxdata tag test-{model} {trained.id} "
-            f"--root {storage.url}"
+            f"--root {storage.url} --force"
         )
 
 

@@ -79,9 +79,8 @@ def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
 def _finish(folder: Path, root: Path, started: float) -> None:
     from flows.demo_truth import judge_with_truth
     from flows.gallery import write_gallery
-    from flows.noted import note_output
-    from voxdata.catalog.snapshot import latest
-    from voxdata.report import build_report
+    from flows.noted import write_noted
+    from voxdata.report import build_report, shown_snapshots
     from voxdata.storage import open_storage
 
     run = max((root / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
@@ -90,8 +89,9 @@ def _finish(folder: Path, root: Path, started: float) -> None:
     write_gallery(run)
     report = folder / "report.html"
     storage = open_storage(root)
-    note_output(storage, "report", str(report), latest(storage))
-    report.write_text(build_report(storage), encoding="utf-8")
+    write_noted(
+        storage, "report", str(report), lambda: shown_snapshots(storage), lambda: build_report(storage).encode()
+    )
     here = os.path.relpath(root)
     print(
         f"""

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from flows.asking import agreed
+from flows.forgetting import plan_lines
 from flows.tables import book_of
 from models.errors import TrainingError
 from voxdata.catalog.query import format_table
@@ -29,20 +31,16 @@ from voxdata.storage import Storage, open_storage
 
 
 def forget(options: argparse.Namespace) -> int:
-    """`voxdata forget IDENTITY --reason TEXT --root DIR`: exit status 1 where something could not be deleted."""
+    """`voxdata forget IDENTITY --reason TEXT --root DIR [--dry-run | --yes]`: exit status 1 where it was not agreed to,
+    or something could not be deleted."""
     storage = open_storage(options.root)
     if (options.identity is None) != options.resume:
         raise IdentityError("name one person, or give --resume: voxdata forget IDENTITY --reason TEXT --root DIR")
-    caches = [cache_folder()]
-    if options.resume:
-        finished = forgetting.resume(storage, caches)
-        if not finished:
-            print(f"nothing was left unfinished under {options.root}")
-    else:
-        book = _book(storage, options.metadata)
-        reason = _reason(options, "the journal keeps it")
-        given = {"reason": reason, "at": _now(), "ahead": options.ahead, "caches": caches}
-        finished = [forgetting.forget(storage, options.identity, book, **given)]
+    if options.resume and options.dry_run:
+        raise IdentityError("--resume finishes what was agreed to; --dry-run is for a new forgetting")
+    finished = _finished(storage, options)
+    if finished is None:
+        return 0
     for done in finished:
         _say(done)
         _judge_again([run for run in done.runs if run.must_be_judged])
@@ -58,18 +56,41 @@ def forget(options: argparse.Namespace) -> int:
     return 0
 
 
+def _finished(storage: Storage, options: argparse.Namespace) -> list[forgetting.Forgotten] | None:
+    """What was forgotten; None after `--dry-run`. What was begun before is not asked about again."""
+    caches = [cache_folder()]
+    if options.resume:
+        finished = forgetting.resume(storage, caches)
+        if not finished:
+            print(f"nothing was left unfinished under {options.root}")
+        return finished
+    book = _book(storage, options.metadata)
+    reason = "" if options.dry_run and not options.reason else _reason(options, "the journal keeps it")
+    about = {"reason": reason, "at": _now(), "ahead": options.ahead}
+    if options.dry_run or not (options.yes or forgetting.is_begun(storage, options.identity)):
+        plan = forgetting.plan(storage, options.identity, book, **about)
+        for line in plan_lines(plan):
+            print(line)
+        if not agreed(options, f"Forget {plan.forgetting.person} under {options.root}? This cannot be undone."):
+            return None
+    return [forgetting.forget(storage, options.identity, book, caches=caches, **about)]
+
+
 def verify_forgotten(storage: Storage, root: str) -> int:
     """`voxdata verify --forgotten --root DIR`: exit status 1 when something of a forgotten person is left."""
-    left = proof.leftovers(storage)
-    for line in left:
+    proved = proof.prove(storage)
+    for line in proved.left:
         print(line)
+    for line in proved.unseen:
+        print(f"not looked at: {line}")
     people = Tombstones(storage).people
+    looked = f" and in {proved.outputs} noted outputs" if proved.outputs else ""
     print(
-        f"{len(left)} traces of forgotten people under {root}"
-        if left
-        else f"nothing is left of the {people} people who were forgotten under {root}"
+        f"{len(proved.left)} traces of forgotten people under {root}{looked}"
+        if proved.left
+        else f"nothing is left of the {people} people who were forgotten under {root}{looked}"
     )
-    return 1 if left else 0
+    return 1 if proved.left else 0
 
 
 def optout(options: argparse.Namespace) -> int:
@@ -112,23 +133,44 @@ def aliases(options: argparse.Namespace) -> int:
 
 
 def originals(options: argparse.Namespace) -> int:
-    """`voxdata originals status|drop|restore --root DIR`."""
+    """`voxdata originals status|drop|restore --root DIR [--dry-run | --yes]`."""
     storage = open_storage(options.root)
-    match options.action:
-        case "drop":
-            before = retention.drop(storage)
-            after = retention.count(storage)
-            freed = before.held_bytes - after.held_bytes
-            print(f"{before.held - after.held} originals are dropped, {freed:,} bytes freed; their hashes stay")
-        case "restore":
-            photos = retention.restore(storage)
-            print(f"{photos} originals will be fetched again by the next voxdata build, where the sources have them")
+    before = retention.count(storage)
+    actions = {"drop": _drop_originals, "restore": _restore_originals}
+    if options.action in actions and not actions[options.action](storage, options, before):
+        return 0
     now = retention.count(storage)
     print(
         f"{now.held} originals in {now.held_bytes:,} bytes, {now.dropped} as hashes only"
         + (f"; {now.unpublished} stay, because no published version has looked at them" if now.unpublished else "")
     )
     return 0
+
+
+def _drop_originals(storage: Storage, options: argparse.Namespace, before: retention.Originals) -> bool:
+    photos = before.held - before.unpublished
+    if not options.yes:
+        print(f"the bytes of {photos} originals would be deleted; their hashes stay")
+    if not agreed(options, f"Delete these originals under {options.root}?"):
+        return False
+    retention.drop(storage)
+    after = retention.count(storage)
+    freed = before.held_bytes - after.held_bytes
+    print(f"{before.held - after.held} originals are dropped, {freed:,} bytes freed; their hashes stay")
+    return True
+
+
+def _restore_originals(storage: Storage, options: argparse.Namespace, before: retention.Originals) -> bool:
+    if not options.yes:
+        print(
+            f"{before.dropped} dropped originals would be fetched again by the next voxdata build; one that its source "
+            "no longer has is in no later version"
+        )
+    if not agreed(options, f"Let go of what is kept of them under {options.root}?"):
+        return False
+    photos = retention.restore(storage)
+    print(f"{photos} originals will be fetched again by the next voxdata build, where the sources have them")
+    return True
 
 
 _ACTS = "this acts in the next voxdata build or redecide"

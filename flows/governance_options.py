@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from flows.asking import add_questions
+
 Handler = Callable[[argparse.Namespace], int]
 
 
@@ -19,7 +21,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
 _FORGET = (
     "Remove a person's photos, fragments, shard members, rows, previews, and every report, export and picture that was "
     "made from a version that held them; publish what is left; keep a tombstone so that nobody brings them back. "
-    "Cannot be undone. A call that was killed is finished by the same call. See docs/governance.md."
+    "Cannot be undone, so it says first who that is, where they are and what would be deleted, and asks. A call that "
+    "was killed is finished by the same call. See docs/governance.md."
 )
 _OPTOUT = (
     "Note that a person asked not to be used, or took that back; acts in the next build or redecide. Nothing is "
@@ -41,6 +44,7 @@ def _forget(command: argparse.ArgumentParser, lazy: Callable[[str], Handler]) ->
     command.add_argument("--reason", metavar="TEXT", help="why; it is kept, and must not name the person")
     command.add_argument("--ahead", action="store_true", help="also somebody unknown here, so that they never come in")
     command.add_argument("--resume", action="store_true", help="finish what was begun and killed, whoever it was")
+    add_questions(command)
     _metadata(command)
     command.set_defaults(handler=lazy("forget"))
 
@@ -68,6 +72,7 @@ def _aliases(command: argparse.ArgumentParser, lazy: Callable[[str], Handler]) -
 def _originals(command: argparse.ArgumentParser, lazy: Callable[[str], Handler]) -> None:
     command.add_argument("action", choices=["status", "drop", "restore"])
     _root(command)
+    add_questions(command)
     command.set_defaults(handler=lazy("originals"))
 
 

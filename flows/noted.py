@@ -1,18 +1,51 @@
-"""Files that a command writes from a snapshot, noted in the journal before the first byte for `voxdata forget`."""
+"""Files that a command writes from snapshots, noted in the journal before the first byte for `voxdata forget`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from voxdata.errors import StorageError
-from voxdata.governance import outputs
+from voxdata.governance import outputs, pending
 from voxdata.storage import Storage
 
 
-def note_output(storage: Storage, kind: str, path: str, snapshot_id: str) -> None:
-    """Note an output; where the root cannot be written, as on a shared disk, say so and go on."""
+def note_output(storage: Storage, kind: str, path: str, *snapshot_ids: str) -> None:
+    """Note an output of these snapshots; where the root cannot be written, as on a shared disk, say so and go on."""
     try:
-        outputs.record(storage, kind, path, snapshot_id, at=datetime.now(UTC).isoformat(timespec="seconds"))
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        for snapshot_id in dict.fromkeys(snapshot_ids):
+            outputs.record(storage, kind, path, snapshot_id, at=at)
     except StorageError as error:
         print(f"{path} is not noted ({error}), so voxdata forget will not delete it", file=sys.stderr)
+
+
+def write_noted(
+    storage: Storage, kind: str, out: str, snapshots: Callable[[], Iterable[str]], make: Callable[[], bytes]
+) -> int:
+    """Make the content of the file `out`, note it as one of all `snapshots` that it shows, write it; return its size.
+
+    The snapshots are asked for before and after, as another one may be published meanwhile. Raises `StorageError` where
+    `out` cannot be written, or somebody was forgotten while it was made: nothing of it stays then.
+    """
+    forgotten = _forgotten(storage)
+    shown = [*snapshots()]
+    content = make()
+    note_output(storage, kind, out, *shown, *snapshots())
+    try:
+        Path(out).write_bytes(content)
+        if _forgotten(storage) != forgotten:
+            Path(out).unlink()
+            raise StorageError(
+                f"somebody was forgotten while {out} was written, so it was deleted; run the command again"
+            )
+    except OSError as error:
+        raise StorageError(f"--out {out} cannot be written: {error.strerror}") from None
+    return len(content)
+
+
+def _forgotten(storage: Storage) -> list[str]:
+    """Who is forgotten, or being forgotten, now."""
+    return [*storage.keys("journal/tombstones"), *storage.keys(pending.FOLDER)]

@@ -13,18 +13,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.asking import agreed
+from flows.noted import write_noted
 from voxdata.catalog.diff import diff as compare
-from voxdata.catalog.garbage import collect, find_garbage
+from voxdata.catalog.garbage import Garbage, collect, find_garbage
 from voxdata.catalog.lists import choose, place
 from voxdata.catalog.provenance import run_sources, source_summary
-from voxdata.catalog.query import format_table
+from voxdata.catalog.query import encoded, format_table
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tag as give_tag
 from voxdata.catalog.tags import tags
-from voxdata.errors import QueryError, SnapshotError, StorageError
+from voxdata.errors import QueryError, SnapshotError
 from voxdata.governance.withheld import hidden_in, how_to_leave_out
 from voxdata.shards.write import FOLDER, ShardEntry
-from voxdata.storage import open_storage
+from voxdata.storage import Storage, open_storage
 
 DAY_S = 86_400
 SHOWN = 20
@@ -32,9 +34,10 @@ SHOWN = 20
 
 def diff(options: argparse.Namespace) -> int:
     """`voxdata diff BEFORE [AFTER] --root DIR [--changes]`."""
-    found = compare(open_storage(options.root), options.before, options.after)
+    storage = open_storage(options.root)
+    found = compare(storage, options.before, options.after)
     if options.changes:
-        _show(found.changes, options.format, options.out)
+        _show(found.changes, options, storage, found.before.id, found.after.id)
         return 0
     print(f"from {found.before.id} ({found.before.name}) to {found.after.id} ({found.after.name})")
     print(format_table(found.totals, "table"))
@@ -52,20 +55,22 @@ def diff(options: argparse.Namespace) -> int:
 
 
 def tag(options: argparse.Namespace) -> int:
-    """`voxdata tag [NAME [SNAPSHOT]] --root DIR [--delete]`."""
+    """`voxdata tag [NAME [SNAPSHOT]] --root DIR [--delete | --force]`."""
     storage = open_storage(options.root)
     if options.name is None:
         for name, identifier in tags(storage).items():
             print(f"{identifier} {name}")
         return 0
     at = datetime.now(UTC).isoformat(timespec="microseconds")
+    before = tags(storage).get(options.name)
     if options.delete:
         give_tag(storage, options.name, None, at=at)
-        print(f"tag {options.name} is gone; its snapshot stays until: voxdata gc --root {options.root}")
+        print(f"tag {options.name} is gone; its snapshot {before} stays until: voxdata gc --root {options.root}")
         return 0
     identifier = load_snapshot(storage, options.snapshot).id
-    give_tag(storage, options.name, identifier, at=at)
-    print(f"{identifier} is tagged {options.name}")
+    give_tag(storage, options.name, identifier, at=at, force=options.force)
+    moved = f", and {before} no longer is" if before not in (None, identifier) else ""
+    print(f"{identifier} is tagged {options.name}{moved}")
     return 0
 
 
@@ -94,26 +99,34 @@ def _said(path: str, entry: ShardEntry, opted_out: int) -> dict[str, Any]:
 
 
 def gc(options: argparse.Namespace) -> int:
-    """`voxdata gc --root DIR [--dry-run] [--older-than DAYS]`."""
+    """`voxdata gc --root DIR [--dry-run | --yes] [--older-than DAYS]`."""
     if options.older_than < 0:
         raise SnapshotError(f"--older-than {options.older_than:g}: days, 0 or more")
     storage = open_storage(options.root)
     limits = {"older_than_s": options.older_than * DAY_S, "now_s": time.time()}
-    garbage = find_garbage(storage, **limits) if options.dry_run else collect(storage, **limits)
+    if not options.yes:
+        found = find_garbage(storage, **limits)
+        _say_garbage(found, storage, gone=False)
+        if (options.dry_run or found.sizes) and not agreed(options, f"Delete these {len(found.sizes)} files?"):
+            return 0
+    _say_garbage(collect(storage, **limits), storage, gone=True)
+    return 0
+
+
+def _say_garbage(garbage: Garbage, storage: Storage, *, gone: bool) -> None:
     for identifier, why in garbage.kept.items():
         print(f"stays   {identifier}: {', '.join(why)}")
     for identifier in garbage.snapshots:
-        print(f"{'goes' if options.dry_run else 'gone':7} {identifier}")
+        print(f"{'gone' if gone else 'goes':7} {identifier}")
     current = {entry.tar for entry in load_snapshot(storage).shards}
     left = {key for key in storage.keys(FOLDER) if key.endswith(".tar")} - garbage.sizes.keys()
     if superseded := len(left - current):
         print(
             f"{superseded} of {len(left)} tars that stay under {FOLDER}/ are not of the current version; its own are "
-            f"listed by: voxdata shards --root {options.root}"
+            f"listed by: voxdata shards --root {storage.url}"
         )
-    said = "would be freed" if options.dry_run else "freed"
-    print(f"{garbage.bytes:,} bytes in {len(garbage.sizes)} files {said} under {options.root}")
-    return 0
+    said = "freed" if gone else "would be freed"
+    print(f"{garbage.bytes:,} bytes in {len(garbage.sizes)} files {said} under {storage.url}")
 
 
 def provenance(options: argparse.Namespace) -> int:
@@ -122,7 +135,7 @@ def provenance(options: argparse.Namespace) -> int:
     storage = open_storage(options.root or config["run"]["root"])
     sources = run_sources(storage, config["snapshot"])
     if options.out is not None or options.format != "table":
-        _show(sources, options.format, options.out)
+        _show(sources, options, storage, config["snapshot"])
         return 0
     print(f"{options.run}: run {run.name}, trained on snapshot {config['snapshot']}")
     sys.stdout.write(str(format_table(source_summary(sources), "table")))
@@ -143,16 +156,12 @@ def _run_of(path: Path) -> tuple[Path, dict[str, Any]]:
     raise SnapshotError(f"{path} is neither a training run's folder nor a picture in one; give the folder of the run")
 
 
-def _show(table: pa.Table, form: str, out: str | None) -> None:
-    if form not in ("table", "csv", "json", "parquet"):
-        raise QueryError(f"--format {form}: is table, csv, json or parquet")
-    output = format_table(table, form)  # type: ignore[arg-type]
-    if out is None and isinstance(output, bytes):
+def _show(table: pa.Table, options: argparse.Namespace, storage: Storage, *snapshot_ids: str) -> None:
+    """Print a table, or write it to `--out` as an output of these snapshots."""
+    output = format_table(table, options.format)
+    if options.out is not None:
+        write_noted(storage, "table", options.out, lambda: snapshot_ids, lambda: encoded(output))
+    elif isinstance(output, bytes):
         raise QueryError("--format parquet writes a file; add --out FILE.parquet")
-    if out is None:
-        sys.stdout.write(str(output))
-        return
-    try:
-        Path(out).write_bytes(output if isinstance(output, bytes) else output.encode())
-    except OSError as error:
-        raise StorageError(f"--out {out} cannot be written: {error.strerror}") from None
+    else:
+        sys.stdout.write(output)

@@ -93,6 +93,10 @@ class ReviewError(PageError):
     """A reviewer's word cannot be stored."""
 
 
+class UnconfirmedError(VoxdataError):
+    """Something that cannot be undone was not agreed to, so nothing was changed."""
+
+
 class SpeechDecodeError(VoxdataError):
     """One audio file could not be decoded; `reason` is the verdict that its row keeps."""
 

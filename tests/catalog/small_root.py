@@ -56,6 +56,9 @@ class SmallRoot:
 
     def build(self) -> Snapshot:
         self.stage_tables()
+        return self.build_staged()
+
+    def build_staged(self) -> Snapshot:
         entries = self.pack()
         return write_snapshot(
             self.storage,
@@ -68,7 +71,12 @@ class SmallRoot:
         )
 
     def publish(self, *, at: str = AT) -> Snapshot:
-        snapshot = self.build()
+        self.stage_tables()
+        return self.publish_staged(at=at)
+
+    def publish_staged(self, *, at: str = AT) -> Snapshot:
+        """Publish the tables as they are now, which a test may have changed."""
+        snapshot = self.build_staged()
         publish(self.storage, snapshot.id, at=at, tables=self.tables)
         return snapshot
 

@@ -18,7 +18,10 @@ def test_a_tag_stands_for_its_snapshot_until_it_moves_or_goes(small: SmallRoot) 
     tag(small.storage, "best", second.id, at=AT)
     assert tags(small.storage) == {"best": second.id, "paper": first.id}
     assert load_snapshot(small.storage, "paper") == first
-    tag(small.storage, "paper", second.id, at="2026-11-21T09:00:01Z")
+    with pytest.raises(SnapshotError, match=f"names snapshot {first.id}; .* voxdata tag paper {second.id} .* --force"):
+        tag(small.storage, "paper", second.id, at="2026-11-21T09:00:01Z")
+    assert tags(small.storage)["paper"] == first.id
+    tag(small.storage, "paper", second.id, at="2026-11-21T09:00:01Z", force=True)
     assert load_snapshot(small.storage, "paper") == second
     rebuild(small.storage)
     assert run_query(small.storage, "SELECT tags FROM snapshots WHERE current").to_pylist() == [

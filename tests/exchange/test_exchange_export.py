@@ -238,7 +238,7 @@ def test_forgetting_deletes_exports_and_a_later_import_brings_nobody_back(
     out, sheet = tmp_path / "sf2f", tmp_path / "datasheet.md"
     assert voxdata_("export", "sf2f", out, "--root", root)[0] == 0
     assert voxdata_("export", "datasheet", sheet, "--root", root)[0] == 0
-    assert voxdata_("forget", gone, "--root", root, "--reason", "asked")[0] == 0
+    assert voxdata_("forget", gone, "--root", root, "--reason", "asked", "--yes")[0] == 0
     assert (out.exists(), sheet.exists()) == (False, False)
     assert voxdata_("import", "hq-voxceleb", pristine.parent / "layout", "--root", root)[0] == 0
     with voxdata.open(root) as data:

@@ -139,9 +139,19 @@ def test_tags_diff_sql_and_gc_in_a_life(copy: Path, capsys: pytest.CaptureFixtur
     assert lines[1].endswith("; published 2030-01-01T00:00:00+00:00")
     _, dry, _ = run(capsys, "gc", "--root", copy, "--older-than", "0", "--dry-run")
     assert f"stays   {old.id}: tag paper" in dry
+    status, out, error = run(capsys, "tag", "paper", "--root", copy)
+    assert (status, out) == (1, "")
+    assert f"tag paper names snapshot {old.id}; to move it: voxdata tag paper {'f' * 16} --root {copy} --force" in error
+    assert run(capsys, "tag", "--root", copy)[1] == f"{old.id} paper\n"
+    said = f"{'f' * 16} is tagged paper, and {old.id} no longer is\n"
+    assert run(capsys, "tag", "paper", "--force", "--root", copy)[1] == said
     run(capsys, "tag", "paper", "--delete", "--root", copy)
+    kept = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    status, out, error = run(capsys, "gc", "--root", copy, "--older-than", "0")
+    assert (status, f"goes    {old.id}" in out, "add --yes" in error) == (1, True, True)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == kept
     size = sum(path.stat().st_size for path in copy.rglob("*") if path.is_file() and path.name != "catalog.duckdb")
-    _, said, _ = run(capsys, "gc", "--root", copy, "--older-than", "0")
+    _, said, _ = run(capsys, "gc", "--root", copy, "--older-than", "0", "--yes")
     assert f"gone    {old.id}" in said
     left = sum(path.stat().st_size for path in copy.rglob("*") if path.is_file() and path.name != "catalog.duckdb")
     freed = int(said.splitlines()[-1].split()[0].replace(",", ""))

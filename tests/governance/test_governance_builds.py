@@ -90,7 +90,7 @@ def test_originals_can_be_dropped_and_fetched_again(copy: Copy, capsys: pytest.C
     original = next((copy.corpus / "photos" / "id90003").iterdir()).read_bytes()
     assert any(original in content for content in files.values())
     assert f"{photos} originals in" in run(capsys, "originals", "status", "--root", copy.root)[1]
-    status, out, _ = run(capsys, "originals", "drop", "--root", copy.root)
+    status, out, _ = run(capsys, "originals", "drop", "--root", copy.root, "--yes")
     assert (status, f"{photos} originals are dropped" in out, f"{photos} as hashes only" in out) == (0, True, True)
     assert not any(original in content for content in copy.files().values())
     assert {key for key in files if key not in copy.files()} == {
@@ -104,7 +104,7 @@ def test_originals_can_be_dropped_and_fetched_again(copy: Copy, capsys: pytest.C
     assert page.exists()
     with pytest.raises(StorageError, match="voxdata originals restore"):
         build(copy.corpus, copy.root, "faces.render.size_px=64")
-    assert run(capsys, "originals", "restore", "--root", copy.root)[0] == 0
+    assert run(capsys, "originals", "restore", "--root", copy.root, "--yes")[0] == 0
     assert build(copy.corpus, copy.root) == before
     assert f"{photos} originals in" in run(capsys, "originals", "status", "--root", copy.root)[1]
     assert any(original in content for content in copy.files().values())
@@ -115,7 +115,7 @@ def test_photos_that_no_version_has_looked_at_are_not_dropped(copy: Copy, capsys
     new.mkdir()
     (new / "1.jpg").write_bytes(b"not a photo, and not published")
     crawl(str(copy.root), recipe_of(copy.corpus, copy.root))
-    status, out, _ = run(capsys, "originals", "drop", "--root", copy.root)
+    status, out, _ = run(capsys, "originals", "drop", "--root", copy.root, "--yes")
     assert (status, "1 originals in" in out, "1 stay" in out) == (0, True, True)
 
 
@@ -183,7 +183,7 @@ def test_a_site_is_crawled_without_forgotten_people(copy: Copy, capsys: pytest.C
         before = parquet_table(LocalStorage(root).read(crawl(str(root), recipe)))
         assert PERSON in before["identity"].to_pylist()
         common = ["--reason", "x", "--root", root, "--metadata", copy.corpus / "vox1_meta.csv"]
-        assert run(capsys, "forget", PERSON, *common)[0] == 0
+        assert run(capsys, "forget", PERSON, *common, "--yes")[0] == 0
         assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0
         after = parquet_table(LocalStorage(root).read(crawl(str(root), recipe)))
     assert after["identity"].to_pylist() == [each for each in before["identity"].to_pylist() if each != PERSON]

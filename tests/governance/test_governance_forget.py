@@ -45,7 +45,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 
 def forget(copy: Copy, capsys: pytest.CaptureFixture[str], who: str = NAME, *more: str) -> tuple[int, str, str]:
-    return run(capsys, "forget", who, "--reason", "letter 12", "--root", copy.root, *more)
+    return run(capsys, "forget", who, "--reason", "letter 12", "--root", copy.root, "--yes", *more)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def forgotten(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Aftermat
         "shared_with": copy.rows(OF_SHARED.format(sha256(shared_photo(copy)))),
     }
     with redirect_stdout(io.StringIO()) as said:
-        assert main(["forget", NAME, "--reason", "letter 12", "--root", str(copy.root)]) == 0
+        assert main(["forget", NAME, "--reason", "letter 12", "--root", str(copy.root), "--yes"]) == 0
     return Aftermath(copy=copy, said=said.getvalue(), **before)
 
 
@@ -437,7 +437,7 @@ def test_a_name_of_two_people_must_be_an_id(tmp_path: Path, capsys: pytest.Captu
     common = ["--reason", "x", "--metadata", metadata, "--root", tmp_path / "root"]
     status, _, err = run(capsys, "forget", "ann lee", *common)
     assert (status, "the name of 2 people: id00000, id00001" in err) == (1, True)
-    status, out, _ = run(capsys, "forget", "id00001", *common)
+    status, out, _ = run(capsys, "forget", "id00001", *common, "--yes")
     assert (status, "id00000 bears the same name" in out) == (0, True)
 
 
@@ -459,7 +459,7 @@ def test_a_lost_key_is_said(after: Copy, capsys: pytest.CaptureFixture[str]) -> 
 def test_the_only_person_of_a_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = SmallRoot(open_storage(tmp_path / "root", create=True), people=1)
     small.publish()
-    assert run(capsys, "forget", "Person 0", "--reason", "x", "--root", tmp_path / "root")[0] == 0
+    assert run(capsys, "forget", "Person 0", "--reason", "x", "--root", tmp_path / "root", "--yes")[0] == 0
     assert load_snapshot(small.storage).shards == []
     assert run(capsys, "verify", "--forgotten", "--root", tmp_path / "root")[0] == 0
     assert run(capsys, "verify", "--root", tmp_path / "root")[0] == 0
@@ -469,7 +469,7 @@ def test_a_root_on_object_storage(capsys: pytest.CaptureFixture[str]) -> None:
     root = "memory://governance-forget"
     small = SmallRoot(open_storage(root), people=3)
     small.publish()
-    assert run(capsys, "forget", "Person_1", "--reason", "x", "--root", root)[0] == 0
+    assert run(capsys, "forget", "Person_1", "--reason", "x", "--root", root, "--yes")[0] == 0
     assert [row["identity"] for row in run_query(small.storage, "FROM identities").to_pylist()] == [
         "id00000",
         "id00002",

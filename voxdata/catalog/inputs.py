@@ -20,6 +20,7 @@ from voxdata.catalog.snapshot import Snapshot, list_snapshots
 from voxdata.catalog.sources import sources
 from voxdata.errors import CatalogError, StorageError
 from voxdata.governance.merging import aliases_in_force, stated
+from voxdata.governance.tombstones import Tombstones
 from voxdata.schemas import WHO
 from voxdata.storage import LocalStorage, Storage
 
@@ -188,8 +189,13 @@ def _samples(storage: Storage, connection: duckdb.DuckDBPyConnection, snapshot: 
 
 
 def _aliases(storage: Storage) -> pa.Table:
-    aliases = aliases_in_force(storage)
-    rows = [{**row, "person": aliases[row["identity"]]} for row in stated(storage)]
+    """The pairs in force; a shipped one of somebody who was forgotten is left out."""
+    aliases, tombstones = aliases_in_force(storage), Tombstones(storage)
+    rows = [
+        {**row, "person": aliases[row["identity"]]}
+        for row in stated(storage)
+        if not tombstones.holds(row["identity"], row["person"])
+    ]
     return pa.Table.from_pylist(rows, schema=ALIASES)
 
 

@@ -142,6 +142,11 @@ def format_table(table: pa.Table, form: Format) -> str | bytes:
     raise QueryError(f"no format {form!r}; there are {', '.join(get_args(Format))}")
 
 
+def encoded(output: str | bytes) -> bytes:
+    """What `format_table` gives, as the bytes of a file."""
+    return output.encode() if isinstance(output, str) else output
+
+
 def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     statements = connection.extract_statements(sql)
     if not statements:

@@ -19,10 +19,10 @@ def tags(storage: Storage) -> dict[str, str]:
     return {name: said[name] for name in sorted(said) if said[name] is not None}
 
 
-def tag(storage: Storage, name: str, snapshot_id: str | None, *, at: str) -> None:
-    """Give a snapshot a name, which it takes from another one that has it; None removes the name.
+def tag(storage: Storage, name: str, snapshot_id: str | None, *, at: str, force: bool = False) -> None:
+    """Give a snapshot a name, with `force` also one that another snapshot has; None removes the name.
 
-    Raises `SnapshotError` for a name that cannot be one, or that is not there to be removed.
+    Raises `SnapshotError` for a name that cannot be one, that another snapshot has, or that is not there to be removed.
     """
     if not _NAME.fullmatch(name) or _LIKE_AN_ID.fullmatch(name):
         raise SnapshotError(
@@ -32,5 +32,10 @@ def tag(storage: Storage, name: str, snapshot_id: str | None, *, at: str) -> Non
     before = tags(storage).get(name)
     if snapshot_id is None and before is None:
         raise SnapshotError(f"no tag {name!r} under {storage.url}; list them with: voxdata tag --root {storage.url}")
+    if snapshot_id is not None and before not in (None, snapshot_id) and not force:
+        raise SnapshotError(
+            f"tag {name} names snapshot {before}; to move it: voxdata tag {name} {snapshot_id} --root {storage.url} "
+            "--force"
+        )
     if before != snapshot_id:
         journal.append(storage, "tags", {"tag": name, "snapshot_id": snapshot_id, "at": at})

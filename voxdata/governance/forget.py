@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxdata import journal
 from voxdata.aliases import fold_name
 from voxdata.catalog.database import CATALOG_KEY
 from voxdata.catalog.publish import rebuild
 from voxdata.governance import outputs, pending, tombstones
 from voxdata.governance.inquiry import inquire
-from voxdata.governance.outputs import Deletion
+from voxdata.governance.outputs import Deletion, Output
 from voxdata.governance.pending import Forgetting
+from voxdata.governance.places import GONE, Places, facts_about
 from voxdata.governance.purge import purge
 from voxdata.governance.redact import Redaction, drop_moved, redact, repack
 from voxdata.governance.trained import TrainingRun, delete_pictures, runs_on
@@ -50,6 +50,32 @@ class Forgotten:
     left: Sequence[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What forgetting somebody would do; this names them."""
+
+    forgetting: Forgetting
+    places: Places
+    runs: Sequence[TrainingRun]
+    outputs: Sequence[Output]
+
+
+def is_begun(storage: Storage, who: str) -> bool:
+    """Whether the forgetting of `who` was begun and not finished: it was agreed to."""
+    return any(_is(who, forgetting) for forgetting in pending.read(storage).values())
+
+
+def plan(storage: Storage, who: str, book: IdentityBook, *, reason: str, at: str, ahead: bool = False) -> Plan:
+    """What `forget` would do; nothing is written. Raises as it does, but for what only writing can find."""
+    forgetting, places = inquire(storage, who, book, reason=reason, at=at, ahead=ahead)
+    return Plan(
+        forgetting=forgetting,
+        places=places,
+        runs=runs_on(storage, forgetting.redacted),
+        outputs=doomed_outputs(storage, forgetting),
+    )
+
+
 def forget(
     storage: Storage,
     who: str,
@@ -72,7 +98,7 @@ def forget(
             done = _finish(storage, name, forgetting, folders)
             if _is(who, forgetting):
                 return done
-        forgetting = inquire(storage, who, book, reason=reason, at=at, ahead=ahead)
+        forgetting, _ = inquire(storage, who, book, reason=reason, at=at, ahead=ahead)
         name = tombstones.hash_word(tombstones.make_key(storage), forgetting.person)
         pending.write(storage, name, forgetting)
         return _finish(storage, name, forgetting, folders)
@@ -97,9 +123,11 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
     moved = repack(storage, belongings)
     old = [_sha256(storage, tar) for tar in moved]
     redaction = redact(storage, moved, name, at=forgetting.at)
-    _clean_journal(storage, belongings, forgetting)
+    for table, fact in facts_about(storage, belongings, forgetting.photos):
+        storage.delete(f"journal/{table}/{fact['fact']}.json")
     runs = runs_on(storage, forgetting.redacted)
-    deletions = [*_delete_outputs(storage, forgetting), *(each for run in runs for each in delete_pictures(run))]
+    deletions = [outputs.delete(storage, output) for output in doomed_outputs(storage, forgetting)]
+    deletions += [each for run in runs for each in delete_pictures(run)]
     deletions += _delete_decoded(storage, old, [*caches, *(run.cache for run in runs if run.cache)])
     drop_moved(storage, moved)
     _catalog_anew(storage, redaction)
@@ -124,30 +152,19 @@ def _sha256(storage: Storage, tar: str) -> str:
     return hashlib.sha256(storage.read(tar)).hexdigest() if storage.exists(tar) else ""
 
 
-def _clean_journal(storage: Storage, belongings: Belongings, forgetting: Forgetting) -> None:
-    """Reviews of their photos, and all reviews, opt-outs and aliases that name them: the tombstone stands for these."""
-    photos = set(forgetting.photos)
-    theirs = [
-        ("reviews", fact["fact"]) for fact in journal.read_new(storage, "reviews") if fact["photo_sha256"] in photos
-    ]
-    named = {"reviews": ("identity",), "optouts": ("person", "reason"), "aliases": ("identity", "person", "evidence")}
-    for table, columns in named.items():
-        theirs += [
-            (table, fact["fact"])
-            for fact in journal.read_new(storage, table)
-            if any(fact.get(of) in belongings.names or belongings.mentions(fact.get(of)) for of in columns)
-        ]
-    for table, fact in theirs:
-        storage.delete(f"journal/{table}/{fact}.json")
+def doomed_outputs(storage: Storage, forgetting: Forgetting) -> list[Output]:
+    """Everything outside the root's own files that was made from a snapshot that showed them, each place once.
 
 
-def _delete_outputs(storage: Storage, forgetting: Forgetting) -> list[Deletion]:
-    """Everything outside the root's own files that was made from a snapshot that held them."""
-    return [
-        outputs.delete(storage, output)
-        for output in outputs.known(storage)
-        if output.snapshot_id in forgetting.redacted
-    ]
+    What a run has generated was made from shards alone.
+    """
+    found: dict[str, Output] = {}
+    for output in outputs.known(storage):
+        where = {*forgetting.shown.get(output.snapshot_id, ()), *forgetting.redacted.get(output.snapshot_id, ())}
+        of_shards = output.snapshot_id in forgetting.redacted or GONE in where
+        if of_shards if output.kind in outputs.GENERATED else where:
+            found.setdefault(output.path, output)
+    return list(found.values())
 
 
 def _delete_decoded(storage: Storage, shards: Iterable[str], caches: Sequence[Path]) -> list[Deletion]:

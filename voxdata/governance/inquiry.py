@@ -1,4 +1,4 @@
-"""Before a person is forgotten: who they are under every name, what is theirs alone, and which snapshots held them."""
+"""Before a person is forgotten: who they are under every name, what is theirs alone, which snapshots showed them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from voxdata.catalog.snapshot import list_snapshots
 from voxdata.errors import IdentityError
 from voxdata.governance.naming import Known, known_people
 from voxdata.governance.pending import Forgetting
-from voxdata.governance.purge import parts_of, read_table, tables_of
+from voxdata.governance.places import Places, all_tables, find_places, shown_by
+from voxdata.governance.purge import read_table
 from voxdata.governance.redact import holders
 from voxdata.governance.tombstones import Tombstones
 from voxdata.governance.whose import Belongings
 from voxdata.identities import IdentityBook, safe_key
-from voxdata.shards.write import FOLDER
 from voxdata.storage import Storage
 
 _WHO = ("identity", "person", "item_id", "face_id", "utterance_id", "key", "source_path")
@@ -26,10 +26,13 @@ _HASHES = ("photo_sha256", "audio_sha256", "pcm_sha256", "sha256")
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def inquire(storage: Storage, who: str, book: IdentityBook, *, reason: str, at: str, ahead: bool = False) -> Forgetting:
-    """Everything that must be known to forget `who`, an id or a name; with `ahead`, also somebody who never came.
+def inquire(
+    storage: Storage, who: str, book: IdentityBook, *, reason: str, at: str, ahead: bool = False
+) -> tuple[Forgetting, Places]:
+    """Everything that must be known to forget `who`, an id or a name, and where they are; nothing is written.
 
-    Raises `IdentityError` where nobody of that name is known, they were forgotten before, or the reason names them.
+    With `ahead`, also somebody who never came. Raises `IdentityError` where nobody of that name is known, they were
+    forgotten before, or the reason names them.
     """
     known = known_people(storage, book)
     identity = _identity(storage, who, known, ahead)
@@ -53,7 +56,10 @@ def inquire(storage: Storage, who: str, book: IdentityBook, *, reason: str, at: 
         raise IdentityError("the reason stays in the journal and must not name the person; say it without the name")
     photos, contents = _theirs_alone(storage, Belongings(found))
     found = replace(found, photos=sorted(photos), contents=sorted(contents))
-    return replace(found, redacted=_snapshots_of(storage, Belongings(found)))
+    belongings = Belongings(found)
+    places = find_places(storage, belongings)
+    shown = shown_by(storage, belongings, places, found.photos)
+    return replace(found, redacted=_snapshots_of(storage, belongings), shown=shown), places
 
 
 def _identity(storage: Storage, who: str, known: Known, ahead: bool) -> str:
@@ -68,17 +74,11 @@ def _identity(storage: Storage, who: str, known: Known, ahead: bool) -> str:
     return known.require(who, storage.url, "; or add --ahead, so that they never come in")
 
 
-def _tables(storage: Storage) -> Iterator[str]:
-    yield from (key for _, _, key in parts_of(storage))
-    yield from tables_of(storage)
-    yield from (key for key in storage.keys(FOLDER) if key.endswith(".parquet"))
-
-
 def _theirs_alone(storage: Storage, belongings: Belongings) -> tuple[set[str], set[str]]:
     """(photos, everything): sha256 of what only their rows name."""
     photos: set[str] = set()
     mine: set[str] = set()
-    for key in _tables(storage):
+    for key in all_tables(storage):
         table = read_table(storage, key, (*_WHO, *_HASHES, "members"))
         theirs = belongings.rows(table)
         if theirs.any():
@@ -88,7 +88,7 @@ def _theirs_alone(storage: Storage, belongings: Belongings) -> tuple[set[str], s
                 photos.update(chosen["photo_sha256"].drop_null().to_pylist())
     mine.discard(_EMPTY)
     wanted = pa.array(sorted(mine), pa.string())
-    for key in _tables(storage):
+    for key in all_tables(storage):
         table = read_table(storage, key, (*_WHO, *_HASHES, "members"))
         for hashes in _hashes(table.filter(pa.array(~belongings.rows(table)))):
             mine -= set(hashes.filter(pc.is_in(hashes, value_set=wanted)).to_pylist())
@@ -103,7 +103,7 @@ def _hashes(table: pa.Table) -> Iterator[pa.ChunkedArray]:
 
 
 def _snapshots_of(storage: Storage, belongings: Belongings) -> dict[str, list[str]]:
-    """Snapshot -> splits in which they are, of the snapshots that held them."""
+    """Snapshot -> splits in which they are, of the snapshots whose shards held them: what a training has seen."""
     held = set(holders(storage, belongings))
     found = {
         snapshot.id: sorted({entry.split for entry in snapshot.shards if entry.sidecar in held})

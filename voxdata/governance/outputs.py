@@ -3,7 +3,7 @@
     <root>/journal/outputs/<fact>.json      what was written, where, from which snapshot
     <folder>/.voxdata-output.json           in a folder that was written: it is ours, and may be deleted as a whole
 
-Forgetting a person deletes every output whose snapshot held them. A command that writes one says so with `record`.
+Forgetting a person deletes every output of a snapshot that showed them. A command that writes one says so: `record`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from voxdata.errors import StorageError
 from voxdata.storage import Storage
 
 MARKER = ".voxdata-output.json"
+GENERATED = frozenset({"picture", "faces"})  # kinds that a trained run made: it has seen shards and no catalog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ def known(storage: Storage) -> list[Output]:
 
 
 def delete(storage: Storage, output: Output) -> Deletion:
-    """Delete an output and the note of it.
+    """Delete an output and every note of it: it may have been made from several snapshots.
 
     A folder without our marker is left alone, and forgotten by us: somebody put another one in its place.
     """
@@ -80,7 +81,9 @@ def delete(storage: Storage, output: Output) -> Deletion:
             remove(place)
         except OSError as error:
             return Deletion(said=f"{named}: cannot be deleted, {error.strerror}", left=True)
-    storage.delete(f"journal/outputs/{output.fact}.json")
+    for noted in known(storage):
+        if noted.path == output.path:
+            storage.delete(f"journal/outputs/{noted.fact}.json")
     return deletion
 
 

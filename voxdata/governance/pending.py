@@ -26,7 +26,8 @@ class Forgetting:
     reason: str
     at: str
     namesakes: list[str] = field(default_factory=list)  # other people who bear one of the names
-    redacted: dict[str, list[str]] = field(default_factory=dict)  # snapshots that held them, and in which splits
+    redacted: dict[str, list[str]] = field(default_factory=dict)  # snapshots whose shards held them: in which splits
+    shown: dict[str, list[str]] = field(default_factory=dict)  # snapshots that may have shown them: where (places.py)
 
 
 def write(storage: Storage, name: str, forgetting: Forgetting) -> None:

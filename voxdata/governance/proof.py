@@ -1,121 +1,79 @@
-"""Prove that nothing of forgotten people is left under a root: every file is read, by what it holds.
+"""Prove that nothing of forgotten people is left under a root, nor in outputs of it that lie where they were noted.
 
-Tombstones hold keyed hashes of their ids and names and of every file that was theirs alone. Hashed and compared are:
-each file, each member of each tar, each part of each path, each text in each Parquet file, catalog and text file, and
-each run of up to four words in them. What lies compressed inside a picture, a page or a checkpoint cannot be seen;
-outputs that were made from their snapshots are deleted as a whole for that reason.
+Every file is read, by what it holds (`traces.py`). What lies compressed inside a picture or a checkpoint, and what was
+made smaller for a page, cannot be seen; outputs of snapshots that showed somebody are deleted as a whole for that
+reason, and the proof says what it could not look at.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
-import tarfile
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-import pyarrow as pa
-
-from voxdata.catalog.database import attach
-from voxdata.errors import CatalogError
-from voxdata.fragments import parquet_table
-from voxdata.governance import pending, tombstones
-from voxdata.governance.whose import pieces, strings
+from voxdata.governance import outputs, pending, tombstones
+from voxdata.governance.outputs import MARKER, Output
+from voxdata.governance.traces import Traces
 from voxdata.storage import LocalStorage, Storage
 
-TEXTS = (".json", ".jsonl", ".yaml", ".yml", ".md", ".html", ".csv", ".txt", ".log", ".svg")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_REMEMBERED = 1_000_000  # words
-_UNREADABLE = "it cannot be read, so nothing is known of it"
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What is left of forgotten people, a line per file; what could not be looked at; and in how many outputs it was
+    looked for."""
+
+    left: Sequence[str]
+    unseen: Sequence[str]
+    outputs: int
 
 
-def leftovers(storage: Storage) -> list[str]:
-    """What is left of forgotten people, a line per file; empty where nothing is. Raises `StorageError`."""
+def prove(storage: Storage) -> Proof:
+    """Read every file of a root and of its noted outputs. Raises `StorageError`."""
     known = tombstones.Tombstones(storage)
-    found = []
+    left = []
     if pending.read(storage):
         again = f"voxdata forget --resume --root {storage.url}"
-        found.append(f"{pending.FOLDER}: a person's forgetting was not finished; run: {again}")
+        left.append(f"{pending.FOLDER}: a person's forgetting was not finished; run: {again}")
     if not known.people:
-        return found
-    words = _Words(known)
+        return Proof(left=left, unseen=[], outputs=0)
+    traces = Traces(known, storage.url)
     for key in storage.keys(""):
         if key != tombstones.KEY and not key.startswith((pending.FOLDER, "journal/tombstones/")):
-            found += [f"{key}: {what}" for what in sorted(set(_of_file(storage, key, known, words)))]
+            local = storage.local(key) if isinstance(storage, LocalStorage) else None
+            left += [f"{key}: {what}" for what in sorted(set(traces.of_file(key, storage.read(key), local)))]
+    unseen: list[str] = []
+    places = {output.path: output for output in outputs.known(storage)}
+    for output in places.values():
+        left += _of_output(output, traces, unseen)
+    return Proof(left=left, unseen=unseen, outputs=len(places))
+
+
+def _of_output(output: Output, traces: Traces, unseen: list[str]) -> list[str]:
+    """Lines about the files of an output; what cannot be looked at is added to `unseen`."""
+    place, named = Path(output.path), f"{output.kind} {output.path}"
+    if not place.exists():
+        unseen.append(f"{named}: not there (deleted, moved, or on a disk or machine that is not this one)")
+        return []
+    found = []
+    closed = 0
+    for file in _files(place):
+        name = file.relative_to(place.parent).as_posix()
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            unseen.append(f"{named}: {name} cannot be read, {error.strerror}")
+            continue
+        closed += not traces.sees_into(name, data)
+        found += [f"{output.kind} {file}: {what}" for what in sorted(set(traces.of_file(name, data, file)))]
+    if closed:
+        unseen.append(
+            f"{named}: inside {closed} files that are pictures or packed; their names and bytes were compared"
+        )
     return found
 
 
-class _Words:
-    """Remembers what was looked up: the same few words fill most cells."""
-
-    def __init__(self, known: tombstones.Tombstones) -> None:
-        self._known = known
-        self._seen: dict[str, bool] = {}
-
-    def any_in(self, texts: Iterable[str]) -> bool:
-        return any(self._look(word) for text in texts for word in (text, *pieces(text)))
-
-    def _look(self, word: str) -> bool:
-        if len(self._seen) > _REMEMBERED:
-            self._seen.clear()
-        if word not in self._seen:
-            is_hash = _SHA256.fullmatch(word) is not None
-            self._seen[word] = self._known.holds_content(word) if is_hash else self._known.holds(word)
-        return self._seen[word]
-
-
-def _of_file(storage: Storage, key: str, known: tombstones.Tombstones, words: _Words) -> Iterator[str]:
-    data = storage.read(key)
-    suffix = Path(key).suffix.lower()
-    if words.any_in(key.split("/")):
-        yield "its name"
-    if known.holds_content(hashlib.sha256(data).hexdigest()):
-        yield "its bytes"
-    try:
-        if suffix == ".tar":
-            yield from _of_tar(data, known, words)
-        elif words.any_in(_texts(storage, key, data)):
-            yield "a text in it"
-    except (tarfile.TarError, pa.ArrowInvalid, CatalogError, duckdb.Error):
-        yield _UNREADABLE
-
-
-def _texts(storage: Storage, key: str, data: bytes) -> Iterator[str]:
-    suffix = Path(key).suffix.lower()
-    if suffix == ".parquet":
-        yield from strings(parquet_table(data))
-    elif suffix == ".duckdb":
-        yield from _catalog_texts(storage, key, data)
-    elif suffix in TEXTS:
-        yield from data.decode("utf-8", "replace").splitlines()
-
-
-def _of_tar(data: bytes, known: tombstones.Tombstones, words: _Words) -> Iterator[str]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        for member in tar:
-            file = tar.extractfile(member)
-            content = b"" if file is None else file.read()
-            if known.holds_content(hashlib.sha256(content).hexdigest()):
-                yield "the bytes of a member"
-            if words.any_in(member.name.split("/")):
-                yield "the name of a member"
-            if member.name.endswith(".json") and words.any_in([content.decode("utf-8", "replace")]):
-                yield "a text in a member"
-
-
-def _catalog_texts(storage: Storage, key: str, data: bytes) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
-        path = storage.local(key) if isinstance(storage, LocalStorage) else Path(folder) / "catalog.duckdb"
-        if not isinstance(storage, LocalStorage):
-            path.write_bytes(data)
-        connection = attach(path, storage.url)
-        try:
-            names = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
-            for name in names:
-                table: pa.Table = connection.sql(f'FROM "{name}"').to_arrow_table()
-                yield from strings(table)
-        finally:
-            connection.close()
+def _files(place: Path) -> Iterator[Path]:
+    if not place.is_dir():
+        yield place
+        return
+    yield from (each for each in sorted(place.rglob("*")) if each.is_file() and each.name != MARKER)

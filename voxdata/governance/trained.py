@@ -14,13 +14,13 @@ from voxdata.storage import LocalStorage, Storage
 
 CHAMPION = "champion"
 PICTURES = ("samples", "gallery")  # faces that a run was shown or has generated
-FIGURES = ("evaluation*", "model-card.md")  # over a test set that is no more
+FIGURES = ("evaluation*", "comparison*", "model-card.md")  # over a test set that is no more; a sheet shows its faces
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
     """A run, its folder, the snapshot that it used and in which splits of it the person was, its last promotion (may be
-    empty), and where it kept decoded portraits."""
+    empty), where it kept decoded portraits, and whether it was only judged on that snapshot, and trained on another."""
 
     name: str
     folder: Path
@@ -28,6 +28,7 @@ class TrainingRun:
     splits: Sequence[str]
     stage: str
     cache: Path | None
+    only_judged: bool = False
 
     @property
     def must_be_judged(self) -> bool:
@@ -36,24 +37,33 @@ class TrainingRun:
 
     def __str__(self) -> str:
         stage = f", {self.stage}" if self.stage else ""
-        return f"run {self.name}{stage}: used snapshot {self.snapshot_id}, where they were in {'/'.join(self.splits)}"
+        used = "was judged on" if self.only_judged else "used"
+        return f"run {self.name}{stage}: {used} snapshot {self.snapshot_id}, where they were in {'/'.join(self.splits)}"
 
 
 def runs_on(storage: Storage, snapshots: Mapping[str, Sequence[str]]) -> list[TrainingRun]:
-    """The runs on one of these snapshots (id -> splits in which the person was), sorted by name: those that the journal
-    names, and those that lie under `runs/`."""
+    """The runs trained or judged on one of these snapshots (id -> splits in which the person was), sorted by name: of
+    those that the journal names, and those that lie under `runs/`."""
     stages = {fact["run_id"]: fact["stage"] for fact in journal.read_new(storage, "promotions")}
+    judged = {
+        fact["run_id"]: fact["snapshot_id"]
+        for fact in journal.read_new(storage, "evaluations")
+        if fact["snapshot_id"] in snapshots
+    }
     found: dict[str, TrainingRun] = {}
     for name, folder, settings in (*_in_folders(storage), *_in_journal(storage)):
-        if settings.get("snapshot") in snapshots:
+        trained_on = settings.get("snapshot")
+        used = trained_on if trained_on in snapshots else judged.get(name)
+        if used is not None:
             cache = settings.get("cache_dir")
             found[name] = TrainingRun(
                 name=name,
                 folder=folder,
-                snapshot_id=str(settings["snapshot"]),
-                splits=snapshots[str(settings["snapshot"])],
+                snapshot_id=str(used),
+                splits=snapshots[str(used)],
                 stage=stages.get(name) or "",
                 cache=Path(cache) if cache else None,
+                only_judged=used != trained_on,
             )
     return [found[name] for name in sorted(found)]
 
@@ -61,9 +71,8 @@ def runs_on(storage: Storage, snapshots: Mapping[str, Sequence[str]]) -> list[Tr
 def delete_pictures(run: TrainingRun) -> list[Deletion]:
     """Delete what a run has pictured and figured out."""
     done = []
-    for place in [run.folder / name for name in PICTURES] + [
-        each for name in FIGURES for each in sorted(run.folder.glob(name))
-    ]:
+    pictures = [] if run.only_judged else [run.folder / name for name in PICTURES]
+    for place in pictures + [each for name in FIGURES for each in sorted(run.folder.glob(name))]:
         if place.exists():
             named = f"run {run.name}: {place.name}"
             try:

@@ -124,6 +124,21 @@ def strings(table: pa.Table) -> Iterator[str]:
             yield from _texts(chunk)
 
 
+def blobs(table: pa.Table) -> Iterator[bytes]:
+    """Every value of bytes in a table, also inside structs."""
+    for column in table.columns:
+        for chunk in column.chunks:
+            yield from _blobs(chunk)
+
+
+def _blobs(column: pa.Array) -> Iterator[bytes]:
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        yield from (value for value in column.to_pylist() if value is not None)
+    elif pa.types.is_struct(column.type):
+        for child in column.flatten():
+            yield from _blobs(child)
+
+
 def _telling(word: str) -> Iterator[str]:
     folded = fold_name(word)
     if len(folded) >= _SHORT and not folded.isdigit():

@@ -18,5 +18,6 @@ The voice's picture and the true faces come from the shards. People who opted ou
 """
 
 from voxdata.report.page import build_report
+from voxdata.report.runs import shown_snapshots
 
-__all__ = ["build_report"]
+__all__ = ["build_report", "shown_snapshots"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from voxdata.catalog.snapshot import latest
 from voxdata.errors import StorageError
 from voxdata.report.charts import Numbers
 from voxdata.storage import Storage
@@ -46,6 +47,15 @@ def load_runs(storage: Storage, snapshot: str) -> list[Run]:
             keys.setdefault(name, []).append("/".join(rest))
     runs = [_load(storage, name, files) for name, files in sorted(keys.items())]
     return sorted((run for run in runs if _says_something(run)), key=lambda run: (run.snapshot != snapshot, run.name))
+
+
+def shown_snapshots(storage: Storage) -> list[str]:
+    """Every snapshot that a report shows something of: the current one, and those that its runs have used."""
+    current = latest(storage)
+    runs = load_runs(storage, current)
+    judged = (evaluation.get("snapshot") for run in runs for evaluation in run.evaluations)
+    named = [current, *(run.snapshot for run in runs), *(each for each in judged if isinstance(each, str))]
+    return [identifier for identifier in dict.fromkeys(named) if identifier]
 
 
 def _says_something(run: Run) -> bool:
