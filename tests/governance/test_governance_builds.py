@@ -90,6 +90,11 @@ def test_originals_can_be_dropped_and_fetched_again(copy: Copy, capsys: pytest.C
     original = next((copy.corpus / "photos" / "id90003").iterdir()).read_bytes()
     assert any(original in content for content in files.values())
     assert f"{photos} originals in" in run(capsys, "originals", "status", "--root", copy.root)[1]
+    for words, expected in (([], 1), (["--dry-run"], 0)):
+        status, out, err = run(capsys, "originals", "drop", "--root", copy.root, *words)
+        assert (status, f"the bytes of {photos} originals would be deleted" in out) == (expected, True)
+        assert ("add --yes" in err) == (not words)
+    assert copy.files() == files
     status, out, _ = run(capsys, "originals", "drop", "--root", copy.root, "--yes")
     assert (status, f"{photos} originals are dropped" in out, f"{photos} as hashes only" in out) == (0, True, True)
     assert not any(original in content for content in copy.files().values())
