@@ -155,7 +155,6 @@ def _sha256(storage: Storage, tar: str) -> str:
 def doomed_outputs(storage: Storage, forgetting: Forgetting) -> list[Output]:
     """Everything outside the root's own files that was made from a snapshot that showed them, each place once.
 
-
     What a run has generated was made from shards alone.
     """
     found: dict[str, Output] = {}

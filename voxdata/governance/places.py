@@ -94,8 +94,9 @@ def shown_by(storage: Storage, belongings: Belongings, places: Places, photos: I
 
 
 def facts_about(storage: Storage, belongings: Belongings, photos: Iterable[str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """(table, fact) of the journal: reviews of photos that only they have, and all reviews, opt-outs and aliases that name
-    them."""
+    """(table, fact) of the journal: reviews of photos that only they have, and whatever names them in a review, an
+    opt-out or an alias.
+    """
     theirs = set(photos)
     naming = {"reviews": ("identity",), "optouts": ("person", "reason"), "aliases": ("identity", "person", "evidence")}
     found: list[tuple[str, Mapping[str, Any]]] = []
