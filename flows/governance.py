@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -24,9 +25,11 @@ from voxdata.governance import originals as retention
 from voxdata.governance.book import open_book
 from voxdata.governance.naming import Known, known_people
 from voxdata.governance.pairs import OPEN, pairs
+from voxdata.governance.spelling import join_spellings
 from voxdata.governance.tombstones import Tombstones
 from voxdata.governance.trained import TrainingRun
 from voxdata.identities import IdentityBook
+from voxdata.names import nfc, shown
 from voxdata.storage import Storage, open_storage
 
 
@@ -64,16 +67,21 @@ def _finished(storage: Storage, options: argparse.Namespace) -> list[forgetting.
         if not finished:
             print(f"nothing was left unfinished under {options.root}")
         return finished
-    book = _book(storage, options.metadata)
+    known = _known(storage, options.metadata, stating=False)
     reason = "" if options.dry_run and not options.reason else _reason(options, "the journal keeps it")
     about = {"reason": reason, "at": _now(), "ahead": options.ahead}
     if options.dry_run or not (options.yes or forgetting.is_begun(storage, options.identity)):
-        plan = forgetting.plan(storage, options.identity, book, **about)
+        plan = forgetting.plan(storage, options.identity, known.book, **about)
         for line in plan_lines(plan):
             print(line)
         if not agreed(options, f"Forget {plan.forgetting.person} under {options.root}? This cannot be undone."):
             return None
-    return [forgetting.forget(storage, options.identity, book, caches=caches, **about)]
+    known = _known(storage, options.metadata)
+    called = known.called(options.identity)
+    done = forgetting.forget(storage, options.identity, known.book, caches=caches, **about)
+    if called:
+        print(f"{shown(options.identity)!r} was {_described(known, called[0])}")
+    return [done]
 
 
 def verify_forgotten(storage: Storage, root: str) -> int:
@@ -101,7 +109,7 @@ def optout(options: argparse.Namespace) -> int:
             print(person)
         return 0
     reason = _reason(options, "the journal keeps it")
-    known = known_people(storage, _book(storage, options.metadata))
+    known = _known(storage, options.metadata)
     identity = _stated(storage, known, options, options.identity)
     person = known.book.person(identity)
     if options.withdraw:
@@ -109,10 +117,10 @@ def optout(options: argparse.Namespace) -> int:
         theirs = [each for each in sorted(named) if each in (identity, person) or known.book.person(each) == person]
         for each in theirs or [identity]:
             optouts.state(storage, each, optouts.WITHDRAWN, reason=reason, at=_now())
-        print(f"{identity} may be used again; {_ACTS}")
+        print(f"{_described(known, identity)} may be used again; {_ACTS}")
         return 0
     optouts.state(storage, identity, optouts.OPTED_OUT, reason=reason, at=_now())
-    print(f"{identity} has opted out; {_ACTS}")
+    print(f"{_described(known, identity)} has opted out; {_ACTS}")
     return 0
 
 
@@ -260,11 +268,29 @@ def _book(storage: Storage, metadata: Sequence[str] | None) -> IdentityBook:
         return open_book(storage, [])
 
 
+def _known(storage: Storage, metadata: Sequence[str] | None, *, stating: bool = True) -> Known:
+    """Everyone whom the root knows; those of its ids that spell one name in two ways are one person from now on.
+
+    Without `stating` the journal is left as it is.
+    """
+    known = known_people(storage, _book(storage, metadata))
+    return replace(known, book=join_spellings(storage, known.book, known.names, at=_now() if stating else None))
+
+
+def _described(known: Known, identity: str) -> str:
+    """An id with its name, and the other ids of the root that are the same person."""
+    person = known.book.person(identity)
+    same = sorted({each for each in (*known.names, person) if known.book.person(each) == person} - {identity})
+    name = known.name(identity)
+    told = [name] * bool(name) + [f"one person with {', '.join(map(shown, same))}"] * bool(same)
+    return f"{shown(identity)} ({'; '.join(told)})" if told else shown(identity)
+
+
 def _stated(storage: Storage, known: Known, options: argparse.Namespace, who: str) -> str:
     if Tombstones(storage).holds(who):
         raise IdentityError(f"that person was forgotten under {options.root}: there is nothing to leave out")
     if options.ahead and who.strip() and not known.called(who):
-        return who
+        return nfc(who)
     return known.require(who, storage.url, "; or add --ahead")
 
 

@@ -125,7 +125,7 @@ def _preview(storage: Storage, root: str, recipe: Recipe, snapshot: Snapshot, be
     chosen = parquet_table(storage.read(first)).filter(pc.field("candidate"))["face_id"]
     missing = chosen.filter(pc.invert(pc.is_in(chosen, value_set=renders["face_id"].combine_chunks()))).combine_chunks()
     assumed = pa.table({"face_id": missing, "render_status": pa.array(["ok"] * len(missing), pa.string())})
-    reviews, opted_out, forgotten = tables.journalled(storage)
+    reviews, opted_out, forgotten = tables.journalled(storage, recipe, before["photos"])
     verdicts = decide_faces_table(
         faces,
         parquet_table(storage.read(links)),

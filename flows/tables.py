@@ -7,6 +7,7 @@ is not computed again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +25,8 @@ from voxdata.governance.book import open_book
 from voxdata.governance.merging import aliases_in_force, with_persons
 from voxdata.governance.optouts import opted_out as opted_out_people
 from voxdata.governance.pending import words_being_forgotten
+from voxdata.governance.purge import read_table
+from voxdata.governance.spelling import join_spellings
 from voxdata.identities import IdentityBook
 from voxdata.recipe import Corpus, Recipe
 from voxdata.schemas import FACES, IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES
@@ -56,7 +59,9 @@ def crawl(root: str, recipe: Recipe) -> str:
     """Store new photos and commit the manifest of what the sources hold now (`schemas.PHOTOS`)."""
     storage = open_storage(root, create=True)
     storage.sweep()
-    store = PhotoStore(storage, book_of(storage, recipe), recipe.crawl)
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+    book = join_spellings(storage, book_of(storage, recipe), (), at=at)
+    store = PhotoStore(storage, book, recipe.crawl)
     sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.photos.given]
     if not sources:
         raise SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER")
@@ -86,7 +91,7 @@ def link_faces(root: str, recipe: Recipe, photos_key: str) -> str:
 def decide_faces(root: str, recipe: Recipe, photos_key: str, links_key: str, *, rendered: bool) -> str:
     """Verdicts of all faces (`schemas.FACE_VERDICTS`); `rendered` says whether the candidates have been rendered."""
     storage = open_storage(root)
-    reviews, opted_out, forgotten = journalled(storage)
+    reviews, opted_out, forgotten = journalled(storage, recipe, photos_key)
     depends = [
         links_key,
         recipe.faces.model_dump(mode="json"),
@@ -135,7 +140,7 @@ def portrait_faces(
 def find_speech(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -> str:
     """The clips that the sources hold for people with portraits, or for all (`schemas.UTTERANCE_FILES`)."""
     storage = open_storage(root)
-    found = _speech_in_sources(storage, recipe)
+    found = _speech_in_sources(storage, recipe, photos_key)
     if recipe.speech.who == "portraits":
         people = pc.unique(portrait_faces(storage, recipe, photos_key, verdicts_key)["person"])
         found = found.filter(pc.is_in(found["person"], value_set=people))
@@ -152,7 +157,7 @@ def carry_speech(root: str, recipe: Recipe, keys: Mapping[str, str], before: Map
         clips = clips.filter(pc.is_in(clips["person"], value_set=pa.array(sorted(people), pa.string())))
         new = pa.array(sorted(people - earlier), pa.string())
         if len(new) and search:
-            found = _speech_in_sources(storage, recipe)
+            found = _speech_in_sources(storage, recipe, keys["photos"])
             more = _hashed(storage, found.filter(pc.is_in(found["person"], value_set=new)))
             clips = pa.concat_tables([clips, more], promote_options="default").sort_by("item_id")
     return _commit_clips(storage, clips)
@@ -164,8 +169,8 @@ def portrait_people(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -
     return sorted(set(faces["person"].to_pylist()))
 
 
-def _speech_in_sources(storage: Storage, recipe: Recipe) -> pa.Table:
-    book = book_of(storage, recipe)
+def _speech_in_sources(storage: Storage, recipe: Recipe, photos_key: str) -> pa.Table:
+    book = _book_with(storage, recipe, photos_key)
     sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.speech.path]
     tables = [find_utterances(str(corpus.speech.path), book, name) for name, _, corpus in sources]
     if sources and not sum(table.num_rows for table in tables):
@@ -208,7 +213,8 @@ def decide_speech(root: str, recipe: Recipe, clips_key: str) -> str:
     storage = open_storage(root)
     clips = measured_clips(storage, recipe, clips_key).select(UTTERANCES.names)
     _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
-    known = book_of(storage, recipe).by_id
+    book = book_of(storage, recipe)
+    known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
     depends = [clips_key, _print(SPEECH_MEASURE, recipe), recipe.speech.select.model_dump(), sorted(known)]
     return _commit_once(
         storage,
@@ -251,9 +257,18 @@ def kept_clips(
     return clips.filter(pc.is_in(clips["item_id"], value_set=pc.unique(kept)))
 
 
-def journalled(storage: Storage) -> tuple[pa.Table | None, frozenset[str], frozenset[str]]:
+def journalled(
+    storage: Storage, recipe: Recipe, photos_key: str
+) -> tuple[pa.Table | None, frozenset[str], frozenset[str]]:
     """Reviews, the people who opted out, and those whose forgetting has begun and not ended."""
-    return journal.read(storage, "reviews"), opted_out_people(storage), words_being_forgotten(storage)
+    opted_out = opted_out_people(storage, _book_with(storage, recipe, photos_key))
+    return journal.read(storage, "reviews"), opted_out, words_being_forgotten(storage)
+
+
+def _book_with(storage: Storage, recipe: Recipe, photos_key: str) -> IdentityBook:
+    """The book, which knows whose photos there are: speech and opt-outs may spell them in another way."""
+    seen = pc.unique(read_table(storage, photos_key, ["identity"])["identity"])
+    return book_of(storage, recipe).with_ids(seen.to_pylist())
 
 
 def with_current_people(storage: Storage, stage: str, key: str) -> str:
@@ -275,11 +290,11 @@ def _stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statu
 
 
 def _identity_row(book: IdentityBook, name: str) -> dict[str, Any]:
-    identity = book.resolve(name)
+    identity = book.described(name)
     return {
-        "identity": identity.identity,
-        "person": book.person(identity.identity),
-        "bucket": book.bucket(identity.identity),
+        "identity": name,
+        "person": book.person(name),
+        "bucket": book.bucket(name),
         "name": identity.name or None,
         "sex": identity.sex,
         "nationality": identity.nationality,

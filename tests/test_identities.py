@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.errors import SourceError
-from voxdata.identities import BUCKETS, bucket_of, load_book, read_metadata, safe_key
+from voxdata.errors import IdentityError, SourceError
+from voxdata.identities import BUCKETS, Identity, IdentityBook, bucket_of, load_book, read_metadata, safe_key
+from voxdata.names import fold_name
 
 VOX1 = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n"
 VOX2 = "Name ,VoxCeleb2 ID ,VGGFace2 ID ,Gender ,Set \nAaron_Ashmore ,id00012 ,n000012 ,m ,dev \n"
@@ -29,6 +31,80 @@ def test_aliases_put_one_person_in_one_bucket(tmp_path: Path) -> None:
     book = load_book([])
     assert book.person("id03347") == book.person("id10362") == "id10362"
     assert book.bucket("id03347") == book.bucket("id10362")
+
+
+NFC, NFD = "Jos\u00e9", "Jose\u0301"
+BOOK = IdentityBook(
+    by_id={
+        "id00001": Identity(identity="id00001", name="Beyoncé", sex="f"),
+        "id00002": Identity(identity="id00002", name="Maria_Lopez"),
+        "id00003": Identity(identity="id00003", name="María_López"),
+        "id00004": Identity(identity="id00004", name="Bjørn_Kjos"),
+        "id00005": Identity(identity="id00005", name="Bjorn_Kjos"),
+    },
+    aliases={"id00005": "id00004"},
+)
+
+
+@pytest.mark.parametrize(
+    ("word", "identity"),
+    [
+        ("id00001", "id00001"),
+        ("ID00001", "id00001"),
+        ("Beyonce\u0301", "id00001"),
+        ("beyonce", "id00001"),
+        ("Maria Lopez", "id00002"),  # as the metadata write it: the folded rule is not asked
+        ("MARI\u0301A_LO\u0301PEZ", "id00003"),
+        ("Bjørn-Kjos", "id00004"),  # two ids of one person
+        ("bjorn kjos", "id00005"),
+        (NFD, NFC),
+        ("Пётр", "Пётр"),
+        ("李娜", "李娜"),
+        ("\u0301", "\u0301"),
+    ],
+)
+def test_a_word_in_any_spelling_stands_for_one_identity(word: str, identity: str) -> None:
+    found = BOOK.resolve(word)
+    assert found.identity == identity
+    assert found == BOOK.by_id.get(identity, found)  # with what the metadata say
+
+
+def test_a_name_of_several_people_is_refused_with_their_ids() -> None:
+    with pytest.raises(IdentityError, match=r"'maria-lopez' is the name of 2 people: id00002 \(Maria_Lopez\), id00003"):
+        BOOK.resolve("maria-lopez")
+
+
+@pytest.mark.parametrize("first", [NFC, NFD, "jose", "JOSÉ"])
+def test_whoever_was_met_is_found_in_every_later_spelling(first: str) -> None:
+    book = load_book([])
+    identity = book.admit(first).identity
+    assert {book.admit(word).identity for word in (NFC, NFD, "jose", "JOSÉ")} == {identity}
+    assert book.admit("joseph").identity == "joseph"
+
+
+def test_ids_of_a_root_stay_as_they_are_written() -> None:
+    book = BOOK.with_ids([NFD, NFC, "Beyonce", "Renée"])
+    found = [book.resolve(word).identity for word in (NFD, NFC, "Beyonce", "Rene\u0301e", "renee")]
+    assert found == [NFD, NFC, "Beyonce", "Renée", "Renée"]
+    assert book.resolve("Beyonce\u0301").identity == "id00001"
+
+
+def test_what_the_metadata_say_of_a_person_holds_for_every_id_of_theirs() -> None:
+    book = IdentityBook(by_id=BOOK.by_id, aliases={"Beyonce": "id00001"})
+    said = book.described("Beyonce")
+    assert (said.identity, said.name, said.sex) == ("Beyonce", "Beyoncé", "f")
+    assert book.described("nobody") == Identity(identity="nobody")
+
+
+def test_every_name_of_the_real_metadata_is_found_by_its_ascii_spelling(shared_data: Path) -> None:
+    book = load_book([shared_data / "meta" / "vox1_meta.csv", shared_data / "meta" / "vox2_meta.csv"])
+    wrong, found = [], 0
+    for item in book.by_id.values():
+        for word in (fold_name(item.name), unicodedata.normalize("NFD", item.name), item.name.upper()):
+            person = book.person(book.resolve(word).identity)
+            wrong += [(word, person)] if person != book.person(item.identity) else []
+        found += not item.name.isascii() and fold_name(item.name).isascii()
+    assert (wrong, found) == ([], 668)
 
 
 @pytest.mark.parametrize("text", ["", "who,what\n1,2\n", "\x00\xff"])

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
 from voxdata.identities import UNKNOWN, Identity
+from voxdata.names import fold_name
 
 MIN_LETTERS = 8  # of names that may be one letter apart: shorter ones are often two names
 Decision = Literal["confirmed", "refused", "open"]
@@ -36,12 +35,6 @@ class Candidate:
     names: tuple[str, str]
     evidence: str
     decision: Decision
-
-
-def fold_name(name: str) -> str:
-    """Letters and digits of a name, without accents and case."""
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
-    return re.sub(r"[\W_]", "", plain.casefold())
 
 
 def decided() -> dict[tuple[str, str], Decision]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from voxdata.aliases import fold_name
 from voxdata.errors import DecisionError
+from voxdata.names import fold_name
 from voxdata.recipe import Splits
 from voxdata.schemas import HOLDOUTS, SPLITS
 

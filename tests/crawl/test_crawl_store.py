@@ -198,6 +198,40 @@ def test_names_of_the_metadata_are_resolved_and_aliases_share_a_bucket(storage: 
     assert rows["id03347"]["bucket"] == rows["id10362"]["bucket"]
 
 
+def test_spellings_of_one_name_are_joined_and_the_log_says_so(
+    storage: LocalStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "named"
+    for number, name in enumerate(("Jose\u0301", "Jos\u00e9", "jose", "Beyoncé", "beyonce")):
+        (folder / str(number) / name).mkdir(parents=True)  # a place each: not every file system tells all five apart
+        (folder / str(number) / name / "1.jpg").write_bytes(name.encode())
+    book = load_book([])
+    store = PhotoStore(storage, book, Crawl())
+    for number in range(5):
+        source = PhotoSource(path=str(folder / str(number)))
+        store.add(source, f"corpus-{number}", "sources.photos")
+    rows = store.manifest().to_pylist()
+    assert sorted(row["identity"] for row in rows) == ["Beyoncé", "Beyoncé", *["Jos\u00e9"] * 3]
+    assert len({row["item_id"] for row in rows}) == 5
+    both = folder / "both"
+    for name in ("Zoë", "zoe"):
+        (both / name).mkdir(parents=True)
+        for number in range(3):
+            (both / name / f"{number}.jpg").write_bytes(f"{name}{number}".encode())
+    found = add(storage, both, crawl=Crawl(photos_per_identity=4), book=book)
+    assert found["identity"].to_pylist() == ["Zoë"] * 4
+    assert "1 people have several folders, which are joined: Zoë + zoe = Zoë" in caplog.text
+
+
+def test_a_folder_that_is_two_people_is_refused_by_name(storage: LocalStorage, tmp_path: Path) -> None:
+    meta = tmp_path / "meta.csv"
+    meta.write_text("VoxCeleb1 ID\tVGGFace1 ID\nid10001\tMaria_Lopez\nid10002\tMaría_López\n", encoding="utf-8")
+    (tmp_path / "in" / "Maria-Lopez").mkdir(parents=True)
+    (tmp_path / "in" / "Maria-Lopez" / "1.jpg").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"sources\.photos\.path: 'Maria-Lopez' is the name of 2 people: id10001"):
+        add(storage, tmp_path / "in", book=load_book([meta]))
+
+
 def test_names_that_are_not_utf8_become_rows(storage: LocalStorage, photos: Path) -> None:
     with open(os.fsencode(photos) + b"/ann/\xff.jpg", "wb") as file:
         file.write(b"odd")

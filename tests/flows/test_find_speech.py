@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from flows import tables
-from voxdata.fragments import parquet_table
+from voxdata.fragments import commit_table, parquet_table
 from voxdata.recipe_file import load_recipe
 from voxdata.storage import open_storage
 
@@ -33,5 +33,6 @@ def test_only_people_with_portraits_are_heard_unless_all_are_asked_for(
     storage = open_storage(root, create=True)
     monkeypatch.setattr(tables, "portrait_faces", lambda *_: pa.table({"person": ["seen", "seen"]}))
     recipe = load_recipe("voxceleb-folder", [f"speech.who={who}", f"sources.speech.path={tmp_path / 'wav'}"])
-    key = tables.find_speech(root, recipe, "photos", "verdicts")
+    photos = commit_table(storage, "crawl", "photos", pa.table({"identity": ["seen"]}))
+    key = tables.find_speech(root, recipe, photos, "verdicts")
     assert set(parquet_table(storage.read(key))["person"].to_pylist()) == heard

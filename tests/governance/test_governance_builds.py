@@ -37,7 +37,7 @@ def test_an_optout_leaves_the_next_version_and_can_be_taken_back(
 ) -> None:
     before, everyone = latest(copy.storage), people(copy)
     status, out, _ = run(capsys, "optout", "tetifaith treadim", "--reason", "letter 3", "--root", copy.root)
-    assert (status, f"{PERSON} has opted out" in out) == (0, True)
+    assert (status, f"{PERSON} ({NAME}) has opted out" in out) == (0, True)
     assert run(capsys, "optout", "--root", copy.root)[1] == f"{PERSON}\n"
     assert people(copy) == everyone  # versions never change
     build(copy.corpus, copy.root)

@@ -20,8 +20,10 @@ from voxdata.speech.inventory import clip_bytes, inventory
 from voxdata.storage import open_storage
 
 BOOK = IdentityBook(
-    by_id={name: Identity(identity=name) for name in ("id10001", "id10002")},
-    by_name={"a.j._buckley": "id10001"},
+    by_id={
+        "id10001": Identity(identity="id10001", name="A.J._Buckley"),
+        "id10002": Identity(identity="id10002"),
+    },
     aliases={"id10002": "id90001"},
 )
 
@@ -66,6 +68,19 @@ def test_names_generic_folders_and_flat_files(tmp_path: Path) -> None:
     assert by_key["id10001.mp4"]["utterance_id"] == "id10001/id10001"
     assert by_key["someone/a.wav"]["utterance_id"] == "someone/a"
     assert by_key["x y.ogg"]["identity"] == "x y"
+
+
+def test_spellings_of_one_name_are_one_speaker_with_unique_keys(tmp_path: Path) -> None:
+    """Folders, a tar's key and a tar's own word; the photos of the same person name the id."""
+    lay(tmp_path, "jose/v1/1.wav", "a-j-buckley/x.wav")
+    words = {"k1.json": json.dumps({"speaker": "JOS\u00c9"}).encode(), "k1.wav": b"1", "Jose\u0301/v1/1.wav": b"2"}
+    pack(tmp_path / "a.tar", words)
+    found = find_utterances(str(tmp_path), BOOK.with_ids(["Jos\u00e9"]), "s")
+    who = dict(zip(column(found, "source_key"), column(found, "identity"), strict=True))
+    assert who.pop("a-j-buckley/x.wav") == "id10001"
+    assert len(who) == 3
+    assert set(who.values()) == {"Jos\u00e9"}
+    assert len(set(column(found, "utterance_id"))) == 4
 
 
 def test_utterance_ids_are_unique_keys_without_dots(tmp_path: Path) -> None:

@@ -1,17 +1,25 @@
 """The folder source: which files of a folder are photos of whom.
 
 A file directly in the folder is named after its identity (`<identity>.jpg`); any other belongs to the identity that its
-first folder names (`<identity>/**/*.jpg`). Names that are not UTF-8 are reported, not guessed.
+first folder names (`<identity>/**/*.jpg`). Names that are not UTF-8 are reported, not guessed. Folders that spell one
+person's name in several ways are joined, and the log says so.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from voxdata.errors import SourceError
+from voxdata.errors import IdentityError, SourceError
+from voxdata.identities import IdentityBook
+from voxdata.names import shown
+
+logger = logging.getLogger(__name__)
+
+NAMED = 5  # people in a message
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif"})
 
@@ -63,12 +71,40 @@ def _is_loop(base: Path, folder: Path) -> bool:
     return not folder.exists() or any(folder.samefile(parent) for parent in above)
 
 
-def first_per_identity(files: Iterable[SourceFile], limit: int) -> Iterator[SourceFile]:
-    """The first `limit` files of each identity, in the given order."""
+def admitted(folders: Iterable[str], book: IdentityBook, setting: str) -> dict[str, str]:
+    """Folder -> identity, of those that are not a forgotten person's; new ones are known to `book` afterwards.
+
+    Raises `SourceError` naming `setting` for a folder that several people are called by.
+    """
+    found: dict[str, str] = {}
+    spelled: dict[str, list[str]] = {}
+    for folder in sorted(set(folders)):
+        if not book.forgotten(folder):
+            try:
+                found[folder] = book.admit(folder).identity
+            except IdentityError as error:
+                raise SourceError(f"{setting}: {error}") from None
+            spelled.setdefault(found[folder], []).append(shown(folder))
+    joined = [f"{' + '.join(names)} = {identity}" for identity, names in spelled.items() if len(names) > 1]
+    if joined:
+        more = f" and {len(joined) - NAMED} more" if len(joined) > NAMED else ""
+        logger.warning(
+            "%s: %d people have several folders, which are joined: %s%s",
+            setting,
+            len(joined),
+            ", ".join(joined[:NAMED]),
+            more,
+        )
+    return found
+
+
+def first_per_identity(files: Iterable[SourceFile], identities: Mapping[str, str], limit: int) -> Iterator[SourceFile]:
+    """The first `limit` files of each identity, in the given order; `identities` says whose a folder is."""
     taken: dict[str, int] = {}
     for file in files:
-        taken[file.folder] = taken.get(file.folder, 0) + 1
-        if taken[file.folder] <= limit:
+        identity = identities[file.folder]
+        taken[identity] = taken.get(identity, 0) + 1
+        if taken[identity] <= limit:
             yield file
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -22,9 +23,9 @@ import pyarrow as pa
 
 from voxdata.crawl.fetch import Fetched, Fetcher
 from voxdata.crawl.filelog import FORGOTTEN, SETTLED, FileLog
-from voxdata.crawl.folder import SourceFile, first_per_identity, list_photos, printable
+from voxdata.crawl.folder import SourceFile, admitted, first_per_identity, list_photos, printable
 from voxdata.crawl.site import walk_site
-from voxdata.errors import StorageError
+from voxdata.errors import IdentityError, StorageError
 from voxdata.fragments import Fragment, FragmentStore, chunks, fingerprint
 from voxdata.governance.merging import homes
 from voxdata.governance.tombstones import Tombstones
@@ -38,6 +39,8 @@ PART_BYTES = 64 << 20
 PART_PHOTOS = 256
 LOG_ROWS = 2000
 BATCHES = 4  # urls asked for together, as a multiple of the connections to a host
+
+logger = logging.getLogger(__name__)
 
 Report = Callable[[int], None]
 
@@ -77,8 +80,10 @@ class PhotoStore:
         return pa.Table.from_pylist(sorted(self._rows.values(), key=lambda row: str(row["item_id"])), PHOTOS)
 
     def _add_folder(self, source: PhotoSource, name: str, setting: str, report: Report) -> None:
-        found = [file for file in list_photos(str(source.path), setting) if not self._book.forgotten(file.folder)]
-        files = first_per_identity(found, self._crawl.photos_per_identity)
+        found = list_photos(str(source.path), setting)
+        identities = admitted((file.folder for file in found), self._book, setting)
+        theirs = [file for file in found if file.folder in identities]
+        files = first_per_identity(theirs, identities, self._crawl.photos_per_identity)
         for _, bucket_files in groupby(sorted(files, key=self._bucket), key=self._bucket):
             for file in bucket_files:
                 self._add_file(file, source, name)
@@ -128,7 +133,11 @@ class PhotoStore:
 
         async with Fetcher(self._crawl, note) as fetcher:
             async for page in walk_site(fetcher, str(source.url), setting, note, self._book.forgotten):
-                identity = self._book.resolve(page.identity).identity
+                try:
+                    identity = self._book.admit(page.identity).identity
+                except IdentityError as error:
+                    logger.warning("%s=%s: a page is passed over: %s", setting, source.url, error)
+                    continue
                 photos = page.photos[: max(0, self._crawl.photos_per_identity - taken[identity])]
                 taken[identity] += len(photos)
                 new = [url for url in photos if not self._known(url, identity, source, name)]

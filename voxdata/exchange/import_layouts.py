@@ -6,7 +6,8 @@
                   fbank/<id>/<video>/<segment>.npy                                     (64 bands in either order)
 
 Only people with both are taken. A folder's name is an identity by the metadata tables; where these do not know it, by
-the id that the files of `hq-voxceleb` are named after; else it is an identity of its own.
+the id that the files of `hq-voxceleb` are named after; else it is an identity of its own. Folders that spell one name
+in two ways are one person's (`voxdata/identities.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Literal
 from voxdata.crawl.folder import SourceFile, walk_files
 from voxdata.errors import SourceError
 from voxdata.identities import Identity, IdentityBook
+from voxdata.names import fold_name, nfc
 
 Layout = Literal["hq-voxceleb", "voice2face"]
 Faces = Literal["masked", "origin"]
@@ -89,11 +91,14 @@ def _hq_voxceleb(folder: str, book: IdentityBook, faces: Faces) -> Found:
             raise SourceError(f"{below} holds no {faces}_faces; for the portraits of {other}_faces: --faces {other}")
         portraits = _by_folder(walk_files(f"{below}/{faces}_faces", PORTRAIT_SUFFIXES, "import"), name, faces)
         mels = _by_folder(walk_files(f"{below}/mel_spectrograms", [".pickle", ".pkl"], "import"), name, "mel")
-        unpaired += [f"{name}/{who}" for who in sorted(set(portraits) ^ set(mels))]
-        for who in sorted(set(portraits) & set(mels)):
+        for who in sorted(set(portraits) | set(mels)):
+            folders = _folders(portraits.get(who, []), mels.get(who, []))
+            if who not in portraits or who not in mels:
+                unpaired.append(f"{name}/{folders[0]}")
+                continue
             clips = [_clip(file) for file in mels[who]]
-            identity = _identity(who, [file.key for file in mels[who]], book, _OF_LIST[name])
-            people.append(Person(identity=identity, folders=[who], portraits=portraits[who], mels=clips))
+            identity = _identity(folders[0], [file.key for file in mels[who]], book, _OF_LIST[name])
+            people.append(Person(identity=identity, folders=folders, portraits=portraits[who], mels=clips))
     return Found(people=_merged(people), unpaired=unpaired)
 
 
@@ -111,38 +116,44 @@ def _voice2face(folder: str, book: IdentityBook) -> Found:
     seen: set[str] = set()
     unpaired: list[str] = []
     for who in sorted(portraits):
-        identity = book.resolve(who)
-        clips = mels.get(identity.identity, [])
-        seen.add(identity.identity)
+        folders = _folders(portraits[who])
+        identity = book.admit(folders[0])
+        clips = mels.get(fold_name(identity.identity), [])
+        seen.add(fold_name(identity.identity))
         if clips:
             named = [_clip_of_path(file) for file in clips]
-            people.append(Person(identity=identity, folders=[who], portraits=portraits[who], mels=named))
+            people.append(Person(identity=identity, folders=folders, portraits=portraits[who], mels=named))
         else:
-            unpaired.append(f"VGG_ALL_FRONTAL/{who}")
-    unpaired += [f"fbank/{name}" for name in sorted(set(mels) - seen)]
+            unpaired.append(f"VGG_ALL_FRONTAL/{folders[0]}")
+    unpaired += [f"fbank/{_folders(mels[name])[0]}" for name in sorted(set(mels) - seen)]
     return Found(people=_merged(people), unpaired=unpaired)
 
 
 def _by_folder(files: Iterable[SourceFile], above: str, kind: str) -> dict[str, list[SourceFile]]:
-    """First folder -> its files, sorted; their keys gain the folders above."""
+    """First folder, folded -> its files, sorted; their keys gain the folders above."""
     place = {"mel": "mel_spectrograms", "masked": "masked_faces", "origin": "origin_faces"}.get(kind, kind)
     prefix = f"{above}/{place}" if above else place
     found: dict[str, list[SourceFile]] = {}
     for file in sorted(files, key=lambda file: file.key):
         if "/" in file.key:
-            found.setdefault(file.folder, []).append(replace(file, key=f"{prefix}/{file.key}"))
+            found.setdefault(fold_name(file.folder), []).append(replace(file, key=f"{prefix}/{file.key}"))
     return found
+
+
+def _folders(*files: Sequence[SourceFile]) -> list[str]:
+    """The names of the folders that the files lie in."""
+    return list(dict.fromkeys(file.folder for each in files for file in each))
 
 
 def _identity(folder: str, keys: Sequence[str], book: IdentityBook, prefix: str) -> Identity:
     """A person of both lists has one name and two ids: the list's own comes first."""
-    known = book.resolve(folder)
+    known = book.admit(folder)
     if known.identity.startswith(prefix):
         return known
     named = {match[1] for key in keys if (match := _CLIP.match(key.rpartition("/")[2]))}
     if len(named) == 1:
         identity = named.pop()
-        return book.by_id.get(identity) or Identity(identity=identity, name=folder)
+        return book.by_id.get(identity) or Identity(identity=identity, name=nfc(folder))
     return known
 
 

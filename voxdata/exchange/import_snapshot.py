@@ -98,7 +98,8 @@ def import_people(
     there, `StorageError` while somebody is forgotten.
     """
     with building(storage):
-        run = _Run(storage, layout, open_book(storage, metadata), recipe, report)
+        book = open_book(storage, metadata).with_ids(person.identity.identity for person in people)
+        run = _Run(storage, layout, book, hidden(storage, book), recipe, report)
         allowed = [person for person in people if not run.is_withheld(person)]
         run.pack_all(allowed)
         if not run.entries:
@@ -117,6 +118,7 @@ class _Run:
     storage: Storage
     layout: Layout
     book: IdentityBook
+    hidden: frozenset[str]  # who opted out or is being forgotten
     recipe: Recipe
     report: Callable[[int], None]
     entries: list[ShardEntry] = field(default_factory=list)
@@ -126,14 +128,13 @@ class _Run:
     def __post_init__(self) -> None:
         self.front_end = FRONT_ENDS[self.layout]
         self.shared: frozenset[str] = frozenset()
-        self._hidden = hidden(self.storage)
         self._tombstones = Tombstones(self.storage)
 
     def is_withheld(self, person: Person) -> bool:
         """Whether they opted out, or were forgotten, by any name that the layout or the metadata have for them."""
         known = person.identity
         words = (known.identity, known.name, self.book.person(known.identity), *person.folders)
-        return not self._hidden.isdisjoint(words) or any(self.book.forgotten(word) for word in words if word)
+        return not self.hidden.isdisjoint(words) or any(self.book.forgotten(word) for word in words if word)
 
     def pack_all(self, people: Sequence[Person]) -> None:
         """Range by range, so that only one range's bytes are held."""

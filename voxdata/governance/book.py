@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from voxdata.governance.merging import aliases_in_force
+from voxdata.governance.spelling import listed
 from voxdata.governance.tombstones import Tombstones
 from voxdata.identities import IdentityBook, load_book
 from voxdata.storage import Storage
 
 
 def open_book(storage: Storage, metadata: Iterable[str | Path]) -> IdentityBook:
-    """Read metadata tables, the aliases in force and the tombstones. Raises `SourceError`, `StorageError`."""
-    return replace(load_book(metadata), aliases=aliases_in_force(storage), is_forgotten=Tombstones(storage).holds)
+    """Read metadata tables, the ids that builds listed, the aliases in force and the tombstones.
+
+    Raises `SourceError`, `StorageError`.
+    """
+    book = replace(load_book(metadata), aliases=aliases_in_force(storage), is_forgotten=Tombstones(storage).holds)
+    return book.with_ids(listed(storage))

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxdata.aliases import fold_name
 from voxdata.catalog.database import CATALOG_KEY
 from voxdata.catalog.publish import rebuild
 from voxdata.governance import outputs, pending, tombstones
@@ -28,6 +27,7 @@ from voxdata.governance.trained import TrainingRun, delete_pictures, runs_on
 from voxdata.governance.whose import Belongings
 from voxdata.identities import IdentityBook
 from voxdata.locks import collecting
+from voxdata.names import fold_name
 from voxdata.storage import LocalStorage, Storage
 
 
@@ -113,7 +113,7 @@ def resume(storage: Storage, caches: Iterable[Path] = ()) -> list[Forgotten]:
 
 
 def _is(who: str, forgetting: Forgetting) -> bool:
-    return (fold_name(who) or who) in {fold_name(word) or word for word in forgetting.words}
+    return fold_name(who) in {fold_name(word) for word in forgetting.words}
 
 
 def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequence[Path]) -> Forgotten:

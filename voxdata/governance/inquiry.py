@@ -8,7 +8,6 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.aliases import fold_name
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.errors import IdentityError
 from voxdata.governance.naming import Known, known_people
@@ -19,6 +18,7 @@ from voxdata.governance.redact import holders
 from voxdata.governance.tombstones import Tombstones
 from voxdata.governance.whose import Belongings
 from voxdata.identities import IdentityBook, safe_key
+from voxdata.names import fold_name, nfc
 from voxdata.storage import Storage
 
 _WHO = ("identity", "person", "item_id", "face_id", "utterance_id", "key", "source_path")
@@ -41,7 +41,7 @@ def inquire(
     identities = sorted({identity, person} | {each for each in everyone if book.person(each) == person})
     spelled = {name for each in identities for name in known.spellings(each)}
     words = sorted({who, *map(safe_key, identities), *spelled})
-    namesakes = {same for word in words for same in known.called(word)} - {*identities}
+    namesakes = {same for word in words for same in known.namesakes(word)} - {*identities}
     found = Forgetting(
         person=person,
         identities=identities,
@@ -70,7 +70,7 @@ def _identity(storage: Storage, who: str, known: Known, ahead: bool) -> str:
             f"voxdata verify --forgotten --root {storage.url}"
         )
     if not called and ahead and fold_name(who):
-        return who
+        return nfc(who)
     return known.require(who, storage.url, "; or add --ahead, so that they never come in")
 
 

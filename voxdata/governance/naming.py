@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from voxdata.aliases import fold_name
 from voxdata.errors import IdentityError
 from voxdata.governance.purge import read_table, tables_of
 from voxdata.identities import UNKNOWN, IdentityBook
+from voxdata.names import fold_name, plain_name, shown
 from voxdata.storage import Storage
 
 SUGGESTED = 5
@@ -24,11 +24,23 @@ class Known:
     book: IdentityBook
 
     def called(self, who: str) -> list[str]:
-        """The identities that `who` stands for: the one of that id, or all whose id or name is the same when folded."""
+        """The identities that `who` stands for, by the rule of `voxdata/identities.py`; here all who bear a name count.
+
+        The one of that id, else all whose id or name is the same but for case, blanks and NFC, else all whose id or
+        name is the same when folded.
+        """
         if self.has(who):
             return [who]
-        folded = fold_name(who) or who
-        return sorted(each for each in {*self.names, *self.book.by_id} if folded in map(_folded, self.spellings(each)))
+        everyone = {each: self.spellings(each) for each in {*self.names, *self.book.by_id}}
+        for spell in (plain_name, fold_name):
+            if found := sorted(each for each, words in everyone.items() if spell(who) in map(spell, words)):
+                return found
+        return []
+
+    def namesakes(self, word: str) -> set[str]:
+        """Everyone whose id or name is the word when folded: a tombstone cannot tell them apart."""
+        folded = fold_name(word)
+        return {each for each in {*self.names, *self.book.by_id} if folded in map(fold_name, self.spellings(each))}
 
     def has(self, identity: str) -> bool:
         """Whether an identity is in a table of the root, in its metadata or among its aliases."""
@@ -42,7 +54,8 @@ class Known:
         called = self.called(who)
         if len({self.book.person(each) for each in called}) > 1:
             raise IdentityError(
-                f"{who!r} is the name of {len(called)} people: {', '.join(called)}; give one of these ids"
+                f"{shown(who)!r} is the name of {len(called)} people: {', '.join(map(shown, called))}; give one of "
+                "these ids"
             )
         identity = called[0] if called else None
         if identity == UNKNOWN:
@@ -65,23 +78,17 @@ class Known:
             folded.setdefault(fold_name(name), identity)
             folded.setdefault(fold_name(identity), identity)
         folded.pop("", None)
-        near = dict.fromkeys(
-            folded[word] for word in get_close_matches(fold_name(who) or who, folded, SUGGESTED, _ALIKE)
-        )
+        near = dict.fromkeys(folded[word] for word in get_close_matches(fold_name(who), folded, SUGGESTED, _ALIKE))
         return [f"{each} ({self.name(each)})" if self.name(each) else each for each in near]
 
     def spellings(self, identity: str) -> set[str]:
         """The id and every name of an identity."""
-        names = {identity, self.names.get(identity, ""), self.book.resolve(identity).name}
+        names = {identity, self.names.get(identity, ""), self.book.described(identity).name}
         return {name for name in names if name}
 
     def name(self, identity: str) -> str:
         """The name of an identity; empty where it has none."""
-        return self.names.get(identity) or self.book.resolve(identity).name
-
-
-def _folded(word: str) -> str:
-    return fold_name(word) or word
+        return self.names.get(identity) or self.book.described(identity).name
 
 
 def known_people(storage: Storage, book: IdentityBook) -> Known:

@@ -6,6 +6,8 @@ from voxdata import journal
 from voxdata.errors import IdentityError
 from voxdata.governance.merging import aliases_in_force
 from voxdata.governance.pending import words_being_forgotten
+from voxdata.governance.spelling import listed
+from voxdata.identities import IdentityBook
 from voxdata.storage import Storage
 
 OPTED_OUT, WITHDRAWN = "opted_out", "withdrawn"
@@ -25,13 +27,21 @@ def in_force(storage: Storage) -> set[str]:
     return {person for person, decision in last.items() if decision != WITHDRAWN}
 
 
-def opted_out(storage: Storage) -> frozenset[str]:
-    """Persons and identities who opted out: the names of `in_force` and everyone who is one person with them."""
+def opted_out(storage: Storage, book: IdentityBook | None = None) -> frozenset[str]:
+    """Persons and identities who opted out: those of `in_force` and everyone who is one person with them.
+
+    A name that was stated ahead stands for whoever is called so in `book`, or else in what the builds listed, in any
+    spelling; where these are several, for all of them.
+    """
     aliases, named = aliases_in_force(storage), in_force(storage)
+    if not named:
+        return frozenset()
+    known = IdentityBook(by_id=listed(storage)) if book is None else book
+    named |= {each for name in named for each in known.called(name)}
     people = {aliases.get(name, name) for name in named}
     return frozenset(named | people | {identity for identity, person in aliases.items() if person in people})
 
 
-def hidden(storage: Storage) -> frozenset[str]:
+def hidden(storage: Storage, book: IdentityBook | None = None) -> frozenset[str]:
     """Who must not be shown now: people who opted out, and those whose forgetting has begun and not ended."""
-    return opted_out(storage) | words_being_forgotten(storage)
+    return opted_out(storage, book) | words_being_forgotten(storage)

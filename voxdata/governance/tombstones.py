@@ -3,8 +3,9 @@
     <root>/governance/key                       32 random bytes, in hex: the key of every hash of this root
     <root>/journal/tombstones/<fact>.json       person, words and contents as HMAC-SHA256 under that key
 
-Words are ids, names and folder names without accents, case and punctuation. Without the key a tombstone says nothing;
-with it one can test whether a given name was forgotten, which is what a build does with every name that it meets.
+Words are ids, names and folder names as `names.fold_name` folds them; roots of an earlier time hold hashes of what
+names were folded to then, so a word is looked up under both foldings. Without the key a tombstone says nothing; with it
+one can test whether a given name was forgotten, which is what a build does with every name that it meets.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import secrets
 from collections.abc import Iterable
 
 from voxdata import journal
-from voxdata.aliases import fold_name
 from voxdata.errors import StorageError
 from voxdata.governance.pending import Forgetting
+from voxdata.names import fold_name, fold_name_as_before
 from voxdata.storage import Storage
 
 KEY = "governance/key"
@@ -37,7 +38,12 @@ class Tombstones:
 
     def holds(self, *words: str) -> bool:
         """Whether one of these ids, names or folder names is a forgotten person's."""
-        return bool(self._words) and any(hash_word(self._key, word) in self._words for word in words if word)
+        return bool(self._words) and any(
+            hash_text(self._key, folded) in self._words
+            for word in words
+            if word
+            for folded in {fold_name(word), fold_name_as_before(word)}
+        )
 
     def held(self, words: Iterable[str]) -> set[str]:
         """Those of `words` that name a forgotten person."""
@@ -74,7 +80,7 @@ def make_key(storage: Storage) -> bytes:
 
 def hash_word(key: bytes, word: str) -> str:
     """The keyed hash of an id or name, folded."""
-    return hash_text(key, fold_name(word) or word)
+    return hash_text(key, fold_name(word))
 
 
 def hash_text(key: bytes, text: str) -> str:

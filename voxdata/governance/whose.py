@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.aliases import fold_name
 from voxdata.governance.pending import Forgetting
 from voxdata.identities import safe_key
+from voxdata.names import LETTERS, fold_name
 
 PLACES = ("source_path", "source_key", "path")  # columns that say where a file came from
 _KEYED = ("item_id", "face_id", "utterance_id", "key")  # <identity>/…
@@ -52,20 +52,20 @@ class Belongings:
         self.names = frozenset([forgetting.person, *forgetting.identities])
         self._folders = frozenset(f"{name}/" for each in self.names for name in (each, safe_key(each)))
         self._photos = pa.array(forgetting.photos, pa.string())
-        self._words = frozenset(fold_name(word) or word for word in forgetting.words)
-        roughly = pc.unique(_roughly_folded(pa.array(forgetting.words, pa.string()))).to_pylist()
-        self._pattern = "|".join(re.escape(word) for word in roughly if word) or None
+        self._words = frozenset(fold_name(word) for word in forgetting.words)
+        roughly = pc.unique(_roughly_folded(pa.array(sorted(self._words), pa.string()))).to_pylist()
+        self._pattern = "|".join(map(re.escape, roughly)) if all(roughly) else ""  # nothing but marks: look at all
 
     def mentions(self, text: str | None) -> bool:
         """Whether a text is, or holds, one of their ids or names."""
         if text is None:
             return False
-        return any((fold_name(piece) or piece) in self._words for piece in (text, *pieces(text)))
+        return any(fold_name(piece) in self._words for piece in (text, *pieces(text)))
 
     def mentioned(self, texts: pa.ChunkedArray) -> list[str]:
         """The distinct texts that hold one of their ids or names."""
         unique = pc.unique(texts).drop_null()
-        if self._pattern is not None:
+        if self._pattern:
             unique = unique.filter(pc.match_substring_regex(_roughly_folded(unique), self._pattern))
         return [text for text in unique.to_pylist() if self.mentions(text)]
 
@@ -148,9 +148,10 @@ def _telling(word: str) -> Iterator[str]:
 def _roughly_folded(texts: pa.Array) -> pa.Array:
     """As `fold_name` folds, for a whole column at once: what this finds, `mentions` looks at."""
     lower = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKD"))
-    for letter, folded in (("ß", "ss"), ("ς", "σ")):
-        lower = pc.replace_substring(lower, letter, folded)
-    return pc.replace_substring_regex(lower, r"[^\p{L}\p{N}]+", "")
+    if not pc.all(pc.string_is_ascii(lower)).as_py():
+        for letter, folded in (("ß", "ss"), ("ς", "σ"), ("\u0345", "ι"), *LETTERS.items()):
+            lower = pc.replace_substring(lower, letter, folded)
+    return pc.replace_substring_regex(lower, r"[^\p{L}\p{N}]+|[\x{2b0}-\x{2ff}]+", "")
 
 
 def _texts(column: pa.Array) -> Iterable[str]:

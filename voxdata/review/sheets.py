@@ -7,7 +7,6 @@ People who opted out or were forgotten are not there.
 from __future__ import annotations
 
 import threading
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from voxdata.catalog.database import CATALOG_KEY
 from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import Snapshot, load_snapshot, published_tables
+from voxdata.names import fold_name
 from voxdata.report.facts import hidden_people
 from voxdata.report.measures import FACE_MEASURES, FACE_REASONS, setting
 from voxdata.review.book import Place
@@ -49,7 +49,7 @@ class Person:
 
     def matches(self, wanted: str) -> bool:
         """Whether a search text, folded, is in a name or id."""
-        return any(wanted in folded(text) for text in (self.person, *self.identities, *self.names))
+        return any(wanted in fold_name(text) for text in (self.person, *self.identities, *self.names))
 
 
 class Sheets:
@@ -101,7 +101,7 @@ class Sheets:
 
     def search(self, text: str) -> list[Person]:
         """People whose name or id contains the text, without regard to case, accents, `_` and blanks."""
-        wanted = folded(text)
+        wanted = fold_name(text)
         return [person for person in self.people.values() if person.matches(wanted)]
 
     def faces(self, person: str) -> list[Row]:
@@ -203,12 +203,6 @@ def reason_text(reason: str | None) -> str:
     if reason is None:
         return ""
     return FACE_REASONS[reason].text if reason in FACE_REASONS else reason.replace("_", " ")
-
-
-def folded(text: str) -> str:
-    """Text as search compares it."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return plain.casefold().replace("_", " ").strip()
 
 
 def _stamp(storage: Storage) -> object:

@@ -7,8 +7,9 @@
     <folder>/**/*.tar                                  WebDataset tars of speech, see tars.py; or one such file
 
 Where the folder has one of VoxCeleb's trees, only the trees are read. A folder or file name stands for an identity by
-its id or by its name in the metadata; a clip of a tar that names nobody belongs to `unknown`. Clips are rows, and rows
-are sorted by `source_key`: the path under the folder, for a member of a tar `<tar>!<member>`.
+its id or by its name in the metadata, in any spelling (`voxdata/identities.py`); a clip of a tar that names nobody
+belongs to `unknown`. Clips are rows, and rows are sorted by `source_key`: the path under the folder, for a member of a
+tar `<tar>!<member>`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from voxdata.crawl.folder import SourceFile, printable, walk_files
+from voxdata.crawl.folder import SourceFile, admitted, printable, walk_files
 from voxdata.errors import SourceError
 from voxdata.identities import IdentityBook, safe_key
 from voxdata.schemas import UTTERANCE_FILES
@@ -46,10 +47,11 @@ def find_utterances(folder: str, book: IdentityBook, source: str) -> pa.Table:
     rows: list[dict[str, Any]] = []
     taken: set[str] = set()
     clips = [clip for source_key, file in _files(folder) for clip in _clips(source_key, file)]
+    identities = admitted((clip.folder for clip in clips), book, f"{SETTING}={folder}")
     for clip in sorted(clips, key=lambda clip: clip.source_key):
-        if book.forgotten(clip.folder):
+        if clip.folder not in identities:
             continue
-        row = _row(clip, book, source)
+        row = _row(clip, identities[clip.folder], book, source)
         if row["utterance_id"] in taken:
             row["utterance_id"] = f"{safe_key(row['identity'])}/{safe_key(clip.source_key)}"
         taken.add(row["utterance_id"])
@@ -118,8 +120,7 @@ def _clips(source_key: str, file: SourceFile) -> Iterator[_Clip]:
         )
 
 
-def _row(clip: _Clip, book: IdentityBook, source: str) -> dict[str, Any]:
-    identity = book.resolve(clip.folder).identity
+def _row(clip: _Clip, identity: str, book: IdentityBook, source: str) -> dict[str, Any]:
     video, segment = "/".join(clip.inner.parts[:-1]), clip.inner.stem
     name = f"{video}_{segment}" if video else segment
     return {

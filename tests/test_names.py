@@ -1,0 +1,70 @@
+"""How names are folded: whatever writes them, and nothing that tells two of them apart."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxdata.names import fold_name, fold_name_as_before, nfc
+
+LETTERS = "aéÉøØßẞİıIiſŉᾴΐΣςΆ1２_- .\u0301\u0308가がガకి्किيأʻʼłĐ"
+# A free iota subscript is a mark that becomes a letter in capitals: there no spelling is right.
+names = st.one_of(st.text(max_size=12), st.text(LETTERS, max_size=12)).filter(
+    lambda name: "\u0345" not in unicodedata.normalize("NFD", name)
+)
+
+
+@settings(deadline=None)
+@given(names)
+def test_folding_ends_and_forgets_form_and_case(name: str) -> None:
+    folded = fold_name(name)
+    assert fold_name(folded) == folded
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert fold_name(unicodedata.normalize(form, name)) == folded
+    for other in (name.upper(), name.lower(), name.casefold()):
+        assert fold_name(other) == folded
+    assert bool(folded) == bool(name.strip())
+
+
+@pytest.mark.parametrize(
+    ("name", "folded"),
+    [
+        ("Beyoncé", "beyonce"),
+        ("B._J._Novak", "bjnovak"),
+        ("Bjørn Kjærsgård", "bjornkjaersgard"),
+        ("Łukasz Fabiański", "lukaszfabianski"),
+        ("Sıla Şahin", "silasahin"),
+        ("İlber_Ortaylı", "ilberortayli"),
+        ("Eiður_Guðjohnsen", "eidurgudjohnsen"),
+        ("Straße", "strasse"),
+        ("O’Neal", "oneal"),
+        ("Oʼneal", "oneal"),
+        ("Пётр", "петр"),
+        ("李娜", "李娜"),
+        ("!!!", "!!!"),
+        ("", ""),
+    ],
+)
+def test_what_names_become(name: str, folded: str) -> None:
+    assert fold_name(name) == folded
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("clip_1_12", "clip_11_2"), ("राम", "रमा"), ("かとう", "がとう"), ("Анна", "Инна"), ("\u0301", "\u0308")],
+)
+def test_two_names_stay_two(one: str, other: str) -> None:
+    assert fold_name(one) != fold_name(other)
+
+
+def test_ids_of_ascii_letters_are_what_tombstones_of_all_times_hold() -> None:
+    for word in ("id10001", "A.J._Buckley", "B. J. Novak", "Mýa"):
+        assert fold_name(word) == fold_name_as_before(word)
+    assert fold_name_as_before("Bjørn") == "bjørn"
+
+
+def test_new_ids_are_composed() -> None:
+    assert nfc("Jose\u0301") == "Jos\u00e9"
