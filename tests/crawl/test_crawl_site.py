@@ -437,6 +437,24 @@ def test_names_on_pages_are_resolved_through_the_metadata(storage: LocalStorage,
     assert store.manifest()["identity"].to_pylist() == ["id10009"]
 
 
+def test_pages_in_several_spellings_and_of_several_people(
+    storage: LocalStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new name is one person however pages write it; a page that may be of two people is passed over by name."""
+    meta = tmp_path / "meta.csv"
+    meta.write_text("VoxCeleb1 ID\tVGGFace1 ID\nid10001\tMaria_Lopez\nid10002\tMaría_López\n", encoding="utf-8")
+    titles = ["Jose\u0301 Rui\u0301z", "JOSE RUIZ", "Mari\u0301a Lo\u0301pez", "Maria-Lopez"]
+    routes = {"/": page(*(f"/p/{number}" for number in range(4)))}
+    for number, title in enumerate(titles):
+        routes |= {f"/p/{number}": page(f"/{number}.jpg", title=title), f"/{number}.jpg": bytes_of(b"%d" % number)}
+    with serving(routes) as (url, asked):
+        store = PhotoStore(storage, load_book([meta]), Crawl())
+        store.add(PhotoSource(kind="site", url=url), "corpus-0", "sources.photos")
+    assert sorted(store.manifest()["identity"].to_pylist()) == ["Jos\u00e9 Ru\u00edz", "Jos\u00e9 Ru\u00edz", "id10002"]
+    assert "a page is passed over: 'Maria-Lopez' is the name of 2 people: id10001" in caplog.text
+    assert "/3.jpg" not in asked
+
+
 @pytest.mark.parametrize("setting", [200, 404])
 def test_an_empty_or_missing_robots_file_allows_everything(storage: LocalStorage, setting: int) -> None:
     routes = {"/robots.txt": lambda request: web.Response(status=setting), "/": page("/p/ann")}

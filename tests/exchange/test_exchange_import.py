@@ -18,9 +18,11 @@ from flows.cli import main
 from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
 from voxdata.catalog.query import run_query
+from voxdata.exchange.import_layouts import find_people
 from voxdata.governance import optouts, tombstones
 from voxdata.governance.merging import CONFIRMED, decide
 from voxdata.governance.pending import Forgetting
+from voxdata.identities import Identity, IdentityBook
 from voxdata.shards.verify import verify
 from voxdata.storage import LocalStorage, open_storage
 
@@ -294,3 +296,19 @@ def test_everybody_forgotten_publishes_nothing(tmp_path: Path, voxdata_: Voxdata
     assert status == 1
     assert "nobody of the 1 people is left" in told
     assert not (tmp_path / "root" / "snapshots").exists()
+
+
+def test_folders_that_spell_a_name_in_two_ways_are_one_person(tmp_path: Path) -> None:
+    """Portraits in NFD beside log-mels in NFC; two people of the metadata whose names fold alike stay two."""
+    layout = layouts.hq_voxceleb(tmp_path, people=5)
+    faces, mels = (layout / "vox1" / kind for kind in ("masked_faces", "mel_spectrograms"))
+    for number, portraits, heard in ((0, "Jose\u0301", "Jos\u00e9"), (2, "Ana", "Ana"), (4, "Aná", "Aná")):
+        (faces / layouts.name(number)).rename(faces / portraits)
+        (mels / layouts.name(number)).rename(mels / heard)
+    ids = {layouts.identity(2): "Ana", layouts.identity(4): "Aná"}
+    book = IdentityBook(by_id={each: Identity(identity=each, name=name) for each, name in ids.items()})
+    found = find_people("hq-voxceleb", str(layout), book)
+    assert found.unpaired == []
+    named = {person.identity.identity: (person.identity.name, len(person.portraits)) for person in found.people}
+    assert named[layouts.identity(0)] == ("Jos\u00e9", 2)
+    assert {each: named[each] for each in ids} == {each: (name, 2) for each, name in ids.items()}

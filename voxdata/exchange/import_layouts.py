@@ -21,7 +21,7 @@ from typing import Literal
 from voxdata.crawl.folder import SourceFile, walk_files
 from voxdata.errors import SourceError
 from voxdata.identities import Identity, IdentityBook
-from voxdata.names import fold_name, nfc
+from voxdata.names import nfc
 
 Layout = Literal["hq-voxceleb", "voice2face"]
 Faces = Literal["masked", "origin"]
@@ -89,8 +89,8 @@ def _hq_voxceleb(folder: str, book: IdentityBook, faces: Faces) -> Found:
         if not Path(f"{below}/{faces}_faces").is_dir():
             other = "origin" if faces == "masked" else "masked"
             raise SourceError(f"{below} holds no {faces}_faces; for the portraits of {other}_faces: --faces {other}")
-        portraits = _by_folder(walk_files(f"{below}/{faces}_faces", PORTRAIT_SUFFIXES, "import"), name, faces)
-        mels = _by_folder(walk_files(f"{below}/mel_spectrograms", [".pickle", ".pkl"], "import"), name, "mel")
+        portraits = _by_person(walk_files(f"{below}/{faces}_faces", PORTRAIT_SUFFIXES, "import"), name, faces, book)
+        mels = _by_person(walk_files(f"{below}/mel_spectrograms", [".pickle", ".pkl"], "import"), name, "mel", book)
         for who in sorted(set(portraits) | set(mels)):
             folders = _folders(portraits.get(who, []), mels.get(who, []))
             if who not in portraits or who not in mels:
@@ -110,16 +110,17 @@ def _voice2face(folder: str, book: IdentityBook) -> Found:
         raise SourceError(
             "voice2face names photos after people and speech after ids; say who is who with --metadata vox1_meta.csv"
         )
-    portraits = _by_folder(walk_files(f"{folder}/VGG_ALL_FRONTAL", PORTRAIT_SUFFIXES, "import"), "", "VGG_ALL_FRONTAL")
-    mels = _by_folder(walk_files(f"{folder}/fbank", [".npy"], "import"), "", "fbank")
+    photos = walk_files(f"{folder}/VGG_ALL_FRONTAL", PORTRAIT_SUFFIXES, "import")
+    portraits = _by_person(photos, "", "VGG_ALL_FRONTAL", book)
+    mels = _by_person(walk_files(f"{folder}/fbank", [".npy"], "import"), "", "fbank", book)
     people: list[Person] = []
     seen: set[str] = set()
     unpaired: list[str] = []
     for who in sorted(portraits):
         folders = _folders(portraits[who])
         identity = book.admit(folders[0])
-        clips = mels.get(fold_name(identity.identity), [])
-        seen.add(fold_name(identity.identity))
+        clips = mels.get(identity.identity, [])
+        seen.add(identity.identity)
         if clips:
             named = [_clip_of_path(file) for file in clips]
             people.append(Person(identity=identity, folders=folders, portraits=portraits[who], mels=named))
@@ -129,14 +130,19 @@ def _voice2face(folder: str, book: IdentityBook) -> Found:
     return Found(people=_merged(people), unpaired=unpaired)
 
 
-def _by_folder(files: Iterable[SourceFile], above: str, kind: str) -> dict[str, list[SourceFile]]:
-    """First folder, folded -> its files, sorted; their keys gain the folders above."""
+def _by_person(files: Iterable[SourceFile], above: str, kind: str, book: IdentityBook) -> dict[str, list[SourceFile]]:
+    """Whom the first folder stands for -> the files, sorted; their keys gain the folders above.
+
+    A folder that several people are called by stands for itself: the files in it may name an id.
+    """
     place = {"mel": "mel_spectrograms", "masked": "masked_faces", "origin": "origin_faces"}.get(kind, kind)
     prefix = f"{above}/{place}" if above else place
     found: dict[str, list[SourceFile]] = {}
     for file in sorted(files, key=lambda file: file.key):
         if "/" in file.key:
-            found.setdefault(fold_name(file.folder), []).append(replace(file, key=f"{prefix}/{file.key}"))
+            people = {book.person(each) for each in book.called(file.folder)}
+            who = nfc(file.folder) if len(people) > 1 else book.admit(file.folder).identity
+            found.setdefault(who, []).append(replace(file, key=f"{prefix}/{file.key}"))
     return found
 
 
@@ -147,14 +153,14 @@ def _folders(*files: Sequence[SourceFile]) -> list[str]:
 
 def _identity(folder: str, keys: Sequence[str], book: IdentityBook, prefix: str) -> Identity:
     """A person of both lists has one name and two ids: the list's own comes first."""
-    known = book.admit(folder)
-    if known.identity.startswith(prefix):
-        return known
+    own = [each for each in book.called(folder) if each.startswith(prefix)]
+    if len(own) == 1:
+        return book.resolve(own[0])
     named = {match[1] for key in keys if (match := _CLIP.match(key.rpartition("/")[2]))}
     if len(named) == 1:
         identity = named.pop()
         return book.by_id.get(identity) or Identity(identity=identity, name=nfc(folder))
-    return known
+    return book.admit(folder)
 
 
 def _clip(file: SourceFile) -> MelFile:
