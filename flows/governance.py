@@ -114,7 +114,7 @@ def optout(options: argparse.Namespace) -> int:
     person = known.book.person(identity)
     if options.withdraw:
         named = optouts.in_force(storage)
-        theirs = [each for each in sorted(named) if each in (identity, person) or known.book.person(each) == person]
+        theirs = [each for each in sorted(named) if person in map(known.book.person, known.called(each) or [each])]
         for each in theirs or [identity]:
             optouts.state(storage, each, optouts.WITHDRAWN, reason=reason, at=_now())
         print(f"{_described(known, identity)} may be used again; {_ACTS}")

@@ -23,6 +23,7 @@ from voxdata.faces.link import link as link_table
 from voxdata.fragments import commit_table, digest, parquet_table
 from voxdata.governance.book import open_book
 from voxdata.governance.merging import aliases_in_force, with_persons
+from voxdata.governance.optouts import in_force as optouts_in_force
 from voxdata.governance.optouts import opted_out as opted_out_people
 from voxdata.governance.pending import words_being_forgotten
 from voxdata.governance.purge import read_table
@@ -261,7 +262,8 @@ def journalled(
     storage: Storage, recipe: Recipe, photos_key: str
 ) -> tuple[pa.Table | None, frozenset[str], frozenset[str]]:
     """Reviews, the people who opted out, and those whose forgetting has begun and not ended."""
-    opted_out = opted_out_people(storage, _book_with(storage, recipe, photos_key))
+    anybody = optouts_in_force(storage)
+    opted_out = opted_out_people(storage, _book_with(storage, recipe, photos_key)) if anybody else frozenset()
     return journal.read(storage, "reviews"), opted_out, words_being_forgotten(storage)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from flows.cli import main
 from flows.tables import crawl
 from tests.governance.building import Copy, build, recipe_of
 from voxdata import identities as identities_module
+from voxdata.fragments import commit_table
 from voxdata.governance import merging, optouts, tombstones
+from voxdata.governance.book import open_book
 from voxdata.governance.pending import Forgetting
+from voxdata.governance.spelling import join_spellings
 from voxdata.identities import Identity, IdentityBook, bucket_of
 from voxdata.names import fold_name_as_before, nfc
 from voxdata.storage import open_storage
@@ -125,6 +129,27 @@ def test_an_optout_ahead_holds_for_every_later_spelling(copy: Copy, capsys: pyte
     build(renamed(copy).corpus, copy.root)
     assert copy.rows(f"SELECT DISTINCT reason FROM faces WHERE {BOTH} AND face_id IS NOT NULL") == [("opted_out",)]
     assert NFC in optouts.hidden(copy.storage)
+    assert run(capsys, "optout", NFC, "--withdraw", "--reason", "y", "--root", copy.root)[0] == 0
+    assert optouts.hidden(copy.storage) == set()
+
+
+def test_ids_of_a_root_join_the_person_of_the_metadata(tmp_path: Path) -> None:
+    """`Beyonce` was somebody else before; whose name two people bear, or who was given to somebody, stays apart."""
+    storage = open_storage(str(tmp_path / "root"), create=True)
+    meta = tmp_path / "meta.csv"
+    rows = ("id1\tBeyoncé\tf", "id2\tMaria_Lopez\tf", "id3\tMaría_López\tf", "id4\tRené\tm")
+    meta.write_text("\n".join(["VoxCeleb1 ID\tVGGFace1 ID\tGender", *rows]), encoding="utf-8")
+    merging.decide(storage, "Rene", "id9", merging.CONFIRMED, reason="x", at=AT)
+    ids = ["Beyonce", "maria-lopez", "Rene", "spk_1_2", "spk_12", "SPK12"]
+    commit_table(storage, "identities", "old", pa.Table.from_pylist([{"identity": each, "name": None} for each in ids]))
+    book = join_spellings(storage, open_book(storage, [meta]), (), at=AT)
+    people = {each: book.person(each) for each in ids}
+    assert people == {**{each: each for each in ids}, "Beyonce": "id1", "Rene": "id9", "spk_12": "SPK12"}
+    assert (book.described("Beyonce").name, book.described("Beyonce").sex) == ("Beyoncé", "f")
+    assert book.resolve("Beyonce").identity == "Beyonce"
+    before = set(storage.keys("journal"))
+    join_spellings(storage, open_book(storage, [meta]), (), at="2027-01-01T00:00:00Z")
+    assert set(storage.keys("journal")) == before
 
 
 @pytest.mark.parametrize("fold", [nfc, fold_name_as_before])
