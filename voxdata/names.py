@@ -69,7 +69,9 @@ def fold_name(name: str) -> str:
 
 def fold_name_as_before(name: str) -> str:
     """What names were folded to before letters like `ø` were: tombstones of that time hold hashes of this."""
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    plain = name
+    if not name.isascii():
+        plain = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
     return re.sub(r"[\W_]", "", plain.casefold()) or name
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from voxdata.governance.pending import Forgetting
 from voxdata.governance.whose import Belongings
 
-WORDS = ["id10001", "Anna_Straße", "Mýa", "007"]
+WORDS = ["id10001", "Anna_Straße", "Mýa", "007", "Bjørn_Kjær", "2019_01"]
 PERSON = Belongings(
     Forgetting(person="id10001", identities=["id10001"], words=WORDS, photos=["a" * 64], contents=[], reason="", at="")
 )
@@ -31,6 +31,10 @@ PERSON = Belongings(
         ("Mya", True),
         ("corpus/mya/3.jpg", False),  # too short to be told from other words
         ("007", True),
+        ("photos/bjorn kjaer/3.jpg", True),
+        ("photos/BJØRN-KJÆR.jpg", True),
+        ("2019_01", True),
+        ("taken 2019/01/3.jpg", False),  # numbers are in every second path
         ("id10002/007.jpg", False),
         ("", False),
     ],
@@ -44,6 +48,11 @@ PARTS = (
     *WORDS,
     "ANNA",
     "strasse",
+    "bjorn",
+    "KJÆR",
+    "O\u0328",
+    "ʼ",
+    "Ł",
     "Straſse",
     "Ａnna",
     "mya",

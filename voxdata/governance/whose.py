@@ -140,7 +140,7 @@ def _blobs(column: pa.Array) -> Iterator[bytes]:
 
 
 def _telling(word: str) -> Iterator[str]:
-    folded = fold_name(word)
+    folded = fold_name(word).replace("_", "")
     if len(folded) >= _SHORT and not folded.isdigit():
         yield word
 
