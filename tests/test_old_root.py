@@ -1,0 +1,128 @@
+"""A root that version 0.1 wrote (tests/fixtures/README.md) still opens, is decided anew, forgets and trains."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import voxdata
+
+WRITTEN = Path(__file__).parent / "fixtures" / "root-0.1"
+REPOSITORY = Path(__file__).resolve().parents[1]
+MEASURED = ("faces.measure", "speech.measure")
+SNAPSHOT = "15bcd62e79010cd6"
+PEOPLE = {"id90001", "id90002", "id90003", "id90004"}
+FORGOTTEN = "id90002"
+FACES = [("keep", 6), ("reject", 6)]
+PORTRAITS, UTTERANCES = 6, 8
+STRICTER_DEG = 4.5  # one portrait is beyond it
+
+
+class OldRoot:
+    """A copy of the root, to be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "root"
+        shutil.copytree(WRITTEN, self.path)
+
+    def command(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """`voxdata ARGUMENTS --root ROOT` in a process of its own, which must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.cli", *map(str, arguments), "--root", str(self.path)],
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(REPOSITORY),
+                "PREFECT_HOME": str(self.folder / "prefect"),
+                "VOXDATA_CACHE": str(self.folder / "cache"),
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """The catalog's answer for the current version."""
+        with voxdata.open(self.path) as dataset:
+            return dataset.sql(sql).fetchall()
+
+    def measured(self) -> dict[str, bytes]:
+        """Everything that pixel stages measured."""
+        folders = [self.path / "fragments" / stage for stage in MEASURED]
+        files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.path)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> OldRoot:
+    return OldRoot(tmp_path)
+
+
+def test_it_is_small_and_names_no_place_of_the_machine_that_wrote_it() -> None:
+    sizes = {path: path.stat().st_size for path in WRITTEN.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) < 1_500_000
+    assert max(sizes.values()) < 400_000
+    texts = [path.read_text() for path in sizes if path.suffix in (".json", ".yaml")]
+    paths = {found for text in texts for found in re.findall(r"(?<![\w*])/(?:tmp|home|root|work)/[\w./-]*", text)}
+    assert all(path.startswith("/tmp/voxdata-root/corpus") for path in paths)
+
+
+def test_it_opens_and_answers(root: OldRoot) -> None:
+    with voxdata.open(root.path) as dataset:  # the catalog is not in the repository: it is built aside
+        assert dataset.sql("SELECT verdict, count(*) FROM faces GROUP BY ALL ORDER BY ALL").fetchall() == FACES
+        assert dataset.sql("FROM funnel").arrow().num_rows > 0
+        portraits, utterances = dataset.portraits(), dataset.utterances()
+        assert (portraits.num_rows, utterances.num_rows) == (PORTRAITS, UTTERANCES)
+        key = portraits["key"].to_pylist()[0]
+        assert dataset.read(key, "jpg").startswith(b"\xff\xd8")
+        pair = dataset.pairs("train", front_end="torch40", frames=50, cache="memory")[0]
+        assert pair["portrait"].shape == (3, 64, 64)
+        assert pair["mel"].shape == (40, 50)
+
+
+def test_its_catalog_is_made_anew_and_it_is_sound(root: OldRoot) -> None:
+    root.command("catalog", "rebuild")
+    assert "is sound" in root.command("verify").stdout
+    assert "#Identity" in root.command("stats").stdout
+    assert SNAPSHOT in root.command("snapshots").stdout
+
+
+def test_it_is_decided_anew_without_measuring(root: OldRoot) -> None:
+    before = root.measured()
+    assert {Path(path).parts[1] for path in before} == set(MEASURED)
+    said = root.command("redecide", "--set", f"faces.pose.max_angle_deg={STRICTER_DEG}")
+    assert root.measured() == before
+    to_do = re.findall(r"(faces\.\w+|speech\.\w+): \d+ items, (\d+) to do", said.stderr)
+    assert {stage: int(items) for stage, items in to_do} == {"faces.render": 0, "speech.measure": 0}
+    assert SNAPSHOT not in root.command("stats").stdout
+    told = root.rows(f"SELECT count(*), count(*) FILTER (WHERE face_angle_deg > {STRICTER_DEG}) FROM portraits")
+    assert told == [(PORTRAITS - 1, 0)]
+
+
+def test_it_forgets_a_person_and_trains_on_the_others(root: OldRoot, tmp_path: Path) -> None:
+    root.command("catalog", "rebuild")
+    help_text = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "forget", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    root.command("forget", FORGOTTEN, "--reason", "letter 12", *(["--yes"] if "--yes" in help_text else []))
+    assert "nothing is left of the 1 people" in root.command("verify", "--forgotten").stdout
+    with voxdata.open(root.path) as dataset:
+        assert set(dataset.portraits()["person"].to_pylist()) == PEOPLE - {FORGOTTEN}
+    small = ["embedder_steps=3", "fuser_steps=1", "batch_size=4", "encoder_channels=[8, 8, 8, 8, 16]"]
+    numbers = [part for number in small for part in ("--set", number)]
+    root.command("train", "sf2f", "--run", tmp_path / "run", "--steps", "3", "--device", "cpu", *numbers)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 4
+    assert all(math.isfinite(line["loss"]) for line in lines)
