@@ -1,0 +1,164 @@
+"""Every way by which the manifest enters the product. When modules move, only this file changes.
+
+The rest of `tests/manifest` knows folders, tables and numbers. What is public and will stay (the command line, `import
+voxdata`, run.json) is preferred here to modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+import voxdata
+from flows.cli import parser
+from flows.stages import PIXEL_STAGES
+from voxdata.catalog.database import create
+from voxdata.catalog.query import comparing_queries, named_queries
+from voxdata.catalog.versions import run_query_at
+from voxdata.dataset.opened import Dataset
+from voxdata.identities import bucket_of
+from voxdata.recipe_file import load_recipe, shipped_recipes
+from voxdata.schemas import IDENTITIES
+from voxdata.splits import assign, holdouts
+from voxdata.storage import open_storage
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def run_module(module: str, *arguments: str, folder: Path, **environment: str) -> str:
+    """`python -m MODULE ARGUMENTS` in a folder; what it prints. Raises `RuntimeError` with what went wrong."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"python -m {module} {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def command(*arguments: str, folder: Path, **environment: str) -> str:
+    """`voxdata ARGUMENTS` in a folder."""
+    return run_module("flows.cli", *arguments, folder=folder, **environment)
+
+
+def simulate(folder: Path, *, people: int, photos: int, clips: int, seed: int) -> None:
+    """Painted people under `folder/corpus`."""
+    sizes = {"people": people, "photos": photos, "clips": clips, "seed": seed}
+    command("simulate", "corpus", *(f"--{name}={size}" for name, size in sizes.items()), folder=folder)
+
+
+def build(folder: Path, recipe: str, settings: Sequence[str]) -> None:
+    """Build `folder/root`."""
+    named = [part for setting in settings for part in ("--set", setting)]
+    command("build", recipe, "--root", "root", *named, folder=folder)
+
+
+def open_dataset(root: Path, snapshot: str | None = None) -> Dataset:
+    """A version under a root; the current one by default."""
+    return voxdata.open(root, snapshot)
+
+
+def train(run: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Train what run.json says, with one thread; the lines of its metrics.jsonl."""
+    run_dir = Path(run["run_dir"])
+    run_dir.mkdir(parents=True)
+    (run_dir / "run.json").write_text(json.dumps(run))
+    run_module("models.train", "--config", str(run_dir / "run.json"), folder=folder, **ONE_THREAD)
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def queries() -> dict[str, str]:
+    """SQL of the shipped queries by name, those that compare two versions among them."""
+    return {name: query.sql for name, query in {**named_queries(), **comparing_queries()}.items()}
+
+
+def ask(root: Path, sql: str, snapshot: str, before: str) -> pa.Table:
+    """The answer of a query that compares two versions."""
+    return run_query_at(open_storage(root), sql, snapshot, before=before)
+
+
+@contextmanager
+def empty_catalog() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A catalog with the schema and no rows, and another one beside it as `before`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "before.duckdb"
+        create(path).close()
+        with create() as connection:
+            connection.execute(f"ATTACH '{path}' AS before (READ_ONLY)")
+            yield connection
+
+
+def recipes() -> list[str]:
+    """Names of the shipped recipes."""
+    return list(shipped_recipes())
+
+
+def fingerprints(recipe: str, settings: Sequence[str] = ()) -> dict[str, str]:
+    """Stage -> fingerprint under a recipe."""
+    chosen = load_recipe(recipe, list(settings))
+    return {name: str(stage.fingerprint(stage.settings(chosen))) for name, stage in PIXEL_STAGES.items()}
+
+
+def assigned(people: Sequence[Mapping[str, Any]], rule: str) -> dict[str, str]:
+    """Person -> split; `people` have an identity, a name and a metadata_row."""
+    settings = load_recipe("hq-voxceleb", [f"splits.rule={rule}"]).splits
+    rows = [
+        {"person": each["identity"], "bucket": bucket_of(each["identity"]), "sex": "unknown", **each} for each in people
+    ]
+    table = assign(pa.Table.from_pylist(rows, IDENTITIES), settings)
+    return dict(zip(table["person"].to_pylist(), table["split"].to_pylist(), strict=True))
+
+
+def held_out(utterances: Sequence[str]) -> list[str]:
+    """Which of these clips are kept for closed-set tests."""
+    rows = holdouts(utterances, load_recipe("hq-voxceleb").splits).to_pylist()
+    return [row["utterance_id"] for row in rows if row["holdout"]]
+
+
+def commands() -> dict[str, dict[str, Any]]:
+    """Command -> parameter -> what it takes, of the whole command line; words that any parser library knows."""
+    found: dict[str, dict[str, Any]] = {}
+    _walk(parser(), "voxdata", found)
+    return found
+
+
+def _walk(node: argparse.ArgumentParser, name: str, found: dict[str, dict[str, Any]]) -> None:
+    parameters = found[name] = {}
+    for action in node._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, child in action.choices.items():
+                _walk(child, f"{name} {word}", found)
+        elif not isinstance(action, argparse._HelpAction):
+            shown = action.metavar if isinstance(action.metavar, str) else action.dest
+            parameters[", ".join(action.option_strings) or shown] = _described(action)
+
+
+def _described(action: argparse.Action) -> dict[str, Any]:
+    """What a parameter takes: whether it is required or repeatable, how many values, which of them, the default."""
+    named, many = bool(action.option_strings), isinstance(action, argparse._AppendAction) or action.nargs in ("*", "+")
+    facts = {
+        "required": action.required if named else action.nargs not in ("?", "*"),
+        "values": (action.nargs if isinstance(action.nargs, int) else 1) if named else None,
+        "repeatable": many,
+        "choices": list(action.choices) if action.choices else None,
+        "default": None if action.default == argparse.SUPPRESS else action.default,
+    }
+    silent = {name: fact for name, fact in facts.items() if fact is None or fact is False or fact == []}
+    silent |= {"values": 0} if facts["values"] == 0 else {}
+    return {name: fact for name, fact in facts.items() if name not in silent}
