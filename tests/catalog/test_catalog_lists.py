@@ -264,7 +264,7 @@ def test_lists_go_with_their_snapshot(small: SmallRoot, capsys: pytest.CaptureFi
     old, new = two_versions(small.storage)
     tag(small.storage, "paper", old.id, at=AT)
     root = small.storage.url
-    assert main(["gc", "--root", root, "--older-than", "0"]) == 0
+    assert main(["gc", "--root", root, "--older-than", "0", "--yes"]) == 0
     superseded = {entry.tar for entry in old.shards} - {entry.tar for entry in new.shards}
     tars_there = [key for key in small.storage.keys("shards") if key.endswith(".tar")]
     said = f"{len(superseded)} of {len(tars_there)} tars that stay under shards/ are not of the current version"
@@ -278,7 +278,7 @@ def test_lists_go_with_their_snapshot(small: SmallRoot, capsys: pytest.CaptureFi
     assert small.storage.keys(f"snapshots/{old.id}") == []
     assert list_of(small.storage, new, "train-faces") == tars(new, "train-faces")
     assert small.storage.exists(README_KEY)
-    assert main(["gc", "--root", root, "--older-than", "0"]) == 0
+    assert main(["gc", "--root", root, "--older-than", "0", "--yes"]) == 0
     assert "not of the current version" not in capsys.readouterr().out
     assert [each.id for each in list_snapshots(small.storage)] == [new.id]
 
@@ -289,7 +289,7 @@ def test_forgetting_somebody_rewrites_the_lists_of_all_versions(
     two_versions(small.storage)
     root = small.storage.url
     for person in ("id00003", "id00008"):  # of both versions; alone in the test split of the first
-        assert main(["forget", person, "--reason", "x", "--root", root]) == 0
+        assert main(["forget", person, "--reason", "x", "--root", root, "--yes"]) == 0
     capsys.readouterr()
     for snapshot in list_snapshots(small.storage):
         keys = small.storage.keys(f"snapshots/{snapshot.id}")
@@ -305,7 +305,7 @@ def test_forgetting_somebody_rewrites_the_lists_of_all_versions(
 def test_a_version_in_which_nobody_is_left(small: SmallRoot, capsys: pytest.CaptureFixture[str]) -> None:
     small = SmallRoot(small.storage, people=1)
     small.publish()
-    assert main(["forget", "id00000", "--reason", "x", "--root", small.storage.url]) == 0
+    assert main(["forget", "id00000", "--reason", "x", "--root", small.storage.url, "--yes"]) == 0
     status, printed, err = shards(capsys, small.storage.url)
     assert (status, printed, err.endswith("has no shards\n"), err.count("\n")) == (1, [], True, 1)
     assert not [key for key in small.storage.keys("snapshots") if key.endswith(".txt")]
