@@ -36,7 +36,7 @@ from scale_shards import draw_pairs, read_and_write
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import named_queries, open_readonly
 from voxdata.catalog.snapshot import published, state_publication
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
 
 AT = "2026-11-21T09:00:00Z"
 REBUILDS = 3

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows.demo_truth import judge_with_truth
 from models.errors import TrainingError
-from voxdata.errors import VoxdataError
+from voxdata.format.errors import VoxdataError
 
 
 def main() -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from figures import show
 
-from voxdata.errors import VoxdataError
-from voxdata.faces.landmarks import BACKENDS
+from voxdata.faces.detect.landmarks import BACKENDS
+from voxdata.format.errors import VoxdataError
 
 PARTS = (
     "pose",

@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as flows.stages.prepare_worker does
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = (
+    "1"  # as voxdata.pipeline.stages.prepare_worker does
+)
 
 import argparse
 import io
@@ -38,13 +40,14 @@ from throughput.floors import floors
 from throughput.memory import memory, workers
 from throughput.photos import PHOTO_PX, mixed_photos, real_photos, simulated_photos
 
-from voxdata.faces import measure, render
-from voxdata.faces.embed import Embedder
-from voxdata.faces.emotion import EmotionNet
-from voxdata.faces.landmarks import MediapipeLandmarker, mediapipe_solutions
-from voxdata.items import FaceItem, PhotoItem
-from voxdata.recipe_faces import FaceMeasure, Render
-from voxdata.recipe_file import load_recipe
+from voxdata.faces import measure
+from voxdata.faces.detect.landmarks import MediapipeLandmarker, mediapipe_solutions
+from voxdata.faces.measures.embed import Embedder
+from voxdata.faces.measures.emotion import EmotionNet
+from voxdata.faces.portrait import render
+from voxdata.recipe.faces import FaceMeasure, Render
+from voxdata.recipe.reading import load_recipe
+from voxdata.store.items import FaceItem, PhotoItem
 
 MUST = 1.25  # times the bare sum
 PORTRAITS = 20
@@ -165,7 +168,7 @@ def _networks(settings: FaceMeasure) -> dict[str, tuple[type, str]]:
 
         networks["embedding"] = (onnxruntime.InferenceSession, "run")
     if settings.emotion_model is not None:
-        from voxdata.faces.mini_xception import MiniXception
+        from voxdata.faces.measures.mini_xception import MiniXception
 
         networks["emotions"] = (MiniXception, "__call__")
     return networks

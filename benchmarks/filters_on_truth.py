@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from voxdata.faces import decide, link, measure
-from voxdata.identities import bucket_of
-from voxdata.items import ClipItem, PhotoItem
-from voxdata.recipe_file import load_recipe
-from voxdata.schemas import FACES, UTTERANCES
+from voxdata.people.identities import bucket_of
+from voxdata.recipe.reading import load_recipe
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.truth import judge_clips, judge_photos
 from voxdata.speech import decide as speech_decide
 from voxdata.speech import measure as speech_measure
+from voxdata.store.items import ClipItem, PhotoItem
+from voxdata.tables.schemas import FACES, UTTERANCES
 
 RESULTS = Path(__file__).parent / "results" / "filters_on_truth.json"
 ANGLES_DEG = (5.0, 12.0)

@@ -38,14 +38,14 @@ import torch
 from figures import Figure, Section, show
 from learning_data import FRONT_END, known_optimum, make_root
 
-from models.config import make_config
+from models.data.reader import Snapshot
+from models.data.store import Store
 from models.embedders.self_trained import save_embedder, train_embedder
 from models.evaluate import evaluate
 from models.files import write_atomic, write_json
-from models.reader import Snapshot
-from models.store import Store
-from models.systems import SYSTEMS
+from models.systems.registry import SYSTEMS
 from models.train import train
+from models.training.config import make_config
 
 LINKS = (0.0, 0.5, 1.0)
 PEOPLE_SEED = 40  # presets were chosen on other seeds

@@ -13,15 +13,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from voxdata.catalog.snapshot import write_snapshot
-from voxdata.identities import bucket_of
-from voxdata.recipe_file import load_recipe
+from voxdata.people.identities import bucket_of
+from voxdata.recipe.reading import load_recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
 from voxdata.shards.write import Member, Sample, pack
 from voxdata.simulate.people import SimulatedPerson, draw_person, expected_face
 from voxdata.simulate.sample import paint_portrait, simulate_pairs
 from voxdata.speech.clip import front_end_metadata
-from voxdata.speech.mel import log_mel
-from voxdata.storage import open_storage
+from voxdata.speech.front_ends.mel import log_mel
+from voxdata.store.storage import open_storage
 
 FRONT_END = "torch40"
 PORTRAITS, SECONDS = 3, 4.0

@@ -21,7 +21,7 @@ from figures import Section, show
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
 from voxdata.speech.decode import decode
-from voxdata.speech.mel_banks import Bank, mel_bank
+from voxdata.speech.front_ends.banks import Bank, mel_bank
 
 Floats = npt.NDArray[np.float64]
 Spectrum = Callable[[Floats], Floats]

@@ -29,11 +29,11 @@ from torch import Tensor, nn
 from models.embedders.facenet import FaceNet
 from models.embedders.iresnet import IResNet, read_iresnet
 from models.embedders.vggface2_resnet import PEOPLE, VggFace2ResNet50
-from models.enhance.networks import Enhancer
 from models.pretrained.conv_norm import fold_batchnorm
 from models.pretrained.fid_inception import FidInception
 from models.pretrained.tensors import fill
 from models.pretrained.vgg19 import Vgg19
+from models.systems.enhance.networks import Enhancer
 
 MUST = 1e-5
 HERE = Path("random weights")

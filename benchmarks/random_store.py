@@ -1,6 +1,6 @@
 """A resident store of random portraits and log-mels, of any size, without a snapshot on disk.
 
-It goes the way of a real one: `models.store.Store` reads a snapshot, here one that makes up what it is asked for.
+It goes the way of a real one: `models.data.store.Store` reads a snapshot, here one that makes up what it is asked for.
 Utterances are views into one buffer of random frames, so that a store of 40 GB needs no 40 GB on the host.
 """
 
@@ -13,9 +13,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from models.reader import Float16Array, Member, Snapshot, Uint8Array
-from models.sampler import Share
-from models.store import Store
+from models.data.reader import Float16Array, Member, Snapshot, Uint8Array
+from models.data.sampler import Share
+from models.data.store import Store
 
 FRONT_END = "random"
 PORTRAITS = 4

@@ -24,11 +24,11 @@ from typing import Any
 
 from figures import Figure, Section, show
 
-from models.config import make_config
 from models.errors import TrainingError
 from models.evaluate import evaluate
 from models.evaluate.report import markdown
 from models.train import train
+from models.training.config import make_config
 
 EMBEDDER, WEIGHTS = "mobilefacenet", "weights/mobilefacenet_y1.onnx"
 NAMED, PAIRS = "voxceleb1-mini", "avspeech-mini"

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata import schemas
-from voxdata.identities import bucket_of
+from voxdata.people.identities import bucket_of
+from voxdata.tables import schemas
 
 PEOPLE, PHOTOS, CLIPS, KEPT_CLIPS, PORTRAITS = 7363, 2_200_000, 1_240_000, 609_700, 8028
 SPEAKERS, RICH = 3638, 752  # people with portraits, two each; the rich have many faces that pass, and three

@@ -14,12 +14,12 @@ from scale_data import ScaleData
 
 from voxdata.catalog.snapshot import Snapshot, write_snapshot
 from voxdata.faces.decide import decide
-from voxdata.fragments import Fragment, FragmentStore, commit_table, parquet_bytes
-from voxdata.recipe import Recipe
-from voxdata.schemas import RENDERS, SIDECAR
+from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
 from voxdata.shards.write import ShardEntry, plan_ranges
-from voxdata.storage import LocalStorage, Storage
+from voxdata.store.fragments import Fragment, FragmentStore, commit_table, parquet_bytes
+from voxdata.store.storage import LocalStorage, Storage
+from voxdata.tables.schemas import RENDERS, SIDECAR
 
 RECIPE = Recipe.model_validate(
     {

@@ -28,11 +28,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from voxdata import schemas
 from voxdata.catalog.snapshot import state_publication, write_snapshot
 from voxdata.dataset.opened import Dataset
 from voxdata.shards.write import Member, Sample, ShardEntry, pack
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
+from voxdata.tables import schemas
 
 PEOPLE, PORTRAITS, CLIPS = 300, 3, 20  # per person
 SIDE_PX, MELS, FRAMES = 512, 40, (300, 1000)

@@ -25,21 +25,21 @@ import soundfile
 from accuracy.speaker import verification
 from figures import Figure, Section, in_fitting_half, mean_figure, show
 
-from voxdata.errors import VoxdataError
-from voxdata.identities import IdentityBook
-from voxdata.items import ClipItem
-from voxdata.recipe_speech import Gate, SpeechMeasure, SpeechSelect, Vad
+from voxdata.format.errors import VoxdataError
+from voxdata.people.identities import IdentityBook
+from voxdata.recipe.speech import Gate, SpeechMeasure, SpeechSelect, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.speech import silero
+from voxdata.sources.speech_files import SPEECH_SUFFIXES, find_utterances
+from voxdata.speech.activity import silero
+from voxdata.speech.activity.gate import confirm, frame_flags
+from voxdata.speech.activity.vad import speech_segments
+from voxdata.speech.activity.voicing import analyse
 from voxdata.speech.decide import decide
 from voxdata.speech.decode import SAMPLE_RATE_HZ, decode
-from voxdata.speech.find import SPEECH_SUFFIXES, find_utterances
-from voxdata.speech.gate import confirm, frame_flags
 from voxdata.speech.loops import near_loop
 from voxdata.speech.measure import run
-from voxdata.speech.vad import speech_segments
-from voxdata.speech.voicing import analyse
+from voxdata.store.items import ClipItem
 
 Samples = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]

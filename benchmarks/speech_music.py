@@ -19,11 +19,11 @@ import numpy as np
 from figures import Figure, Section, in_fitting_half, show
 from speech_accuracy import SETS, folder_items, melodies
 
-from voxdata.recipe_speech import Gate, Vad
+from voxdata.recipe.speech import Gate, Vad
+from voxdata.speech.activity.gate import judge
+from voxdata.speech.activity.vad import Segment, speech_segments
+from voxdata.speech.activity.voicing import FrameFeatures, analyse
 from voxdata.speech.decode import Samples, decode
-from voxdata.speech.gate import judge
-from voxdata.speech.vad import Segment, speech_segments
-from voxdata.speech.voicing import FrameFeatures, analyse
 
 LIMITS = tuple(round(0.35 + 0.05 * step, 2) for step in range(9))
 MAX_LOST = 0.005

@@ -18,8 +18,8 @@ import torch
 from figures import Section, show
 from scipy.signal import resample_poly
 
+from voxdata.speech.front_ends.torchaudio_cpu import load_torchaudio
 from voxdata.speech.resampling import resample
-from voxdata.speech.torchaudio_cpu import load_torchaudio
 
 Samples = npt.NDArray[np.float32]
 TARGET_HZ = 16_000

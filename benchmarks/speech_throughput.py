@@ -35,19 +35,19 @@ import torch
 import webrtcvad
 from figures import Figure, Section, show
 
-from voxdata.items import ClipItem
-from voxdata.recipe_speech import Gate, SpeechMeasure, Vad
+from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
 from voxdata.speech import measures
+from voxdata.speech.activity.gate import confirm, judge, pick
+from voxdata.speech.activity.vad import int16, smooth, speech_segments
+from voxdata.speech.activity.voicing import analyse
 from voxdata.speech.decode import Decoded, decode
-from voxdata.speech.gate import confirm, judge, pick
+from voxdata.speech.front_ends.banks import mel_bank
+from voxdata.speech.front_ends.mel import log_mels
 from voxdata.speech.loops import find_loop
 from voxdata.speech.measure import npy, run
-from voxdata.speech.mel import log_mels
-from voxdata.speech.mel_banks import mel_bank
-from voxdata.speech.vad import int16, smooth, speech_segments
-from voxdata.speech.voicing import analyse
+from voxdata.store.items import ClipItem
 
 RATE_HZ = 16_000
 FORMATS = ("wav", "flac", "m4a")

@@ -27,19 +27,19 @@ from figures import Figure, Section, show
 from random_store import random_store
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.data.sampler import Share
+from models.data.store import Store
 from models.embedders.base import Embedder
 from models.embedders.facenet import FaceNet
 from models.embedders.self_trained import SelfTrained
-from models.metrics import Metrics
-from models.presets import Preset
-from models.sampler import Share
-from models.sf2f.presets import CROPS, FUSER, PAPER
-from models.steps import Steps
-from models.store import Store
-from models.switches import Switches, prepare
-from models.system import System
-from models.systems import system_spec
-from models.voice2face.presets import GAN
+from models.systems.base import System
+from models.systems.registry import system_spec
+from models.systems.sf2f.presets import CROPS, FUSER, PAPER
+from models.systems.voice2face.presets import GAN
+from models.training.metrics import Metrics
+from models.training.presets import Preset
+from models.training.steps import Steps
+from models.training.switches import Switches, prepare
 
 STRETCHES = 3
 PAPER_STEPS, PAPER_FUSER_STEPS = PAPER.steps, PAPER.fuser_steps

@@ -24,13 +24,13 @@ import torch
 from figures import Figure, Section, interval, show
 from random_store import random_store
 
+from models.data.store import Store
 from models.embedders.self_trained import SelfTrained
-from models.metrics import Metrics
-from models.sf2f.presets import PAPER, Preset
-from models.sf2f.system import SF2F, Sf2f
-from models.steps import Steps
-from models.store import Store
-from models.switches import Switches, prepare
+from models.systems.sf2f.presets import PAPER, Preset
+from models.systems.sf2f.system import SF2F, Sf2f
+from models.training.metrics import Metrics
+from models.training.steps import Steps
+from models.training.switches import Switches, prepare
 
 STAGE = "crops"
 PLAIN, OURS = "plain eager step, batches ready", "ours, data included"

@@ -29,11 +29,11 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.curves import loss_curves
 from flows.prefect_api import check_api
-from flows.progress import logger
 from models.images import SAMPLES_NOTICE
 from voxdata.catalog.query import run_query
 from voxdata.catalog.query import stats as stats_table
-from voxdata.storage import open_storage
+from voxdata.pipeline.progress import logger
+from voxdata.store.storage import open_storage
 
 UPDATE_EVERY_S = 2.0
 SAMPLES, SAMPLES_OF = "samples", "Samples of "

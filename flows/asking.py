@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from voxdata.errors import UnconfirmedError
+from voxdata.format.errors import UnconfirmedError
 
 
 def add_questions(command: argparse.ArgumentParser) -> None:

@@ -18,15 +18,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from prefect.futures import as_completed
 
-from flows import packing, tables
 from flows.artifacts import show_snapshot, shown_counts
-from flows.progress import logger, progress, speak_up
 from flows.runners import Runner, open_runner
-from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
-from voxdata.locks import building
-from voxdata.recipe import Recipe
-from voxdata.recipe_file import load_recipe
-from voxdata.storage import open_storage
+from voxdata.pipeline import packing
+from voxdata.pipeline import steps as tables
+from voxdata.pipeline.progress import logger, progress, speak_up
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
+from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.sections import Recipe
+from voxdata.store.locks import building
+from voxdata.store.storage import open_storage
 
 PUBLISHED = "voxdata.snapshot.published"
 STAGE_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.code import code_version
-from models.checkpoint import checkpoints, read_run_config
 from models.files import write_atomic
-from voxdata import champions, journal
+from models.training.checkpoint import checkpoints, read_run_config
+from voxdata.catalog import champions
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.errors import SnapshotError
-from voxdata.storage import Storage
+from voxdata.format.errors import SnapshotError
+from voxdata.store import journal
+from voxdata.store.storage import Storage
 
 CARD = "model-card.md"
 DECISION = "decision.json"

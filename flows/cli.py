@@ -15,7 +15,7 @@ from flows.exchange_options import add_commands as add_exchange_commands
 from flows.governance_options import add_commands as add_governance_commands
 from flows.model_options import add_commands as add_model_commands
 from models.errors import TrainingError
-from voxdata.errors import VoxdataError
+from voxdata.format.errors import VoxdataError
 
 Handler = Callable[[argparse.Namespace], int]
 

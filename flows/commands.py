@@ -11,20 +11,20 @@ from pathlib import Path
 import yaml
 
 from flows.noted import write_noted
-from flows.progress import logger, progress
 from voxdata.catalog.publish import rebuild
+from voxdata.catalog.published_recipe import redecided_recipe
 from voxdata.catalog.query import comparing_queries, encoded, format_table, named_queries, named_query, run_query
 from voxdata.catalog.query import stats as stats_table
-from voxdata.catalog.recipes import redecided_recipe
 from voxdata.catalog.snapshot import SPLITS, latest, list_snapshots, load_snapshot, published_at
 from voxdata.catalog.tags import tags
+from voxdata.catalog.verify import verify as verify_root
 from voxdata.catalog.versions import run_query_at
-from voxdata.errors import QueryError, SourceError
-from voxdata.recipe_file import load_recipe, shipped_recipes
-from voxdata.shards.verify import verify as verify_root
+from voxdata.format.errors import QueryError, SourceError
+from voxdata.pipeline.progress import logger, progress
+from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
-from voxdata.storage import open_storage
+from voxdata.store.storage import open_storage
 
 
 def build(options: argparse.Namespace) -> int:
@@ -183,7 +183,7 @@ def verify(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """`voxdata report --root DIR --out FILE`."""
-    from voxdata.report import build_report, shown_snapshots
+    from voxdata.pages.report import build_report, shown_snapshots
 
     storage = open_storage(options.root)
     size = write_noted(

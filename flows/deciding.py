@@ -19,20 +19,20 @@ import numpy as np
 
 from flows.cards import DECISION, lineage, write_card
 from flows.code import code_version
-from flows.progress import logger
 from flows.registry import now, run_folder
 from flows.runs import local_storage, network_files
-from models.checkpoint import read_run_config
 from models.evaluate.compare import Comparison, compare
 from models.evaluate.gate import Decision, Gate, decide, make_gate
 from models.files import write_json
-from voxdata import champions
+from models.training.checkpoint import read_run_config
+from voxdata.catalog import champions
 from voxdata.catalog.newcomers import people_of
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
 from voxdata.catalog.tags import tag, tags
-from voxdata.errors import ModelError, SnapshotError
-from voxdata.storage import LocalStorage, Storage
+from voxdata.format.errors import ModelError, SnapshotError
+from voxdata.pipeline.progress import logger
+from voxdata.store.storage import LocalStorage, Storage
 
 GATE = "gate.json"
 SPLIT = "test"

@@ -23,7 +23,7 @@ from typing import IO
 import httpx
 
 from flows.prefect_api import free_port
-from voxdata.errors import BackendError, VoxdataError
+from voxdata.format.errors import BackendError, VoxdataError
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
 
@@ -80,8 +80,8 @@ def _finish(folder: Path, root: Path, started: float) -> None:
     from flows.demo_truth import judge_with_truth
     from flows.gallery import write_gallery
     from flows.noted import write_noted
-    from voxdata.report import build_report, shown_snapshots
-    from voxdata.storage import open_storage
+    from voxdata.pages.report import build_report, shown_snapshots
+    from voxdata.store.storage import open_storage
 
     run = max((root / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
     _say("judge", "held-out people, beside chance, sex, a linear regression and the known optimum")

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from flows.runs import evaluate_run
 from models.evaluate.report import headline
-from voxdata.errors import SourceError
-from voxdata.faces.eyes import Pupils
-from voxdata.faces.render import cut_out
+from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.portrait.render import cut_out
+from voxdata.format.errors import SourceError
 from voxdata.simulate.face import Scene, Shot, paint_scene, pupils_px
 from voxdata.simulate.people import SimulatedPerson, draw_people, expected_face
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from voxdata.errors import SourceError
+from voxdata.format.errors import SourceError
 
 HOME_VARIABLE = "VOXDATA_HOME"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voxdata.catalog.document import document
-from voxdata.recipe_reference import recipe_reference
+from voxdata.recipe.reference import recipe_reference
 
 DOCS = Path(__file__).parents[1] / "docs"
 

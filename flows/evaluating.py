@@ -5,9 +5,9 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.artifacts import show_evaluation
-from flows.progress import logger, speak_up
 from flows.registry import named_run
 from flows.runs import evaluate_run, local_storage
+from voxdata.pipeline.progress import logger, speak_up
 
 
 @flow(name="evaluate", persist_result=False, validate_parameters=True)

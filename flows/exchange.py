@@ -11,9 +11,7 @@ from importlib.metadata import version
 from typing import get_args
 
 import voxdata
-from flows.progress import progress
 from voxdata.dataset.opened import Dataset
-from voxdata.errors import SnapshotError, SourceError
 from voxdata.exchange.croissant import shard_metadata
 from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import facts_of
@@ -23,9 +21,11 @@ from voxdata.exchange.export_target import write_file
 from voxdata.exchange.import_layouts import Faces, Layout, find_metadata, find_people
 from voxdata.exchange.import_snapshot import Result, import_people, import_recipe
 from voxdata.exchange.import_sources import RECIPE, pairs, source_settings, state_videos
-from voxdata.identities import load_book
-from voxdata.recipe_file import load_recipe
-from voxdata.storage import open_storage
+from voxdata.format.errors import SnapshotError, SourceError
+from voxdata.people.identities import load_book
+from voxdata.pipeline.progress import progress
+from voxdata.recipe.reading import load_recipe
+from voxdata.store.storage import open_storage
 
 FINISHED: tuple[str, ...] = get_args(Layout)
 NAMED = 5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from voxdata.governance.forget import Plan
-from voxdata.governance.places import GONE
+from voxdata.forgetting.forget import Plan
+from voxdata.forgetting.places import GONE
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Faces for the voices of held-out people, left in a run's folder for the report (`voxdata/report/__init__.py`)."""
+"""Faces for the voices of held-out people, left in a run's folder for the report (`voxdata/pages/report/__init__.py`)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from models.checkpoint import read_run_config
 from models.images import write_png
 from models.imagine import imagine
+from models.training.checkpoint import read_run_config
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
 from voxdata.shards.read import Shard, read_sidecar
 from voxdata.speech.clip import front_end_metadata
-from voxdata.speech.mel import Mel
-from voxdata.storage import Storage, open_storage
+from voxdata.speech.front_ends.mel import Mel
+from voxdata.store.storage import Storage, open_storage
 
 NOTE = "Plausible faces generated from voices; they show no real person and identify nobody."
 

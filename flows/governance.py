@@ -12,25 +12,26 @@ import pyarrow as pa
 
 from flows.asking import agreed
 from flows.forgetting import plan_lines
-from flows.tables import book_of
 from models.errors import TrainingError
+from voxdata.catalog.published_recipe import recipe_of
 from voxdata.catalog.query import format_table
-from voxdata.catalog.recipes import recipe_of
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.dataset.decoded import cache_folder
-from voxdata.errors import BackendError, IdentityError, SnapshotError, SourceError, VoxdataError
-from voxdata.governance import forget as forgetting
-from voxdata.governance import merging, optouts, proof
-from voxdata.governance import originals as retention
-from voxdata.governance.book import open_book
-from voxdata.governance.naming import Known, known_people
-from voxdata.governance.pairs import OPEN, pairs
-from voxdata.governance.spelling import join_spellings
-from voxdata.governance.tombstones import Tombstones
-from voxdata.governance.trained import TrainingRun
-from voxdata.identities import IdentityBook
-from voxdata.names import nfc, shown
-from voxdata.storage import Storage, open_storage
+from voxdata.forgetting import forget as forgetting
+from voxdata.forgetting import originals as retention
+from voxdata.forgetting import proof
+from voxdata.forgetting.trained import TrainingRun
+from voxdata.format.errors import BackendError, IdentityError, SnapshotError, SourceError, VoxdataError
+from voxdata.people import merging, optouts
+from voxdata.people.book import open_book
+from voxdata.people.identities import IdentityBook
+from voxdata.people.names import nfc, shown
+from voxdata.people.naming import Known, known_people
+from voxdata.people.pairs import OPEN, pairs
+from voxdata.people.spelling import join_spellings
+from voxdata.people.tombstones import Tombstones
+from voxdata.pipeline.steps import book_of
+from voxdata.store.storage import Storage, open_storage
 
 
 def forget(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from typing import IO
 
 import torch
 
-from flows.progress import logger
+from voxdata.pipeline.progress import logger
 
 POLL_S = 2.0
 FOLDER = Path(tempfile.gettempdir()) / f"voxdata-gpus-{os.getuid()}"

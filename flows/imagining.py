@@ -16,18 +16,18 @@ from prefect import flow
 
 from flows.artifacts import show_faces, shown_counts
 from flows.noted import note_output
-from flows.progress import logger, progress, speak_up
 from flows.registry import named_run
 from flows.runs import local_storage
 from flows.voices import Listener
-from models.checkpoint import read_run_config
+from models.data.reader import Uint8Array
 from models.errors import ClipError
 from models.files import write_atomic
 from models.images import write_png
-from models.reader import Uint8Array
-from voxdata.errors import SourceError
-from voxdata.governance.outputs import MARKER
-from voxdata.storage import LocalStorage
+from models.training.checkpoint import read_run_config
+from voxdata.forgetting.outputs import MARKER
+from voxdata.format.errors import SourceError
+from voxdata.pipeline.progress import logger, progress, speak_up
+from voxdata.store.storage import LocalStorage
 
 LIST = "faces.csv"
 DONE, FAILED = "face", "no face"

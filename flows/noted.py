@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from voxdata.errors import StorageError
-from voxdata.governance import outputs, pending
-from voxdata.storage import Storage
+from voxdata.forgetting import outputs
+from voxdata.format.errors import StorageError
+from voxdata.people import pending
+from voxdata.store.storage import Storage
 
 
 def note_output(storage: Storage, kind: str, path: str, *snapshot_ids: str) -> None:

@@ -7,7 +7,7 @@ import secrets
 import sys
 
 from voxdata.pages.access import is_loopback
-from voxdata.pages.server import Page, serve
+from voxdata.pages.local_server import Page, serve
 
 TOKEN_BYTES = 24
 

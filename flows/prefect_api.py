@@ -21,8 +21,8 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.progress import logger
-from voxdata.errors import BackendError
+from voxdata.format.errors import BackendError
+from voxdata.pipeline.progress import logger
 
 START_LIMIT_S = 90
 POLL_S = 0.2

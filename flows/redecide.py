@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, task
 
-from flows import tables
 from flows.build import (
     STAGE_OPTIONS,
     choose_portraits,
@@ -26,18 +25,19 @@ from flows.build import (
     link_faces,
     list_identities,
 )
-from flows.progress import speak_up
 from flows.runners import open_runner
-from flows.stages import FACES_MEASURE, FACES_RENDER, plan, rows_of
-from voxdata.catalog.recipes import build_command, redecided_recipe
+from voxdata.catalog.published_recipe import build_command, redecided_recipe
 from voxdata.catalog.snapshot import Snapshot, load_snapshot, published_tables
-from voxdata.errors import DecisionError, SourceError
 from voxdata.faces.decide import decide as decide_faces_table
-from voxdata.fragments import commit_table, digest, parquet_table
-from voxdata.locks import building
-from voxdata.recipe import Recipe
-from voxdata.schemas import RENDERS
-from voxdata.storage import Storage, open_storage
+from voxdata.format.errors import DecisionError, SourceError
+from voxdata.pipeline import steps as tables
+from voxdata.pipeline.progress import speak_up
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, plan, rows_of
+from voxdata.recipe.sections import Recipe
+from voxdata.store.fragments import commit_table, digest, parquet_table
+from voxdata.store.locks import building
+from voxdata.store.storage import Storage, open_storage
+from voxdata.tables.schemas import RENDERS
 
 carry_speech = task(name="speech.carry", **STAGE_OPTIONS)(tables.carry_speech)
 

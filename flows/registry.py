@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from flows.cards import write_card
-from models.checkpoint import checkpoints
-from voxdata import champions, journal
+from models.training.checkpoint import checkpoints
+from voxdata.catalog import champions
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import format_table
-from voxdata.errors import ModelError
-from voxdata.storage import LocalStorage, Storage, open_storage
+from voxdata.format.errors import ModelError
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage, Storage, open_storage
 
 SHOWN = ("cosine", "centred_cosine", "map")
 

@@ -9,17 +9,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from flows.packing import pack_range
-from flows.progress import progress
-from flows.stages import FACES_RENDER, SPEECH_MEASURE
 from voxdata.catalog.drift import catalog_drift
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.recipes import build_command, recipe_of
+from voxdata.catalog.published_recipe import build_command, recipe_of
+from voxdata.catalog.repair import BrokenShard, broken_shards, drop_broken_parts, forget_packing
 from voxdata.catalog.snapshot import list_snapshots, published_tables
-from voxdata.errors import ShardError, StorageError, VoxdataError
-from voxdata.locks import building
-from voxdata.shards.repair import BrokenShard, broken_shards, drop_broken_parts, forget_packing
-from voxdata.storage import Storage, open_storage
+from voxdata.format.errors import ShardError, StorageError, VoxdataError
+from voxdata.pipeline.packing import pack_range
+from voxdata.pipeline.progress import progress
+from voxdata.pipeline.stages import FACES_RENDER, SPEECH_MEASURE
+from voxdata.store.locks import building
+from voxdata.store.storage import Storage, open_storage
 
 
 def repair(options: argparse.Namespace) -> int:

@@ -15,17 +15,17 @@ from prefect.states import Completed
 
 from flows.artifacts import show_card
 from flows.deciding import check_unseen, decide_about, freeze_gate, tested_snapshot
-from flows.progress import logger, speak_up
 from flows.registry import run_folder
 from flows.runs import Order, last_finished, local_storage, run_name
 from flows.train import train
 from models.errors import ConfigError
 from models.evaluate.gate import Decision, make_gate
-from voxdata import champions
+from voxdata.catalog import champions
 from voxdata.catalog.newcomers import new_share
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
-from voxdata.errors import SnapshotError
-from voxdata.storage import LocalStorage
+from voxdata.format.errors import SnapshotError
+from voxdata.pipeline.progress import logger, speak_up
+from voxdata.store.storage import LocalStorage
 
 WARM = "-warm"
 

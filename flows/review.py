@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from flows.pages import serve_page
-from voxdata.review.book import reviewer_name
-from voxdata.review.desk import Desk
-from voxdata.review.server import review_page
-from voxdata.storage import open_storage
+from voxdata.pages.review.decisions import reviewer_name
+from voxdata.pages.review.routes import review_page
+from voxdata.pages.review.session import Desk
+from voxdata.store.storage import open_storage
 
 
 def review(options: argparse.Namespace) -> int:

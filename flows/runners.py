@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows.stages import prepare_worker
-from voxdata.errors import BackendError
-from voxdata.recipe import Work
+from voxdata.format.errors import BackendError
+from voxdata.pipeline.stages import prepare_worker
+from voxdata.recipe.sections import Work
 
 Runner = TaskRunner[Any]
 

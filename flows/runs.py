@@ -22,20 +22,20 @@ from typing import TYPE_CHECKING, Any
 from flows.cards import file_sha256, write_card
 from flows.code import code_version
 from flows.gpus import NOTHING, Held
-from flows.progress import logger
-from models.checkpoint import checkpoints, read_run_config
-from models.config import RunConfig, make_config
 from models.embedders import PUBLISHED, SELF_TRAINED
-from models.enhance.faces import GFPGAN
 from models.errors import ConfigError
 from models.files import locked
 from models.pretrained.needs import lost, stops
-from voxdata import journal
+from models.systems.enhance.faces import GFPGAN
+from models.training.checkpoint import checkpoints, read_run_config
+from models.training.config import RunConfig, make_config
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.errors import StorageError, WeightsError
-from voxdata.governance.withheld import hidden_in, how_to_leave_out
-from voxdata.storage import LocalStorage, Storage, open_storage
+from voxdata.catalog.withheld import hidden_in, how_to_leave_out
+from voxdata.format.errors import StorageError, WeightsError
+from voxdata.pipeline.progress import logger
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage, Storage, open_storage
 from voxdata.weights import cache_folder, find, how_to_get, resolve
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Run:
     @property
     def command(self) -> list[str]:
         """Starts the training loop, or resumes it; it does not outlive this process."""
-        leash = [sys.executable, "-m", "flows.leash", str(os.getpid())]
+        leash = [sys.executable, "-m", "flows.watchdog", str(os.getpid())]
         return [*leash, "models.train", "--config", str(self.folder / "run.json")]
 
     def note(self, status: str) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 from flows.pages import serve_page
 from flows.runs import trained_folder
 from flows.voices import Listener, open_enhancer
-from models.checkpoint import read_run_config
 from models.errors import ClipError
 from models.images import encode_png
-from voxdata.errors import SourceError
-from voxdata.serve.server import MAX_CLIP_S, Faces, voice_page
-from voxdata.storage import open_storage
+from models.training.checkpoint import read_run_config
+from voxdata.format.errors import SourceError
+from voxdata.pages.serve.routes import MAX_CLIP_S, Faces, voice_page
+from voxdata.store.storage import open_storage
 
 
 def serve(options: argparse.Namespace) -> int:

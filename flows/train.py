@@ -15,13 +15,13 @@ from prefect.client.schemas.objects import State, TaskRun
 from flows.artifacts import Show, metrics, show_card, show_evaluation, show_training, shown_progress
 from flows.cards import write_card
 from flows.gpus import Held, free_card
-from flows.progress import LOG_EVERY_S, logger, speak_up
 from flows.runs import Order, Run, evaluate_run, local_storage, prepare, process_group
-from models.checkpoint import read_run_config
-from models.enhance.system import ENHANCE
 from models.errors import TrainingError
+from models.systems.enhance.system import ENHANCE
 from models.train import INTERRUPTED
+from models.training.checkpoint import read_run_config
 from voxdata.catalog.publish import rebuild
+from voxdata.pipeline.progress import LOG_EVERY_S, logger, speak_up
 
 POLL_S = 1.0
 PICTURES_EVERY_S = 600.0

@@ -16,13 +16,13 @@ import yaml
 from flows.gpus import free_card
 from flows.noted import note_output
 from flows.runs import Order, evaluate_run, prepare, process_group, trained_folder
-from models.checkpoint import read_run_config
 from models.embedders import PUBLISHED
-from models.enhance.system import ENHANCE
 from models.errors import ConfigError
+from models.systems.enhance.system import ENHANCE
 from models.train import INTERRUPTED
-from voxdata.errors import SourceError
-from voxdata.storage import open_storage
+from models.training.checkpoint import read_run_config
+from voxdata.format.errors import SourceError
+from voxdata.store.storage import open_storage
 from voxdata.weights import resolve
 
 

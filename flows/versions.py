@@ -23,10 +23,10 @@ from voxdata.catalog.query import encoded, format_table
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tag as give_tag
 from voxdata.catalog.tags import tags
-from voxdata.errors import QueryError, SnapshotError
-from voxdata.governance.withheld import hidden_in, how_to_leave_out
+from voxdata.catalog.withheld import hidden_in, how_to_leave_out
+from voxdata.format.errors import QueryError, SnapshotError
 from voxdata.shards.write import FOLDER, ShardEntry
-from voxdata.storage import Storage, open_storage
+from voxdata.store.storage import Storage, open_storage
 
 DAY_S = 86_400
 SHOWN = 20

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.runs import enhancer_files
-from models.checkpoint import read_run_config
-from models.config import choose_device
+from models.data.reader import Uint8Array
 from models.generator import Generator
 from models.imagine import Imagined, imagine
-from models.reader import Uint8Array
+from models.training.checkpoint import read_run_config
+from models.training.config import choose_device
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.speech.clip import clip_mel, front_end_metadata
-from voxdata.storage import Storage
+from voxdata.store.storage import Storage
 
 
 class Listener:
@@ -40,9 +40,9 @@ def open_enhancer(name: str, run_dir: Path) -> Callable[[Uint8Array], tuple[Uint
 
     `name` is that of a published enhancer or the folder of an enhance run. Raises `WeightsError`, `CheckpointError`.
     """
-    from models.enhance.faces import identity_kept, load_enhancer
     from models.evaluate.protocol import open_embedder
     from models.images import from_uint8, to_uint8
+    from models.systems.enhance.faces import identity_kept, load_enhancer
 
     device, run = choose_device("auto"), read_run_config(run_dir)["run"]
     enhance = load_enhancer(name, enhancer_files(name), device)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from flows.progress import progress
 from voxdata import weights as store
 from voxdata.catalog.query import format_table
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
+from voxdata.pipeline.progress import progress
 
 MEGABYTE = 1_000_000
 

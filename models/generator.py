@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.checkpoint import load_checkpoint, read_run_config
+from models.data.store import Normalisation
 from models.errors import CheckpointError, in_one_line
-from models.presets import Preset, window_frames
-from models.store import Normalisation
-from models.systems import system_spec
+from models.systems.registry import system_spec
+from models.training.checkpoint import load_checkpoint, read_run_config
+from models.training.presets import Preset, window_frames
 
 _CHUNK = 256
 
 
 class Generator:
-    """Faces from normalised log-mels. Shapes as in `models/system.py`; K windows of `window` frames."""
+    """Faces from normalised log-mels. Shapes as in `models/systems/base.py`; K windows of `window` frames."""
 
     def __init__(self, run_dir: Path, device: torch.device) -> None:
         """Load a run's newest checkpoint, and of it the running mean where there is one. Raises `CheckpointError`."""

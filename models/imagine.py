@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.config import choose_device
+from models.data.reader import Uint8Array
 from models.errors import ClipError
 from models.generator import Generator
 from models.images import to_uint8
-from models.reader import Uint8Array
+from models.training.config import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,28 +24,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.checkpoint import checkpoints, code_version, load_checkpoint, save_checkpoint, write_run_config
-from models.config import RunConfig, load_config
+from models.data.reader import Snapshot
+from models.data.sampler import Share
+from models.data.store import Store
+from models.data.tiers import Memory, memory_of
 from models.embedders import SELF_TRAINED, check_embedder, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder, save_embedder, train_embedder
 from models.errors import ConfigError, SnapshotReadError, TrainingError
 from models.files import locked
 from models.images import grid, to_uint8, write_png
-from models.metrics import Metrics, diversity
-from models.parallel import Ranks, joined, largest, ranks, wait
-from models.presets import Preset
 from models.pretrained.needs import MissingEmbedder, refuse, stops, without
-from models.reader import Snapshot
-from models.sampler import Share
-from models.schedule import Schedule
-from models.steps import Steps
-from models.store import Store
-from models.switches import Switches, prepare
-from models.system import System
-from models.tiers import Memory, memory_of
-from models.tracking import tracked
-from models.warm import warm_start
+from models.systems.base import System
+from models.training.checkpoint import checkpoints, code_version, load_checkpoint, save_checkpoint, write_run_config
+from models.training.config import RunConfig, load_config
+from models.training.metrics import Metrics, diversity
+from models.training.parallel import Ranks, joined, largest, ranks, wait
+from models.training.presets import Preset
+from models.training.schedule import Schedule
+from models.training.steps import Steps
+from models.training.switches import Switches, prepare
+from models.training.tracking import tracked
+from models.training.warm import warm_start
 
 log = logging.getLogger("models.train")
 
@@ -283,7 +283,9 @@ def _write_samples(run_dir: Path, system: System, stage: str, step: int) -> floa
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0 finished, 75 interrupted with a checkpoint, 1 or 2 on an error."""
     parser = argparse.ArgumentParser(prog="python -m models.train", description="Train a speech-to-face system.")
-    parser.add_argument("--config", required=True, metavar="RUN.JSON", help="what to train; see models/config.py")
+    parser.add_argument(
+        "--config", required=True, metavar="RUN.JSON", help="what to train; see models/training/config.py"
+    )
     parser.add_argument("--max-seconds", type=float, metavar="S", help="time box of the training; replaces `seconds`")
     parser.add_argument(
         "--max-steps-this-run", type=int, metavar="N", help="checkpoint and exit with status 75 after N more steps"

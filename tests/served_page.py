@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from voxdata.pages.access import token_header
-from voxdata.pages.server import Page, application
+from voxdata.pages.local_server import Page, application
 
 TOKEN = "the-token-of-these-tests"
 

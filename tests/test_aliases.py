@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.aliases import candidates, decided
-from voxdata.identities import Identity, load_book, shipped_aliases
-from voxdata.names import fold_name
+from voxdata.people.aliases import candidates, decided
+from voxdata.people.identities import Identity, load_book, shipped_aliases
+from voxdata.people.names import fold_name
 
 letters = st.text("abcdefgh", min_size=8, max_size=14)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from voxdata import champions, journal
-from voxdata.champions import Aliases
-from voxdata.errors import ModelError
-from voxdata.storage import LocalStorage
+from voxdata.catalog import champions
+from voxdata.catalog.champions import Aliases
+from voxdata.format.errors import ModelError
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage
 
 SECONDS = count()
 

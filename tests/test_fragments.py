@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.fragments import Fragment, FragmentStore, TarBytes, fingerprint, pack_blobs
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.store.fragments import Fragment, FragmentStore, TarBytes, fingerprint, pack_blobs
+from voxdata.store.storage import LocalStorage, open_storage
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.errors import IdentityError, SourceError
-from voxdata.identities import BUCKETS, Identity, IdentityBook, bucket_of, load_book, read_metadata, safe_key
-from voxdata.names import fold_name
+from voxdata.format.errors import IdentityError, SourceError
+from voxdata.people.identities import BUCKETS, Identity, IdentityBook, bucket_of, load_book, read_metadata, safe_key
+from voxdata.people.names import fold_name
 
 VOX1 = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n"
 VOX2 = "Name ,VoxCeleb2 ID ,VGGFace2 ID ,Gender ,Set \nAaron_Ashmore ,id00012 ,n000012 ,m ,dev \n"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from voxdata import journal
-from voxdata.errors import StorageError
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.format.errors import StorageError
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage, open_storage
 
 
 @pytest.fixture

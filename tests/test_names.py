@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.names import fold_name, fold_name_as_before, nfc
+from voxdata.people.names import fold_name, fold_name_as_before, nfc
 
 LETTERS = "aéÉøØßẞİıIiſŉᾴΐΣςΆ1２_- .\u0301\u0308가がガకి्किيأʻʼłĐ"
 # A free iota subscript is a mark that becomes a letter in capitals: there no spelling is right.

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from voxdata.errors import RecipeError
-from voxdata.recipe import Recipe
-from voxdata.recipe_file import load_recipe, shipped_recipes
-from voxdata.recipe_reference import recipe_reference
+from voxdata.format.errors import RecipeError
+from voxdata.recipe.reading import load_recipe, shipped_recipes
+from voxdata.recipe.reference import recipe_reference
+from voxdata.recipe.sections import Recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.errors import DecisionError
-from voxdata.identities import load_book
-from voxdata.recipe import Splits
-from voxdata.schemas import IDENTITIES, SPLITS
-from voxdata.splits import assign, holdouts
+from voxdata.format.errors import DecisionError
+from voxdata.people.identities import load_book
+from voxdata.people.splits import assign, holdouts
+from voxdata.recipe.sections import Splits
+from voxdata.tables.schemas import IDENTITIES, SPLITS
 
 names = st.sets(st.text(min_size=1, max_size=12), max_size=40)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from voxdata.errors import RootMissingError, StorageError, StorageFullError
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.format.errors import RootMissingError, StorageError, StorageFullError
+from voxdata.store.storage import LocalStorage, open_storage
 
 
 def test_commit_is_read_back_and_listed(tmp_path: Path) -> None:

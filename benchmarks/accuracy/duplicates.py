@@ -20,7 +20,7 @@ from PIL import Image, ImageEnhance
 
 from voxdata.faces.decode import decode_photo, perceptual_hash, thumbnail
 from voxdata.faces.link import popcount
-from voxdata.recipe_faces import Link
+from voxdata.recipe.faces import Link
 
 COLLECTIONS = ("photos/web", "photos/lfw-gray", "voxceleb1-mini/photos")
 LIMITS = (4, 6, 8, 10, 12)

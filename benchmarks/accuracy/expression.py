@@ -19,11 +19,11 @@ from figures import Figure, Section, in_fitting_half, interval, mean_figure
 
 from voxdata.faces import measure as face_stage
 from voxdata.faces.decide import decide
-from voxdata.faces.emotion import INPUT_PX, open_emotion_net
 from voxdata.faces.link import link
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure, Faces
-from voxdata.schemas import EMOTIONS
+from voxdata.faces.measures.emotion import INPUT_PX, open_emotion_net
+from voxdata.recipe.faces import FaceMeasure, Faces
+from voxdata.store.items import PhotoItem
+from voxdata.tables.schemas import EMOTIONS
 
 WEIGHTS = "fer2013_mini_XCEPTION.102-0.66.hdf5"
 LANDMARKER = "face_landmarker.task"

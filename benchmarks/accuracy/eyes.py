@@ -4,7 +4,7 @@ The annotation has no pupils: its eye centres are the means of the six lid point
 which portraits are aligned by, the means of its own six lid points are therefore compared: like with like. Errors are
 shares of the annotated distance between the eye centres, the mean of both eyes.
 
-The annotation counts pixels from 1, this project from 0 (`voxdata.faces.landmarks`). That matters in frames whose eyes
+The annotation counts pixels from 1, this project from 0 (`voxdata.faces.detect.landmarks`). That matters in frames whose eyes
 are 14 to 85 px apart, so it was tested on the fitting half: a common shift of both eyes that came from faces would grow
 with them; this one is about a pixel at any size.
 """
@@ -20,8 +20,8 @@ from figures import Figure, Numbers, Section, in_fitting_half, interval
 from scipy.stats import theilslopes
 
 from voxdata.faces.decode import Pixels, decode_photo
-from voxdata.faces.eyes import find_pupils, lid_centres
-from voxdata.faces.landmarks import Box, Landmarker, open_landmarker
+from voxdata.faces.detect.landmarks import Box, Landmarker, open_landmarker
+from voxdata.faces.measures.eyes import find_pupils, lid_centres
 
 MIN_SCORE = 0.5
 EYES_68 = (slice(36, 42), slice(42, 48))

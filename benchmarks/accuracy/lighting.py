@@ -18,10 +18,10 @@ import numpy.typing as npt
 from figures import Figure, Section
 
 from voxdata.faces import measure as face_stage
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure, Lighting
+from voxdata.recipe.faces import FaceMeasure, Lighting
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.people import SCORE_LIMIT, SimulatedPerson, draw_people
+from voxdata.store.items import PhotoItem
 
 PEOPLE, SEED, SIZE_PX = 16, 5, 320
 TONES = tuple(float(tone) for tone in np.linspace(-SCORE_LIMIT, SCORE_LIMIT, 5))

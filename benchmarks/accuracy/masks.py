@@ -17,16 +17,17 @@ import numpy.typing as npt
 from figures import Figure, Section, in_fitting_half, interval, mean_figure
 from PIL import Image
 
-from voxdata.faces import matting, matting_selfie
 from voxdata.faces import measure as face_measure
 from voxdata.faces.align import align_matrix, warp
-from voxdata.faces.eyes import Pupils
-from voxdata.faces.landmarks import mediapipe_solutions, process_quietly
-from voxdata.faces.render import cut_out
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure
+from voxdata.faces.detect.landmarks import mediapipe_solutions, process_quietly
+from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.portrait import matting
+from voxdata.faces.portrait import selfie as matting_selfie
+from voxdata.faces.portrait.render import cut_out
+from voxdata.recipe.faces import FaceMeasure
 from voxdata.simulate.face import Scene, Shot, paint_scene, pupils_px
 from voxdata.simulate.people import draw_people
+from voxdata.store.items import PhotoItem
 
 Pixels = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]

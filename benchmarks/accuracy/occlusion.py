@@ -19,9 +19,9 @@ from PIL import Image
 
 from voxdata.faces import measure as face_stage
 from voxdata.faces.align import PUPIL_LEFT, PUPIL_RIGHT, align_matrix, warp
-from voxdata.faces.eyes import Pupils
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure
+from voxdata.faces.measures.eyes import Pupils
+from voxdata.recipe.faces import FaceMeasure
+from voxdata.store.items import PhotoItem
 
 GLASSES = {
     "FdYLFLTY-5Q_00049.jpg",

@@ -18,9 +18,9 @@ from voxdata.faces import measure as faces_measure
 from voxdata.faces.align import PUPIL_LEFT, PUPIL_RIGHT
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure
-from voxdata.recipe_file import load_recipe
+from voxdata.recipe.faces import FaceMeasure
+from voxdata.recipe.reading import load_recipe
+from voxdata.store.items import PhotoItem
 
 FRONTAL_YAW_DEG = 5.0
 SOURCES = {

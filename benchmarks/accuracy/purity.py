@@ -20,12 +20,12 @@ import pyarrow as pa
 from figures import Figure, Section, in_fitting_half, interval
 
 from voxdata.faces import measure as faces_measure
+from voxdata.faces.face_table import FaceTable
 from voxdata.faces.link import link
 from voxdata.faces.rules import RULES
-from voxdata.faces.tables import FaceTable
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure, Faces
-from voxdata.schemas import FACES
+from voxdata.recipe.faces import FaceMeasure, Faces
+from voxdata.store.items import PhotoItem
+from voxdata.tables.schemas import FACES
 
 WEIGHTS = "weights/mobilefacenet_y1.onnx"
 COLLECTIONS = ("photos/web", "photos/lfw-gray", "voxceleb1-mini/photos")

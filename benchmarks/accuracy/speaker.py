@@ -20,13 +20,13 @@ import soundfile
 from figures import Figure
 from scipy import signal
 
-from voxdata.recipe_speech import Gate, Vad
+from voxdata.recipe.speech import Gate, Vad
+from voxdata.speech.activity.gate import confirm, pick
+from voxdata.speech.activity.vad import speech_segments
+from voxdata.speech.activity.voicing import analyse
 from voxdata.speech.decode import SAMPLE_RATE_HZ, decode
-from voxdata.speech.gate import confirm, pick
-from voxdata.speech.mel import log_mel
+from voxdata.speech.front_ends.mel import log_mel
 from voxdata.speech.resampling import resample
-from voxdata.speech.vad import speech_segments
-from voxdata.speech.voicing import analyse
 
 Samples = npt.NDArray[np.float32]
 Vectors = npt.NDArray[np.float64]

@@ -1,6 +1,6 @@
 """Photos turned by 180 deg without an EXIF tag, and the same photos upright: what becomes of them.
 
-Faces whose true or measured angle is small, on the half that the limits of `voxdata.faces.upside_down` were not chosen
+Faces whose true or measured angle is small, on the half that the limits of `voxdata.faces.detect.upside_down` were not chosen
 on, and painted people.
 """
 
@@ -18,10 +18,10 @@ from voxdata.faces import measure as face_stage
 from voxdata.faces.decide import decide
 from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.link import link
-from voxdata.items import PhotoItem
-from voxdata.recipe_file import load_recipe
+from voxdata.recipe.reading import load_recipe
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.people import draw_people
+from voxdata.store.items import PhotoItem
 
 SETS = {
     "CelebAMask": "truth/mask-celebamask/images/*.jpg",

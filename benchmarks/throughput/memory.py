@@ -16,14 +16,14 @@ import numpy as np
 from figures import Figure, Section
 from PIL import Image
 
-from flows.stages import prepare_worker
 from throughput.photos import item
 from voxdata.faces import measure
-from voxdata.faces.embed import Embedder
-from voxdata.faces.emotion import EmotionNet
-from voxdata.faces.landmarks import MediapipeLandmarker
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure
+from voxdata.faces.detect.landmarks import MediapipeLandmarker
+from voxdata.faces.measures.embed import Embedder
+from voxdata.faces.measures.emotion import EmotionNet
+from voxdata.pipeline.stages import prepare_worker
+from voxdata.recipe.faces import FaceMeasure
+from voxdata.store.items import PhotoItem
 
 MUST_MB = 1000.0
 FLAT_MB = 20.0  # of growth after the first fifth of the photos

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.items import PhotoItem
 from voxdata.simulate.photos import make_photo
 from voxdata.simulate.settings import CorpusSettings
+from voxdata.store.items import PhotoItem
 
 PHOTO_PX = 512
 PER_PERSON = 10

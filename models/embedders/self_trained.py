@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from models.data.sampler import generator
+from models.data.store import Store
 from models.embedders.base import Embedder
 from models.errors import EmbedderError, in_one_line
 from models.files import write_atomic
-from models.sampler import generator
-from models.store import Store
 
 _CHANNELS = (16, 32, 64, 96)
 _EMBEDDING = 64

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.config import RunConfig, choose_device, make_config
+from models.data.reader import Snapshot
 from models.embedders import describe_embedder
 from models.embedders.base import Embedder
 from models.errors import EvaluationError
-from models.evaluate.bench import Bench
+from models.evaluate.contestants import Bench
 from models.evaluate.distributions import VFS_SPLITS, vggface_score
 from models.evaluate.judge import Judge
 from models.evaluate.metrics import FloatArray, IntArray, bootstrap_interval
@@ -33,7 +33,7 @@ from models.evaluate.realism import VFS, Look, vfs_network
 from models.evaluate.rows import Centre, Protocol, person_values
 from models.evaluate.tables import grouped, is_group
 from models.generator import Generator
-from models.reader import Snapshot
+from models.training.config import RunConfig, choose_device, make_config
 
 LATENCY_VOICES = 20
 LOWER_IS_BETTER = ("l1", "median_rank")

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.enhance.faces import FaceEnhancer
-from models.evaluate.bench import Bench
+from models.evaluate.contestants import Bench
 from models.evaluate.judge import CHUNK
 from models.evaluate.metrics import FloatArray, cosine, figure, unit
+from models.systems.enhance.faces import FaceEnhancer
 
 
 def enhancement_rows(bench: Bench, enhance: FaceEnhancer) -> list[dict[str, Any]]:

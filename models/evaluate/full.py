@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluate.bench import Bench
+from models.evaluate.contestants import Bench
 from models.evaluate.metrics import unit
 from models.evaluate.references import reference_row
 from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, shuffled_row, system_row

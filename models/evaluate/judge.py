@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.data.sampler import generator
+from models.data.store import Store
 from models.embedders.base import Embedder
 from models.evaluate.metrics import FloatArray, IntArray, group_means, unit
 from models.generator import Generator
-from models.sampler import generator
-from models.store import Store
 
 CHUNK = 64
 CODE_FACES = 20

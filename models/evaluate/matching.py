@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.evaluate.bench import Bench, Contestant
+from models.data.sampler import generator
+from models.data.store import Store
+from models.evaluate.contestants import Bench, Contestant
 from models.evaluate.metrics import FloatArray, IntArray, figure, hits, ranks, unit
 from models.evaluate.rows import same_sex_scores
-from models.sampler import generator
-from models.store import Store
 
 DRAWS = 5
 SECONDS = 8.0

@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from models.config import RunConfig, choose_device, make_config
+from models.data.reader import Snapshot
+from models.data.store import Store
 from models.embedders import SELF_TRAINED, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder
-from models.enhance.faces import load_enhancer
 from models.errors import EvaluationError
-from models.evaluate.bench import Bench
+from models.evaluate.contestants import Bench
 from models.evaluate.full import full_rows
 from models.evaluate.judge import Judge
 from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, Question, tables
@@ -34,8 +34,8 @@ from models.evaluate.rows import Protocol
 from models.evaluate.sheet import write_sheet
 from models.files import write_atomic, write_json
 from models.generator import Generator
-from models.reader import Snapshot
-from models.store import Store
+from models.systems.enhance.faces import load_enhancer
+from models.training.config import RunConfig, choose_device, make_config
 
 
 def evaluate(

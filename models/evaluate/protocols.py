@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.enhance.faces import FaceEnhancer
+from models.data.store import Store
 from models.errors import EvaluationError
 from models.evaluate import realism
-from models.evaluate.bench import Bench
+from models.evaluate.contestants import Bench
 from models.evaluate.enhancement import enhancement_rows
 from models.evaluate.matching import known_people_rows, matching_rows, noise_rows, sex_rows
 from models.evaluate.sf2f import SECONDS, code_rows, paper_rows
 from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows
-from models.store import Store
+from models.systems.enhance.faces import FaceEnhancer
 
 FULL = "full"
 BY_DEFAULT = (FULL,)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.embedders.vggface2_resnet import VggFace2ResNet50
-from models.evaluate.bench import Bench
+from models.evaluate.contestants import Bench
 from models.evaluate.distributions import VFS_SPLITS, frechet_distance, kernel_distance, vggface_score
 from models.evaluate.judge import chunks
 from models.evaluate.metrics import FloatArray

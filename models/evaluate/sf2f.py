@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluate.bench import Bench, Contestant
+from models.evaluate.contestants import Bench, Contestant
 from models.evaluate.metrics import FloatArray, IntArray, cosine, figure, hits, ranks, unit
 from models.evaluate.rows import RECALL_AT, same_sex_scores
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.evaluate.bench import Bench
+from models.evaluate.contestants import Bench
 from models.images import grid, to_uint8, write_png
 
 PEOPLE = 12

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from models.checkpoint import load_checkpoint, read_run_config
 from models.errors import EvaluationError
 from models.evaluate.compare import Comparison, compare, paired
 from models.evaluate.metrics import figure
 from models.evaluate.report import cell, heading
 from models.files import write_atomic, write_json
-from models.systems import system_spec
+from models.systems.registry import system_spec
+from models.training.checkpoint import load_checkpoint, read_run_config
 
 SECONDS = 5.0
 DRAWS = 2000

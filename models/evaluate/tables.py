@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluate.bench import Bench, Contestant
+from models.evaluate.contestants import Bench, Contestant
 from models.evaluate.metrics import FloatArray, cosine, figure, hits, ranks, unit
 
 AVP_SECONDS = (2.0, 4.0, 6.0, 8.0)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.data.store import Store
 from models.evaluate.metrics import FloatArray
-from models.store import Store
 
 STRENGTHS = tuple(float(strength) for strength in 10.0 ** np.arange(-1, 5.5, 0.5))
 

@@ -5,9 +5,9 @@ import sys
 
 from small_root import SmallRoot
 
-from voxdata.errors import VoxdataError
-from voxdata.locks import building
-from voxdata.storage import open_storage
+from voxdata.format.errors import VoxdataError
+from voxdata.store.locks import building
+from voxdata.store.storage import open_storage
 
 storage = open_storage(sys.argv[1])
 print("ready", flush=True)

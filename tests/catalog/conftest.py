@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_root import SmallRoot
 
-from voxdata.storage import open_storage
+from voxdata.store.storage import open_storage
 
 
 @pytest.fixture(autouse=True)

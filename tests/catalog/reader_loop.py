@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from voxdata.catalog.query import run_query
-from voxdata.storage import open_storage
+from voxdata.store.storage import open_storage
 
 QUESTION = "SELECT count(*) AS n, (SELECT count(*) FROM photos) AS p FROM identities"
 PAUSE_S = 0.5  # leaves some of the machine to who publishes

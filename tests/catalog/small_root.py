@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from voxdata import schemas
 from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import Snapshot, write_snapshot
-from voxdata.fragments import Fragment, FragmentStore, commit_table, digest, parquet_table
-from voxdata.identities import bucket_of
-from voxdata.recipe import Recipe
+from voxdata.people.identities import bucket_of
+from voxdata.people.splits import assign
+from voxdata.recipe.sections import Recipe
 from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
-from voxdata.splits import assign
-from voxdata.storage import Storage
+from voxdata.store.fragments import Fragment, FragmentStore, commit_table, digest, parquet_table
+from voxdata.store.storage import Storage
+from voxdata.tables import schemas
 
 FACE_ROW = pa.schema([*schemas.WHO, ("photo_sha256", pa.string()), ("face_angle_deg", pa.float32())])
 SPEECH_ROW = pa.schema(

@@ -18,8 +18,8 @@ from pathlib import Path
 from small_root import SmallRoot
 
 from flows.cli import main
-from voxdata.errors import VoxdataError
-from voxdata.storage import open_storage
+from voxdata.format.errors import VoxdataError
+from voxdata.store.storage import open_storage
 
 
 def done(words: list[str]) -> tuple[int, str, str]:

@@ -18,7 +18,7 @@ import voxdata
 from flows.cli import main
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.shards.write import ShardEntry
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
 
 STEPS = Path(__file__).with_name("steps.py")
 Damage = Callable[[Path, ShardEntry], None]

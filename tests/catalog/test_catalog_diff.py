@@ -5,11 +5,11 @@ import pytest
 from scipy.stats import ks_2samp
 from small_root import SmallRoot, face_id, faces, photos, table, verdicts
 
-from voxdata import schemas
 from voxdata.catalog.diff import Difference, compare, diff
 from voxdata.catalog.publish import publish
-from voxdata.errors import SnapshotError
-from voxdata.storage import LocalStorage
+from voxdata.format.errors import SnapshotError
+from voxdata.store.storage import LocalStorage
+from voxdata.tables import schemas
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,15 @@ from multiprocessing.synchronize import Event
 import pytest
 from small_root import AT, SmallRoot
 
-from voxdata import journal
 from voxdata.catalog.garbage import Garbage, collect, find_garbage
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import Snapshot, list_snapshots
 from voxdata.catalog.tags import tag
-from voxdata.errors import SnapshotError, StorageError
-from voxdata.locks import building, collecting
-from voxdata.shards.verify import verify
-from voxdata.storage import LocalStorage
+from voxdata.catalog.verify import verify
+from voxdata.format.errors import SnapshotError, StorageError
+from voxdata.store import journal
+from voxdata.store.locks import building, collecting
+from voxdata.store.storage import LocalStorage
 
 LATER = 4e9  # seconds since 1970: everything is old
 

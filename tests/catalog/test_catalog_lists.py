@@ -16,14 +16,14 @@ import webdataset as wds
 from small_root import AT, SmallRoot
 
 from flows.cli import main
-from voxdata import journal
 from voxdata.catalog.garbage import collect
 from voxdata.catalog.lists import README_KEY
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import Snapshot, list_snapshots
 from voxdata.catalog.tags import tag
-from voxdata.shards.verify import verify
-from voxdata.storage import LocalStorage, Storage, open_storage
+from voxdata.catalog.verify import verify
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage, Storage, open_storage
 
 LISTS = ["test-faces", "test-speech", "train-faces", "train-speech", "val-faces", "val-speech"]
 

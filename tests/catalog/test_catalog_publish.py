@@ -12,15 +12,16 @@ import pyarrow as pa
 import pytest
 from small_root import AT, SmallRoot, faces, photos, verdicts
 
-from voxdata import journal, schemas
 from voxdata.catalog.database import SCHEMA_VERSION, create
 from voxdata.catalog.publish import publish, rebuild
 from voxdata.catalog.query import open_readonly, run_query
 from voxdata.catalog.snapshot import latest, list_snapshots
-from voxdata.errors import CatalogError, StorageError, StorageFullError
-from voxdata.fragments import Fragment, FragmentStore
-from voxdata.shards.verify import verify
-from voxdata.storage import LocalStorage, Storage, open_storage
+from voxdata.catalog.verify import verify
+from voxdata.format.errors import CatalogError, StorageError, StorageFullError
+from voxdata.store import journal
+from voxdata.store.fragments import Fragment, FragmentStore
+from voxdata.store.storage import LocalStorage, Storage, open_storage
+from voxdata.tables import schemas
 
 
 def rows(storage: Storage, sql: str) -> list[tuple[object, ...]]:

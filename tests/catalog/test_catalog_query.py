@@ -12,9 +12,9 @@ from small_root import SmallRoot, faces
 from voxdata.catalog import database
 from voxdata.catalog.publish import publish
 from voxdata.catalog.query import format_table, named_queries, named_query, open_readonly, run_query, stats
-from voxdata.errors import CatalogError, QueryError
-from voxdata.fragments import parquet_table
-from voxdata.storage import LocalStorage, Storage
+from voxdata.format.errors import CatalogError, QueryError
+from voxdata.store.fragments import parquet_table
+from voxdata.store.storage import LocalStorage, Storage
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pytest
 
 from tests.catalog.small_root import SmallRoot
 from voxdata.catalog.publish import publish
-from voxdata.catalog.recipes import build_command, commit_recipe, recipe_of, redecided_recipe
+from voxdata.catalog.published_recipe import build_command, commit_recipe, recipe_of, redecided_recipe
 from voxdata.catalog.snapshot import Snapshot, published_recipe
-from voxdata.errors import DecisionError, RecipeError, SnapshotError
-from voxdata.recipe_file import load_recipe
-from voxdata.storage import Storage, open_storage
+from voxdata.format.errors import DecisionError, RecipeError, SnapshotError
+from voxdata.recipe.reading import load_recipe
+from voxdata.store.storage import Storage, open_storage
 
 SETTINGS = ["sources.photos.path=photos", "sources.metadata.path=[a.csv, b.csv]", "faces.pose.max_angle_deg=9"]
 

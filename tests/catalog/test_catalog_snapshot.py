@@ -7,8 +7,8 @@ from small_root import AT, RECIPE, SmallRoot
 
 from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, snapshot_id, write_snapshot
-from voxdata.errors import SnapshotError
-from voxdata.recipe import Recipe
+from voxdata.format.errors import SnapshotError
+from voxdata.recipe.sections import Recipe
 
 
 def test_counts_are_those_of_the_people(small: SmallRoot) -> None:

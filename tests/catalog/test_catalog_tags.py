@@ -8,7 +8,7 @@ from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tag, tags
 from voxdata.catalog.versions import run_query_at
-from voxdata.errors import SnapshotError
+from voxdata.format.errors import SnapshotError
 
 
 def test_a_tag_stands_for_its_snapshot_until_it_moves_or_goes(small: SmallRoot) -> None:

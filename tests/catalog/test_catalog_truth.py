@@ -16,11 +16,11 @@ from voxdata.catalog.database import create
 from voxdata.catalog.query import comparing_queries, named_queries, named_query
 from voxdata.catalog.tags import tag
 from voxdata.catalog.versions import run_query_at
-from voxdata.errors import QueryError
-from voxdata.recipe import Recipe
+from voxdata.format.errors import QueryError
+from voxdata.recipe.sections import Recipe
 from voxdata.shards.read import read_sidecar
 from voxdata.speech.decide import decide as decide_clips
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
 
 STRICTER = Recipe.model_validate(
     {**RECIPE.model_dump(), "faces": {**RECIPE.faces.model_dump(), "pose": {"max_angle_deg": 3}}}

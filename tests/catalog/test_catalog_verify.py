@@ -8,9 +8,9 @@ from small_root import SmallRoot
 
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import Snapshot
-from voxdata.errors import SnapshotError
-from voxdata.fragments import parquet_bytes, parquet_table
-from voxdata.shards.verify import KINDS, verify
+from voxdata.catalog.verify import KINDS, verify
+from voxdata.format.errors import SnapshotError
+from voxdata.store.fragments import parquet_bytes, parquet_table
 
 
 @pytest.fixture

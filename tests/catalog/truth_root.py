@@ -17,20 +17,21 @@ from typing import Any
 import pyarrow as pa
 from small_root import FACE_ROW, SPEECH_ROW
 
-from voxdata import journal, schemas
 from voxdata.catalog.publish import publish
-from voxdata.catalog.recipes import commit_recipe
+from voxdata.catalog.published_recipe import commit_recipe
 from voxdata.catalog.snapshot import Snapshot, write_snapshot
 from voxdata.faces.decide import decide as decide_faces
 from voxdata.faces.link import link
-from voxdata.fragments import commit_table, digest
-from voxdata.identities import load_book
-from voxdata.recipe import Recipe
+from voxdata.people.identities import load_book
+from voxdata.people.splits import assign, holdouts
+from voxdata.recipe.sections import Recipe
 from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.speech.decide import decide as decide_clips
-from voxdata.splits import assign, holdouts
-from voxdata.storage import LocalStorage
+from voxdata.store import journal
+from voxdata.store.fragments import commit_table, digest
+from voxdata.store.storage import LocalStorage
+from voxdata.tables import schemas
 
 CORPUS = CorpusSettings(
     people=12,

@@ -23,14 +23,14 @@ from protego import Protego
 
 from voxdata.crawl import fetch
 from voxdata.crawl.fetch import Fetcher, Host
-from voxdata.crawl.store import PhotoStore, original_reader, originals, site_key
-from voxdata.errors import SourceError
-from voxdata.fragments import parquet_table
-from voxdata.identities import load_book
-from voxdata.recipe import Crawl, PhotoSource
+from voxdata.format.errors import SourceError
+from voxdata.people.identities import load_book
+from voxdata.recipe.sections import Crawl, PhotoSource
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.sources.originals import PhotoStore, original_reader, originals, site_key
+from voxdata.store.fragments import parquet_table
+from voxdata.store.storage import LocalStorage, open_storage
 
 Handler = Callable[[web.Request], web.Response | Awaitable[web.Response]]
 

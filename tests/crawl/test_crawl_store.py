@@ -7,14 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from voxdata.crawl import store as store_module
-from voxdata.crawl.folder import list_photos
-from voxdata.crawl.store import PhotoStore, original_reader, originals
-from voxdata.errors import SourceError
-from voxdata.fragments import parquet_table
-from voxdata.identities import IdentityBook, bucket_of, load_book
-from voxdata.recipe import Crawl, PhotoSource
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.format.errors import SourceError
+from voxdata.people.identities import IdentityBook, bucket_of, load_book
+from voxdata.recipe.sections import Crawl, PhotoSource
+from voxdata.sources import originals as store_module
+from voxdata.sources.folder import list_photos
+from voxdata.sources.originals import PhotoStore, original_reader, originals
+from voxdata.store.fragments import parquet_table
+from voxdata.store.storage import LocalStorage, open_storage
 
 
 @pytest.fixture

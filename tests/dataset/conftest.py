@@ -12,7 +12,7 @@ from small_root import SmallRoot
 
 import voxdata
 from voxdata.dataset.opened import Dataset
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
 
 
 @pytest.fixture(scope="session")

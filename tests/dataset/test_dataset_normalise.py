@@ -14,8 +14,8 @@ from small_root import SmallRoot
 import voxdata
 from voxdata.dataset.normalise import KINDS, normaliser
 from voxdata.dataset.opened import Dataset
-from voxdata.errors import SnapshotError
-from voxdata.storage import LocalStorage
+from voxdata.format.errors import SnapshotError
+from voxdata.store.storage import LocalStorage
 
 CLIP_FT = np.random.default_rng(3).normal(5, 2, (4, 30)).astype(np.float16)
 RAW = CLIP_FT.astype(np.float64)

@@ -14,8 +14,8 @@ from small_root import AT, SmallRoot, faces, jpeg, mel
 import voxdata
 from voxdata.catalog.tags import tag
 from voxdata.dataset.opened import Dataset
-from voxdata.errors import QueryError, ShardError, SnapshotError
-from voxdata.storage import LocalStorage
+from voxdata.format.errors import QueryError, ShardError, SnapshotError
+from voxdata.store.storage import LocalStorage
 
 
 def test_import_is_light() -> None:

@@ -13,9 +13,9 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 import voxdata
 from voxdata.dataset.opened import Dataset
-from voxdata.errors import ShardError, SnapshotError, StorageError
-from voxdata.fragments import parquet_table
-from voxdata.storage import LocalStorage
+from voxdata.format.errors import ShardError, SnapshotError, StorageError
+from voxdata.store.fragments import parquet_table
+from voxdata.store.storage import LocalStorage
 
 OPTIONS = {"side_px": 16, "frames": 12}
 

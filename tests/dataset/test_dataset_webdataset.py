@@ -8,7 +8,7 @@ from small_root import faces
 from torch.utils.data import DataLoader
 
 from voxdata.dataset.opened import Dataset
-from voxdata.errors import ShardError
+from voxdata.format.errors import ShardError
 
 # webdataset leaves the tars that it has read to the garbage collector
 pytestmark = pytest.mark.filterwarnings(

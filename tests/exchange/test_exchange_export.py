@@ -26,9 +26,10 @@ from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import facts_of
 from voxdata.exchange.import_layouts import find_people
 from voxdata.exchange.import_snapshot import import_people, import_recipe
-from voxdata.governance import optouts, outputs
-from voxdata.identities import load_book
-from voxdata.storage import open_storage
+from voxdata.forgetting import outputs
+from voxdata.people import optouts
+from voxdata.people.identities import load_book
+from voxdata.store.storage import open_storage
 
 SPLITS = ("train", "val", "test")
 LICENCE = "cc | by\n**4.0**"

@@ -18,13 +18,13 @@ from flows.cli import main
 from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
 from voxdata.catalog.query import run_query
+from voxdata.catalog.verify import verify
 from voxdata.exchange.import_layouts import find_people
-from voxdata.governance import optouts, tombstones
-from voxdata.governance.merging import CONFIRMED, decide
-from voxdata.governance.pending import Forgetting
-from voxdata.identities import Identity, IdentityBook
-from voxdata.shards.verify import verify
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.people import optouts, tombstones
+from voxdata.people.identities import Identity, IdentityBook
+from voxdata.people.merging import CONFIRMED, decide
+from voxdata.people.pending import Forgetting
+from voxdata.store.storage import LocalStorage, open_storage
 
 LICENCE = ("--set", "sources.photos.licence=cc0")
 

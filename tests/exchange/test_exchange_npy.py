@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.errors import SourceError
 from voxdata.exchange.import_members import load_npy, log_mel
+from voxdata.format.errors import SourceError
 
 
 def npy(array: Any, **options: Any) -> bytes:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.errors import SourceError
 from voxdata.exchange.import_pickle import MAX_BYTES, load_plain_pickle
+from voxdata.format.errors import SourceError
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -11,7 +11,7 @@ import voxdata
 from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
 from voxdata.catalog.query import run_query
-from voxdata.storage import open_storage
+from voxdata.store.storage import open_storage
 
 
 def test_released_portraits_are_imported_and_train(shared_data: Path, tmp_path: Path, voxdata_: Voxdata) -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from flows import tables
 from tests.exchange import layouts
 from voxdata.exchange.import_sources import RECIPE, pairs, source_settings, state_videos
-from voxdata.fragments import parquet_table
-from voxdata.governance.merging import REFUSED, aliases_in_force, decide
-from voxdata.recipe import Recipe
-from voxdata.recipe_file import load_recipe
-from voxdata.speech.find import find_utterances
-from voxdata.splits import assign
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.people.merging import REFUSED, aliases_in_force, decide
+from voxdata.people.splits import assign
+from voxdata.pipeline import steps as tables
+from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.sections import Recipe
+from voxdata.sources.speech_files import find_utterances
+from voxdata.store.fragments import parquet_table
+from voxdata.store.storage import LocalStorage, open_storage
 
 VIDEO, OTHER = "ab-_EFGH1jk", "zz000000000"
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-from voxdata.items import FaceItem, PhotoItem
-from voxdata.schemas import FACES, LINKS, RENDERS
+from voxdata.store.items import FaceItem, PhotoItem
+from voxdata.tables.schemas import FACES, LINKS, RENDERS
 
 GOOD_FACE: Mapping[str, Any] = {
     "photo_status": "ok",

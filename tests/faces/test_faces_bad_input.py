@@ -18,7 +18,7 @@ from voxdata.faces import measure
 from voxdata.faces.decide import decide
 from voxdata.faces.decode import decode_photo
 from voxdata.faces.link import link
-from voxdata.recipe_faces import FaceMeasure, Faces
+from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.simulate.face import Scene, Shot, paint_photo, paint_scene
 from voxdata.simulate.people import draw_people
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 from face_kit import face_row, faces_table, link_row, links_table, renders_table
 
-from voxdata.errors import DecisionError
 from voxdata.faces.decide import RULES, decide
-from voxdata.recipe_faces import Faces
-from voxdata.schemas import FACE_VERDICTS
+from voxdata.format.errors import DecisionError
+from voxdata.recipe.faces import Faces
+from voxdata.tables.schemas import FACE_VERDICTS
 
 DEFAULT = Faces()
 ONE = Faces.model_validate(

@@ -11,8 +11,8 @@ import pytest
 from face_kit import encoded
 from PIL import Image
 
-from voxdata.errors import PhotoDecodeError
 from voxdata.faces.decode import decode_photo, is_grayscale, perceptual_hash, thumbnail
+from voxdata.format.errors import PhotoDecodeError
 
 RAMP = np.dstack([np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1)), np.full((48, 64), 90, np.uint8)] * 2)[:, :, :3]
 

@@ -14,9 +14,9 @@ from face_kit import face_row, faces_table
 from onnx_writer import flatten_network
 
 from voxdata import weights
-from voxdata.errors import BackendError, WeightsError
 from voxdata.faces import measure
-from voxdata.faces.embed import (
+from voxdata.faces.link import link
+from voxdata.faces.measures.embed import (
     FIVE_POINTS,
     INPUT_PX,
     SCALES,
@@ -26,9 +26,9 @@ from voxdata.faces.embed import (
     open_embedder,
     weights_sha256,
 )
-from voxdata.faces.link import link
-from voxdata.recipe_faces import FaceMeasure, Link
-from voxdata.recipe_file import load_recipe
+from voxdata.format.errors import BackendError, WeightsError
+from voxdata.recipe.faces import FaceMeasure, Link
+from voxdata.recipe.reading import load_recipe
 
 NETWORK = flatten_network(INPUT_PX)
 PIXELS = np.random.default_rng(4).integers(0, 256, (200, 240, 3), np.uint8)

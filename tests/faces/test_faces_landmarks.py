@@ -12,15 +12,16 @@ from face_kit import encoded, face_row, faces_table, links_table, photo_item
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.errors import BackendError, DecisionError, RecipeError, WeightsError
-from voxdata.faces import landmarks_fan, measure
+from voxdata.faces import measure
 from voxdata.faces.decide import decide
-from voxdata.faces.eyes import find_pupils, lid_centres
-from voxdata.faces.landmarks import Box, Landmarks, landmarker_version, open_landmarker
-from voxdata.faces.pose import asymmetry
-from voxdata.faces.pose_68 import MODEL_68_MM, MODEL_68_POINTS, estimate_pose_68
-from voxdata.recipe_faces import FaceMeasure, Faces
-from voxdata.recipe_file import load_recipe
+from voxdata.faces.detect import fan as landmarks_fan
+from voxdata.faces.detect.landmarks import Box, Landmarks, landmarker_version, open_landmarker
+from voxdata.faces.measures.eyes import find_pupils, lid_centres
+from voxdata.faces.measures.pose import asymmetry
+from voxdata.faces.measures.pose_68 import MODEL_68_MM, MODEL_68_POINTS, estimate_pose_68
+from voxdata.format.errors import BackendError, DecisionError, RecipeError, WeightsError
+from voxdata.recipe.faces import FaceMeasure, Faces
+from voxdata.recipe.reading import load_recipe
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.head import Pose
 from voxdata.simulate.people import draw_people

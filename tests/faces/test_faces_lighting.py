@@ -13,7 +13,7 @@ from face_kit import encoded, face_row, faces_table, link_row, links_table, phot
 from voxdata.faces import measure
 from voxdata.faces.decide import decide
 from voxdata.faces.decode import is_grayscale, thumbnail
-from voxdata.recipe_faces import FaceMeasure, Faces
+from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.people import SCORE_LIMIT, draw_people
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxdata.faces.link import link, near_duplicate_clusters
-from voxdata.recipe_faces import Link
-from voxdata.schemas import LINKS
+from voxdata.recipe.faces import Link
+from voxdata.tables.schemas import LINKS
 
 
 def brute_force(hashes: list[int], max_distance: int) -> list[int]:

@@ -13,11 +13,14 @@ from face_kit import encoded, face_item, photo_item
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.errors import BackendError, WeightsError
-from voxdata.faces import matting, matting_deeplab, matting_refine, measure, render
-from voxdata.faces.matting_deeplab import DeepLabV3
-from voxdata.faces.matting_selfie import person_box, widened
-from voxdata.recipe_faces import FaceMeasure, Render
+from voxdata.faces import measure
+from voxdata.faces.portrait import deeplab as matting_deeplab
+from voxdata.faces.portrait import matting, render
+from voxdata.faces.portrait import refine as matting_refine
+from voxdata.faces.portrait.deeplab import DeepLabV3
+from voxdata.faces.portrait.selfie import person_box, widened
+from voxdata.format.errors import BackendError, WeightsError
+from voxdata.recipe.faces import FaceMeasure, Render
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.people import draw_people
 

@@ -12,10 +12,10 @@ from face_kit import encoded, face_row, faces_table, link_row, links_table, phot
 
 from voxdata.faces import measure
 from voxdata.faces.decide import decide
-from voxdata.faces.eyes import Pupils
-from voxdata.faces.occlusion import measure_occlusion
-from voxdata.faces.patch import face_patch
-from voxdata.recipe_faces import FaceMeasure, Faces
+from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.measures.occlusion import measure_occlusion
+from voxdata.faces.measures.patch import face_patch
+from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.simulate.face import Shot, paint_photo, pupils_px
 from voxdata.simulate.people import draw_people
 

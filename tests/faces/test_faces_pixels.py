@@ -14,14 +14,15 @@ import pytest
 from face_kit import encoded, face_item, photo_item
 from PIL import Image
 
-from voxdata.errors import BackendError, WeightsError
-from voxdata.faces import measure, render
-from voxdata.faces.landmarks import Box, crop_around, open_landmarker, photo_points
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure, Render
-from voxdata.schemas import FACES, RENDERS
+from voxdata.faces import measure
+from voxdata.faces.detect.landmarks import Box, crop_around, open_landmarker, photo_points
+from voxdata.faces.portrait import render
+from voxdata.format.errors import BackendError, WeightsError
+from voxdata.recipe.faces import FaceMeasure, Render
 from voxdata.simulate.face import Scene, Shot, paint_photo, paint_scene, pupils_px
 from voxdata.simulate.people import draw_people
+from voxdata.store.items import PhotoItem
+from voxdata.tables.schemas import FACES, RENDERS
 
 Pixels = npt.NDArray[np.uint8]
 PUPILS = ("pupil_left_x_px", "pupil_left_y_px", "pupil_right_x_px", "pupil_right_y_px")

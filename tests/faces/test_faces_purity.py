@@ -12,7 +12,7 @@ from face_kit import face_row, faces_table
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
 from voxdata.faces.purity import agreement, robust_centroid
-from voxdata.recipe_faces import Faces, Link
+from voxdata.recipe.faces import Faces, Link
 
 Vector = npt.NDArray[np.float64]
 ANYBODY = 11 * np.linalg.qr(np.random.default_rng(1).normal(size=(128, 128)))[0]  # orthogonal: nobody looks alike

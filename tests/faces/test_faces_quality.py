@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from face_kit import face_row, faces_table, link_row, links_table, renders_table
 
-from voxdata.errors import RecipeError
 from voxdata.faces.decide import decide
-from voxdata.recipe_faces import Faces
-from voxdata.recipe_file import load_recipe
+from voxdata.format.errors import RecipeError
+from voxdata.recipe.faces import Faces
+from voxdata.recipe.reading import load_recipe
 
 SAME, OTHER = "00000000000000ff", "ffffffff000000ff"
 

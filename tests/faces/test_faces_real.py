@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from face_kit import face_item, photo_item
 
-from voxdata.faces import measure, render
+from voxdata.faces import measure
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
-from voxdata.recipe_faces import FaceMeasure, Faces, Link, Render
+from voxdata.faces.portrait import render
+from voxdata.recipe.faces import FaceMeasure, Faces, Link, Render
 
 
 def measured(paths: list[Path], **settings: Any) -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
 from voxdata.faces.reviewed import DECISIONS
-from voxdata.journal import SCHEMAS
-from voxdata.recipe import Splits
-from voxdata.recipe_faces import Faces
-from voxdata.schemas import IDENTITIES
-from voxdata.splits import assign
+from voxdata.people.splits import assign
+from voxdata.recipe.faces import Faces
+from voxdata.recipe.sections import Splits
+from voxdata.store.journal import SCHEMAS
+from voxdata.tables.schemas import IDENTITIES
 
 ONE = Faces.model_validate({"select": {"min_per_identity": 1, "max_per_identity": 3}})
 NEAR = "00ff00ff00ff00ff"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from models.checkpoint import save_checkpoint
-from models.enhance.networks import Enhancer
-from models.enhance.presets import make_preset
+from models.systems.enhance.networks import Enhancer
+from models.systems.enhance.presets import make_preset
+from models.training.checkpoint import save_checkpoint
 
 NUMBERS = {"side_px": 32, "narrow": 1 / 32, "latent": 16}
 

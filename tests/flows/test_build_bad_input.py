@@ -13,10 +13,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows.tables import crawl
 from tests.flows.building import Voxdata, build_arguments, parts
-from voxdata.errors import SourceError
-from voxdata.recipe_file import load_recipe
+from voxdata.format.errors import SourceError
+from voxdata.pipeline.steps import crawl
+from voxdata.recipe.reading import load_recipe
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
 

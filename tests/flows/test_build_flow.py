@@ -22,9 +22,9 @@ from PIL import Image
 from tests.flows.building import Voxdata, build_arguments, parts, shard_bytes
 from tests.flows.enhancer_writer import write_enhancer
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.identities import bucket_of
+from voxdata.people.identities import bucket_of
 from voxdata.simulate.truth import judge_photos
-from voxdata.storage import open_storage
+from voxdata.store.storage import open_storage
 
 
 def rows(root: Path, statement: str) -> list[tuple[object, ...]]:

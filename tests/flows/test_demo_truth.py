@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flows.demo_truth import known_optimum
-from voxdata.errors import SourceError
+from voxdata.format.errors import SourceError
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
 

@@ -17,18 +17,18 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.artifacts import delete_samples
 from flows.deploying import checkout
-from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, plan
 from tests.flows.building import build_arguments
 from tests.flows.deployed import REPOSITORY, WAIT_S, Api, Worker
-from voxdata import journal
+from voxdata.catalog.champions import aliases
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest
-from voxdata.champions import aliases
-from voxdata.errors import SourceError
-from voxdata.fragments import commit_table
-from voxdata.recipe_file import load_recipe
+from voxdata.format.errors import SourceError
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, plan
+from voxdata.recipe.reading import load_recipe
 from voxdata.shards.write import plan_ranges
-from voxdata.storage import open_storage
+from voxdata.store import journal
+from voxdata.store.fragments import commit_table
+from voxdata.store.storage import open_storage
 
 SMALL = {
     "embedder_steps": 3,

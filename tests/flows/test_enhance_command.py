@@ -10,7 +10,7 @@ from flows.cli import parser
 from flows.runs import enhancer_files
 from flows.train import judge
 from tests.flows.enhancer_writer import write_enhancer
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
 from voxdata.weights import CACHE_VARIABLE
 
 

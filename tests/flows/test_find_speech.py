@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from flows import tables
-from voxdata.fragments import commit_table, parquet_table
-from voxdata.recipe_file import load_recipe
-from voxdata.storage import open_storage
+from voxdata.pipeline import steps as tables
+from voxdata.recipe.reading import load_recipe
+from voxdata.store.fragments import commit_table, parquet_table
+from voxdata.store.storage import open_storage
 
 
 def clip(pitch_hz: float) -> bytes:

@@ -14,9 +14,9 @@ from PIL import Image
 
 from flows import imagining
 from models.errors import ClipError
-from voxdata.errors import SourceError
-from voxdata.governance import outputs
-from voxdata.storage import LocalStorage
+from voxdata.forgetting import outputs
+from voxdata.format.errors import SourceError
+from voxdata.store.storage import LocalStorage
 
 
 @pytest.fixture

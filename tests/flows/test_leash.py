@@ -12,7 +12,7 @@ import pytest
 
 PARENT = """
 import os, subprocess, sys
-command = [sys.executable, "-m", "flows.leash", str(os.getpid()), "http.server", "0", "--bind", "127.0.0.1"]
+command = [sys.executable, "-m", "flows.watchdog", str(os.getpid()), "http.server", "0", "--bind", "127.0.0.1"]
 child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
 print(child.stdout.readline() and child.pid, flush=True)
 child.wait()

@@ -13,10 +13,10 @@ import pytest
 import webdataset as wds
 
 from tests.flows.building import Voxdata, build_arguments, parts, shard_bytes
-from voxdata import journal
 from voxdata.catalog.snapshot import latest
-from voxdata.shards.verify import verify
-from voxdata.storage import open_storage
+from voxdata.catalog.verify import verify
+from voxdata.store import journal
+from voxdata.store.storage import open_storage
 
 LOOSER = (
     "faces.lighting.min_evenness=0",

@@ -19,12 +19,13 @@ from models.errors import ConfigError, EvaluationError
 from models.evaluate import compare
 from tests.flows import trained_root
 from tests.flows.trained_root import PEOPLE, SMALL, publish_people
-from voxdata import champions, journal
+from voxdata.catalog import champions
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tags
-from voxdata.errors import ModelError
-from voxdata.storage import LocalStorage
+from voxdata.format.errors import ModelError
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage
 
 GATE = {"metric": "cosine", "seconds": 1.0, "latency_ratio": 1000.0, "worst_group_drop": 2.0}
 FIRST, BETTER, WORSE = (f"sf2f-tiny-self-trained-people0{number}-0" for number in (1, 2, 3))

@@ -16,12 +16,12 @@ from flows import code
 from flows.cards import write_card
 from flows.runs import Order, Run, prepare
 from flows.train import DiedError, _end, fit, may_go_on
-from models.checkpoint import save_checkpoint
 from models.errors import TrainingError
 from models.files import locked
 from models.train import INTERRUPTED
+from models.training.checkpoint import save_checkpoint
 from tests.flows.trained_root import PEOPLE, publish_people
-from voxdata import journal
+from voxdata.store import journal
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import yaml
 from flows.cli import main
 from tests.flows.deployed import REPOSITORY, WAIT_S, Api, Server, Worker, parameters
 from tests.flows.trained_root import SMALL, publish_people
-from voxdata import journal
-from voxdata.champions import Aliases, aliases, decisions
-from voxdata.storage import LocalStorage
+from voxdata.catalog.champions import Aliases, aliases, decisions
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage
 
 pytestmark = [
     pytest.mark.long,
@@ -120,7 +120,7 @@ class Training:
             except OSError:
                 continue
             if str(self.folder / "run.json") in words:
-                found.append((int(path.parent.name), int(words[words.index("flows.leash") + 1])))
+                found.append((int(path.parent.name), int(words[words.index("flows.watchdog") + 1])))
         return found
 
 

@@ -15,9 +15,9 @@ from models.images import write_png
 from tests.flows.building import shard_bytes
 from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
-from voxdata.fragments import FragmentStore
-from voxdata.journal import append
-from voxdata.storage import LocalStorage
+from voxdata.store.fragments import FragmentStore
+from voxdata.store.journal import append
+from voxdata.store.storage import LocalStorage
 
 
 @pytest.fixture

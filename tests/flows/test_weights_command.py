@@ -18,8 +18,8 @@ from flows.cli import main
 from flows.runs import Order, prepare
 from flows.train import judge
 from voxdata import weights
-from voxdata.errors import WeightsError
-from voxdata.storage import open_storage
+from voxdata.format.errors import WeightsError
+from voxdata.store.storage import open_storage
 
 DATA = bytes(range(256)) * 20_000
 

@@ -11,7 +11,7 @@ from models.train import train as train_here
 from tests.models.snapshot_writer import SMALL_NETWORKS, write_snapshot
 from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import SPLITS
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
 
 PEOPLE = {"train": 10, "val": 0, "test": 8}
 SMALL = {**SMALL_NETWORKS, "embedder_steps": 4, "fuser_steps": 1, "learning_rate": 0.002}

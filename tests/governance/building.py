@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import packing, tables
-from flows.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
 from tests.flows.building import build_arguments
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.recipe import Recipe
-from voxdata.recipe_file import load_recipe
+from voxdata.pipeline import packing
+from voxdata.pipeline import steps as tables
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
+from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.sections import Recipe
 from voxdata.shards.read import Shard
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.store.storage import LocalStorage, open_storage
 
 # Three people in the test split and two in train, each split in one shard of each kind.
 SETTINGS = (

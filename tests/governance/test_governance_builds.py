@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from flows.cli import main
-from flows.tables import crawl
 from tests.governance.building import Copy, build, recipe_of
 from voxdata.catalog.snapshot import latest, load_snapshot
-from voxdata.errors import IdentityError, StorageError
-from voxdata.fragments import parquet_table
-from voxdata.governance import merging, optouts
-from voxdata.governance.book import open_book
-from voxdata.governance.naming import known_people
-from voxdata.governance.pairs import pairs
+from voxdata.format.errors import IdentityError, StorageError
+from voxdata.people import merging, optouts
+from voxdata.people.book import open_book
+from voxdata.people.naming import known_people
+from voxdata.people.pairs import pairs
+from voxdata.pipeline.steps import crawl
 from voxdata.simulate.site import start_site
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.store.fragments import parquet_table
+from voxdata.store.storage import LocalStorage, open_storage
 
 PERSON, NAME = "id90005", "Tetifaith_Treadim"
 AT = "2026-11-21T09:00:00Z"

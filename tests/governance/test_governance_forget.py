@@ -19,17 +19,17 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli import main
-from flows.tables import crawl
 from tests.catalog.small_root import SmallRoot
 from tests.governance.building import Copy, build, recipe_of
 from tests.governance.conftest import SHARED
-from voxdata import journal
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
-from voxdata.fragments import FragmentStore, parquet_bytes, parquet_table
-from voxdata.governance import outputs
-from voxdata.locks import building
-from voxdata.storage import LocalStorage, open_storage
+from voxdata.forgetting import outputs
+from voxdata.pipeline.steps import crawl
+from voxdata.store import journal
+from voxdata.store.fragments import FragmentStore, parquet_bytes, parquet_table
+from voxdata.store.locks import building
+from voxdata.store.storage import LocalStorage, open_storage
 
 PERSON, NAME, FOLDER = "id90005", "tetifaith treadim", "Tetifaith_Treadim"
 OTHER = "id90002"

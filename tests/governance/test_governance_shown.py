@@ -14,14 +14,14 @@ import pytest
 from tests.catalog.small_root import SmallRoot
 from tests.governance.building import Copy, build
 from tests.governance.test_governance_forget import AT, NAME, OTHER, PERSON, forget, run, write_run
-from voxdata import journal
 from voxdata.catalog.publish import publish, rebuild
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, load_snapshot
-from voxdata.crawl.filelog import SCHEMA
-from voxdata.fragments import parquet_bytes, parquet_table
-from voxdata.governance import outputs
-from voxdata.storage import open_storage
+from voxdata.forgetting import outputs
+from voxdata.store import journal
+from voxdata.store.filelog import SCHEMA
+from voxdata.store.fragments import parquet_bytes, parquet_table
+from voxdata.store.storage import open_storage
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ import pyarrow as pa
 import pytest
 
 from flows.cli import main
-from flows.tables import crawl
 from tests.governance.building import Copy, build, recipe_of
-from voxdata import identities as identities_module
-from voxdata.fragments import commit_table
-from voxdata.governance import merging, optouts, tombstones
-from voxdata.governance.book import open_book
-from voxdata.governance.pending import Forgetting
-from voxdata.governance.spelling import join_spellings
-from voxdata.identities import Identity, IdentityBook, bucket_of
-from voxdata.names import fold_name_as_before, nfc
-from voxdata.storage import open_storage
+from voxdata.people import identities as identities_module
+from voxdata.people import merging, optouts, tombstones
+from voxdata.people.book import open_book
+from voxdata.people.identities import Identity, IdentityBook, bucket_of
+from voxdata.people.names import fold_name_as_before, nfc
+from voxdata.people.pending import Forgetting
+from voxdata.people.spelling import join_spellings
+from voxdata.pipeline.steps import crawl
+from voxdata.store.fragments import commit_table
+from voxdata.store.storage import open_storage
 
 NFC, NFD = "Jos\u00e9_Ru\u00edz", "Jose\u0301_Rui\u0301z"
 AT = "2026-11-21T09:00:00Z"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from voxdata.governance.pending import Forgetting
-from voxdata.governance.whose import Belongings
+from voxdata.forgetting.belongings import Belongings
+from voxdata.people.pending import Forgetting
 
 WORDS = ["id10001", "Anna_Straße", "Mýa", "007", "Bjørn_Kjær", "2019_01"]
 PERSON = Belongings(

@@ -22,16 +22,16 @@ import pyarrow as pa
 
 import voxdata
 from flows.cli import parser
-from flows.stages import PIXEL_STAGES
 from voxdata.catalog.database import create
 from voxdata.catalog.query import comparing_queries, named_queries
 from voxdata.catalog.versions import run_query_at
 from voxdata.dataset.opened import Dataset
-from voxdata.identities import bucket_of
-from voxdata.recipe_file import load_recipe, shipped_recipes
-from voxdata.schemas import IDENTITIES
-from voxdata.splits import assign, holdouts
-from voxdata.storage import open_storage
+from voxdata.people.identities import bucket_of
+from voxdata.people.splits import assign, holdouts
+from voxdata.pipeline.stages import PIXEL_STAGES
+from voxdata.recipe.reading import load_recipe, shipped_recipes
+from voxdata.store.storage import open_storage
+from voxdata.tables.schemas import IDENTITIES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -1,4 +1,4 @@
-"""A tiny snapshot, written by hand after the format that `models/reader.py` describes."""
+"""A tiny snapshot, written by hand after the format that `models/data/reader.py` describes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from models.config import RunConfig, make_config
+from models.training.config import RunConfig, make_config
 
 N_MELS = 40
 SMALL_NETWORKS: dict[str, Any] = {

@@ -12,12 +12,12 @@ import pytest
 import torch
 from snapshot_writer import TinySnapshot
 
-from models.align.networks import Margin, ProjectionDiscriminator, augmented, contrast
-from models.checkpoint import load_checkpoint
-from models.config import RunConfig, make_config
 from models.errors import ConfigError
 from models.generator import Generator
+from models.systems.align.networks import Margin, ProjectionDiscriminator, augmented, contrast
 from models.train import train
+from models.training.checkpoint import load_checkpoint
+from models.training.config import RunConfig, make_config
 
 SMALL: dict[str, Any] = {
     "encoder_channels": [16, 16, 16, 32],

@@ -20,8 +20,8 @@ from models.evaluate import evaluate
 from models.generator import Generator
 from models.imagine import imagine
 from models.train import train
-from voxdata.errors import SourceError
-from voxdata.recipe_file import load_recipe
+from voxdata.format.errors import SourceError
+from voxdata.recipe.reading import load_recipe
 from voxdata.simulate.people import draw_person
 from voxdata.simulate.voice import speak
 from voxdata.speech.clip import clip_mel

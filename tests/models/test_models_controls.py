@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from snapshot_writer import N_MELS, TinySnapshot
 
+from models.data.reader import Snapshot
+from models.data.store import Store
 from models.errors import EvaluationError
 from models.evaluate import evaluate
 from models.evaluate.report import headline, markdown
 from models.evaluate.rows import Protocol, scores_row
 from models.evaluate.voice_regression import STRENGTHS, fit_voice_regression, measure_voices
-from models.reader import Snapshot
-from models.store import Store
 from models.train import train
 
 

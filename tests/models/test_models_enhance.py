@@ -15,27 +15,27 @@ import torch.nn.functional as nnf
 from snapshot_writer import TinySnapshot
 from torch import Tensor, nn
 
-from models.checkpoint import load_checkpoint
-from models.config import RunConfig, make_config
+from models.data.reader import Snapshot
+from models.data.store import Store
 from models.embedders.base import PUPIL_LEFT, PUPIL_RIGHT, Embedder
-from models.enhance import losses
-from models.enhance.alignment import COMPONENTS, MOUTH, component, from_ffhq, to_ffhq
-from models.enhance.critics import ComponentCritic, ImageCritic, batch_deviation
-from models.enhance.degradation import Degradation, blur_kernel, blurred, degrade, through_jpeg
-from models.enhance.faces import FaceEnhancer, identity_kept, load_enhancer
-from models.enhance.networks import Enhancer, EnhancerConfig
-from models.enhance.presets import make_preset
-from models.enhance.stylegan2 import ModulatedConv, StyleConv, channel_split_sft
-from models.enhance.system import Enhancement
 from models.errors import CheckpointError, ConfigError, EvaluationError, PretrainedError
 from models.evaluate import evaluate, protocol
 from models.evaluate.report import markdown
 from models.generator import Generator
 from models.pretrained import files
 from models.pretrained.tensors import fill, read_tensors
-from models.reader import Snapshot
-from models.store import Store
+from models.systems.enhance import losses
+from models.systems.enhance.alignment import COMPONENTS, MOUTH, component, from_ffhq, to_ffhq
+from models.systems.enhance.critics import ComponentCritic, ImageCritic, batch_deviation
+from models.systems.enhance.degradation import Degradation, blur_kernel, blurred, degrade, through_jpeg
+from models.systems.enhance.faces import FaceEnhancer, identity_kept, load_enhancer
+from models.systems.enhance.networks import Enhancer, EnhancerConfig
+from models.systems.enhance.presets import make_preset
+from models.systems.enhance.stylegan2 import ModulatedConv, StyleConv, channel_split_sft
+from models.systems.enhance.system import Enhancement
 from models.train import train
+from models.training.checkpoint import load_checkpoint
+from models.training.config import RunConfig, make_config
 
 SMALL = EnhancerConfig(side_px=32, multiplier=1, narrow=1 / 32, latent=16, mapping_layers=1)
 SMALL_64 = dataclasses.replace(SMALL, side_px=64)

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from snapshot_writer import N_MELS, TinySnapshot
 
-from models.checkpoint import checkpoints
 from models.errors import CheckpointError, ClipError, PretrainedError, SnapshotReadError
 from models.evaluate import evaluate
 from models.evaluate.__main__ import main
@@ -22,6 +21,7 @@ from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, 
 from models.images import NOTICE, write_png
 from models.imagine import imagine
 from models.train import train
+from models.training.checkpoint import checkpoints
 
 
 def test_ranks_and_hits_by_hand() -> None:

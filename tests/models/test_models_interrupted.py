@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from snapshot_writer import TinySnapshot
 
-from models.checkpoint import checkpoints
 from models.errors import SnapshotReadError
 from models.train import main, train
+from models.training.checkpoint import checkpoints
 
 
 def test_a_damaged_checkpoint_falls_back_and_a_deleted_snapshot_is_one_line(

@@ -17,15 +17,15 @@ import pytest
 import torch
 from snapshot_writer import SMALL_NETWORKS, TinySnapshot, write_snapshot
 
-from models.checkpoint import checkpoints, load_checkpoint
-from models.config import choose_device
+from models.data.reader import Snapshot
+from models.data.sampler import Share
+from models.data.store import Store
+from models.data.tiers import Memory
 from models.errors import ConfigError
-from models.parallel import average, largest, ranks
-from models.reader import Snapshot
-from models.sampler import Share
-from models.store import Store
-from models.tiers import Memory
 from models.train import INTERRUPTED
+from models.training.checkpoint import checkpoints, load_checkpoint
+from models.training.config import choose_device
+from models.training.parallel import average, largest, ranks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VOICE_GAN: dict[str, Any] = {

@@ -15,9 +15,8 @@ from snapshot_writer import SMALL_NETWORKS, TinySnapshot
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.average import move
-from models.checkpoint import load_checkpoint
-from models.config import RunConfig, make_config
+from models.data.reader import Snapshot
+from models.data.store import Store
 from models.embedders.base import Embedder
 from models.embedders.facenet import FaceNet
 from models.embedders.iresnet import ArcFace, IResNet
@@ -26,16 +25,17 @@ from models.embedders.self_trained import SelfTrained
 from models.embedders.vggface2_resnet import VggFace2ResNet50
 from models.errors import CheckpointError, ConfigError
 from models.generator import Generator
-from models.graphs import Losses, RecordedSteps
-from models.metrics import Metrics
 from models.pretrained.conv_norm import fold_batchnorm
-from models.reader import Snapshot
-from models.sf2f.system import Sf2f
-from models.steps import Steps
-from models.store import Store
-from models.switches import Switches, prepare
-from models.system import Batch, System
+from models.systems.base import Batch, System
+from models.systems.sf2f.system import Sf2f
 from models.train import train
+from models.training.average import move
+from models.training.checkpoint import load_checkpoint
+from models.training.config import RunConfig, make_config
+from models.training.graphs import Losses, RecordedSteps
+from models.training.metrics import Metrics
+from models.training.steps import Steps
+from models.training.switches import Switches, prepare
 
 VOICE_GAN = {"generator_channels": [16, 12, 8, 8, 8], "trunk_channels": [4, 8, 8, 8, 16], "trunk_features": 16}
 OVER: dict[str, dict[str, Any]] = {

@@ -9,11 +9,11 @@ import pytest
 import torch
 from snapshot_writer import TinySnapshot
 
-from models.config import make_config
 from models.errors import CheckpointError, ConfigError, PretrainedError
 from models.evaluate import evaluate
 from models.pretrained.needs import MissingEmbedder
 from models.train import train
+from models.training.config import make_config
 
 
 def test_the_losses_and_figures_that_would_be_off_are_named(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import torch
 
 from models.errors import ConfigError
 from models.images import from_range, to_range
-from models.sf2f import losses
-from models.sf2f.networks import Discriminator, EmbeddingFuser, FaceDecoder, Inception1d, Pyramid, VoiceEncoder
-from models.sf2f.presets import CODE, CODE_MULTI, PAPER, PAPER_128, PAPER_MULTI, TINY, Preset, make_preset
+from models.systems.sf2f import losses
+from models.systems.sf2f.networks import Discriminator, EmbeddingFuser, FaceDecoder, Inception1d, Pyramid, VoiceEncoder
+from models.systems.sf2f.presets import CODE, CODE_MULTI, PAPER, PAPER_128, PAPER_MULTI, TINY, Preset, make_preset
 
 
 def count(network: torch.nn.Module) -> int:

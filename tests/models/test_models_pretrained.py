@@ -16,13 +16,13 @@ from models.embedders.base import crop_box
 from models.embedders.facenet import FaceNet, block8, block17, block35, mixed_6a, mixed_7a
 from models.embedders.iresnet import ArcFace, Block, IResNet, read_iresnet
 from models.embedders.vggface2_resnet import MEAN_RGB, Bottleneck, VggFace2ResNet50, centred
-from models.enhance.networks import Enhancer
 from models.errors import PretrainedError
 from models.pretrained import files
 from models.pretrained.conv_norm import ConvNorm, fold_batchnorm
 from models.pretrained.fid_inception import FidInception, MixedA, MixedB, MixedC, MixedD, MixedE
 from models.pretrained.tensors import fill, read_tensors
 from models.pretrained.vgg19 import MEAN, STD, Vgg19
+from models.systems.enhance.networks import Enhancer
 from voxdata import weights as registry
 
 FIXTURES = Path(__file__).parent / "fixtures"

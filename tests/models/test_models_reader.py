@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from snapshot_writer import N_MELS, TinySnapshot
 
+from models.data.reader import Snapshot
+from models.data.store import Normalisation, Store
+from models.data.tiers import Memory, PackedMels, ReadMels, choose_tier
 from models.errors import SnapshotReadError
-from models.reader import Snapshot
-from models.store import Normalisation, Store
-from models.tiers import Memory, PackedMels, ReadMels, choose_tier
 
 GIB = 2**30
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.evaluate import realism
-from models.evaluate.bench import Contestant
+from models.evaluate.contestants import Contestant
 from models.evaluate.metrics import FloatArray
 
 REAL = torch.rand(40, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.sampler import CropBatch, Groups, Share, crop_batch, independent_batch, speech_batch
+from models.data.sampler import CropBatch, Groups, Share, crop_batch, independent_batch, speech_batch
 
 FACES = Groups.of([1, 7, 3, 2])
 UTTERANCES = Groups.of([40, 1, 5, 2])

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from snapshot_writer import TinySnapshot
 
-from models import tracking
 from models.errors import ConfigError
 from models.train import train
+from models.training import tracking
 
 
 class Recorded:

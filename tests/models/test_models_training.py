@@ -19,15 +19,15 @@ import torch
 from PIL import Image
 from snapshot_writer import SMALL_NETWORKS, TinySnapshot
 
-from models.checkpoint import checkpoints, load_checkpoint
-from models.config import load_config, make_config
 from models.errors import CheckpointError, ConfigError, NonFiniteLossError, PretrainedError, TrainingError
 from models.files import locked
 from models.generator import Generator
-from models.metrics import diversity
-from models.schedule import Schedule
-from models.sf2f.presets import make_preset
+from models.systems.sf2f.presets import make_preset
 from models.train import INTERRUPTED, main, train
+from models.training.checkpoint import checkpoints, load_checkpoint
+from models.training.config import load_config, make_config
+from models.training.metrics import diversity
+from models.training.schedule import Schedule
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -175,7 +175,7 @@ def test_memory_that_does_not_suffice_suggests_a_batch(
     def full(*_: object) -> dict[str, torch.Tensor]:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
 
-    monkeypatch.setattr("models.sf2f.system.Sf2f.compute", full)
+    monkeypatch.setattr("models.systems.sf2f.system.Sf2f.compute", full)
     with pytest.raises(TrainingError, match=r"a batch of 8 does not fit .*CUDA out of memory; try .*batch_size = 4"):
         train(tiny_snapshot.config(tmp_path / "run"))
 

@@ -13,17 +13,17 @@ from snapshot_writer import TinySnapshot
 from torch.nn.utils.parametrize import is_parametrized
 
 from flows.runs import Order, run_name
-from models.avp_gan import presets as avp_gan
-from models.avp_gan.networks import AttentiveGenerator, AttentiveTrunk, Cbam, ChannelAttention, SpatialAttention
-from models.checkpoint import load_checkpoint
-from models.config import RunConfig, make_config
+from models.data.sampler import Groups, independent_batch
 from models.errors import ConfigError
 from models.evaluate import evaluate
 from models.generator import Generator as Trained
-from models.sampler import Groups, independent_batch
+from models.systems.avp_gan import presets as avp_gan
+from models.systems.avp_gan.networks import AttentiveGenerator, AttentiveTrunk, Cbam, ChannelAttention, SpatialAttention
+from models.systems.voice2face.networks import Generator, SpeakerEncoder, Trunk, tiled
+from models.systems.voice2face.presets import CODE, MANIYAR, PAPER, SPEECH2FACE_GAN, make_preset
 from models.train import train
-from models.voice2face.networks import Generator, SpeakerEncoder, Trunk, tiled
-from models.voice2face.presets import CODE, MANIYAR, PAPER, SPEECH2FACE_GAN, make_preset
+from models.training.checkpoint import load_checkpoint
+from models.training.config import RunConfig, make_config
 
 SMALL: dict[str, Any] = {
     "encoder_channels": [16, 16, 16],

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.report.report_root import ReportRoot, write_run
-from voxdata.report import build_report
-from voxdata.storage import open_storage
+from voxdata.pages.report import build_report
+from voxdata.store.storage import open_storage
 
 
 @pytest.fixture(autouse=True)

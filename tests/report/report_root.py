@@ -13,12 +13,12 @@ from PIL import Image
 
 from tests.catalog import small_root
 from tests.catalog.small_root import SmallRoot
-from voxdata.crawl.store import originals
-from voxdata.fragments import Fragment
-from voxdata.report.measures import FACE_REASONS, SPEECH_REASONS
-from voxdata.schemas import PHOTOS
+from voxdata.pages.report.measures import FACE_REASONS, SPEECH_REASONS
 from voxdata.shards.write import ShardEntry
-from voxdata.storage import LocalStorage
+from voxdata.sources.originals import originals
+from voxdata.store.fragments import Fragment
+from voxdata.store.storage import LocalStorage
+from voxdata.tables.schemas import PHOTOS
 
 PEOPLE = len(FACE_REASONS)
 HOSTILE = "<script>alert(\"x\")</script> & 'Co'"

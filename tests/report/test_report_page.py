@@ -10,12 +10,12 @@ import pytest
 
 from flows.cli import main
 from tests.report.report_root import HOSTILE, PEOPLE, ReportRoot, WithoutPortraits, WithoutSpeech, write_run
-from voxdata import journal
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.report import build_report
-from voxdata.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_REASONS
-from voxdata.report.page import POLICY
-from voxdata.storage import open_storage
+from voxdata.pages.report import build_report
+from voxdata.pages.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_REASONS
+from voxdata.pages.report.page import POLICY
+from voxdata.store import journal
+from voxdata.store.storage import open_storage
 
 
 def section(page: str, name: str) -> str:

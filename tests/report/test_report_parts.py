@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.report.report_root import noise
-from voxdata import schemas
 from voxdata.faces.decide import RULES
-from voxdata.recipe import Recipe
-from voxdata.report.charts import WIDTH, Limits, bar, histogram, interval, lines, ticks
-from voxdata.report.facts import PORTRAITS, REJECTS_PER_REASON, TRUE_FACES
-from voxdata.report.html import element
-from voxdata.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_MEASURES, SPEECH_REASONS, Measure, setting
-from voxdata.report.pictures import MAX_PICTURE_BYTES, SIDE_PX, small_picture, voice_picture
-from voxdata.report.training import GALLERY_PEOPLE, GALLERY_RUNS, RUNS, SHEET_BYTES
+from voxdata.pages.report.charts import WIDTH, Limits, bar, histogram, interval, lines, ticks
+from voxdata.pages.report.facts import PORTRAITS, REJECTS_PER_REASON, TRUE_FACES
+from voxdata.pages.report.html import element
+from voxdata.pages.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_MEASURES, SPEECH_REASONS, Measure, setting
+from voxdata.pages.report.pictures import MAX_PICTURE_BYTES, SIDE_PX, small_picture, voice_picture
+from voxdata.pages.report.training import GALLERY_PEOPLE, GALLERY_RUNS, RUNS, SHEET_BYTES
+from voxdata.recipe.sections import Recipe
 from voxdata.speech.decide import RULES as SPEECH_RULES
 from voxdata.speech.decide import STATUSES
+from voxdata.tables import schemas
 
 PLACES = {  # where a face is, not how it is
     *(f"box_{side}_px" for side in ("x", "y", "width", "height")),

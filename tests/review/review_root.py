@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows import packing, tables
-from flows.stages import FACES_MEASURE, FACES_RENDER, plan, work_on
 from tests.served_page import Served, in_thread
 from voxdata.catalog.query import run_query
-from voxdata.recipe import Recipe
-from voxdata.recipe_file import load_recipe
-from voxdata.review.desk import Desk
-from voxdata.review.server import COMMAND, review_page
-from voxdata.storage import open_storage
+from voxdata.pages.review.routes import COMMAND, review_page
+from voxdata.pages.review.session import Desk
+from voxdata.pipeline import packing
+from voxdata.pipeline import steps as tables
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, plan, work_on
+from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.sections import Recipe
+from voxdata.store.storage import open_storage
 
 CAP = 2
 

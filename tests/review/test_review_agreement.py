@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.catalog.small_root import SmallRoot, faces
-from voxdata import journal
 from voxdata.catalog.query import named_query, run_query
-from voxdata.errors import CatalogError
-from voxdata.review.agreement import agreement
-from voxdata.storage import LocalStorage
+from voxdata.format.errors import CatalogError
+from voxdata.pages.review.agreement import agreement
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage
 
 # A textbook table: of 50 items 20 twice yes, 15 twice no, 5 only the first says yes, 10 only the second; kappa 0.4.
 TABLE = {("keep", "keep"): 20, ("reject", "reject"): 15, ("keep", "reject"): 5, ("reject", "keep"): 10}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from voxdata import journal
-from voxdata.errors import ReviewError
-from voxdata.review.book import Place, ReviewBook
-from voxdata.storage import LocalStorage
+from voxdata.format.errors import ReviewError
+from voxdata.pages.review.decisions import Place, ReviewBook
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage
 
 FACE = Place("a" * 64, 0.5, 0.4)
 NEIGHBOUR = Place("a" * 64, 0.7, 0.4)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.chromium import launched, needs_chromium
 from tests.review.review_root import CAP, Page, ask, serving
-from voxdata import journal
-from voxdata.storage import open_storage
+from voxdata.store import journal
+from voxdata.store.storage import open_storage
 
 pytestmark = needs_chromium
 

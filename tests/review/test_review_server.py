@@ -17,9 +17,9 @@ from PIL import Image
 
 from flows.cli import main
 from tests.review.review_root import CAP, Page, ask, build_root, running, serving
-from voxdata import journal
 from voxdata.catalog.query import named_query
-from voxdata.storage import open_storage
+from voxdata.store import journal
+from voxdata.store.storage import open_storage
 
 
 def words_of(root: Path) -> list[dict[str, Any]]:

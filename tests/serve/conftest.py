@@ -9,7 +9,7 @@ import torch
 from flows.serve import Answering
 from tests.flows.trained_root import PEOPLE, SMALL, publish_people, train
 from tests.served_page import Served, in_thread
-from voxdata.serve.server import voice_page
+from voxdata.pages.serve.routes import voice_page
 from voxdata.simulate.clips import encode_wav
 from voxdata.simulate.people import draw_person
 from voxdata.simulate.voice import speak

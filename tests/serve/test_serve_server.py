@@ -18,7 +18,7 @@ from flows.cli import main
 from flows.serve import Answering
 from tests.flows.enhancer_writer import write_enhancer
 from tests.served_page import Served, in_thread
-from voxdata.serve.server import MAX_CLIP_BYTES, Faces, voice_page
+from voxdata.pages.serve.routes import MAX_CLIP_BYTES, Faces, voice_page
 from voxdata.simulate.clips import encode_wav
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from voxdata.errors import ShardError
-from voxdata.fragments import parquet_bytes
+from voxdata.format.errors import ShardError
 from voxdata.shards.read import Shard, read_sidecar
 from voxdata.shards.write import Member, Sample, ShardEntry, pack
-from voxdata.storage import LocalStorage, Storage, open_storage
+from voxdata.store.fragments import parquet_bytes
+from voxdata.store.storage import LocalStorage, Storage, open_storage
 
 CONTENT = {f"p{number}/f_0": bytes([number]) * (700 + number) for number in range(5)}
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from voxdata.errors import RecipeError, SourceError, StorageError
-from voxdata.identities import read_metadata
+from voxdata.format.errors import RecipeError, SourceError, StorageError
+from voxdata.people.identities import read_metadata
 from voxdata.simulate.corpus import TRUTH, write_corpus
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.photos import photo_kinds

@@ -12,7 +12,7 @@ from urllib.robotparser import RobotFileParser
 
 import pytest
 
-from voxdata.errors import SourceError
+from voxdata.format.errors import SourceError
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import Site, start_site
 

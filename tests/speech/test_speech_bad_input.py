@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxdata.identities import IdentityBook
-from voxdata.items import ClipItem
-from voxdata.recipe_speech import SpeechMeasure, SpeechSelect
+from voxdata.people.identities import IdentityBook
+from voxdata.recipe.speech import SpeechMeasure, SpeechSelect
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
+from voxdata.sources.clips import clip_bytes, inventory
+from voxdata.sources.speech_files import find_utterances
 from voxdata.speech.decide import decide
-from voxdata.speech.find import find_utterances
-from voxdata.speech.inventory import clip_bytes, inventory
 from voxdata.speech.measure import run
-from voxdata.storage import open_storage
+from voxdata.store.items import ClipItem
+from voxdata.store.storage import open_storage
 
 RATE = 16_000
 LIMIT_S = 8.0

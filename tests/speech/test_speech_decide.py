@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from voxdata.recipe_speech import SpeechSelect
-from voxdata.schemas import UTTERANCE_VERDICTS, UTTERANCES
+from voxdata.recipe.speech import SpeechSelect
 from voxdata.speech.decide import decide
+from voxdata.tables.schemas import UTTERANCE_VERDICTS, UTTERANCES
 
 
 def clip(name: str = "a", person: str = "p", **changes: Any) -> dict[str, Any]:

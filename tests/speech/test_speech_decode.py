@@ -14,7 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.errors import SpeechDecodeError
+from voxdata.format.errors import SpeechDecodeError
 from voxdata.speech.decode import SAMPLE_RATE_HZ, decode
 from voxdata.speech.resampling import resample, resample_blocks
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from voxdata.errors import SourceError
-from voxdata.identities import Identity, IdentityBook, bucket_of
-from voxdata.schemas import UTTERANCE_FILES
-from voxdata.speech.find import find_utterances
-from voxdata.speech.inventory import clip_bytes, inventory
-from voxdata.storage import open_storage
+from voxdata.format.errors import SourceError
+from voxdata.people.identities import Identity, IdentityBook, bucket_of
+from voxdata.sources.clips import clip_bytes, inventory
+from voxdata.sources.speech_files import find_utterances
+from voxdata.store.storage import open_storage
+from voxdata.tables.schemas import UTTERANCE_FILES
 
 BOOK = IdentityBook(
     by_id={

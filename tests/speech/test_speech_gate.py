@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.recipe_speech import Gate, Vad
+from voxdata.recipe.speech import Gate, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.speech.gate import confirm, judge, pick
-from voxdata.speech.vad import frame_decisions, int16, smooth, speech_segments
-from voxdata.speech.voicing import analyse
+from voxdata.speech.activity.gate import confirm, judge, pick
+from voxdata.speech.activity.vad import frame_decisions, int16, smooth, speech_segments
+from voxdata.speech.activity.voicing import analyse
 
 RATE = 16_000
 T = np.arange(6 * RATE) / RATE

@@ -11,12 +11,12 @@ import pytest
 import soundfile
 import torch
 
-from voxdata.items import ClipItem
-from voxdata.recipe_speech import Gate, SpeechMeasure, Vad
-from voxdata.schemas import UTTERANCES
+from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
 from voxdata.speech.measure import fingerprint, run
+from voxdata.store.items import ClipItem
+from voxdata.tables.schemas import UTTERANCES
 
 RATE = 16_000
 

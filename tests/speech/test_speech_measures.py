@@ -8,9 +8,9 @@ import pytest
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
 from voxdata.speech import measures
+from voxdata.speech.activity.vad import int16
 from voxdata.speech.loops import near_loop
 from voxdata.speech.resampling import resample
-from voxdata.speech.vad import int16
 
 RATE = 16_000
 RNG = np.random.default_rng(3)

@@ -11,10 +11,10 @@ import torch
 
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.speech import mel as mel_module
+from voxdata.speech.front_ends import mel as mel_module
+from voxdata.speech.front_ends.mel import FRONT_ENDS, log_mel, log_mels, log_mels_batch
+from voxdata.speech.front_ends.torchaudio_cpu import load_torchaudio
 from voxdata.speech.measure import npy
-from voxdata.speech.mel import FRONT_ENDS, log_mel, log_mels, log_mels_batch
-from voxdata.speech.torchaudio_cpu import load_torchaudio
 
 
 @pytest.fixture(scope="module")

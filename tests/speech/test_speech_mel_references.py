@@ -11,7 +11,7 @@ import torch
 
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.speech.mel import log_mel, log_mels_batch
+from voxdata.speech.front_ends.mel import log_mel, log_mels_batch
 
 LENGTHS = [400, 401, 560, 561, 16_000, 16_123, 47_999]
 

@@ -11,7 +11,7 @@ import pytest
 
 from voxdata.shards.write import Member, Sample, ShardEntry, pack
 from voxdata.speech.normalisation import normalisation, shard_sums
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
 
 SCHEMA = pa.schema([("identity", pa.string()), ("holdout", pa.bool_())])
 

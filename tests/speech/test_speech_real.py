@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from voxdata.identities import load_book
-from voxdata.items import ClipItem
-from voxdata.recipe_speech import SpeechMeasure, SpeechSelect
+from voxdata.people.identities import load_book
+from voxdata.recipe.speech import SpeechMeasure, SpeechSelect
+from voxdata.sources.speech_files import find_utterances
 from voxdata.speech.decide import decide
 from voxdata.speech.decode import decode
-from voxdata.speech.find import find_utterances
+from voxdata.speech.front_ends.mel import log_mel
 from voxdata.speech.measure import npy, run
-from voxdata.speech.mel import log_mel
+from voxdata.store.items import ClipItem
 
 
 def measure_folder(folder: Path, every: int = 1, metadata: tuple[Path, ...] = ()) -> tuple[pa.Table, pa.Table]:

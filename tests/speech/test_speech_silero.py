@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxdata.errors import BackendError, RecipeError, WeightsError
-from voxdata.items import ClipItem
-from voxdata.recipe_file import load_recipe
-from voxdata.recipe_speech import Gate, SpeechMeasure
-from voxdata.speech import silero
+from voxdata.format.errors import BackendError, RecipeError, WeightsError
+from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.speech import Gate, SpeechMeasure
+from voxdata.speech.activity import silero
 from voxdata.speech.decode import decode
 from voxdata.speech.measure import fingerprint, run
+from voxdata.store.items import ClipItem
 
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(3 * 16_000)).astype(np.float32)
 

@@ -11,7 +11,7 @@ import pytest
 from file_server import Enter
 
 from voxdata import weights
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
 from voxdata.weights.cache import store
 
 DATA = bytes(range(256)) * 500

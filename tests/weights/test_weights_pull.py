@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from voxdata import weights
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
 
 DATA = np.random.default_rng(0).bytes(700_000)
 OTHER = np.random.default_rng(1).bytes(700_000)

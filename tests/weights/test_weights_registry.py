@@ -12,8 +12,8 @@ from flows.cli import parser
 from models.embedders import PUBLISHED
 from models.evaluate.protocols import NAMES as PROTOCOLS
 from voxdata import weights
-from voxdata.errors import WeightsError
-from voxdata.recipe_file import load_recipe
+from voxdata.format.errors import WeightsError
+from voxdata.recipe.reading import load_recipe
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
 from voxdata.weights import load_state_dict
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from voxdata.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
+from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
 
 SCHEMA_VERSION = 8
 CATALOG_KEY = "catalog.duckdb"

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
 from voxdata.catalog.versions import built_aside
-from voxdata.storage import Storage
+from voxdata.store.storage import Storage
 
 _ITEMS = {
     "people": "SELECT DISTINCT person AS key, person FROM {at}.samples",

@@ -8,8 +8,8 @@ from voxdata.catalog.database import CATALOG_KEY, first_line
 from voxdata.catalog.lists import stale_lists
 from voxdata.catalog.query import named_query, open_readonly
 from voxdata.catalog.snapshot import list_snapshots, published
-from voxdata.errors import CatalogError
-from voxdata.storage import Storage
+from voxdata.format.errors import CatalogError
+from voxdata.store.storage import Storage
 
 _REPAIR = "run: voxdata catalog rebuild"
 

@@ -13,13 +13,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from voxdata import journal
 from voxdata.catalog.lists import README_KEY, list_keys
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import Snapshot, latest, list_snapshots, published_recipe, published_tables
 from voxdata.catalog.tags import tags
-from voxdata.locks import collecting
-from voxdata.storage import Storage
+from voxdata.store import journal
+from voxdata.store.locks import collecting
+from voxdata.store.storage import Storage
 
 _FOLDERS = ("snapshots", "recipes", "shards", "fragments")
 _TABLE = re.compile(r"fragments/[^/]+/[0-9a-f]{16}\.parquet")

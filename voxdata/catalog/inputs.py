@@ -14,15 +14,16 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voxdata import journal, schemas
 from voxdata.catalog.database import first_line, quoted
 from voxdata.catalog.snapshot import Snapshot, list_snapshots
-from voxdata.catalog.sources import sources
-from voxdata.errors import CatalogError, StorageError
-from voxdata.governance.merging import aliases_in_force, stated
-from voxdata.governance.tombstones import Tombstones
-from voxdata.schemas import WHO
-from voxdata.storage import LocalStorage, Storage
+from voxdata.catalog.stated_sources import sources
+from voxdata.format.errors import CatalogError, StorageError
+from voxdata.people.merging import aliases_in_force, stated
+from voxdata.people.tombstones import Tombstones
+from voxdata.store import journal
+from voxdata.store.storage import LocalStorage, Storage
+from voxdata.tables import schemas
+from voxdata.tables.schemas import WHO
 
 S, I, L = pa.string(), pa.int32(), pa.int64()
 

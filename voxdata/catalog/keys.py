@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from voxdata.errors import CatalogError
+from voxdata.format.errors import CatalogError
 
 # Input -> its key, and the columns that say which of the rows with one key counts.
 REPEATABLE = {

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from voxdata.catalog.snapshot import Snapshot
-from voxdata.errors import SnapshotError
+from voxdata.format.errors import SnapshotError
 from voxdata.shards.write import FOLDER, ShardEntry
-from voxdata.storage import LocalStorage, Storage
+from voxdata.store.storage import LocalStorage, Storage
 
 README_KEY = f"{FOLDER}/README.txt"
 README = b"""Do not take shards/*.tar: tars of earlier versions stay here, with people who opted out and portraits that

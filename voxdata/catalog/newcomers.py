@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voxdata.catalog.snapshot import Snapshot
 from voxdata.shards.read import read_sidecar
-from voxdata.storage import Storage
+from voxdata.store.storage import Storage
 
 
 def people_of(storage: Storage, snapshot: Snapshot, split: str) -> set[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from voxdata.catalog.query import answer
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.versions import opened_at
-from voxdata.storage import Storage
+from voxdata.store.storage import Storage
 
 _TRAINED_ON = """
     SELECT provenance.*, speech.holdout IS TRUE AS held_out

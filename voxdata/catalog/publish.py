@@ -29,8 +29,8 @@ from voxdata.catalog.snapshot import (
     published_tables,
     state_publication,
 )
-from voxdata.errors import StorageError
-from voxdata.storage import TEMPORARY_PREFIX, LocalStorage, Storage
+from voxdata.format.errors import StorageError
+from voxdata.store.storage import TEMPORARY_PREFIX, LocalStorage, Storage
 
 # Fragments are append-only, so a row counts only where this snapshot decided on it, and once (`keys.py`). Rows were
 # measured under the person who was known then; the snapshot's identities say who it is.

@@ -16,9 +16,9 @@ import duckdb
 import pyarrow as pa
 
 from voxdata.catalog.database import CATALOG_KEY, attach
-from voxdata.errors import CatalogError, QueryError
-from voxdata.fragments import parquet_bytes
-from voxdata.storage import LocalStorage, Storage
+from voxdata.format.errors import CatalogError, QueryError
+from voxdata.store.fragments import parquet_bytes
+from voxdata.store.storage import LocalStorage, Storage
 
 Format = Literal["table", "csv", "json", "parquet"]
 

@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from voxdata import journal
 from voxdata.catalog.tags import tags
-from voxdata.errors import SnapshotError
-from voxdata.fragments import digest
-from voxdata.recipe import Recipe
+from voxdata.format.errors import SnapshotError
+from voxdata.recipe.sections import Recipe
 from voxdata.shards.read import read_sidecar
 from voxdata.shards.write import ShardEntry
-from voxdata.storage import Storage
+from voxdata.store import journal
+from voxdata.store.fragments import digest
+from voxdata.store.storage import Storage
 
 FORMAT = 1
 SPLITS = ("train", "val", "test")

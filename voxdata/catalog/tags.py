@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from voxdata import journal
-from voxdata.errors import SnapshotError
-from voxdata.storage import Storage
+from voxdata.format.errors import SnapshotError
+from voxdata.store import journal
+from voxdata.store.storage import Storage
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{16}")

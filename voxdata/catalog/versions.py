@@ -18,8 +18,8 @@ from voxdata.catalog.database import CATALOG_KEY, attach, quoted
 from voxdata.catalog.publish import build_catalog
 from voxdata.catalog.query import BEFORE, answer, open_readonly, run_query
 from voxdata.catalog.snapshot import Snapshot, load_snapshot
-from voxdata.errors import OldCatalogError
-from voxdata.storage import Storage
+from voxdata.format.errors import OldCatalogError
+from voxdata.store.storage import Storage
 
 logger = logging.getLogger("voxdata")
 

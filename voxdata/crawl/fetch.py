@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from protego import Protego
 
-from voxdata.recipe import Crawl
+from voxdata.recipe.sections import Crawl
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from voxdata.errors import ShardError, StorageError
+from voxdata.format.errors import ShardError, StorageError
 from voxdata.shards.read import TarFiles
 from voxdata.shards.write import ShardEntry
 

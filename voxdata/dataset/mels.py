@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.errors import ShardError
+from voxdata.format.errors import ShardError
 from voxdata.shards.read import read_sidecar
 from voxdata.shards.write import ShardEntry
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
 
 HEADER = 128
 ITEM = np.dtype("<f2").itemsize

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.errors import ShardError
-from voxdata.schemas import SIDECAR
+from voxdata.format.errors import ShardError
 from voxdata.shards.read import TarFiles, read_sidecar
 from voxdata.shards.write import ShardEntry
-from voxdata.storage import LocalStorage, Storage
+from voxdata.store.storage import LocalStorage, Storage
+from voxdata.tables.schemas import SIDECAR
 
 _OF_MEMBERS = ("member", "suffix", "offset", "size", "sha256")
 

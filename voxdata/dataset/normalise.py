@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.errors import SnapshotError
+from voxdata.format.errors import SnapshotError
 
 Kind: TypeAlias = Literal["stated", "published", "global", "bin", "utterance", "none"]
 KINDS = ("stated", "published", "global", "bin", "utterance", "none")

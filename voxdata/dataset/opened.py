@@ -18,9 +18,9 @@ from voxdata.catalog.snapshot import SPLITS, Snapshot, load_snapshot
 from voxdata.catalog.versions import opened_at
 from voxdata.dataset.members import MemberIndex, sample_rows
 from voxdata.dataset.result import Result
-from voxdata.errors import SnapshotError
+from voxdata.format.errors import SnapshotError
 from voxdata.shards.write import ShardEntry
-from voxdata.storage import LocalStorage, Storage, open_storage
+from voxdata.store.storage import LocalStorage, Storage, open_storage
 
 if TYPE_CHECKING:
     from webdataset import WebDataset

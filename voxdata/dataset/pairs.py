@@ -32,7 +32,7 @@ from voxdata.dataset.decoded import MEMORY, DecodedShard, cache_folder
 from voxdata.dataset.mels import MelMember, MelTars, mel_members
 from voxdata.dataset.members import check_lengths
 from voxdata.dataset.normalise import Kind, normaliser
-from voxdata.errors import SnapshotError
+from voxdata.format.errors import SnapshotError
 from voxdata.shards.read import TarFiles, read_sidecar
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from voxdata.catalog.query import format_table
-from voxdata.errors import QueryError
+from voxdata.format.errors import QueryError
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import webdataset as wds
 
 from voxdata.dataset.members import check_lengths
-from voxdata.errors import ShardError
+from voxdata.format.errors import ShardError
 from voxdata.shards.write import ShardEntry
-from voxdata.storage import LocalStorage
+from voxdata.store.storage import LocalStorage
 
 
 def stream(storage: LocalStorage, shards: Sequence[ShardEntry], *, shuffle: int, seed: int) -> wds.WebDataset:

@@ -8,7 +8,7 @@ from typing import Any
 
 from voxdata.catalog.snapshot import published
 from voxdata.dataset.opened import Dataset
-from voxdata.governance.optouts import in_force
+from voxdata.people.optouts import in_force
 
 Row = dict[str, Any]
 

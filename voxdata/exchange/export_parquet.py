@@ -27,13 +27,13 @@ import yaml
 
 from voxdata.catalog.snapshot import SPLITS
 from voxdata.dataset.opened import Dataset, Kind
-from voxdata.errors import ShardError, StorageError
 from voxdata.exchange.croissant import DataFile, Table, croissant
 from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import Facts, facts_of
 from voxdata.exchange.export_target import Shelf, claim_folder, portrait_of, shelves
-from voxdata.schemas import SIDECAR
+from voxdata.format.errors import ShardError, StorageError
 from voxdata.shards.read import read_sidecar
+from voxdata.tables.schemas import SIDECAR
 
 KINDS: tuple[Kind, ...] = ("faces", "speech")
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}

@@ -27,9 +27,9 @@ import numpy as np
 
 from voxdata.catalog.snapshot import SPLITS
 from voxdata.dataset.opened import Dataset
-from voxdata.errors import ShardError, SnapshotError, StorageError
 from voxdata.exchange.export_target import claim_folder, portrait_of, shelves
-from voxdata.identities import safe_key
+from voxdata.format.errors import ShardError, SnapshotError, StorageError
+from voxdata.people.identities import safe_key
 
 FRONT_END = "psf40"
 LISTS = ("vox1", "vox2")

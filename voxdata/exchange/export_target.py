@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from voxdata.catalog.withheld import everyone, hidden_in
 from voxdata.dataset.opened import Dataset, Kind
-from voxdata.errors import ShardError, SnapshotError, StorageError
-from voxdata.governance import outputs
-from voxdata.governance.withheld import everyone, hidden_in
+from voxdata.forgetting import outputs
+from voxdata.format.errors import ShardError, SnapshotError, StorageError
 from voxdata.shards.read import TarFiles, read_sidecar
 from voxdata.shards.write import ShardEntry
 

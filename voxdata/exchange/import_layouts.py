@@ -7,7 +7,7 @@
 
 Only people with both are taken. A folder's name is an identity by the metadata tables; where these do not know it, by
 the id that the files of `hq-voxceleb` are named after; else it is an identity of its own. Folders that spell one name
-in two ways are one person's (`voxdata/identities.py`).
+in two ways are one person's (`voxdata/people/identities.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from voxdata.crawl.folder import SourceFile, walk_files
-from voxdata.errors import SourceError
-from voxdata.identities import Identity, IdentityBook
-from voxdata.names import nfc
+from voxdata.format.errors import SourceError
+from voxdata.people.identities import Identity, IdentityBook
+from voxdata.people.names import nfc
+from voxdata.sources.folder import SourceFile, walk_files
 
 Layout = Literal["hq-voxceleb", "voice2face"]
 Faces = Literal["masked", "origin"]

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.errors import PhotoDecodeError, SourceError
 from voxdata.exchange.import_layouts import MelFile, Person
 from voxdata.exchange.import_pickle import MAX_BYTES, load_plain_pickle
 from voxdata.faces.decode import decode_photo
-from voxdata.faces.render import MAX_MEGAPIXELS
-from voxdata.identities import IdentityBook, safe_key
-from voxdata.speech.mel import FRONT_ENDS
+from voxdata.faces.portrait.render import MAX_MEGAPIXELS
+from voxdata.format.errors import PhotoDecodeError, SourceError
+from voxdata.people.identities import IdentityBook, safe_key
+from voxdata.speech.front_ends.mel import FRONT_ENDS
 
 BACKEND = "import"  # what stands where a build names what measured, cut out or decoded
 SHARED, UNREADABLE = "shared_photo", "unreadable"

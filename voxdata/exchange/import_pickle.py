@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.errors import SourceError
+from voxdata.format.errors import SourceError
 
 MAX_BYTES = 64 * 2**20  # 35 minutes of 40 bands in float64
 MAX_OPCODES = 10_000

@@ -14,25 +14,27 @@ from typing import Any
 
 import pyarrow as pa
 
-from voxdata import schemas, splits
 from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import SPLITS, Snapshot, write_snapshot
-from voxdata.crawl.folder import SourceFile
-from voxdata.errors import SourceError
 from voxdata.exchange.import_layouts import FRONT_ENDS, Layout, Person
 from voxdata.exchange.import_members import SHARED, Imported, read_mels, read_portraits, shared_portraits, who_of
-from voxdata.fragments import commit_table, digest
-from voxdata.governance.book import open_book
-from voxdata.governance.optouts import hidden
-from voxdata.governance.tombstones import Tombstones
-from voxdata.identities import BUCKETS, IdentityBook
-from voxdata.locks import building
-from voxdata.recipe import Recipe
-from voxdata.recipe_file import with_settings
+from voxdata.format.errors import SourceError
+from voxdata.people import splits
+from voxdata.people.book import open_book
+from voxdata.people.identities import BUCKETS, IdentityBook
+from voxdata.people.optouts import hidden
+from voxdata.people.tombstones import Tombstones
+from voxdata.recipe.reading import with_settings
+from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
 from voxdata.shards.write import Kind, Member, Sample, ShardEntry, pack, plan_ranges
-from voxdata.speech import mel, normalisation
-from voxdata.storage import Storage
+from voxdata.sources.folder import SourceFile
+from voxdata.speech import normalisation
+from voxdata.speech.front_ends import mel
+from voxdata.store.fragments import commit_table, digest
+from voxdata.store.locks import building
+from voxdata.store.storage import Storage
+from voxdata.tables import schemas
 
 Row = dict[str, Any]
 _SCHEMAS = {

@@ -16,12 +16,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
-from voxdata import journal
-from voxdata.crawl.folder import PHOTO_SUFFIXES, walk_files
-from voxdata.errors import SourceError
-from voxdata.governance.merging import CONFIRMED, aliases_in_force, decide
-from voxdata.speech.find import SPEECH_SUFFIXES
-from voxdata.storage import Storage
+from voxdata.format.errors import SourceError
+from voxdata.people.merging import CONFIRMED, aliases_in_force, decide
+from voxdata.sources.folder import PHOTO_SUFFIXES, walk_files
+from voxdata.sources.speech_files import SPEECH_SUFFIXES
+from voxdata.store import journal
+from voxdata.store.storage import Storage
 
 RawLayout = Literal["lfw", "avspeech"]
 

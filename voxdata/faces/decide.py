@@ -14,15 +14,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.errors import DecisionError
 from voxdata.faces.diversity import diversified
+from voxdata.faces.face_table import FaceTable, Flags
+from voxdata.faces.ownership import claimed_twice, kept_for
 from voxdata.faces.quality import quality
 from voxdata.faces.reviewed import Words, reviewed
 from voxdata.faces.rules import RULES
-from voxdata.faces.tables import FaceTable, Flags
-from voxdata.faces.whose import claimed_twice, kept_for
-from voxdata.recipe_faces import Faces, Select
-from voxdata.schemas import FACE_VERDICTS
+from voxdata.format.errors import DecisionError
+from voxdata.recipe.faces import Faces, Select
+from voxdata.tables.schemas import FACE_VERDICTS
 
 CANDIDATES_PER_PORTRAIT = 2
 FIRST = 2.0  # a human keep stands before every quality, and no margin reaches across

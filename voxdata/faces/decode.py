@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from voxdata.errors import PhotoDecodeError
+from voxdata.format.errors import PhotoDecodeError
 
 Pixels = npt.NDArray[np.uint8]
 

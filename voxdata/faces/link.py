@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.faces.purity import agreement
-from voxdata.recipe_faces import Link
-from voxdata.schemas import LINKS
+from voxdata.recipe.faces import Link
+from voxdata.tables.schemas import LINKS
 
 HASH_BITS = 64
 PURITY = ("centroid_similarity", "person_agreement", "rival_agreement")

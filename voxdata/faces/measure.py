@@ -13,24 +13,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from voxdata import fragments
-from voxdata.errors import PhotoDecodeError, StorageError
 from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash, thumbnail
-from voxdata.faces.embed import Embedder, open_embedder, weights_sha256
-from voxdata.faces.emotion import EmotionNet, emotion_file, open_emotion_net
-from voxdata.faces.eyes import find_pupils
-from voxdata.faces.geometry import measure_geometry, second_look
-from voxdata.faces.landmarks import Box, Floats, Landmarker, backend_version, landmarker_version, open_landmarker
-from voxdata.faces.lighting import measure_lighting
-from voxdata.faces.occlusion import measure_occlusion
-from voxdata.faces.patch import FacePatch, face_patch
-from voxdata.faces.sharpness import measure_sharpness
-from voxdata.faces.upside_down import PhotoFaces
-from voxdata.fragments import Fragment
-from voxdata.identities import safe_key
-from voxdata.items import PhotoItem
-from voxdata.recipe_faces import FaceMeasure
-from voxdata.schemas import EMOTIONS, FACES
+from voxdata.faces.detect.landmarks import Box, Floats, Landmarker, backend_version, landmarker_version, open_landmarker
+from voxdata.faces.detect.upside_down import PhotoFaces
+from voxdata.faces.measures.embed import Embedder, open_embedder, weights_sha256
+from voxdata.faces.measures.emotion import EmotionNet, emotion_file, open_emotion_net
+from voxdata.faces.measures.eyes import find_pupils
+from voxdata.faces.measures.geometry import measure_geometry, second_look
+from voxdata.faces.measures.lighting import measure_lighting
+from voxdata.faces.measures.occlusion import measure_occlusion
+from voxdata.faces.measures.patch import FacePatch, face_patch
+from voxdata.faces.measures.sharpness import measure_sharpness
+from voxdata.format.errors import PhotoDecodeError, StorageError
+from voxdata.people.identities import safe_key
+from voxdata.recipe.faces import FaceMeasure
+from voxdata.store import fragments
+from voxdata.store.fragments import Fragment
+from voxdata.store.items import PhotoItem
+from voxdata.tables.schemas import EMOTIONS, FACES
 
 STAGE = "faces.measure"
 VERSION = 8

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from voxdata.faces.tables import FaceTable, Numbers
-from voxdata.recipe_faces import Quality
+from voxdata.faces.face_table import FaceTable, Numbers
+from voxdata.recipe.faces import Quality
 
 POSE_ZERO_DEG = 30.0  # face angle at which the pose is worth nothing
 RESOLUTION_PX = (30.0, 128.0)  # pupil distance worth nothing, and everything: that of a 512 px portrait

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from voxdata.faces.tables import FaceTable, Flags
+from voxdata.faces.face_table import FaceTable, Flags
 
 DECISIONS = ("keep", "reject", "withdrawn")
 REVIEW_RADIUS = 0.02  # of the photo's width and height: reviews find their face on another backend's pupils

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from voxdata.faces.tables import FaceTable, Flags
-from voxdata.faces.whose import shared_photos, unwanted_faces, without_majority
-from voxdata.recipe_faces import Expression, Faces
+from voxdata.faces.face_table import FaceTable, Flags
+from voxdata.faces.ownership import shared_photos, unwanted_faces, without_majority
+from voxdata.recipe.faces import Expression, Faces
 
 Rule = Callable[[FaceTable, Faces], Flags]
 

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from voxdata.errors import PageError
+from voxdata.format.errors import PageError
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 

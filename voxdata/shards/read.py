@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voxdata.errors import ShardError, StorageError
-from voxdata.schemas import SIDECAR
-from voxdata.storage import LocalStorage, Storage
+from voxdata.format.errors import ShardError, StorageError
+from voxdata.store.storage import LocalStorage, Storage
+from voxdata.tables.schemas import SIDECAR
 
 OPEN_TARS = 256
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from voxdata.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS, UTTERANCES
+from voxdata.tables.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS, UTTERANCES
 
 WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
 PHOTO_COLUMNS = ("licence", "source_key")

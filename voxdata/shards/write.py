@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from voxdata.errors import ShardError
-from voxdata.fragments import TarBytes, digest, parquet_bytes
-from voxdata.identities import BUCKETS
-from voxdata.schemas import SIDECAR
-from voxdata.storage import Storage, Upload
+from voxdata.format.errors import ShardError
+from voxdata.people.identities import BUCKETS
+from voxdata.store.fragments import TarBytes, digest, parquet_bytes
+from voxdata.store.storage import Storage, Upload
+from voxdata.tables.schemas import SIDECAR
 
 Kind = Literal["faces", "speech"]
 

@@ -26,7 +26,7 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voxdata.errors import SourceError, StorageError
+from voxdata.format.errors import SourceError, StorageError
 from voxdata.simulate.clips import make_clip
 from voxdata.simulate.people import SimulatedPerson, draw_people
 from voxdata.simulate.photos import make_photo

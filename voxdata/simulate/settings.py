@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from voxdata.errors import RecipeError
+from voxdata.format.errors import RecipeError
 
 PHOTO_KINDS = (
     "wrong_person",

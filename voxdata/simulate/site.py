@@ -24,7 +24,7 @@ from types import TracebackType
 
 from aiohttp import web
 
-from voxdata.errors import SourceError
+from voxdata.format.errors import SourceError
 
 HOST = "127.0.0.1"
 REDIRECT_EVERY = 8

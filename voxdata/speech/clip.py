@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from voxdata.errors import SourceError, SpeechDecodeError
-from voxdata.recipe_speech import SpeechMeasure
+from voxdata.format.errors import SourceError, SpeechDecodeError
+from voxdata.recipe.speech import SpeechMeasure
+from voxdata.speech.activity.gate import confirm, pick
+from voxdata.speech.activity.vad import speech_segments
+from voxdata.speech.activity.voicing import analyse
 from voxdata.speech.decode import decode
-from voxdata.speech.gate import confirm, pick
-from voxdata.speech.mel import FRONT_ENDS, Mel, log_mel
-from voxdata.speech.vad import speech_segments
-from voxdata.speech.voicing import analyse
+from voxdata.speech.front_ends.mel import FRONT_ENDS, Mel, log_mel
 
 
 def clip_mel(data: bytes, front_end: str, recipe: Mapping[str, Any], *, max_duration_s: float | None = None) -> Mel:

@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from voxdata.recipe_speech import SpeechSelect
-from voxdata.schemas import UTTERANCE_VERDICTS
-from voxdata.speech.find import UNKNOWN_IDENTITY
+from voxdata.recipe.speech import SpeechSelect
+from voxdata.sources.speech_files import UNKNOWN_IDENTITY
+from voxdata.tables.schemas import UTTERANCE_VERDICTS
 
 Flags = npt.NDArray[np.bool_]
 

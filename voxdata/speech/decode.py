@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from voxdata.errors import SpeechDecodeError
+from voxdata.format.errors import SpeechDecodeError
 from voxdata.speech.measures import FULL_SCALE
 from voxdata.speech.resampling import resample_blocks
 

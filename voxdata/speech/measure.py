@@ -20,19 +20,20 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from voxdata import fragments
-from voxdata.errors import SpeechDecodeError, StorageError
-from voxdata.fragments import Fragment
-from voxdata.items import ClipItem
-from voxdata.recipe_speech import Gate, SpeechMeasure, Vad
-from voxdata.schemas import UTTERANCES
-from voxdata.speech import measures, silero
+from voxdata.format.errors import SpeechDecodeError, StorageError
+from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
+from voxdata.speech import measures
+from voxdata.speech.activity import silero
+from voxdata.speech.activity.gate import frame_flags, judge, pick, voiced_frames
+from voxdata.speech.activity.vad import Pcm, Segment, int16, speech_segments, vad_name
+from voxdata.speech.activity.voicing import FrameFeatures, analyse
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Decoded, Samples, decode
-from voxdata.speech.gate import frame_flags, judge, pick, voiced_frames
+from voxdata.speech.front_ends.mel import FRONT_ENDS, Mel, log_mels
 from voxdata.speech.loops import find_loop
-from voxdata.speech.mel import FRONT_ENDS, Mel, log_mels
-from voxdata.speech.vad import Pcm, Segment, int16, speech_segments, vad_name
-from voxdata.speech.voicing import FrameFeatures, analyse
+from voxdata.store import fragments
+from voxdata.store.fragments import Fragment
+from voxdata.store.items import ClipItem
+from voxdata.tables.schemas import UTTERANCES
 
 VERSION = 5
 _BACKENDS = ("av", "numpy", "scipy", "soundfile", "torch", "torchaudio", "webrtcvad-wheels")

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from voxdata.shards.read import Shard
 from voxdata.shards.write import ShardEntry
-from voxdata.storage import Storage
+from voxdata.store.storage import Storage
 
 SPLIT = "train"
 PUBLISHED: Mapping[str, Mapping[str, float]] = {"psf40": {"mean": 10.9915, "std": 3.1661}}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
 from voxdata.weights.entries import REGISTRY_VARIABLE, Weight, find, near, read_registry, registry
 
 CACHE_VARIABLE = "VOXDATA_WEIGHTS"

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
 from voxdata.weights.cache import CACHE_VARIABLE, how_to_get, import_members, made_cache_folder, path, problem_of
 from voxdata.weights.entries import Archive, Weight, find, read_registry, registry
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
 
 REGISTRY_VARIABLE = "VOXDATA_WEIGHTS_TOML"
 
@@ -53,7 +53,7 @@ class Weight:
     `hashed` (a file in our hands), `published` (its owner states it), `reported` (seen in other public manifests, first
     checked on your import), `prefix`, `unknown`. `url` is null where there is no public one; `no_url` says why. A
     weight with `archive` is the `member` of that zip. `face_input` says how a face embedder takes its pixels, see
-    `voxdata.faces.embed`.
+    `voxdata.faces.measures.embed`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxdata.errors import WeightsError
+from voxdata.format.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,1 @@
+"""From a snapshot to batches: the reader, where tensors lie, the sampler."""

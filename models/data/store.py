@@ -1,0 +1,259 @@
+"""The resident store: portraits (uint8) and log-mels (float16) where they are fastest, behind one interface.
+
+Shapes: B batch, T frames, F mel bins, K windows, S side of a portrait in pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.data.reader import Float16Array, Member, Snapshot
+from models.data.sampler import WHOLE, Groups, IntArray, Share
+from models.data.tiers import (
+    Mels,
+    Memory,
+    PackedMels,
+    ReadMels,
+    asked_tier,
+    choose_tier,
+    memory_of,
+    move,
+    on_network,
+    put,
+)
+from models.errors import SnapshotReadError
+
+log = logging.getLogger("models.data.store")
+
+MIN_STD = 1e-6
+NORMALISATIONS = ("global", "utterance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """Log-mels enter the networks as (mel - mean) / std.
+
+    One pair for all bins where `kind` is `global`; where it is `utterance`, those of each bin over the whole clip.
+    """
+
+    mean: float
+    std: float
+    kind: str = "global"
+
+    def clip(self, mel_FT: Tensor) -> Tensor:
+        """A whole clip (F, T), normalised."""
+        if self.kind == "utterance":
+            std_F1, mean_F1 = torch.std_mean(mel_FT, dim=1, correction=0, keepdim=True)
+            return (mel_FT - mean_F1) / std_F1.clamp(min=MIN_STD)
+        return (mel_FT - self.mean) / self.std
+
+
+class Store:
+    """People of one split who have portraits and speech, with both.
+
+    `faces` are the portraits, uint8 (N, 3, S, S); `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or
+    `unknown`, `nationalities[p]` as the metadata has it or `unknown`; `face_groups` and `utterance_groups` say which
+    portraits and utterances are whose; `frames[u]` is the length of utterance u, `pitch_U2[u]` its median pitch (Hz)
+    and range (semitones), NaN where they were not measured. `holdouts` are clips of training people that are kept for
+    closed-set tests: left out, kept, or the only ones. `normalise` and `sex` are those of run.json, `share` is what
+    this process draws, `tier` where log-mels are to lie, `memory` what is free, where not what this process finds.
+    Raises `SnapshotReadError`, `ConfigError` for a tier that is not there.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        split: str,
+        front_end: str,
+        side_px: int,
+        cache: Path,
+        device: torch.device,
+        normalisation: Normalisation | None = None,
+        holdouts: Literal["drop", "keep", "only"] = "drop",
+        normalise: str = "stated",
+        sex: str = "all",
+        share: Share = WHOLE,
+        tier: str = "auto",
+        memory: Memory | None = None,
+    ) -> None:
+        hop_s = float(snapshot.front_end(front_end)["hop_s"])
+        faces = _by_person([member for member in snapshot.portraits(split) if sex in ("all", member.sex)])
+        speech = _by_person(
+            [m for m in snapshot.mels(split, front_end) if holdouts == "keep" or m.holdout == (holdouts == "only")]
+        )
+        self.people = sorted(faces.keys() & speech.keys())
+        if not self.people:
+            raise SnapshotReadError(
+                f"snapshot {snapshot.id}: nobody in split {split!r} has both portraits and {front_end} speech "
+                f"({len(faces)} people with portraits{_of_sex(sex)}, {len(speech)} with speech); build with more people"
+            )
+        self.device, self.share = device, share
+        self.sexes = [faces[person][0].sex for person in self.people]
+        self.nationalities = [faces[person][0].nationality for person in self.people]
+        self.face_groups = Groups.of([len(faces[person]) for person in self.people])
+        self.utterance_groups = Groups.of([len(speech[person]) for person in self.people])
+        decoded = snapshot.decode_portraits([m for p in self.people for m in faces[p]], side_px, cache)
+        self.faces = torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous().to(device)
+        views = [_checked(snapshot, m, front_end) for person in self.people for m in speech[person]]
+        self.frames: IntArray = np.asarray([view.shape[1] for view in views], np.int64)
+        self.n_mels = int(views[0].shape[0])
+        pitches = [(m.pitch_median_hz, m.pitch_range_st) for person in self.people for m in speech[person]]
+        self.pitch_U2 = np.asarray(pitches, np.float64)
+        self.normalisation = normalisation or _normalisation(snapshot, front_end, views, normalise)
+        self._own_U2F = _own_statistics(views).to(device) if self.normalisation.kind == "utterance" else None
+        needed, free = sum(view.nbytes for view in views), memory or memory_of(device)
+        over_network = on_network(snapshot.root)
+        self.tier = choose_tier(needed, free, over_network=over_network) if tier == "auto" else asked_tier(tier, device)
+        self._mels = self._place(snapshot, [m for person in self.people for m in speech[person]], views)
+        log.info(
+            "store %s: %d people, %d portraits, %d utterances, %.1f h of speech; log-mels in %s%s: %s",
+            split,
+            len(self.people),
+            len(self.faces),
+            len(views),
+            int(self.frames.sum()) * hop_s / 3600,
+            self.tier.name,
+            ", split by people" if self.tier.split else "",
+            self.tier.reason,
+        )
+
+    def _place(self, snapshot: Snapshot, members: Sequence[Member], views: Sequence[Float16Array]) -> Mels:
+        if self.tier.name == "mmap":
+            return ReadMels(views.__getitem__, self.n_mels)
+        if self.tier.name == "stream":
+            return ReadMels.streamed(lambda utterance: snapshot.read_mel(members[utterance]), self.n_mels)
+        first, last = 0, len(views)
+        if self.tier.split:
+            first, last = self._own_people()
+        return PackedMels(views[first:last], self.frames[first:last], self.tier.name, self.device, first)
+
+    def _own_people(self) -> tuple[int, int]:
+        """Split the people evenly over the processes; returns the utterances of this one's, first and past the last."""
+        share, groups = self.share, self.utterance_groups
+        low, high = (len(self.people) * (share.rank + more) // share.ranks for more in (0, 1))
+        self.share = dataclasses.replace(share, people=(low, high))
+        spoken = np.append(groups.first, groups.count.sum())
+        return int(spoken[low]), int(spoken[high])
+
+    def first_people(self, count: int) -> IntArray:
+        """The first people, as many as asked for or as the first process holds the speech of."""
+        held = len(self.people) if self.share.people is None else self.share.people[1]
+        return np.arange(min(count, held))
+
+    def put(self, array: npt.NDArray[Any]) -> Tensor:
+        """A small array on the device; where that is a GPU, nobody waits for the copy."""
+        return put(array, self.device)
+
+    def images(self, faces: IntArray) -> Tensor:
+        """Portraits, float32 (B, 3, S, S) in [-1, 1] on the device."""
+        chosen = self.faces[self.put(faces)]
+        return chosen.float().div_(127.5).sub_(1.0)
+
+    def crops(self, utterances: IntArray, starts: IntArray, length: int, *, wrap: bool = True) -> Tensor:
+        """Normalised crops, float32 (B, F, T).
+
+        A crop that runs over its utterance's end goes on at its beginning. Without `wrap`, a clip shorter than the crop
+        is there from its first frame, and the rest is what a log-mel of 0 becomes.
+        """
+        clip_B1 = self.frames[utterances][:, None]
+        if not wrap:
+            starts = np.where(clip_B1[:, 0] < length, 0, starts)
+        frame_BT = starts[:, None] + np.arange(length)
+        utterance_BT = np.broadcast_to(utterances[:, None], frame_BT.shape)
+        mel_BTF = self._normalised(utterance_BT, frame_BT % clip_B1, beyond=None if wrap else frame_BT >= clip_B1)
+        return mel_BTF.transpose(1, 2).contiguous()
+
+    def windows(self, orders: Sequence[IntArray], length: int, *, window: int, hop: int) -> tuple[Tensor, Tensor]:
+        """Windows over each person's joined utterances (SF2F section 4): (B, K, F, window) and a mask (B, K).
+
+        `length` frames are joined in the given order, or as many as there are; K follows from the longest. A person
+        with less than one window of speech gets one window that wraps around.
+        """
+        joined = [self._joined(order, length) for order in orders]
+        counts = [max(1, 1 + (len(frames) - window) // hop) for _, frames in joined]
+        position_W = (np.arange(max(counts))[:, None] * hop + np.arange(window)).ravel()
+        utterance_BW = np.stack([utterances[position_W % len(utterances)] for utterances, _ in joined])
+        frame_BW = np.stack([frames[position_W % len(frames)] for _, frames in joined])
+        mels = self._normalised(utterance_BW, frame_BW).view(len(orders), max(counts), window, -1).transpose(2, 3)
+        mask_BK = np.arange(max(counts)) < np.asarray(counts)[:, None]
+        return mels.contiguous(), self.put(mask_BK)
+
+    def _joined(self, order: IntArray, length: int) -> tuple[IntArray, IntArray]:
+        taken = order[: 1 + int(np.searchsorted(np.cumsum(self.frames[order]), length))]
+        utterances = np.repeat(taken, self.frames[taken])[:length]
+        frames = np.concatenate([np.arange(self.frames[utterance]) for utterance in taken])[:length]
+        return utterances, frames
+
+    def _normalised(
+        self, utterance_BT: IntArray, frame_BT: IntArray, beyond: npt.NDArray[np.bool_] | None = None
+    ) -> Tensor:
+        gathered = move(self._mels.gather(utterance_BT, frame_BT), self.device).float()
+        if beyond is not None:
+            gathered.masked_fill_(self.put(beyond)[:, :, None], 0.0)
+        if self._own_U2F is not None:
+            own_BT2F = self._own_U2F[self.put(utterance_BT)]
+            return gathered.sub_(own_BT2F[:, :, 0]).div_(own_BT2F[:, :, 1])
+        return gathered.sub_(self.normalisation.mean).div_(self.normalisation.std)
+
+
+def _by_person(members: Sequence[Member]) -> Mapping[str, list[Member]]:
+    people: dict[str, list[Member]] = {}
+    for member in sorted(members, key=lambda member: member.key):
+        people.setdefault(member.person, []).append(member)
+    return people
+
+
+def _checked(snapshot: Snapshot, member: Member, front_end: str) -> Float16Array:
+    view = snapshot.mel(member)
+    n_mels = int(snapshot.front_end(front_end)["n_mels"])
+    if view.shape[0] != n_mels or view.shape[1] == 0:
+        raise SnapshotReadError(
+            f"snapshot {snapshot.id}: {member.name} has shape {view.shape}; front end {front_end} has {n_mels} bins "
+            "and at least one frame"
+        )
+    return view
+
+
+def _of_sex(sex: str) -> str:
+    return "" if sex == "all" else f" of sex {sex!r}"
+
+
+def _normalisation(snapshot: Snapshot, front_end: str, views: Sequence[Float16Array], normalise: str) -> Normalisation:
+    """As the snapshot states it (measured where it does not), or of the kind that is asked for."""
+    stated = snapshot.front_end(front_end).get("normalisation") if normalise == "stated" else None
+    if normalise == "none":
+        return Normalisation(mean=0.0, std=1.0)
+    if normalise == "utterance":
+        return Normalisation(mean=0.0, std=1.0, kind="utterance")
+    if stated:
+        kind = str(stated.get("kind", "global"))
+        if kind not in NORMALISATIONS:
+            raise SnapshotReadError(
+                f"snapshot {snapshot.id}: front end {front_end} is normalised by {kind!r}; this version knows "
+                f"{' and '.join(NORMALISATIONS)}: use the version that built it"
+            )
+        return Normalisation(mean=float(stated["mean"]), std=max(float(stated["std"]), MIN_STD), kind=kind)
+    count = sum(view.size for view in views)
+    mean = sum(float(view.sum(dtype=np.float64)) for view in views) / count
+    square = sum(float(np.square(view.astype(np.float64) - mean).sum()) for view in views) / count
+    return Normalisation(mean=mean, std=max(square**0.5, MIN_STD))
+
+
+def _own_statistics(views: Sequence[Float16Array]) -> Tensor:
+    """Mean and deviation of every bin of each utterance over its frames, float32 (U, 2, F)."""
+    own_U2F = np.empty((len(views), 2, views[0].shape[0]), np.float32)
+    for own_2F, view in zip(own_U2F, views, strict=True):
+        mel_FT = view.astype(np.float64)
+        own_2F[:] = mel_FT.mean(axis=1), np.maximum(mel_FT.std(axis=1), MIN_STD)
+    return torch.from_numpy(own_U2F)

@@ -1,0 +1,99 @@
+"""Steps recorded once as a CUDA graph and then replayed: one launch in place of some two thousand.
+
+A recording belongs to a stage, a variant and the shapes of a batch: one per length of crops (`length_multiple` in
+run.json says how many lengths there are). The first steps of each run as they are, on a stream of their own, so that
+optimisers have their state and libraries have chosen their kernels; they are steps of the training like all others.
+Recordings share one pool of memory, as only one of them runs at a time. The parts of the next batch are copied into the
+tensors that a recording reads; what it returns is overwritten by the next replay. Nothing in a step draws: the random
+numbers of a training come with its batches.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from models.systems.base import Batch
+
+log = logging.getLogger("models.training.graphs")
+
+Losses: TypeAlias = Mapping[str, Tensor]
+WARM_UP = 3
+
+
+class Recorder(Protocol):
+    """What runs and records work on a device."""
+
+    def run(self, work: Callable[[], Losses]) -> Losses:
+        """Do the work now, where recordings are made."""
+
+    def record(self, work: Callable[[], Losses]) -> tuple[Callable[[], None], Losses]:
+        """Record the work without doing it: what replays it, and the tensors it fills."""
+
+
+class CudaRecorder:
+    """CUDA graphs on one side stream and one pool. Has not run on a GPU yet."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def run(self, work: Callable[[], Losses]) -> Losses:
+        """See `Recorder.run`; the two streams wait for each other."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            losses = work()
+        torch.cuda.current_stream().wait_stream(self._stream)
+        for loss in losses.values():
+            loss.record_stream(torch.cuda.current_stream())
+        return losses
+
+    def record(self, work: Callable[[], Losses]) -> tuple[Callable[[], None], Losses]:
+        """See `Recorder.record`; other threads may go on using the device meanwhile."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            losses = work()
+        return graph.replay, losses
+
+
+@dataclass(frozen=True)
+class _Recording:
+    inputs: Batch
+    replay: Callable[[], None]
+    losses: Losses
+
+
+class RecordedSteps:
+    """`compute(stage, batch)` of a system, recorded per stage, variant and shapes."""
+
+    def __init__(self, compute: Callable[[str, Batch], Losses], recorder: Recorder) -> None:
+        self._compute = compute
+        self._recorder = recorder
+        self._seen: dict[object, int] = {}
+        self._recordings: dict[object, _Recording] = {}
+
+    def __call__(self, stage: str, batch: Batch) -> Losses:
+        """One step; the losses are valid until the next."""
+        key = (stage, batch.variant, *((name, tensor.shape, tensor.dtype) for name, tensor in batch.tensors.items()))
+        if key in self._recordings:
+            recording = self._recordings[key]
+            for name, tensor in recording.inputs.tensors.items():
+                tensor.copy_(batch[name], non_blocking=True)
+        else:
+            self._seen[key] = self._seen.get(key, 0) + 1
+            if self._seen[key] <= WARM_UP:
+                return self._recorder.run(lambda: self._compute(stage, batch))
+            recording = self._recordings[key] = self._record(stage, batch)
+        recording.replay()
+        return recording.losses
+
+    def _record(self, stage: str, batch: Batch) -> _Recording:
+        inputs = Batch(tensors={name: each.clone() for name, each in batch.tensors.items()}, variant=batch.variant)
+        replay, losses = self._recorder.record(lambda: self._compute(stage, inputs))
+        log.info("recorded stage %s, %d recordings", stage, len(self._recordings) + 1)
+        return _Recording(inputs, replay, losses)

@@ -1,0 +1,98 @@
+"""The recipes of publications, with their sources: `<root>/recipes/<hash>.yaml`.
+
+A snapshot's own file leaves out where the sources lie, because it must not change when a folder moves. What decides
+again needs them, so every publication names a file that holds every setting; it can also be given to `voxdata build`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from voxdata.catalog.snapshot import Snapshot, published_recipe
+from voxdata.format.errors import DecisionError, SnapshotError
+from voxdata.recipe.reading import with_settings
+from voxdata.recipe.sections import Recipe
+from voxdata.store.fragments import digest
+from voxdata.store.storage import LocalStorage, Storage
+
+FOLDER = "recipes"
+# A change of these looks at sources, photos, faces, renders or clips again; everything else only decides.
+MEASURED = ("sources.", "crawl.", "faces.measure.", "faces.render.", "speech.measure.", "speech.who.")
+
+
+def commit_recipe(storage: Storage, recipe: Recipe) -> str:
+    """Commit a recipe, its relative paths made absolute, and return its key."""
+    settings = _absolute(recipe.model_dump(mode="json"))
+    key = f"{FOLDER}/{digest(settings)}.yaml"
+    if not storage.exists(key):
+        storage.commit(key, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode())
+    return key
+
+
+def recipe_of(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) -> Recipe:
+    """The recipe that a snapshot was last published with, and `key=value` pairs on top.
+
+    Raises `SnapshotError` where the root does not have it, `RecipeError` for a pair that is wrong.
+    """
+    key = published_recipe(storage, snapshot)
+    if key is None or not storage.exists(key):
+        raise SnapshotError(
+            f"snapshot {snapshot.id} under {storage.url} has no recipe with its sources; it was imported, "
+            f"published by an older version, or {FOLDER}/ is gone; import again, or "
+            f"run once: voxdata build RECIPE --root {storage.url}"
+        )
+    try:
+        settings = yaml.safe_load(storage.read(key))
+    except yaml.YAMLError as error:
+        raise SnapshotError(f"{key} under {storage.url} is not YAML: {' '.join(str(error).split())}") from None
+    return with_settings(settings, sets, key)
+
+
+def build_command(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) -> str:
+    """The command that builds again what a snapshot was built from, with `key=value` pairs on top."""
+    key = published_recipe(storage, snapshot)
+    recipe = f"{storage.url}/{key}" if key is not None and isinstance(storage, LocalStorage) else "RECIPE"
+    words = ["voxdata", "build", recipe, "--root", storage.url]
+    return shlex.join([*words, *(word for pair in sets for word in ("--set", pair))])
+
+
+def redecided_recipe(storage: Storage, snapshot: Snapshot, sets: Sequence[str]) -> Recipe:
+    """`recipe_of` for deciding again. Raises `DecisionError` where a pair needs new measurements."""
+    built, recipe = recipe_of(storage, snapshot), recipe_of(storage, snapshot, sets)
+    old, new = (dict(_leaves(each.model_dump(mode="json"))) for each in (built, recipe))
+    for key in {**old, **new}:
+        if old.get(key) != new.get(key) and f"{key}.".startswith(MEASURED):
+            raise DecisionError(
+                f"{key} = {new.get(key)} needs new measurements, not only new decisions; run: "
+                f"{build_command(storage, snapshot, sets)}"
+            )
+    return recipe
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _absolute(settings: dict[str, Any]) -> dict[str, Any]:
+    for corpus in [settings["sources"], *settings["sources"]["also"]]:
+        for part in ("photos", "speech", "metadata"):
+            path = corpus[part]["path"]
+            corpus[part]["path"] = [_place(each) for each in path] if isinstance(path, list) else _place(path)
+    measure = settings["faces"]["measure"]
+    for name, value in measure.items():
+        if name.endswith("_model") and value is not None and Path(value).is_file():
+            measure[name] = _place(value)
+    return settings
+
+
+def _place(path: str | None) -> str | None:
+    return path if path is None or "://" in path else str(Path(path).absolute())

@@ -1,0 +1,54 @@
+"""The folders and sites that a snapshot was built from, as its published recipe states them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import yaml
+
+from voxdata.catalog.snapshot import Snapshot, published_recipe
+from voxdata.format.errors import CatalogError
+from voxdata.store.storage import Storage
+
+S = pa.string()
+SOURCES = pa.schema([("source", S), ("medium", S), ("kind", S), ("address", S), ("host", S)])
+
+
+def sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
+    """A row per source of photos and of speech; none where the snapshot was published without its recipe.
+
+    `address` continued by a file's `source_key` is the path or URL of the file. Raises `CatalogError` where the recipe
+    cannot be read.
+    """
+    key = published_recipe(storage, snapshot)
+    if key is None or not storage.exists(key):
+        return SOURCES.empty_table()
+    try:
+        given = yaml.safe_load(storage.read(key))["sources"]
+        rows = [row for n, corpus in enumerate([given, *given["also"]]) for row in _rows(f"corpus-{n}", corpus)]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise CatalogError(
+            f"{key} under {storage.url} is not a published recipe: {said}; delete it and run the build again"
+        ) from None
+    return pa.Table.from_pylist(rows, SOURCES)
+
+
+def _rows(source: str, corpus: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    photos, path = corpus["photos"], corpus["speech"]["path"]
+    if photos["kind"] == "site":
+        site = urlsplit(photos["url"])
+        host = site.netloc.rpartition("@")[2]
+        yield _row(source, "photos", photos["kind"], f"{site.scheme}://{host}", host)
+    elif photos["path"] is not None:
+        yield _row(source, "photos", photos["kind"], f"{photos['path']}/")
+    if path is not None:
+        folder = path.rpartition("/")[0] if path.lower().endswith(".tar") else path
+        yield _row(source, "speech", corpus["speech"]["kind"], f"{folder}/")
+
+
+def _row(source: str, medium: str, kind: str, address: str, host: str | None = None) -> dict[str, Any]:
+    return {"source": source, "medium": medium, "kind": kind, "address": address, "host": host}

@@ -1,0 +1,128 @@
+"""Check what is on disk against what sidecars, snapshots and the catalog promise."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from voxdata.catalog.drift import catalog_drift
+from voxdata.catalog.lists import README_KEY
+from voxdata.catalog.snapshot import count_samples, list_snapshots, load_snapshot
+from voxdata.format.errors import ShardError, SnapshotError
+from voxdata.shards.read import read_sidecar
+from voxdata.shards.write import FOLDER, ShardEntry
+from voxdata.store.storage import Storage
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. `kind` is one of `KINDS`; an orphan is left over and harms no reader."""
+
+    kind: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.key}: {self.message}"
+
+    @property
+    def harmful(self) -> bool:
+        """Whether a reader of a snapshot could meet it."""
+        return self.kind != "orphan"
+
+
+KINDS = (
+    "missing-tar",
+    "missing-sidecar",
+    "bad-sidecar",
+    "size",
+    "hash",
+    "member",
+    "counts",
+    "snapshot",
+    "catalog",
+    "orphan",
+)
+
+
+def verify_shard(storage: Storage, entry: ShardEntry) -> list[Problem]:
+    """Read a whole shard: its tar and sidecar exist, have the promised size and hash, and agree member by member."""
+    if not storage.exists(entry.tar):
+        return [Problem("missing-tar", entry.tar, "the tar is gone; run the build again")]
+    if not storage.exists(entry.sidecar):
+        return [Problem("missing-sidecar", entry.sidecar, "the sidecar is gone; run the build again")]
+    repair = f"delete {entry.tar} and run the build again"
+    try:
+        sidecar = read_sidecar(storage, entry.sidecar)
+    except ShardError as error:
+        return [Problem("bad-sidecar", entry.sidecar, f"{error}; delete it and run the build again")]
+    problems = []
+    if sidecar.num_rows != entry.members:
+        said = f"{sidecar.num_rows} rows for {entry.members} members; delete it and run the build again"
+        problems.append(Problem("bad-sidecar", entry.sidecar, said))
+    data = storage.read(entry.tar)
+    if len(data) != entry.bytes:
+        problems.append(Problem("size", entry.tar, f"{len(data)} bytes, promised are {entry.bytes}; {repair}"))
+    elif hashlib.sha256(data).hexdigest() != entry.sha256:
+        problems.append(Problem("hash", entry.tar, f"sha256 is not {entry.sha256[:16]}…; {repair}"))
+    rows = sidecar.select(["member", "offset", "size", "sha256"]).to_pylist()
+    for row in rows:
+        member = data[row["offset"] : row["offset"] + row["size"]]
+        if hashlib.sha256(member).hexdigest() != row["sha256"]:
+            problems.append(Problem("member", f"{entry.tar}:{row['member']}", f"its bytes changed; {repair}"))
+    promised = [(row["member"], row["offset"], row["size"]) for row in rows]
+    if not problems and promised != _listing(data):
+        problems.append(Problem("member", entry.tar, f"tar and sidecar list different members; {repair}"))
+    return problems
+
+
+def orphans(storage: Storage, used: Iterable[ShardEntry]) -> Iterator[Problem]:
+    """Files in `shards/` that no snapshot uses: left by a killed pack, or by builds that were never published."""
+    known = {key for entry in used for key in (entry.tar, entry.sidecar)}
+    present = set(storage.keys(FOLDER)) - {README_KEY}
+    for key in sorted(present - known):
+        stem, _, suffix = key.rpartition(".")
+        other = f"{stem}.{'parquet' if suffix == 'tar' else 'tar'}"
+        whole = "no snapshot uses it" if other in present else f"it has no {other.rpartition('/')[2]}"
+        yield Problem("orphan", key, f"{whole}; it may be deleted")
+
+
+def verify(storage: Storage, snapshot_id: str | None = None) -> list[Problem]:
+    """Everything that is wrong under a root: with an id, in that snapshot; without, in all, and leftovers besides.
+
+    Reads every byte of the shards. An empty list means that all agrees. Raises `SnapshotError` for an unknown id.
+    """
+    problems: list[Problem] = []
+    try:
+        snapshots = [load_snapshot(storage, snapshot_id)] if snapshot_id else list_snapshots(storage)
+    except SnapshotError as error:
+        if snapshot_id:
+            raise
+        return [Problem("snapshot", "snapshots", str(error))]
+    entries = {entry.tar: entry for snapshot in snapshots for entry in snapshot.shards}
+    broken: set[str] = set()
+    for tar, entry in sorted(entries.items()):
+        found = verify_shard(storage, entry)
+        problems.extend(found)
+        broken.update([tar] if found else [])
+    for snapshot in snapshots:
+        if broken.isdisjoint(entry.tar for entry in snapshot.shards):
+            counted = count_samples(storage, snapshot.shards)
+            if counted != snapshot.counts:
+                said = f"sidecars hold {counted}, the snapshot says {dict(snapshot.counts)}"
+                problems.append(Problem("counts", f"snapshots/{snapshot.id}.json", said))
+    if snapshot_id is None:
+        problems.extend(orphans(storage, entries.values()))
+        problems.extend(Problem("catalog", key, message) for key, message in catalog_drift(storage))
+    return problems
+
+
+def _listing(data: bytes) -> list[tuple[str, int, int]]:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            return [(info.name, info.offset_data, info.size) for info in tar]
+    except tarfile.TarError:
+        return []

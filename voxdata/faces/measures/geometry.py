@@ -1,0 +1,90 @@
+"""What the landmarks of one face say: pupils, pose, expression. Null where a backend does not see the points for it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import replace
+from typing import Any
+
+from voxdata.faces.decode import Pixels
+from voxdata.faces.detect.landmarks import Box, Landmarker, Landmarks
+from voxdata.faces.detect.tasks import blend_columns
+from voxdata.faces.measures.expression import measure_expression
+from voxdata.faces.measures.eyes import eyes_open, find_pupils
+from voxdata.faces.measures.pose import SECOND_LOOK_DEG, Look, Pose, asymmetry, estimate_pose, look_at
+from voxdata.faces.measures.pose_68 import estimate_pose_68
+
+SECOND_LOOK_OFFSET = 0.2  # of the pupil distance: a second look whose pupils are further off saw something else
+SECOND_LOOK_WIDER = 1.25  # its crop shows more of the photo: errors that come from the crop differ, too
+
+
+def measure_geometry(
+    landmarks: Landmarks, mirrored: Landmarks | None, frontal_pitch_deg: float = 0.0
+) -> dict[str, Any]:
+    """Columns of `schemas.FACES`; `mirrored` is what `second_look` found.
+
+    `pitch_deg`, and with it `face_angle_deg`, count from `frontal_pitch_deg` in AFLW2000's terms.
+    """
+    points = landmarks.points
+    pupils = find_pupils(points)
+    pose = pose_of(landmarks, mirrored)
+    pose = replace(pose, pitch_deg=pose.pitch_deg - frontal_pitch_deg)
+    expression = measure_expression(points, pose.rotation)
+    row = {
+        "pupil_left_x_px": pupils.left[0],
+        "pupil_left_y_px": pupils.left[1],
+        "pupil_right_x_px": pupils.right[0],
+        "pupil_right_y_px": pupils.right[1],
+        "pupil_distance_px": pupils.distance_px,
+        "yaw_deg": pose.yaw_deg,
+        "pitch_deg": pose.pitch_deg,
+        "roll_deg": pose.roll_deg,
+        "face_angle_deg": pose.face_angle_deg,
+        "asymmetry": asymmetry(points),
+        "smile": expression.smile,
+        "mouth_open": expression.mouth_open,
+        "eyes_open": eyes_open(points),
+        "brow_raise": expression.brow_raise,
+        "expression": expression.distance,
+        **blend_columns(landmarks),
+    }
+    return {name: value if value is None or math.isfinite(value) else None for name, value in row.items()}
+
+
+def pose_of(landmarks: Landmarks, mirrored: Landmarks | None = None) -> Pose:
+    """The face's angles, by the points that its backend has."""
+    if landmarks.points68 is not None:
+        return estimate_pose_68(landmarks.points68)
+    # the tasks' newer mesh, known by its matrix, needs no calibration: on the fitting half its raw angles are better
+    there = None if mirrored is None else look_at(mirrored.points)
+    return estimate_pose(_first_look(landmarks), there, calibrate=landmarks.matrix is None)
+
+
+@functools.lru_cache(maxsize=1)
+def _first_look(landmarks: Landmarks) -> Look:
+    """Kept until the next face: it says whether there is a second look, and is half of the pose."""
+    return look_at(landmarks.points)
+
+
+def second_look(pixels: Pixels, box: Box, landmarks: Landmarks, landmarker: Landmarker) -> Landmarks | None:
+    """Landmarks of the mirrored photo for a face that a 5 deg rule may pass, None for others.
+
+    2DFAN-4 looks at the mirrored face itself.
+    """
+    if landmarks.points68 is not None or pose_of(landmarks).face_angle_deg > SECOND_LOOK_DEG:
+        return None
+    width, height = box.width * SECOND_LOOK_WIDER, box.height * SECOND_LOOK_WIDER
+    x = pixels.shape[1] - (box.x + box.width / 2) - width / 2
+    there = replace(box, x=x, y=box.y + (box.height - height) / 2, width=width, height=height)
+    second = landmarker.landmarks(pixels[:, ::-1], there)
+    return second if second is not None and _same_eyes(landmarks, second, pixels.shape[1]) else None
+
+
+def _same_eyes(landmarks: Landmarks, mirrored: Landmarks, width_px: int) -> bool:
+    here, there = find_pupils(landmarks.points), find_pupils(mirrored.points)
+    off = max(
+        math.dist(pupil, (width_px - 1 - other[0], other[1]))
+        for pupil, other in ((here.left, there.right), (here.right, there.left))
+    )
+    return off <= SECOND_LOOK_OFFSET * here.distance_px

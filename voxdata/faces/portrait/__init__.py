@@ -1,0 +1,1 @@
+"""From a face in a photo to a portrait on white."""

@@ -1,0 +1,169 @@
+"""Which rows, words and hashes are a person's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from voxdata.people.identities import safe_key
+from voxdata.people.names import LETTERS, fold_name
+from voxdata.people.pending import Forgetting
+
+PLACES = ("source_path", "source_key", "path")  # columns that say where a file came from
+_KEYED = ("item_id", "face_id", "utterance_id", "key")  # <identity>/…
+TELLING = (
+    "identity",
+    "person",
+    *_KEYED,
+    "photo_sha256",
+    "photo_cluster",
+    *PLACES,
+)  # columns that `Belongings` looks at
+_BREAKS = re.compile(r"""[/\\"'<>=&?!:;,|()\[\]{}\s@#+]+""")
+_MAX_WORDS = 4  # of a name inside a sentence
+_SHORT = 4  # letters
+Flags = npt.NDArray[np.bool_]
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Everything in a text that may be an id, a name or a file's name: parts between marks, and up to four in a row.
+
+    What names nobody by itself is left out: numbers, and words of fewer than four letters and digits.
+    """
+    parts = [part for part in _BREAKS.split(text) if part]
+    for first in range(len(parts)):
+        for last in range(first + 1, min(first + _MAX_WORDS, len(parts)) + 1):
+            run = " ".join(parts[first:last])
+            yield from _telling(run)
+            stem, dot, _ = run.rpartition(".")
+            if dot:
+                yield from _telling(stem)
+
+
+class Belongings:
+    """Tells a person's rows from others'."""
+
+    def __init__(self, forgetting: Forgetting) -> None:
+        self.names = frozenset([forgetting.person, *forgetting.identities])
+        self._folders = frozenset(f"{name}/" for each in self.names for name in (each, safe_key(each)))
+        self._photos = pa.array(forgetting.photos, pa.string())
+        self._words = frozenset(fold_name(word) for word in forgetting.words)
+        roughly = pc.unique(_roughly_folded(pa.array(sorted(self._words), pa.string()))).to_pylist()
+        self._pattern = "|".join(map(re.escape, roughly)) if all(roughly) else ""  # nothing but marks: look at all
+
+    def mentions(self, text: str | None) -> bool:
+        """Whether a text is, or holds, one of their ids or names."""
+        if text is None:
+            return False
+        return any(fold_name(piece) in self._words for piece in (text, *pieces(text)))
+
+    def mentioned(self, texts: pa.ChunkedArray) -> list[str]:
+        """The distinct texts that hold one of their ids or names."""
+        unique = pc.unique(texts).drop_null()
+        if self._pattern:
+            unique = unique.filter(pc.match_substring_regex(_roughly_folded(unique), self._pattern))
+        return [text for text in unique.to_pylist() if self.mentions(text)]
+
+    def rows(self, table: pa.Table) -> Flags:
+        """Which rows are theirs: of one of their identities, under one of their keys, or of a photo only they have."""
+        theirs = np.zeros(table.num_rows, bool)
+        columns = set(table.column_names)
+        for name in columns & {"identity", "person"}:
+            theirs |= _flags(pc.is_in(table[name], value_set=pa.array(sorted(self.names), pa.string())))
+        for name in columns & set(_KEYED):
+            folders = pc.replace_substring_regex(table[name], "(?s)/.*", "/")
+            theirs |= _flags(pc.is_in(folders, value_set=pa.array(sorted(self._folders), pa.string())))
+        if "photo_sha256" in columns:
+            theirs |= _flags(pc.is_in(table["photo_sha256"], value_set=self._photos))
+        if "source_path" in columns and "identity" in columns:  # pages of a site are logged without an identity
+            nobody = pc.is_null(table["identity"])
+            pages = pa.array(self.mentioned(table["source_path"].filter(nobody)), pa.string())
+            theirs |= _flags(pc.and_(nobody, pc.is_in(table["source_path"], value_set=pages)))
+        return theirs
+
+    def without(self, table: pa.Table) -> pa.Table:
+        """The rows that are not theirs, with nothing of theirs in them; the table itself where it had none."""
+        theirs = self.rows(table)
+        kept = table.filter(pa.array(~theirs)) if theirs.any() else table
+        return self._other_clusters(self._without_places(kept))
+
+    def _without_places(self, table: pa.Table) -> pa.Table:
+        """A shared photo's row of somebody else may say that it lay on a page of theirs: that place goes."""
+        for name in [name for name in PLACES if name in table.column_names]:
+            mentioned = self.mentioned(table[name])
+            if mentioned:
+                gone = pc.is_in(table[name], value_set=pa.array(mentioned, pa.string()))
+                place = table.schema.get_field_index(name)
+                table = table.set_column(place, name, pc.if_else(gone, pa.scalar(None, pa.string()), table[name]))
+        return table
+
+    def _other_clusters(self, table: pa.Table) -> pa.Table:
+        """A cluster of near duplicates is named by its smallest photo; where that was theirs, the next one names it."""
+        if "photo_cluster" not in table.column_names:
+            return table
+        named = pc.is_in(table["photo_cluster"], value_set=self._photos)
+        if not pc.any(named).as_py():
+            return table
+        rows = table.select(["photo_cluster", "photo_sha256"]).filter(named)
+        least = rows.group_by("photo_cluster").aggregate([("photo_sha256", "min")])
+        names = dict(zip(*(least[name].to_pylist() for name in ("photo_cluster", "photo_sha256_min")), strict=True))
+        renamed = [names.get(cluster, cluster) for cluster in table["photo_cluster"].to_pylist()]
+        place = table.schema.get_field_index("photo_cluster")
+        return table.set_column(place, "photo_cluster", pa.array(renamed, pa.string()))
+
+
+def strings(table: pa.Table) -> Iterator[str]:
+    """Every distinct text in a table, also inside lists and structs."""
+    for column in table.columns:
+        for chunk in column.chunks:
+            yield from _texts(chunk)
+
+
+def blobs(table: pa.Table) -> Iterator[bytes]:
+    """Every value of bytes in a table, also inside structs."""
+    for column in table.columns:
+        for chunk in column.chunks:
+            yield from _blobs(chunk)
+
+
+def _blobs(column: pa.Array) -> Iterator[bytes]:
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        yield from (value for value in column.to_pylist() if value is not None)
+    elif pa.types.is_struct(column.type):
+        for child in column.flatten():
+            yield from _blobs(child)
+
+
+def _telling(word: str) -> Iterator[str]:
+    folded = fold_name(word).replace("_", "")
+    if len(folded) >= _SHORT and not folded.isdigit():
+        yield word
+
+
+def _roughly_folded(texts: pa.Array) -> pa.Array:
+    """As `fold_name` folds, for a whole column at once: what this finds, `mentions` looks at."""
+    lower = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKD"))
+    if not pc.all(pc.string_is_ascii(lower)).as_py():
+        for letter, folded in (("ß", "ss"), ("ς", "σ"), ("\u0345", "ι"), *LETTERS.items()):
+            lower = pc.replace_substring(lower, letter, folded)
+    return pc.replace_substring_regex(lower, r"[^\p{L}\p{N}]+|[\x{2b0}-\x{2ff}]+", "")
+
+
+def _texts(column: pa.Array) -> Iterable[str]:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        yield from (text for text in pc.unique(column).to_pylist() if text is not None)
+    elif pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        yield from _texts(column.flatten())
+    elif pa.types.is_struct(column.type):
+        for child in column.flatten():
+            yield from _texts(child)
+
+
+def _flags(mask: pa.ChunkedArray) -> Flags:
+    flags: Flags = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
+    return flags.astype(bool)

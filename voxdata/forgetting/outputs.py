@@ -1,0 +1,95 @@
+"""Files that were made from a snapshot and lie outside its shards: exports, reports, pictures.
+
+    <root>/journal/outputs/<fact>.json      what was written, where, from which snapshot
+    <folder>/.voxdata-output.json           in a folder that was written: it is ours, and may be deleted as a whole
+
+Forgetting a person deletes every output of a snapshot that showed them. A command that writes one says so: `record`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxdata.format.errors import StorageError
+from voxdata.store import journal
+from voxdata.store.storage import Storage
+
+MARKER = ".voxdata-output.json"
+GENERATED = frozenset({"picture", "faces"})  # kinds that a trained run made: it has seen shards and no catalog
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One output; `path` is absolute."""
+
+    fact: str
+    kind: str
+    path: str
+    snapshot_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deletion:
+    """What became of an output; `left` where its bytes are still there and it can be tried again."""
+
+    said: str
+    left: bool = False
+
+
+def record(storage: Storage, kind: str, path: str | Path, snapshot_id: str, *, at: str) -> None:
+    """Note that `path`, a file or a whole folder that only we write, was made from `snapshot_id`.
+
+    Call it before the first byte of the output is written, when the folder exists. `kind` is one word, such as report,
+    export, gallery. The same output of the same snapshot is noted once. Raises `StorageError`.
+    """
+    place = Path(path).absolute()
+    if place.is_dir():
+        content = {"kind": kind, "snapshot": snapshot_id, "root": storage.url}
+        try:
+            (place / MARKER).write_text(json.dumps(content, sort_keys=True, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{place} cannot be written: {error.strerror}; choose another folder") from None
+    if (kind, str(place), snapshot_id) in {(each.kind, each.path, each.snapshot_id) for each in known(storage)}:
+        return
+    fact = {"kind": kind, "path": str(place), "snapshot_id": snapshot_id, "at": at}
+    journal.append(storage, "outputs", fact)
+
+
+def known(storage: Storage) -> list[Output]:
+    """The outputs that were noted and not deleted since."""
+    facts = journal.read_new(storage, "outputs")
+    return [Output(**{name: fact[name] for name in ("fact", "kind", "path", "snapshot_id")}) for fact in facts]
+
+
+def delete(storage: Storage, output: Output) -> Deletion:
+    """Delete an output and every note of it: it may have been made from several snapshots.
+
+    A folder without our marker is left alone, and forgotten by us: somebody put another one in its place.
+    """
+    place = Path(output.path)
+    named = f"{output.kind} {output.path}"
+    deletion = Deletion(said=f"{named}: deleted")
+    if not place.exists():
+        deletion = Deletion(said=f"{named}: not there (deleted before, moved, or on a disk that is not mounted)")
+    elif place.is_dir() and not (place / MARKER).is_file():
+        deletion = Deletion(said=f"{named}: kept, the folder lacks our marker; look at it and delete it yourself")
+    else:
+        try:
+            remove(place)
+        except OSError as error:
+            return Deletion(said=f"{named}: cannot be deleted, {error.strerror}", left=True)
+    for noted in known(storage):
+        if noted.path == output.path:
+            storage.delete(f"journal/outputs/{noted.fact}.json")
+    return deletion
+
+
+def remove(place: Path) -> None:
+    """Delete a file, or a folder with all that is in it. Raises `OSError`."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)

@@ -1,0 +1,135 @@
+"""Where a person is under a root: in which tables, parts, logs and shards, and which snapshots showed them.
+
+A catalog shows everyone whom a crawl has met, not only those who were kept; so a snapshot showed a person where a table
+of any of its publications names them, or a shard does, or the journal, which every catalog loads. A snapshot whose
+tables are gone cannot be asked, and counts as one that showed them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from voxdata.catalog.snapshot import list_snapshots
+from voxdata.forgetting import outputs
+from voxdata.forgetting.belongings import TELLING, Belongings
+from voxdata.forgetting.purge import parts_of, read_table, tables_of
+from voxdata.people.merging import stated
+from voxdata.shards.write import FOLDER
+from voxdata.store import journal
+from voxdata.store.storage import Storage
+
+SHARDS = "shards"
+GONE = "cannot be asked"  # a snapshot, or tables of it, that are no longer there
+_COUNTED = {"photos": "photo_sha256", "faces": "face_id", "clips": "utterance_id"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """What of a root holds rows of a person, or names them.
+
+    `keys` are Parquet files. `photos`, `faces` and `clips` count what their rows are about, `shards` their shards,
+    `logged` the lines about them in logs of what was looked at.
+    """
+
+    keys: frozenset[str]
+    photos: int
+    faces: int
+    clips: int
+    shards: int
+    logged: int
+
+
+def all_tables(storage: Storage) -> Iterator[str]:
+    """Keys of every Parquet file with rows about people: parts, tables, logs, and sidecars of shards."""
+    yield from (key for _, _, key in parts_of(storage))
+    yield from tables_of(storage)
+    yield from (key for key in storage.keys(FOLDER) if key.endswith(".parquet"))
+
+
+def find_places(storage: Storage, belongings: Belongings) -> Places:
+    """Look for a person in every table."""
+    keys: set[str] = set()
+    seen: dict[str, set[str]] = {what: set() for what in _COUNTED}
+    shards = logged = 0
+    for key in all_tables(storage):
+        table = read_table(storage, key, TELLING)
+        if belongings.without(table) is table:
+            continue
+        keys.add(key)
+        theirs = table.filter(pa.array(belongings.rows(table)))
+        shards += key.startswith(f"{FOLDER}/") and theirs.num_rows > 0
+        if key.split("/")[1] == "log":
+            logged += theirs.num_rows
+        for what, column in _COUNTED.items():
+            if column in theirs.column_names:
+                seen[what].update(theirs[column].drop_null().to_pylist())
+    return Places(
+        keys=frozenset(keys),
+        shards=shards,
+        logged=logged,
+        **{what: len(found) for what, found in seen.items()},
+    )
+
+
+def shown_by(storage: Storage, belongings: Belongings, places: Places, photos: Iterable[str]) -> dict[str, list[str]]:
+    """Snapshot -> where it showed the person, of every snapshot that may have: `shards`, stages of its tables, journal
+    tables, or `GONE`. `photos` are those that only they have (sha256)."""
+    have = {*all_tables(storage)}
+    everywhere = sorted(
+        {table for table, _ in facts_about(storage, belongings, photos)} | _shipped(storage, belongings)
+    )
+    found = {}
+    for identifier, tables in _tables_of_snapshots(storage).items():
+        held = {stage for stage, keys in tables.items() if keys & places.keys}
+        unknown = not tables or any(keys - have for keys in tables.values())
+        where = [*sorted(held), *everywhere, *([GONE] if unknown else [])]
+        if where:
+            found[identifier] = where
+    return found
+
+
+def facts_about(storage: Storage, belongings: Belongings, photos: Iterable[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """(table, fact) of the journal: reviews of photos that only they have, and whatever names them in a review, an
+    opt-out or an alias.
+    """
+    theirs = set(photos)
+    naming = {"reviews": ("identity",), "optouts": ("person", "reason"), "aliases": ("identity", "person", "evidence")}
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for table, columns in naming.items():
+        found += [
+            (table, fact)
+            for fact in journal.read_new(storage, table)
+            if (table == "reviews" and fact["photo_sha256"] in theirs)
+            or any(fact.get(of) in belongings.names or belongings.mentions(fact.get(of)) for of in columns)
+        ]
+    return found
+
+
+def _shipped(storage: Storage, belongings: Belongings) -> set[str]:
+    """Shipped pairs are in every catalog, too."""
+    named = any({row["identity"], row["person"]} & belongings.names for row in stated(storage))
+    return {"aliases"} if named else set()
+
+
+def _tables_of_snapshots(storage: Storage) -> dict[str, dict[str, set[str]]]:
+    """Snapshot -> stage -> keys of Parquet files, over all publications of it; nothing of one that is only named by an
+    output."""
+    found: dict[str, dict[str, set[str]]] = {}
+
+    def add(identifier: str, tables: Mapping[str, Iterable[str]]) -> None:
+        stages = found.setdefault(identifier, {})
+        for stage, keys in tables.items():
+            stages.setdefault(stage, set()).update(keys)
+
+    for snapshot in list_snapshots(storage):
+        add(snapshot.id, {**snapshot.tables, SHARDS: [entry.sidecar for entry in snapshot.shards]})
+    for fact in journal.read_new(storage, "publications"):
+        add(fact["snapshot_id"], json.loads(fact["tables"]))
+    for output in outputs.known(storage):
+        add(output.snapshot_id, {})
+    return found

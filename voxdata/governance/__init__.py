@@ -1,1 +1,0 @@
-"""People in the data: opt-outs, aliases, forgetting a person, and dropping originals (see docs/governance.md)."""

@@ -1,0 +1,337 @@
+"""The report's sections about the dataset: funnel, contact sheets, distributions, splits, versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from voxdata.catalog.query import stats
+from voxdata.pages.report.charts import Limits, bar, histogram, short
+from voxdata.pages.report.facts import Facts, Row
+from voxdata.pages.report.html import Html, element, join, note, table
+from voxdata.pages.report.measures import (
+    FACE_MEASURES,
+    FACE_REASONS,
+    SPEECH_MEASURES,
+    SPEECH_REASONS,
+    Measure,
+    Reason,
+    setting,
+)
+from voxdata.pages.report.pictures import Originals, member, small_picture
+
+MEASURE_OF = {measure.key: measure for measure in (*FACE_MEASURES, *SPEECH_MEASURES)}
+
+NO_PIXELS = frozenset({"unreadable", "too_large"})
+PHOTO_REASONS = NO_PIXELS | {"too_small", "no_face"}
+
+
+def tiles(facts: Facts) -> Html:
+    """The dataset in six numbers."""
+    totals = facts.totals()
+    shown = [
+        (f"{totals['people']:,}", "people"),
+        (f"{totals['portraits']:,}", "portraits"),
+        (f"{totals['utterances']:,}", "utterances"),
+        (f"{totals['hours']:.2f}" if totals["hours"] < 10 else f"{totals['hours']:,.0f}", "hours of speech"),
+        (f"{totals['photos']:,}", "photos looked at"),
+        (_share(totals["photos_used"], totals["photos"]), "of the photos gave a portrait"),
+    ]
+    cells = [element("div", element("b", value), element("span", label), class_="tile") for value, label in shown]
+    return element("div", *cells, class_="tiles")
+
+
+def funnel(facts: Facts) -> Html:
+    """What became of every face and every clip."""
+    return join(
+        element("p", "Each row is the first rule that an item failed, in the order in which the rules are applied."),
+        _purity_warning(facts),
+        _funnel_of(facts, "faces", FACE_REASONS, "portraits", "No photo was looked at."),
+        _funnel_of(facts, "speech", SPEECH_REASONS, "utterances kept", "No speech was listened to."),
+    )
+
+
+def _purity_warning(facts: Facts) -> Html | None:
+    if setting(facts.snapshot.recipe, "faces.measure.embedding_model") is not None:
+        return None
+    return element(
+        "p",
+        element("b", "Nobody checked whose faces these are. "),
+        "The recipe names no embedding model (faces.measure.embedding_model is null), so a stranger's photo in a "
+        "person's folder passes, and of several faces in a photo the largest is taken. Pull a model with ",
+        element("code", "voxdata weights pull mobilefacenet"),
+        " and build again with ",
+        element("code", "--set faces.measure.embedding_model=mobilefacenet"),
+        ".",
+        class_="warning",
+    )
+
+
+def portraits(facts: Facts) -> Html:
+    """A contact sheet of portraits."""
+    total = facts.totals()["portraits"]
+    if not total:
+        return note("The snapshot has no portraits. The funnel says which rule cost them.")
+    chosen = facts.portraits()
+    figures = [_portrait(facts, row) for row in chosen]
+    return join(
+        element("p", f"{len(chosen)} of {total:,}, the best of each person first. Aligned by the pupils, on white."),
+        element("div", *figures, class_="sheet"),
+    )
+
+
+def rejects(facts: Facts) -> Html:
+    """Contact sheets of rejected faces, per reason."""
+    rows = {row["outcome"]: row for row in facts.funnel("faces") if row["outcome"] != "kept"}
+    if not rows:
+        return note("Nothing was rejected.")
+    chosen, originals = facts.rejects(), Originals(facts.storage)
+    parts = [
+        _rejected(name, rows[name], chosen.get(name, []), originals, facts) for name in in_order(rows, FACE_REASONS)
+    ]
+    intro = "Crops of the original photos, drawn by chance but the same every time; orange boxes outline the face."
+    return join(element("p", intro), element("div", *parts, class_="reasons"))
+
+
+def distributions(facts: Facts) -> Html:
+    """A histogram of every measurement, with its limit."""
+    legend = element(
+        "p",
+        element("i", class_="key kept"),
+        " kept  ",
+        element("i", class_="key others"),
+        " all  ",
+        element("i", class_="key limit"),
+        " limit of the recipe; the failing side is shaded. The outermost bars hold what lies beyond.",
+        class_="legend",
+    )
+    return join(
+        legend,
+        element("h3", "Faces"),
+        _histograms(facts, "faces", FACE_MEASURES, "No face was measured."),
+        element("h3", "Speech"),
+        _histograms(facts, "speech", SPEECH_MEASURES, "No speech was measured."),
+    )
+
+
+def splits(facts: Facts) -> Html:
+    """Table 1 of the paper, and who is in each split."""
+    summary = stats(facts.storage)
+    rows = [[str(value) for value in row.values()] for row in summary.to_pylist()]
+    by_sex = facts.people_by_sex()
+    sexes = sorted({row["sex"] for row in by_sex})
+    count = {(row["split"], row["sex"]): row["people"] for row in by_sex}
+    named = [split for split in ("train", "val", "test") if any(row["split"] == split for row in by_sex)]
+    balance = [[split, *(f"{count.get((split, sex), 0):,}" for sex in sexes)] for split in named]
+    words = {"f": "female", "m": "male"}
+    return join(
+        element("p", "As in Table 1 of the SF2F paper. A person is in one split only."),
+        table(list(summary.column_names), rows),
+        element("h3", "People by sex, as the metadata says") if balance else None,
+        table(["split", *(words.get(sex, sex) for sex in sexes)], balance) if balance else None,
+    )
+
+
+def versions(facts: Facts) -> Html:
+    """Everything that names this dataset version."""
+    snapshot = facts.snapshot
+    named = [
+        ["snapshot", snapshot.id],
+        ["recipe", f"{snapshot.name}, hash {snapshot.recipe_hash}"],
+        ["code", f"voxdata {snapshot.code_version}"],
+        *([name, version] for name, version in sorted(snapshot.versions.items())),
+        *(
+            [row["name"], row["version"] or "unknown"]
+            for row in facts.backends()
+            if row["name"] not in snapshot.versions
+        ),
+        *(
+            ["log-mels", f"{name}: {settings.get('n_mels', '?')} bins"]
+            for name, settings in snapshot.front_ends.items()
+        ),
+    ]
+    shards = [
+        [
+            shard.tar.rpartition("/")[2],
+            f"{shard.samples:,}",
+            f"{shard.bytes / 1e6:.2f}",
+            shard.sha256[:16],
+        ]
+        for shard in snapshot.shards
+    ]
+    licences = [[f"{row['source']}: {row['licence']}", f"{row['photos']:,}"] for row in facts.licences()]
+    recipe = json.dumps(snapshot.recipe, indent=1, sort_keys=True, ensure_ascii=False)
+    return join(
+        table(["", "version"], named, numeric=False),
+        element("h3", "Shards"),
+        table(["tar", "samples", "MB", "sha256 (first 16)"], shards) if shards else note("The snapshot has no shards."),
+        element("h3", "Licences of the photos, as their sources say"),
+        table(["source: licence", "photos"], licences) if licences else note("No photos."),
+        element(
+            "details",
+            element("summary", "The recipe, every setting that can change the result"),
+            element("pre", recipe),
+        ),
+    )
+
+
+def person_name(row: Row) -> str:
+    """The name in the metadata, as a reader writes it, or the identity."""
+    return str(row["name"]).replace("_", " ") if row["name"] else str(row["identity"])
+
+
+def in_order(outcomes: Mapping[str, Row], reasons: Mapping[str, Reason]) -> list[str]:
+    """Reasons that occur, in the order of the rules; unknown ones last."""
+    known = [name for name in reasons if name in outcomes]
+    return known + sorted(set(outcomes) - set(known))
+
+
+def _funnel_of(facts: Facts, kind: str, reasons: Mapping[str, Reason], kept_label: str, nothing: str) -> Html:
+    outcomes = {row["outcome"]: row for row in facts.funnel(kind)}
+    title = element("h3", kind.capitalize())
+    if not outcomes:
+        return join(title, note(nothing))
+    kept = outcomes.pop("kept", {"items": 0, "people": 0})
+    whole = kept["items"] + sum(row["items"] for row in outcomes.values())
+    remaining = whole
+    unit = "faces and faceless photos" if kind == "faces" else "clips"
+    rows = [_step(f"{whole:,} {unit}", "looked at", bar(whole, whole, whole), f"{whole:,}", "start")]
+    for name in in_order(outcomes, reasons):
+        row = outcomes[name]
+        before, remaining = remaining, remaining - row["items"]
+        detail = f"−{row['items']:,} ({_share(row['items'], whole)}), {_people(row['people'])}"
+        rows.append(_step(name, _reason_text(name, reasons), bar(before, remaining, whole), detail, None))
+    kept_detail = f"{kept['items']:,} ({_share(kept['items'], whole)}), {_people(kept['people'])}"
+    rows.append(_step(kept_label, "kept", bar(kept["items"], kept["items"], whole), kept_detail, "end"))
+    return join(title, element("div", *rows, class_="funnel"))
+
+
+def _step(name: str, text: str, drawing: Html, detail: str, kind: str | None) -> Html:
+    return element(
+        "div",
+        element("div", element("b", name), " ", element("span", text), class_="what"),
+        element("div", drawing, class_="bar"),
+        element("div", detail, class_="count"),
+        class_=f"step {kind}" if kind else "step",
+    )
+
+
+def _reason_text(name: str, reasons: Mapping[str, Reason]) -> str:
+    return reasons[name].text if name in reasons else name.replace("_", " ")
+
+
+def _portrait(facts: Facts, row: Row) -> Html:
+    data = member(facts.storage, row, ("jpg", "webp"))
+    picture = small_picture(data) if data is not None else None
+    angle = "" if row["face_angle_deg"] is None else f" · {row['face_angle_deg']:.1f}°"
+    return _figure(picture, person_name(row), f"{row['split']}{angle}")
+
+
+def _rejected(name: str, counts: Row, faces: Sequence[Row], originals: Originals, facts: Facts) -> Html:
+    reason = FACE_REASONS.get(name, Reason(text=name.replace("_", " ")))
+    figures = []
+    for face in faces:
+        picture = originals.picture(face, whole=reason.whole) if name not in NO_PIXELS else None
+        source = face["source_key"] or face["identity"]
+        if name in NO_PIXELS:
+            figures.append(element("li", element("code", source)))
+            continue
+        others = [other for other in face["reasons"] or [] if other != name]
+        also = f"also {', '.join(others)}" if others else ""
+        figures.append(_figure(picture, _judged(reason, face, facts) or source, also))
+    hidden = "Never shown." if name in ("forgotten", "opted_out") else "Nothing of these can be shown."
+    limit = _limit_text(reason, facts)
+    what = ("photo", "photos") if name in PHOTO_REASONS else ("face", "faces")
+    return element(
+        "section",
+        element("h3", element("code", name), f" {reason.text}"),
+        element("p", f"{_count(counts['items'], what)}, {_people(counts['people'])}{limit}", class_="note"),
+        _sheet(figures, name) if figures else note(hidden),
+        class_="reason",
+    )
+
+
+def _sheet(entries: Sequence[Html], name: str) -> Html:
+    if name in NO_PIXELS:
+        return element("ul", *entries, class_="note")
+    return element("div", *entries, class_="sheet")
+
+
+def _judged(reason: Reason, face: Row, facts: Facts) -> str:
+    """The value that the rule judged, against its limit."""
+    value = face.get(reason.measure)
+    if value is None:
+        return ""
+    measure = MEASURE_OF[reason.measure]
+    limits = measure.limits(facts.snapshot.recipe)
+    if limits.high is not None and abs(value) > limits.high:
+        return f"{measure.say(value)} > {measure.say(limits.high)}"
+    if limits.low is not None and value < limits.low:
+        return f"{measure.say(value)} < {measure.say(limits.low)}"
+    return measure.say(value)
+
+
+def _limit_text(reason: Reason, facts: Facts) -> str:
+    if not reason.measure:
+        return ""
+    measure = MEASURE_OF[reason.measure]
+    said = _say_limits(measure, measure.limits(facts.snapshot.recipe))
+    return f" · {measure.label}: {said}" if said else ""
+
+
+def _figure(picture: str | None, title: str, text: str) -> Html:
+    shown = (
+        element("img", src=picture, alt=title, loading="lazy")
+        if picture is not None
+        else element("div", "no picture", class_="missing")
+    )
+    return element("figure", shown, element("figcaption", element("b", title), element("span", text) if text else None))
+
+
+def _histograms(facts: Facts, kind: str, measures: Sequence[Measure], nothing: str) -> Html:
+    drawn, missing = [], []
+    for measure in measures:
+        kept, others = facts.values(kind, measure)
+        if len(kept) + len(others):
+            limits = measure.limits(facts.snapshot.recipe)
+            everything = len(kept) + len(others)
+            failing = int(limits.fails(kept).sum() + limits.fails(others).sum())
+            said = _say_limits(measure, limits)
+            beyond = f", {_share(failing, everything)} beyond it" if said and not measure.floor else ""
+            word = "floor" if measure.floor and measure.side == "min" else "limit"
+            caption = f"{everything:,} values" + (f" · {word} {said}{beyond}" if said else " · no limit")
+            label = f"Distribution of {measure.label}, {caption}"
+            unit = f" ({measure.unit})" if measure.unit else ""
+            title = element("figcaption", element("b", f"{measure.label}{unit}"), element("span", caption))
+            drawn.append(element("figure", title, histogram(kept, others, limits, label), class_="chart"))
+        else:
+            missing.append(measure.label.removeprefix("… "))
+    if not drawn:
+        return note(nothing)
+    return join(
+        element("div", *drawn, class_="charts"),
+        note("Not measured in this dataset: ", ", ".join(missing), ".") if missing else None,
+    )
+
+
+def _say_limits(measure: Measure, limits: Limits) -> str:
+    if measure.side == "both" and limits.high is not None:
+        return f"± {measure.say(limits.high)}"
+    parts = [
+        f"{sign} {short(limit)}{'' if measure.unit in ('', '°') else ' '}{measure.unit}"
+        for sign, limit in (("≥", limits.low), ("≤", limits.high))
+        if limit is not None
+    ]
+    return " ".join(parts)
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def _people(count: int) -> str:
+    return _count(count, ("person", "people"))
+
+
+def _count(count: int, words: tuple[str, str]) -> str:
+    return f"{count:,} {words[count != 1]}"

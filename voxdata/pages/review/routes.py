@@ -1,0 +1,131 @@
+"""The routes of the review page; `voxdata/pages` has the server around them.
+
+    GET  /api/about, people, neighbour, person, face, disagreements, agreement          JSON
+    GET  /picture/<portrait|crop|photo>?key=…               image
+    POST /api/say {reviewer, key, decision}, /api/undo {reviewer}                       JSON
+
+Everything that a request names is looked up in the catalog; no part of it becomes a path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from voxdata.format.errors import ReviewError
+from voxdata.pages.local_server import Page, to_json
+from voxdata.pages.review.decisions import reviewer_name
+from voxdata.pages.review.session import Desk
+
+COMMAND = "review"
+MAX_BODY_BYTES = 16 << 10
+PICTURE_AGE_S = 600
+
+
+def review_page(desk: Desk, reviewer: str = "") -> Page:
+    """The page over `desk`. `reviewer` is the name that a new tab starts with."""
+    routes = _Routes(desk, reviewer).table()
+    return Page(command=COMMAND, package="voxdata.pages.review", routes=routes, max_body_bytes=MAX_BODY_BYTES)
+
+
+class _Routes:
+    """Handlers. Whatever reads files runs in a thread, so that pictures do not hold up words."""
+
+    def __init__(self, desk: Desk, reviewer: str) -> None:
+        self._desk = desk
+        self._reviewer = reviewer
+
+    def table(self) -> list[web.RouteDef]:
+        """All routes."""
+        return [
+            web.get("/picture/{kind}", self.picture),
+            web.get("/api/about", self.about),
+            web.get("/api/people", self.people),
+            web.get("/api/neighbour", self.neighbour),
+            web.get("/api/person", self.person),
+            web.get("/api/face", self.face),
+            web.get("/api/disagreements", self.disagreements),
+            web.get("/api/agreement", self.agreement),
+            web.post("/api/say", self.say),
+            web.post("/api/undo", self.undo),
+        ]
+
+    async def picture(self, request: web.Request) -> web.StreamResponse:
+        kind, key = request.match_info["kind"], request.query.get("key", "")
+        data, media_type = await asyncio.to_thread(self._desk.picture, kind, key)
+        response = web.Response(body=data, content_type=media_type)
+        response.headers["Cache-Control"] = f"private, max-age={PICTURE_AGE_S}"
+        return response
+
+    async def about(self, request: web.Request) -> web.StreamResponse:
+        return to_json({**await self._fresh(self._desk.about), "reviewer": self._reviewer})
+
+    async def people(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+        offset = _whole(query.get("offset", "0"))
+        return to_json(await self._fresh(self._desk.people, _reviewer(query), *_filter(query), offset))
+
+    async def neighbour(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+        step = _whole(query.get("step", "1"))
+        found = await self._fresh(
+            self._desk.neighbour, _reviewer(query), query.get("person", ""), step, *_filter(query)
+        )
+        return to_json({"person": found})
+
+    async def person(self, request: web.Request) -> web.StreamResponse:
+        return to_json(await self._fresh(self._desk.person, request.query.get("person", ""), _reviewer(request.query)))
+
+    async def face(self, request: web.Request) -> web.StreamResponse:
+        return to_json(await asyncio.to_thread(self._desk.face, request.query.get("key", "")))
+
+    async def disagreements(self, request: web.Request) -> web.StreamResponse:
+        return to_json({"faces": await self._fresh(self._desk.disagreements)})
+
+    async def agreement(self, request: web.Request) -> web.StreamResponse:
+        return to_json({"pairs": await self._fresh(self._desk.agreement)})
+
+    async def say(self, request: web.Request) -> web.StreamResponse:
+        body = await _body(request, "reviewer", "key", "decision")
+        return to_json(await asyncio.to_thread(self._desk.say, body["reviewer"], body["key"], body["decision"]))
+
+    async def undo(self, request: web.Request) -> web.StreamResponse:
+        body = await _body(request, "reviewer")
+        return to_json(await asyncio.to_thread(self._desk.undo, body["reviewer"]))
+
+    async def _fresh(self, read: Callable[..., Any], *arguments: Any) -> Any:
+        def refreshed() -> Any:
+            self._desk.refresh()
+            return read(*arguments)
+
+        return await asyncio.to_thread(refreshed)
+
+
+async def _body(request: web.Request, *names: str) -> dict[str, str]:
+    if request.content_type != "application/json":
+        raise ReviewError("a write is JSON, with Content-Type: application/json")
+    try:
+        content = await request.json()
+    except ValueError:
+        raise ReviewError("the body is not JSON") from None
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in names):
+        raise ReviewError(f"the body needs {', '.join(names)}, each a text")
+    return {**content, "reviewer": reviewer_name(content["reviewer"])}
+
+
+def _reviewer(query: Any) -> str:
+    return str(query.get("reviewer", "")).strip()
+
+
+def _filter(query: Any) -> tuple[str, str]:
+    return query.get("search", ""), query.get("show", "all")
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ReviewError(f"{text!r} is no whole number") from None

@@ -1,0 +1,216 @@
+"""What the page shows of the catalog: who there is, the faces of one person, and everything about one face.
+
+Reads `catalog.duckdb` read-only, so that a build is never held up, and opens it again when a build has swapped it.
+People who opted out or were forgotten are not there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from voxdata.catalog.database import CATALOG_KEY
+from voxdata.catalog.query import open_readonly
+from voxdata.catalog.snapshot import Snapshot, load_snapshot, published_tables
+from voxdata.pages.report.facts import hidden_people
+from voxdata.pages.report.measures import FACE_MEASURES, FACE_REASONS, setting
+from voxdata.pages.review.decisions import Place
+from voxdata.people.names import fold_name
+from voxdata.store.storage import LocalStorage, Storage
+
+CANNOT_KEEP = frozenset({"face_too_small", "no_landmarks"})  # no human word overrules these: nothing to align
+HUMAN_REASONS = frozenset({"human_reject", "reviewers_disagree"})
+
+Row = dict[str, Any]
+
+_SHOWN = """NOT list_contains($hidden::VARCHAR[], f.person) AND NOT list_contains($hidden::VARCHAR[], f.identity)
+    AND NOT list_has_any(coalesce(f.reasons, []), ['forgotten', 'opted_out'])"""
+_PUPILS = """(f.pupil_left_x_px + f.pupil_right_x_px) / 2 / f.photo_width_px AS pupils_x,
+    (f.pupil_left_y_px + f.pupil_right_y_px) / 2 / f.photo_height_px AS pupils_y"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """A line of the list."""
+
+    person: str
+    identities: tuple[str, ...]
+    names: tuple[str, ...]
+    photos: int
+    faces: int
+    candidates: int
+    portraits: int
+
+    def matches(self, wanted: str) -> bool:
+        """Whether a search text, folded, is in a name or id."""
+        return any(wanted in fold_name(text) for text in (self.person, *self.identities, *self.names))
+
+
+class Sheets:
+    """The catalog of a root's current snapshot. Thread-safe. Raises `CatalogError`, `SnapshotError` without one."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lock = threading.RLock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._stamp: object = None
+        self.generation = 0  # grows when what is shown may have changed
+        self.snapshot: Snapshot
+        self.render_parts: list[str] = []
+        self.hidden: list[str] = []
+        self.people: dict[str, Person] = {}
+        self.person_of: dict[str, str] = {}  # identity or person -> person, of those who may be shown
+        self.refresh()
+
+    def close(self) -> None:
+        """Close the catalog."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def refresh(self) -> None:
+        """See a new build, and who has opted out since."""
+        hidden = hidden_people(self._storage)
+        stamp = _stamp(self._storage)
+        with self._lock:
+            if self._connection is None or stamp != self._stamp:
+                self.close()
+                self._connection = open_readonly(self._storage)
+                self._stamp = stamp
+                (about,) = self._rows("SELECT snapshot_id FROM about")
+                self.snapshot = load_snapshot(self._storage, about["snapshot_id"])
+                self.render_parts = published_tables(self._storage, self.snapshot).get("renders", [])
+            elif hidden == self.hidden:
+                return
+            self.hidden = hidden
+            self.generation += 1
+            self.people = {person.person: person for person in self._people()}
+            names = [(name, each.person) for each in self.people.values() for name in (each.person, *each.identities)]
+            self.person_of = dict(names)
+
+    def limit(self, name: str) -> int:
+        """A number of the recipe's `faces.select`: `max_per_identity`, `min_per_identity`."""
+        return int(setting(self.snapshot.recipe, f"faces.select.{name}") or 0)
+
+    def search(self, text: str) -> list[Person]:
+        """People whose name or id contains the text, without regard to case, accents, `_` and blanks."""
+        wanted = fold_name(text)
+        return [person for person in self.people.values() if person.matches(wanted)]
+
+    def faces(self, person: str) -> list[Row]:
+        """The faces of a person, and photos without one: portraits and candidates by rank, then the others."""
+        return self._rows(
+            f"""SELECT f.*, coalesce(f.face_id, f.item_id) AS key, {_PUPILS}
+            FROM faces f WHERE f.person = $person AND {_SHOWN}
+            ORDER BY f.rank IS NULL, f.rank, f.quality DESC NULLS LAST, f.item_id, f.face_number""",
+            person=person,
+        )
+
+    def face(self, key: str) -> Row | None:
+        """A face with its measurements, links and source; None where there is none that may be shown."""
+        derived = ", ".join(f"{measure.sql} AS {measure.key}" for measure in FACE_MEASURES if measure.sql)
+        found = self._rows(
+            f"""SELECT f.*, {derived}, {_PUPILS}, coalesce(f.face_id, f.item_id) AS key, photo_source AS source,
+                photo_source_key AS source_key, photo_licence AS licence, photo_size_bytes AS size_bytes
+            FROM faces f
+            WHERE (f.face_id = $key OR (f.face_id IS NULL AND f.item_id = $key)) AND {_SHOWN}""",
+            key=key,
+        )
+        return found[0] if found else None
+
+    def places(self, photos: Iterable[str]) -> list[Row]:
+        """Faces in photos (sha256): key, person, identity, cluster, whether it is a portrait, where its pupils are."""
+        return self._places("f.photo_sha256", photos)
+
+    def near(self, clusters: Iterable[str]) -> list[Row]:
+        """The same of all photos in clusters of near duplicates."""
+        return self._places("f.photo_cluster", clusters)
+
+    def _places(self, column: str, wanted: Iterable[str]) -> list[Row]:
+        return self._rows(
+            f"""SELECT f.face_id AS key, f.person, f.identity, f.photo_sha256, f.photo_cluster, f.cluster_people,
+                f.portrait, {_PUPILS}
+            FROM faces f WHERE {column} IN (SELECT unnest($wanted::VARCHAR[])) AND f.face_id IS NOT NULL
+                AND {_SHOWN} AND isfinite(pupils_x) ORDER BY f.person, f.face_id""",
+            wanted=list(wanted),
+        )
+
+    def _people(self) -> list[Person]:
+        rows = self._rows(
+            f"""SELECT f.person,
+                list(DISTINCT f.identity ORDER BY f.identity) AS identities,
+                list(DISTINCT i.name ORDER BY i.name) FILTER (WHERE i.name IS NOT NULL) AS names,
+                count(DISTINCT f.item_id) AS photos,
+                count(f.face_id) AS faces,
+                count(*) FILTER (WHERE f.candidate AND f.render_status = 'ok') AS candidates,
+                count(*) FILTER (WHERE f.portrait) AS portraits
+            FROM faces f LEFT JOIN identities i USING (identity)
+            WHERE {_SHOWN} GROUP BY f.person ORDER BY f.person"""
+        )
+        return [
+            Person(**{**row, "identities": tuple(row["identities"]), "names": tuple(row["names"] or ())})
+            for row in rows
+        ]
+
+    def _rows(self, sql: str, **values: Any) -> list[Row]:
+        with self._lock:
+            if self._connection is None:
+                raise RuntimeError("the catalog is closed")
+            given = {**values, "hidden": self.hidden} if "$hidden" in sql else values
+            result = self._connection.execute(sql, given or None)
+            names = [column[0] for column in result.description or []]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def place_of(face: Row) -> Place | None:
+    """Where a face is, None where its pupils are not known."""
+    x, y = face["pupils_x"], face["pupils_y"]
+    return None if x is None or y is None else Place(face["photo_sha256"], float(x), float(y))
+
+
+def can_keep(face: Row) -> bool:
+    """Whether a reviewer's keep would put the face into the dataset."""
+    return place_of(face) is not None and not CANNOT_KEEP & set(face["reasons"] or ())
+
+
+def measurements(face: Row, snapshot: Snapshot) -> list[Row]:
+    """The face's measurements in words: label, value, limits, and whether it is beyond one."""
+    found = []
+    for measure in FACE_MEASURES:
+        value = face.get(measure.key)
+        if value is None:
+            continue
+        limits = measure.limits(snapshot.recipe)
+        bounds = [
+            f"{sign} {measure.say(limit)}"
+            for sign, limit in (("≥", limits.low), ("≤", limits.high))
+            if limit is not None
+        ]
+        fails = bool(limits.fails(np.array([value], np.float64))[0])
+        found.append({"label": measure.label, "value": measure.say(value), "limits": ", ".join(bounds), "fails": fails})
+    return found
+
+
+def reason_text(reason: str | None) -> str:
+    """A reason in words."""
+    if reason is None:
+        return ""
+    return FACE_REASONS[reason].text if reason in FACE_REASONS else reason.replace("_", " ")
+
+
+def _stamp(storage: Storage) -> object:
+    """Changes when a build swaps the catalog in; always the same on object storage, where a copy is read."""
+    if not isinstance(storage, LocalStorage):
+        return storage.url
+    try:
+        status = Path(storage.local(CATALOG_KEY)).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,1 @@
+"""Who is who: ids, names, aliases, opt-outs, tombstones, splits."""

@@ -1,0 +1,224 @@
+"""Who is who: VoxCeleb ids, names, the canonical person above them, and the hash buckets that work is divided into.
+
+The metadata files are read as published: VoxCeleb1's is tab-separated (`VoxCeleb1 ID, VGGFace1 ID, Gender,
+Nationality, Set`), VoxCeleb2's is a csv whose fields are padded with blanks (`Name, VoxCeleb2 ID, VGGFace2 ID, Gender,
+Set`) and has no nationality: `unknown` stands there.
+
+**Whom a word stands for.** A folder, a file, a page, a tar, an import or a command line names a person in some
+spelling. One rule turns every such word into an identity (`IdentityBook.called`); the first step that finds somebody
+counts:
+
+1. an id of the metadata, as written;
+2. a name of the metadata, but for case, blanks for underscores, and NFC or NFD;
+3. an id that the root has already, as written, then one that is equal in NFC;
+4. any of these ids and names that is equal when folded (`names.fold_name`: accents, case and punctuation go);
+5. nobody: a new identity, whose id is the word in NFC. Later spellings of it are found by steps 3 and 4.
+
+Identities that are one person (the aliases in force) count as one. A word that stands for several people is refused,
+with their ids.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from voxdata.format.errors import IdentityError, SourceError
+from voxdata.people.names import fold_name, nfc, plain_name, shown
+
+BUCKETS = 4096
+UNKNOWN = "unknown"
+_SEXES = {"m": "m", "f": "f", "male": "m", "female": "f"}
+_ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "voxceleb2id", "identity", "id")
+_NAME_COLUMNS = ("vggface1 id", "name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """One identity as a metadata table names it; `row` is its line in that table (for the published split)."""
+
+    identity: str
+    name: str = ""
+    sex: str = UNKNOWN
+    nationality: str = UNKNOWN
+    published_set: str = UNKNOWN
+    row: int | None = None
+
+
+def _nobody(*words: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityBook:
+    """Identities by id and by name, and the canonical person of each.
+
+    `of_root` are ids that a root has and no table lists. `aliases` are the shipped ones, and in a build those of its
+    root (`governance/book.py`); `is_forgotten` tells whether one of the given words names somebody who must not come
+    back.
+    """
+
+    by_id: Mapping[str, Identity] = field(default_factory=dict)
+    of_root: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    is_forgotten: Callable[..., bool] = _nobody
+
+    def with_ids(self, ids: Iterable[str]) -> IdentityBook:
+        """The same book, which also knows these ids of a root."""
+        return replace(self, of_root=self.of_root | {each for each in ids if each not in self.by_id})
+
+    def called(self, word: str) -> list[str]:
+        """The identities that a word stands for at the first step that finds one; several may be one person."""
+        if word in self.by_id:
+            return [word]
+        if named := self._names.get(plain_name(word)):
+            return named
+        if word in self.of_root:
+            return [word]
+        return self._composed.get(nfc(word)) or self.alike(word)
+
+    def alike(self, word: str) -> list[str]:
+        """Everyone whose id or name is the word when folded, those of the metadata first."""
+        return self._folded.get(fold_name(word), [])
+
+    def resolve(self, word: str) -> Identity:
+        """The identity that a word stands for; a new one where nobody is called so.
+
+        Raises `IdentityError` for a word that several people are called by.
+        """
+        known = self._resolved.get(word)
+        if known is None:
+            known = self._resolved[word] = self._resolve(word)
+        return known
+
+    def admit(self, word: str) -> Identity:
+        """As `resolve`, for a word that a source has: the identity is known from now on, in every spelling."""
+        identity = self.resolve(word)
+        if not self.called(word):
+            self._composed[identity.identity] = [identity.identity]
+            self._folded[fold_name(word)] = [identity.identity]
+            self._resolved.clear()
+        return identity
+
+    def _resolve(self, word: str) -> Identity:
+        called = self.called(word)
+        if len({self.person(each) for each in called}) > 1:
+            listed = ", ".join(f"{each} ({self.by_id[each].name})" if each in self.by_id else each for each in called)
+            raise IdentityError(
+                f"{shown(word)!r} is the name of {len(called)} people: {listed}; name it after one of these ids, or "
+                f"say that they are one: voxdata aliases --confirm {called[1]} {called[0]} --reason TEXT --root DIR"
+            )
+        identity = called[0] if called else nfc(word)
+        return self.by_id.get(identity) or Identity(identity=identity)
+
+    @cached_property
+    def _resolved(self) -> dict[str, Identity]:
+        """What words were found to stand for: a source names the same few folders again and again."""
+        return {}
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        return _gathered((plain_name(item.name), item.identity) for item in self.by_id.values() if item.name)
+
+    @cached_property
+    def _composed(self) -> dict[str, list[str]]:
+        return _gathered((nfc(identity), identity) for identity in [*self.by_id, *sorted(self.of_root)])
+
+    @cached_property
+    def _folded(self) -> dict[str, list[str]]:
+        words = [(item.identity, word) for item in self.by_id.values() for word in (item.identity, item.name) if word]
+        words += [(identity, identity) for identity in sorted(self.of_root)]
+        return _gathered((fold_name(word), identity) for identity, word in words)
+
+    def described(self, identity: str) -> Identity:
+        """What the metadata say of an id: of itself, else of the canonical person above it."""
+        known = self.by_id.get(identity) or self.by_id.get(self.person(identity))
+        return Identity(identity=identity) if known is None else replace(known, identity=identity)
+
+    def person(self, identity: str) -> str:
+        """The canonical person id above `identity`."""
+        return self.aliases.get(identity, identity)
+
+    def forgotten(self, folder: str) -> bool:
+        """Whether a folder or file name stands for a forgotten person, by its own words, its id, its name or alias."""
+        return self.is_forgotten(folder) or any(
+            self.is_forgotten(each, self.described(each).name, self.person(each)) for each in self.called(folder)
+        )
+
+    def bucket(self, identity: str) -> int:
+        """The bucket of the person above `identity`."""
+        return bucket_of(self.person(identity))
+
+
+def bucket_of(person: str) -> int:
+    """`sha256(person) mod 4096`, for ever."""
+    return int.from_bytes(hashlib.sha256(person.encode()).digest(), "big") % BUCKETS
+
+
+def safe_key(text: str) -> str:
+    """A shard-key component for `text`: ASCII, no dot, no separator; a changed text gains a hash and stays unique."""
+    cleaned = re.sub(r"[^A-Za-z0-9_-]", "_", text)
+    if cleaned == text and text:
+        return text
+    return f"{cleaned}-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
+def load_book(metadata: Iterable[str | Path]) -> IdentityBook:
+    """Read any number of metadata tables and the shipped aliases. Raises `SourceError` with the file and the column."""
+    by_id: dict[str, Identity] = {}
+    for path in metadata:
+        for identity in read_metadata(Path(path)):
+            by_id.setdefault(identity.identity, identity)
+    return IdentityBook(by_id=by_id, aliases=shipped_aliases())
+
+
+def read_metadata(path: Path) -> list[Identity]:
+    """Read one metadata table; tabs or commas, padded or not."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"metadata {path} cannot be read: {error}; check sources.metadata.path") from error
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    header = [cell.lower() for cell in rows[0]] if rows else []
+    id_column = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
+    if id_column is None:
+        raise SourceError(f"metadata {path} has the columns {header}; one of {list(_ID_COLUMNS)} is needed")
+    return [_identity(header, row, id_column, index) for index, row in enumerate(rows[1:]) if len(row) > id_column]
+
+
+def _identity(header: list[str], row: list[str], id_column: int, index: int) -> Identity:
+    cells = dict(zip(header, row, strict=False))
+    name = next((cells[column] for column in _NAME_COLUMNS if cells.get(column)), "")
+    return Identity(
+        identity=row[id_column],
+        name=name,
+        sex=_SEXES.get(cells.get("gender", cells.get("sex", "")).lower(), UNKNOWN),
+        nationality=cells.get("nationality") or UNKNOWN,
+        published_set=cells.get("set") or UNKNOWN,
+        row=index,
+    )
+
+
+def shipped_aliases() -> dict[str, str]:
+    """identity -> canonical person: the confirmed pairs of `catalogs/aliases.csv`."""
+    text = resources.files("catalogs").joinpath("aliases.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(io.StringIO(text))
+    return {row["identity"]: row["person"] for row in rows if row["decision"] == "confirmed"}
+
+
+def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Key -> its different values, in the given order."""
+    found: dict[str, list[str]] = {}
+    for key, value in pairs:
+        values = found.setdefault(key, [])
+        if value not in values:
+            values.append(value)
+    return found

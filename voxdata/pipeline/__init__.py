@@ -1,0 +1,1 @@
+"""The stages put together: plain functions over a runner, without Prefect."""

@@ -1,0 +1,195 @@
+"""The last two stages of a build: pack finished samples into shards, and publish the snapshot and its catalog."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from voxdata.catalog.publish import publish as publish_catalog
+from voxdata.catalog.published_recipe import commit_recipe
+from voxdata.catalog.snapshot import write_snapshot
+from voxdata.format.errors import BuildStoppedError
+from voxdata.people import splits
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, rows_of
+from voxdata.pipeline.steps import kept_clips, portrait_faces
+from voxdata.recipe.sections import Recipe
+from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
+from voxdata.shards.write import Member, Sample, ShardEntry, divide, pack, plan_ranges
+from voxdata.speech.front_ends.mel import FRONT_ENDS
+from voxdata.speech.normalisation import SPLIT, normalisation, shard_sums
+from voxdata.store.fragments import FragmentStore, parquet_table
+from voxdata.store.storage import Storage, open_storage
+from voxdata.tables.schemas import RENDERS
+
+
+def plan_packing(root: str, recipe: Recipe, keys: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The shards that may have samples: kind, split and bucket range of each. Stops the build when there are none."""
+    storage = open_storage(root)
+    people = _people(storage, keys)
+    if not people:
+        faces, clips = (_outcomes(storage, keys[name]) for name in ("face_verdicts", "utterance_verdicts"))
+        raise BuildStoppedError(
+            f"nobody is left: no person has {recipe.faces.select.min_per_identity} portraits and speech; "
+            f"faces: {faces}; clips: {clips}; relax a limit, for example with --set faces.pose.max_angle_deg=12"
+        )
+    wanted = []
+    for first, last in plan_ranges(recipe.shards.buckets_per_shard):
+        here = {row["split"] for row in people.values() if first <= row["bucket"] <= last}
+        for split in sorted(here):
+            wanted += [
+                {"kind": kind, "split_name": split, "first": first, "last": last} for kind in ("faces", "speech")
+            ]
+    return wanted
+
+
+def pack_range(
+    root: str, recipe: Recipe, keys: Mapping[str, str], kind: str, split_name: str, first: int, last: int
+) -> list[dict[str, Any]]:
+    """Write the shards of a range, one unless the recipe has a target size; return their entries.
+
+    Runs in a worker process.
+    """
+    storage = open_storage(root)
+    people = {
+        person: row
+        for person, row in _people(storage, keys).items()
+        if row["split"] == split_name and first <= row["bucket"] <= last
+    }
+    samples = list((_face_samples if kind == "faces" else _speech_samples)(storage, recipe, keys, people))
+    target = recipe.shards.target_mb
+    target_bytes = math.inf if target is None else target * 1e6
+    entries = []
+    for low, high, here in divide(samples, first, last, target_bytes):
+        entry = pack(
+            storage,
+            kind="faces" if kind == "faces" else "speech",
+            split=split_name,
+            first_bucket=low,
+            last_bucket=high,
+            samples=here,
+            schema=FACE_SIDECAR if kind == "faces" else SPEECH_SIDECAR,
+        )
+        if entry is not None and (kind, split_name) == ("speech", SPLIT):
+            shard_sums(storage, entry)
+        entries += [] if entry is None else [entry.to_json()]
+    return entries
+
+
+def publish(root: str, recipe: Recipe, keys: Mapping[str, str], entries: list[dict[str, Any]]) -> str:
+    """Write the snapshot of these shards, swap the catalog in, and return the snapshot's id."""
+    storage = open_storage(root)
+    tables = {name: [keys[name]] for name in keys}
+    for name, stage in (("faces", FACES_MEASURE), ("renders", FACES_RENDER), ("utterances", SPEECH_MEASURE)):
+        tables[name] = stage.store(storage, recipe).parts()
+    shards = [ShardEntry(**entry) for entry in entries]
+    snapshot = write_snapshot(
+        storage,
+        recipe=recipe,
+        code_version=version("voxdata"),
+        shards=shards,
+        front_ends=_front_ends(storage, recipe, shards),
+        tables=tables,
+        versions={name: version(name) for name in ("mediapipe", "opencv-python", "torch", "webrtcvad-wheels")},
+    )
+    publish_catalog(
+        storage,
+        snapshot.id,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        tables=tables,
+        recipe=commit_recipe(storage, recipe),
+    )
+    return snapshot.id
+
+
+def _front_ends(storage: Storage, recipe: Recipe, shards: list[ShardEntry]) -> dict[str, dict[str, Any]]:
+    """Front end -> what it is, and how to normalise it."""
+    said: dict[str, dict[str, Any]] = {}
+    for name in recipe.speech.measure.front_ends:
+        found = normalisation(storage, shards, name)
+        said[name] = FRONT_ENDS[name].metadata(recipe.speech.measure) | ({"normalisation": found} if found else {})
+    return said
+
+
+def _people(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """person -> split and bucket."""
+    identities = parquet_table(storage.read(keys["identities"]))
+    buckets = dict(zip(identities["person"].to_pylist(), identities["bucket"].to_pylist(), strict=True))
+    chosen = parquet_table(storage.read(keys["splits"])).to_pylist()
+    return {row["person"]: {"split": row["split"], "bucket": buckets[row["person"]]} for row in chosen}
+
+
+def _outcomes(storage: Storage, verdicts_key: str) -> str:
+    """Items per outcome, the most frequent first: the funnel of a build that has no catalog to ask."""
+    counts = Counter(parquet_table(storage.read(verdicts_key))["reason"].fill_null("kept").to_pylist())
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()) or "none"
+
+
+def _who(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    rows = parquet_table(storage.read(keys["identities"])).to_pylist()
+    return {row["identity"]: {name: row[name] for name in WHO_COLUMNS} for row in rows}
+
+
+def _face_samples(
+    storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
+) -> Iterator[Sample]:
+    buckets = sorted({row["bucket"] for row in people.values()})
+    faces = portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"], buckets)
+    renders = {row["item_id"]: row for row in _renders(storage, recipe, faces, buckets)}
+    verdicts = _by(parquet_table(storage.read(keys["face_verdicts"])), "face_id", faces["face_id"])
+    photos = _by(parquet_table(storage.read(keys["photos"])), "item_id", faces["item_id"])
+    who = _who(storage, keys)
+    store = FACES_RENDER.store(storage, recipe)
+    for row in faces.drop_columns(["embedding"]).to_pylist():
+        if row["person"] not in people:
+            continue
+        face_id = row["face_id"]
+        sources = (row, renders[face_id], who[row["identity"]])
+        merged = {name: value for source in sources for name, value in source.items()}
+        merged |= {name: verdicts[face_id][name] for name in VERDICT_COLUMNS}
+        merged |= {name: photos[row["item_id"]][name] for name in PHOTO_COLUMNS}
+        yield _sample(store, face_id, merged, FACE_SIDECAR)
+
+
+def _speech_samples(
+    storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
+) -> Iterator[Sample]:
+    buckets = sorted({row["bucket"] for row in people.values()})
+    clips = kept_clips(storage, recipe, keys, buckets)
+    who = _who(storage, keys)
+    store = SPEECH_MEASURE.store(storage, recipe)
+    marked = splits.holdouts(clips["utterance_id"].to_pylist(), recipe.splits)
+    holdouts = dict(zip(marked["utterance_id"].to_pylist(), marked["holdout"].to_pylist(), strict=True))
+    for row in clips.to_pylist():
+        if row["person"] not in people or not row["members"]:
+            continue
+        training = people[row["person"]]["split"] == "train"
+        merged = {**row, **who[row["identity"]], "holdout": training and holdouts[row["utterance_id"]]}
+        yield _sample(store, row["utterance_id"], merged, SPEECH_SIDECAR)
+
+
+def _renders(storage: Storage, recipe: Recipe, faces: pa.Table, buckets: list[int]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = rows_of(FACES_RENDER, storage, recipe, faces["face_id"], RENDERS, buckets).to_pylist()
+    return rows
+
+
+def _by(table: pa.Table, column: str, wanted: pa.ChunkedArray) -> dict[str, dict[str, Any]]:
+    rows = table.filter(pc.is_in(table[column], value_set=pc.unique(wanted))).to_pylist()
+    return {row[column]: row for row in rows}
+
+
+def _sample(store: FragmentStore, key: str, row: Mapping[str, Any], schema: pa.Schema) -> Sample:
+    members = {
+        member["suffix"]: Member(
+            partial(store.blob, row["part"], member["offset"], member["size"]), member["sha256"], member["size"]
+        )
+        for member in row["members"]
+    }
+    return Sample(key=key, members=members, row={name: row[name] for name in schema.names})

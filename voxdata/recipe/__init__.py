@@ -1,0 +1,1 @@
+"""Every setting of a build: its sections, how they are read, the reference."""

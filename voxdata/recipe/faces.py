@@ -1,0 +1,247 @@
+"""The recipe's settings of the face stages: what is measured, which limits hold, what a portrait is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from voxdata.recipe.section import Section, Share
+
+
+class FaceMeasure(Section):
+    """Backends and floors of the face measurements. Changing one measures again; thresholds do not belong here."""
+
+    backend: Literal["mediapipe", "mediapipe-tasks", "face-alignment"] = Field(
+        "mediapipe",
+        description="face detector and landmarks: `mediapipe` (478 points, in the wheel), `mediapipe-tasks` (478 "
+        "points and blendshapes, from `landmarker_model`), `face-alignment` (68 points, from `fan_model`)",
+    )
+    landmarker_model: str = Field(
+        "face_landmarker", description="of `mediapipe-tasks`: the .task file, by path or registry name"
+    )
+    fan_model: str = Field("fan2d", description="of `face-alignment`: 2DFAN-4, by path or registry name")
+    fan_detector_model: str = Field("s3fd", description="of `face-alignment`: S3FD, by path or registry name")
+    min_detection_score: Share = Field(0.5, description="floor of the detector's confidence")
+    max_faces: int = Field(10, ge=1, le=100, description="faces measured per photo, largest first")
+    min_photo_px: int = Field(32, ge=8, description="floor: shorter side of a photo worth looking at")
+    max_photo_megapixels: float = Field(
+        52.0, gt=0, le=178, description="limit: a larger photo is refused by its header; each takes 7 MB while decoded"
+    )
+    frontal_pitch_deg: float = Field(
+        0.0,
+        ge=-30,
+        le=30,
+        description="AFLW2000's pitch of a face that looks into the camera; measured pitches count from it",
+    )
+    min_face_px: float = Field(24.0, ge=8, description="floor: face boxes with a shorter side get no landmarks")
+    embedding_model: str | None = Field(
+        None, description="face embedder: a name of `voxdata weights list`, or its file; null: no purity check"
+    )
+    emotion_model: str | None = Field(
+        None,
+        description="mini_XCEPTION as Keras HDF5, by registry name (mini_xception) or path; null: no emotions measured",
+    )
+
+
+class Pose(Section):
+    """Face angle (SF2F, App. B.1: at most 5 deg between facial plane and image plane)."""
+
+    max_angle_deg: float = Field(5.0, gt=0, le=90, description="limit of acos(cos yaw * cos pitch)")
+    max_roll_deg: float = Field(
+        45.0, gt=0, le=180, description="limit of in-plane rotation; alignment removes the rest"
+    )
+    max_asymmetry: float | None = Field(
+        None, gt=0, le=2, description="limit of left/right landmark misalignment, share of pupil distance; null: off"
+    )
+
+
+class Resolution(Section):
+    """Resolution (SF2F, App. B.1: at least 30 px between the pupils)."""
+
+    min_pupil_distance_px: float = Field(30.0, ge=0, description="limit in pixels of the original photo")
+
+
+class Expression(Section):
+    """Neutral expression; a minor smile passes (SF2F, App. B.1)."""
+
+    rule: Literal["geometry", "emotion", "both", "blendshapes"] = Field(
+        "geometry",
+        description="what judges it: landmark `geometry`, the probabilities of an `emotion` network, `both`, or the "
+        "`blendshapes` of the backend mediapipe-tasks",
+    )
+    max_smile: float = Field(
+        0.8, ge=0, description="limit of the smile measure: 0 neutral, 1 the median smile of FER-2013's happy faces"
+    )
+    max_mouth_open: float = Field(0.2, ge=0, description="limit of the inner lip gap, share of mouth width")
+    min_eyes_open: float = Field(
+        0.10, ge=0, description="limit of the eye aspect ratio, whatever the rule; lower means closed"
+    )
+    max_expression: float = Field(1.3, ge=0, description="limit of the distance from neutral by landmark geometry")
+    min_calm: Share = Field(0.4, description="limit of p(neutral) + happy_allowance * p(happy) of the emotion network")
+    happy_allowance: Share = Field(0.6, description="how much p(happy) counts as calm: a minor smile is a happy face")
+    max_happy: Share = Field(0.9, description="limit of p(happy): above, it is no minor smile")
+    max_blend_smile: Share = Field(0.6, description="limit of the smile's blendshape")
+    max_blend_jaw_open: Share = Field(0.03, description="limit of the open jaw's blendshape")
+
+    @property
+    def asks_geometry(self) -> bool:
+        """Whether landmark geometry can reject."""
+        return self.rule in ("geometry", "both")
+
+    @property
+    def asks_emotion(self) -> bool:
+        """Whether the emotion network can reject."""
+        return self.rule in ("emotion", "both")
+
+    @property
+    def asks_blendshapes(self) -> bool:
+        """Whether blendshapes can reject."""
+        return self.rule == "blendshapes"
+
+
+class Occlusion(Section):
+    """What hides a face. No rule of the paper; off unless a recipe sets a limit."""
+
+    max_glasses: Share | None = Field(
+        None, description="limit of the glasses score, null: off; 0.62 rejects hardly anyone without"
+    )
+    max_occlusion: Share | None = Field(
+        None, description="limit of the share of the upper face that is not skin-coloured; null: off"
+    )
+
+
+class Lighting(Section):
+    """Even light (SF2F, App. B.1: uniform, no noticeable shadow or sharp change)."""
+
+    min_evenness: Share = Field(0.4, description="limit of the light's evenness over the face")
+    max_highlight_share: Share = Field(0.10, description="limit of clipped highlights on the face")
+    max_shadow_share: Share = Field(0.25, description="limit of crushed shadows on the face")
+    min_skin_level: Share = Field(
+        0.015, description="limit of the skin's median linear light: far below any lit skin, 1 is white"
+    )
+
+
+class Sharpness(Section):
+    """Focus."""
+
+    min_sharpness: float = Field(0.06, ge=0, description="limit of the scale-corrected sharpness of the face")
+
+
+class Link(Section):
+    """Duplicates and purity."""
+
+    max_hash_distance: int = Field(
+        6, ge=0, le=64, description="bits of a 64-bit perceptual hash that near duplicates may differ in"
+    )
+    agreement_similarity: float = Field(
+        0.35, ge=-1, le=1, description="cosine with the centroid that counts as agreement"
+    )
+
+
+class Purity(Section):
+    """Is this the named person? Only where embeddings were measured."""
+
+    min_similarity: float = Field(0.24, ge=-1, le=1, description="limit of the cosine with the person's centroid")
+    min_agreement: float = Field(
+        0.5, ge=0, lt=1, description="limit of the share of a person's photos that agree; a person not above it is out"
+    )
+
+
+class Quality(Section):
+    """The order of a person's faces (voxdata/faces/quality.py): a weighted mean of terms 0..1, and their diversity."""
+
+    pose: float = Field(0.35, ge=0, description="weight of a small face angle")
+    resolution: float = Field(0.20, ge=0, description="weight of the pupil distance in the photo")
+    expression: float = Field(0.15, ge=0, description="weight of a neutral expression")
+    light: float = Field(0.15, ge=0, description="weight of even light without clipping")
+    focus: float = Field(0.15, ge=0, description="weight of sharpness")
+    grayscale_factor: Share = Field(0.8, description="quality of a grayscale photo beside the same one in colour")
+    diversity_margin: Share = Field(
+        0.05,
+        description="of faces whose quality is this near to the best one left, the one least like those already chosen "
+        "goes first; 0: off",
+    )
+
+    def weights(self) -> dict[str, float]:
+        """term -> weight."""
+        return {name: getattr(self, name) for name in ("pose", "resolution", "expression", "light", "focus")}
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Quality:
+        if not sum(self.weights().values()):
+            raise ValueError("at least one of pose, resolution, expression, light, focus must be above 0")
+        return self
+
+
+class Select(Section):
+    """How many portraits a person gets (SF2F, App. B.1, human filtering: 3 to 7)."""
+
+    min_per_identity: int = Field(3, ge=1, description="people with fewer portraits are left out")
+    max_per_identity: int = Field(7, ge=1, description="best portraits kept per person")
+    min_dominance: float = Field(
+        1.5, ge=1, description="without embeddings: the largest face must have this many times the area of the next"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Select:
+        if self.min_per_identity > self.max_per_identity:
+            raise ValueError(f"must not be above max_per_identity={self.max_per_identity}")
+        return self
+
+
+class Render(Section):
+    """The portrait."""
+
+    size_px: int = Field(512, ge=64, le=2048, description="side of the square portrait")
+    crop: Literal["aligned", "haar"] = Field(
+        "aligned",
+        description="`aligned`: pupils at fixed places, the person on white; `haar`: the square of OpenCV's frontal "
+        "cascade around the face as it is, for the preset maniyar",
+    )
+    max_enlargement: float = Field(
+        4.5, gt=0, description="limit of output pixels per photo pixel; 30 px between the pupils need 4.27 at 512 px"
+    )
+    matting: Literal["mediapipe-selfie", "deeplabv3"] = Field("mediapipe-selfie", description="person mask to white")
+    matting_model: str | None = Field(
+        None,
+        description="deeplabv3: a name of `voxdata weights list`, or a torchvision file; null: deeplabv3_resnet50",
+    )
+    min_person_share: Share = Field(0.15, description="a mask that covers less has failed")
+    format: Literal["jpg", "webp"] = Field("jpg", description="`jpg`, or lossless `webp`")
+    jpeg_quality: int = Field(95, ge=50, le=100, description="quality of jpg portraits")
+
+
+class Faces(Section):
+    """Everything about faces."""
+
+    measure: FaceMeasure = FaceMeasure()
+    resolution: Resolution = Resolution()
+    pose: Pose = Pose()
+    expression: Expression = Expression()
+    occlusion: Occlusion = Occlusion()
+    lighting: Lighting = Lighting()
+    sharpness: Sharpness = Sharpness()
+    link: Link = Link()
+    purity: Purity = Purity()
+    quality: Quality = Quality()
+    select: Select = Select()
+    render: Render = Render()
+
+    @model_validator(mode="after")
+    def _emotions_are_measured(self) -> Faces:
+        if self.expression.asks_emotion and self.measure.emotion_model is None:
+            raise ValueError(
+                f"expression.rule = {self.expression.rule} needs an emotion network and measure.emotion_model is null; "
+                "add: --set faces.measure.emotion_model=mini_xception"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _blendshapes_are_measured(self) -> Faces:
+        if self.expression.asks_blendshapes and self.measure.backend != "mediapipe-tasks":
+            raise ValueError(
+                f"expression.rule = blendshapes needs a backend that has them and measure.backend is "
+                f"{self.measure.backend}; add: --set faces.measure.backend=mediapipe-tasks"
+            )
+        return self

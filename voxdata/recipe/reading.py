@@ -1,0 +1,121 @@
+"""Recipes from YAML: a shipped one by name or a file by path, `extends:`, and `key=value` pairs on top.
+
+Every mistake becomes one line that names the key, the value and the limit.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from voxdata.format.errors import RecipeError
+from voxdata.recipe.sections import Corpus, Recipe
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes in `catalogs/recipes/`."""
+    folder = resources.files("catalogs").joinpath("recipes")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, sets: Iterable[str] = ()) -> Recipe:
+    """Load a shipped recipe by name or a file by path and apply `key=value` pairs. Raises `RecipeError`."""
+    return with_settings(_load_settings(name), sets, name)
+
+
+def with_settings(settings: Mapping[str, Any], sets: Iterable[str], name: str) -> Recipe:
+    """Settings with `key=value` pairs on top, validated. Raises `RecipeError`."""
+    changed = copy.deepcopy(dict(settings))
+    for pair in sets:
+        _apply(changed, pair)
+    return validate_recipe(changed, name)
+
+
+def validate_recipe(settings: Mapping[str, Any], name: str) -> Recipe:
+    """Validate settings; every mistake becomes a line `recipe NAME: key = value: limit`."""
+    try:
+        return Recipe.model_validate(dict(settings))
+    except ValidationError as error:
+        lines = [f"recipe {name}: {_explain(dict(item))}" for item in error.errors()]
+        raise RecipeError("\n".join(lines)) from None
+
+
+def _load_settings(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    if name in seen:
+        raise RecipeError(f"recipe {name}: extends itself through {' -> '.join([*seen, name])}")
+    text = _recipe_text(name)
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise RecipeError(f"recipe {name} holds {type(settings).__name__}; a mapping of settings is needed")
+    base = settings.pop("extends", None)
+    return _merge(_load_settings(str(base), (*seen, name)), settings) if base else settings
+
+
+def _recipe_text(name: str) -> str:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {name} cannot be read: {error}") from None
+    shipped = resources.files("catalogs").joinpath("recipes", f"{name}.yaml")
+    if not shipped.is_file():
+        raise RecipeError(f"no recipe {name!r}; shipped are {', '.join(shipped_recipes())}, or give a .yaml file")
+    return shipped.read_text(encoding="utf-8")
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _apply(settings: dict[str, Any], pair: str) -> None:
+    key, separator, text = pair.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"--set {pair}: write key=value, for example --set faces.pose.max_angle_deg=8")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
+    *path, last = key.split(".")
+    node = settings
+    for name in path:
+        below = node.setdefault(name, {})
+        if not isinstance(below, dict):
+            raise RecipeError(f"--set {pair}: {name} is {below!r}, not a section")
+        node = below
+    node[last] = value
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    location = [part for part in error["loc"] if not str(part).startswith("function-")]
+    key = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        return f"{key} = {error['input']!r}: no such key{_suggestion(location)}"
+    if error["type"] == "missing":
+        return f"{key}: is missing"
+    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"{key}{value}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _suggestion(location: list[Any]) -> str:
+    section: Any = Recipe
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        inner = section.model_fields[part].annotation
+        section = inner if isinstance(inner, type) else Corpus
+    known = ", ".join(sorted(section.model_fields))
+    return f"; {'.'.join(map(str, location[:-1])) or 'a recipe'} has {known}"

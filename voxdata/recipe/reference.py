@@ -1,0 +1,74 @@
+"""The page `docs/recipes.md`: every recipe setting with its type, default and meaning, from the recipe model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from voxdata.recipe.reading import load_recipe, shipped_recipes
+from voxdata.recipe.sections import Recipe
+
+INTRODUCTION = """# Recipe reference
+
+A recipe is a YAML file with the settings below; what it leaves out keeps its default. `extends: NAME` starts from
+another recipe. On the command line `--set key=value` changes one setting, for example
+`--set faces.pose.max_angle_deg=8`; values are YAML, so a list is `--set speech.measure.front_ends=[torch40]` and a
+second corpus is `--set 'sources.also=[{photos: {path: B/photos}, speech: {path: B/wav}}]'`.
+
+Settings under `measure` and `render` decide what is computed from pixels and samples: changing one computes again.
+Settings under `link`, `purity`, `pose`, `resolution`, `expression`, `lighting`, `sharpness` and `select` are thresholds
+over stored measurements: changing one decides again in seconds. `work` never changes a byte of the result.
+"""
+
+
+def recipe_reference() -> str:
+    """The whole page as Markdown."""
+    lines = [INTRODUCTION, "## Shipped recipes\n", "| recipe | what |", "|---|---|"]
+    lines += [f"| `{name}` | {load_recipe(name).description} |" for name in shipped_recipes()]
+    lines += ["", "## Settings\n", "| key | type | default | meaning |", "|---|---|---|---|"]
+    lines += list(_rows(Recipe, ""))
+    return "\n".join(lines) + "\n"
+
+
+def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            summary = (inner.__doc__ or "").strip().splitlines()[0]
+            yield f"| **`{prefix}{name}`** | | | **{summary}** |"
+            yield from _rows(inner, f"{prefix}{name}.")
+        else:
+            yield f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(field.description)} |"
+
+
+def _type(field: FieldInfo) -> str:
+    limits = []
+    for rule in field.metadata:
+        for symbol, attribute in ((">=", "ge"), (">", "gt"), ("<=", "le"), ("<", "lt")):
+            if getattr(rule, attribute, None) is not None:
+                limits.append(f"{symbol} {getattr(rule, attribute)}")
+    return " ".join([_type_name(field.annotation), *limits]).strip()
+
+
+def _type_name(annotation: Any) -> str:
+    parts = get_args(annotation)
+    if not parts:
+        return "null" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
+    if getattr(annotation, "__origin__", None) is list:
+        return f"list of {_type_name(parts[0])}"
+    if all(isinstance(part, str | int) and not isinstance(part, type) for part in parts):
+        return " or ".join(f"`{part}`" for part in parts)
+    return " or ".join(_type_name(part) for part in parts if not hasattr(part, "ge"))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return f"`{'null' if field.default is None else field.default}`" if field.default != "" else "empty"
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")

@@ -1,0 +1,175 @@
+"""Recipes: every setting of a build, validated. `docs/recipes.md` is generated from the descriptions here.
+
+The paper's numbers (SF2F, App. B.1) are the defaults. `recipe_file.py` reads recipes from YAML.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from voxdata.recipe.faces import Faces
+from voxdata.recipe.section import Section, Share
+from voxdata.recipe.speech import Speech
+
+
+class PhotoSource(Section):
+    """Where photos come from."""
+
+    kind: Literal["folder", "site"] = Field(
+        "folder", description="`folder`: `<identity>/**` or `<identity>.<ext>` on disk; `site`: a page per identity"
+    )
+    path: str | None = Field(None, description="folder of photos (`folder`); null for a corpus without photos")
+    url: str | None = Field(
+        None, pattern=r"^https?://[^/\s]", description="start page of a site of photos (`site`), http or https"
+    )
+    licence: str = Field("unknown", description="licence of the photos, kept on every row")
+
+    @model_validator(mode="after")
+    def _says_where(self) -> PhotoSource:
+        if self.kind == "site" and self.url is None:
+            raise ValueError("kind=site needs url, for example url=http://127.0.0.1:8000/")
+        if self.kind == "folder" and self.url is not None:
+            raise ValueError(f"url={self.url} is for kind=site; set kind=site, or give path instead")
+        return self
+
+    @property
+    def given(self) -> bool:
+        """Whether the recipe says where the photos are."""
+        return (self.path if self.kind == "folder" else self.url) is not None
+
+
+class SpeechSource(Section):
+    """Where speech comes from."""
+
+    kind: Literal["folder"] = Field(
+        "folder",
+        description="`folder`: VoxCeleb's `wav|aac/<identity>/<video>/<segment>.<ext>`, `<identity>/**`, "
+        "`<identity>.<ext>`, or WebDataset tars",
+    )
+    path: str | None = Field(None, description="folder of speech, or one tar; null for a corpus without speech")
+
+
+class MetadataSource(Section):
+    """Tables that say who an identity is."""
+
+    path: str | list[str] | None = Field(
+        None, description="vox1_meta.csv, vox2_meta.csv or both; null when there is none"
+    )
+
+
+class Corpus(Section):
+    """One corpus: photos, speech and metadata that belong together."""
+
+    photos: PhotoSource = PhotoSource()
+    speech: SpeechSource = SpeechSource()
+    metadata: MetadataSource = MetadataSource()
+
+
+class Sources(Corpus):
+    """The corpora of a build."""
+
+    also: list[Corpus] = Field([], description="further corpora that are joined into the same snapshot")
+
+
+class Crawl(Section):
+    """How photos are collected (SF2F, App. B.1, data collection)."""
+
+    photos_per_identity: int = Field(300, ge=1, description="photos taken per identity; the paper collects 300")
+    max_file_mb: float = Field(64.0, gt=0, description="a larger file is logged as too_large and not stored")
+    user_agent: str = Field(
+        "voxdata",
+        pattern="^[!-~]([ -~]*[!-~])?$",
+        description="how the crawler names itself, in ASCII; say who runs it and how to reach you",
+    )
+    connections_per_host: int = Field(4, ge=1, le=32, description="requests under way at one host")
+    delay_s: float = Field(0.0, ge=0, description="pause between requests to one host; robots.txt may ask for more")
+    timeout_s: float = Field(30.0, gt=0, description="limit of one request")
+    retries: int = Field(3, ge=0, le=10, description="further tries after 429, 5xx or a broken connection")
+    backoff_s: float = Field(0.5, gt=0, description="first pause before a retry; doubles each time")
+
+
+class Splits(Section):
+    """Who is trained on and who is held out. A person is in one split."""
+
+    rule: Literal["leak-free", "paper", "vggface-vox1"] = Field(
+        "leak-free",
+        description="`leak-free`: hash of the person; `paper`: metadata row mod 10 (8 test, 9 val); `vggface-vox1`: "
+        "first letter of the name (A, B val, C to E test)",
+    )
+    val_share: Share = Field(0.1, description="share of people for validation (leak-free)")
+    test_share: Share = Field(0.1, description="share of people for the test (leak-free)")
+    holdout_share: Share = Field(0.05, description="clips of training people marked `holdout` for closed-set tests")
+    salt: str = Field("hq-voxceleb", description="changes the hash of the leak-free rule")
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Splits:
+        if self.val_share + self.test_share >= 1:
+            raise ValueError(f"val_share + test_share is {self.val_share + self.test_share}; must be below 1")
+        return self
+
+
+class Shards(Section):
+    """How samples are packed."""
+
+    buckets_per_shard: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096] = Field(
+        1024, description="aligned range of the 4,096 buckets that a shard covers; the full set wants 64 (about 250 MB)"
+    )
+    target_mb: float | None = Field(
+        None, gt=0, description="halve a range until its shard holds no more than this, or a single bucket; null: never"
+    )
+
+
+class Work(Section):
+    """How the work is divided. Never changes a byte of the result."""
+
+    runner: Literal["processes", "dask"] = Field("processes", description="this machine's processes, or a Dask cluster")
+    dask_address: str | None = Field(None, description="scheduler of a Dask cluster; null: one on this machine")
+    workers: int = Field(2, ge=1, le=256, description="worker processes")
+    items_per_task: int = Field(100, ge=1, description="photos or clips per task, in whole buckets")
+    max_tasks_per_stage: int = Field(100, ge=1, le=200, description="so that a flow run stays under 1,000 task runs")
+    items_per_part: int = Field(32, ge=1, description="photos or clips between two commits")
+
+
+class Limits(Section):
+    """When a build stops because its input looks broken."""
+
+    max_unreadable_share: Share = Field(0.5, description="limit of unreadable photos, and of unreadable clips")
+    min_items: int = Field(20, ge=1, description="the limit holds from this many items on")
+
+
+class Recipe(Section):
+    """Every setting of a build."""
+
+    name: str = Field(description="name of the dataset")
+    description: str = Field("", description="one line about it")
+    sources: Sources = Sources()
+    crawl: Crawl = Crawl()
+    faces: Faces = Faces()
+    speech: Speech = Speech()
+    splits: Splits = Splits()
+    shards: Shards = Shards()
+    work: Work = Work()
+    limits: Limits = Limits()
+
+    def result_settings(self) -> dict[str, Any]:
+        """All settings that can change the result: everything but `work`, `limits` and where the sources lie."""
+        settings = self.model_dump(mode="json", exclude={"work", "limits", "description"})
+        for corpus in [settings["sources"], *settings["sources"]["also"]]:
+            for part in ("photos", "speech", "metadata"):
+                for where in ("path", "url"):
+                    corpus[part].pop(where, None)
+        _drop_folders(settings["faces"])
+        _drop_folders(settings["speech"])
+        return settings
+
+
+def _drop_folders(section: dict[str, Any]) -> None:
+    """Leave of each pretrained file its name, not where it lies."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            _drop_folders(value)
+        elif isinstance(value, str) and (key.endswith("_model") or key == "silero"):
+            section[key] = PurePath(value).name

@@ -1,0 +1,87 @@
+"""The recipe's settings of the speech stages: decoding, voice activity, front ends, and which clips are kept."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from voxdata.recipe.section import Section, Share
+
+FrontEnd = Literal["torch40", "torch64", "psf40", "sphinx64"]
+
+
+class Vad(Section):
+    """WebRTC voice activity with the smoothing of SF2F's release (mode 1, 30 ms frames, 300 ms padding)."""
+
+    mode: Literal[0, 1, 2, 3] = Field(1, description="aggressiveness of WebRTC")
+    frame_ms: Literal[10, 20, 30] = Field(30, description="frame length")
+    padding_ms: int = Field(300, ge=0, le=2000, description="window of the on/off smoothing")
+
+
+VOICE2FACE_VAD = Vad(mode=2, frame_ms=20, padding_ms=50)
+
+
+class Gate(Section):
+    """Second gate: a speech frame must also be voiced or sit beside voicing (WebRTC calls white noise speech)."""
+
+    enabled: bool = Field(True, description="whether unconfirmed segments are dropped from the speech")
+    min_voiced_share: Share = Field(0.15, description="share of periodic frames that a segment needs")
+    max_flatness: Share = Field(0.5, description="limit of a segment's median spectral flatness")
+    max_held_share: Share = Field(0.55, description="limit of pitch steps under 0.05 semitones; more is music")
+    silero: str | None = Field(
+        None, description="Silero's network as a third opinion, stored as `silero_ratio`: `silero_vad`, or a file"
+    )
+
+
+class SpeechMeasure(Section):
+    """Decode, voice activity and mel front ends. Changing one measures again."""
+
+    max_duration_s: float = Field(
+        600.0, gt=0, le=1200, description="limit: a longer file is not decoded further; clips are held in memory whole"
+    )
+    vad: Vad = Vad()
+    vad_psf40: Vad = Vad()
+    vad_sphinx64: Vad = VOICE2FACE_VAD
+    gate: Gate = Gate()
+    front_ends: list[FrontEnd] = Field(["torch40", "torch64"], min_length=1, description="log-mels that are stored")
+
+    def vad_of(self, front_end: str) -> Vad:
+        """The voice activity setting that goes with a front end: its own, or `vad`."""
+        own: Vad | None = getattr(self, f"vad_{front_end}", None)
+        return own or self.vad
+
+
+class SpeechSelect(Section):
+    """Which clips are kept."""
+
+    min_speech_s: float = Field(1.5, gt=0, description="limit of speech after both gates; SF2F crops up to 1.5 s")
+    min_vad_ratio: Share = Field(0.1, description="limit of the share of frames that WebRTC calls speech")
+    min_gate_ratio: Share = Field(0.3, description="limit of the share of those that the second gate confirms")
+    max_music_ratio: Share = Field(0.5, description="limit of the share of those that the second gate calls music")
+    min_silero_ratio: Share = Field(
+        0.1, description="limit of the share of the clip that Silero calls speech, if asked"
+    )
+    unknown_identity: Literal["keep", "reject"] = Field(
+        "keep", description="clips of people whom no metadata names, where the recipe has metadata"
+    )
+    max_clipped_share: Share = Field(0.05, description="limit of clipped samples")
+    max_per_identity: int | None = Field(None, ge=1, description="clips kept per person; null: all")
+
+
+class Speech(Section):
+    """Everything about speech."""
+
+    who: Literal["portraits", "all"] = Field("portraits", description="measure people with portraits only, or all")
+    measure: SpeechMeasure = SpeechMeasure()
+    select: SpeechSelect = SpeechSelect()
+
+    @model_validator(mode="after")
+    def _silero_is_measured(self) -> Speech:
+        usual = SpeechSelect.model_fields["min_silero_ratio"].default
+        if self.select.min_silero_ratio > usual and self.measure.gate.silero is None:
+            raise ValueError(
+                f"select.min_silero_ratio={self.select.min_silero_ratio} limits what is not measured; "
+                "set speech.measure.gate.silero=silero_vad, too"
+            )
+        return self

@@ -1,0 +1,80 @@
+"""Speech in WebDataset tars: which members are clips, whose they are, and where their bytes lie.
+
+A sample is the members that share a name up to its first dot. Its sound is the member with a suffix of speech; its
+person is `identity` (or `speaker`, `speaker_id`) of its `.json`, else the first folder of its name. Clips are read at
+their offset: tars must not be compressed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from voxdata.format.errors import SourceError
+
+IDENTITY_FIELDS = ("identity", "speaker", "speaker_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TarClip:
+    """A clip in a tar: its member's name, the identity that the sample names, and where its bytes are."""
+
+    member: str
+    identity: str | None
+    offset: int
+    size_bytes: int
+
+
+def list_clips(path: str, suffixes: Collection[str]) -> Iterator[TarClip]:
+    """The clips of a tar in the order of its members. Raises `SourceError` for a tar that is damaged or cut."""
+    sounds: list[tarfile.TarInfo] = []
+    people: dict[str, str] = {}
+    try:
+        with tarfile.open(path, "r:", errors="backslashreplace", encoding="utf-8") as tar:
+            end = 0
+            for member in tar:
+                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                suffix = os.path.splitext(member.name)[1].lower()
+                if member.isreg() and suffix in suffixes and not PurePosixPath(member.name).name.startswith("."):
+                    sounds.append(member)
+                elif member.isreg() and suffix == ".json":
+                    named = _named_in(tar.extractfile(member))
+                    people |= {sample_of(member.name): named} if named else {}
+        _check_end(path, end)
+    except (tarfile.TarError, OSError) as error:
+        raise SourceError(
+            f"the tar {path} cannot be read: {error}; copy it again, or take it out of the folder"
+        ) from None
+    for member in sounds:
+        name = member.name.removeprefix("./")
+        parts = PurePosixPath(name).parts
+        identity = people.get(sample_of(member.name)) or (parts[0] if len(parts) > 1 else None)
+        yield TarClip(member=name, identity=identity, offset=member.offset_data, size_bytes=member.size)
+
+
+def _check_end(path: str, end: int) -> None:
+    """A whole tar has an empty block behind its last member; `tarfile` takes a cut one for shorter."""
+    with open(path, "rb") as file:
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"it is cut at byte {os.path.getsize(path)}")
+
+
+def sample_of(member: str) -> str:
+    """The key of a member's sample: its name up to the first dot after the last slash."""
+    folder, slash, name = member.removeprefix("./").rpartition("/")
+    return folder + slash + name.partition(".")[0]
+
+
+def _named_in(file: Any) -> str | None:
+    try:
+        sample = json.load(file)
+    except ValueError:
+        return None
+    found = [sample[field] for field in IDENTITY_FIELDS if sample.get(field)] if isinstance(sample, dict) else []
+    return str(found[0]) if found else None

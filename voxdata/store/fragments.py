@@ -1,0 +1,221 @@
+"""Fragments: what a stage has committed for a bucket, as append-only parts.
+
+    <prefix>/<stage>/<fingerprint>/b<bucket>/<items>.tar        blobs of the part, where it has any
+    <prefix>/<stage>/<fingerprint>/b<bucket>/<items>.parquet    rows of the part: its commit marker, written last
+
+`<items>` is a hash of the part's item ids, so a part that a killed process left without its marker is written again
+under the same name. Each row has `item_id`; an item may have several rows (faces of a photo). Where a part has blobs,
+its rows gain `members`, a list of {suffix, offset, size, sha256} into the tar. An item that is in a part with the right
+fingerprint is never computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from voxdata.store.storage import Storage
+
+Blobs = Mapping[str, Mapping[str, bytes]]
+
+MEMBER_TYPE = pa.struct(
+    [("suffix", pa.string()), ("offset", pa.int64()), ("size", pa.int64()), ("sha256", pa.string())]
+)
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """What a pixel stage returns: rows with `item_id`, and blobs as item id -> suffix -> bytes."""
+
+    rows: pa.Table
+    blobs: Blobs = field(default_factory=dict)
+
+
+def fingerprint(stage: str, version: int, settings: Mapping[str, Any], backends: Mapping[str, str]) -> str:
+    """Name the stage, its hand-raised version, its own part of the recipe and its backends' versions: 16 hex digits."""
+    named = {"stage": stage, "version": version, "settings": settings, "backends": backends}
+    return digest(named)
+
+
+def digest(value: Any) -> str:
+    """16 hex digits over a JSON-able value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+class FragmentStore:
+    """The parts of one stage under one fingerprint."""
+
+    def __init__(self, storage: Storage, stage: str, fingerprint: str, *, prefix: str = "fragments") -> None:
+        self.storage = storage
+        self.stage = stage
+        self.fingerprint = fingerprint
+        self.folder = f"{prefix}/{stage}/{fingerprint}"
+
+    def parts(self, bucket: int | None = None) -> list[str]:
+        """Committed part keys, of one bucket or of all, sorted."""
+        folder = self.folder if bucket is None else self._bucket_folder(bucket)
+        return [key for key in self.storage.keys(folder) if key.endswith(".parquet")]
+
+    def done(self, bucket: int | None = None) -> set[str]:
+        """Item ids that have rows."""
+        found: set[str] = set()
+        for key in self.parts(bucket):
+            table = pq.read_table(pa.BufferReader(self.storage.read(key)), columns=["item_id"])
+            found.update(table["item_id"].to_pylist())
+        return found
+
+    def append(self, bucket: int, fragment: Fragment) -> str:
+        """Commit a part and return its key. Rows are sorted by `item_id` (stable)."""
+        rows = fragment.rows.sort_by("item_id") if fragment.rows.num_rows else fragment.rows
+        items = sorted(set(rows["item_id"].to_pylist()))
+        stem = f"{self._bucket_folder(bucket)}/{digest(items)}"
+        if fragment.blobs:
+            data, members = pack_blobs(fragment.blobs)
+            rows = rows.append_column(
+                pa.field("members", pa.list_(MEMBER_TYPE)),
+                pa.array([members.get(item, []) for item in rows["item_id"].to_pylist()], pa.list_(MEMBER_TYPE)),
+            )
+            self.storage.commit(f"{stem}.tar", data)
+        self.storage.commit(f"{stem}.parquet", _part_bytes(rows))
+        return f"{stem}.parquet"
+
+    def read(self, bucket: int | None = None, columns: list[str] | None = None) -> pa.Table | None:
+        """All rows, with the column `part` naming the part's key; None when there is no part."""
+        tables = []
+        for key in self.parts(bucket):
+            table = pq.read_table(pa.BufferReader(self.storage.read(key)), columns=columns)
+            tables.append(table.append_column("part", pa.array([key] * table.num_rows, pa.string())))
+        return pa.concat_tables(tables, promote_options="default") if tables else None
+
+    def blob(self, part: str, offset: int, size: int) -> bytes:
+        """The bytes of one member of a part."""
+        return self.storage.read_range(part.removesuffix(".parquet") + ".tar", offset, size)
+
+    def _bucket_folder(self, bucket: int) -> str:
+        return f"{self.folder}/b{bucket:04d}"
+
+
+def pack_blobs(blobs: Blobs) -> tuple[bytes, dict[str, list[dict[str, Any]]]]:
+    """A deterministic tar of `<item>.<suffix>` members, and where each lies."""
+    tar = TarBytes()
+    members: dict[str, list[dict[str, Any]]] = {}
+    for item in sorted(blobs):
+        for suffix in sorted(blobs[item]):
+            data = blobs[item][suffix]
+            where = {"suffix": suffix, "offset": tar.add(f"{item}.{suffix}", data), "size": len(data)}
+            members.setdefault(item, []).append({**where, "sha256": hashlib.sha256(data).hexdigest()})
+    return tar.finished(), members
+
+
+def _tarfile_header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mode = 0o644
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+_EMPTY_HEADER = _tarfile_header("", 0)
+
+
+class TarBytes:
+    """A tar in memory, byte for byte what `tarfile` writes, with fixed owner, mode and time; data is copied once.
+
+    `size` is that of all bytes so far, `waiting` that of those which were not taken yet.
+    """
+
+    def __init__(self) -> None:
+        self.size = self.waiting = 0
+        self._parts: list[bytes] = []
+
+    def add(self, name: str, data: bytes) -> int:
+        """Add one file; return the offset of its bytes in the tar."""
+        header = _tar_header(name, len(data))
+        offset = self.size + len(header)
+        self._append(header, data, bytes(-len(data) % tarfile.BLOCKSIZE))
+        return offset
+
+    def take(self) -> list[bytes]:
+        """The bytes since the last call, in pieces."""
+        taken, self._parts, self.waiting = self._parts, [], 0
+        return taken
+
+    def finished(self) -> bytes:
+        """The tar to its end, without what was taken."""
+        end = 2 * tarfile.BLOCKSIZE
+        self._append(bytes(end + -(self.size + end) % tarfile.RECORDSIZE))
+        return b"".join(self.take())
+
+    def _append(self, *parts: bytes) -> None:
+        self._parts += parts
+        added = sum(map(len, parts))
+        self.size += added
+        self.waiting += added
+
+
+def _tar_header(name: str, size: int) -> bytes:
+    """What `tarfile` writes before a member; usual names take a tenth of its time."""
+    if len(name) > tarfile.LENGTH_NAME or not name.isascii() or size >= 8**11:
+        return _tarfile_header(name, size)
+    header = bytearray(_EMPTY_HEADER)
+    header[: len(name)] = name.encode("ascii")
+    header[124:135] = b"%011o" % size
+    header[148:156] = b"        "
+    header[148:155] = b"%06o\0" % sum(header)
+    return bytes(header)
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """The table as Parquet, the same bytes for the same table."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _part_bytes(rows: pa.Table) -> bytes:
+    """A part as Parquet, quick to open and to decode: a catalog is loaded from thousands of a few hundred rows each.
+
+    Text is compressed, measurements are not, as their digits are noise; what repeats is a dictionary; no statistics.
+    """
+    texts = [field.name for field in rows.schema if field.type == pa.string()]
+    sink = io.BytesIO()
+    pq.write_table(
+        rows,
+        sink,
+        compression=dict.fromkeys(texts, "zstd") or "none",
+        use_dictionary=[name for name in texts if 2 * pc.count_distinct(rows[name]).as_py() <= rows.num_rows],
+        write_statistics=False,
+    )
+    return sink.getvalue()
+
+
+def parquet_table(data: bytes) -> pa.Table:
+    """The table in Parquet bytes."""
+    return pq.read_table(pa.BufferReader(data))
+
+
+def commit_table(storage: Storage, stage: str, name: str, table: pa.Table) -> str:
+    """Commit the table of a whole-dataset stage as `fragments/<stage>/<name>.parquet` and return the key."""
+    key = f"fragments/{stage}/{name}.parquet"
+    storage.commit(key, parquet_bytes(table))
+    return key
+
+
+def chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
+    """Consecutive lists of at most `size` items."""
+    batch: list[Any] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

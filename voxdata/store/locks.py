@@ -1,0 +1,50 @@
+"""Who may delete under a root: nobody while somebody builds there.
+
+A build holds `<root>/.lock` shared, garbage collection exclusively (flock, given back when the process ends). Object
+storage has no such lock: there, the age limit of the collection is what keeps a running build's files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from voxdata.format.errors import StorageError
+from voxdata.store.storage import LocalStorage, Storage
+
+LOCK_KEY = ".lock"
+
+
+@contextmanager
+def building(storage: Storage) -> Iterator[None]:
+    """Hold while shards and fragments of this root are counted on. Raises `StorageError` while garbage is collected."""
+    with _held(storage, fcntl.LOCK_SH, "garbage is collected under it right now; run the same command again"):
+        yield
+
+
+@contextmanager
+def collecting(storage: Storage) -> Iterator[None]:
+    """Hold while files of this root are deleted. Raises `StorageError` while a build runs."""
+    with _held(storage, fcntl.LOCK_EX, "a build or a collection is running under it; run again when it has ended"):
+        yield
+
+
+@contextmanager
+def _held(storage: Storage, how: int, busy: str) -> Iterator[None]:
+    if not isinstance(storage, LocalStorage):
+        yield
+        return
+    try:
+        descriptor = os.open(storage.local(LOCK_KEY), os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(f"root {storage.url} cannot be written: {error.strerror}; choose another --root") from None
+    try:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(f"root {storage.url}: {busy}") from None
+        yield
+    finally:
+        os.close(descriptor)

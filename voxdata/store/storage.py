@@ -1,0 +1,320 @@
+"""Everything durable under a root goes through `Storage`: bytes committed under a key, or not there at all.
+
+Locally a commit is a temporary file beside the target, fsync, rename, fsync of the folder; on object storage it is one
+put. Keys use `/` and never start with one. Names that start with `.tmp-` are leftovers of a killed process: they are
+never listed, and `sweep()` removes those that no living process owns.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from voxdata.format.errors import RootMissingError, StorageError, StorageFullError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def open_storage(root: str | Path, *, create: bool = False) -> Storage:
+    """Open a root given as a local path or an fsspec URL (`s3://bucket/prefix`).
+
+    With `create`, a missing local root is made; without, it is an error. Raises `RootMissingError`, `StorageError`.
+    """
+    text = str(root)
+    if "://" in text and not text.startswith("file://"):
+        return UrlStorage(text)
+    path = Path(text.removeprefix("file://")).absolute()
+    if path.exists() and not path.is_dir():
+        raise StorageError(f"root {path} is a file; give a folder with --root DIR")
+    if not path.exists():
+        if not create:
+            raise RootMissingError(f"root {path} does not exist; build one with: voxdata build RECIPE --root {path}")
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise StorageError(f"root {path} cannot be made: {error.strerror}; choose another --root") from error
+    if create and not os.access(path, os.W_OK | os.X_OK):
+        raise StorageError(f"root {path} cannot be written: {os.strerror(errno.EACCES)}; choose another --root")
+    return LocalStorage(path)
+
+
+class Storage(ABC):
+    """Bytes under keys. Subclasses: `LocalStorage`, `UrlStorage`."""
+
+    url: str
+
+    @abstractmethod
+    def commit(self, key: str, data: bytes) -> None:
+        """Make `data` durable under `key`, whole or not at all. Raises `StorageFullError`, `StorageError`."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """Return the bytes under `key`. Raises `StorageError` when there are none."""
+
+    @abstractmethod
+    def read_range(self, key: str, offset: int, size: int) -> bytes:
+        """Return `size` bytes of `key` from `offset`."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether something is committed under `key`."""
+
+    @abstractmethod
+    def stat(self, key: str) -> tuple[int, float]:
+        """Size of `key` in bytes, and when it was last written, in seconds since 1970. Raises `StorageError`."""
+
+    @abstractmethod
+    def keys(self, prefix: str = "") -> list[str]:
+        """All committed keys under the folder `prefix`, sorted."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove `key`; nothing happens when it is not there. Raises `StorageError` where it may not be removed."""
+
+    @contextmanager
+    def writing(self, folder: str) -> Iterator[Upload]:
+        """An object that comes in pieces, and whose key, under `folder`, may depend on all of them."""
+        yield Upload(self)
+
+    def sweep(self) -> int:
+        """Remove temporary files of processes that no longer live; return how many."""
+        return 0
+
+
+class Upload:
+    """Pieces of an object, in order. Nothing is under a key until `commit`; what is never committed leaves no trace."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._pieces: list[bytes] = []
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Append. Raises `StorageFullError`, `StorageError`."""
+        self._pieces += pieces
+
+    def sync(self) -> None:
+        """Wait until what was written is durable, where that can be done before `commit`."""
+
+    def commit(self, key: str) -> None:
+        """Make the whole durable under `key`. Raises `StorageFullError`, `StorageError`."""
+        self._storage.commit(key, b"".join(self._pieces))
+
+
+class LocalStorage(Storage):
+    """A root on a local disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = str(path)
+
+    def local(self, key: str) -> Path:
+        """The path of `key`, for readers that need one (mmap, DuckDB)."""
+        return self.path / key
+
+    def commit(self, key: str, data: bytes) -> None:
+        target = self.path / key
+        temporary = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self.place(temporary, key)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise _storage_error(error, self.url, key) from error
+
+    def place(self, temporary: Path, key: str) -> None:
+        """The last step of every commit: a whole, durable file gets its name."""
+        target = self.path / key
+        os.replace(temporary, target)
+        _fsync_folder(target.parent)
+
+    @contextmanager
+    def writing(self, folder: str) -> Iterator[Upload]:
+        upload = LocalUpload(self, folder)
+        try:
+            yield upload
+        finally:
+            upload.close()
+
+    def read(self, key: str) -> bytes:
+        try:
+            return (self.path / key).read_bytes()
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
+
+    def read_range(self, key: str, offset: int, size: int) -> bytes:
+        try:
+            with open(self.path / key, "rb") as file:
+                return os.pread(file.fileno(), size, offset)
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
+
+    def exists(self, key: str) -> bool:
+        return (self.path / key).exists()
+
+    def stat(self, key: str) -> tuple[int, float]:
+        try:
+            found = (self.path / key).stat()
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
+        return found.st_size, found.st_mtime
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return sorted(path.relative_to(self.path).as_posix() for path in _walk(self.path / prefix))
+
+    def delete(self, key: str) -> None:
+        try:
+            (self.path / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
+
+    def sweep(self) -> int:
+        removed = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                if name.startswith(TEMPORARY_PREFIX) and not _alive(name):
+                    (Path(folder) / name).unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+
+class LocalUpload(Upload):
+    """Pieces that go to a temporary file as they come."""
+
+    def __init__(self, storage: LocalStorage, folder: str) -> None:
+        self._root = storage
+        self._folder = folder
+        self._temporary = storage.path / folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}"
+        with self._errors():
+            self._temporary.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._temporary, "wb")  # noqa: SIM115
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        with self._errors():
+            self._file.writelines(pieces)
+
+    def sync(self) -> None:
+        with self._errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def commit(self, key: str) -> None:
+        self.sync()
+        with self._errors():
+            self._root.place(self._temporary, key)
+
+    def close(self) -> None:
+        """Let go of the file; what was not committed is removed."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._temporary.unlink()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _storage_error(error, self._root.url, self._folder) from error
+
+
+class UrlStorage(Storage):
+    """A root on object storage, through fsspec. A commit is one put."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        try:
+            self._fs, self._base = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise StorageError(f"root {url}: {error}; for s3 run: pip install 'voxdata[s3]'") from error
+
+    def _full(self, key: str) -> str:
+        return f"{self._base}/{key}" if key else str(self._base)
+
+    def commit(self, key: str, data: bytes) -> None:
+        try:
+            self._fs.pipe_file(self._full(key), data)
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
+
+    def read(self, key: str) -> bytes:
+        return self._cat(key)
+
+    def read_range(self, key: str, offset: int, size: int) -> bytes:
+        return self._cat(key, start=offset, end=offset + size)
+
+    def _cat(self, key: str, **span: Any) -> bytes:
+        try:
+            data: bytes = self._fs.cat_file(self._full(key), **span)
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
+        return data
+
+    def exists(self, key: str) -> bool:
+        return bool(self._fs.exists(self._full(key)))
+
+    def stat(self, key: str) -> tuple[int, float]:
+        try:
+            return int(self._fs.size(self._full(key))), float(self._fs.modified(self._full(key)).timestamp())
+        except OSError as error:
+            raise _storage_error(error, self.url, key) from error
+
+    def keys(self, prefix: str = "") -> list[str]:
+        self._fs.invalidate_cache()
+        found: list[str] = self._fs.find(self._full(prefix))
+        return sorted(name[len(str(self._base)) + 1 :] for name in found)
+
+    def delete(self, key: str) -> None:
+        if self.exists(key):
+            self._fs.rm_file(self._full(key))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if not name.startswith(TEMPORARY_PREFIX):
+                yield Path(parent) / name
+
+
+def _alive(temporary_name: str) -> bool:
+    pid = temporary_name.removeprefix(TEMPORARY_PREFIX).split("-", 1)[0]
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _storage_error(error: OSError, root: str, key: str) -> StorageError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFullError(
+            f"no space left while writing {key} under {root}; free some and run the same command again: "
+            "it resumes from what is committed"
+        )
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f"{key} is not under {root}; run: voxdata verify --root {root}")
+    return StorageError(f"{key} under {root}: {error.strerror or error}; check the permissions of --root")
