@@ -20,8 +20,7 @@ from prefect.futures import as_completed
 
 from flows.artifacts import show_snapshot, shown_counts
 from flows.runners import Runner, open_runner
-from voxdata.pipeline import packing
-from voxdata.pipeline import steps as tables
+from voxdata.pipeline import packing, steps
 from voxdata.pipeline.progress import logger, progress, speak_up
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
 from voxdata.recipe.reading import load_recipe
@@ -32,14 +31,14 @@ from voxdata.store.storage import open_storage
 PUBLISHED = "voxdata.snapshot.published"
 STAGE_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
-crawl = task(name="crawl", **STAGE_OPTIONS)(tables.crawl)
-link_faces = task(name="faces.link", **STAGE_OPTIONS)(tables.link_faces)
-decide_faces = task(name="faces.decide", **STAGE_OPTIONS)(tables.decide_faces)
-candidates = task(name="faces.candidates", **STAGE_OPTIONS)(tables.candidates)
-find_speech = task(name="speech.find", **STAGE_OPTIONS)(tables.find_speech)
-decide_speech = task(name="speech.decide", **STAGE_OPTIONS)(tables.decide_speech)
-list_identities = task(name="identities", **STAGE_OPTIONS)(tables.list_identities)
-split = task(name="split", **STAGE_OPTIONS)(tables.split)
+crawl = task(name="crawl", **STAGE_OPTIONS)(steps.crawl)
+link_faces = task(name="faces.link", **STAGE_OPTIONS)(steps.link_faces)
+decide_faces = task(name="faces.decide", **STAGE_OPTIONS)(steps.decide_faces)
+candidates = task(name="faces.candidates", **STAGE_OPTIONS)(steps.candidates)
+find_speech = task(name="speech.find", **STAGE_OPTIONS)(steps.find_speech)
+decide_speech = task(name="speech.decide", **STAGE_OPTIONS)(steps.decide_speech)
+list_identities = task(name="identities", **STAGE_OPTIONS)(steps.list_identities)
+split = task(name="split", **STAGE_OPTIONS)(steps.split)
 pack = task(name="pack", task_run_name="pack-{kind}-{split_name}-b{first:04d}", **STAGE_OPTIONS)(packing.pack_range)
 publish = task(name="publish", **STAGE_OPTIONS)(packing.publish)
 work = task(name="pixels", task_run_name="{stage_name}-b{buckets[0]:04d}", **STAGE_OPTIONS)(work_on)

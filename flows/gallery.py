@@ -1,4 +1,4 @@
-"""Faces for the voices of held-out people, left in a run's folder for the report (`voxdata/pages/report/__init__.py`)."""
+"""Faces for the voices of held-out people, left in a run's folder for the report (`voxdata/pages/report`)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from voxdata.catalog.published_recipe import build_command, redecided_recipe
 from voxdata.catalog.snapshot import Snapshot, load_snapshot, published_tables
 from voxdata.faces.decide import decide as decide_faces_table
 from voxdata.format.errors import DecisionError, SourceError
-from voxdata.pipeline import steps as tables
+from voxdata.pipeline import steps
 from voxdata.pipeline.progress import speak_up
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, plan, rows_of
 from voxdata.recipe.sections import Recipe
@@ -39,7 +39,7 @@ from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
 from voxdata.tables.schemas import RENDERS
 
-carry_speech = task(name="speech.carry", **STAGE_OPTIONS)(tables.carry_speech)
+carry_speech = task(name="speech.carry", **STAGE_OPTIONS)(steps.carry_speech)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def redecide(root: str, settings: list[str] | None = None, dry_run: bool = False
     before = {stage: keys[0] for stage, keys in published_tables(storage, snapshot).items() if len(keys) > 0}
     recipe = redecided_recipe(storage, snapshot, settings or [])
     for stage, table in (("crawl", "photos"), ("speech.find", "utterance_files"), ("identities", "identities")):
-        before[table] = tables.with_current_people(storage, stage, before[table])
+        before[table] = steps.with_current_people(storage, stage, before[table])
     _refuse_unmeasured(storage, snapshot, recipe, before["photos"], settings or [])
     if dry_run:
         return _preview(storage, root, recipe, snapshot, before)
@@ -99,7 +99,7 @@ def _speech(
     try:
         clips = carry_speech(root, recipe, keys, before, search=True)
     except SourceError as error:
-        new = set(tables.portrait_people(storage, recipe, keys)) - set(tables.portrait_people(storage, recipe, before))
+        new = set(steps.portrait_people(storage, recipe, keys)) - set(steps.portrait_people(storage, recipe, before))
         raise SourceError(
             f"{len(new)} people newly have portraits, the first is {min(new)}, and their speech cannot be read: "
             f"{error}; bring the folder back, or say where it is now: "
@@ -120,12 +120,12 @@ def _preview(storage: Storage, root: str, recipe: Recipe, snapshot: Snapshot, be
     """What would change if every face that passes now could be rendered."""
     links = link_faces(root, recipe, before["photos"])
     first = decide_faces(root, recipe, before["photos"], links, rendered=False)
-    faces = tables.measured_faces(storage, recipe, before["photos"])
+    faces = steps.measured_faces(storage, recipe, before["photos"])
     renders = rows_of(FACES_RENDER, storage, recipe, faces["face_id"], RENDERS).select(["face_id", "render_status"])
     chosen = parquet_table(storage.read(first)).filter(pc.field("candidate"))["face_id"]
     missing = chosen.filter(pc.invert(pc.is_in(chosen, value_set=renders["face_id"].combine_chunks()))).combine_chunks()
     assumed = pa.table({"face_id": missing, "render_status": pa.array(["ok"] * len(missing), pa.string())})
-    reviews, opted_out, forgotten = tables.journalled(storage, recipe, before["photos"])
+    reviews, opted_out, forgotten = steps.journalled(storage, recipe, before["photos"])
     verdicts = decide_faces_table(
         faces,
         parquet_table(storage.read(links)),
@@ -139,7 +139,7 @@ def _preview(storage: Storage, root: str, recipe: Recipe, snapshot: Snapshot, be
     keys = {"photos": before["photos"], "links": links, "face_verdicts": key}
     keys["utterance_files"] = carry_speech(root, recipe, keys, before, search=False)
     keys["utterance_verdicts"] = decide_speech(root, recipe, keys["utterance_files"])
-    people, earlier = (set(tables.portrait_people(storage, recipe, named)) for named in (keys, before))
+    people, earlier = (set(steps.portrait_people(storage, recipe, named)) for named in (keys, before))
     notes = [f"dry run: {len(missing)} faces are not rendered yet and are taken to succeed; nothing was published"]
     if people - earlier:
         notes.append(f"the speech of {len(people - earlier)} people who newly have portraits is not counted")
@@ -160,7 +160,7 @@ def _compare(
         names = sorted({*old, *new}, key=lambda name: (name == "kept", -max(old.get(name, 0), new.get(name, 0)), name))
         rows += [_row({"kind": kind, "outcome": name}, old.get(name, 0), new.get(name, 0)) for name in names]
     old_faces, new_faces = (
-        tables.portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"]) for keys in (before, after)
+        steps.portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"]) for keys in (before, after)
     )
     people = (len(pc.unique(faces["person"])) for faces in (old_faces, new_faces))
     totals = [

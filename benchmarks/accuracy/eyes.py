@@ -4,9 +4,9 @@ The annotation has no pupils: its eye centres are the means of the six lid point
 which portraits are aligned by, the means of its own six lid points are therefore compared: like with like. Errors are
 shares of the annotated distance between the eye centres, the mean of both eyes.
 
-The annotation counts pixels from 1, this project from 0 (`voxdata.faces.detect.landmarks`). That matters in frames whose eyes
-are 14 to 85 px apart, so it was tested on the fitting half: a common shift of both eyes that came from faces would grow
-with them; this one is about a pixel at any size.
+The annotation counts pixels from 1, this project from 0 (`voxdata.faces.detect.landmarks`). That matters in frames
+whose eyes are 14 to 85 px apart, so it was tested on the fitting half: a common shift of both eyes that came from
+faces would grow with them; this one is about a pixel at any size.
 """
 
 from __future__ import annotations

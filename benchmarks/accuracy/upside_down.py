@@ -1,7 +1,7 @@
 """Photos turned by 180 deg without an EXIF tag, and the same photos upright: what becomes of them.
 
-Faces whose true or measured angle is small, on the half that the limits of `voxdata.faces.detect.upside_down` were not chosen
-on, and painted people.
+Faces whose true or measured angle is small, on the half that the limits of `voxdata.faces.detect.upside_down` were not
+chosen on, and painted people.
 """
 
 from __future__ import annotations

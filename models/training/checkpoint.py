@@ -100,7 +100,7 @@ def read_run_config(run_dir: Path) -> dict[str, Any]:
 
 def code_version() -> str:
     """The first digits of a SHA-256 over the sources of `models/`, which say what trained a run."""
-    sources = Path(__file__).parent
+    sources = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(sources.rglob("*.py")):
         digest.update(f"{path.relative_to(sources).as_posix()}\0".encode() + path.read_bytes() + b"\0")

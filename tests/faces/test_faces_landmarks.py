@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from voxdata.faces import measure
 from voxdata.faces.decide import decide
-from voxdata.faces.detect import fan as landmarks_fan
+from voxdata.faces.detect import fan
 from voxdata.faces.detect.landmarks import Box, Landmarks, landmarker_version, open_landmarker
 from voxdata.faces.measures.eyes import find_pupils, lid_centres
 from voxdata.faces.measures.pose import asymmetry
@@ -71,7 +71,7 @@ def face_68() -> np.ndarray:
 
 def test_68_points_lie_where_the_mesh_has_them() -> None:
     points68 = face_68()
-    found = landmarks_fan.from_package([points68.astype(np.float32)])
+    found = fan.from_package([points68.astype(np.float32)])
     assert found is not None
     pupils = find_pupils(found.points)
     assert pupils.as_array() == pytest.approx(np.array([points68[36:42].mean(0), points68[42:48].mean(0)]), abs=1e-4)
@@ -83,11 +83,11 @@ def test_68_points_lie_where_the_mesh_has_them() -> None:
 
 
 def test_what_is_no_face_of_68_points_is_none_or_an_error() -> None:
-    assert landmarks_fan.from_package(None) is None
-    assert landmarks_fan.from_package([]) is None
-    assert landmarks_fan.from_package([np.full((68, 2), np.nan, np.float32)]) is None
+    assert fan.from_package(None) is None
+    assert fan.from_package([]) is None
+    assert fan.from_package([np.full((68, 2), np.nan, np.float32)]) is None
     with pytest.raises(BackendError, match="98 points; 68"):
-        landmarks_fan.from_package([np.zeros((98, 2), np.float32)])
+        fan.from_package([np.zeros((98, 2), np.float32)])
 
 
 def spots(points: np.ndarray) -> Any:
@@ -115,10 +115,10 @@ def test_adapter_reads_the_packages_own_output(monkeypatch: pytest.MonkeyPatch) 
     aligner = Stubbed(1, device="cpu", face_detector="folder", compile=False, flip_input=False)
     box = [np.array([64.0, 64.0, 192.0, 192.0, 1.0])]
     aligner.face_detector = type("Found", (), {"detect_from_image": lambda self, _: box, "reference_scale": 195})()
-    monkeypatch.setattr(landmarks_fan, "fan_version", lambda *_: "1.5.0+tested")
-    monkeypatch.setattr(landmarks_fan, "resolve", Path)
-    monkeypatch.setattr(landmarks_fan, "_aligner", lambda *_: aligner)
-    monkeypatch.setattr(landmarks_fan, "open_fan", landmarks_fan.FanLandmarker)
+    monkeypatch.setattr(fan, "fan_version", lambda *_: "1.5.0+tested")
+    monkeypatch.setattr(fan, "resolve", Path)
+    monkeypatch.setattr(fan, "_aligner", lambda *_: aligner)
+    monkeypatch.setattr(fan, "open_fan", fan.FanLandmarker)
     pixels = np.full((SIDE_PX, SIDE_PX, 3), 128, np.uint8)
     found = open_landmarker("face-alignment").detect(pixels, 0.5)
     assert found == [Box(x=64, y=64, width=128, height=128, score=1)]

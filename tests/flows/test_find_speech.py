@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from voxdata.pipeline import steps as tables
+from voxdata.pipeline import steps
 from voxdata.recipe.reading import load_recipe
 from voxdata.store.fragments import commit_table, parquet_table
 from voxdata.store.storage import open_storage
@@ -31,8 +31,8 @@ def test_only_people_with_portraits_are_heard_unless_all_are_asked_for(
         (tmp_path / "wav" / name / "a.wav").write_bytes(clip(100.0 + 50 * number))
     root = str(tmp_path / "root")
     storage = open_storage(root, create=True)
-    monkeypatch.setattr(tables, "portrait_faces", lambda *_: pa.table({"person": ["seen", "seen"]}))
+    monkeypatch.setattr(steps, "portrait_faces", lambda *_: pa.table({"person": ["seen", "seen"]}))
     recipe = load_recipe("voxceleb-folder", [f"speech.who={who}", f"sources.speech.path={tmp_path / 'wav'}"])
     photos = commit_table(storage, "crawl", "photos", pa.table({"identity": ["seen"]}))
-    key = tables.find_speech(root, recipe, photos, "verdicts")
+    key = steps.find_speech(root, recipe, photos, "verdicts")
     assert set(parquet_table(storage.read(key))["person"].to_pylist()) == heard

@@ -9,8 +9,7 @@ from typing import Any
 from tests.flows.building import build_arguments
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.pipeline import packing
-from voxdata.pipeline import steps as tables
+from voxdata.pipeline import packing, steps
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
@@ -35,17 +34,17 @@ def recipe_of(corpus: Path, root: Path, *settings: str) -> Recipe:
 def build(corpus: Path, root: Path, *settings: str) -> str:
     """Every stage of the flow `build-hq-voxceleb`, one after another; the id of the published snapshot."""
     recipe, place = recipe_of(corpus, root, *settings), str(root)
-    keys = {"photos": tables.crawl(place, recipe)}
+    keys = {"photos": steps.crawl(place, recipe)}
     _work(FACES_MEASURE, place, recipe, keys["photos"])
-    keys["links"] = tables.link_faces(place, recipe, keys["photos"])
-    first = tables.decide_faces(place, recipe, keys["photos"], keys["links"], rendered=False)
-    _work(FACES_RENDER, place, recipe, tables.candidates(place, recipe, keys["photos"], first), "face_id")
-    keys["face_verdicts"] = tables.decide_faces(place, recipe, keys["photos"], keys["links"], rendered=True)
-    keys["utterance_files"] = tables.find_speech(place, recipe, keys["photos"], keys["face_verdicts"])
-    keys["identities"] = tables.list_identities(place, recipe, keys["photos"], keys["utterance_files"])
+    keys["links"] = steps.link_faces(place, recipe, keys["photos"])
+    first = steps.decide_faces(place, recipe, keys["photos"], keys["links"], rendered=False)
+    _work(FACES_RENDER, place, recipe, steps.candidates(place, recipe, keys["photos"], first), "face_id")
+    keys["face_verdicts"] = steps.decide_faces(place, recipe, keys["photos"], keys["links"], rendered=True)
+    keys["utterance_files"] = steps.find_speech(place, recipe, keys["photos"], keys["face_verdicts"])
+    keys["identities"] = steps.list_identities(place, recipe, keys["photos"], keys["utterance_files"])
     _work(SPEECH_MEASURE, place, recipe, keys["utterance_files"])
-    keys["utterance_verdicts"] = tables.decide_speech(place, recipe, keys["utterance_files"])
-    keys["splits"] = tables.split(place, recipe, keys)
+    keys["utterance_verdicts"] = steps.decide_speech(place, recipe, keys["utterance_files"])
+    keys["splits"] = steps.split(place, recipe, keys)
     ranges = packing.plan_packing(place, recipe, keys)
     entries = [entry for each in ranges for entry in packing.pack_range(place, recipe, keys, **each)]
     return packing.publish(place, recipe, keys, entries)

@@ -14,8 +14,7 @@ from tests.served_page import Served, in_thread
 from voxdata.catalog.query import run_query
 from voxdata.pages.review.routes import COMMAND, review_page
 from voxdata.pages.review.session import Desk
-from voxdata.pipeline import packing
-from voxdata.pipeline import steps as tables
+from voxdata.pipeline import packing, steps
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, plan, work_on
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
@@ -42,16 +41,16 @@ def recipe_of(corpus: Path) -> Recipe:
 def build_root(root: Path, corpus: Path) -> str:
     """What `voxdata build` does, stage by stage, without Prefect; again on the same root it does what has changed."""
     recipe, where = recipe_of(corpus), str(root)
-    keys = {"photos": tables.crawl(where, recipe)}
+    keys = {"photos": steps.crawl(where, recipe)}
     _pixels(FACES_MEASURE, where, recipe, keys["photos"], "item_id")
-    keys["links"] = tables.link_faces(where, recipe, keys["photos"])
-    first = tables.decide_faces(where, recipe, keys["photos"], keys["links"], rendered=False)
-    _pixels(FACES_RENDER, where, recipe, tables.candidates(where, recipe, keys["photos"], first), "face_id")
-    keys["face_verdicts"] = tables.decide_faces(where, recipe, keys["photos"], keys["links"], rendered=True)
-    keys["utterance_files"] = tables.find_speech(where, recipe, keys["photos"], keys["face_verdicts"])
-    keys["utterance_verdicts"] = tables.decide_speech(where, recipe, keys["utterance_files"])
-    keys["identities"] = tables.list_identities(where, recipe, keys["photos"], keys["utterance_files"])
-    keys["splits"] = tables.split(where, recipe, keys)
+    keys["links"] = steps.link_faces(where, recipe, keys["photos"])
+    first = steps.decide_faces(where, recipe, keys["photos"], keys["links"], rendered=False)
+    _pixels(FACES_RENDER, where, recipe, steps.candidates(where, recipe, keys["photos"], first), "face_id")
+    keys["face_verdicts"] = steps.decide_faces(where, recipe, keys["photos"], keys["links"], rendered=True)
+    keys["utterance_files"] = steps.find_speech(where, recipe, keys["photos"], keys["face_verdicts"])
+    keys["utterance_verdicts"] = steps.decide_speech(where, recipe, keys["utterance_files"])
+    keys["identities"] = steps.list_identities(where, recipe, keys["photos"], keys["utterance_files"])
+    keys["splits"] = steps.split(where, recipe, keys)
     wanted = packing.plan_packing(where, recipe, keys)
     entries = [entry for one in wanted for entry in packing.pack_range(where, recipe, keys, **one)]
     return packing.publish(where, recipe, keys, entries)

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.catalog.snapshot import latest, list_snapshots, published_tables
-from voxdata.forgetting.purge import read_table
 from voxdata.sources.originals import originals
 from voxdata.store.locks import collecting
+from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.forgetting import outputs
 from voxdata.forgetting.belongings import TELLING, Belongings
-from voxdata.forgetting.purge import parts_of, read_table, tables_of
 from voxdata.people.merging import stated
 from voxdata.shards.write import FOLDER
 from voxdata.store import journal
+from voxdata.store.root_tables import parts_of, read_table, tables_of
 from voxdata.store.storage import Storage
 
 SHARDS = "shards"

@@ -7,46 +7,14 @@ new. The new file is committed before the old one is deleted: killed in between,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from voxdata.forgetting.belongings import TELLING, Belongings
-from voxdata.format.errors import StorageError
 from voxdata.store.fragments import Fragment, FragmentStore, digest, parquet_bytes
+from voxdata.store.root_tables import parts_of, read_table, tables_of
 from voxdata.store.storage import Storage
-
-TABLE_FOLDERS = ("fragments", "photos", "speech")
-
-
-def parts_of(storage: Storage) -> Iterator[tuple[FragmentStore, int, str]]:
-    """(store, bucket, key) of every committed part of every stage and fingerprint."""
-    for prefix in ("fragments", "photos"):
-        for key in storage.keys(prefix):
-            words = key.split("/")
-            if len(words) == 5 and key.endswith(".parquet"):
-                _, stage, fingerprint, bucket, _ = words
-                yield FragmentStore(storage, stage, fingerprint, prefix=prefix), int(bucket.removeprefix("b")), key
-
-
-def tables_of(storage: Storage) -> list[str]:
-    """Keys of the whole-dataset tables, and of the logs of what crawls and builds looked at."""
-    found = [key for prefix in TABLE_FOLDERS for key in storage.keys(prefix)]
-    return [key for key in found if key.endswith(".parquet") and key.count("/") == 2]
-
-
-def read_table(storage: Storage, key: str, wanted: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file, or those of the `wanted` columns that it has. Raises `StorageError` for one that is damaged."""
-    try:
-        file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
-        have = set(file.schema_arrow.names)
-        return file.read(columns=None if wanted is None else [name for name in wanted if name in have])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StorageError(
-            f"{key} under {storage.url} is damaged ({str(error).splitlines()[0]}), so nobody knows whom it names; "
-            "delete it, and run the build again afterwards"
-        ) from error
 
 
 def purge(storage: Storage, belongings: Belongings, name: str) -> int:

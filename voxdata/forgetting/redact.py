@@ -26,13 +26,14 @@ from voxdata.catalog.snapshot import (
     state_publication,
 )
 from voxdata.forgetting.belongings import PLACES, Belongings
-from voxdata.forgetting.purge import read_table, referenced
+from voxdata.forgetting.purge import referenced
 from voxdata.format.errors import SnapshotError
 from voxdata.shards.read import read_sidecar
 from voxdata.shards.write import FOLDER, Member, Sample, ShardEntry, pack
 from voxdata.speech.normalisation import normalisation
 from voxdata.store import journal
 from voxdata.store.fragments import digest
+from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 from voxdata.tables.schemas import SIDECAR
 

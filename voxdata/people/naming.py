@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from voxdata.forgetting.purge import read_table, tables_of
 from voxdata.format.errors import IdentityError
 from voxdata.people.identities import UNKNOWN, IdentityBook
 from voxdata.people.names import fold_name, plain_name, shown
+from voxdata.store.root_tables import read_table, tables_of
 from voxdata.store.storage import Storage
 
 SUGGESTED = 5
@@ -24,7 +24,7 @@ class Known:
     book: IdentityBook
 
     def called(self, who: str) -> list[str]:
-        """The identities that `who` stands for, by the rule of `voxdata/people/identities.py`; here all who bear a name count.
+        """The identities that `who` stands for, by the rule of `people/identities.py`; here all who bear a name count.
 
         The one of that id, else all whose id or name is the same but for case, blanks and NFC, else all whose id or
         name is the same when folded.

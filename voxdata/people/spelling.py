@@ -11,11 +11,11 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from voxdata.forgetting.purge import read_table
 from voxdata.people.identities import Identity, IdentityBook
 from voxdata.people.merging import CONFIRMED, aliases_in_force, decide
 from voxdata.people.names import nfc, shown
 from voxdata.store import journal
+from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 
 EVIDENCE = "one name in two spellings"

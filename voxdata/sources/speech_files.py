@@ -7,7 +7,7 @@
     <folder>/**/*.tar                                  WebDataset tars of speech, see tars.py; or one such file
 
 Where the folder has one of VoxCeleb's trees, only the trees are read. A folder or file name stands for an identity by
-its id or by its name in the metadata, in any spelling (`voxdata/people/identities.py`); a clip of a tar that names nobody
+its id or by its name in the metadata, in any spelling (`people/identities.py`); a clip of a tar that names nobody
 belongs to `unknown`. Clips are rows, and rows are sorted by `source_key`: the path under the folder, for a member of a
 tar `<tar>!<member>`.
 """

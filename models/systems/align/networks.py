@@ -1,7 +1,7 @@
 """The networks of `align`: a voice encoder into the identity space of faces, and a discriminator that knows the voice.
 
-The encoder's blocks and the decoder are SF2F's (`models/systems/sf2f/networks.py`). Shapes: B batch, F mel bins, T frames,
-D embedding of the encoder, E identity embedding, N people, S side of the image, C channels.
+The encoder's blocks and the decoder are SF2F's (`models/systems/sf2f/networks.py`). Shapes: B batch, F mel bins,
+T frames, D embedding of the encoder, E identity embedding, N people, S side of the image, C channels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From fitted angles to AFLW2000's, for `voxdata.faces.measures.pose`: fitted by `benchmarks/fit_pose.py` on half of AFLW2000.
+"""From fitted angles to AFLW2000's, for `pose.py`: fitted by `benchmarks/fit_pose.py` on half of AFLW2000.
 
 A cubic corrects what grows with the angle. What is left of the yaw error depends on the face: the mesh turns the face
 with its jaw and cheeks, the annotation with its nose. A ridge regression on the outline (`pose.sideways_shape`) takes
