@@ -17,6 +17,7 @@ FORBIDDEN = {
     "flows": {"tests", "benchmarks"},
 }
 MODELS_MAY = {"torch", "numpy", "pyarrow", "PIL", "models"} | set(sys.stdlib_module_names)
+TABLES_MAY = {"pyarrow", "voxdata"} | set(sys.stdlib_module_names)
 
 
 def imported(path: Path) -> set[str]:
@@ -49,3 +50,11 @@ def test_models_run_on_a_bare_gpu_box() -> None:
         str(path.relative_to(REPOSITORY)): bad for path in modules("models") if (bad := imported(path) - MODELS_MAY)
     }
     assert not wrong
+
+
+def test_tables_are_declared_with_pyarrow_alone() -> None:
+    for path in modules("voxdata/tables"):
+        assert imported(path) <= TABLES_MAY, path
+        named = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+        of_ours = {module for module in named if module and module.startswith("voxdata")}
+        assert all(module.startswith("voxdata.tables") for module in of_ours), path

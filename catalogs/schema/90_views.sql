@@ -1,33 +1,4 @@
--- Views: the questions that everyone asks.
-
-CREATE VIEW photos AS
-SELECT
-    item_id,
-    identity,
-    person,
-    bucket,
-    photo_sha256,
-    photo_size_bytes AS size_bytes,
-    photo_source AS source,
-    photo_source_key AS source_key,
-    photo_licence AS licence
-FROM faces
-WHERE face_number <= 1;
-COMMENT ON VIEW photos IS 'Photos that the sources of the build hold';
-
-CREATE VIEW links AS
-SELECT
-    face_id,
-    photo_sha256,
-    photo_cluster,
-    cluster_people,
-    cluster_photos,
-    centroid_similarity,
-    person_agreement,
-    rival_agreement
-FROM faces
-WHERE cluster_photos IS NOT NULL OR centroid_similarity IS NOT NULL;
-COMMENT ON VIEW links IS 'How each face relates to the other photos: duplicates and agreement with its person';
+-- Views: the questions that everyone asks. `photos` and `links` are declared in voxdata/tables/faces.py.
 
 CREATE VIEW funnel AS
 SELECT

@@ -26,4 +26,4 @@ def test_every_table_view_and_column_has_a_comment() -> None:
 
 
 def test_the_page_is_what_the_schema_says() -> None:
-    assert PAGE.read_text(encoding="utf-8") == document(), "run: python -m voxdata.catalog.document > docs/catalog.md"
+    assert PAGE.read_text(encoding="utf-8") == document(), "run: python -m flows.documents"

@@ -1,8 +1,8 @@
 """The catalog file: its schema, how it is opened, and what DuckDB's errors mean.
 
-The schema is `catalogs/schema/*.sql` in the order of the file names. A connection is always to an in-memory database
-that has the file attached: two connections of one process then never share state, and a process that holds an older
-file open sees the new one when it connects again.
+Its tables are declared in `voxdata/tables/`, its macros and views in `catalogs/schema/*.sql`. A connection is always to
+an in-memory database that has the file attached: two connections of one process then never share state, and a process
+that holds an older file open sees the new one when it connects again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
+from voxdata.tables.all_tables import CATALOG
 
 SCHEMA_VERSION = 8
 CATALOG_KEY = "catalog.duckdb"
@@ -25,10 +26,10 @@ _FILE_OPTIONS = f"(STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROU
 
 
 def schema_sql() -> str:
-    """All statements that make an empty catalog."""
+    """All statements that make an empty catalog: tables, then `catalogs/schema/*.sql` in the order of the names."""
     folder = resources.files("catalogs").joinpath("schema")
     entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
-    return "\n".join(entry.read_text(encoding="utf-8") for entry in entries)
+    return "\n".join([*(each.ddl() for each in CATALOG), *(entry.read_text(encoding="utf-8") for entry in entries)])
 
 
 def create(path: Path | None = None) -> duckdb.DuckDBPyConnection:

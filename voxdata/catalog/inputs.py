@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import duckdb
@@ -22,70 +23,22 @@ from voxdata.people.merging import aliases_in_force, stated
 from voxdata.people.tombstones import Tombstones
 from voxdata.store import journal
 from voxdata.store.storage import LocalStorage, Storage
-from voxdata.tables import schemas
-from voxdata.tables.schemas import WHO
-
-S, I, L = pa.string(), pa.int32(), pa.int64()
+from voxdata.tables import faces, models, people, shards, speech
+from voxdata.tables.column import Table, sql_type
 
 Input: TypeAlias = pa.Table | str  # a table, or the SQL of one
 
-NOT_IN_CATALOG = frozenset({"embedding", "photo_phash"})  # what links are made of
-
 # Stages of a snapshot's `tables`, and what each is.
-STAGES: Mapping[str, pa.Schema] = {
-    "identities": schemas.IDENTITIES,
-    "photos": schemas.PHOTOS,
-    "faces": schemas.FACES,
-    "links": schemas.LINKS,
-    "face_verdicts": schemas.FACE_VERDICTS,
-    "renders": schemas.RENDERS,
-    "utterances": schemas.UTTERANCES,
-    "utterance_verdicts": schemas.UTTERANCE_VERDICTS,
-    "utterance_files": pa.schema([("item_id", S), ("source", S), ("source_key", S)]),
-    "splits": schemas.SPLITS,
+STAGES: Mapping[str, Table] = {
+    **{
+        table.name: table
+        for table in (
+            *(people.IDENTITIES, people.SPLITS, faces.PHOTOS, faces.FACES, faces.LINKS, faces.FACE_VERDICTS),
+            *(faces.RENDERS, speech.UTTERANCES, speech.UTTERANCE_VERDICTS),
+        )
+    },
+    "utterance_files": replace(speech.UTTERANCE_FILES, columns=(speech.ITEM_ID, *speech.OF_FILES)),
 }
-SAMPLES = pa.schema(
-    [
-        ("kind", S),
-        ("key", S),
-        ("split", S),
-        *WHO,
-        ("suffix", S),
-        ("offset", L),
-        ("size", L),
-        ("sha256", S),
-        ("holdout", pa.bool_()),
-    ]
-)
-SHARDS = pa.schema(
-    [
-        *(("snapshot_id", S), ("tar", S), ("sidecar", S), ("split", S), ("kind", S), ("first_bucket", I)),
-        *(("last_bucket", I), ("samples", L), ("members", L), ("size_bytes", L), ("sha256", S)),
-    ]
-)
-SNAPSHOTS = pa.schema(
-    [
-        *(("snapshot_id", S), ("name", S), ("current", pa.bool_()), ("published_at", S), ("tags", pa.list_(S))),
-        *(("identities", L), ("portraits", L), ("utterances", L)),
-        *(("recipe_hash", S), ("recipe", S), ("code_version", S)),
-    ]
-)
-ALIASES = pa.schema([("identity", S), ("person", S), ("evidence", S), ("origin", S)])
-_SQL_TYPES: Mapping[pa.DataType, str] = {
-    S: "VARCHAR",
-    I: "INTEGER",
-    L: "BIGINT",
-    pa.bool_(): "BOOLEAN",
-    pa.float32(): "REAL",
-    pa.float64(): "DOUBLE",
-    pa.list_(S): "VARCHAR[]",
-}
-EVALUATIONS = pa.schema(
-    [
-        *(("fact", S), ("metric", S), ("value", pa.float64()), ("run_id", S), ("checkpoint_sha256", S)),
-        *(("snapshot_id", S), ("split", S), ("embedder", S), ("stated_at", S)),
-    ]
-)
 
 
 def inputs(
@@ -99,7 +52,8 @@ def inputs(
     if unknown:
         raise CatalogError(f"snapshot {snapshot.id} names the table {unknown[0]!r}; known are {', '.join(STAGES)}")
     found: dict[str, Input] = {
-        f"in_{stage}": _read(storage, connection, tables.get(stage, ()), schema) for stage, schema in STAGES.items()
+        f"in_{stage}": _read(storage, connection, tables.get(stage, ()), table.loaded)
+        for stage, table in STAGES.items()
     }
     found["in_samples"] = _samples(storage, connection, snapshot)
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
@@ -108,13 +62,14 @@ def inputs(
     found["in_sources"] = sources(storage, snapshot)
     found["in_evaluations"] = _evaluations(storage)
     known = list_snapshots(storage)
-    found["in_shards"] = pa.Table.from_pylist([row for each in known for row in _shard_rows(each)], schema=SHARDS)
+    found["in_shards"] = pa.Table.from_pylist(
+        [row for each in known for row in _shard_rows(each)], schema=shards.SHARDS.schema
+    )
     found["in_snapshots"] = _snapshots(storage, known, snapshot.id)
     return found
 
 
-def _read(storage: Storage, connection: duckdb.DuckDBPyConnection, keys: Sequence[str], schema: pa.Schema) -> Input:
-    wanted = pa.schema([field for field in schema if field.name not in NOT_IN_CATALOG])
+def _read(storage: Storage, connection: duckdb.DuckDBPyConnection, keys: Sequence[str], wanted: pa.Schema) -> Input:
     if not keys:
         return wanted.empty_table()
     if isinstance(storage, LocalStorage):
@@ -130,7 +85,7 @@ def _query(
     source = f"read_parquet([{files}], union_by_name = true, filename = true)"
     have = _names(storage, connection, keys, source)
     columns = [
-        f"CAST({name if field.name in have else 'NULL'} AS {_SQL_TYPES[field.type]}) AS {name}"
+        f"CAST({name if field.name in have else 'NULL'} AS {sql_type(field.type)}) AS {name}"
         for field in wanted
         for name in [quoted(field.name, '"')]
     ]
@@ -174,19 +129,20 @@ def _journal(storage: Storage, table: str) -> pa.Table:
     """The facts of a table; their time is named `stated_at`."""
     facts = journal.read(storage, table)
     if facts is None:
-        facts = pa.schema([("fact", S), *journal.SCHEMAS[table]]).empty_table()
+        facts = pa.schema([("fact", pa.string()), *journal.SCHEMAS[table]]).empty_table()
     return facts.rename_columns([*facts.column_names[:-1], "stated_at"])
 
 
 def _samples(storage: Storage, connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> Input:
+    wanted = shards.SAMPLE_MEMBERS.schema
     if isinstance(storage, LocalStorage) and snapshot.shards:
         tar = f"filename[{len(str(storage.path)) + 2}:-{len('.parquet') + 1}] || '.tar' AS tar"
-        return _query(storage, connection, [entry.sidecar for entry in snapshot.shards], SAMPLES, tar)
+        return _query(storage, connection, [entry.sidecar for entry in snapshot.shards], wanted, tar)
     tables = []
     for entry in snapshot.shards:
-        table = _columns(storage, entry.sidecar, SAMPLES)
-        tables.append(table.append_column("tar", pa.array([entry.tar] * table.num_rows, S)))
-    return pa.concat_tables(tables) if tables else pa.schema([*SAMPLES, ("tar", S)]).empty_table()
+        table = _columns(storage, entry.sidecar, wanted)
+        tables.append(table.append_column("tar", pa.array([entry.tar] * table.num_rows, pa.string())))
+    return pa.concat_tables(tables) if tables else pa.schema([*wanted, ("tar", pa.string())]).empty_table()
 
 
 def _aliases(storage: Storage) -> pa.Table:
@@ -197,7 +153,7 @@ def _aliases(storage: Storage) -> pa.Table:
         for row in stated(storage)
         if not tombstones.holds(row["identity"], row["person"])
     ]
-    return pa.Table.from_pylist(rows, schema=ALIASES)
+    return pa.Table.from_pylist(rows, schema=people.ALIASES_TABLE.schema)
 
 
 def _evaluations(storage: Storage) -> pa.Table:
@@ -206,8 +162,8 @@ def _evaluations(storage: Storage) -> pa.Table:
         for fact in _journal(storage, "evaluations").to_pylist()
         for metric, value in _numbers(json.loads(fact["metrics"] or "{}"))
     ]
-    chosen = [{name: row[name] for name in EVALUATIONS.names} for row in rows]
-    return pa.Table.from_pylist(chosen, schema=EVALUATIONS)
+    table = models.EVALUATIONS_TABLE
+    return pa.Table.from_pylist([{name: row[name] for name in table.names} for row in rows], schema=table.schema)
 
 
 def _numbers(metrics: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, float]]:
@@ -247,4 +203,4 @@ def _snapshots(storage: Storage, known: Sequence[Snapshot], current: str) -> pa.
         }
         for snapshot in known
     ]
-    return pa.Table.from_pylist(rows, schema=SNAPSHOTS)
+    return pa.Table.from_pylist(rows, schema=shards.SNAPSHOTS.schema)

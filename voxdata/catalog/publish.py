@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from voxdata.catalog.snapshot import (
 )
 from voxdata.format.errors import StorageError
 from voxdata.store.storage import TEMPORARY_PREFIX, LocalStorage, Storage
+from voxdata.tables import faces, models, speech
+from voxdata.tables.column import Column, Table
 
 # Fragments are append-only, so a row counts only where this snapshot decided on it, and once (`keys.py`). Rows were
 # measured under the person who was known then; the snapshot's identities say who it is.
@@ -47,6 +50,16 @@ _AUDIO = """CASE
 # Footers of thousands of parts are read once, and parts are loaded in the order in which threads finish them.
 # A spawned process looks interactive to DuckDB, which would then draw a progress bar.
 _SETTINGS = "SET parquet_metadata_cache = true; SET preserve_insertion_order = false; SET enable_progress_bar = false"
+
+
+def _of(stage: str, columns: Sequence[Column], prefix: str = "") -> str:
+    return ", ".join(f"{stage}.{column.name} AS {prefix}{column.name}" for column in columns)
+
+
+def _computed(table: Table) -> str:
+    return ", ".join(column.name for column in table.columns if column.computed)
+
+
 LOADS = {
     "about": "SELECT schema_version, snapshot_id FROM in_about",
     "snapshots": "SELECT * FROM in_snapshots ORDER BY snapshot_id",
@@ -64,18 +77,14 @@ LOADS = {
         SELECT person, reason, stated_at FROM in_tombstones
         QUALIFY row_number() OVER (PARTITION BY person ORDER BY stated_at, fact) = 1 ORDER BY person""",
     "faces": f"""
-        SELECT f.* EXCLUDE (item_id, face_id, face_index)
+        SELECT f.* EXCLUDE ({_computed(faces.FACES)})
                 REPLACE ({_PERSON.format("f")}, {_PHOTO} AS photo_sha256),
             coalesce(f.face_index + 1, 0) AS face_number,
             nullif(f.face_id[:strpos(f.face_id, '/') - 1], f.identity) AS face_folder,
-            p.size_bytes AS photo_size_bytes, p.source AS photo_source, p.source_key AS photo_source_key,
-            p.licence AS photo_licence,
+            {_of("p", faces.OF_PHOTOS, "photo_")},
             CASE WHEN l.cluster_photos > 1 OR l.photo_cluster <> l.photo_sha256 THEN l.photo_cluster END
-                AS duplicate_cluster, l.cluster_people, l.cluster_photos,
-            l.centroid_similarity, l.person_agreement, l.rival_agreement,
-            v.verdict, v.reason, v.reasons, v.quality, v.rank, v.candidate, v.portrait,
-            r.render_status, r.size_px, r.scale, r.outside_share, r.person_share, r.matting_backend,
-            r.matting_version, r.format
+                AS duplicate_cluster,
+            {_of("l", faces.OF_LINKS)}, {_of("v", faces.OF_VERDICTS)}, {_of("r", faces.OF_RENDERS)}
         FROM in_faces f
         JOIN in_face_verdicts v ON v.item_id = f.item_id AND v.face_id IS NOT DISTINCT FROM f.face_id
         LEFT JOIN in_identities n ON n.identity = f.identity
@@ -84,9 +93,9 @@ LOADS = {
         LEFT JOIN in_renders r ON r.face_id = f.face_id AND v.candidate""",
     "reviews": "SELECT * FROM in_reviews ORDER BY fact",
     "utterances": f"""
-        SELECT u.* EXCLUDE (item_id, utterance_id) REPLACE ({_PERSON.format("u")}, {_AUDIO} AS audio_sha256),
+        SELECT u.* EXCLUDE ({_computed(speech.UTTERANCES)}) REPLACE ({_PERSON.format("u")}, {_AUDIO} AS audio_sha256),
             nullif(u.utterance_id, u.identity || '/' || u.video || '_' || u.segment) AS utterance_name,
-            v.verdict, v.reason, v.reasons, x.source, x.source_key, h.holdout
+            {_of("v", speech.OF_VERDICTS)}, {_of("x", speech.OF_FILES)}, h.holdout
         FROM in_utterances u
         JOIN in_utterance_verdicts v USING (item_id)
         LEFT JOIN in_identities n ON n.identity = u.identity
@@ -103,9 +112,8 @@ LOADS = {
             coalesce(reason, 'kept') AS outcome, count(*), []
         FROM utterances GROUP BY ALL
         ORDER BY ALL""",
-    "runs": """
-        SELECT run_id, model, preset, snapshot_id, status, embedder, settings, code_version, path, step,
-            stated_at
+    "runs": f"""
+        SELECT {", ".join(models.RUNS_TABLE.names)}
         FROM in_runs QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1
         ORDER BY run_id""",
     "models": """

@@ -12,9 +12,7 @@ import yaml
 from voxdata.catalog.snapshot import Snapshot, published_recipe
 from voxdata.format.errors import CatalogError
 from voxdata.store.storage import Storage
-
-S = pa.string()
-SOURCES = pa.schema([("source", S), ("medium", S), ("kind", S), ("address", S), ("host", S)])
+from voxdata.tables.shards import SOURCES
 
 
 def sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
@@ -25,7 +23,7 @@ def sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
     """
     key = published_recipe(storage, snapshot)
     if key is None or not storage.exists(key):
-        return SOURCES.empty_table()
+        return SOURCES.schema.empty_table()
     try:
         given = yaml.safe_load(storage.read(key))["sources"]
         rows = [row for n, corpus in enumerate([given, *given["also"]]) for row in _rows(f"corpus-{n}", corpus)]
@@ -34,7 +32,7 @@ def sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
         raise CatalogError(
             f"{key} under {storage.url} is not a published recipe: {said}; delete it and run the build again"
         ) from None
-    return pa.Table.from_pylist(rows, SOURCES)
+    return pa.Table.from_pylist(rows, SOURCES.schema)
 
 
 def _rows(source: str, corpus: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from voxdata.pages.report.charts import Limits, short
+from voxdata.tables import faces, speech
+from voxdata.tables.column import Column
 
 Side = Literal["max", "min", "both"]
 
@@ -49,119 +51,89 @@ def setting(recipe: Mapping[str, Any], path: str) -> Any:
     return node
 
 
-FACE_MEASURES = (
-    Measure(key="face_angle_deg", label="Face angle", unit="°", limit="faces.pose.max_angle_deg"),
-    Measure(key="yaw_deg", label="Yaw", unit="°"),
-    Measure(key="pitch_deg", label="Pitch", unit="°"),
-    Measure(key="roll_deg", label="Roll", unit="°", limit="faces.pose.max_roll_deg", side="both"),
-    Measure(key="asymmetry", label="Left/right asymmetry", limit="faces.pose.max_asymmetry"),
-    Measure(
-        key="pupil_distance_px",
-        label="Pupil distance",
-        unit="px",
-        limit="faces.resolution.min_pupil_distance_px",
-        side="min",
-    ),
-    Measure(key="smile", label="Smile", limit="faces.expression.max_smile"),
-    Measure(key="mouth_open", label="Mouth open", limit="faces.expression.max_mouth_open"),
-    Measure(key="eyes_open", label="Eyes open", limit="faces.expression.min_eyes_open", side="min"),
-    Measure(key="brow_raise", label="Brow raise"),
-    Measure(key="expression", label="Distance from neutral", limit="faces.expression.max_expression"),
-    Measure(key="emotion_angry", label="Emotion network: angry"),
-    Measure(key="emotion_disgust", label="Emotion network: disgust"),
-    Measure(key="emotion_fear", label="Emotion network: fear"),
-    Measure(key="emotion_happy", label="Emotion network: happy", limit="faces.expression.max_happy"),
-    Measure(key="emotion_sad", label="Emotion network: sad"),
-    Measure(key="emotion_surprise", label="Emotion network: surprise"),
-    Measure(key="emotion_neutral", label="Emotion network: neutral"),
-    Measure(key="blend_smile", label="Blendshape: smile"),
-    Measure(key="blend_jaw_open", label="Blendshape: jaw open"),
-    Measure(key="blend_brow_up", label="Blendshape: brows up"),
-    Measure(key="blend_eyes_closed", label="Blendshape: eyes closed"),
-    Measure(key="glasses", label="Glasses", limit="faces.occlusion.max_glasses"),
-    Measure(key="occlusion", label="Upper face hidden", limit="faces.occlusion.max_occlusion"),
-    Measure(key="light_left_right", label="Light, left to right"),
-    Measure(key="light_top_bottom", label="Light, top to bottom"),
-    Measure(key="skin_level", label="Light on the skin", limit="faces.lighting.min_skin_level", side="min"),
-    Measure(key="light_evenness", label="Light evenness", limit="faces.lighting.min_evenness", side="min"),
-    Measure(key="highlight_share", label="Clipped highlights", limit="faces.lighting.max_highlight_share"),
-    Measure(key="shadow_share", label="Crushed shadows", limit="faces.lighting.max_shadow_share"),
-    Measure(key="sharpness", label="Sharpness", limit="faces.sharpness.min_sharpness", side="min"),
-    Measure(key="quality", label="Quality score"),
-    Measure(
-        key="centroid_similarity",
-        label="Cosine with the person's centroid",
-        limit="faces.purity.min_similarity",
-        side="min",
-    ),
-    Measure(
-        key="person_agreement",
-        label="Share of the person's photos that agree",
-        limit="faces.purity.min_agreement",
-        side="min",
-    ),
-    Measure(key="rival_agreement", label="Share that agrees on another face"),
-    Measure(
-        key="detection_score",
-        label="Detector confidence",
-        limit="faces.measure.min_detection_score",
-        side="min",
-        floor=True,
-    ),
-    Measure(
-        key="face_side_px",
-        sql="least(box_width_px, box_height_px)",
-        label="Face box, shorter side",
-        unit="px",
-        limit="faces.measure.min_face_px",
-        side="min",
-        floor=True,
-    ),
-    Measure(key="face_share", label="Face box, share of the photo"),
-    Measure(
-        key="photo_side_px",
-        sql="least(photo_width_px, photo_height_px)",
-        label="Photo, shorter side",
-        unit="px",
-        limit="faces.measure.min_photo_px",
-        side="min",
-        floor=True,
-    ),
-    Measure(key="scale", label="Enlargement of the render", limit="faces.render.max_enlargement"),
-    Measure(key="outside_share", label="Render outside the photo"),
-    Measure(
-        key="person_share",
-        label="Person in the render",
-        limit="faces.render.min_person_share",
-        side="min",
-    ),
-)
+@dataclass(frozen=True)
+class Limit:
+    """Where the recipe limits a measurement: the path of the setting, and which side of it is wanted."""
 
-SPEECH_MEASURES = (
-    Measure(key="speech_s", label="Speech", unit="s", limit="speech.select.min_speech_s", side="min"),
-    Measure(key="vad_ratio", label="Frames called speech (WebRTC)", limit="speech.select.min_vad_ratio", side="min"),
-    Measure(key="gate_ratio", label="… confirmed by the second gate", limit="speech.select.min_gate_ratio", side="min"),
-    Measure(key="music_ratio", label="… that hold notes as music does", limit="speech.select.max_music_ratio"),
-    Measure(
-        key="silero_ratio", label="Clip called speech by Silero", limit="speech.select.min_silero_ratio", side="min"
-    ),
-    Measure(key="vad_ratio_psf40", label="Frames called speech, setting of psf40"),
-    Measure(key="vad_ratio_sphinx64", label="Frames called speech, setting of sphinx64"),
-    Measure(key="clipped_share", label="Clipped samples", limit="speech.select.max_clipped_share"),
-    Measure(
-        key="duration_s", label="Duration of the file", unit="s", limit="speech.measure.max_duration_s", floor=True
-    ),
-    Measure(key="segments", label="Speech segments"),
-    Measure(key="snr_db", label="Signal to noise", unit="dB"),
-    Measure(key="loudness_dbfs", label="Loudness", unit="dBFS"),
-    Measure(key="dc_offset", label="Mean of the samples, full scale 1"),
-    Measure(key="pitch_median_hz", label="Pitch, median", unit="Hz"),
-    Measure(key="pitch_range_st", label="Pitch range", unit="semitones"),
-    Measure(key="spectral_flatness", label="Spectral flatness"),
-    Measure(key="bandwidth_hz", label="Bandwidth", unit="Hz"),
-    Measure(key="loop_s", label="Period of a repetition", unit="s"),
-    Measure(key="loop_similarity", label="Correlation of the repetition"),
-)
+    path: str
+    side: Side = "max"
+    floor: bool = False  # it spares further measurements instead of deciding
+
+
+LIMITS: Mapping[str, Limit] = {
+    "face_angle_deg": Limit("faces.pose.max_angle_deg"),
+    "roll_deg": Limit("faces.pose.max_roll_deg", "both"),
+    "asymmetry": Limit("faces.pose.max_asymmetry"),
+    "pupil_distance_px": Limit("faces.resolution.min_pupil_distance_px", "min"),
+    "smile": Limit("faces.expression.max_smile"),
+    "mouth_open": Limit("faces.expression.max_mouth_open"),
+    "eyes_open": Limit("faces.expression.min_eyes_open", "min"),
+    "expression": Limit("faces.expression.max_expression"),
+    "emotion_happy": Limit("faces.expression.max_happy"),
+    "glasses": Limit("faces.occlusion.max_glasses"),
+    "occlusion": Limit("faces.occlusion.max_occlusion"),
+    "skin_level": Limit("faces.lighting.min_skin_level", "min"),
+    "light_evenness": Limit("faces.lighting.min_evenness", "min"),
+    "highlight_share": Limit("faces.lighting.max_highlight_share"),
+    "shadow_share": Limit("faces.lighting.max_shadow_share"),
+    "sharpness": Limit("faces.sharpness.min_sharpness", "min"),
+    "centroid_similarity": Limit("faces.purity.min_similarity", "min"),
+    "person_agreement": Limit("faces.purity.min_agreement", "min"),
+    "detection_score": Limit("faces.measure.min_detection_score", "min", floor=True),
+    "face_side_px": Limit("faces.measure.min_face_px", "min", floor=True),
+    "photo_side_px": Limit("faces.measure.min_photo_px", "min", floor=True),
+    "scale": Limit("faces.render.max_enlargement"),
+    "person_share": Limit("faces.render.min_person_share", "min"),
+    "speech_s": Limit("speech.select.min_speech_s", "min"),
+    "vad_ratio": Limit("speech.select.min_vad_ratio", "min"),
+    "gate_ratio": Limit("speech.select.min_gate_ratio", "min"),
+    "music_ratio": Limit("speech.select.max_music_ratio"),
+    "silero_ratio": Limit("speech.select.min_silero_ratio", "min"),
+    "clipped_share": Limit("speech.select.max_clipped_share"),
+    "duration_s": Limit("speech.measure.max_duration_s", floor=True),
+}
+
+# The measurements stand in the order of the columns, but for these, each before another one.
+_BEFORE = {
+    "face_angle_deg": "yaw_deg",
+    "pupil_distance_px": "smile",
+    "skin_level": "light_evenness",
+    "detection_score": "face_side_px",
+    "face_share": "photo_side_px",
+    "speech_s": "vad_ratio",
+    "clipped_share": "segments",
+    "duration_s": "segments",
+    "vad_ratio_psf40": "clipped_share",
+    "vad_ratio_sphinx64": "clipped_share",
+    "loudness_dbfs": "dc_offset",
+}
+
+
+def _measures(*columns: Column) -> tuple[Measure, ...]:
+    """The columns that have a label, in the order of the pages."""
+    shown = {column.name: column for column in columns if column.label}
+    order = list(shown)
+    for name, other in _BEFORE.items():
+        if name in shown:
+            order.remove(name)
+            order.insert(order.index(other), name)
+    return tuple(_measure(shown[name], LIMITS.get(name, Limit(""))) for name in order)
+
+
+def _measure(column: Column, limit: Limit) -> Measure:
+    return Measure(
+        key=column.name,
+        label=column.label,
+        unit=column.unit,
+        sql=column.computed,
+        limit=limit.path,
+        side=limit.side,
+        floor=limit.floor,
+    )
+
+
+FACE_MEASURES = _measures(*faces.FACES.columns, *faces.OF_VERDICTS, *faces.OF_LINKS, *faces.SIDES, *faces.OF_RENDERS)
+SPEECH_MEASURES = _measures(*speech.UTTERANCES_TABLE.columns)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,281 @@
+"""Photos, the faces in them, what was decided about each face, the portraits, and what reviewers said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from voxdata.tables.column import TEXTS, B, Column, D, F, I, L, S, Table, View, one_of
+from voxdata.tables.people import AT, WHO, stated
+
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # in the order of FER-2013's labels
+
+ITEM_ID = Column("item_id", S, "Its photo: <identity>/<photo_sha256>", computed="identity || '/' || photo_sha256")
+PHOTO_SHA256 = Column("photo_sha256", S, "sha256 of the photo's original bytes", required=True)
+FACE_ID = Column(
+    "face_id",  # <safe identity>/<photo_sha256[:16]>_<face_index>
+    S,
+    "Shard key of the portrait; null without a face",
+    computed="coalesce(face_folder, identity) || '/' || photo_sha256[:16] || '_' || face_index",
+)
+VERDICT = (
+    Column("verdict", S, "keep or reject", required=True, check=one_of("keep", "reject")),
+    Column("reason", S, "First rule that it failed; null when kept"),
+    Column("reasons", TEXTS, "All rules that it failed"),
+)
+
+# What a build's sources hold now.
+PHOTOS = Table(
+    "photos",
+    "Photos that the sources of the build hold",
+    (
+        ITEM_ID,
+        *WHO,
+        PHOTO_SHA256,
+        Column("size_bytes", L, "Size of the original", check="{} >= 0"),
+        Column("source", S, "Kind of source of the photo"),
+        Column("source_key", S, "Where in the source: a path or a URL"),
+        Column("licence", S, "Licence of the photo, as the source says"),
+    ),
+)
+
+# faces.measure; the unit of measuring is the photo (`item_id`).
+FACES = Table(
+    "faces",
+    "Every face that was looked at, kept or not; a photo without one keeps a single row",
+    (
+        ITEM_ID,
+        *WHO,
+        PHOTO_SHA256,
+        FACE_ID,
+        Column(
+            "face_index",
+            I,
+            "Number of the face in its photo, largest first, from 0",
+            computed="nullif(face_number, 0) - 1",
+        ),
+        Column("face_count", I, "Faces above the size floor in the photo"),
+        Column("photo_status", S, "ok, unreadable, too_large, too_small or no_face", required=True),
+        Column("measured_until", S, "Last measurement taken: decode, detect, landmarks or all"),
+        Column("backend", S, "Detector and landmarks"),
+        Column("backend_version", S, "Its version"),
+        Column("photo_width_px", I, "Width of the photo"),
+        Column("photo_height_px", I, "Height of the photo"),
+        Column("photo_phash", S, "64-bit perceptual hash of the photo, 16 hex digits", catalog=False),
+        Column("grayscale", B, "Whether the photo has no colour, or one tint only as sepia has"),
+        Column("box_x_px", F, "Left edge of the face box in the photo"),
+        Column("box_y_px", F, "Top edge"),
+        Column("box_width_px", F, "Width of the face box"),
+        Column("box_height_px", F, "Height of the face box"),
+        Column("detection_score", F, "Confidence of the detector", "Detector confidence"),
+        Column("face_share", F, "Area of the face box, share of the photo's", "Face box, share of the photo"),
+        Column("pupil_left_x_px", F, "Pupil on the left of the photo, x"),
+        Column("pupil_left_y_px", F, "Pupil on the left of the photo, y"),
+        Column("pupil_right_x_px", F, "Pupil on the right of the photo, x"),
+        Column("pupil_right_y_px", F, "Pupil on the right of the photo, y"),
+        Column("pupil_distance_px", F, "Between the pupils, in pixels of the photo", "Pupil distance"),
+        Column("yaw_deg", F, "Turn to the side", "Yaw"),
+        Column("pitch_deg", F, "Nod", "Pitch"),
+        Column("roll_deg", F, "Tilt in the plane of the photo", "Roll"),
+        Column(
+            "face_angle_deg",
+            F,
+            "Between the plane of the face and of the photo: acos(cos yaw * cos pitch)",
+            "Face angle",
+        ),
+        Column("asymmetry", F, "Left/right landmark misalignment, share of the pupil distance", "Left/right asymmetry"),
+        Column("smile", F, "Smile by landmark geometry", "Smile"),
+        Column("mouth_open", F, "Inner lip gap, share of the mouth's width", "Mouth open"),
+        Column("eyes_open", F, "Eye aspect ratio", "Eyes open"),
+        Column("brow_raise", F, "Raised brows by landmark geometry", "Brow raise"),
+        Column("expression", F, "Distance from neutral by landmark geometry; 0 is neutral", "Distance from neutral"),
+        Column("emotion_model", S, "Network of the seven emotion probabilities; null without one"),
+        *(Column(f"emotion_{name}", F, f"Probability of {name}", f"Emotion network: {name}") for name in EMOTIONS),
+        Column("blend_smile", F, "Blendshape of a smile, 0 to 1; null where the backend has none", "Blendshape: smile"),
+        Column("blend_jaw_open", F, "Blendshape of an open jaw", "Blendshape: jaw open"),
+        Column("blend_brow_up", F, "Blendshape of raised brows", "Blendshape: brows up"),
+        Column("blend_eyes_closed", F, "Blendshape of closed eyes", "Blendshape: eyes closed"),
+        Column("glasses", F, "Line over the nose between the eyes, 0 to 1; 0.5 and more is likely glasses", "Glasses"),
+        Column("occlusion", F, "Share of the upper face that is not skin-coloured", "Upper face hidden"),
+        Column(
+            "light_left_right",  # linear light
+            F,
+            "Darker half of the face over the brighter one, left against right",
+            "Light, left to right",
+        ),
+        Column(
+            "light_top_bottom",
+            F,
+            "Darker half of the face over the brighter one, top against bottom",
+            "Light, top to bottom",
+        ),
+        Column(
+            "light_evenness",
+            F,
+            "The smaller of the two: 1 for even light, 0 where half of the face is dark",
+            "Light evenness",
+        ),
+        Column("skin_level", F, "Median linear light of the skin: 0 black, 1 white", "Light on the skin"),
+        Column("highlight_share", F, "Share of clipped highlights on the face", "Clipped highlights"),
+        Column("shadow_share", F, "Share of crushed shadows on the face", "Crushed shadows"),
+        Column("sharpness", F, "Focus, corrected for scale", "Sharpness"),
+        Column("embedding_model", S, "Network of the face embedding; null without one"),
+        Column("embedding", pa.list_(F), "Face embedding; links are made of it", catalog=False),
+    ),
+)
+
+# What a page computes from columns of the catalog.
+SIDES = (
+    Column(
+        "face_side_px",
+        F,
+        "Shorter side of the face box",
+        "Face box, shorter side",
+        computed="least(box_width_px, box_height_px)",
+    ),
+    Column(
+        "photo_side_px",
+        F,
+        "Shorter side of the photo",
+        "Photo, shorter side",
+        computed="least(photo_width_px, photo_height_px)",
+    ),
+)
+
+# faces.link: one row per face that has landmarks; photos' duplicate clusters repeated on their faces.
+LINKS = Table(
+    "links",
+    "How each face relates to the other photos: duplicates and agreement with its person",
+    (
+        FACE_ID,
+        PHOTO_SHA256,
+        Column(
+            "photo_cluster",
+            S,
+            "Smallest sha256 of the photo's cluster of exact and near duplicates",
+            computed="CASE WHEN cluster_photos IS NOT NULL THEN coalesce(duplicate_cluster, photo_sha256) END",
+        ),
+        Column("cluster_people", I, "People who share that cluster"),
+        Column("cluster_photos", I, "Photos in that cluster"),
+        Column(
+            "centroid_similarity",
+            F,
+            "Cosine with the robust centroid of its person; null without embeddings or without other photos",
+            "Cosine with the person's centroid",
+        ),
+        Column(
+            "person_agreement",
+            F,
+            "Share of the person's photos, near duplicates counted as one, that agree with the centroid",
+            "Share of the person's photos that agree",
+        ),
+        Column(
+            "rival_agreement",
+            F,
+            "Share of them that agree on the most frequent other face",
+            "Share that agrees on another face",
+        ),
+    ),
+)
+
+# faces.decide: one row per row of FACES.
+FACE_VERDICTS = Table(
+    "face_verdicts",
+    "What was decided about each face",
+    (
+        ITEM_ID,
+        FACE_ID,
+        *VERDICT,
+        Column("quality", F, "Score that ranks the faces of a person", "Quality score"),
+        Column("rank", I, "1 is the best of its person among faces that pass every rule", check="{} >= 1"),
+        Column("candidate", B, "Whether it was good enough to be rendered"),  # within 2 x cap
+        # verdict keep, rendered, within the cap, and its person has enough
+        Column("portrait", B, "Whether it is a portrait of the dataset"),
+    ),
+)
+
+# faces.render: item_id = face_id; blobs: {"jpg": portrait} or {"webp": …}, only when status is ok.
+RENDERS = Table(
+    "renders",
+    "The portraits that were rendered, and why others could not be",
+    (
+        replace(ITEM_ID, doc="Its face_id"),
+        FACE_ID,
+        *WHO,
+        PHOTO_SHA256,
+        # ok | enlarged_too_much | matting_failed | cascade_missed | unreadable
+        Column("render_status", S, "ok, or why no portrait could be made; null when not rendered"),
+        Column("size_px", I, "Side of the square portrait", check="{} > 0"),
+        Column("scale", F, "Portrait pixels per photo pixel", "Enlargement of the render"),
+        Column("outside_share", F, "Share of the portrait outside the photo, filled white", "Render outside the photo"),
+        Column("person_share", F, "Mean of the person mask", "Person in the render"),
+        Column("matting_backend", S, "What made the person mask"),
+        Column("matting_version", S, "Its version"),
+        Column("format", S, "File format of the portrait"),
+    ),
+)
+
+# What the catalog's `faces` has of the other stages.
+OF_PHOTOS = PHOTOS.without("item_id", "identity", "person", "bucket", "photo_sha256")
+OF_VERDICTS = FACE_VERDICTS.without("item_id", "face_id")
+OF_LINKS = LINKS.without("face_id", "photo_sha256", "photo_cluster")
+OF_RENDERS = RENDERS.without(*FACES.names)
+_IDS = ("item_id", "identity", "person", "bucket", "photo_sha256", "face_id", "face_index", "face_count")
+
+FACES_TABLE = replace(
+    FACES,
+    columns=(
+        ITEM_ID,
+        Column("face_number", I, "face_index + 1; 0 for a photo without a face", required=True, check="{} >= 0"),
+        *WHO,
+        PHOTO_SHA256,
+        *(replace(column, name=f"photo_{column.name}") for column in OF_PHOTOS),
+        FACE_ID,
+        Column("face_folder", S, "Folder of its shard key, where that is not the identity"),
+        *FACES.pick("face_index", "face_count"),
+        *OF_VERDICTS,
+        *FACES.without(*_IDS),
+        LINKS["photo_cluster"],
+        Column("duplicate_cluster", S, "photo_cluster of a photo that has near duplicates; null otherwise"),
+        *OF_LINKS,
+        *OF_RENDERS,
+    ),
+)
+PHOTOS_VIEW = View(
+    PHOTOS.name,
+    PHOTOS.doc,
+    {name: name if name in FACES_TABLE.names else f"photo_{name}" for name in PHOTOS.names},
+    source=FACES_TABLE.name,
+    where="face_number <= 1",
+)
+LINKS_VIEW = View(
+    LINKS.name,
+    LINKS.doc,
+    {name: name for name in LINKS.names},
+    source=FACES_TABLE.name,
+    where="cluster_photos IS NOT NULL OR centroid_similarity IS NOT NULL",
+)
+
+# A person's judgement of one face: the photo and where its pupils are, so that it survives another backend.
+REVIEWS = Table(
+    "reviews",
+    "What people decided about faces, every word that was said; review_words has the last ones",
+    (
+        replace(PHOTO_SHA256, doc="The photo"),
+        Column("pupils_x", D, "Midpoint of the pupils, share of the photo's width"),
+        Column("pupils_y", D, "Midpoint of the pupils, share of the photo's height"),
+        Column(
+            "decision",
+            S,
+            "keep, reject, or withdrawn: the reviewer takes an earlier word back",
+            required=True,
+            check=one_of("keep", "reject", "withdrawn"),
+        ),
+        Column("reviewer", S, "Who decided"),
+        Column("reason", S, "Why"),
+        Column("identity", S, "Whose portrait a keep makes of the face; null where the word names nobody"),
+        replace(AT, name="reviewed_at"),
+    ),
+)
+REVIEWS_TABLE = stated(REVIEWS)
