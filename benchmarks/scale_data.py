@@ -251,14 +251,22 @@ class ScaleData:
             "channels": pa.repeat(pa.scalar(1, pa.int32()), count),
             "vad": pa.repeat("webrtc-1-30-300", count),
             "segments": pa.array(self.rng.integers(1, 9, count), pa.int32()),
-            "frames_torch40": pa.array(self.rng.integers(300, 2000, count), pa.int32()),
-            "frames_torch64": pa.array(self.rng.integers(300, 2000, count), pa.int32()),
+            "front_ends": self._front_ends(count),
         }
-        absent = {"silero_ratio", "loop_s", "loop_similarity", "vad_ratio_psf40", "vad_ratio_sphinx64"}
+        absent = {"silero_ratio", "loop_s", "loop_similarity"}
         for field in schemas.UTTERANCES:
             if field.type == pa.float32() and field.name not in absent:
                 columns[field.name] = pa.array(self.rng.random(count, np.float32) * 10)
         return _table(columns, schemas.UTTERANCES)
+
+    def _front_ends(self, count: int) -> pa.Array:
+        """Frames of two front ends per clip, heard under the clip's own voice activity setting."""
+        kind = schemas.UTTERANCES.field("front_ends").type
+        nulls = {name: pa.nulls(2 * count, kind.item_type.field(name).type) for name in ("vad", "vad_ratio")}
+        frames = pa.array(self.rng.integers(300, 2000, 2 * count), pa.int32())
+        heard = pa.StructArray.from_arrays([frames, *nulls.values()], ["frames", *nulls])
+        names = pa.array(np.tile(["torch40", "torch64"], count))
+        return pa.MapArray.from_arrays(np.arange(0, 2 * count + 1, 2, np.int32), names, heard).cast(kind)
 
     def utterance_files(self) -> pa.Table:
         """Sources of the clips, as `schemas.UTTERANCE_FILES`."""

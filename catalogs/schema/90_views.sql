@@ -90,6 +90,17 @@ JOIN utterances
 LEFT JOIN identities ON identities.identity = samples.identity;
 COMMENT ON VIEW speech IS 'The utterances of the snapshot with their measurements';
 
+CREATE VIEW clip_front_ends AS
+SELECT
+    item_id,
+    utterance_id,
+    heard.key AS front_end,
+    heard.value.frames AS frames,
+    coalesce(heard.value.vad, vad) AS vad,
+    CASE WHEN heard.value.vad IS NULL THEN vad_ratio ELSE heard.value.vad_ratio END AS vad_ratio
+FROM (SELECT item_id, utterance_id, vad, vad_ratio, unnest(map_entries(front_ends)) AS heard FROM utterances);
+COMMENT ON VIEW clip_front_ends IS 'A row per clip and front end: frames of its log-mel, and the voice activity setting that it heard';
+
 CREATE VIEW split_summary AS
 WITH rows_of AS (
     SELECT

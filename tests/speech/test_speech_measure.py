@@ -17,6 +17,7 @@ from voxdata.simulate.voice import speak
 from voxdata.speech.measure import fingerprint, run
 from voxdata.store.items import ClipItem
 from voxdata.tables.schemas import UTTERANCES
+from voxdata.tables.speech import front_end_columns
 
 RATE = 16_000
 
@@ -46,18 +47,17 @@ def test_a_voice_has_a_full_row_and_its_mels(voice: np.ndarray) -> None:
     assert (row["identity"], row["utterance_id"]) == ("p", "p/a")
     assert row["duration_s"] == pytest.approx(4.0)
     assert (row["sample_rate_hz"], row["channels"], row["vad"]) == (RATE, 1, "webrtc-1-30ms-300ms")
-    unasked = [f"{what}_{name}" for name in ("psf40", "sphinx64") for what in ("frames", "vad", "vad_ratio")]
     assert {name for name, value in row.items() if value is None} == {
         "status_detail",
         "loop_s",
         "loop_similarity",
         "silero_ratio",
-        *unasked,
     }
     mels = {name: np.load(io.BytesIO(data)) for name, data in fragment.blobs["p/a@0"].items()}
     frames = 1 + round(row["speech_s"] * RATE) // 160
     assert {name: mel.shape for name, mel in mels.items()} == {"torch40.npy": (40, frames), "torch64.npy": (64, frames)}
-    assert row["frames_torch40"] == row["frames_torch64"] == frames
+    own = {"frames": frames, "vad": None, "vad_ratio": None}
+    assert row["front_ends"] == [("torch40", own), ("torch64", own)]
     assert all(mel.dtype == np.float16 and mel.flags.c_contiguous for mel in mels.values())
 
 
@@ -129,7 +129,8 @@ def test_a_clip_without_speech_is_measured_and_has_no_mel(samples: np.ndarray) -
     fragment = run([item(wav(samples))], SpeechMeasure())
     row = fragment.rows.to_pylist()[0]
     assert row["speech_status"] == "ok"
-    assert row["speech_s"] == row["gate_ratio"] == row["frames_torch40"] == row["frames_torch64"] == 0
+    assert row["speech_s"] == row["gate_ratio"] == 0
+    assert [(name, heard["frames"]) for name, heard in row["front_ends"]] == [("torch40", 0), ("torch64", 0)]
     assert row["pitch_median_hz"] is None
     assert fragment.blobs == {}
 
@@ -144,29 +145,33 @@ def test_without_the_gate_what_webrtc_hears_is_stored_and_the_ratio_still_told()
 def test_only_the_front_ends_that_were_asked_for(voice: np.ndarray) -> None:
     fragment = run([item(wav(voice))], SpeechMeasure(front_ends=["torch64"]))
     assert list(fragment.blobs["p/a@0"]) == ["torch64.npy"]
-    assert fragment.rows["frames_torch40"].to_pylist() == [None]
+    assert [name for name, _ in fragment.rows.to_pylist()[0]["front_ends"]] == ["torch64"]
 
 
 def test_each_front_end_hears_its_own_voice_activity(voice: np.ndarray) -> None:
     paused = np.concatenate([voice, np.zeros(RATE // 4), voice])
     settings = SpeechMeasure(front_ends=["torch40", "psf40", "sphinx64"], vad=Vad(mode=3))
     row, *_ = run([item(wav(paused))], settings).rows.to_pylist()
-    assert (row["vad"], row["vad_psf40"]) == ("webrtc-3-30ms-300ms", "webrtc-1-30ms-300ms")
-    assert row["vad_sphinx64"] == "webrtc-2-20ms-50ms"
+    heard = dict(row["front_ends"])
+    assert (row["vad"], heard["torch40"]["vad"]) == ("webrtc-3-30ms-300ms", None)
+    assert (heard["psf40"]["vad"], heard["sphinx64"]["vad"]) == ("webrtc-1-30ms-300ms", "webrtc-2-20ms-50ms")
     for name, vad in (("torch40", settings.vad), ("psf40", Vad()), ("sphinx64", settings.vad_of("sphinx64"))):
         alone = run([item(wav(paused))], SpeechMeasure(front_ends=["torch40"], vad=vad)).rows.to_pylist()[0]
-        assert row.get(f"vad_ratio_{name}", row["vad_ratio"]) == alone["vad_ratio"]
+        assert (row if name == "torch40" else heard[name])["vad_ratio"] == alone["vad_ratio"]
         samples = round(alone["speech_s"] * RATE)
-        assert row[f"frames_{name}"] == (1 + -(-(samples - 400) // 160) if name == "psf40" else 1 + samples // 160)
-    assert row["frames_sphinx64"] < row["frames_torch40"]
+        frames = 1 + -(-(samples - 400) // 160) if name == "psf40" else 1 + samples // 160
+        assert heard[name]["frames"] == frames
+    assert heard["sphinx64"]["frames"] < heard["torch40"]["frames"]
 
 
 def test_an_override_changes_only_its_front_end(voice: np.ndarray) -> None:
     both = ["torch40", "sphinx64"]
     ours = run([item(wav(voice))], SpeechMeasure(front_ends=both, vad_sphinx64=Vad()))
     row = ours.rows.to_pylist()[0]
-    assert row["vad_sphinx64"] == row["vad"]
-    assert row["frames_sphinx64"] == row["frames_torch40"]
+    heard = dict(row["front_ends"])
+    assert heard["sphinx64"] == heard["torch40"]
+    assert heard["sphinx64"]["vad"] is None
+    assert front_end_columns(row)["vad_sphinx64"] == row["vad"]
     theirs = run([item(wav(voice))], SpeechMeasure(front_ends=both))
     assert theirs.blobs["p/a@0"]["torch40.npy"] == ours.blobs["p/a@0"]["torch40.npy"]
 

@@ -93,7 +93,8 @@ LOADS = {
         LEFT JOIN in_renders r ON r.face_id = f.face_id AND v.candidate""",
     "reviews": "SELECT * FROM in_reviews ORDER BY fact",
     "utterances": f"""
-        SELECT u.* EXCLUDE ({_computed(speech.UTTERANCES)}) REPLACE ({_PERSON.format("u")}, {_AUDIO} AS audio_sha256),
+        SELECT u.* EXCLUDE ({_computed(speech.UTTERANCES_EVER)})
+                REPLACE ({_PERSON.format("u")}, {_AUDIO} AS audio_sha256, {speech.front_ends_ever()} AS front_ends),
             nullif(u.utterance_id, u.identity || '/' || u.video || '_' || u.segment) AS utterance_name,
             {_of("v", speech.OF_VERDICTS)}, {_of("x", speech.OF_FILES)}, h.holdout
         FROM in_utterances u

@@ -129,8 +129,8 @@ def format_table(table: pa.Table, form: Format) -> str | bytes:
     if form == "parquet":
         return parquet_bytes(table)
     if form == "json":
-        return json.dumps(table.to_pylist(), indent=1, default=str, ensure_ascii=False) + "\n"
-    rows = [list(row.values()) for row in table.to_pylist()]
+        return json.dumps(_rows(table), indent=1, default=str, ensure_ascii=False) + "\n"
+    rows = [list(row.values()) for row in _rows(table)]
     if form == "csv":
         sink = io.StringIO()
         writer = csv.writer(sink, lineterminator="\n")
@@ -145,6 +145,15 @@ def format_table(table: pa.Table, form: Format) -> str | bytes:
 def encoded(output: str | bytes) -> bytes:
     """What `format_table` gives, as the bytes of a file."""
     return output.encode() if isinstance(output, str) else output
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows; a map, of which Arrow makes pairs, as a dictionary."""
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for name in [field.name for field in table.schema if pa.types.is_map(field.type)]:
+        for row in rows:
+            row[name] = None if row[name] is None else dict(row[name])
+    return rows
 
 
 def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -144,7 +144,8 @@ def _mel(row: Row, data: bytes, name: str, front_end: str) -> Imported:
     sink = io.BytesIO()
     np.save(sink, mel_FT)
     frames = mel_FT.shape[1]
-    measured = {f"frames_{front_end}": frames, "speech_s": frames * FRONT_ENDS[front_end].hop_s}
+    heard = [(front_end, {"frames": frames, "vad": None, "vad_ratio": None})]
+    measured = {"front_ends": heard, "speech_s": frames * FRONT_ENDS[front_end].hop_s}
     return Imported(row={**row, "speech_status": "ok", **measured}, members={f"{front_end}.npy": sink.getvalue()})
 
 

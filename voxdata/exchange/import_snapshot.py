@@ -35,6 +35,7 @@ from voxdata.store.fragments import commit_table, digest
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage
 from voxdata.tables import schemas
+from voxdata.tables.speech import front_end_columns
 
 Row = dict[str, Any]
 _SCHEMAS = {
@@ -200,7 +201,7 @@ class _Run:
         marked = splits.holdouts([clip.row["utterance_id"] for clip in clips], self.recipe.splits).to_pylist()
         held = {row["utterance_id"]: split == "train" and row["holdout"] for row in marked}
         for clip in clips:
-            clip.row["holdout"] = held[clip.row["utterance_id"]]
+            clip.row.update(front_end_columns(clip.row), holdout=held[clip.row["utterance_id"]])
         return [_sample(clip, "utterance_id", SPEECH_SIDECAR) for clip in clips]
 
     def _commit_rows(self, faces: Sequence[Imported], clips: Sequence[Imported]) -> None:

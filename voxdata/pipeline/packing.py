@@ -28,6 +28,7 @@ from voxdata.speech.normalisation import SPLIT, normalisation, shard_sums
 from voxdata.store.fragments import FragmentStore, parquet_table
 from voxdata.store.storage import Storage, open_storage
 from voxdata.tables.schemas import RENDERS
+from voxdata.tables.speech import front_end_columns
 
 
 def plan_packing(root: str, recipe: Recipe, keys: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -171,7 +172,8 @@ def _speech_samples(
         if row["person"] not in people or not row["members"]:
             continue
         training = people[row["person"]]["split"] == "train"
-        merged = {**row, **who[row["identity"]], "holdout": training and holdouts[row["utterance_id"]]}
+        merged = {**row, **front_end_columns(row), **who[row["identity"]]}
+        merged["holdout"] = training and holdouts[row["utterance_id"]]
         yield _sample(store, row["utterance_id"], merged, SPEECH_SIDECAR)
 
 

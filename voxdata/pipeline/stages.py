@@ -157,7 +157,8 @@ def rows_of(
     tables = [table for table in read if table is not None]
     if not tables:
         return pa.Table.from_pylist([], pa.schema([*schema, ("part", pa.string())]))
-    table = pa.concat_tables(tables, promote_options="default")
+    # Parts of an older version may lack a column: null there.
+    table = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
     chosen = table.filter(pc.is_in(table["item_id"], value_set=pc.unique(items)))
     return with_persons(chosen.sort_by("item_id").combine_chunks(), aliases_in_force(storage))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from voxdata.tables.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS, UTTERANCES
+from voxdata.tables.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS
+from voxdata.tables.speech import SIDECAR_CLIP
 
 WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
 PHOTO_COLUMNS = ("licence", "source_key")
@@ -31,5 +32,5 @@ FACE_SIDECAR = _schema(
     (RENDERS, _others(RENDERS, "item_id")),
 )
 SPEECH_SIDECAR = pa.schema(
-    [*_schema((IDENTITIES, WHO_COLUMNS), (UTTERANCES, _others(UTTERANCES, "item_id"))), ("holdout", pa.bool_())]
+    [*_schema((IDENTITIES, WHO_COLUMNS), (SIDECAR_CLIP.schema, SIDECAR_CLIP.names)), ("holdout", pa.bool_())]
 )

@@ -38,7 +38,6 @@ from voxdata.tables.schemas import UTTERANCES
 VERSION = 5
 _BACKENDS = ("av", "numpy", "scipy", "soundfile", "torch", "torchaudio", "webrtcvad-wheels")
 _NPY_HEADER = 118  # magic, version and length take 10 bytes; the data starts at 128
-OWN_VAD = ("psf40", "sphinx64")  # front ends whose published code fixes the setting: columns of their own
 _COPIED = ("item_id", "identity", "person", "bucket", "utterance_id", "video", "segment", "audio_sha256")
 
 
@@ -108,13 +107,13 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
     activities = {name: _listen(samples, pcm, vad, features, settings.gate) for name, vad in heard.items()}
     main = activities[vad_name(settings.vad)]
     mels: dict[str, Mel] = {}
-    own: dict[str, Any] = {}
+    front_ends: dict[str, Any] = {}
     for name, activity in activities.items():
         with_it = [each for each in settings.front_ends if vad_name(settings.vad_of(each)) == name]
         made = log_mels(activity.speech, with_it)
-        own |= {f"frames_{each}": mel.shape[1] for each, mel in made.items()}
-        own |= {f"vad_{each}": name for each in with_it if each in OWN_VAD}
-        own |= {f"vad_ratio_{each}": _length(activity.active) / len(samples) for each in with_it if each in OWN_VAD}
+        ratio = _length(activity.active) / len(samples)
+        own = {"vad": None, "vad_ratio": None} if activity is main else {"vad": name, "vad_ratio": ratio}
+        front_ends |= {each: {"frames": mel.shape[1], **own} for each, mel in made.items()}
         mels |= {each: mel for each, mel in made.items() if mel.shape[1]}
     active_samples = _length(main.active)
     row = {
@@ -131,7 +130,7 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
         "silero_ratio": silero.speech_share(samples, settings.gate.silero) if settings.gate.silero else None,
         "speech_s": len(main.speech) / SAMPLE_RATE_HZ,
         "segments": len(main.segments),
-        **own,
+        "front_ends": sorted(front_ends.items()),
         **_sound(clip, pcm, main.speech),
         **_voice(features, main.segments),
     }

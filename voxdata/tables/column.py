@@ -132,6 +132,8 @@ class View:
 
 def sql_type(kind: pa.DataType) -> str:
     """An Arrow type in DuckDB's SQL."""
+    if pa.types.is_map(kind):
+        return f"MAP({sql_type(kind.key_type)}, {sql_type(kind.item_type)})"
     if pa.types.is_list(kind):
         return f"{sql_type(kind.value_type)}[]"
     if pa.types.is_struct(kind):

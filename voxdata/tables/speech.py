@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
 
 from voxdata.tables.column import B, Column, F, I, L, S, Table
 from voxdata.tables.faces import VERDICT
@@ -89,27 +93,77 @@ UTTERANCES = Table(
             "Correlation of the repetition; 1 sample by sample, less after a lossy codec",
             "Correlation of the repetition",
         ),
-        Column("frames_torch40", I, "Frames of the 40-bin log-mel"),
-        Column("frames_torch64", I, "Frames of the 64-bin log-mel"),
-        Column("frames_psf40", I, "Frames of the log-mel of SF2F's code; null when not asked for"),
-        Column("frames_sphinx64", I, "Frames of the log-mel of voice2face's code; null when not asked for"),
-        Column("vad_psf40", S, "Voice activity setting of psf40; null when not asked for"),
-        Column(
-            "vad_ratio_psf40",
-            F,
-            "Share of frames that it calls speech, after smoothing",
-            "Frames called speech, setting of psf40",
-        ),
-        Column("vad_sphinx64", S, "Voice activity setting of sphinx64; null when not asked for"),
-        Column(
-            "vad_ratio_sphinx64",
-            F,
-            "Share of frames that it calls speech, after smoothing",
-            "Frames called speech, setting of sphinx64",
-        ),
         Column("pcm_sha256", S, "sha256 of the decoded 16 kHz samples"),  # finds duplicates across containers
+        # The fragments of older versions have `FRONT_END_COLUMNS` instead.
+        Column(
+            "front_ends",
+            pa.map_(S, pa.struct([("frames", I), ("vad", S), ("vad_ratio", F)])),
+            "Frames of each front end's log-mel, and its voice activity setting where that is not the clip's own",
+        ),
     ),
 )
+
+OLD_FRONT_ENDS = ("torch40", "torch64", "psf40", "sphinx64")  # each had a column `frames_…` before `front_ends`
+OWN_VAD = ("psf40", "sphinx64")  # and those whose published code fixes the voice activity setting `vad_…` beside it
+
+
+def _frames(name: str, of: str) -> Column:
+    return Column(f"frames_{name}", I, f"Frames of the {of}", computed=f"front_ends['{name}'].frames")
+
+
+def _own_vad(name: str) -> tuple[Column, ...]:
+    here = f"front_ends['{name}']"
+    ratio = f"CASE WHEN {here}.vad IS NOT NULL THEN {here}.vad_ratio WHEN {here} IS NOT NULL THEN vad_ratio END"
+    vad = f"CASE WHEN {here} IS NOT NULL THEN coalesce({here}.vad, vad) END"
+    return (
+        Column(f"vad_{name}", S, f"Voice activity setting of {name}; null when not asked for", computed=vad),
+        Column(
+            f"vad_ratio_{name}",
+            F,
+            "Share of frames that it calls speech, after smoothing",
+            f"Frames called speech, setting of {name}",
+            computed=ratio,
+        ),
+    )
+
+
+# Sidecars and the catalog keep them; another front end has rows only.
+FRONT_END_COLUMNS = (
+    _frames("torch40", "40-bin log-mel"),
+    _frames("torch64", "64-bin log-mel"),
+    _frames("psf40", "log-mel of SF2F's code; null when not asked for"),
+    _frames("sphinx64", "log-mel of voice2face's code; null when not asked for"),
+    *(column for name in OWN_VAD for column in _own_vad(name)),
+)
+# Fragments of any version: those of older ones have `FRONT_END_COLUMNS` where `front_ends` is null.
+UTTERANCES_EVER = replace(UTTERANCES, columns=(*UTTERANCES.columns, *FRONT_END_COLUMNS))
+
+
+def front_ends_ever() -> str:
+    """SQL of `front_ends` over rows of `UTTERANCES_EVER`."""
+    rows = []
+    for name in OLD_FRONT_ENDS:
+        own = f"vad_{name} IS DISTINCT FROM vad" if name in OWN_VAD else "false"
+        vad, ratio = (f"{what}_{name}" if name in OWN_VAD else "NULL" for what in ("vad", "vad_ratio"))
+        fields = f"'frames': frames_{name}, 'vad': CASE WHEN {own} THEN {vad} END::VARCHAR"
+        value = f"{{{fields}, 'vad_ratio': CASE WHEN {own} THEN {ratio} END::REAL}}"
+        rows.append(f"CASE WHEN frames_{name} IS NOT NULL THEN {{'key': '{name}', 'value': {value}}} END")
+    listed = f"list_filter([{', '.join(rows)}], lambda each: each IS NOT NULL)"
+    return f"coalesce(front_ends, CASE WHEN speech_status = 'ok' THEN map_from_entries({listed}) END)"
+
+
+def front_end_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`FRONT_END_COLUMNS` of a row of `UTTERANCES_EVER`, as the catalog computes them from `front_ends`."""
+    if row.get("front_ends") is None:
+        return {column.name: row.get(column.name) for column in FRONT_END_COLUMNS}
+    rows = dict(row["front_ends"])
+    found: dict[str, Any] = {f"frames_{name}": rows[name]["frames"] for name in OLD_FRONT_ENDS if name in rows}
+    for name in OWN_VAD:
+        if name in rows:
+            source = rows[name] if rows[name]["vad"] is not None else row
+            found |= {f"{what}_{name}": source.get(what) for what in ("vad", "vad_ratio")}
+    return {column.name: found.get(column.name) for column in FRONT_END_COLUMNS}
+
 
 # speech.decide: one row per row of UTTERANCES.
 UTTERANCE_VERDICTS = Table(
@@ -125,6 +179,10 @@ HOLDOUTS = Table("holdouts", "Clips that are kept out of training", (UTTERANCE_I
 OF_FILES = UTTERANCE_FILES.without(*UTTERANCES.names)
 OF_VERDICTS = UTTERANCE_VERDICTS.without("item_id", "utterance_id")
 _IDS = ("item_id", "identity", "person", "bucket", "utterance_id", "video", "segment", "audio_sha256")
+_LAST = ("pcm_sha256", "front_ends")
+MEASURED = (*UTTERANCES.without(*_IDS, *_LAST), *FRONT_END_COLUMNS, UTTERANCES["pcm_sha256"])
+# The columns of a clip that sidecars have.
+SIDECAR_CLIP = Table("sidecar_clip", "A clip", (*WHO, UTTERANCE_ID, *CLIP, AUDIO_SHA256, *MEASURED))
 
 UTTERANCES_TABLE = replace(
     UTTERANCES,
@@ -138,6 +196,7 @@ UTTERANCES_TABLE = replace(
         AUDIO_SHA256,
         *OF_VERDICTS,
         HOLDOUT,
-        *UTTERANCES.without(*_IDS),
+        *MEASURED,
+        UTTERANCES["front_ends"],
     ),
 )

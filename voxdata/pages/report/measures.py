@@ -125,7 +125,7 @@ def _measure(column: Column, limit: Limit) -> Measure:
         key=column.name,
         label=column.label,
         unit=column.unit,
-        sql=column.computed,
+        sql=column.computed if column in faces.SIDES else "",
         limit=limit.path,
         side=limit.side,
         floor=limit.floor,
