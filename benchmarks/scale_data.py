@@ -286,6 +286,7 @@ class ScaleData:
         reason = _where(~kept, reason)
         lists = pa.ListArray.from_arrays(np.concatenate([[0], np.cumsum(~kept)]).astype(np.int32), reason.drop_null())
         columns = {
+            **self._who(self.clip_owner),
             "item_id": self._clip_items(),
             "utterance_id": pa.array(self.utterance_ids),
             "verdict": pa.array(np.where(kept, "keep", "reject")),

@@ -243,6 +243,7 @@ def _verdicts(
     columns = {
         "item_id": table.faces["item_id"],
         "face_id": table.faces["face_id"],
+        **{name: table.faces[name] for name in ("identity", "person", "bucket")},
         "verdict": pc.if_else(rejected, "reject", "keep"),
         "reason": first,
         "reasons": lists,

@@ -37,7 +37,8 @@ from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage, open_storage
 from voxdata.tables.schemas import FACES, IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES
 
-DECISION_VERSION = 3  # of links and verdicts; raised by hand when the same settings decide differently
+# Raised by hand when the same settings link or decide differently, or when the tables gain columns.
+LINK_VERSION, DECISION_VERSION = 2, 4
 
 
 def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
@@ -86,7 +87,7 @@ def link_faces(root: str, recipe: Recipe, photos_key: str) -> str:
     storage = open_storage(root)
     faces = measured_faces(storage, recipe, photos_key)
     _stop_if_unreadable(recipe, "photos", faces["item_id"], faces["photo_status"])
-    depends = [photos_key, _print(FACES_MEASURE, recipe), recipe.faces.link.model_dump(), DECISION_VERSION]
+    depends = [photos_key, _print(FACES_MEASURE, recipe), recipe.faces.link.model_dump(), LINK_VERSION]
     return _commit_once(storage, "faces.link", depends, lambda: link_table(faces, recipe.faces.link))
 
 
@@ -144,8 +145,8 @@ def find_speech(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -
     storage = open_storage(root)
     found = _speech_in_sources(storage, recipe, photos_key)
     if recipe.speech.who == "portraits":
-        people = pc.unique(portrait_faces(storage, recipe, photos_key, verdicts_key)["person"])
-        found = found.filter(pc.is_in(found["person"], value_set=people))
+        people = portrait_people(storage, recipe, {"photos": photos_key, "face_verdicts": verdicts_key})
+        found = found.filter(pc.is_in(found["person"], value_set=pa.array(people, pa.string())))
     return _commit_clips(storage, _hashed(storage, found))
 
 
@@ -166,9 +167,13 @@ def carry_speech(root: str, recipe: Recipe, keys: Mapping[str, str], before: Map
 
 
 def portrait_people(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> list[str]:
-    """The people who have portraits, sorted."""
-    faces = portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"])
-    return sorted(set(faces["person"].to_pylist()))
+    """The people who have portraits, sorted, as the aliases now in force name them."""
+    portraits = parquet_table(storage.read(keys["face_verdicts"])).filter(pc.field("portrait"))
+    if "person" in portraits.column_names:
+        portraits = with_persons(portraits, aliases_in_force(storage))
+    else:  # decided by an older version
+        portraits = portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"])
+    return sorted(set(portraits["person"].to_pylist()))
 
 
 def _speech_in_sources(storage: Storage, recipe: Recipe, photos_key: str) -> pa.Table:

@@ -63,8 +63,10 @@ def decide(utterances: pa.Table, settings: SpeechSelect, known: Collection[str] 
             reasons[index].append(rule)
     return pa.Table.from_arrays(
         [
-            utterances["item_id"].combine_chunks(),
-            utterances["utterance_id"].combine_chunks(),
+            *(
+                utterances[name].combine_chunks()
+                for name in ("item_id", "utterance_id", "identity", "person", "bucket")
+            ),
             pa.array(["reject" if found else "keep" for found in reasons], pa.string()),
             pa.array([found[0] if found else None for found in reasons], pa.string()),
             pa.array(reasons, pa.list_(pa.string())),

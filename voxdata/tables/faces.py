@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from voxdata.tables.column import TEXTS, B, Column, D, F, I, L, S, Table, View, one_of
-from voxdata.tables.people import AT, WHO, stated
+from voxdata.tables.people import AT, WHO, WHOSE, stated
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # in the order of FER-2013's labels
 
@@ -186,6 +186,7 @@ FACE_VERDICTS = Table(
     (
         ITEM_ID,
         FACE_ID,
+        *WHOSE,
         *VERDICT,
         Column("quality", F, "Score that ranks the faces of a person", "Quality score"),
         Column("rank", I, "1 is the best of its person among faces that pass every rule", check="{} >= 1"),

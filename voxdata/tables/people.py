@@ -10,6 +10,7 @@ IDENTITY = Column("identity", S, "VoxCeleb id or folder name", required=True)
 PERSON = Column("person", S, "Canonical person above the identity", required=True)
 BUCKET = Column("bucket", I, "Hash bucket of the person", required=True, check="{} BETWEEN 0 AND 4095")
 WHO = (IDENTITY, PERSON, BUCKET)
+WHOSE = tuple(replace(column, catalog=False) for column in WHO)  # of a row that the catalog joins to one with `WHO`
 
 FACT = Column("fact", S, "Name of the journal file", required=True)
 AT = Column("at", S, "When, ISO 8601 in UTC", required=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from voxdata.tables.column import B, Column, F, I, L, S, Table
 from voxdata.tables.faces import VERDICT
-from voxdata.tables.people import WHO
+from voxdata.tables.people import WHO, WHOSE
 
 ITEM_ID = Column(
     "item_id",
@@ -169,7 +169,7 @@ def front_end_columns(row: Mapping[str, Any]) -> dict[str, Any]:
 UTTERANCE_VERDICTS = Table(
     "utterance_verdicts",
     "What was decided about each clip",
-    (ITEM_ID, UTTERANCE_ID, *VERDICT),
+    (ITEM_ID, UTTERANCE_ID, *WHOSE, *VERDICT),
 )
 
 HOLDOUT = Column("holdout", B, "In the training split, kept for closed-set tests; null when not in the dataset")
