@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 from flows.demo_truth import judge_with_truth
-from models.errors import TrainingError
 from voxdata.format.errors import VoxdataError
 
 
@@ -30,7 +29,7 @@ def main() -> int:
         return 1
     try:
         print(judge_with_truth(runs[-1].parent, options.corpus))
-    except (TrainingError, VoxdataError) as error:
+    except VoxdataError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0

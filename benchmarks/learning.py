@@ -38,14 +38,14 @@ import torch
 from figures import Figure, Section, show
 from learning_data import FRONT_END, known_optimum, make_root
 
-from models.data.reader import Snapshot
+from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.embedders.self_trained import save_embedder, train_embedder
 from models.evaluate import evaluate
-from models.files import write_atomic, write_json
 from models.systems.registry import SYSTEMS
 from models.train import train
 from models.training.config import make_config
+from voxdata.format.atomic import write_atomic, write_json
 
 LINKS = (0.0, 0.5, 1.0)
 PEOPLE_SEED = 40  # presets were chosen on other seeds
@@ -193,7 +193,7 @@ def _train_eyes(setting: Setting) -> None:
     """
     config = make_config(_run(setting, Job(system="sf2f", link=1.0)))
     store = Store(
-        Snapshot(config.root, config.snapshot),
+        open_snapshot(config.root, config.snapshot),
         split="train",
         front_end=FRONT_END,
         side_px=config.numbers().side_px,

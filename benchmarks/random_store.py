@@ -13,9 +13,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from models.data.reader import Float16Array, Member, Snapshot, Uint8Array
 from models.data.sampler import Share
 from models.data.store import Store
+from voxdata.format.files import LocalFiles
+from voxdata.format.mels import Float16Array
+from voxdata.format.portraits import Uint8Array
+from voxdata.format.reader import Reader
+from voxdata.format.sidecar import Member
 
 FRONT_END = "random"
 PORTRAITS = 4
@@ -29,7 +33,7 @@ class RandomSnapshot:
 
     def __init__(self, people: int, utterances: int, portraits: int, n_mels: int, seed: int) -> None:
         self.id = f"random-{people}"
-        self.root = Path("/")
+        self.local = LocalFiles(Path("/"))
         self.n_mels = n_mels
         self._sizes = {"portraits": (people, portraits), "mels": (people, utterances)}
         rng = np.random.default_rng(seed)
@@ -52,7 +56,14 @@ class RandomSnapshot:
         """As many for everybody."""
         return self._members("mels")
 
-    def mel(self, member: Member) -> Float16Array:
+    def mel_tars(self, front_end: str) -> RandomSnapshot:
+        """Itself: it makes up what is in the tars, too."""
+        return self
+
+    def check(self, mels: Sequence[Member]) -> None:
+        """Nothing can be wrong with them."""
+
+    def whole(self, member: Member) -> Float16Array:
         """A view into the buffer."""
         start = int(self._starts[member.offset])
         return self._buffer[:, start : start + int(self._frames[member.offset])]
@@ -60,7 +71,7 @@ class RandomSnapshot:
     def decode_portraits(self, members: Sequence[Member], side_px: int, cache: Path) -> Uint8Array:
         """Random pixels, repeated."""
         size = side_px * side_px * 3
-        return np.resize(self._pixels, len(members) * size).reshape(len(members), side_px, side_px, 3)
+        return np.resize(self._pixels, len(members) * size).reshape(len(members), 3, side_px, side_px)
 
     def _members(self, kind: str) -> list[Member]:
         people, each = self._sizes[kind]
@@ -69,13 +80,10 @@ class RandomSnapshot:
             Member(
                 shard=0,
                 key=f"{name}/{item:05d}",
-                name="",
+                suffix="",
                 offset=person * each + item,
                 size=0,
-                identity=name,
                 person=name,
-                sex="unknown",
-                holdout=False,
             )
             for person, name in enumerate(names)
             for item in range(each)
@@ -94,7 +102,7 @@ def random_store(
     share: Share | None = None,
 ) -> Store:
     """A store of that many people, with so many utterances and portraits each."""
-    snapshot = cast(Snapshot, RandomSnapshot(people, utterances, portraits, n_mels, seed))
+    snapshot = cast(Reader, RandomSnapshot(people, utterances, portraits, n_mels, seed))
     return Store(
         snapshot,
         split="train",

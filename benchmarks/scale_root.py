@@ -12,14 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scale_data import ScaleData
 
-from voxdata.catalog.snapshot import Snapshot, write_snapshot
+from voxdata.catalog.snapshot import write_snapshot
 from voxdata.faces.decide import decide
+from voxdata.format.sidecar import SIDECAR
+from voxdata.format.snapshot import ShardEntry, Snapshot
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
-from voxdata.shards.write import ShardEntry, plan_ranges
+from voxdata.shards.write import plan_ranges
 from voxdata.store.fragments import Fragment, FragmentStore, commit_table, parquet_bytes
 from voxdata.store.storage import LocalStorage, Storage
-from voxdata.tables.schemas import RENDERS, SIDECAR
+from voxdata.tables.schemas import RENDERS
 
 RECIPE = Recipe.model_validate(
     {

@@ -30,7 +30,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from voxdata.catalog.snapshot import state_publication, write_snapshot
 from voxdata.dataset.opened import Dataset
-from voxdata.shards.write import Member, Sample, ShardEntry, pack
+from voxdata.format.snapshot import ShardEntry
+from voxdata.shards.write import Member, Sample, pack
 from voxdata.store.storage import LocalStorage
 from voxdata.tables import schemas
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flows.code import code_version
-from models.files import write_atomic
 from models.training.checkpoint import checkpoints, read_run_config
 from voxdata.catalog import champions
 from voxdata.catalog.snapshot import load_snapshot
+from voxdata.format.atomic import write_atomic
+from voxdata.format.digests import file_sha256
 from voxdata.format.errors import SnapshotError
 from voxdata.store import journal
 from voxdata.store.storage import Storage
@@ -52,12 +52,6 @@ def write_card(storage: Storage, run_dir: Path) -> Path:
     path = run_dir / CARD
     write_atomic(path, lambda file: file.write(("\n\n".join(parts) + "\n").encode()))
     return path
-
-
-def file_sha256(path: Path) -> str:
-    """The digest of a file, as `sha256sum` prints it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def lineage(storage: Storage, run_dir: Path) -> dict[str, Any]:

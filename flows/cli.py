@@ -14,7 +14,6 @@ from flows.asking import add_questions
 from flows.exchange_options import add_commands as add_exchange_commands
 from flows.governance_options import add_commands as add_governance_commands
 from flows.model_options import add_commands as add_model_commands
-from models.errors import TrainingError
 from voxdata.format.errors import VoxdataError
 
 Handler = Callable[[argparse.Namespace], int]
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, value)
     try:
         status: int = options.handler(options)
-    except (VoxdataError, TrainingError) as error:
+    except VoxdataError as error:
         print(f"voxdata {options.command}: {error}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, RuntimeError) as error:

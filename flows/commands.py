@@ -15,11 +15,12 @@ from voxdata.catalog.publish import rebuild
 from voxdata.catalog.published_recipe import redecided_recipe
 from voxdata.catalog.query import comparing_queries, encoded, format_table, named_queries, named_query, run_query
 from voxdata.catalog.query import stats as stats_table
-from voxdata.catalog.snapshot import SPLITS, latest, list_snapshots, load_snapshot, published_at
+from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, published_at
 from voxdata.catalog.tags import tags
 from voxdata.catalog.verify import verify as verify_root
 from voxdata.catalog.versions import run_query_at
 from voxdata.format.errors import QueryError, SourceError
+from voxdata.format.snapshot import SPLITS
 from voxdata.pipeline.progress import logger, progress
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.simulate.corpus import CorpusSettings, write_corpus

@@ -23,14 +23,15 @@ from flows.registry import now, run_folder
 from flows.runs import local_storage, network_files
 from models.evaluate.compare import Comparison, compare
 from models.evaluate.gate import Decision, Gate, decide, make_gate
-from models.files import write_json
 from models.training.checkpoint import read_run_config
 from voxdata.catalog import champions
 from voxdata.catalog.newcomers import people_of
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tag, tags
+from voxdata.format.atomic import write_json
 from voxdata.format.errors import ModelError, SnapshotError
+from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline.progress import logger
 from voxdata.store.storage import LocalStorage, Storage
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 from models.images import write_png
 from models.imagine import imagine
 from models.training.checkpoint import read_run_config
-from voxdata.catalog.snapshot import Snapshot, load_snapshot
-from voxdata.shards.read import Shard, read_sidecar
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.format.reader import Reader
+from voxdata.format.snapshot import Snapshot
 from voxdata.speech.clip import front_end_metadata
 from voxdata.speech.front_ends.mel import Mel
 from voxdata.store.storage import Storage, open_storage
@@ -47,17 +47,12 @@ def _voices(
     storage: Storage, snapshot: Snapshot, split: str, front_end: str, people: int
 ) -> list[tuple[str, list[str], Mel]]:
     """(person, utterance keys, log-mel (F, T) of all their speech) of the first people of a split."""
+    reader = Reader(storage, snapshot)
+    tars = reader.mel_tars(front_end)
     voices: dict[str, tuple[list[str], list[Mel]]] = {}
-    for entry in snapshot.shards:
-        if entry.kind != "speech" or entry.split != split:
-            continue
-        sidecar = read_sidecar(storage, entry.sidecar)
-        shard = Shard(storage, entry.sidecar)
-        named = dict(zip(sidecar["key"].to_pylist(), sidecar["person"].to_pylist(), strict=True))
-        for key, person in named.items():
-            if person not in voices and len(voices) == people:
-                continue
-            keys, mels = voices.setdefault(person, ([], []))
-            keys.append(key)
-            mels.append(np.load(io.BytesIO(shard.read(key, f"{front_end}.npy"))).astype(np.float32))
+    for clip in reader.mels(split, front_end):
+        if clip.person in voices or len(voices) < people:
+            keys, mels = voices.setdefault(clip.person, ([], []))
+            keys.append(clip.key)
+            mels.append(tars.whole(clip).astype(np.float32))
     return [(person, keys, np.concatenate(mels, axis=1)) for person, (keys, mels) in voices.items()]

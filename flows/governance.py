@@ -12,16 +12,15 @@ import pyarrow as pa
 
 from flows.asking import agreed
 from flows.forgetting import plan_lines
-from models.errors import TrainingError
 from voxdata.catalog.published_recipe import recipe_of
 from voxdata.catalog.query import format_table
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.dataset.decoded import cache_folder
 from voxdata.forgetting import forget as forgetting
 from voxdata.forgetting import originals as retention
 from voxdata.forgetting import proof
 from voxdata.forgetting.trained import TrainingRun
 from voxdata.format.errors import BackendError, IdentityError, SnapshotError, SourceError, VoxdataError
+from voxdata.format.portraits import cache_folder
 from voxdata.people import merging, optouts
 from voxdata.people.book import open_book
 from voxdata.people.identities import IdentityBook
@@ -250,7 +249,7 @@ def _judge_again(champions: Sequence[TrainingRun]) -> None:
             from flows.runs import evaluate_run
 
             evaluate_run(run.folder)
-        except (VoxdataError, TrainingError, OSError) as error:
+        except (VoxdataError, OSError) as error:
             print(f"champion {run.name} could not be judged again: {error}; run: {again}", file=sys.stderr)
         else:
             print(f"champion {run.name} was judged again on the test set without them")

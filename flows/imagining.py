@@ -19,13 +19,13 @@ from flows.noted import note_output
 from flows.registry import named_run
 from flows.runs import local_storage
 from flows.voices import Listener
-from models.data.reader import Uint8Array
 from models.errors import ClipError
-from models.files import write_atomic
 from models.images import write_png
 from models.training.checkpoint import read_run_config
 from voxdata.forgetting.outputs import MARKER
+from voxdata.format.atomic import write_atomic
 from voxdata.format.errors import SourceError
+from voxdata.format.portraits import Uint8Array
 from voxdata.pipeline.progress import logger, progress, speak_up
 from voxdata.store.storage import LocalStorage
 

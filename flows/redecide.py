@@ -27,14 +27,16 @@ from flows.build import (
 )
 from flows.runners import open_runner
 from voxdata.catalog.published_recipe import build_command, redecided_recipe
-from voxdata.catalog.snapshot import Snapshot, load_snapshot, published_tables
+from voxdata.catalog.snapshot import load_snapshot, published_tables
 from voxdata.faces.decide import decide as decide_faces_table
+from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SourceError
+from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline import steps
 from voxdata.pipeline.progress import speak_up
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, plan, rows_of
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import commit_table, digest, parquet_table
+from voxdata.store.fragments import commit_table, parquet_table
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
 from voxdata.tables.schemas import RENDERS

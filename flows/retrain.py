@@ -22,8 +22,9 @@ from models.errors import ConfigError
 from models.evaluate.gate import Decision, make_gate
 from voxdata.catalog import champions
 from voxdata.catalog.newcomers import new_share
-from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.errors import SnapshotError
+from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline.progress import logger, speak_up
 from voxdata.store.storage import LocalStorage
 

@@ -19,19 +19,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cards import file_sha256, write_card
+from flows.cards import write_card
 from flows.code import code_version
 from flows.gpus import NOTHING, Held
 from models.embedders import PUBLISHED, SELF_TRAINED
 from models.errors import ConfigError
-from models.files import locked
 from models.pretrained.needs import lost, stops
 from models.systems.enhance.faces import GFPGAN
 from models.training.checkpoint import checkpoints, read_run_config
 from models.training.config import RunConfig, make_config
+from models.training.run_lock import locked
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.withheld import hidden_in, how_to_leave_out
+from voxdata.format.digests import file_sha256
 from voxdata.format.errors import StorageError, WeightsError
 from voxdata.pipeline.progress import logger
 from voxdata.store import journal

@@ -25,7 +25,8 @@ from voxdata.catalog.tags import tag as give_tag
 from voxdata.catalog.tags import tags
 from voxdata.catalog.withheld import hidden_in, how_to_leave_out
 from voxdata.format.errors import QueryError, SnapshotError
-from voxdata.shards.write import FOLDER, ShardEntry
+from voxdata.format.snapshot import ShardEntry
+from voxdata.shards.write import FOLDER
 from voxdata.store.storage import Storage, open_storage
 
 DAY_S = 86_400

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.runs import enhancer_files
-from models.data.reader import Uint8Array
 from models.generator import Generator
 from models.imagine import Imagined, imagine
 from models.training.checkpoint import read_run_config
 from models.training.config import choose_device
 from voxdata.catalog.snapshot import load_snapshot
+from voxdata.format.portraits import Uint8Array
 from voxdata.speech.clip import clip_mel, front_end_metadata
 from voxdata.store.storage import Storage
 

@@ -1,16 +1,12 @@
-"""The exception tree of training, evaluation and imagining.
-
-`models/` may not import `voxdata`, so it has its own tree. As there, every error that a user can cause is one message
-that stands alone: the thing, its value, the limit, the next command. Entry points print it and exit with `exit_code`.
-"""
+"""The errors of training, evaluation and imagining: a branch of the one tree in `voxdata/format/errors.py`."""
 
 from __future__ import annotations
 
+from voxdata.format.errors import VoxdataError
 
-class TrainingError(Exception):
+
+class TrainingError(VoxdataError):
     """Base of all errors that end a training, an evaluation or an imagining with one clear message."""
-
-    exit_code = 1
 
 
 class ConfigError(TrainingError):
@@ -20,7 +16,7 @@ class ConfigError(TrainingError):
 
 
 class SnapshotReadError(TrainingError):
-    """A snapshot, shard or sidecar is missing, damaged, redacted, or lacks what the run needs."""
+    """A snapshot is redacted, or lacks what the run needs."""
 
 
 class PretrainedError(TrainingError):

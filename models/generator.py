@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.data.store import Normalisation
 from models.errors import CheckpointError, in_one_line
 from models.systems.registry import system_spec
 from models.training.checkpoint import load_checkpoint, read_run_config
 from models.training.presets import Preset, window_frames
+from voxdata.format.normalise import Normalisation
 
 _CHUNK = 256
 
@@ -47,9 +48,9 @@ class Generator:
         self.hop_s = float(self.front_end["hop_s"])
         self.window, self.hop = window_frames(self.preset.window_s, self.preset.window_overlap, self.hop_s)
 
-    def normalise(self, mel_FT: Tensor) -> Tensor:
+    def normalise(self, mel_FT: npt.NDArray[Any]) -> Tensor:
         """A clip's log-mels (F, T) as the front end gives them to what the encoder takes."""
-        return self.normalisation.clip(mel_FT)
+        return torch.from_numpy(self.normalisation(mel_FT))
 
     @torch.no_grad()
     def embed(self, mel_BFT: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from models.data.reader import Uint8Array
-from models.files import write_atomic
+from voxdata.format.atomic import write_atomic
+from voxdata.format.portraits import Uint8Array
 
 NOTICE = "plausible face generated from a voice; shows no real person and identifies nobody"
 SAMPLES_NOTICE = "training samples: first row real portraits, second row faces generated from the same people's voices"

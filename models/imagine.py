@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.data.reader import Uint8Array
 from models.errors import ClipError
 from models.generator import Generator
 from models.images import to_uint8
 from models.training.config import choose_device
+from voxdata.format.portraits import Uint8Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def imagine(
     generator = generator or Generator(Path(run_dir), choose_device(device))
     _check_front_end(generator, Path(run_dir), front_end, settings or {})
     _check_clip(generator, mel_FT)
-    normalised_FT = generator.normalise(torch.from_numpy(np.ascontiguousarray(mel_FT, np.float32)))
+    normalised_FT = generator.normalise(np.ascontiguousarray(mel_FT, np.float32))
     mel_KFT = normalised_FT.unfold(1, generator.window, generator.hop).transpose(0, 1).contiguous()
     embedding_KD = generator.embed(mel_KFT)
     fused_1D = generator.fuse(mel_KFT[None], torch.ones((1, len(mel_KFT)), dtype=torch.bool, device=generator.device))

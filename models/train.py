@@ -24,15 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.data.reader import Snapshot
 from models.data.sampler import Share
+from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.data.tiers import Memory, memory_of
 from models.embedders import SELF_TRAINED, check_embedder, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder, save_embedder, train_embedder
 from models.errors import ConfigError, SnapshotReadError, TrainingError
-from models.files import locked
 from models.images import grid, to_uint8, write_png
 from models.pretrained.needs import MissingEmbedder, refuse, stops, without
 from models.systems.base import System
@@ -41,11 +40,14 @@ from models.training.config import RunConfig, load_config
 from models.training.metrics import Metrics, diversity
 from models.training.parallel import Ranks, joined, largest, ranks, wait
 from models.training.presets import Preset
+from models.training.run_lock import locked
 from models.training.schedule import Schedule
 from models.training.steps import Steps
 from models.training.switches import Switches, prepare
 from models.training.tracking import tracked
 from models.training.warm import warm_start
+from voxdata.format.errors import VoxdataError
+from voxdata.format.reader import Reader
 
 log = logging.getLogger("models.train")
 
@@ -93,7 +95,7 @@ def train(
     for need in off:
         log.warning("%s is off: the file of %s is not given", need.part, need.weights)
     with joined(device) as ranks:
-        preset, snapshot = without(config.numbers(), off), Snapshot(config.root, config.snapshot)
+        preset, snapshot = without(config.numbers(), off), open_snapshot(config.root, config.snapshot)
         store = _store(config, preset, snapshot, ranks)
         with locked(Path(config.run_dir)) if ranks.first else nullcontext():
             system = _start(config, switches, preset, ranks, snapshot, store, should_stop)
@@ -112,7 +114,7 @@ def _start(
     switches: Switches,
     preset: Preset,
     ranks: Ranks,
-    snapshot: Snapshot,
+    snapshot: Reader,
     store: Store,
     should_stop: Callable[[], bool],
 ) -> System | None:
@@ -131,7 +133,7 @@ def _start(
     return system
 
 
-def _store(config: RunConfig, preset: Preset, snapshot: Snapshot, ranks: Ranks) -> Store:
+def _store(config: RunConfig, preset: Preset, snapshot: Reader, ranks: Ranks) -> Store:
     for key, value in vars(preset).items():
         if key.endswith("batch_size") and value % ranks.ranks:
             raise ConfigError(f"overrides.{key} = {value}: must be a multiple of the {ranks.ranks} processes")
@@ -242,14 +244,14 @@ def _embedder(
 
 
 def _describe(
-    config: RunConfig, switches: Switches, preset: Preset, ranks: Ranks, snapshot: Snapshot, store: Store
+    config: RunConfig, switches: Switches, preset: Preset, ranks: Ranks, snapshot: Reader, store: Store
 ) -> dict[str, Any]:
     return {
         "format": 1,
         "system": config.system,
         "root": config.root,
         "snapshot": snapshot.id,
-        "snapshot_name": snapshot.name,
+        "snapshot_name": snapshot.snapshot.name,
         "preset": config.preset,
         "numbers": dataclasses.asdict(cast(Any, preset)),
         "front_end": {"name": config.front_end, **snapshot.front_end(config.front_end)},
@@ -297,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.max_seconds is not None:
             config = dataclasses.replace(config, seconds=options.max_seconds)
         trained = train(config, StopSignal(), max_steps=options.max_steps_this_run)
-    except TrainingError as error:
+    except VoxdataError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return INTERRUPTED if trained.interrupted else 0

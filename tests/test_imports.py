@@ -1,9 +1,11 @@
-"""Who may import whom (docs/architecture.md): flows -> voxdata, models; voxdata and models import neither."""
+"""Who may import whom (docs/architecture.md): flows -> voxdata, models; models -> voxdata.format."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -12,23 +14,36 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ROOMS = {"flows", "voxdata", "models", "catalogs", "tests", "benchmarks"}
 FORBIDDEN = {
     "voxdata": {"flows", "models", "prefect", "tests", "benchmarks"},
-    "models": {"flows", "voxdata", "prefect", "catalogs", "tests", "benchmarks"},
+    "models": {"flows", "prefect", "catalogs", "tests", "benchmarks"},
     "catalogs": ROOMS | {"prefect"},
     "flows": {"tests", "benchmarks"},
 }
-MODELS_MAY = {"torch", "numpy", "pyarrow", "PIL", "models"} | set(sys.stdlib_module_names)
-TABLES_MAY = {"pyarrow", "voxdata"} | set(sys.stdlib_module_names)
+TABLES_MAY = {"pyarrow", "voxdata.tables", "voxdata.format"} | set(sys.stdlib_module_names)
+FORMAT_MAY = {"numpy", "pyarrow", "PIL", "voxdata.format"} | set(sys.stdlib_module_names)
+MODELS_MAY = FORMAT_MAY | {"torch", "models"}
 
 
-def imported(path: Path) -> set[str]:
+def imported_modules(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found.update(alias.name.split(".")[0] for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively; name the package"
-            found.add((node.module or "").split(".")[0])
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found
+
+
+def imported(path: Path) -> set[str]:
+    return {module.split(".")[0] for module in imported_modules(path)}
+
+
+def beyond(path: Path, allowed: set[str]) -> set[str]:
+    return {
+        module
+        for module in imported_modules(path)
+        if not any(module == name or module.startswith(f"{name}.") for name in allowed)
+    }
 
 
 def modules(room: str) -> list[Path]:
@@ -45,16 +60,39 @@ def test_rooms_import_only_what_they_may(room: str) -> None:
     assert not wrong
 
 
-def test_models_run_on_a_bare_gpu_box() -> None:
-    wrong = {
-        str(path.relative_to(REPOSITORY)): bad for path in modules("models") if (bad := imported(path) - MODELS_MAY)
-    }
+@pytest.mark.parametrize(("room", "allowed"), [("models", MODELS_MAY), ("voxdata/format", FORMAT_MAY)])
+def test_models_and_their_reader_run_on_a_bare_gpu_box(room: str, allowed: set[str]) -> None:
+    wrong = {str(path.relative_to(REPOSITORY)): bad for path in modules(room) if (bad := beyond(path, allowed))}
     assert not wrong
 
 
 def test_tables_are_declared_with_pyarrow_alone() -> None:
-    for path in modules("voxdata/tables"):
-        assert imported(path) <= TABLES_MAY, path
-        named = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
-        of_ours = {module for module in named if module and module.startswith("voxdata")}
-        assert all(module.startswith("voxdata.tables") for module in of_ours), path
+    wrong = {
+        str(path.relative_to(REPOSITORY)): bad
+        for path in modules("voxdata/tables")
+        if (bad := beyond(path, TABLES_MAY))
+    }
+    assert not wrong
+
+
+BARE = """
+import importlib, pkgutil, sys
+
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Bare())
+import voxdata.format
+for module in pkgutil.iter_modules(voxdata.format.__path__):
+    importlib.import_module(f"voxdata.format.{module.name}")
+print(*(name for name in sys.modules if name.startswith("voxdata") and not name.startswith("voxdata.format.")))
+"""
+
+
+def test_the_reader_needs_no_other_package_and_no_other_room() -> None:
+    absent = sorted(set(packages_distributions()) - FORMAT_MAY - {"voxdata"})
+    assert {"torch", "duckdb", "fsspec"} < set(absent)
+    done = subprocess.run([sys.executable, "-c", BARE, *absent], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.stdout.split(), done.stderr) == (["voxdata", "voxdata.format"], "")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -60,11 +61,12 @@ def test_failed_commit_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["shard.tar"]
 
 
-def test_really_full_disk(tmp_path: Path) -> None:
+def test_really_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full on this system")
     storage = LocalStorage(tmp_path)
-    temporary = tmp_path / f".tmp-{os.getpid()}-x"
+    monkeypatch.setattr("voxdata.format.atomic.uuid.uuid4", lambda: UUID(int=0))
+    temporary = tmp_path / f".tmp-{os.getpid()}-{'0' * 32}-x"
     temporary.symlink_to("/dev/full")
     with pytest.raises(StorageFullError):
         storage.commit("x", b"1")

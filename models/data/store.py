@@ -8,16 +8,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.data.reader import Float16Array, Member, Snapshot
 from models.data.sampler import WHOLE, Groups, IntArray, Share
 from models.data.tiers import (
     Mels,
@@ -32,30 +30,12 @@ from models.data.tiers import (
     put,
 )
 from models.errors import SnapshotReadError
+from voxdata.format.mels import Float16Array, MelTars
+from voxdata.format.normalise import MIN_STD, Kind, Normalisation, normalisation
+from voxdata.format.reader import Reader
+from voxdata.format.sidecar import Member
 
 log = logging.getLogger("models.data.store")
-
-MIN_STD = 1e-6
-NORMALISATIONS = ("global", "utterance")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalisation:
-    """Log-mels enter the networks as (mel - mean) / std.
-
-    One pair for all bins where `kind` is `global`; where it is `utterance`, those of each bin over the whole clip.
-    """
-
-    mean: float
-    std: float
-    kind: str = "global"
-
-    def clip(self, mel_FT: Tensor) -> Tensor:
-        """A whole clip (F, T), normalised."""
-        if self.kind == "utterance":
-            std_F1, mean_F1 = torch.std_mean(mel_FT, dim=1, correction=0, keepdim=True)
-            return (mel_FT - mean_F1) / std_F1.clamp(min=MIN_STD)
-        return (mel_FT - self.mean) / self.std
 
 
 class Store:
@@ -67,12 +47,12 @@ class Store:
     and range (semitones), NaN where they were not measured. `holdouts` are clips of training people that are kept for
     closed-set tests: left out, kept, or the only ones. `normalise` and `sex` are those of run.json, `share` is what
     this process draws, `tier` where log-mels are to lie, `memory` what is free, where not what this process finds.
-    Raises `SnapshotReadError`, `ConfigError` for a tier that is not there.
+    Raises `SnapshotReadError`, `ShardError`, `ConfigError` for a tier that is not there.
     """
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: Reader,
         *,
         split: str,
         front_end: str,
@@ -104,18 +84,24 @@ class Store:
         self.face_groups = Groups.of([len(faces[person]) for person in self.people])
         self.utterance_groups = Groups.of([len(speech[person]) for person in self.people])
         decoded = snapshot.decode_portraits([m for p in self.people for m in faces[p]], side_px, cache)
-        self.faces = torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous().to(device)
-        views = [_checked(snapshot, m, front_end) for person in self.people for m in speech[person]]
+        self.faces = torch.from_numpy(decoded).to(device)
+        clips, tars = [m for person in self.people for m in speech[person]], snapshot.mel_tars(front_end)
+        tars.check(clips)
+        views = [tars.whole(clip) for clip in clips]
         self.frames: IntArray = np.asarray([view.shape[1] for view in views], np.int64)
         self.n_mels = int(views[0].shape[0])
-        pitches = [(m.pitch_median_hz, m.pitch_range_st) for person in self.people for m in speech[person]]
-        self.pitch_U2 = np.asarray(pitches, np.float64)
+        self.pitch_U2 = np.asarray([(clip.pitch_median_hz, clip.pitch_range_st) for clip in clips], np.float64)
         self.normalisation = normalisation or _normalisation(snapshot, front_end, views, normalise)
-        self._own_U2F = _own_statistics(views).to(device) if self.normalisation.kind == "utterance" else None
+        own = self.normalisation.kind == "utterance"
+        self._own_U2F = self.put(np.stack([self.normalisation.constants(view) for view in views])) if own else None
+        self._mean, self._std = (
+            each if isinstance(each, float | int) else self.put(np.asarray(each, np.float32))
+            for each in (self.normalisation.mean, self.normalisation.std)
+        )
         needed, free = sum(view.nbytes for view in views), memory or memory_of(device)
-        over_network = on_network(snapshot.root)
+        over_network = on_network(snapshot.local.path)
         self.tier = choose_tier(needed, free, over_network=over_network) if tier == "auto" else asked_tier(tier, device)
-        self._mels = self._place(snapshot, [m for person in self.people for m in speech[person]], views)
+        self._mels = self._place(tars, clips, views)
         log.info(
             "store %s: %d people, %d portraits, %d utterances, %.1f h of speech; log-mels in %s%s: %s",
             split,
@@ -128,11 +114,11 @@ class Store:
             self.tier.reason,
         )
 
-    def _place(self, snapshot: Snapshot, members: Sequence[Member], views: Sequence[Float16Array]) -> Mels:
+    def _place(self, tars: MelTars, clips: Sequence[Member], views: Sequence[Float16Array]) -> Mels:
         if self.tier.name == "mmap":
             return ReadMels(views.__getitem__, self.n_mels)
         if self.tier.name == "stream":
-            return ReadMels.streamed(lambda utterance: snapshot.read_mel(members[utterance]), self.n_mels)
+            return ReadMels.streamed(lambda utterance: tars.read(clips[utterance]), self.n_mels)
         first, last = 0, len(views)
         if self.tier.split:
             first, last = self._own_people()
@@ -204,7 +190,7 @@ class Store:
         if self._own_U2F is not None:
             own_BT2F = self._own_U2F[self.put(utterance_BT)]
             return gathered.sub_(own_BT2F[:, :, 0]).div_(own_BT2F[:, :, 1])
-        return gathered.sub_(self.normalisation.mean).div_(self.normalisation.std)
+        return gathered.sub_(self._mean).div_(self._std)
 
 
 def _by_person(members: Sequence[Member]) -> Mapping[str, list[Member]]:
@@ -214,46 +200,17 @@ def _by_person(members: Sequence[Member]) -> Mapping[str, list[Member]]:
     return people
 
 
-def _checked(snapshot: Snapshot, member: Member, front_end: str) -> Float16Array:
-    view = snapshot.mel(member)
-    n_mels = int(snapshot.front_end(front_end)["n_mels"])
-    if view.shape[0] != n_mels or view.shape[1] == 0:
-        raise SnapshotReadError(
-            f"snapshot {snapshot.id}: {member.name} has shape {view.shape}; front end {front_end} has {n_mels} bins "
-            "and at least one frame"
-        )
-    return view
-
-
 def _of_sex(sex: str) -> str:
     return "" if sex == "all" else f" of sex {sex!r}"
 
 
-def _normalisation(snapshot: Snapshot, front_end: str, views: Sequence[Float16Array], normalise: str) -> Normalisation:
-    """As the snapshot states it (measured where it does not), or of the kind that is asked for."""
-    stated = snapshot.front_end(front_end).get("normalisation") if normalise == "stated" else None
-    if normalise == "none":
-        return Normalisation(mean=0.0, std=1.0)
-    if normalise == "utterance":
-        return Normalisation(mean=0.0, std=1.0, kind="utterance")
-    if stated:
-        kind = str(stated.get("kind", "global"))
-        if kind not in NORMALISATIONS:
-            raise SnapshotReadError(
-                f"snapshot {snapshot.id}: front end {front_end} is normalised by {kind!r}; this version knows "
-                f"{' and '.join(NORMALISATIONS)}: use the version that built it"
-            )
-        return Normalisation(mean=float(stated["mean"]), std=max(float(stated["std"]), MIN_STD), kind=kind)
+def _normalisation(snapshot: Reader, front_end: str, views: Sequence[Float16Array], normalise: str) -> Normalisation:
+    """As the snapshot states it, or of the kind that is asked for; `global` is measured on these log-mels, as are those
+    of a snapshot that states nothing."""
+    about = snapshot.front_end(front_end)
+    if normalise in ("none", "utterance") or (normalise == "stated" and about.get("normalisation")):
+        return normalisation(front_end, about, cast(Kind, normalise))
     count = sum(view.size for view in views)
     mean = sum(float(view.sum(dtype=np.float64)) for view in views) / count
     square = sum(float(np.square(view.astype(np.float64) - mean).sum()) for view in views) / count
     return Normalisation(mean=mean, std=max(square**0.5, MIN_STD))
-
-
-def _own_statistics(views: Sequence[Float16Array]) -> Tensor:
-    """Mean and deviation of every bin of each utterance over its frames, float32 (U, 2, F)."""
-    own_U2F = np.empty((len(views), 2, views[0].shape[0]), np.float32)
-    for own_2F, view in zip(own_U2F, views, strict=True):
-        mel_FT = view.astype(np.float64)
-        own_2F[:] = mel_FT.mean(axis=1), np.maximum(mel_FT.std(axis=1), MIN_STD)
-    return torch.from_numpy(own_U2F)

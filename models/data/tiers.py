@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.data.reader import Float16Array
 from models.data.sampler import IntArray
 from models.errors import ConfigError
+from voxdata.format.mels import Float16Array
 
 TIERS = ("auto", "gpu", "pinned", "memory", "mmap", "stream")
 GPU_SHARE = 0.6

@@ -19,7 +19,7 @@ from models.data.sampler import generator
 from models.data.store import Store
 from models.embedders.base import Embedder
 from models.errors import EmbedderError, in_one_line
-from models.files import write_atomic
+from voxdata.format.atomic import write_atomic
 
 _CHANNELS = (16, 32, 64, 96)
 _EMBEDDING = 64

@@ -7,11 +7,12 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 
-from models.errors import EvaluationError, TrainingError
+from models.errors import EvaluationError
 from models.evaluate.protocol import evaluate
 from models.evaluate.protocols import BY_DEFAULT, NAMES
 from models.evaluate.report import markdown
 from models.evaluate.side_by_side import beside_markdown, evaluate_beside
+from voxdata.format.errors import VoxdataError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             protocols=options.protocol or BY_DEFAULT,
             enhance=options.enhance,
         )
-    except TrainingError as error:
+    except VoxdataError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     print(markdown(result))

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.data.reader import Snapshot
+from models.data.snapshots import open_snapshot
 from models.embedders import describe_embedder
 from models.embedders.base import Embedder
 from models.errors import EvaluationError
@@ -34,6 +34,7 @@ from models.evaluate.rows import Centre, Protocol, person_values
 from models.evaluate.tables import grouped, is_group
 from models.generator import Generator
 from models.training.config import RunConfig, choose_device, make_config
+from voxdata.format.reader import Reader
 
 LATENCY_VOICES = 20
 LOWER_IS_BETTER = ("l1", "median_rank")
@@ -92,7 +93,7 @@ def compare(
     files = {name: path for config in configs[::-1] for name, path in config.weights.items()} | dict(weights or {})
     name = embedder or configs[0].embedder
     eye = open_embedder(name, Path(runs[0]), files).to(chosen)
-    snapshot = Snapshot(configs[0].root, snapshot_id)
+    snapshot = open_snapshot(configs[0].root, snapshot_id)
     asked = [
         _Asked(Path(run).name, generator, config, snapshot, split, eye, seed)
         for run, generator, config in zip(runs, opened, configs, strict=True)
@@ -145,7 +146,7 @@ class _Asked:
         name: str,
         generator: Generator,
         config: RunConfig,
-        snapshot: Snapshot,
+        snapshot: Reader,
         split: str,
         eye: Embedder,
         seed: int,
@@ -225,7 +226,7 @@ def _latencies(asked: Sequence[_Asked], people: Sequence[str], seconds: float) -
     return [statistics.median(taken) for taken in times]
 
 
-def _pairs(snapshot: Snapshot, split: str, people: Sequence[str], front_end: str) -> str:
+def _pairs(snapshot: Reader, split: str, people: Sequence[str], front_end: str) -> str:
     """A hash of whose voices and portraits the pairs are made of, down to the bytes of the tars that hold them."""
     wanted = set(people)
     members = [*snapshot.portraits(split), *snapshot.mels(split, front_end)]

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from models.data.reader import Snapshot
+from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.embedders import SELF_TRAINED, describe_embedder, load_published
 from models.embedders.base import Embedder
@@ -32,10 +32,11 @@ from models.evaluate.references import Pictures
 from models.evaluate.report import markdown
 from models.evaluate.rows import Protocol
 from models.evaluate.sheet import write_sheet
-from models.files import write_atomic, write_json
 from models.generator import Generator
 from models.systems.enhance.faces import load_enhancer
 from models.training.config import RunConfig, choose_device, make_config
+from voxdata.format.atomic import write_atomic, write_json
+from voxdata.format.reader import Reader
 
 
 def evaluate(
@@ -72,7 +73,7 @@ def evaluate(
         embedder=open_embedder(name, run_dir, files).to(chosen),
         seed=seed,
     )
-    snapshot = Snapshot(config.root, snapshot_id or config.snapshot)
+    snapshot = open_snapshot(config.root, snapshot_id or config.snapshot)
     unseen = open_store(config, trained, snapshot, split)
     bench = Bench(judge, open_store(config, trained, snapshot, "train"), unseen, references or {})
     result = {
@@ -100,7 +101,7 @@ def evaluate(
     return result
 
 
-def _holdouts(config: RunConfig, trained: Generator, snapshot: Snapshot) -> Store | None:
+def _holdouts(config: RunConfig, trained: Generator, snapshot: Reader) -> Store | None:
     """Clips of training people that training never saw; None where the recipe kept none."""
     if not any(member.holdout for member in snapshot.mels("train", config.front_end)):
         return None
@@ -110,7 +111,7 @@ def _holdouts(config: RunConfig, trained: Generator, snapshot: Snapshot) -> Stor
 def open_store(
     config: RunConfig,
     trained: Generator,
-    snapshot: Snapshot,
+    snapshot: Reader,
     split: str,
     holdouts: Literal["drop", "keep", "only"] | None = None,
 ) -> Store:

@@ -21,9 +21,9 @@ from models.errors import EvaluationError
 from models.evaluate.compare import Comparison, compare, paired
 from models.evaluate.metrics import figure
 from models.evaluate.report import cell, heading
-from models.files import write_atomic, write_json
 from models.systems.registry import system_spec
 from models.training.checkpoint import load_checkpoint, read_run_config
+from voxdata.format.atomic import write_atomic, write_json
 
 SECONDS = 5.0
 DRAWS = 2000

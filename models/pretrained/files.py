@@ -7,13 +7,13 @@ any file whose tensors fit the network exactly is taken, and outputs name the di
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from models.errors import PretrainedError
+from voxdata.format.digests import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,5 +113,4 @@ def _digest(name: str, path: Path) -> str:
 
 @functools.cache
 def _read_digest(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+import voxdata.format
 from models.errors import CheckpointError
-from models.files import write_atomic, write_json
+from voxdata.format.atomic import write_atomic, write_json
 
 log = logging.getLogger("models.training.checkpoint")
 
@@ -99,11 +100,11 @@ def read_run_config(run_dir: Path) -> dict[str, Any]:
 
 
 def code_version() -> str:
-    """The first digits of a SHA-256 over the sources of `models/`, which say what trained a run."""
-    sources = Path(__file__).parents[1]
+    """The first digits of a SHA-256 over the sources of `models/` and of its reader, which say what trained a run."""
     digest = hashlib.sha256()
-    for path in sorted(sources.rglob("*.py")):
-        digest.update(f"{path.relative_to(sources).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    for sources in (Path(__file__).parents[1], Path(voxdata.format.__file__).parent):
+        for path in sorted(sources.rglob("*.py")):
+            digest.update(f"{path.relative_to(sources).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 

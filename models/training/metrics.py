@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from models.errors import NonFiniteLossError
-from models.files import write_atomic
 from models.training.checkpoint import checkpoints
 from models.training.parallel import average
+from voxdata.format.atomic import write_atomic
 
 log = logging.getLogger("models.training.metrics")
 

@@ -12,12 +12,14 @@ import pyarrow as pa
 from PIL import Image
 
 from voxdata.catalog.publish import publish
-from voxdata.catalog.snapshot import Snapshot, write_snapshot
+from voxdata.catalog.snapshot import write_snapshot
+from voxdata.format.digests import digest
+from voxdata.format.snapshot import ShardEntry, Snapshot
 from voxdata.people.identities import bucket_of
 from voxdata.people.splits import assign
 from voxdata.recipe.sections import Recipe
-from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
-from voxdata.store.fragments import Fragment, FragmentStore, commit_table, digest, parquet_table
+from voxdata.shards.write import Member, Sample, pack, plan_ranges
+from voxdata.store.fragments import Fragment, FragmentStore, commit_table, parquet_table
 from voxdata.store.storage import Storage
 from voxdata.tables import schemas
 
@@ -65,7 +67,7 @@ class SmallRoot:
             recipe=RECIPE,
             code_version="1",
             shards=entries,
-            front_ends={"torch40": {"n_mels": 40}},
+            front_ends={"torch40": {"n_mels": 40, "hop_s": 0.01}},
             tables=self.tables,
             versions={"pyarrow": pa.__version__},
         )

@@ -17,7 +17,7 @@ from small_root import SmallRoot
 import voxdata
 from flows.cli import main
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.shards.write import ShardEntry
+from voxdata.format.snapshot import ShardEntry
 from voxdata.store.storage import LocalStorage
 
 STEPS = Path(__file__).with_name("steps.py")

@@ -10,10 +10,11 @@ from small_root import AT, SmallRoot
 
 from voxdata.catalog.garbage import Garbage, collect, find_garbage
 from voxdata.catalog.query import run_query
-from voxdata.catalog.snapshot import Snapshot, list_snapshots
+from voxdata.catalog.snapshot import list_snapshots
 from voxdata.catalog.tags import tag
 from voxdata.catalog.verify import verify
 from voxdata.format.errors import SnapshotError, StorageError
+from voxdata.format.snapshot import Snapshot
 from voxdata.store import journal
 from voxdata.store.locks import building, collecting
 from voxdata.store.storage import LocalStorage

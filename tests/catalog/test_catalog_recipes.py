@@ -9,8 +9,9 @@ import pytest
 from tests.catalog.small_root import SmallRoot
 from voxdata.catalog.publish import publish
 from voxdata.catalog.published_recipe import build_command, commit_recipe, recipe_of, redecided_recipe
-from voxdata.catalog.snapshot import Snapshot, published_recipe
+from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.errors import DecisionError, RecipeError, SnapshotError
+from voxdata.format.snapshot import Snapshot
 from voxdata.recipe.reading import load_recipe
 from voxdata.store.storage import Storage, open_storage
 

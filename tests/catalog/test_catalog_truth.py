@@ -17,8 +17,8 @@ from voxdata.catalog.query import comparing_queries, named_queries, named_query
 from voxdata.catalog.tags import tag
 from voxdata.catalog.versions import run_query_at
 from voxdata.format.errors import QueryError
+from voxdata.format.sidecar import read_sidecar
 from voxdata.recipe.sections import Recipe
-from voxdata.shards.read import read_sidecar
 from voxdata.speech.decide import decide as decide_clips
 from voxdata.store.storage import LocalStorage
 

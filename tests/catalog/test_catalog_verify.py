@@ -7,9 +7,9 @@ import pytest
 from small_root import SmallRoot
 
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.snapshot import Snapshot
 from voxdata.catalog.verify import KINDS, verify
 from voxdata.format.errors import SnapshotError
+from voxdata.format.snapshot import Snapshot
 from voxdata.store.fragments import parquet_bytes, parquet_table
 
 

@@ -19,17 +19,19 @@ from small_root import FACE_ROW, SPEECH_ROW
 
 from voxdata.catalog.publish import publish
 from voxdata.catalog.published_recipe import commit_recipe
-from voxdata.catalog.snapshot import Snapshot, write_snapshot
+from voxdata.catalog.snapshot import write_snapshot
 from voxdata.faces.decide import decide as decide_faces
 from voxdata.faces.link import link
+from voxdata.format.digests import digest
+from voxdata.format.snapshot import ShardEntry, Snapshot
 from voxdata.people.identities import load_book
 from voxdata.people.splits import assign, holdouts
 from voxdata.recipe.sections import Recipe
-from voxdata.shards.write import Member, Sample, ShardEntry, pack, plan_ranges
+from voxdata.shards.write import Member, Sample, pack, plan_ranges
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.speech.decide import decide as decide_clips
 from voxdata.store import journal
-from voxdata.store.fragments import commit_table, digest
+from voxdata.store.fragments import commit_table
 from voxdata.store.storage import LocalStorage
 from voxdata.tables import schemas
 
@@ -131,7 +133,7 @@ class TruthRoot:
             recipe=recipe,
             code_version="1",
             shards=self._pack(recipe, faces, spoken),
-            front_ends={"torch40": {"n_mels": 40}},
+            front_ends={"torch40": {"n_mels": 40, "hop_s": 0.01}},
             tables=tables,
             versions={},
         )

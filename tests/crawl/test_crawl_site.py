@@ -464,10 +464,10 @@ def test_an_empty_or_missing_robots_file_allows_everything(storage: LocalStorage
 
 CRAWLING = """
 import sys
-from voxdata.crawl.store import PhotoStore
-from voxdata.identities import load_book
-from voxdata.recipe import Crawl, PhotoSource
-from voxdata.storage import open_storage
+from voxdata.sources.originals import PhotoStore
+from voxdata.people.identities import load_book
+from voxdata.recipe.sections import Crawl, PhotoSource
+from voxdata.store.storage import open_storage
 PhotoStore(open_storage(sys.argv[1]), load_book([]), Crawl()).add(
     PhotoSource(kind="site", url=sys.argv[2]), "corpus-0", "sources.photos"
 )

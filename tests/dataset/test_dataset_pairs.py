@@ -167,3 +167,26 @@ def test_a_split_without_pairs_and_mels_that_are_not_ours(data: Dataset, tmp_pat
     with pytest.raises(ShardError, match=r"torch40.npy in .* is not a log-mel of ours"):
         other.pairs("train", **OPTIONS)
     assert parquet_table(root.storage.read(other.shards("faces")[0].sidecar)).num_rows
+
+
+def test_pairs_are_as_stored_unless_asked_for(data: Dataset) -> None:
+    with pytest.raises(SnapshotError, match="normalise='percentile'"):
+        data.pairs("train", normalise="percentile")
+    assert data.pairs("train", side_px=16, frames=12)[0]["mel"].dtype == torch.float16
+
+
+def test_a_stretch_is_normalised_by_its_whole_clip(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    clip_FT = np.random.default_rng(1).normal(0, 1, (40, 20)).astype(np.float16)
+    np.save(sink, clip_FT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("small_root.mel", lambda n, bins: sink.getvalue())
+        SmallRoot(LocalStorage(tmp_path / "root")).publish()
+    options = {"side_px": 16, "frames": 12, "length": 30, "cache": "memory"}
+    opened = voxdata.open(tmp_path / "root")
+    stored = opened.pairs("train", **options)[range(30)]["mel"].double()
+    asked = opened.pairs("train", **options, normalise="utterance")[range(30)]["mel"]
+    whole = torch.from_numpy(clip_FT.astype(np.float64))
+    expected = (stored - whole.mean(dim=1)[:, None]) / whole.std(dim=1, correction=0)[:, None]
+    assert asked.dtype == torch.float32
+    torch.testing.assert_close(asked.double(), expected, atol=1e-5, rtol=0)

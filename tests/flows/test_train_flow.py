@@ -17,9 +17,9 @@ from flows.cards import write_card
 from flows.runs import Order, Run, prepare
 from flows.train import DiedError, _end, fit, may_go_on
 from models.errors import TrainingError
-from models.files import locked
 from models.train import INTERRUPTED
 from models.training.checkpoint import save_checkpoint
+from models.training.run_lock import locked
 from tests.flows.trained_root import PEOPLE, publish_people
 from voxdata.store import journal
 

@@ -14,7 +14,8 @@ from flows.cli import main
 from models.images import write_png
 from tests.flows.building import shard_bytes
 from voxdata.catalog.publish import publish
-from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.format.snapshot import Snapshot
 from voxdata.store.fragments import FragmentStore
 from voxdata.store.journal import append
 from voxdata.store.storage import LocalStorage

@@ -10,7 +10,7 @@ from flows.runs import Order, evaluate_run, prepare
 from models.train import train as train_here
 from tests.models.snapshot_writer import SMALL_NETWORKS, write_snapshot
 from voxdata.catalog.publish import publish
-from voxdata.catalog.snapshot import SPLITS
+from voxdata.format.snapshot import SPLITS
 from voxdata.store.storage import LocalStorage
 
 PEOPLE = {"train": 10, "val": 0, "test": 8}

@@ -9,11 +9,11 @@ from typing import Any
 from tests.flows.building import build_arguments
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot
+from voxdata.format.sidecar import read_sidecar
 from voxdata.pipeline import packing, steps
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
-from voxdata.shards.read import Shard
 from voxdata.store.storage import LocalStorage, open_storage
 
 # Three people in the test split and two in train, each split in one shard of each kind.
@@ -78,8 +78,6 @@ class Copy:
         """Name -> bytes of every member of the current snapshot's shards."""
         found = {}
         for entry in load_snapshot(self.storage).shards:
-            with Shard(self.storage, entry.sidecar) as shard:
-                found |= {
-                    f"{key}.{suffix}": shard.read(key, suffix) for key, _ in shard for suffix in shard.suffixes(key)
-                }
+            for row in read_sidecar(self.storage, entry.sidecar).to_pylist():
+                found[row["member"]] = self.storage.read_range(entry.tar, row["offset"], row["size"])
         return found

@@ -1,4 +1,4 @@
-"""A tiny snapshot, written by hand after the format that `models/data/reader.py` describes."""
+"""A tiny snapshot, written by hand after the format that `voxdata/format/` describes."""
 
 from __future__ import annotations
 
@@ -146,7 +146,16 @@ def write_snapshot(
         front_end["normalisation"] = {"mean": 10.0, "std": 2.0}
         if isinstance(normalisation, str):
             front_end["normalisation"]["kind"] = normalisation
-    document = {"format": 1, "id": identifier, "name": "tiny", "shards": shards, "front_ends": {"torch40": front_end}}
+    about: dict[str, Any] = {
+        "recipe": {},
+        "recipe_hash": "",
+        "code_version": "",
+        "counts": {},
+        "tables": {},
+        "versions": {},
+    }
+    named = {"format": 1, "id": identifier, "name": "tiny", **about}
+    document = {**named, "shards": shards, "front_ends": {"torch40": front_end}}
     (root / "snapshots").mkdir(parents=True)
     (root / "snapshots" / f"{identifier}.json").write_text(json.dumps(document))
     return TinySnapshot(root=root, id=identifier, traits=traits)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from snapshot_writer import N_MELS, TinySnapshot
 
-from models.data.reader import Snapshot
+from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.errors import EvaluationError
 from models.evaluate import evaluate
@@ -70,7 +70,7 @@ def test_a_measurement_that_nobody_has_or_that_never_varies_changes_nothing() ->
 
 def test_voices_are_measured_per_person(tiny_snapshot: TinySnapshot) -> None:
     store = Store(
-        Snapshot(tiny_snapshot.root, tiny_snapshot.id),
+        open_snapshot(tiny_snapshot.root, tiny_snapshot.id),
         split="test",
         front_end="torch40",
         side_px=64,

@@ -15,7 +15,7 @@ import torch.nn.functional as nnf
 from snapshot_writer import TinySnapshot
 from torch import Tensor, nn
 
-from models.data.reader import Snapshot
+from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.embedders.base import PUPIL_LEFT, PUPIL_RIGHT, Embedder
 from models.errors import CheckpointError, ConfigError, EvaluationError, PretrainedError
@@ -299,7 +299,7 @@ def test_it_learns_to_restore(tiny_snapshot: TinySnapshot) -> None:
 def enhancement(snapshot: TinySnapshot, **changes: Any) -> Enhancement:
     preset = make_preset("tiny", {**NETWORKS, "weight_identity": 0.0, **changes})
     store = Store(
-        Snapshot(str(snapshot.root), snapshot.id),
+        open_snapshot(str(snapshot.root), snapshot.id),
         split="train",
         front_end="torch40",
         side_px=preset.side_px,

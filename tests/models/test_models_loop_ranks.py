@@ -17,8 +17,8 @@ import pytest
 import torch
 from snapshot_writer import SMALL_NETWORKS, TinySnapshot, write_snapshot
 
-from models.data.reader import Snapshot
 from models.data.sampler import Share
+from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.data.tiers import Memory
 from models.errors import ConfigError
@@ -58,8 +58,8 @@ with joined(torch.device("cpu")) as own:
     preset = config.numbers()
     share = Share(rank=own.rank, ranks=own.ranks)
     little = Memory(gpu=None, host=int(sys.argv[5]), ranks=own.ranks) if len(sys.argv) > 5 else None
-    store = Store(Snapshot(config.root, config.snapshot), split="train", front_end="torch40", side_px=preset.side_px,
-                  cache=config.cache(), device=torch.device("cpu"), share=share, memory=little)
+    store = Store(open_snapshot(config.root, config.snapshot), split="train", front_end="torch40",
+                  side_px=preset.side_px, cache=config.cache(), device=torch.device("cpu"), share=share, memory=little)
     system = config.spec().start(preset, store, SelfTrained().freeze(), hop_s=0.01, seed=0)
     steps = Steps(system, config.switches())
     found = [dict(steps(sys.argv[2], step)) for step in range(int(sys.argv[3]))]
@@ -123,7 +123,7 @@ def test_two_processes_with_half_of_the_speech_each_hold_one_model(tiny_snapshot
     config = tmp_path / "run.json"
     content = {"root": str(tiny_snapshot.root), "snapshot": tiny_snapshot.id, "run_dir": "none", "device": "cpu"}
     config.write_text(json.dumps({**content, "overrides": SMALL_NETWORKS}))
-    opened = Snapshot(tiny_snapshot.root, tiny_snapshot.id)
+    opened = open_snapshot(tiny_snapshot.root, tiny_snapshot.id)
     heard = [member for member in opened.mels("train", "torch40") if not member.holdout]
     host = 2 * sum(opened.mel(member).nbytes for member in heard) - 1  # half of it is a byte too little for all
     done = finish(launch(2, "-c", WORKER, str(config), "crops", "2", str(tmp_path / "half"), str(host)))
@@ -217,7 +217,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_each_process_holds_the_speech_of_its_own_people(tmp_path: Path) -> None:
     snapshot = write_snapshot(tmp_path / "root", {"train": 6})
-    opened = Snapshot(snapshot.root, snapshot.id)
+    opened = open_snapshot(snapshot.root, snapshot.id)
 
     def store(share: Share, memory: Memory | None = None) -> Store:
         return Store(

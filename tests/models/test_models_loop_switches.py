@@ -15,7 +15,7 @@ from snapshot_writer import SMALL_NETWORKS, TinySnapshot
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.data.reader import Snapshot
+from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.embedders.base import Embedder
 from models.embedders.facenet import FaceNet
@@ -63,7 +63,7 @@ def started(snapshot: TinySnapshot, system: str = "sf2f", **changes: Any) -> Sys
     config = configured(snapshot, system, **changes)
     preset = config.numbers()
     store = Store(
-        Snapshot(config.root, config.snapshot),
+        open_snapshot(config.root, config.snapshot),
         split="train",
         front_end="torch40",
         side_px=preset.side_px,

@@ -14,21 +14,30 @@ import torch
 from PIL import Image
 from snapshot_writer import N_MELS, TinySnapshot
 
-from models.data.reader import Snapshot
-from models.data.store import Normalisation, Store
+from models.data.snapshots import open_snapshot
+from models.data.store import Store
 from models.data.tiers import Memory, PackedMels, ReadMels, choose_tier
 from models.errors import SnapshotReadError
+from voxdata.format.errors import RootMissingError, ShardError, SnapshotError
+from voxdata.format.members import MemberIndex, TarFiles
+from voxdata.format.normalise import Normalisation
+from voxdata.format.reader import Reader
+from voxdata.format.sidecar import Member
 
 GIB = 2**30
 
 
 def open_store(snapshot: TinySnapshot, cache: Path, **options: object) -> Store:
     defaults = {"split": "train", "front_end": "torch40", "side_px": 64, "device": torch.device("cpu")}
-    return Store(Snapshot(snapshot.root, snapshot.id), cache=cache, **{**defaults, **options})  # type: ignore[arg-type]
+    return Store(open_snapshot(snapshot.root, snapshot.id), cache=cache, **{**defaults, **options})  # type: ignore[arg-type]
+
+
+def shard_of(snapshot: Reader, member: Member) -> str:
+    return snapshot.snapshot.shards[member.shard].tar
 
 
 def test_members_are_what_tarfile_finds(tiny_snapshot: TinySnapshot) -> None:
-    snapshot = Snapshot(tiny_snapshot.root, tiny_snapshot.id)
+    snapshot = open_snapshot(tiny_snapshot.root, tiny_snapshot.id)
     contents = {}
     for path in tiny_snapshot.root.glob("shards/train-*.tar"):
         with tarfile.open(path) as tar:
@@ -36,23 +45,27 @@ def test_members_are_what_tarfile_finds(tiny_snapshot: TinySnapshot) -> None:
                 extracted = tar.extractfile(info)
                 assert extracted is not None
                 contents[info.name] = extracted.read()
-    members = [*snapshot.portraits("train"), *snapshot.mels("train", "torch40")]
-    assert len(members) == 12 * 2 + 12 * 3
-    for member in members:
-        assert bytes(snapshot.read(member)) == contents[member.name]
-    member = snapshot.mels("train", "torch40")[4]
-    np.testing.assert_array_equal(snapshot.mel(member), np.load(io.BytesIO(contents[member.name])))
+    portraits, mels = snapshot.portraits("train"), snapshot.mels("train", "torch40")
+    assert (len(portraits), len(mels)) == (12 * 2, 12 * 3)
+    tars = TarFiles(snapshot.files)
+    for member in (*portraits, *mels):
+        assert tars.read(shard_of(snapshot, member), member.name, member.offset, member.size) == contents[member.name]
+    for member in mels:
+        stored = np.load(io.BytesIO(contents[member.name]))
+        np.testing.assert_array_equal(snapshot.mel_tars("torch40").whole(member), stored)
+        np.testing.assert_array_equal(snapshot.mel_tars("torch40").read(member), stored)
 
 
 def test_portraits_are_decoded_once(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
-    snapshot = Snapshot(tiny_snapshot.root, tiny_snapshot.id)
+    snapshot = open_snapshot(tiny_snapshot.root, tiny_snapshot.id)
     portraits = snapshot.portraits("test")
     chosen = [portraits[3], portraits[0]]
     first = snapshot.decode_portraits(chosen, 32, tmp_path)
-    expected = Image.open(io.BytesIO(snapshot.read(portraits[3]))).resize((32, 32), Image.Resampling.LANCZOS)
-    np.testing.assert_array_equal(first[0], np.asarray(expected))
+    stored = MemberIndex(snapshot.files, snapshot.snapshot.shards).read(portraits[3].key, "jpg")
+    expected = Image.open(io.BytesIO(stored)).resize((32, 32), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(first[0], np.asarray(expected).transpose(2, 0, 1))
     (cached,) = tmp_path.iterdir()
-    np.save(cached, np.full((len(portraits), 32, 32, 3), 7, np.uint8))
+    np.save(cached, np.full((len(portraits), 3, 32, 32), 7, np.uint8))
     assert (snapshot.decode_portraits(chosen, 32, tmp_path) == 7).all()
     cached.write_bytes(cached.read_bytes()[:100])
     np.testing.assert_array_equal(snapshot.decode_portraits(chosen, 32, tmp_path), first)
@@ -69,10 +82,10 @@ def test_store_keeps_only_people_with_both_and_drops_holdouts(tiny_snapshot: Tin
 
 def test_crops_are_normalised_slices_that_wrap(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     store = open_store(tiny_snapshot, tmp_path, normalisation=Normalisation(mean=10.0, std=2.0))
-    snapshot = Snapshot(tiny_snapshot.root, tiny_snapshot.id)
+    snapshot = open_snapshot(tiny_snapshot.root, tiny_snapshot.id)
     members = [m for m in sorted(snapshot.mels("train", "torch40"), key=lambda m: m.key) if not m.holdout]
     utterance = 3
-    mel = snapshot.mel(members[utterance]).astype(np.float32)
+    mel = snapshot.mel_tars("torch40").whole(members[utterance]).astype(np.float32)
     frames = mel.shape[1]
     assert store.frames[utterance] == frames
     crop = store.crops(np.array([utterance]), np.array([frames - 10]), 25)[0].numpy()
@@ -172,8 +185,7 @@ def test_a_front_end_may_be_normalised_clip_by_clip(make_snapshot: Callable[...,
         whole_FT = store.crops(np.array([utterance]), np.array([0]), int(frames))[0]
         np.testing.assert_allclose(whole_FT.mean(dim=1), 0, atol=1e-3)
         np.testing.assert_allclose(whole_FT.std(dim=1, correction=0), 1, atol=1e-3)
-        raw_FT = torch.from_numpy(np.asarray(store_view(store, utterance), np.float32))
-        np.testing.assert_allclose(store.normalisation.clip(raw_FT), whole_FT, atol=1e-4)
+        np.testing.assert_allclose(store.normalisation(store_view(store, utterance)), whole_FT, atol=1e-4)
 
 
 def store_view(store: Store, utterance: int) -> np.ndarray:
@@ -184,17 +196,17 @@ def store_view(store: Store, utterance: int) -> np.ndarray:
 def test_a_normalisation_of_a_later_version_is_refused(
     make_snapshot: Callable[..., TinySnapshot], tmp_path: Path
 ) -> None:
-    with pytest.raises(SnapshotReadError, match=r"'percentile'.*global and utterance"):
+    with pytest.raises(SnapshotError, match=r"'percentile'.*global and utterance"):
         open_store(make_snapshot({"train": 2}, normalisation="percentile"), tmp_path)
 
 
 def test_what_is_wrong_with_a_snapshot_is_said(make_snapshot: Callable[..., TinySnapshot], tmp_path: Path) -> None:
     made = make_snapshot({"train": 2})
-    with pytest.raises(SnapshotReadError, match=r"no snapshot 'other'.*tiny0001"):
-        Snapshot(made.root, "other")
-    with pytest.raises(SnapshotReadError, match="does not exist"):
-        Snapshot(tmp_path / "nowhere", made.id)
-    with pytest.raises(SnapshotReadError, match=r"no front end 'sphinx64'.*torch40"):
+    with pytest.raises(SnapshotError, match=r"no snapshot 'other'.*tiny0001"):
+        open_snapshot(made.root, "other")
+    with pytest.raises(RootMissingError, match="does not exist"):
+        open_snapshot(tmp_path / "nowhere", made.id)
+    with pytest.raises(SnapshotError, match=r"no front end 'sphinx64'.*torch40"):
         open_store(made, tmp_path, front_end="sphinx64")
     with pytest.raises(SnapshotReadError, match="nobody in split 'val'"):
         open_store(made, tmp_path, split="val")
@@ -202,25 +214,29 @@ def test_what_is_wrong_with_a_snapshot_is_said(make_snapshot: Callable[..., Tiny
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "redacted": True}))
     with pytest.raises(SnapshotReadError, match="redacted"):
-        Snapshot(made.root, made.id)
+        open_snapshot(made.root, made.id)
     path.write_text(json.dumps({**document, "format": 2}))
-    with pytest.raises(SnapshotReadError, match="format 2"):
-        Snapshot(made.root, made.id)
+    with pytest.raises(SnapshotError, match="format 2"):
+        open_snapshot(made.root, made.id)
 
 
 def test_damaged_shards_name_the_member(make_snapshot: Callable[..., TinySnapshot], tmp_path: Path) -> None:
     made = make_snapshot({"train": 2})
     (speech,) = made.root.glob("shards/train-speech-*.tar")
-    speech.write_bytes(speech.read_bytes()[:4000])
-    with pytest.raises(SnapshotReadError, match=r"torch40.npy in shards/train-speech.*voxdata verify"):
+    whole = speech.read_bytes()
+    speech.write_bytes(whole[:4000])
+    with pytest.raises(ShardError, match=r"shards/train-speech-.*tar has 4000 bytes, promised are .*voxdata repair"):
+        open_store(made, tmp_path)
+    speech.write_bytes(whole.replace(b"\x93NUMPY", b"\x93OTHER", 1))
+    with pytest.raises(ShardError, match=r"train000/v_0.torch40.npy in .* is not a log-mel of ours.*voxdata verify"):
         open_store(made, tmp_path)
     (faces,) = made.root.glob("shards/train-faces-*.tar")
     data = bytearray(faces.read_bytes())
     data[512:1024] = bytes(512)
     faces.write_bytes(data)
-    with pytest.raises(SnapshotReadError, match=r"train000/0.jpg in .* is damaged"):
+    with pytest.raises(ShardError, match=r"train000/0.jpg in .* is damaged"):
         open_store(made, tmp_path / "other-cache")
     for sidecar in made.root.glob("shards/*.parquet"):
         sidecar.write_text("not parquet")
-    with pytest.raises(SnapshotReadError, match=r"sidecar .* cannot be read"):
+    with pytest.raises(ShardError, match=r"sidecar .* cannot be read"):
         open_store(made, tmp_path)

@@ -20,13 +20,13 @@ from PIL import Image
 from snapshot_writer import SMALL_NETWORKS, TinySnapshot
 
 from models.errors import CheckpointError, ConfigError, NonFiniteLossError, PretrainedError, TrainingError
-from models.files import locked
 from models.generator import Generator
 from models.systems.sf2f.presets import make_preset
 from models.train import INTERRUPTED, main, train
 from models.training.checkpoint import checkpoints, load_checkpoint
 from models.training.config import load_config, make_config
 from models.training.metrics import diversity
+from models.training.run_lock import locked
 from models.training.schedule import Schedule
 
 REPOSITORY = Path(__file__).resolve().parents[2]

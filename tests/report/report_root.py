@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.catalog import small_root
 from tests.catalog.small_root import SmallRoot
+from voxdata.format.snapshot import ShardEntry
 from voxdata.pages.report.measures import FACE_REASONS, SPEECH_REASONS
-from voxdata.shards.write import ShardEntry
 from voxdata.sources.originals import originals
 from voxdata.store.fragments import Fragment
 from voxdata.store.storage import LocalStorage

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from voxdata.format.errors import ShardError, StorageFullError
+from voxdata.format.sidecar import SIDECAR
+from voxdata.format.snapshot import ShardEntry
 from voxdata.people.identities import BUCKETS, safe_key
-from voxdata.shards.write import Member, Sample, ShardEntry, divide, pack, plan_ranges
+from voxdata.shards.write import Member, Sample, divide, pack, plan_ranges
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, Storage, open_storage
-from voxdata.tables.schemas import SIDECAR
 
 SCHEMA = pa.schema(
     [("identity", pa.string()), ("person", pa.string()), ("yaw_deg", pa.float32()), ("extra", pa.int32())]

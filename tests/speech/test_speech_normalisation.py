@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from voxdata.shards.write import Member, Sample, ShardEntry, pack
+from voxdata.format.snapshot import ShardEntry
+from voxdata.shards.write import Member, Sample, pack
 from voxdata.speech.normalisation import normalisation, shard_sums
 from voxdata.store.storage import LocalStorage
 

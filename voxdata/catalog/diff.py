@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.versions import built_aside
+from voxdata.format.snapshot import Snapshot
 from voxdata.store.storage import Storage
 
 _ITEMS = {

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from voxdata.catalog.lists import README_KEY, list_keys
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.snapshot import Snapshot, latest, list_snapshots, published_recipe, published_tables
+from voxdata.catalog.snapshot import latest, list_snapshots, published_recipe, published_tables
 from voxdata.catalog.tags import tags
+from voxdata.format.snapshot import Snapshot
 from voxdata.store import journal
 from voxdata.store.locks import collecting
 from voxdata.store.storage import Storage

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxdata.catalog.database import first_line, quoted
-from voxdata.catalog.snapshot import Snapshot, list_snapshots
+from voxdata.catalog.snapshot import list_snapshots
 from voxdata.catalog.stated_sources import sources
 from voxdata.format.errors import CatalogError, StorageError
+from voxdata.format.snapshot import Snapshot
 from voxdata.people.merging import aliases_in_force, stated
 from voxdata.people.tombstones import Tombstones
 from voxdata.store import journal

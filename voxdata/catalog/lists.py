@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from voxdata.catalog.snapshot import Snapshot
 from voxdata.format.errors import SnapshotError
-from voxdata.shards.write import FOLDER, ShardEntry
+from voxdata.format.snapshot import ShardEntry, Snapshot
+from voxdata.shards.write import FOLDER
 from voxdata.store.storage import LocalStorage, Storage
 
 README_KEY = f"{FOLDER}/README.txt"

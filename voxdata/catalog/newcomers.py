@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from voxdata.catalog.snapshot import Snapshot
-from voxdata.shards.read import read_sidecar
+from voxdata.format.sidecar import read_sidecar
+from voxdata.format.snapshot import Snapshot
 from voxdata.store.storage import Storage
 
 

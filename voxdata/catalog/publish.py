@@ -21,17 +21,11 @@ from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, create, load_e
 from voxdata.catalog.inputs import Input, inputs
 from voxdata.catalog.keys import REPEATABLE, check_unique, key_repeats, once, repeats
 from voxdata.catalog.lists import write_lists
-from voxdata.catalog.snapshot import (
-    Snapshot,
-    Tables,
-    latest,
-    list_snapshots,
-    load_snapshot,
-    published_tables,
-    state_publication,
-)
+from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, published_tables, state_publication
+from voxdata.format.atomic import TEMPORARY_PREFIX
 from voxdata.format.errors import StorageError
-from voxdata.store.storage import TEMPORARY_PREFIX, LocalStorage, Storage
+from voxdata.format.snapshot import Snapshot, Tables
+from voxdata.store.storage import LocalStorage, Storage
 from voxdata.tables import faces, models, speech
 from voxdata.tables.column import Column, Table
 

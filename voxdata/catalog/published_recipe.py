@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 
-from voxdata.catalog.snapshot import Snapshot, published_recipe
+from voxdata.catalog.snapshot import published_recipe
+from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SnapshotError
+from voxdata.format.snapshot import Snapshot
 from voxdata.recipe.reading import with_settings
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import digest
 from voxdata.store.storage import LocalStorage, Storage
 
 FOLDER = "recipes"

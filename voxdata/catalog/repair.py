@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from voxdata.catalog.snapshot import Snapshot
 from voxdata.catalog.verify import verify_shard
 from voxdata.format.errors import StorageError
-from voxdata.shards.write import ShardEntry
+from voxdata.format.snapshot import ShardEntry, Snapshot
 from voxdata.store.fragments import FragmentStore, parquet_table
 from voxdata.store.storage import Storage
 

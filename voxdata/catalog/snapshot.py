@@ -11,44 +11,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from voxdata.catalog.tags import tags
+from voxdata.format.digests import digest
 from voxdata.format.errors import SnapshotError
+from voxdata.format.sidecar import read_sidecar
+from voxdata.format.snapshot import SPLITS, ShardEntry, Snapshot, Tables, parse_snapshot, snapshot_key
 from voxdata.recipe.sections import Recipe
-from voxdata.shards.read import read_sidecar
-from voxdata.shards.write import ShardEntry
 from voxdata.store import journal
-from voxdata.store.fragments import digest
 from voxdata.store.storage import Storage
 
-FORMAT = 1
-SPLITS = ("train", "val", "test")
-Tables = Mapping[str, Sequence[str]]
 _FILE = re.compile(r"snapshots/([^/]+)\.json")  # folders beside these hold lists
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """A dataset version; the fields are those of its JSON file."""
-
-    id: str
-    name: str
-    recipe: Mapping[str, Any]
-    recipe_hash: str
-    code_version: str
-    shards: Sequence[ShardEntry]
-    counts: Mapping[str, Mapping[str, int]]  # split -> identities, portraits, utterances
-    front_ends: Mapping[str, Mapping[str, Any]]
-    tables: Tables  # stage -> keys of its Parquet files
-    versions: Mapping[str, str]
-    redacted: bool = False  # somebody in it was forgotten, and its shards are no longer those of its id
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of the snapshot's file; `redacted` is in it only where it is true."""
-        content = {"format": FORMAT, **asdict(self)}
-        return content if self.redacted else {name: value for name, value in content.items() if name != "redacted"}
 
 
 def snapshot_id(shards: Sequence[ShardEntry], recipe: Recipe) -> str:
@@ -68,7 +42,7 @@ def write_snapshot(
 ) -> Snapshot:
     """Commit the snapshot of these shards and return it; where it exists already, return what was committed."""
     identifier = snapshot_id(shards, recipe)
-    if storage.exists(_key(identifier)):
+    if storage.exists(snapshot_key(identifier)):
         return load_snapshot(storage, identifier)
     settings = recipe.result_settings()
     ordered = sorted(shards, key=lambda entry: entry.tar)
@@ -84,7 +58,7 @@ def write_snapshot(
         tables={stage: list(tables[stage]) for stage in sorted(tables)},
         versions=versions,
     )
-    storage.commit(_key(identifier), json.dumps(snapshot.to_json(), sort_keys=True, indent=1).encode())
+    storage.commit(snapshot_key(identifier), json.dumps(snapshot.to_json(), sort_keys=True, indent=1).encode())
     return snapshot
 
 
@@ -115,19 +89,11 @@ def load_snapshot(storage: Storage, identifier: str | None = None) -> Snapshot:
     if identifier is None:
         return load_snapshot(storage, latest(storage))
     identifier = tags(storage).get(identifier, identifier)
-    if not storage.exists(_key(identifier)):
+    if not storage.exists(snapshot_key(identifier)):
         raise SnapshotError(
             f"no snapshot {identifier!r} under {storage.url}; list them with: voxdata snapshots --root {storage.url}"
         )
-    try:
-        content = json.loads(storage.read(_key(identifier)))
-    except ValueError as error:
-        raise SnapshotError(f"{_key(identifier)} is not JSON: {error}; run: voxdata verify") from None
-    if content.get("format") != FORMAT:
-        raise SnapshotError(f"{_key(identifier)} has format {content.get('format')!r}; this code reads {FORMAT}")
-    del content["format"]
-    shards = [ShardEntry(**entry) for entry in content.pop("shards")]
-    return Snapshot(shards=shards, **content)
+    return parse_snapshot(storage.read(snapshot_key(identifier)), snapshot_key(identifier))
 
 
 def latest(storage: Storage) -> str:
@@ -186,7 +152,3 @@ def _publications(storage: Storage) -> list[dict[str, Any]]:
     facts = journal.read(storage, "publications")
     rows: list[dict[str, Any]] = [] if facts is None else facts.to_pylist()
     return sorted(rows, key=lambda fact: fact["number"])
-
-
-def _key(identifier: str) -> str:
-    return f"snapshots/{identifier}.json"

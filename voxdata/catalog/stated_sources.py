@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import yaml
 
-from voxdata.catalog.snapshot import Snapshot, published_recipe
+from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.errors import CatalogError
+from voxdata.format.snapshot import Snapshot
 from voxdata.store.storage import Storage
 from voxdata.tables.shards import SOURCES
 

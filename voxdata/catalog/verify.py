@@ -12,8 +12,9 @@ from voxdata.catalog.drift import catalog_drift
 from voxdata.catalog.lists import README_KEY
 from voxdata.catalog.snapshot import count_samples, list_snapshots, load_snapshot
 from voxdata.format.errors import ShardError, SnapshotError
-from voxdata.shards.read import read_sidecar
-from voxdata.shards.write import FOLDER, ShardEntry
+from voxdata.format.sidecar import read_sidecar
+from voxdata.format.snapshot import ShardEntry
+from voxdata.shards.write import FOLDER
 from voxdata.store.storage import Storage
 
 

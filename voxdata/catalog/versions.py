@@ -17,8 +17,9 @@ import pyarrow as pa
 from voxdata.catalog.database import CATALOG_KEY, attach, quoted
 from voxdata.catalog.publish import build_catalog
 from voxdata.catalog.query import BEFORE, answer, open_readonly, run_query
-from voxdata.catalog.snapshot import Snapshot, load_snapshot
+from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.errors import OldCatalogError
+from voxdata.format.snapshot import Snapshot
 from voxdata.store.storage import Storage
 
 logger = logging.getLogger("voxdata")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from voxdata.catalog.snapshot import Snapshot, load_snapshot, published
+from voxdata.catalog.snapshot import load_snapshot, published
+from voxdata.format.sidecar import read_sidecar
+from voxdata.format.snapshot import ShardEntry, Snapshot
 from voxdata.people.optouts import hidden
-from voxdata.shards.read import read_sidecar
-from voxdata.shards.write import ShardEntry
 from voxdata.store.storage import Storage
 
 _WHO = ("person", "identity")

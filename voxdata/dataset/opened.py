@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pyarrow as pa
 
 from voxdata.catalog.query import answer
-from voxdata.catalog.snapshot import SPLITS, Snapshot, load_snapshot
+from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.versions import opened_at
-from voxdata.dataset.members import MemberIndex, sample_rows
 from voxdata.dataset.result import Result
-from voxdata.format.errors import SnapshotError
-from voxdata.shards.write import ShardEntry
-from voxdata.store.storage import LocalStorage, Storage, open_storage
+from voxdata.format.files import LocalFiles
+from voxdata.format.members import MemberIndex
+from voxdata.format.reader import Reader
+from voxdata.format.sidecar import sample_rows
+from voxdata.format.snapshot import Kind, ShardEntry, Snapshot
+from voxdata.store.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from webdataset import WebDataset
 
     from voxdata.dataset.pairs import IterablePairs, Pairs
-
-Kind = Literal["faces", "speech"]
 
 
 class Dataset:
@@ -39,6 +39,7 @@ class Dataset:
     def __init__(self, root: str | Path, snapshot: str | None = None) -> None:
         self.storage: Storage = open_storage(root)
         self.snapshot: Snapshot = load_snapshot(self.storage, snapshot)
+        self._reader = Reader(self.storage, self.snapshot)
         self._index: MemberIndex | None = None
         self._folder: str | None = None
 
@@ -84,12 +85,7 @@ class Dataset:
 
     def front_end(self, name: str) -> Mapping[str, Any]:
         """What the snapshot says about a mel front end: `n_mels`, `hop_s`, `normalisation` with mean and std, …"""
-        if name not in self.snapshot.front_ends:
-            raise SnapshotError(
-                f"snapshot {self.id} has no front end {name!r}; it has {', '.join(sorted(self.snapshot.front_ends))}: "
-                "build with --set speech.measure.front_ends"
-            )
-        return self.snapshot.front_ends[name]
+        return self._reader.front_end(name)
 
     @overload
     def pairs(self, split: str = ..., *, iterable: Literal[False] = ..., **options: Any) -> Pairs: ...
@@ -105,7 +101,7 @@ class Dataset:
         """
         from voxdata.dataset.pairs import IterablePairs, Pairs
 
-        return IterablePairs(self, split, **options) if iterable else Pairs(self, split, **options)
+        return IterablePairs(self._reader, split, **options) if iterable else Pairs(self._reader, split, **options)
 
     def webdataset(self, split: str, kind: Kind, *, shuffle: int = 0, seed: int = 0) -> WebDataset:
         """The shards of a split as a `webdataset` pipeline that splits them among nodes and workers and decodes.
@@ -114,24 +110,17 @@ class Dataset:
         and `json`; both have `__key__`. With `shuffle`, shards and that many samples are shuffled. Raises `ShardError`
         where a tar is not as long as the snapshot says.
         """
-        from voxdata.dataset.streams import stream
+        from voxdata.dataset.webdataset import pipeline
 
-        return stream(self.local(), self.shards(kind, split), shuffle=shuffle, seed=seed)
+        return pipeline(self.local(), self.shards(kind, split), shuffle=shuffle, seed=seed)
 
     def shards(self, kind: Kind, split: str | None = None) -> list[ShardEntry]:
         """The shards of a kind and split. Raises `SnapshotError` for an unknown split."""
-        if split is not None and split not in SPLITS:
-            raise SnapshotError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-        return [entry for entry in self.snapshot.shards if entry.kind == kind and split in (None, entry.split)]
+        return self._reader.shards(kind, split)
 
-    def local(self) -> LocalStorage:
+    def local(self) -> LocalFiles:
         """The root as a folder on this machine. Raises `SnapshotError` where it is on object storage."""
-        if not isinstance(self.storage, LocalStorage):
-            raise SnapshotError(
-                f"root {self.storage.url}: pairs and pipelines map shards from a local disk; copy shards/ and "
-                "snapshots/ to this machine"
-            )
-        return self.storage
+        return self._reader.local
 
     def close(self) -> None:
         """Close files and remove the temporary catalog; a later call opens them again."""

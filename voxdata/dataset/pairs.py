@@ -18,8 +18,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,30 +29,19 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset, get_worker_info
 
-from voxdata.dataset.decoded import MEMORY, DecodedShard, cache_folder
-from voxdata.dataset.mels import MelMember, MelTars, mel_members
-from voxdata.dataset.members import check_lengths
-from voxdata.dataset.normalise import Kind, normaliser
 from voxdata.format.errors import SnapshotError
-from voxdata.shards.read import TarFiles, read_sidecar
-
-if TYPE_CHECKING:
-    from voxdata.dataset.opened import Dataset
+from voxdata.format.files import Files
+from voxdata.format.members import TarFiles
+from voxdata.format.normalise import Kind, normalisation
+from voxdata.format.portraits import MappedPortraits, Uint8Array, cache_folder, decode, rows
+from voxdata.format.reader import Reader
+from voxdata.format.sidecar import Member
+from voxdata.format.snapshot import ShardEntry
 
 Pair: TypeAlias = dict[str, Any]
 IntArray = npt.NDArray[np.int64]
 
-_PORTRAIT_SUFFIXES = ("jpg", "webp")
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """A decoded portrait: its key, its person, and its row in the decoded portraits of its shard."""
-
-    key: str
-    person: str
-    shard: int
-    row: int
+MEMORY = "memory"
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ class Groups:
     count: IntArray
 
     @classmethod
-    def of(cls, items: Sequence[Portrait | MelMember], people: Sequence[str]) -> Groups:
+    def of(cls, items: Sequence[Member], people: Sequence[str]) -> Groups:
         """Groups of items that are sorted by person."""
         _, count = np.unique([item.person for item in items], return_counts=True)
         assert len(count) == len(people)
@@ -77,7 +67,7 @@ class Pairs(TorchDataset[Pair]):
     """A map-style dataset of pairs; `pairs[index]` is a `Pair`, `pairs[[index, …]]` a batch of them.
 
     A pair is {"portrait": uint8 (3, S, S), "mel": float16 (F, T), "person": index into `people`}, a batch has a leading
-    B. Mels are as stored, or float32 and normalised with `normalise`: one of `voxdata.dataset.normalise.KINDS`, where
+    B. Mels are as stored, or float32 and normalised with `normalise`: one of `voxdata.format.normalise.KINDS`, where
     `stated` is what the snapshot names. An utterance shorter than `frames` goes on at its beginning.
 
     `length` is an epoch's number of pairs (default: as many as there are utterances), `holdout` lets in the clips that
@@ -87,7 +77,7 @@ class Pairs(TorchDataset[Pair]):
 
     def __init__(
         self,
-        dataset: Dataset,
+        reader: Reader,
         split: str = "train",
         *,
         seed: int = 0,
@@ -99,21 +89,19 @@ class Pairs(TorchDataset[Pair]):
         cache: str | Path | None = None,
         normalise: Kind = "none",
     ) -> None:
-        self._normaliser = None
-        if normalise != "none":
-            self._normaliser = normaliser(front_end, dataset.front_end(front_end), normalise)
+        about = reader.front_end(front_end)
+        self._normalisation = None if normalise == "none" else normalisation(front_end, about, normalise)
         self.seed, self.frames, self.side_px = seed, frames, side_px
-        self.n_mels = int(dataset.front_end(front_end)["n_mels"])
-        storage = dataset.local()
-        folder = None if cache == MEMORY else cache_folder() if cache is None else Path(cache)
-        portraits, self._decoded = _portraits(dataset, split, side_px, folder)
-        speech = dataset.shards("speech", split)
-        check_lengths(storage, speech)
-        mels = mel_members(storage, speech, front_end, self.n_mels, holdout=holdout)
+        self.n_mels = int(about["n_mels"])
+        self._tars = reader.mel_tars(front_end)
+        portraits = reader.portraits(split)
+        mels = [mel for mel in reader.mels(split, front_end) if holdout or not mel.holdout]
+        self._tars.check(mels)
+        self._decoded, self._rows = _decoded(reader, portraits, side_px, cache), rows(portraits)
         self.people = sorted({item.person for item in portraits} & {item.person for item in mels})
         if not self.people:
             raise SnapshotError(
-                f"snapshot {dataset.id}: nobody in split {split!r} has both portraits and {front_end} speech "
+                f"snapshot {reader.id}: nobody in split {split!r} has both portraits and {front_end} speech "
                 f"({len(portraits)} portraits, {len(mels)} utterances); build with more people"
             )
         known = set(self.people)
@@ -121,7 +109,6 @@ class Pairs(TorchDataset[Pair]):
         self._mels = sorted((m for m in mels if m.person in known), key=lambda m: (m.person, m.key))
         self._portrait_groups = Groups.of(self._portraits, self.people)
         self._mel_groups = Groups.of(self._mels, self.people)
-        self._tars = MelTars([storage.local(entry.tar) for entry in speech], self.n_mels)
         self._length = len(self._mels) if length is None else length
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._drawn: tuple[int, tuple[IntArray, ...]] | None = None
@@ -155,15 +142,15 @@ class Pairs(TorchDataset[Pair]):
             zip(portraits.tolist(), mels.tolist(), starts.tolist(), strict=True)
         ):
             chosen = self._portraits[portrait]
-            faces[place] = self._decoded[chosen.shard].array[chosen.row]
+            faces[place] = self._decoded.array(chosen.shard)[self._rows[chosen.key]]
             self._tars.stretch(self._mels[mel], start, stretches[place])
         normalised = self._normalised(mels_BFT, mels.tolist())
         return {"portrait": faces_B3SS, "mel": normalised, "person": torch.from_numpy(people)}
 
     def _normalised(self, mels_BFT: Tensor, drawn: Sequence[int]) -> Tensor:
-        if self._normaliser is None:
+        if self._normalisation is None:
             return mels_BFT
-        constants = [self._normaliser.constants(self._tars.whole(self._mels[mel])) for mel in drawn]
+        constants = [self._normalisation.constants(self._tars.whole(self._mels[mel])) for mel in drawn]
         mean_BF, std_BF = (torch.from_numpy(np.stack(each)) for each in zip(*constants, strict=True))
         return mels_BFT.float().sub_(mean_BF[:, :, None]).div_(std_BF[:, :, None])
 
@@ -175,7 +162,7 @@ class Pairs(TorchDataset[Pair]):
             people = rng.integers(len(self.people), size=self._length)
             portraits = self._portrait_groups.draw(people, rng)
             mels = self._mel_groups.draw(people, rng)
-            lengths = np.asarray([mel.frames for mel in self._mels], np.int64)[mels]
+            lengths = np.asarray([self._tars.frames(mel) for mel in self._mels], np.int64)[mels]
             slack = lengths - self.frames
             self._drawn = epoch, (people, portraits, mels, rng.integers(np.where(slack >= 0, slack + 1, lengths)))
         return self._drawn[1]
@@ -193,7 +180,7 @@ class IterablePairs(IterableDataset[Pair]):
 
     def __init__(
         self,
-        dataset: Dataset,
+        reader: Reader,
         split: str = "train",
         *,
         batch_size: int | None = None,
@@ -201,7 +188,7 @@ class IterablePairs(IterableDataset[Pair]):
         world_size: int = 1,
         **options: Any,
     ) -> None:
-        self.pairs = Pairs(dataset, split, **options)
+        self.pairs = Pairs(reader, split, **options)
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
 
     def __len__(self) -> int:
@@ -221,21 +208,27 @@ class IterablePairs(IterableDataset[Pair]):
             yield self.pairs[first] if self.batch_size is None else self.pairs[range(first, first + size)]
 
 
-def _portraits(
-    dataset: Dataset, split: str, side_px: int, cache: Path | None
-) -> tuple[list[Portrait], list[DecodedShard]]:
-    found: list[Portrait] = []
-    decoded = []
-    files = TarFiles(dataset.storage)
-    columns = ("key", "person", "member", "suffix", "offset", "size")
-    for shard, entry in enumerate(dataset.shards("faces", split)):
-        sidecar = read_sidecar(dataset.storage, entry.sidecar, columns).sort_by("offset")
-        rows = [row for row in sidecar.to_pylist() if row["suffix"] in _PORTRAIT_SUFFIXES]
-        found += [Portrait(row["key"], row["person"], shard, place) for place, row in enumerate(rows)]
-        places = [(row["member"], row["offset"], row["size"]) for row in rows]
-        decoded.append(DecodedShard(files, entry, places, side_px, cache))
-    files.close()
-    return found, decoded
+class SharedPortraits:
+    """What `MappedPortraits` is, in memory that processes share instead of files."""
+
+    def __init__(self, files: Files, shards: Sequence[ShardEntry], portraits: Sequence[Member], side_px: int) -> None:
+        tars = TarFiles(files)
+        self._shared: dict[int, Tensor] = {}
+        for shard, group in groupby(portraits, key=lambda portrait: portrait.shard):
+            decoded = torch.from_numpy(decode(files, tars, shards[shard].tar, list(group), side_px))
+            self._shared[shard] = decoded.share_memory_()  # type: ignore[no-untyped-call]
+
+    def array(self, shard: int) -> Uint8Array:
+        """Uint8 (N, 3, S, S), the portraits of a shard in the order of its tar."""
+        return self._shared[shard].numpy()
+
+
+def _decoded(
+    reader: Reader, portraits: Sequence[Member], side_px: int, cache: str | Path | None
+) -> MappedPortraits | SharedPortraits:
+    if cache == MEMORY:
+        return SharedPortraits(reader.files, reader.snapshot.shards, portraits, side_px)
+    return reader.mapped_portraits(portraits, side_px, cache_folder() if cache is None else Path(cache))
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

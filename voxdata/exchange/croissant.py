@@ -15,10 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from voxdata.dataset.opened import Dataset, Kind
+from voxdata.dataset.opened import Dataset
 from voxdata.exchange.export_facts import Facts
 from voxdata.exchange.export_texts import BIASES, COLLECTION, LIMITATIONS, SENSITIVE, USES
-from voxdata.shards.read import read_sidecar
+from voxdata.format.sidecar import read_sidecar
+from voxdata.format.snapshot import Kind
 
 CONFORMS_TO = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 PARQUET, TAR = "application/x-parquet", "application/x-tar"

@@ -11,7 +11,6 @@ the first dimension, so log-mels have time first here. Everything can be read wi
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -25,15 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from voxdata.catalog.snapshot import SPLITS
-from voxdata.dataset.opened import Dataset, Kind
+from voxdata.dataset.opened import Dataset
 from voxdata.exchange.croissant import DataFile, Table, croissant
 from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import Facts, facts_of
 from voxdata.exchange.export_target import Shelf, claim_folder, portrait_of, shelves
+from voxdata.format.digests import file_sha256
 from voxdata.format.errors import ShardError, StorageError
-from voxdata.shards.read import read_sidecar
-from voxdata.tables.schemas import SIDECAR
+from voxdata.format.sidecar import SIDECAR, read_sidecar
+from voxdata.format.snapshot import SPLITS, Kind
 
 KINDS: tuple[Kind, ...] = ("faces", "speech")
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
@@ -147,9 +146,12 @@ def _mels(files: Sequence[bytes]) -> pa.Array:
 
 
 def _data_file(place: Path, name: str) -> DataFile:
-    with open(place / name, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return DataFile(path=name, sha256=sha256, size_bytes=(place / name).stat().st_size, mime="application/x-parquet")
+    return DataFile(
+        path=name,
+        sha256=file_sha256(place / name),
+        size_bytes=(place / name).stat().st_size,
+        mime="application/x-parquet",
+    )
 
 
 def _header(facts: Facts, tables: Sequence[Table]) -> str:

@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from voxdata.catalog.snapshot import SPLITS
 from voxdata.dataset.opened import Dataset
 from voxdata.exchange.export_target import claim_folder, portrait_of, shelves
 from voxdata.format.errors import ShardError, SnapshotError, StorageError
+from voxdata.format.snapshot import SPLITS
 from voxdata.people.identities import safe_key
 
 FRONT_END = "psf40"

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from voxdata.catalog.withheld import everyone, hidden_in
-from voxdata.dataset.opened import Dataset, Kind
+from voxdata.dataset.opened import Dataset
 from voxdata.forgetting import outputs
 from voxdata.format.errors import ShardError, SnapshotError, StorageError
-from voxdata.shards.read import TarFiles, read_sidecar
-from voxdata.shards.write import ShardEntry
+from voxdata.format.members import TarFiles
+from voxdata.format.sidecar import read_sidecar
+from voxdata.format.snapshot import Kind, ShardEntry
 
 KIND = "export"
 

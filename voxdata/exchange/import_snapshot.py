@@ -15,10 +15,12 @@ from typing import Any
 import pyarrow as pa
 
 from voxdata.catalog.publish import publish
-from voxdata.catalog.snapshot import SPLITS, Snapshot, write_snapshot
+from voxdata.catalog.snapshot import write_snapshot
 from voxdata.exchange.import_layouts import FRONT_ENDS, Layout, Person
 from voxdata.exchange.import_members import SHARED, Imported, read_mels, read_portraits, shared_portraits, who_of
+from voxdata.format.digests import digest
 from voxdata.format.errors import SourceError
+from voxdata.format.snapshot import SPLITS, Kind, ShardEntry, Snapshot
 from voxdata.people import splits
 from voxdata.people.book import open_book
 from voxdata.people.identities import BUCKETS, IdentityBook
@@ -27,11 +29,11 @@ from voxdata.people.tombstones import Tombstones
 from voxdata.recipe.reading import with_settings
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
-from voxdata.shards.write import Kind, Member, Sample, ShardEntry, pack, plan_ranges
+from voxdata.shards.write import Member, Sample, pack, plan_ranges
 from voxdata.sources.folder import SourceFile
 from voxdata.speech import normalisation
 from voxdata.speech.front_ends import mel
-from voxdata.store.fragments import commit_table, digest
+from voxdata.store.fragments import commit_table
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage
 from voxdata.tables import schemas

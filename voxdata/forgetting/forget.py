@@ -24,6 +24,7 @@ from voxdata.forgetting.places import GONE, Places, facts_about
 from voxdata.forgetting.purge import purge
 from voxdata.forgetting.redact import Redaction, drop_moved, redact, repack
 from voxdata.forgetting.trained import TrainingRun, delete_pictures, runs_on
+from voxdata.format.portraits import cached_files
 from voxdata.people import pending, tombstones
 from voxdata.people.identities import IdentityBook
 from voxdata.people.names import fold_name
@@ -171,9 +172,7 @@ def _delete_decoded(storage: Storage, shards: Iterable[str], caches: Sequence[Pa
     """Portraits of moved shards that a training or a loader has decoded and kept."""
     folders = [*caches, *([storage.local("cache")] if isinstance(storage, LocalStorage) else [])]
     failed = []
-    for decoded in (
-        each for sha256 in shards if sha256 for folder in folders for each in folder.glob(f"{sha256[:16]}-*")
-    ):
+    for decoded in (each for sha256 in shards if sha256 for folder in folders for each in cached_files(folder, sha256)):
         try:
             decoded.unlink()
         except OSError as error:

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from voxdata.forgetting.belongings import TELLING, Belongings
-from voxdata.store.fragments import Fragment, FragmentStore, digest, parquet_bytes
+from voxdata.format.digests import digest
+from voxdata.store.fragments import Fragment, FragmentStore, parquet_bytes
 from voxdata.store.root_tables import parts_of, read_table, tables_of
 from voxdata.store.storage import Storage
 

@@ -17,7 +17,6 @@ from typing import Any
 import pyarrow as pa
 
 from voxdata.catalog.snapshot import (
-    Snapshot,
     count_samples,
     latest,
     list_snapshots,
@@ -27,15 +26,15 @@ from voxdata.catalog.snapshot import (
 )
 from voxdata.forgetting.belongings import PLACES, Belongings
 from voxdata.forgetting.purge import referenced
+from voxdata.format.digests import digest
 from voxdata.format.errors import SnapshotError
-from voxdata.shards.read import read_sidecar
-from voxdata.shards.write import FOLDER, Member, Sample, ShardEntry, pack
+from voxdata.format.sidecar import SIDECAR, read_sidecar
+from voxdata.format.snapshot import ShardEntry, Snapshot, snapshot_key
+from voxdata.shards.write import FOLDER, Member, Sample, pack
 from voxdata.speech.normalisation import normalisation
 from voxdata.store import journal
-from voxdata.store.fragments import digest
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
-from voxdata.tables.schemas import SIDECAR
 
 Moved = Mapping[str, ShardEntry | None]  # tar -> the shard in its place; None where nobody is left in it
 _WHERE = tuple(name for name, _ in SIDECAR)
@@ -172,7 +171,7 @@ def _publish(storage: Storage, snapshot: Snapshot, moved: Moved, name: str, *, a
     left = _moved(storage, snapshot, moved)
     identifier = digest({"shards": sorted(entry.tar for entry in left.shards), "recipe": left.recipe})
     new = replace(left, id=identifier, tables=tables, redacted=False)
-    if not storage.exists(_key(identifier)):
+    if not storage.exists(snapshot_key(identifier)):
         _commit(storage, new)
     state_publication(storage, new, tables, at=at, recipe=published_recipe(storage, snapshot))
     return identifier
@@ -190,8 +189,4 @@ def _refer_publications(storage: Storage, name: str) -> None:
 
 
 def _commit(storage: Storage, snapshot: Snapshot) -> None:
-    storage.commit(_key(snapshot.id), json.dumps(snapshot.to_json(), sort_keys=True, indent=1).encode())
-
-
-def _key(identifier: str) -> str:
-    return f"snapshots/{identifier}.json"
+    storage.commit(snapshot_key(snapshot.id), json.dumps(snapshot.to_json(), sort_keys=True, indent=1).encode())

@@ -17,12 +17,13 @@ from voxdata.catalog.publish import publish as publish_catalog
 from voxdata.catalog.published_recipe import commit_recipe
 from voxdata.catalog.snapshot import write_snapshot
 from voxdata.format.errors import BuildStoppedError
+from voxdata.format.snapshot import ShardEntry
 from voxdata.people import splits
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, rows_of
 from voxdata.pipeline.steps import kept_clips, portrait_faces
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
-from voxdata.shards.write import Member, Sample, ShardEntry, divide, pack, plan_ranges
+from voxdata.shards.write import Member, Sample, divide, pack, plan_ranges
 from voxdata.speech.front_ends.mel import FRONT_ENDS
 from voxdata.speech.normalisation import SPLIT, normalisation, shard_sums
 from voxdata.store.fragments import FragmentStore, parquet_table

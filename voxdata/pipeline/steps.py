@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from voxdata.faces.decide import decide as decide_faces_table
 from voxdata.faces.link import link as link_table
+from voxdata.format.digests import digest
 from voxdata.format.errors import BuildStoppedError, SourceError
 from voxdata.people import splits
 from voxdata.people.book import open_book
@@ -32,7 +33,7 @@ from voxdata.sources.originals import PhotoStore
 from voxdata.sources.speech_files import find_utterances
 from voxdata.speech.decide import decide as decide_speech_table
 from voxdata.store import journal
-from voxdata.store.fragments import commit_table, digest, parquet_table
+from voxdata.store.fragments import commit_table, parquet_table
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage, open_storage
 from voxdata.tables.schemas import FACES, IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES

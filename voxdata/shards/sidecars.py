@@ -1,4 +1,4 @@
-"""The columns of a sidecar after the common ones (`schemas.SIDECAR`): who it is, and every measurement."""
+"""The columns of a sidecar after the common ones (`format.sidecar.SIDECAR`): who it is, and every measurement."""
 
 from __future__ import annotations
 

@@ -17,18 +17,18 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from voxdata.format.digests import digest
 from voxdata.format.errors import ShardError
+from voxdata.format.sidecar import SIDECAR
+from voxdata.format.snapshot import Kind, ShardEntry
 from voxdata.people.identities import BUCKETS
-from voxdata.store.fragments import TarBytes, digest, parquet_bytes
+from voxdata.store.fragments import TarBytes, parquet_bytes
 from voxdata.store.storage import Storage, Upload
-from voxdata.tables.schemas import SIDECAR
-
-Kind = Literal["faces", "speech"]
 
 VERSION = 1  # raised by hand when the same inputs give other bytes
 FOLDER = "shards"
@@ -93,26 +93,6 @@ class Sample:
     key: str
     members: Mapping[str, Member]
     row: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardEntry:
-    """A committed shard, as snapshots list it. `bytes` and `sha256` are the tar's."""
-
-    tar: str
-    sidecar: str
-    split: str
-    kind: str
-    first_bucket: int
-    last_bucket: int
-    samples: int
-    members: int
-    bytes: int
-    sha256: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry as JSON values."""
-        return asdict(self)
 
 
 def plan_ranges(buckets_per_shard: int) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from voxdata.format.digests import file_sha256
 from voxdata.people.tombstones import Tombstones
 from voxdata.store.filelog import FORGOTTEN, FileLog
 from voxdata.store.storage import Storage
@@ -84,5 +85,4 @@ def _hash(row: dict[str, Any], log: FileLog, is_refused: Callable[[str], bool]) 
 def _digest(row: dict[str, Any]) -> str:
     if row["offset"] is not None:
         return hashlib.sha256(clip_bytes(row)).hexdigest()
-    with open(row["path"], "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(Path(row["path"]))

@@ -17,20 +17,21 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.shards.read import Shard
-from voxdata.shards.write import ShardEntry
+from voxdata.format.members import TarFiles
+from voxdata.format.normalise import MIN_STD
+from voxdata.format.sidecar import read_sidecar
+from voxdata.format.snapshot import ShardEntry
 from voxdata.store.storage import Storage
 
 SPLIT = "train"
 PUBLISHED: Mapping[str, Mapping[str, float]] = {"psf40": {"mean": 10.9915, "std": 3.1661}}
 PER_UTTERANCE = frozenset({"sphinx64"})
-MIN_STD = 1e-6
 Sums = npt.NDArray[np.float64]
 
 
@@ -67,24 +68,20 @@ def shard_sums(storage: Storage, shard: ShardEntry) -> dict[str, dict[str, Any]]
 
 def _add_up(storage: Storage, shard: ShardEntry) -> dict[str, dict[str, Any]]:
     totals: dict[str, tuple[int, Sums, Sums]] = {}
-    with Shard(storage, shard.sidecar) as opened:
-        held_out = dict(zip(*(opened.table[name].to_pylist() for name in ("key", "holdout")), strict=True))
-        for key in sorted(set(held_out)):
-            if held_out[key]:
-                continue
-            for name in _front_ends(opened.suffixes(key)):
-                mel_FT = np.load(io.BytesIO(opened.read(key, f"{name}.npy")), allow_pickle=False).astype(np.float64)
-                frames, sum_F, square_F = totals.get(name, (0, np.zeros(len(mel_FT)), np.zeros(len(mel_FT))))
-                sums = sum_F + mel_FT.sum(axis=1), square_F + np.einsum("ft,ft->f", mel_FT, mel_FT)
-                totals[name] = (frames + mel_FT.shape[1], *sums)
+    tars = TarFiles(storage)
+    members = read_sidecar(storage, shard.sidecar, ("key", "suffix", "member", "offset", "size", "holdout"))
+    for row in members.sort_by([("key", "ascending"), ("suffix", "ascending")]).to_pylist():
+        if row["suffix"].endswith(".npy") and not row["holdout"]:
+            name = row["suffix"].removesuffix(".npy")
+            data = tars.read(shard.tar, row["member"], row["offset"], row["size"])
+            mel_FT = np.load(io.BytesIO(data), allow_pickle=False).astype(np.float64)
+            frames, sum_F, square_F = totals.get(name, (0, np.zeros(len(mel_FT)), np.zeros(len(mel_FT))))
+            sums = sum_F + mel_FT.sum(axis=1), square_F + np.einsum("ft,ft->f", mel_FT, mel_FT)
+            totals[name] = (frames + mel_FT.shape[1], *sums)
     return {
         name: {"frames": frames, "sum": sum_F.tolist(), "square": square_F.tolist()}
         for name, (frames, sum_F, square_F) in totals.items()
     }
-
-
-def _front_ends(suffixes: Iterable[str]) -> list[str]:
-    return sorted(suffix.removesuffix(".npy") for suffix in suffixes if suffix.endswith(".npy"))
 
 
 def _std(variance: float) -> float:

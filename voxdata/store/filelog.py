@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from voxdata.store.fragments import digest, parquet_bytes, parquet_table
+from voxdata.format.digests import digest
+from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.storage import Storage
 
 SCHEMA = pa.schema(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from voxdata.format.digests import digest
 from voxdata.store.storage import Storage
 
 Blobs = Mapping[str, Mapping[str, bytes]]
@@ -44,11 +44,6 @@ def fingerprint(stage: str, version: int, settings: Mapping[str, Any], backends:
     """Name the stage, its hand-raised version, its own part of the recipe and its backends' versions: 16 hex digits."""
     named = {"stage": stage, "version": version, "settings": settings, "backends": backends}
     return digest(named)
-
-
-def digest(value: Any) -> str:
-    """16 hex digits over a JSON-able value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 class FragmentStore:

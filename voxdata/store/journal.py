@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
-from voxdata.store.fragments import digest
 from voxdata.store.storage import Storage
 from voxdata.tables.all_tables import JOURNAL
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import fsspec
 
-from voxdata.format.errors import RootMissingError, StorageError, StorageFullError
-
-TEMPORARY_PREFIX = ".tmp-"
+from voxdata.format.atomic import TEMPORARY_PREFIX, place, write_whole
+from voxdata.format.errors import RootMissingError, StorageError
+from voxdata.format.files import LocalFiles, storage_error
 
 
 def open_storage(root: str | Path, *, create: bool = False) -> Storage:
@@ -108,37 +108,18 @@ class Upload:
         self._storage.commit(key, b"".join(self._pieces))
 
 
-class LocalStorage(Storage):
+class LocalStorage(LocalFiles, Storage):
     """A root on a local disk."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.url = str(path)
-
-    def local(self, key: str) -> Path:
-        """The path of `key`, for readers that need one (mmap, DuckDB)."""
-        return self.path / key
-
     def commit(self, key: str, data: bytes) -> None:
-        target = self.path / key
-        temporary = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            self.place(temporary, key)
+            write_whole(self.local(key), lambda file: file.write(data), lambda temporary, _: self.place(temporary, key))
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise _storage_error(error, self.url, key) from error
+            raise storage_error(error, self.url, key) from error
 
     def place(self, temporary: Path, key: str) -> None:
         """The last step of every commit: a whole, durable file gets its name."""
-        target = self.path / key
-        os.replace(temporary, target)
-        _fsync_folder(target.parent)
+        place(temporary, self.local(key))
 
     @contextmanager
     def writing(self, folder: str) -> Iterator[Upload]:
@@ -148,19 +129,6 @@ class LocalStorage(Storage):
         finally:
             upload.close()
 
-    def read(self, key: str) -> bytes:
-        try:
-            return (self.path / key).read_bytes()
-        except OSError as error:
-            raise _storage_error(error, self.url, key) from error
-
-    def read_range(self, key: str, offset: int, size: int) -> bytes:
-        try:
-            with open(self.path / key, "rb") as file:
-                return os.pread(file.fileno(), size, offset)
-        except OSError as error:
-            raise _storage_error(error, self.url, key) from error
-
     def exists(self, key: str) -> bool:
         return (self.path / key).exists()
 
@@ -168,7 +136,7 @@ class LocalStorage(Storage):
         try:
             found = (self.path / key).stat()
         except OSError as error:
-            raise _storage_error(error, self.url, key) from error
+            raise storage_error(error, self.url, key) from error
         return found.st_size, found.st_mtime
 
     def keys(self, prefix: str = "") -> list[str]:
@@ -178,7 +146,7 @@ class LocalStorage(Storage):
         try:
             (self.path / key).unlink(missing_ok=True)
         except OSError as error:
-            raise _storage_error(error, self.url, key) from error
+            raise storage_error(error, self.url, key) from error
 
     def sweep(self) -> int:
         removed = 0
@@ -227,7 +195,7 @@ class LocalUpload(Upload):
         try:
             yield
         except OSError as error:
-            raise _storage_error(error, self._root.url, self._folder) from error
+            raise storage_error(error, self._root.url, self._folder) from error
 
 
 class UrlStorage(Storage):
@@ -247,7 +215,7 @@ class UrlStorage(Storage):
         try:
             self._fs.pipe_file(self._full(key), data)
         except OSError as error:
-            raise _storage_error(error, self.url, key) from error
+            raise storage_error(error, self.url, key) from error
 
     def read(self, key: str) -> bytes:
         return self._cat(key)
@@ -259,7 +227,7 @@ class UrlStorage(Storage):
         try:
             data: bytes = self._fs.cat_file(self._full(key), **span)
         except OSError as error:
-            raise _storage_error(error, self.url, key) from error
+            raise storage_error(error, self.url, key) from error
         return data
 
     def exists(self, key: str) -> bool:
@@ -269,7 +237,7 @@ class UrlStorage(Storage):
         try:
             return int(self._fs.size(self._full(key))), float(self._fs.modified(self._full(key)).timestamp())
         except OSError as error:
-            raise _storage_error(error, self.url, key) from error
+            raise storage_error(error, self.url, key) from error
 
     def keys(self, prefix: str = "") -> list[str]:
         self._fs.invalidate_cache()
@@ -299,22 +267,3 @@ def _alive(temporary_name: str) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _storage_error(error: OSError, root: str, key: str) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFullError(
-            f"no space left while writing {key} under {root}; free some and run the same command again: "
-            "it resumes from what is committed"
-        )
-    if isinstance(error, FileNotFoundError):
-        return StorageError(f"{key} is not under {root}; run: voxdata verify --root {root}")
-    return StorageError(f"{key} under {root}: {error.strerror or error}; check the permissions of --root")

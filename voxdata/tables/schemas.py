@@ -6,7 +6,7 @@ bytes; a face is `<photo_sha256[:16]>_<index>` under its identity.
 
 from __future__ import annotations
 
-from voxdata.tables import faces, people, shards, speech
+from voxdata.tables import faces, people, speech
 from voxdata.tables.faces import EMOTIONS as EMOTIONS
 
 WHO = [(column.name, column.type) for column in people.WHO]
@@ -22,4 +22,3 @@ UTTERANCE_FILES = speech.UTTERANCE_FILES.schema
 UTTERANCES = speech.UTTERANCES.schema
 UTTERANCE_VERDICTS = speech.UTTERANCE_VERDICTS.schema
 HOLDOUTS = speech.HOLDOUTS.schema
-SIDECAR = [(column.name, column.type) for column in shards.SIDECAR.columns]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from voxdata.format.sidecar import SIDECAR as ON_DISK
 from voxdata.tables.column import TEXTS, B, Column, I, L, S, Table, one_of
 from voxdata.tables.faces import VERDICT
 from voxdata.tables.people import AT, SPLIT, WHO
@@ -16,19 +17,20 @@ _KEY = Column("key", S, "WebDataset key: a face_id or an utterance_id", required
 _SPLIT = replace(SPLIT, required=True)
 _TAR = Column("tar", S, "Shard that holds it", required=True)
 
-# What every sidecar starts with, one row per member of the tar; the measurements of the sample's kind follow.
+_MEMBERS = {
+    "member": "File name in the tar",
+    "suffix": "What its name has after the key",
+    "offset": "Where its bytes begin in the tar",
+    "size": "How many they are",
+    "sha256": "sha256 of its bytes",
+}
+# Which columns there are, in which order, is the format's; the measurements of the sample's kind follow.
 SIDECAR = Table(
     "sidecar",
     "The members of a shard",
-    (
-        _KEY,
-        Column("member", S, "File name in the tar"),
-        Column("suffix", S, "What its name has after the key"),
-        Column("offset", L, "Where its bytes begin in the tar"),
-        Column("size", L, "How many they are"),
-        Column("sha256", S, "sha256 of its bytes"),
-        _SPLIT,
-        KIND,
+    tuple(
+        Column(name, kind, _MEMBERS[name]) if name in _MEMBERS else {"key": _KEY, "split": _SPLIT, "kind": KIND}[name]
+        for name, kind in ON_DISK
     ),
 )
 # What the catalog reads of a sidecar.

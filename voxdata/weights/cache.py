@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from voxdata.format.digests import file_sha256
 from voxdata.format.errors import WeightsError
 from voxdata.weights.entries import REGISTRY_VARIABLE, Weight, find, near, read_registry, registry
 
@@ -112,8 +113,7 @@ def verify(progress: Callable[[Weight], None] = lambda weight: None) -> list[Che
         progress(weight)
         try:
             size = file.stat().st_size
-            with file.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            sha256 = file_sha256(file)
             found.append(Checked(weight=weight, sha256=sha256, problem=problem_of(weight, sha256, size)))
         except OSError as error:
             found.append(Checked(weight=weight, sha256="", problem=f"cannot be read: {error.strerror}"))
@@ -232,5 +232,4 @@ def _refusal(file: Path, sha256: str, size: int) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _sha256(file: str, size: int, mtime_ns: int) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(Path(file))

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from voxdata.catalog.snapshot import Snapshot
+from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.charts import Numbers
 from voxdata.pages.report.measures import FACE_MEASURES, Measure
 from voxdata.people import optouts

@@ -17,7 +17,8 @@ import numpy as np
 
 from voxdata.catalog.database import CATALOG_KEY
 from voxdata.catalog.query import open_readonly
-from voxdata.catalog.snapshot import Snapshot, load_snapshot, published_tables
+from voxdata.catalog.snapshot import load_snapshot, published_tables
+from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.facts import hidden_people
 from voxdata.pages.report.measures import FACE_MEASURES, FACE_REASONS, setting
 from voxdata.pages.review.decisions import Place

@@ -1,0 +1,29 @@
+"""A ready `webdataset` pipeline over the shards of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import webdataset as wds
+
+from voxdata.format.errors import ShardError
+from voxdata.format.files import LocalFiles
+from voxdata.format.members import check_lengths
+from voxdata.format.snapshot import ShardEntry
+
+
+def pipeline(files: LocalFiles, shards: Sequence[ShardEntry], *, shuffle: int, seed: int) -> wds.WebDataset:
+    """Shards, split among nodes and DataLoader workers, as decoded samples; see `Dataset.webdataset`."""
+    check_lengths(files, shards)
+    if not shards:
+        raise ShardError(f"no shard of this split and kind under {files.url}; list them: voxdata sql --query splits")
+    decoded = wds.WebDataset(
+        [str(files.local(entry.tar)) for entry in shards],
+        shardshuffle=len(shards) if shuffle else False,
+        nodesplitter=wds.split_by_node,
+        empty_check=False,
+        seed=seed,
+    )
+    if shuffle:
+        decoded = decoded.shuffle(shuffle, seed=seed)
+    return decoded.decode("pilrgb")

@@ -1,0 +1,69 @@
+"""Writing files whole or not at all: a temporary name, fsync, rename, fsync of the folder.
+
+Names that start with `.tmp-<process>-` are what a killed process left; no reader takes them for anything else.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from voxdata.format.errors import StorageError, StorageFullError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def place(temporary: Path, target: Path) -> None:
+    """The last step of every write: a whole, durable file gets its name."""
+    os.replace(temporary, target)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(target: Path, write: Callable[[BinaryIO], object], place: Callable[[Path, Path], None] = place) -> None:
+    """Call `write(file)` on a temporary file beside `target`, then `place(temporary, target)`. Raises `OSError`."""
+    temporary = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}-{target.name}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        place(temporary, target)
+    except (OSError, RuntimeError):  # torch.save raises RuntimeError on a full disk
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_atomic(target: Path, write: Callable[[BinaryIO], object]) -> None:
+    """As `write_whole`, with errors for a user. Raises `StorageFullError`, `StorageError`."""
+    try:
+        write_whole(target, write)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and not is_full(error):
+            raise StorageError(f"{target} cannot be written: {error.strerror}; check the permissions") from error
+        raise StorageFullError(
+            f"{target} cannot be written: {error}; free some space and run the same command again: a training resumes "
+            "from its last whole checkpoint"
+        ) from error
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write `content` as indented JSON with sorted keys, whole or not at all. Raises as `write_atomic`."""
+    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_atomic(target, lambda file: file.write(text.encode()))
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there was no space left, on the device or in the quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,0 +1,114 @@
+"""Sidecars: a row per member of a tar, as Parquet, with where it lies, whose it is and all that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from voxdata.format.errors import ShardError, StorageError
+from voxdata.format.files import Files
+from voxdata.format.snapshot import ShardEntry
+
+# Columns that every sidecar starts with; the measurements of the sample's kind follow.
+SIDECAR = [
+    ("key", pa.string()),
+    ("member", pa.string()),  # file name in the tar
+    ("suffix", pa.string()),
+    ("offset", pa.int64()),
+    ("size", pa.int64()),
+    ("sha256", pa.string()),
+    ("split", pa.string()),
+    ("kind", pa.string()),  # faces | speech
+]
+_OF_MEMBERS = ("member", "suffix", "offset", "size", "sha256")
+_WHO = ("key", "suffix", "offset", "size", "person")
+_WHERE_KNOWN = ("sex", "holdout", "nationality", "pitch_median_hz", "pitch_range_st")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One file in a tar, and whose it is. `shard` counts the shards of the snapshot.
+
+    `sex` is `m`, `f` or `unknown`; `holdout` marks clips of training people for closed-set tests; a pitch that was not
+    measured is None.
+    """
+
+    shard: int
+    key: str
+    suffix: str
+    offset: int
+    size: int
+    person: str
+    sex: str = "unknown"
+    holdout: bool = False
+    nationality: str = "unknown"
+    pitch_median_hz: float | None = None
+    pitch_range_st: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Its file name in the tar."""
+        return f"{self.key}.{self.suffix}"
+
+
+def read_sidecar(
+    files: Files, key: str, columns: Sequence[str] | None = None, *, where_there: Sequence[str] = ()
+) -> pa.Table:
+    """The sidecar under `key`: all columns, or some and of `where_there` those that it has.
+
+    Raises `ShardError` where it is missing or not a sidecar.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(files.read(key)))
+        known = file.schema_arrow.names
+        missing = [name for name in columns or dict(SIDECAR) if name not in known]
+        if missing:
+            raise ShardError(f"sidecar {key} lacks the column {missing[0]}; it is not one of ours, or was changed")
+        wanted = None if columns is None else [*columns, *(name for name in where_there if name in known)]
+        return file.read(columns=wanted)
+    except (StorageError, pa.ArrowException, OSError) as error:
+        line = str(error).partition("\n")[0]
+        raise ShardError(
+            f"sidecar {key} under {files.url} cannot be read: {line}; run: voxdata verify --root {files.url}"
+        ) from error
+
+
+def read_members(files: Files, entry: ShardEntry, shard: int = 0) -> list[Member]:
+    """The members of a shard by offset; `shard` is what they say of themselves. Raises `ShardError`."""
+    table = read_sidecar(files, entry.sidecar, _WHO, where_there=_WHERE_KNOWN).sort_by("offset")
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    empty = [None] * table.num_rows
+    rows = zip(*(columns.get(name, empty) for name in (*_WHO, *_WHERE_KNOWN)), strict=True)
+    return [
+        Member(
+            shard=shard,
+            key=key,
+            suffix=suffix,
+            offset=offset,
+            size=size,
+            person=person,
+            sex=sex if sex in ("m", "f") else "unknown",
+            holdout=bool(holdout),
+            nationality=nationality or "unknown",
+            pitch_median_hz=median_hz,
+            pitch_range_st=range_st,
+        )
+        for key, suffix, offset, size, person, sex, holdout, nationality, median_hz, range_st in rows
+    ]
+
+
+def sample_rows(files: Files, shards: Sequence[ShardEntry]) -> pa.Table:
+    """A row per sample: key, split, kind, tar and what its sidecar measured. Raises `ShardError`."""
+    tables = []
+    for entry in shards:
+        sidecar = read_sidecar(files, entry.sidecar)
+        samples = sidecar.filter(pc.equal(sidecar["suffix"], "json")).drop_columns(list(_OF_MEMBERS))
+        tables.append(samples.append_column("tar", pa.array([entry.tar] * samples.num_rows, pa.string())))
+    if tables:
+        return pa.concat_tables(tables, promote_options="default")
+    fields = [(name, kind) for name, kind in SIDECAR if name not in _OF_MEMBERS]
+    return pa.schema([*fields, ("tar", pa.string())]).empty_table()

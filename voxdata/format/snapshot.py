@@ -1,0 +1,95 @@
+"""Snapshots: immutable versions of the dataset, and the shards that they list.
+
+<root>/snapshots/<id>.json      the fields of `Snapshot`, and "format"
+<root>/shards/<name>.tar        plain WebDataset tar, members `<key>.<suffix>`
+<root>/shards/<name>.parquet    its sidecar (`voxdata/format/sidecar.py`)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from voxdata.format.errors import SnapshotError
+
+FORMAT = 1
+SPLITS = ("train", "val", "test")
+Kind: TypeAlias = Literal["faces", "speech"]
+Tables: TypeAlias = Mapping[str, Sequence[str]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardEntry:
+    """A committed shard, as snapshots list it. `bytes` and `sha256` are the tar's."""
+
+    tar: str
+    sidecar: str
+    split: str
+    kind: str
+    first_bucket: int
+    last_bucket: int
+    samples: int
+    members: int
+    bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A dataset version; the fields are those of its JSON file."""
+
+    id: str
+    name: str
+    recipe: Mapping[str, Any]
+    recipe_hash: str
+    code_version: str
+    shards: Sequence[ShardEntry]
+    counts: Mapping[str, Mapping[str, int]]  # split -> identities, portraits, utterances
+    front_ends: Mapping[str, Mapping[str, Any]]
+    tables: Tables  # stage -> keys of its Parquet files
+    versions: Mapping[str, str]
+    redacted: bool = False  # somebody in it was forgotten, and its shards are no longer those of its id
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the snapshot's file; `redacted` is in it only where it is true."""
+        content = {"format": FORMAT, **asdict(self)}
+        return content if self.redacted else {name: value for name, value in content.items() if name != "redacted"}
+
+
+def snapshot_key(identifier: str) -> str:
+    """Where the snapshot lies under its root."""
+    return f"snapshots/{identifier}.json"
+
+
+def parse_snapshot(data: bytes, key: str) -> Snapshot:
+    """The snapshot in the file `key`. Raises `SnapshotError` where it is damaged or of a version we do not read."""
+    try:
+        content = json.loads(data)
+    except ValueError as error:
+        raise SnapshotError(f"{key} is not JSON: {error}; run: voxdata verify") from None
+    found = content.pop("format", None) if isinstance(content, dict) else content
+    if found != FORMAT:
+        raise SnapshotError(f"{key} has format {found!r}; this code reads {FORMAT}")
+    listed = content.get("shards")
+    if not isinstance(listed, list):
+        raise SnapshotError(f"{key} lists no shards; run: voxdata verify")
+    shards = [_made(ShardEntry, entry, f"a shard in {key}") for entry in listed]
+    return _made(Snapshot, {**content, "shards": shards}, key)
+
+
+def _made(kind: type[T], content: Any, what: str) -> T:
+    if not isinstance(content, dict):
+        raise SnapshotError(f"{what} is no JSON object; run: voxdata verify")
+    known = {field.name: field.default is MISSING for field in fields(kind)}  # type: ignore[arg-type]
+    for name in content.keys() - known.keys():
+        raise SnapshotError(f"{what} says {name!r}, which this code does not know: use the version that wrote it")
+    for name in (name for name, required in known.items() if required and name not in content):
+        raise SnapshotError(f"{what} does not say {name!r}; run: voxdata verify")
+    return kind(**content)
