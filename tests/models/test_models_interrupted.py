@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from snapshot_writer import TinySnapshot
 
-from models.errors import SnapshotReadError
 from models.train import main, train
 from models.training.checkpoint import checkpoints
+from voxdata.format.errors import ShardError
 
 
 def test_a_damaged_checkpoint_falls_back_and_a_deleted_snapshot_is_one_line(
@@ -33,7 +33,7 @@ def test_a_damaged_checkpoint_falls_back_and_a_deleted_snapshot_is_one_line(
 
     kept = {path: path.read_bytes() for path in checkpoints(tmp_path / "run")}
     shutil.rmtree(snapshot.root / "shards")
-    with pytest.raises(SnapshotReadError, match=r"shards/"):
+    with pytest.raises(ShardError, match=r"sidecar shards/.* voxdata verify"):
         train(config)
     (snapshot.root / "snapshots" / f"{snapshot.id}.json").unlink()
     (tmp_path / "run.json").write_text(

@@ -43,14 +43,14 @@ GIB = 2**30
 
 WORKER = """
 import sys, torch
-from models.config import load_config
+from models.data.sampler import Share
+from models.data.snapshots import open_snapshot
+from models.data.store import Store
+from models.data.tiers import Memory
 from models.embedders.self_trained import SelfTrained
-from models.parallel import joined
-from models.reader import Snapshot
-from models.sampler import Share
-from models.steps import Steps
-from models.store import Store
-from models.tiers import Memory
+from models.training.config import load_config
+from models.training.parallel import joined
+from models.training.steps import Steps
 
 torch.set_num_threads(1)
 config = load_config(sys.argv[1])
@@ -125,7 +125,8 @@ def test_two_processes_with_half_of_the_speech_each_hold_one_model(tiny_snapshot
     config.write_text(json.dumps({**content, "overrides": SMALL_NETWORKS}))
     opened = open_snapshot(tiny_snapshot.root, tiny_snapshot.id)
     heard = [member for member in opened.mels("train", "torch40") if not member.holdout]
-    host = 2 * sum(opened.mel(member).nbytes for member in heard) - 1  # half of it is a byte too little for all
+    tars = opened.mel_tars("torch40")
+    host = 2 * sum(tars.whole(member).nbytes for member in heard) - 1  # half of it is a byte too little for all
     done = finish(launch(2, "-c", WORKER, str(config), "crops", "2", str(tmp_path / "half"), str(host)))
     assert [code for code, _ in done] == [0, 0], done
     first, second = (torch.load(tmp_path / f"half-{rank}.pt") for rank in range(2))
