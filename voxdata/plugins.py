@@ -1,0 +1,121 @@
+"""What plugs in by name: our own parts and those of other packages, found in the same way.
+
+A group such as `voxdata.measures` has names, and each name an object. Another package adds one with an entry point:
+
+    [project.entry-points."voxdata.measures"]
+    freckles = "my_package.freckles:MEASURE"
+
+Our own stand in one dict of their room (`OWN`), so that a plain checkout and an installation whose metadata is older
+than its code have them too. Nothing is imported before it is asked for. Two of one name are an error: which of them a
+recipe means would depend on what else is installed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import ItemsView, Iterator, ValuesView
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from voxdata.format.errors import RecipeError
+
+US = "voxdata"
+# group -> the dict of our own, as module:attribute: name -> the object, or where it is, as module:attribute
+OWN: dict[str, str] = {}
+
+
+class Plugins(dict[str, Any]):
+    """Name -> object, sorted by name; an object of another package is imported when it is first asked for."""
+
+    def __init__(self, group: str, found: dict[str, Any]) -> None:
+        super().__init__((name, found[name]) for name in sorted(found))
+        self._group = group
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        if isinstance(value, EntryPoint):
+            value = _loaded(self._group, value)
+            self[name] = value
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def values(self) -> ValuesView[Any]:
+        self._load_all()
+        return super().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        self._load_all()
+        return super().items()
+
+    def _load_all(self) -> None:
+        for name in self:
+            self[name]
+
+
+def plugins(group: str) -> dict[str, Any]:
+    """Everything that a group has, by name. Raises `RecipeError` where two packages use one name."""
+    found: dict[str, Any] = _own(group)
+    package_of = dict.fromkeys(found, US)
+    for point in _foreign(group):
+        package = point.dist.name if point.dist is not None else point.module
+        if point.name in found:
+            raise RecipeError(
+                f"{group}: the packages {package_of[point.name]} and {package} both have {point.name!r}; "
+                f"uninstall one of them: pip uninstall {package}"
+            )
+        found[point.name], package_of[point.name] = point, package
+    return Plugins(group, found)
+
+
+def plugin(group: str, name: str, *, setting: str) -> Any:
+    """The object of a name that `setting` holds. Raises `RecipeError` with what there is, or why it does not load."""
+    known = plugins(group)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise RecipeError(
+            f"{setting} = {name!r}: there is no such name; there are {', '.join(known) or 'none'}{meant} "
+            f"(another package adds one as an entry point of the group {group})"
+        )
+    return known[name]
+
+
+def _own(group: str) -> dict[str, Any]:
+    if group not in OWN:
+        return {}
+    return {
+        name: EntryPoint(name, value, group) if isinstance(value, str) else value
+        for name, value in _attribute(OWN[group]).items()
+    }
+
+
+def _attribute(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _foreign(group: str) -> Iterator[EntryPoint]:
+    """Entry points of other packages; ours come from `OWN`, whatever the installed metadata says."""
+    seen: set[tuple[str, str]] = set()
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
+        # one package can be on the path twice, as a checkout and as it was installed
+        if (point.name, point.value) not in seen and (point.dist is None or point.dist.name != US):
+            seen.add((point.name, point.value))
+            yield point
+
+
+def _loaded(group: str, point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # whatever another package raises while it is imported
+        package = point.dist.name if point.dist is not None else point.module
+        raise RecipeError(
+            f"{group}: {point.name!r} of the package {package} ({point.value}) does not load: "
+            f"{type(error).__name__}: {error}; mend it, or run: pip uninstall {package}"
+        ) from error
