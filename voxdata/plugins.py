@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import ItemsView, Iterator, ValuesView
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -45,11 +45,11 @@ class Plugins(dict[str, Any]):
         except KeyError:
             return default
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> Any:
         self._load_all()
         return super().values()
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> Any:
         self._load_all()
         return super().items()
 

@@ -22,7 +22,7 @@ from figures import Figure, Section, in_fitting_half, interval
 from voxdata.faces import measure as faces_measure
 from voxdata.faces.face_table import FaceTable
 from voxdata.faces.link import link
-from voxdata.faces.rules import RULES
+from voxdata.faces.rules import REASONS
 from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.store.items import PhotoItem
 from voxdata.tables.schemas import FACES
@@ -126,7 +126,7 @@ def _judged(folders: Folders, strangers: Mapping[str, list[Rows]], settings: Fac
             ]
     faces = pa.Table.from_pylist(rows, schema=FACES)
     table = FaceTable(faces, link(faces, settings.link))
-    flags = {name: RULES[name](table, settings) for name in PURITY_RULES}
+    flags = {name: REASONS[name].failing(table, {"faces": settings}) for name in PURITY_RULES}
     failing = np.logical_or.reduce(list(flags.values()))
     photos_out: dict[str, bool] = {}
     for item, out in zip(faces["item_id"].to_pylist(), failing.tolist(), strict=True):

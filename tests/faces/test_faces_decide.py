@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from face_kit import face_row, faces_table, link_row, links_table, renders_table
 
-from voxdata.faces.decide import RULES, decide
+from voxdata.faces.decide import decide
+from voxdata.faces.rules import REASONS
 from voxdata.format.errors import DecisionError
 from voxdata.recipe.faces import Faces
 from voxdata.tables.schemas import FACE_VERDICTS
@@ -72,7 +73,7 @@ def test_first_failing_rule_is_the_reason_and_all_are_listed() -> None:
     (verdict,) = verdicts(face_row(sharpness=0.0, face_angle_deg=80.0, yaw_deg=80.0, pupil_distance_px=3.0))
     assert verdict["reason"] == "low_resolution"
     assert verdict["reasons"] == ["low_resolution", "face_angle", "blurred"]
-    order = list(RULES)
+    order = list(REASONS)
     assert sorted(verdict["reasons"], key=order.index) == verdict["reasons"]
 
 

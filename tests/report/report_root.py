@@ -13,9 +13,10 @@ from PIL import Image
 
 from tests.catalog import small_root
 from tests.catalog.small_root import SmallRoot
+from voxdata.faces.rules import REASONS as FACE_REASONS
 from voxdata.format.snapshot import ShardEntry
-from voxdata.pages.report.measures import FACE_REASONS, SPEECH_REASONS
 from voxdata.sources.originals import originals
+from voxdata.speech.rules import REASONS as SPEECH_REASONS
 from voxdata.store.fragments import Fragment
 from voxdata.store.storage import LocalStorage
 from voxdata.tables.schemas import PHOTOS

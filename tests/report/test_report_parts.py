@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.report.report_root import noise
-from voxdata.faces.decide import RULES
+from voxdata.faces import rules as face_rules
 from voxdata.pages.report.charts import WIDTH, Limits, bar, histogram, interval, lines, ticks
 from voxdata.pages.report.facts import PORTRAITS, REJECTS_PER_REASON, TRUE_FACES
 from voxdata.pages.report.html import element
-from voxdata.pages.report.measures import FACE_MEASURES, FACE_REASONS, SPEECH_MEASURES, SPEECH_REASONS, Measure, setting
+from voxdata.pages.report.measures import FACE_MEASURES, SPEECH_MEASURES
 from voxdata.pages.report.pictures import MAX_PICTURE_BYTES, SIDE_PX, small_picture, voice_picture
 from voxdata.pages.report.training import GALLERY_PEOPLE, GALLERY_RUNS, RUNS, SHEET_BYTES
 from voxdata.recipe.sections import Recipe
-from voxdata.speech.decide import RULES as SPEECH_RULES
-from voxdata.speech.decide import STATUSES
+from voxdata.rules import Rule, setting
+from voxdata.speech import rules as speech_rules
 from voxdata.tables import schemas
 
 PLACES = {  # where a face is, not how it is
@@ -31,13 +31,26 @@ PLACES = {  # where a face is, not how it is
     *(f"pupil_{side}_{axis}_px" for side in ("left", "right") for axis in "xy"),
 }
 RECIPE = Recipe(name="x").model_dump(mode="json")
+LIMITED = [rule for rule in (*face_rules.LINES, *speech_rules.LINES) if rule.setting]
 
 
-@pytest.mark.parametrize("measure", [*FACE_MEASURES, *SPEECH_MEASURES], ids=lambda measure: measure.key)
-def test_limits_name_settings_that_exist(measure: Measure) -> None:
-    if measure.limit:
-        parent, _, name = measure.limit.rpartition(".")
-        assert name in setting(RECIPE, parent)
+@pytest.mark.parametrize("rule", LIMITED, ids=lambda rule: rule.setting)
+def test_limits_name_settings_and_measurements_that_exist(rule: Rule) -> None:
+    parent, _, name = rule.setting.rpartition(".")
+    assert name in setting(RECIPE, parent)
+    assert rule.column in {measure.key for measure in (*FACE_MEASURES, *SPEECH_MEASURES)}
+
+
+def test_a_limit_is_drawn_where_its_rule_is_in_force() -> None:
+    by_key = {measure.key: measure for measure in FACE_MEASURES}
+    assert by_key["smile"].limits(RECIPE).high == 0.8
+    assert by_key["blend_smile"].limits(RECIPE).values() == []
+    assert by_key["roll_deg"].limits(RECIPE).values() == [-45, 45]
+    shapes = Recipe.model_validate(
+        {"name": "x", "faces": {"measure": {"backend": "mediapipe-tasks"}, "expression": {"rule": "blendshapes"}}}
+    ).model_dump(mode="json")
+    assert by_key["smile"].limits(shapes).values() == []
+    assert by_key["blend_smile"].limits(shapes).high == 0.6
 
 
 def test_every_measurement_has_a_chart() -> None:
@@ -51,9 +64,9 @@ def test_every_measurement_has_a_chart() -> None:
     assert stored - drawn == PLACES
 
 
-def test_every_rule_has_words() -> None:
-    assert [name for name in FACE_REASONS if name in RULES] == list(RULES), "the funnel follows the rules' order"
-    assert list(SPEECH_REASONS) == [*STATUSES, *SPEECH_RULES]
+@pytest.mark.parametrize("known", [face_rules.REASONS, speech_rules.REASONS], ids=["faces", "speech"])
+def test_every_reason_has_words(known: dict[str, Rule]) -> None:
+    assert all(rule.text for rule in known.values())
 
 
 def test_histogram_separates_both_sides_of_a_limit() -> None:
@@ -125,7 +138,7 @@ def test_pictures_are_small_even_when_they_are_noise() -> None:
 
 def test_caps_keep_the_page_below_six_megabytes() -> None:
     gallery = GALLERY_RUNS * GALLERY_PEOPLE * (2 + TRUE_FACES)
-    pictures = PORTRAITS + REJECTS_PER_REASON * len(FACE_REASONS) + gallery
+    pictures = PORTRAITS + REJECTS_PER_REASON * len(face_rules.REASONS) + gallery
     assert (pictures * MAX_PICTURE_BYTES + RUNS * SHEET_BYTES) * 4 / 3 < 6.3e6
 
 

@@ -1,9 +1,9 @@
 """Verdicts: thresholds on stored measurements. No pixels; the same tables give the same verdicts in milliseconds.
 
-The automatic rules are `rules.RULES`; a row's `reason` is the first that fails and `reasons` holds all of them. What
-needs the others' verdicts (duplicates, renders, the cap, the minimum) follows. Human and legal facts stand above every
-rule, in this order: forgotten, opted out, human reject, human keep (`reviewed`). Whatever people
-say, a photo is kept, with its near duplicates, for one person at most (`whose`): a keep that names somebody settles for
+The automatic rules are the table in `rules`; a row's `reason` is the first that fails and `reasons` holds all of
+them. What needs the others' verdicts (duplicates, renders, the cap, the minimum) follows. Human and legal facts stand
+above every rule, in this order: forgotten, opted out, human reject, human keep (`reviewed`). Whatever people say, a
+photo is kept, with its near duplicates, for one person at most (`ownership`): a keep that names somebody settles for
 whom, and one that names nobody leaves that to the rule `shared_photo`.
 """
 
@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.faces.diversity import diversified
-from voxdata.faces.face_table import FaceTable, Flags
+from voxdata.faces.face_table import FaceTable
 from voxdata.faces.ownership import claimed_twice, kept_for
 from voxdata.faces.quality import quality
 from voxdata.faces.reviewed import Words, reviewed
-from voxdata.faces.rules import RULES
+from voxdata.faces.rules import REASONS, RULES
 from voxdata.format.errors import DecisionError
 from voxdata.recipe.faces import Faces, Select
+from voxdata.rules import Flags, When, as_stored, failing, setting
 from voxdata.tables.schemas import FACE_VERDICTS
 
 CANDIDATES_PER_PORTRAIT = 2
@@ -97,40 +98,38 @@ class _Reasons:
 
 
 def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
-    if settings.expression.asks_emotion:
-        _refuse_without_emotions(table, settings)
-    if settings.expression.asks_blendshapes:
-        _refuse_without_blendshapes(table)
-    needed = settings.resolution.min_pupil_distance_px / PUPILS_PER_BOX
-    skipped = table.is_face & ~table.has("pupil_distance_px") & (table.shorter_box < settings.measure.min_face_px)
-    unknown = int((skipped & (table.shorter_box >= needed)).sum())
+    """Refuse rules whose measurement was never taken, and a limit that lies below a floor of measuring."""
+    measured = table.is_text("measured_until", ["all"])
+    for rule in RULES:
+        if rule.when is None or not rule.applies({"faces": settings}) or not measured.any():
+            continue
+        if not (measured & table.has(rule.column)).any():
+            asked = f"{rule.when.setting}={setting({'faces': settings}, rule.when.setting)}"
+            raise DecisionError(
+                f"{asked} needs {rule.column} of {int(measured.sum())} faces that were measured without it; measure "
+                f"them with: voxdata build RECIPE --root DIR --set {asked} --set {_measured_with(rule.when, settings)}"
+            )
+    _refuse_below_floor(table, settings)
+
+
+def _measured_with(when: When, settings: Faces) -> str:
+    """The setting that measures what a rule needs: as the recipe has it, or the usual one."""
+    path, _, usual = when.measured_with.partition("=")
+    usual_where_absent = path.endswith("_model") and setting({"faces": settings}, path)
+    return f"{path}={usual_where_absent or usual}"
+
+
+def _refuse_below_floor(table: FaceTable, settings: Faces) -> None:
+    limit = REASONS["low_resolution"].limit({"faces": settings}) or 0.0
+    needed = limit / PUPILS_PER_BOX
+    small = REASONS["face_too_small"]
+    floor = setting({"faces": settings}, small.setting)
+    unknown = int((small.failing(table, {"faces": settings}) & (table.shorter_box >= as_stored(needed))).sum())
     if unknown:
         raise DecisionError(
-            f"faces.resolution.min_pupil_distance_px = {settings.resolution.min_pupil_distance_px:g} could pass "
-            f"{unknown} faces that the floor faces.measure.min_face_px = {settings.measure.min_face_px:g} left "
-            "unmeasured; "
-            f"measure them with: voxdata build RECIPE --root DIR --set faces.measure.min_face_px={max(8.0, needed):g}"
-        )
-
-
-def _refuse_without_emotions(table: FaceTable, settings: Faces) -> None:
-    without = int((table.is_text("measured_until", ["all"]) & ~table.has("emotion_neutral")).sum())
-    if without:
-        raise DecisionError(
-            f"faces.expression.rule = {settings.expression.rule} needs the emotions of {without} faces that were "
-            "measured without an emotion network; measure them with: voxdata build RECIPE --root DIR "
-            f"--set faces.expression.rule={settings.expression.rule} "
-            f"--set faces.measure.emotion_model={settings.measure.emotion_model or 'mini_xception'}"
-        )
-
-
-def _refuse_without_blendshapes(table: FaceTable) -> None:
-    without = int((table.is_text("measured_until", ["all"]) & ~table.has("blend_smile")).sum())
-    if without:
-        raise DecisionError(
-            f"faces.expression.rule = blendshapes needs the blendshapes of {without} faces that were measured without; "
-            "measure them with: voxdata build RECIPE --root DIR --set faces.expression.rule=blendshapes "
-            "--set faces.measure.backend=mediapipe-tasks"
+            f"{REASONS['low_resolution'].setting} = {limit:g} could pass {unknown} faces that the floor "
+            f"{small.setting} = {floor:g} left unmeasured; "
+            f"measure them with: voxdata build RECIPE --root DIR --set {small.setting}={max(8.0, needed):g}"
         )
 
 
@@ -153,14 +152,11 @@ def _apply_facts(
 def _apply_rules(table: FaceTable, reasons: _Reasons, settings: Faces, words: Words, human_keep: Flags) -> None:
     standing = {row: people for row, people in words.people.items() if not words.reject[row]}
     theirs, others = kept_for(table, standing)
-    for name, rule in RULES.items():
-        failing = rule(table, settings)
+    for name, flags in failing(RULES, table, {"faces": settings}).items():
         if name == "shared_photo":
-            reasons.add(name, (failing & ~(human_keep & theirs)) | others)
-        elif name in ("face_too_small", "no_landmarks"):
-            reasons.add(name, failing)
+            reasons.add(name, (flags & ~(human_keep & theirs)) | others)
         else:
-            reasons.add(name, failing & ~human_keep)
+            reasons.add(name, flags & ~human_keep if REASONS[name].overruled else flags)
 
 
 def _duplicates(table: FaceTable, passing: Flags, order: Rows) -> Flags:

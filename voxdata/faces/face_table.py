@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Flags = npt.NDArray[np.bool_]
-Numbers = npt.NDArray[np.float64]
+from voxdata.rules import Columns, Flags, Numbers, numbers
+
 Texts = npt.NDArray[Any]
 Codes = npt.NDArray[np.int64]
 
 
-class FaceTable:
+class FaceTable(Columns):
     """`schemas.FACES` with the `schemas.LINKS` of its faces. Null numbers are NaN, null texts are empty.
 
     There can be millions of rows: rules compare texts in Arrow (`is_text`) or by number (`codes`), and ask for objects
@@ -25,17 +25,15 @@ class FaceTable:
     """
 
     def __init__(self, faces: pa.Table, links: pa.Table) -> None:
-        self.faces = faces.combine_chunks()
-        self.rows: int = faces.num_rows
+        super().__init__(faces)
+        self.faces = self.table
         self._all_links = links
-        self._numbers: dict[str, Numbers] = {}
         self._codes: dict[str, Codes] = {}
 
     def __getitem__(self, column: str) -> Numbers:
-        """A measurement, float64 (N,)."""
-        if column not in self._numbers:
-            self._numbers[column] = _numbers(self.faces[column])
-        return self._numbers[column]
+        """A measurement, or a number of the face's link: float64 (N,)."""
+        is_link = column not in self.faces.column_names and column in self._all_links.column_names
+        return self.links(column) if is_link else super().__getitem__(column)
 
     def has(self, column: str) -> Flags:
         """Rows where the measurement was taken."""
@@ -60,7 +58,7 @@ class FaceTable:
 
     def links(self, column: str) -> Numbers:
         """A number of `schemas.LINKS`, NaN where the face has none."""
-        return np.full(self.rows, np.nan) if self._link_rows is None else _numbers(self._linked(column))
+        return np.full(self.rows, np.nan) if self._link_rows is None else numbers(self._linked(column))
 
     def link_texts(self, column: str) -> pa.Array:
         """A text of `schemas.LINKS`, (N,), empty where the face has none."""
@@ -93,8 +91,3 @@ class FaceTable:
         x = (self["pupil_left_x_px"] + self["pupil_right_x_px"]) / 2 / self["photo_width_px"]
         y = (self["pupil_left_y_px"] + self["pupil_right_y_px"]) / 2 / self["photo_height_px"]
         return x, y
-
-
-def _numbers(column: pa.ChunkedArray) -> Numbers:
-    values: Numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-    return values

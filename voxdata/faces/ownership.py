@@ -17,13 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.faces.face_table import FaceTable, Flags
+from voxdata.faces.face_table import FaceTable
+from voxdata.rules import Flags, as_stored
 
 
 def without_majority(table: FaceTable, min_agreement: float) -> Flags:
     """Faces of people of whom no more than `min_agreement` of the photos agree, or as many on somebody else."""
     agreed = table.links("person_agreement")
-    flags: Flags = (agreed <= min_agreement) | (table.links("rival_agreement") >= agreed)
+    flags: Flags = (agreed <= as_stored(min_agreement)) | (table.links("rival_agreement") >= agreed)
     return flags
 
 
@@ -53,7 +54,7 @@ def shared_photos(table: FaceTable, min_similarity: float) -> Flags:
     similarity = table.links("centroid_similarity")
     rejected = shared.copy()
     for group in _groups(clusters, shared):
-        known = group[similarity[group] >= min_similarity]
+        known = group[similarity[group] >= as_stored(min_similarity)]
         owners = set(people[known].tolist())
         if len(owners) == 1:
             rejected[group] = people[group] != owners.pop()

@@ -18,10 +18,14 @@ changed limit never reorders by quality.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from voxdata.faces.face_table import FaceTable, Numbers
+from voxdata.faces.face_table import FaceTable
 from voxdata.recipe.faces import Quality
+from voxdata.rules import Numbers
 
 POSE_ZERO_DEG = 30.0  # face angle at which the pose is worth nothing
 RESOLUTION_PX = (30.0, 128.0)  # pupil distance worth nothing, and everything: that of a 512 px portrait
@@ -29,19 +33,41 @@ EXPRESSION_ZERO = 2.0
 FOCUS_FULL = 0.20
 
 
-def quality(table: FaceTable, settings: Quality) -> Numbers:
-    """Quality 0..1 per row, NaN where a face was not measured to the end."""
+@dataclass(frozen=True)
+class Term:
+    """What counts towards quality: 0 worst, 1 best, made of measurements."""
+
+    columns: tuple[str, ...]
+    worth: Callable[[FaceTable], Numbers]
+
+
+def _resolution(table: FaceTable) -> Numbers:
     low, high = np.log(RESOLUTION_PX)
-    light = table["light_evenness"] * (1 - table["highlight_share"]) * (1 - table["shadow_share"])
-    terms = {
-        "pose": 1 - table["face_angle_deg"] / POSE_ZERO_DEG,
-        "resolution": (np.log(np.maximum(table["pupil_distance_px"], 1e-6)) - low) / (high - low),
-        "expression": 1 - table["expression"] / EXPRESSION_ZERO,
-        "light": light,
-        "focus": table["sharpness"] / FOCUS_FULL,
-    }
-    weights = settings.weights()
-    total = sum((weights[name] * np.clip(term, 0.0, 1.0) for name, term in terms.items()), np.zeros(table.rows))
+    worth: Numbers = (np.log(np.maximum(table["pupil_distance_px"], 1e-6)) - low) / (high - low)
+    return worth
+
+
+def _light(table: FaceTable) -> Numbers:
+    worth: Numbers = table["light_evenness"] * (1 - table["highlight_share"]) * (1 - table["shadow_share"])
+    return worth
+
+
+# by the setting under `faces.quality` that weighs it
+TERMS = {
+    "pose": Term(("face_angle_deg",), lambda table: 1 - table["face_angle_deg"] / POSE_ZERO_DEG),
+    "resolution": Term(("pupil_distance_px",), _resolution),
+    "expression": Term(("expression",), lambda table: 1 - table["expression"] / EXPRESSION_ZERO),
+    "light": Term(("light_evenness", "highlight_share", "shadow_share"), _light),
+    "focus": Term(("sharpness",), lambda table: table["sharpness"] / FOCUS_FULL),
+}
+
+
+def quality(table: FaceTable, settings: Quality) -> Numbers:
+    """Quality 0..1 per row, NaN where what is weighed was not measured; a weight of 0 asks for no measurement."""
+    weights = {name: weight for name, weight in settings.weights().items() if weight}
+    total = np.zeros(table.rows)
+    for name, weight in weights.items():
+        total = total + weight * np.clip(TERMS[name].worth(table), 0.0, 1.0)
     mean = total / sum(weights.values())
     score: Numbers = mean * np.where(table["grayscale"] == 1, settings.grayscale_factor, 1.0)
     return score

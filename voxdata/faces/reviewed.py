@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from voxdata.faces.face_table import FaceTable, Flags
+from voxdata.faces.face_table import FaceTable
+from voxdata.rules import Flags
 
 DECISIONS = ("keep", "reject", "withdrawn")
 REVIEW_RADIUS = 0.02  # of the photo's width and height: reviews find their face on another backend's pupils

@@ -1,56 +1,109 @@
-"""The automatic rules: a reason, and the rows that fail for it. Thresholds on stored measurements, no pixels.
+"""The table of face rules: why a photo or a face is left out, in words, and the limits of the recipe.
 
-They run in this order and the first that fails is a row's `reason`. Whose face it is comes before how good it is, so
-that the funnel's quality reasons count wanted faces only.
+Reasons stand in the order in which they are found, and the first is a row's `reason`. Whose face it is comes before how
+good it is, so that the funnel's quality reasons count wanted faces only. `decide` holds the rules against the
+measurements and finds what is in `FACTS` and `SELECTION`; a photo's `STATUSES` are found while it is measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from voxdata.faces.face_table import FaceTable, Flags
+from voxdata.faces.face_table import FaceTable
 from voxdata.faces.ownership import shared_photos, unwanted_faces, without_majority
-from voxdata.recipe.faces import Expression, Faces
+from voxdata.rules import Flags, Rule, When, as_stored, by_reason
 
-Rule = Callable[[FaceTable, Faces], Flags]
-
-# reason -> failing rows. A null measurement never fails a rule: `no_landmarks` has already caught it.
-RULES: dict[str, Rule] = {
-    "face_too_small": lambda t, r: t.is_face & ~t.has("pupil_distance_px") & (t.shorter_box < r.measure.min_face_px),
-    "no_landmarks": lambda t, r: t.is_face & ~t.is_text("measured_until", ["all"]),
-    "no_majority": lambda t, r: without_majority(t, r.purity.min_agreement),
-    "other_person": lambda t, r: t.links("centroid_similarity") < r.purity.min_similarity,
-    "several_faces": lambda t, r: unwanted_faces(t, r.select.min_dominance),
-    "shared_photo": lambda t, r: shared_photos(t, r.purity.min_similarity),
-    "low_resolution": lambda t, r: t["pupil_distance_px"] < r.resolution.min_pupil_distance_px,
-    "face_angle": lambda t, r: t["face_angle_deg"] > r.pose.max_angle_deg,
-    "rolled": lambda t, r: np.abs(t["roll_deg"]) > r.pose.max_roll_deg,
-    "asymmetric": lambda t, r: t["asymmetry"] > (np.inf if r.pose.max_asymmetry is None else r.pose.max_asymmetry),
-    "smiling": lambda t, r: (
-        (r.expression.asks_geometry & (t["smile"] > r.expression.max_smile))
-        | (r.expression.asks_blendshapes & (t["blend_smile"] > r.expression.max_blend_smile))
-    ),
-    "mouth_open": lambda t, r: (
-        (r.expression.asks_geometry & (t["mouth_open"] > r.expression.max_mouth_open))
-        | (r.expression.asks_blendshapes & (t["blend_jaw_open"] > r.expression.max_blend_jaw_open))
-    ),
-    "eyes_closed": lambda t, r: t["eyes_open"] < r.expression.min_eyes_open,
-    "expression": lambda t, r: r.expression.asks_geometry & (t["expression"] > r.expression.max_expression),
-    "emotion": lambda t, r: r.expression.asks_emotion & emotional(t, r.expression),
-    "glasses": lambda t, r: t["glasses"] > (np.inf if (most := r.occlusion.max_glasses) is None else most),
-    "occluded": lambda t, r: t["occlusion"] > (np.inf if (most := r.occlusion.max_occlusion) is None else most),
-    "too_dark": lambda t, r: t["skin_level"] < r.lighting.min_skin_level,
-    "uneven_light": lambda t, r: t["light_evenness"] < r.lighting.min_evenness,
-    "highlights": lambda t, r: t["highlight_share"] > r.lighting.max_highlight_share,
-    "shadows": lambda t, r: t["shadow_share"] > r.lighting.max_shadow_share,
-    "blurred": lambda t, r: t["sharpness"] < r.sharpness.min_sharpness,
-}
+GEOMETRY = When("faces.expression.rule", ("geometry", "both", None), "faces.measure.backend=mediapipe")
+EMOTION = When("faces.expression.rule", ("emotion", "both"), "faces.measure.emotion_model=mini_xception")
+BLENDSHAPES = When("faces.expression.rule", ("blendshapes",), "faces.measure.backend=mediapipe-tasks")
 
 
-def emotional(table: FaceTable, limits: Expression) -> Flags:
+def _small(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:
+    floor = as_stored(recipe["faces"].measure.min_face_px)
+    return table.is_face & ~table.has("pupil_distance_px") & (table.shorter_box < floor)
+
+
+def _agitated(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:
     """Faces that the emotion network finds neither neutral nor slightly smiling."""
-    calm = table["emotion_neutral"] + limits.happy_allowance * table["emotion_happy"]
-    flags: Flags = (calm < limits.min_calm) | (table["emotion_happy"] > limits.max_happy)
+    limits = recipe["faces"].expression
+    calm = (table["emotion_neutral"] + limits.happy_allowance * table["emotion_happy"]).astype(np.float32)
+    flags: Flags = calm < np.float32(limits.min_calm)
     return flags
+
+
+# fmt: off
+STATUSES = (
+    Rule("unreadable", "file is no readable image", whole=True),
+    Rule("too_large", "photo has too many pixels", whole=True),
+    Rule("too_small", "photo has too few pixels", "photo_side_px", "faces.measure.min_photo_px", "min",
+         floor=True, whole=True),
+    Rule("no_face", "no face was found", "detection_score", "faces.measure.min_detection_score", "min",
+         floor=True, whole=True),
+)
+FACTS = (
+    Rule("forgotten", "person was forgotten; never shown"),
+    Rule("opted_out", "person opted out; never shown"),
+    Rule("human_reject", "rejected by a reviewer"),
+    Rule("reviewers_disagree", "reviewers disagree"),
+)
+RULES = (
+    Rule("face_too_small", "face too small for landmarks", "face_side_px", "faces.measure.min_face_px", "min",
+         judge=_small, floor=True, whole=True, overruled=False),
+    Rule("no_landmarks", "no landmarks, or turned away too far for them", whole=True, overruled=False,
+         judge=lambda t, r: t.is_face & ~t.is_text("measured_until", ["all"])),
+    Rule("no_majority", "the person's photos do not agree on one face", "person_agreement",
+         "faces.purity.min_agreement", "min",
+         judge=lambda t, r: without_majority(t, r["faces"].purity.min_agreement)),
+    Rule("other_person", "another person's face", "centroid_similarity", "faces.purity.min_similarity", "min"),
+    Rule("several_faces", "several faces, and not clear whose photo it is", whole=True,
+         judge=lambda t, r: unwanted_faces(t, r["faces"].select.min_dominance)),
+    Rule("shared_photo", "the photo appears under several people",
+         judge=lambda t, r: shared_photos(t, r["faces"].purity.min_similarity)),
+    Rule("low_resolution", "pupils too close for the resolution wanted", "pupil_distance_px",
+         "faces.resolution.min_pupil_distance_px", "min", tried=(12, 16, 20, 25, 30, 40, 50, 60, 80, 100)),
+    Rule("face_angle", "turned away from the camera", "face_angle_deg", "faces.pose.max_angle_deg",
+         tried=(2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)),
+    Rule("rolled", "tilted too far", "roll_deg", "faces.pose.max_roll_deg", "both", tried=(5, 10, 20, 30, 45, 60, 90)),
+    Rule("asymmetric", "left and right do not match", "asymmetry", "faces.pose.max_asymmetry",
+         tried=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5)),
+    Rule("smiling", "more than a minor smile", "smile", "faces.expression.max_smile",
+         when=GEOMETRY, tried=(0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.5)),
+    Rule("smiling", "", "blend_smile", "faces.expression.max_blend_smile",
+         when=BLENDSHAPES, tried=(0.2, 0.4, 0.5, 0.6, 0.7, 0.8)),
+    Rule("mouth_open", "mouth open", "mouth_open", "faces.expression.max_mouth_open",
+         when=GEOMETRY, tried=(0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
+    Rule("mouth_open", "", "blend_jaw_open", "faces.expression.max_blend_jaw_open",
+         when=BLENDSHAPES, tried=(0.01, 0.02, 0.03, 0.05, 0.1, 0.2)),
+    Rule("eyes_closed", "eyes closed", "eyes_open", "faces.expression.min_eyes_open", "min",
+         tried=(0.05, 0.08, 0.1, 0.12, 0.15, 0.2)),
+    Rule("expression", "not a neutral expression", "expression", "faces.expression.max_expression",
+         when=GEOMETRY, tried=(0.5, 0.8, 1, 1.3, 1.6, 2, 3)),
+    Rule("emotion", "not a calm face to the emotion network", "emotion_neutral", when=EMOTION, judge=_agitated),
+    Rule("emotion", "", "emotion_happy", "faces.expression.max_happy", when=EMOTION),
+    Rule("glasses", "glasses", "glasses", "faces.occlusion.max_glasses", tried=(0.5, 0.55, 0.62, 0.7, 0.8)),
+    Rule("occluded", "something hides the upper face", "occlusion", "faces.occlusion.max_occlusion",
+         tried=(0.1, 0.2, 0.3, 0.4, 0.5)),
+    Rule("too_dark", "the face lies in the dark", "skin_level", "faces.lighting.min_skin_level", "min",
+         tried=(0.005, 0.01, 0.015, 0.02, 0.05, 0.1)),
+    Rule("uneven_light", "uneven light", "light_evenness", "faces.lighting.min_evenness", "min",
+         tried=(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+    Rule("highlights", "clipped highlights", "highlight_share", "faces.lighting.max_highlight_share",
+         tried=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3)),
+    Rule("shadows", "crushed shadows", "shadow_share", "faces.lighting.max_shadow_share",
+         tried=(0.05, 0.1, 0.15, 0.25, 0.4, 0.5)),
+    Rule("blurred", "out of focus", "sharpness", "faces.sharpness.min_sharpness", "min",
+         tried=(0.02, 0.04, 0.06, 0.08, 0.1, 0.15)),
+)
+SELECTION = (
+    Rule("duplicate", "the person has a better copy of this photo"),
+    Rule("render_failed", "could not be rendered well", "scale", "faces.render.max_enlargement"),
+    Rule("render_failed", "", "person_share", "faces.render.min_person_share", "min"),
+    Rule("too_few_portraits", "the person has too few portraits"),
+    Rule("over_cap", "passes, but the person has enough better ones"),
+)
+# fmt: on
+LINES = (*STATUSES, *FACTS, *RULES, *SELECTION)
+REASONS = by_reason(LINES)

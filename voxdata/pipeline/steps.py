@@ -39,7 +39,7 @@ from voxdata.store.storage import Storage, open_storage
 from voxdata.tables.schemas import FACES, IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES
 
 # Raised by hand when the same settings link or decide differently, or when the tables gain columns.
-LINK_VERSION, DECISION_VERSION = 2, 4
+LINK_VERSION, DECISION_VERSION = 2, 5
 
 
 def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from voxdata.catalog.query import stats
+from voxdata.faces.rules import LINES, STATUSES
+from voxdata.faces.rules import REASONS as FACE_REASONS
 from voxdata.pages.report.charts import Limits, bar, histogram, short
 from voxdata.pages.report.facts import Facts, Row
 from voxdata.pages.report.html import Html, element, join, note, table
-from voxdata.pages.report.measures import (
-    FACE_MEASURES,
-    FACE_REASONS,
-    SPEECH_MEASURES,
-    SPEECH_REASONS,
-    Measure,
-    Reason,
-    setting,
-)
+from voxdata.pages.report.measures import FACE_MEASURES, SPEECH_MEASURES, Measure
 from voxdata.pages.report.pictures import Originals, member, small_picture
+from voxdata.rules import Rule, by_reason, setting
+from voxdata.speech.rules import REASONS as SPEECH_REASONS
 
 MEASURE_OF = {measure.key: measure for measure in (*FACE_MEASURES, *SPEECH_MEASURES)}
 
 NO_PIXELS = frozenset({"unreadable", "too_large"})
-PHOTO_REASONS = NO_PIXELS | {"too_small", "no_face"}
+PHOTO_REASONS = frozenset(by_reason(STATUSES))
 
 
 def tiles(facts: Facts) -> Html:
@@ -180,13 +178,13 @@ def person_name(row: Row) -> str:
     return str(row["name"]).replace("_", " ") if row["name"] else str(row["identity"])
 
 
-def in_order(outcomes: Mapping[str, Row], reasons: Mapping[str, Reason]) -> list[str]:
+def in_order(outcomes: Mapping[str, Row], reasons: Mapping[str, Rule]) -> list[str]:
     """Reasons that occur, in the order of the rules; unknown ones last."""
     known = [name for name in reasons if name in outcomes]
     return known + sorted(set(outcomes) - set(known))
 
 
-def _funnel_of(facts: Facts, kind: str, reasons: Mapping[str, Reason], kept_label: str, nothing: str) -> Html:
+def _funnel_of(facts: Facts, kind: str, reasons: Mapping[str, Rule], kept_label: str, nothing: str) -> Html:
     outcomes = {row["outcome"]: row for row in facts.funnel(kind)}
     title = element("h3", kind.capitalize())
     if not outcomes:
@@ -216,7 +214,7 @@ def _step(name: str, text: str, drawing: Html, detail: str, kind: str | None) ->
     )
 
 
-def _reason_text(name: str, reasons: Mapping[str, Reason]) -> str:
+def _reason_text(name: str, reasons: Mapping[str, Rule]) -> str:
     return reasons[name].text if name in reasons else name.replace("_", " ")
 
 
@@ -228,7 +226,8 @@ def _portrait(facts: Facts, row: Row) -> Html:
 
 
 def _rejected(name: str, counts: Row, faces: Sequence[Row], originals: Originals, facts: Facts) -> Html:
-    reason = FACE_REASONS.get(name, Reason(text=name.replace("_", " ")))
+    measure = _judging(name, facts)
+    reason = FACE_REASONS.get(name, Rule(name, name.replace("_", " ")))
     figures = []
     for face in faces:
         picture = originals.picture(face, whole=reason.whole) if name not in NO_PIXELS else None
@@ -238,9 +237,9 @@ def _rejected(name: str, counts: Row, faces: Sequence[Row], originals: Originals
             continue
         others = [other for other in face["reasons"] or [] if other != name]
         also = f"also {', '.join(others)}" if others else ""
-        figures.append(_figure(picture, _judged(reason, face, facts) or source, also))
+        figures.append(_figure(picture, _judged(measure, face, facts) or source, also))
     hidden = "Never shown." if name in ("forgotten", "opted_out") else "Nothing of these can be shown."
-    limit = _limit_text(reason, facts)
+    limit = _limit_text(measure, facts)
     what = ("photo", "photos") if name in PHOTO_REASONS else ("face", "faces")
     return element(
         "section",
@@ -257,26 +256,30 @@ def _sheet(entries: Sequence[Html], name: str) -> Html:
     return element("div", *entries, class_="sheet")
 
 
-def _judged(reason: Reason, face: Row, facts: Facts) -> str:
+def _judging(name: str, facts: Facts) -> Measure | None:
+    """The measurement that a reason judged: the one whose limit is in force, or else the first."""
+    lines = [rule for rule in LINES if rule.reason == name and rule.column]
+    recipe = facts.snapshot.recipe
+    limited = [rule for rule in lines if rule.limit(recipe) is not None]
+    return MEASURE_OF[(limited or lines)[0].column] if lines else None
+
+
+def _judged(measure: Measure | None, face: Row, facts: Facts) -> str:
     """The value that the rule judged, against its limit."""
-    value = face.get(reason.measure)
-    if value is None:
+    value = None if measure is None else face.get(measure.key)
+    if measure is None or value is None:
         return ""
-    measure = MEASURE_OF[reason.measure]
     limits = measure.limits(facts.snapshot.recipe)
-    if limits.high is not None and abs(value) > limits.high:
+    if not limits.fails(np.array([value], np.float64))[0]:
+        return measure.say(value)
+    if limits.high is not None and abs(value) >= limits.high:
         return f"{measure.say(value)} > {measure.say(limits.high)}"
-    if limits.low is not None and value < limits.low:
-        return f"{measure.say(value)} < {measure.say(limits.low)}"
-    return measure.say(value)
+    return f"{measure.say(value)} < {measure.say(limits.low or 0.0)}"
 
 
-def _limit_text(reason: Reason, facts: Facts) -> str:
-    if not reason.measure:
-        return ""
-    measure = MEASURE_OF[reason.measure]
-    said = _say_limits(measure, measure.limits(facts.snapshot.recipe))
-    return f" · {measure.label}: {said}" if said else ""
+def _limit_text(measure: Measure | None, facts: Facts) -> str:
+    said = "" if measure is None else _say_limits(measure, measure.limits(facts.snapshot.recipe))
+    return f" · {measure.label}: {said}" if measure is not None and said else ""
 
 
 def _figure(picture: str | None, title: str, text: str) -> Html:
@@ -297,8 +300,10 @@ def _histograms(facts: Facts, kind: str, measures: Sequence[Measure], nothing: s
             everything = len(kept) + len(others)
             failing = int(limits.fails(kept).sum() + limits.fails(others).sum())
             said = _say_limits(measure, limits)
-            beyond = f", {_share(failing, everything)} beyond it" if said and not measure.floor else ""
-            word = "floor" if measure.floor and measure.side == "min" else "limit"
+            rule = measure.rule(facts.snapshot.recipe)
+            floor = rule is not None and rule.floor
+            beyond = f", {_share(failing, everything)} beyond it" if said and not floor else ""
+            word = "floor" if floor and limits.high is None else "limit"
             caption = f"{everything:,} values" + (f" · {word} {said}{beyond}" if said else " · no limit")
             label = f"Distribution of {measure.label}, {caption}"
             unit = f" ({measure.unit})" if measure.unit else ""
@@ -315,7 +320,7 @@ def _histograms(facts: Facts, kind: str, measures: Sequence[Measure], nothing: s
 
 
 def _say_limits(measure: Measure, limits: Limits) -> str:
-    if measure.side == "both" and limits.high is not None:
+    if limits.low is not None and limits.high is not None:
         return f"± {measure.say(limits.high)}"
     parts = [
         f"{sign} {short(limit)}{'' if measure.unit in ('', '°') else ' '}{measure.unit}"

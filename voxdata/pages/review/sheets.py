@@ -18,14 +18,16 @@ import numpy as np
 from voxdata.catalog.database import CATALOG_KEY
 from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot, published_tables
+from voxdata.faces.rules import REASONS
 from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.facts import hidden_people
-from voxdata.pages.report.measures import FACE_MEASURES, FACE_REASONS, setting
+from voxdata.pages.report.measures import FACE_MEASURES
 from voxdata.pages.review.decisions import Place
 from voxdata.people.names import fold_name
+from voxdata.rules import setting
 from voxdata.store.storage import LocalStorage, Storage
 
-CANNOT_KEEP = frozenset({"face_too_small", "no_landmarks"})  # no human word overrules these: nothing to align
+CANNOT_KEEP = frozenset(name for name, rule in REASONS.items() if not rule.overruled)  # there is nothing to align
 HUMAN_REASONS = frozenset({"human_reject", "reviewers_disagree"})
 
 Row = dict[str, Any]
@@ -203,7 +205,7 @@ def reason_text(reason: str | None) -> str:
     """A reason in words."""
     if reason is None:
         return ""
-    return FACE_REASONS[reason].text if reason in FACE_REASONS else reason.replace("_", " ")
+    return REASONS[reason].text if reason in REASONS else reason.replace("_", " ")
 
 
 def _stamp(storage: Storage) -> object:
