@@ -12,7 +12,7 @@ from pathlib import Path
 
 from figures import show
 
-from voxdata.faces.detect.landmarks import BACKENDS
+from voxdata.faces.detect.backends import BACKENDS
 from voxdata.format.errors import VoxdataError
 
 PARTS = (

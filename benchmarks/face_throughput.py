@@ -41,7 +41,7 @@ from throughput.memory import memory, workers
 from throughput.photos import PHOTO_PX, mixed_photos, real_photos, simulated_photos
 
 from voxdata.faces import measure
-from voxdata.faces.detect.landmarks import MediapipeLandmarker, mediapipe_solutions
+from voxdata.faces.detect.mediapipe_wheel import MediapipeLandmarker, mediapipe_solutions
 from voxdata.faces.measures.embed import Embedder
 from voxdata.faces.measures.emotion import EmotionNet
 from voxdata.faces.portrait import render

@@ -15,7 +15,7 @@ import numpy as np
 from accuracy.aflw import Face, read_faces
 from figures import Numbers, in_fitting_half
 
-from voxdata.faces.detect.landmarks import open_landmarker
+from voxdata.faces.detect.backends import open_landmarker
 from voxdata.faces.measures import pose
 from voxdata.faces.measures.pose_calibration import CALIBRATION_SPAN_DEG, CALIBRATION_UNIT_DEG
 

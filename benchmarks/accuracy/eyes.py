@@ -20,7 +20,8 @@ from figures import Figure, Numbers, Section, in_fitting_half, interval
 from scipy.stats import theilslopes
 
 from voxdata.faces.decode import Pixels, decode_photo
-from voxdata.faces.detect.landmarks import Box, Landmarker, open_landmarker
+from voxdata.faces.detect.backends import open_landmarker
+from voxdata.faces.detect.landmarks import Box, Landmarker
 from voxdata.faces.measures.eyes import find_pupils, lid_centres
 
 MIN_SCORE = 0.5

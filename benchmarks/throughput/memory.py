@@ -18,7 +18,7 @@ from PIL import Image
 
 from throughput.photos import item
 from voxdata.faces import measure
-from voxdata.faces.detect.landmarks import MediapipeLandmarker
+from voxdata.faces.detect.mediapipe_wheel import MediapipeLandmarker
 from voxdata.faces.measures.embed import Embedder
 from voxdata.faces.measures.emotion import EmotionNet
 from voxdata.pipeline.stages import prepare_worker

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from voxdata.faces import measure
 from voxdata.faces.decide import decide
 from voxdata.faces.detect import fan
-from voxdata.faces.detect.landmarks import Box, Landmarks, landmarker_version, open_landmarker
+from voxdata.faces.detect.backends import landmarker_version, open_landmarker
+from voxdata.faces.detect.landmarks import Box, Landmarks
 from voxdata.faces.measures.eyes import find_pupils, lid_centres
 from voxdata.faces.measures.pose import asymmetry
 from voxdata.faces.measures.pose_68 import MODEL_68_MM, MODEL_68_POINTS, estimate_pose_68

@@ -15,7 +15,8 @@ from face_kit import encoded, face_item, photo_item
 from PIL import Image
 
 from voxdata.faces import measure
-from voxdata.faces.detect.landmarks import Box, crop_around, open_landmarker, photo_points
+from voxdata.faces.detect.backends import open_landmarker
+from voxdata.faces.detect.landmarks import Box, crop_around, photo_points
 from voxdata.faces.portrait import render
 from voxdata.format.errors import BackendError, WeightsError
 from voxdata.recipe.faces import FaceMeasure, Render

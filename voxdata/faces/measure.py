@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash, thumbnail
-from voxdata.faces.detect.landmarks import Box, Floats, Landmarker, backend_version, landmarker_version, open_landmarker
+from voxdata.faces.detect.backends import landmarker_version, open_landmarker
+from voxdata.faces.detect.landmarks import Box, Floats, Landmarker, backend_version
 from voxdata.faces.detect.upside_down import PhotoFaces
 from voxdata.faces.measures.embed import Embedder, open_embedder, weights_sha256
 from voxdata.faces.measures.emotion import EmotionNet, emotion_file, open_emotion_net

@@ -15,9 +15,17 @@ from typing import Any
 import numpy as np
 
 from voxdata.faces.decode import Pixels, resize_area
-from voxdata.faces.detect.landmarks import LANDMARKS, Box, Floats, Landmarks, backend_version, merge_boxes
-from voxdata.faces.measures.eyes import IRIS_LEFT, IRIS_RIGHT
-from voxdata.faces.measures.patch import FACE_OVAL
+from voxdata.faces.detect.landmarks import (
+    FACE_OVAL,
+    IRIS_LEFT,
+    IRIS_RIGHT,
+    LANDMARKS,
+    Box,
+    Floats,
+    Landmarks,
+    backend_version,
+    merge_boxes,
+)
 from voxdata.format.errors import BackendError, WeightsError
 from voxdata.weights import load_state_dict, resolve, sha256_of
 

@@ -1,12 +1,7 @@
-"""Face detection and landmarks behind one small interface, and the backend of mediapipe's wheel.
+"""A face's box and landmarks, what a backend is, and the crops that backends look at.
 
-`open_landmarker` gives one of `mediapipe` (here), `mediapipe-tasks` (landmarks_tasks.py) and `face-alignment`
-(landmarks_fan.py). All speak the mesh's point numbers; what a backend does not see is NaN.
-
-The mediapipe wheel (0.10.21) ships two detectors, made for faces within about 2 m (`short`, 128 px input) and 5 m
-(`full`, 192 px input), and a mesh of 468 points with two irises of 5 (478 in all). A photo is searched as a whole with
-both; where that finds nothing in a large photo, overlapping tiles are searched. The mesh then runs on a crop around
-each face, so that a small face in a large photo gets the network's whole input.
+`backends.py` opens one of `mediapipe` (mediapipe_wheel.py), `mediapipe-tasks` (tasks.py) and `face-alignment`
+(fan.py). All speak the mesh's point numbers; what a backend does not see is NaN.
 
 Point numbers follow the published mesh map; "left" and "right" are sides of the image, not of the person. Points are in
 pixels with centres at integers, as in OpenCV: the first pixel's is (0, 0). So are mediapipe's own, times the side of
@@ -15,16 +10,11 @@ what it was given: a mirrored photo of small faces gives width - 1 - x, not widt
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import importlib.metadata
 import math
-import os
-import sys
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -36,14 +26,17 @@ from voxdata.format.errors import BackendError
 Floats = npt.NDArray[np.float64]
 
 LANDMARKS = 478
+IRIS_LEFT = (468, 469, 470, 471, 472)  # left in an upright image: the person's right eye
+IRIS_RIGHT = (473, 474, 475, 476, 477)
+# fmt: off
+FACE_OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)
+# fmt: on
 SAME_FACE_IOU = 0.3
 SAME_FACE_OFFSET = 0.5  # of the box's longer side: a mesh whose centre is further off belongs to another face
-CROP_MARGINS = (0.5, 0.25)  # of the longer side, on each side of the mesh's crop; the next where the first fails
 LOOK_MAX_PX = 640  # what is larger is halved first: the networks see 128 and 192 px
-TILE_PX = 640  # a face of 30 px between the pupils is then large enough for the detectors
-TILE_OVERLAP = 0.25  # least share of a tile that its neighbour covers too
-# a point of a serialised `NormalizedLandmarkList`: tag and length, then a tag and a float for each axis
-_SERIALISED = np.dtype({"names": ["x", "y", "z"], "formats": ["<f4"] * 3, "offsets": [3, 8, 13], "itemsize": 17})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,145 +84,12 @@ class Landmarker(Protocol):
         ...
 
 
-BACKENDS = ("mediapipe", "mediapipe-tasks", "face-alignment")
-
-
-def open_landmarker(
-    backend: str,
-    *,
-    landmarker_model: str = "face_landmarker",
-    fan_model: str = "fan2d",
-    fan_detector_model: str = "s3fd",
-) -> Landmarker:
-    """The backend by its recipe name, loaded once per process; its files by path or registry name.
-
-    Raises `BackendError`, and `WeightsError` with the address and the import command where a file is not at hand.
-    """
-    if backend == "mediapipe":
-        return _mediapipe()
-    if backend == "mediapipe-tasks":
-        from voxdata.faces.detect.tasks import open_tasks
-
-        return open_tasks(landmarker_model)
-    if backend == "face-alignment":
-        from voxdata.faces.detect.fan import open_fan
-
-        return open_fan(fan_model, fan_detector_model)
-    raise BackendError(f"faces.measure.backend = {backend!r}: must be one of {', '.join(BACKENDS)}")
-
-
-def landmarker_version(
-    backend: str,
-    *,
-    landmarker_model: str = "face_landmarker",
-    fan_model: str = "fan2d",
-    fan_detector_model: str = "s3fd",
-) -> str:
-    """What `Landmarker.version` will be, without loading a network: for fingerprints. Raises as `open_landmarker`."""
-    if backend == "mediapipe-tasks":
-        from voxdata.faces.detect.tasks import tasks_version
-
-        return tasks_version(landmarker_model)
-    if backend == "face-alignment":
-        from voxdata.faces.detect.fan import fan_version
-
-        return fan_version(fan_model, fan_detector_model)
-    return backend_version(backend)
-
-
 def backend_version(backend: str) -> str:
     """Installed version of a backend, for fingerprints. Raises `BackendError`."""
     try:
         return importlib.metadata.version(backend)
     except importlib.metadata.PackageNotFoundError:
         raise BackendError(f"{backend} is not installed; run: pip install {backend}") from None
-
-
-@contextlib.contextmanager
-def quiet_native_logs() -> Iterator[None]:
-    """Send what native code writes to stderr nowhere while models load; Python's own stderr is flushed before."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
-
-
-def mediapipe_solutions() -> Any:
-    """mediapipe's `solutions` package, imported quietly. Raises `BackendError` where it is not to be had."""
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import mediapipe
-
-            return mediapipe.solutions
-    except (ImportError, AttributeError) as error:
-        raise BackendError(f"mediapipe 0.10.21 is needed ({error}); run: pip install mediapipe==0.10.21") from error
-
-
-class MediapipeLandmarker:
-    """The models in mediapipe's wheel."""
-
-    name = "mediapipe"
-
-    def __init__(self) -> None:
-        self.version = backend_version("mediapipe")
-        self._spoken = False  # the mesh warns on its first face, from native code
-        solutions = mediapipe_solutions()
-        with quiet_native_logs():
-            self._detectors = [
-                solutions.face_detection.FaceDetection(model_selection=selection, min_detection_confidence=0.3)
-                for selection in (0, 1)
-            ]
-            self._mesh = solutions.face_mesh.FaceMesh(
-                static_image_mode=True, max_num_faces=1, refine_landmarks=True, min_detection_confidence=0.3
-            )
-            blank = np.zeros((64, 64, 3), np.uint8)
-            for model in (*self._detectors, self._mesh):
-                process_quietly(model, blank)
-
-    def detect(self, pixels: Pixels, min_score: float, small: Pixels | None = None) -> list[Box]:
-        """Faces found in the whole photo, or else in its tiles; overlapping ones merged, the surest kept."""
-        found = self._detect_in(reduced(pixels) if small is None else small, 0, 0, min_score, reduction(pixels))
-        if not found and max(pixels.shape[:2]) > TILE_PX:
-            for x, y, tile in _tiles(pixels):
-                found += self._detect_in(reduced(tile), x, y, min_score, reduction(tile))
-        return sorted(merge_boxes(found), key=lambda box: (-box.area, box.x, box.y))
-
-    def landmarks(self, pixels: Pixels, box: Box) -> Landmarks | None:
-        """The mesh on a crop around `box`."""
-        for margin in CROP_MARGINS:
-            points = self._mesh_in(pixels, box, margin)
-            if points is not None:
-                return Landmarks(points=points)
-        return None
-
-    def _mesh_in(self, pixels: Pixels, box: Box, margin: float) -> Floats | None:
-        crop, left, top, side = crop_around(pixels, box, margin)
-        with contextlib.nullcontext() if self._spoken else quiet_native_logs():
-            faces = process_quietly(self._mesh, crop).multi_face_landmarks
-        if not faces:
-            return None
-        self._spoken = True
-        points = photo_points(_coordinates(faces[0]), crop.shape[0], left, top, side)
-        return points if same_face(points, box) else None
-
-    def _detect_in(self, small: Pixels, x: int, y: int, min_score: float, times: int) -> list[Box]:
-        height, width = times * small.shape[0], times * small.shape[1]
-        boxes = []
-        for detector in self._detectors:
-            for detection in process_quietly(detector, small).detections or ():
-                score = float(detection.score[0])
-                if score >= min_score:
-                    boxes.append(_clip(detection.location_data.relative_bounding_box, width, height, x, y, score))
-        return [box for box in boxes if box.width > 0 and box.height > 0]
 
 
 def merge_boxes(boxes: list[Box]) -> list[Box]:
@@ -257,16 +117,6 @@ def photo_points(normalised: Floats, crop_px: int, left: int, top: int, side: in
     """
     points: Floats = normalised * side
     points[:, :2] += np.array((left, top)) + (side / crop_px - 1) / 2
-    return points
-
-
-def _coordinates(landmarks: Any) -> Floats:
-    """(N, 3) of a `NormalizedLandmarkList`, read from its serialised form: ten times as fast as point by point."""
-    raw = landmarks.SerializeToString()
-    if len(raw) != _SERIALISED.itemsize * len(landmarks.landmark):
-        raise BackendError("mediapipe gives other landmarks than 0.10.21 does; run: pip install mediapipe==0.10.21")
-    read = np.frombuffer(raw, _SERIALISED)
-    points: Floats = np.stack([read["x"], read["y"], read["z"]], axis=1).astype(np.float64)
     return points
 
 
@@ -300,25 +150,6 @@ def _iou(a: Box, b: Box) -> float:
     return shared / (a.area + b.area - shared)
 
 
-def _clip(relative: Any, width: int, height: int, x: int, y: int, score: float) -> Box:
-    left, top = max(0.0, relative.xmin * width), max(0.0, relative.ymin * height)
-    right = min(float(width), (relative.xmin + relative.width) * width)
-    bottom = min(float(height), (relative.ymin + relative.height) * height)
-    return Box(x=left + x, y=top + y, width=right - left, height=bottom - top, score=score)
-
-
-def _tiles(pixels: Pixels) -> Iterator[tuple[int, int, Pixels]]:
-    height, width = pixels.shape[:2]
-    for y in _tile_starts(height):
-        for x in _tile_starts(width):
-            yield x, y, pixels[y : y + TILE_PX, x : x + TILE_PX]
-
-
-def _tile_starts(length: int) -> list[int]:
-    count = 1 + math.ceil(max(0, length - TILE_PX) / (TILE_PX * (1 - TILE_OVERLAP)))
-    return [int(start) for start in np.linspace(0, max(0, length - TILE_PX), count)]
-
-
 def reduced(pixels: Pixels) -> Pixels:
     """At most `LOOK_MAX_PX` wide and high, by halving."""
     return halved(pixels, _halvings(max(pixels.shape[:2])))
@@ -331,15 +162,3 @@ def reduction(pixels: Pixels) -> int:
 
 def _halvings(length: int) -> int:
     return (math.ceil(length / LOOK_MAX_PX) - 1).bit_length()
-
-
-def process_quietly(model: Any, pixels: Pixels) -> Any:
-    """Run a mediapipe solution on uint8 (H, W, 3) without its deprecation warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return model.process(pixels)
-
-
-@functools.cache
-def _mediapipe() -> MediapipeLandmarker:
-    return MediapipeLandmarker()

@@ -21,12 +21,10 @@ from voxdata.faces.detect.landmarks import (
     Landmarks,
     backend_version,
     crop_around,
-    mediapipe_solutions,
-    open_landmarker,
     photo_points,
-    quiet_native_logs,
     same_face,
 )
+from voxdata.faces.detect.mediapipe_wheel import mediapipe_solutions, open_wheel, quiet_native_logs
 from voxdata.format.errors import BackendError, WeightsError
 from voxdata.weights import resolve, sha256_of
 
@@ -51,7 +49,7 @@ class TasksLandmarker:
     def __init__(self, model: str) -> None:
         file = resolve(model)
         self.version = tasks_version(model)
-        self._finder = open_landmarker("mediapipe")
+        self._finder = open_wheel()
         self._spoken = False  # native code warns on its first face
         with quiet_native_logs():
             self._mediapipe, self._task = _load(file.read_bytes(), model)

@@ -22,9 +22,8 @@ import numpy.typing as npt
 
 from voxdata.faces.align import warp
 from voxdata.faces.decode import Pixels
-from voxdata.faces.detect.landmarks import Floats
+from voxdata.faces.detect.landmarks import FACE_OVAL, Floats
 from voxdata.faces.measures.eyes import find_pupils
-from voxdata.faces.measures.patch import FACE_OVAL
 from voxdata.format.errors import WeightsError
 from voxdata.tables.schemas import EMOTIONS
 from voxdata.weights import resolve, sha256_of

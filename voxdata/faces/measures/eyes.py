@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxdata.faces.detect.landmarks import Floats
+from voxdata.faces.detect.landmarks import IRIS_LEFT, IRIS_RIGHT, Floats
 
-IRIS_LEFT = (468, 469, 470, 471, 472)  # left in an upright image: the person's right eye
-IRIS_RIGHT = (473, 474, 475, 476, 477)
 LIDS_LEFT = ((159, 145), (158, 153), (160, 144))
 LIDS_RIGHT = ((386, 374), (385, 380), (387, 373))
 CORNERS_LEFT = (33, 133)

@@ -14,16 +14,10 @@ import numpy.typing as npt
 
 from voxdata.faces.align import WHITE, align_matrix, scale_of, source_window, warp
 from voxdata.faces.decode import Pixels, halved
-from voxdata.faces.detect.landmarks import Floats
+from voxdata.faces.detect.landmarks import FACE_OVAL, Floats
 from voxdata.faces.measures.eyes import Pupils
 
 PATCH_PX = 256  # pupils are then 64 px apart
-# fmt: off
-FACE_OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)
-# fmt: on
 EYE_AND_BROW_LEFT = (70, 63, 105, 66, 107, 133, 145, 33)
 EYE_AND_BROW_RIGHT = (300, 293, 334, 296, 336, 362, 374, 263)
 NOSE_BASE = 2

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.faces.decode import Pixels
-from voxdata.faces.detect.landmarks import backend_version, mediapipe_solutions, process_quietly, quiet_native_logs
+from voxdata.faces.detect.landmarks import backend_version
+from voxdata.faces.detect.mediapipe_wheel import mediapipe_solutions, process_quietly, quiet_native_logs
 
 NAME = "mediapipe-selfie"
 INPUT_PX = ((256, 256), (256, 144))  # width, height of the two networks
