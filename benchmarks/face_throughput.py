@@ -40,8 +40,9 @@ from throughput.floors import floors
 from throughput.memory import memory, workers
 from throughput.photos import PHOTO_PX, mixed_photos, real_photos, simulated_photos
 
-from voxdata.faces import measure
+from voxdata.faces import face, measure
 from voxdata.faces.detect.mediapipe_wheel import MediapipeLandmarker, mediapipe_solutions
+from voxdata.faces.measures import expression, lighting, occlusion, sharpness
 from voxdata.faces.measures.embed import Embedder
 from voxdata.faces.measures.emotion import EmotionNet
 from voxdata.faces.portrait import render
@@ -59,11 +60,11 @@ LINES: dict[str, list[tuple[Any, str]]] = {
     "detectors": [(MediapipeLandmarker, "detect")],
     "mesh": [(MediapipeLandmarker, "landmarks")],
     "second look": [(measure, "second_look")],
-    "pose, eyes, expression": [(measure, "measure_geometry")],
-    "patch": [(measure, "face_patch")],
-    "light": [(measure, "measure_lighting")],
-    "glasses, occlusion": [(measure, "measure_occlusion")],
-    "sharpness": [(measure, "measure_sharpness")],
+    "pose, eyes, expression": [(face, "find_pupils"), (face, "pose_of"), (expression, "measure_expression")],
+    "patch": [(face, "face_patch")],
+    "light": [(lighting, "measure_lighting")],
+    "glasses, occlusion": [(occlusion, "measure_occlusion")],
+    "sharpness": [(sharpness, "measure_sharpness")],
     "embedding": [(Embedder, "__call__")],
     "emotions": [(EmotionNet, "__call__")],
 }
@@ -190,9 +191,9 @@ def _portraits(items: list[PhotoItem], rounds: int) -> Section:
     whole()
     selfie = mediapipe_solutions().selfie_segmentation.SelfieSegmentation
     with recorded({"selfie network": (selfie, "process")}, bare):
-        for face in chosen:
-            bare.calls.append(("decode", partial(_plain_decode, face.data())))
-            for blob in render.run([face], settings).blobs.values():
+        for portrait in chosen:
+            bare.calls.append(("decode", partial(_plain_decode, portrait.data())))
+            for blob in render.run([portrait], settings).blobs.values():
                 pixels = np.asarray(Image.open(io.BytesIO(blob[settings.format])))
                 bare.calls.append(("encode", partial(render.encode, pixels, settings)))
                 rendered += 1

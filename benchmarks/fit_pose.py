@@ -1,4 +1,4 @@
-"""Fit the constants of `voxdata/faces/measures/pose_calibration.py`: `python benchmarks/fit_pose.py --data DIR`.
+"""Fit the constants of `voxdata/faces/geometry/pose_calibration.py`: `python benchmarks/fit_pose.py --data DIR`.
 
 Uses the fitting half of AFLW2000 only (`figures.in_fitting_half`). The cubic corrections of yaw and pitch are weighted
 least squares; the yaw's weights over `pose.sideways_shape` are a ridge regression of what remains, its strength and
@@ -16,8 +16,8 @@ from accuracy.aflw import Face, read_faces
 from figures import Numbers, in_fitting_half
 
 from voxdata.faces.detect.backends import open_landmarker
-from voxdata.faces.measures import pose
-from voxdata.faces.measures.pose_calibration import CALIBRATION_SPAN_DEG, CALIBRATION_UNIT_DEG
+from voxdata.faces.geometry import pose
+from voxdata.faces.geometry.pose_calibration import CALIBRATION_SPAN_DEG, CALIBRATION_UNIT_DEG
 
 FRONTAL_DEG = 20.0
 FLOOR = 0.02  # weight of a profile beside that of a frontal face

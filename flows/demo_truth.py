@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from flows.runs import evaluate_run
 from models.evaluate.report import headline
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.render import cut_out
 from voxdata.format.errors import SourceError
 from voxdata.simulate.face import Scene, Shot, paint_scene, pupils_px

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.faces.face_kit import face_row, faces_table, link_row, links_table
 from voxdata.faces import rules as face_rules
 from voxdata.faces.decide import decide as decide_faces
+from voxdata.faces.measures.known import measured_with
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.speech import SpeechSelect
 from voxdata.rules import Rule
@@ -40,7 +41,7 @@ def limited(rule: Rule, limit: float) -> Faces:
     settings: dict[str, Any] = {section: {name: limit}}
     if rule.when is not None:
         settings.setdefault("expression", {})["rule"] = rule.when.values[0]
-        settings["measure"] = MEASURED_WITH.get(rule.when.measured_with, {})
+        settings["measure"] = MEASURED_WITH.get(measured_with(rule.column), {})
     return Faces.model_validate(settings)
 
 

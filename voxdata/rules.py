@@ -43,14 +43,13 @@ class Columns:
 
 @dataclass(frozen=True)
 class When:
-    """A setting and the values of it with which a rule applies; `measured_with` gets what the rule then needs.
+    """A setting and the values of it with which a rule applies.
 
     None among the values stands for recipes that were written before the setting was.
     """
 
     setting: str
     values: tuple[str | None, ...]
-    measured_with: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ class Rule:
     judge: Callable[[Any, Mapping[str, Any]], Flags] | None = None  # (columns, recipe) -> failing rows
     tried: tuple[float, ...] = ()  # other limits, of the what-if curves
     default: float | None = None  # limit of a rule under `faces.rules`, where the recipe sets none
+    strict: bool = False  # the limit itself fails: a majority is more than half; only with a `judge`
     floor: bool = False  # the limit spares further measurements, or the file is not looked at further
     whole: bool = False  # concerns the whole photo, not the face
     overruled: bool = True  # a reviewer's keep stands above it

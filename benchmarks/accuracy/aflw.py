@@ -11,7 +11,7 @@ from figures import Numbers
 
 from voxdata.faces.decode import decode_photo
 from voxdata.faces.detect.landmarks import Box, Landmarker, Landmarks
-from voxdata.faces.measures.geometry import second_look
+from voxdata.faces.geometry.looks import second_look
 
 ANGLES = ("yaw_deg", "pitch_deg", "roll_deg")
 LIMIT_DEG = 99.0  # the usual protocol leaves out photos with a true angle beyond

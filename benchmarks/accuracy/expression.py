@@ -20,10 +20,9 @@ from figures import Figure, Section, in_fitting_half, interval, mean_figure
 from voxdata.faces import measure as face_stage
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
-from voxdata.faces.measures.emotion import INPUT_PX, open_emotion_net
+from voxdata.faces.measures.emotion import EMOTIONS, INPUT_PX, open_emotion_net
 from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.store.items import PhotoItem
-from voxdata.tables.schemas import EMOTIONS
 
 WEIGHTS = "fer2013_mini_XCEPTION.102-0.66.hdf5"
 LANDMARKER = "face_landmarker.task"

@@ -22,7 +22,7 @@ from scipy.stats import theilslopes
 from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.detect.backends import open_landmarker
 from voxdata.faces.detect.landmarks import Box, Landmarker
-from voxdata.faces.measures.eyes import find_pupils, lid_centres
+from voxdata.faces.geometry.eyes import find_pupils, lid_centres
 
 MIN_SCORE = 0.5
 EYES_68 = (slice(36, 42), slice(42, 48))

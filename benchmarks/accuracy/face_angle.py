@@ -24,8 +24,8 @@ from figures import Figure, Numbers, Section, in_fitting_half, interval
 from accuracy.aflw import read_faces
 from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.detect.backends import open_landmarker
-from voxdata.faces.measures.geometry import pose_of, second_look
-from voxdata.faces.measures.pose import face_angle
+from voxdata.faces.geometry.looks import pose_of, second_look
+from voxdata.faces.geometry.pose import face_angle
 from voxdata.simulate.face import Scene, Shot, paint_scene
 from voxdata.simulate.people import draw_person
 from voxdata.simulate.photos import make_photo, photo_kinds

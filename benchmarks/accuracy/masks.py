@@ -20,7 +20,7 @@ from PIL import Image
 from voxdata.faces import measure as face_measure
 from voxdata.faces.align import align_matrix, warp
 from voxdata.faces.detect.mediapipe_wheel import mediapipe_solutions, process_quietly
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait import matting
 from voxdata.faces.portrait import selfie as matting_selfie
 from voxdata.faces.portrait.render import cut_out

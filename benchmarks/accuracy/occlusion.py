@@ -19,7 +19,7 @@ from PIL import Image
 
 from voxdata.faces import measure as face_stage
 from voxdata.faces.align import PUPIL_LEFT, PUPIL_RIGHT, align_matrix, warp
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.store.items import PhotoItem
 

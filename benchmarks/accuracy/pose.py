@@ -10,7 +10,7 @@ from figures import Figure, Numbers, Section, in_fitting_half, mean_figure
 
 from accuracy.aflw import ANGLES, LIMIT_DEG, read_faces
 from voxdata.faces.detect.backends import open_landmarker
-from voxdata.faces.measures.geometry import pose_of
+from voxdata.faces.geometry.looks import pose_of
 
 FRONTAL_DEG = 20.0
 BOUNDS = {

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxdata.faces.align import PUPIL_LEFT, PUPIL_RIGHT, align_matrix, outside_share, scale_of, warp
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 
 coordinate = st.floats(-500, 1500)
 

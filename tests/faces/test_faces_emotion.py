@@ -15,7 +15,7 @@ from keras_kit import forward, random_weights, read_weights, write_keras_file
 from voxdata.faces import measure
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
-from voxdata.faces.measures.emotion import INPUT_PX, emotion_crop, open_emotion_net
+from voxdata.faces.measures.emotion import EMOTIONS, INPUT_PX, emotion_crop, open_emotion_net
 from voxdata.faces.measures.keras_file import KerasFile
 from voxdata.faces.measures.mini_xception import MiniXception
 from voxdata.format.errors import DecisionError, RecipeError, WeightsError
@@ -23,7 +23,6 @@ from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.recipe.reading import load_recipe
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.people import draw_people
-from voxdata.tables.schemas import EMOTIONS
 
 PUBLISHED = "fer2013_mini_XCEPTION.102-0.66.hdf5"
 

@@ -17,9 +17,9 @@ from voxdata.faces.decide import decide
 from voxdata.faces.detect import fan
 from voxdata.faces.detect.backends import landmarker_version, open_landmarker
 from voxdata.faces.detect.landmarks import Box, Landmarks
-from voxdata.faces.measures.eyes import find_pupils, lid_centres
-from voxdata.faces.measures.pose import asymmetry
-from voxdata.faces.measures.pose_68 import MODEL_68_MM, MODEL_68_POINTS, estimate_pose_68
+from voxdata.faces.geometry.eyes import find_pupils, lid_centres
+from voxdata.faces.geometry.pose import asymmetry
+from voxdata.faces.geometry.pose_68 import MODEL_68_MM, MODEL_68_POINTS, estimate_pose_68
 from voxdata.format.errors import BackendError, DecisionError, RecipeError, WeightsError
 from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.recipe.reading import load_recipe

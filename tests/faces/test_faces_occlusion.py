@@ -12,9 +12,9 @@ from face_kit import encoded, face_row, faces_table, link_row, links_table, phot
 
 from voxdata.faces import measure
 from voxdata.faces.decide import decide
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
+from voxdata.faces.geometry.patch import face_patch
 from voxdata.faces.measures.occlusion import measure_occlusion
-from voxdata.faces.measures.patch import face_patch
 from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.simulate.face import Shot, paint_photo, pupils_px
 from voxdata.simulate.people import draw_people

@@ -17,7 +17,7 @@ from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SnapshotError
 from voxdata.format.snapshot import Snapshot
-from voxdata.recipe.reading import with_settings
+from voxdata.recipe.reading import refuse_what_is_not_measured, with_settings
 from voxdata.recipe.sections import Recipe
 from voxdata.store.storage import LocalStorage, Storage
 
@@ -72,6 +72,7 @@ def redecided_recipe(storage: Storage, snapshot: Snapshot, sets: Sequence[str]) 
                 f"{key} = {new.get(key)} needs new measurements, not only new decisions; run: "
                 f"{build_command(storage, snapshot, sets)}"
             )
+    refuse_what_is_not_measured(recipe, "of the snapshot")
     return recipe
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.faces.detect.landmarks import Floats
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 
 PUPIL_LEFT = (0.375, 0.475)
 PUPIL_RIGHT = (0.625, 0.475)

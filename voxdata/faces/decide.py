@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 
 from voxdata.faces.diversity import diversified
 from voxdata.faces.face_table import FaceTable
+from voxdata.faces.measures.known import measured_with
 from voxdata.faces.ownership import claimed_twice, kept_for
 from voxdata.faces.quality import quality
 from voxdata.faces.reviewed import Words, reviewed
-from voxdata.faces.rules import REASONS, RULES
+from voxdata.faces.rules import REASONS, RULES, rules_of
 from voxdata.format.errors import DecisionError
 from voxdata.recipe.faces import Faces, Select
-from voxdata.rules import Flags, When, as_stored, failing, setting
+from voxdata.rules import Flags, as_stored, by_reason, failing, setting
 from voxdata.tables.schemas import FACE_VERDICTS
 
 CANDIDATES_PER_PORTRAIT = 2
@@ -104,19 +105,20 @@ def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
         if rule.when is None or not rule.applies({"faces": settings}) or not measured.any():
             continue
         if not (measured & table.has(rule.column)).any():
+            how = _measured_with(rule.column, settings)
             asked = f"{rule.when.setting}={setting({'faces': settings}, rule.when.setting)}"
             raise DecisionError(
                 f"{asked} needs {rule.column} of {int(measured.sum())} faces that were measured without it; measure "
-                f"them with: voxdata build RECIPE --root DIR --set {asked} --set {_measured_with(rule.when, settings)}"
+                f"them with: voxdata build RECIPE --root DIR --set {asked} --set {how}"
             )
     _refuse_below_floor(table, settings)
 
 
-def _measured_with(when: When, settings: Faces) -> str:
-    """The setting that measures what a rule needs: as the recipe has it, or the usual one."""
-    path, _, usual = when.measured_with.partition("=")
-    usual_where_absent = path.endswith("_model") and setting({"faces": settings}, path)
-    return f"{path}={usual_where_absent or usual}"
+def _measured_with(column: str, settings: Faces) -> str:
+    """The setting that measures a column: a network as the recipe names it, or the usual one."""
+    path, _, usual = measured_with(column).partition("=")
+    named = setting({"faces": settings}, path) if path.endswith("_model") else None
+    return f"{path}={named or usual}"
 
 
 def _refuse_below_floor(table: FaceTable, settings: Faces) -> None:
@@ -152,11 +154,13 @@ def _apply_facts(
 def _apply_rules(table: FaceTable, reasons: _Reasons, settings: Faces, words: Words, human_keep: Flags) -> None:
     standing = {row: people for row, people in words.people.items() if not words.reject[row]}
     theirs, others = kept_for(table, standing)
-    for name, flags in failing(RULES, table, {"faces": settings}).items():
+    rules = rules_of(settings)
+    overruled = {name: rule.overruled for name, rule in by_reason(rules).items()}
+    for name, flags in failing(rules, table, {"faces": settings}).items():
         if name == "shared_photo":
             reasons.add(name, (flags & ~(human_keep & theirs)) | others)
         else:
-            reasons.add(name, flags & ~human_keep if REASONS[name].overruled else flags)
+            reasons.add(name, flags & ~human_keep if overruled[name] else flags)
 
 
 def _duplicates(table: FaceTable, passing: Flags, order: Rows) -> Flags:

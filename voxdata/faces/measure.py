@@ -7,7 +7,8 @@ pixels), `detect` (a face without landmarks), `landmarks` (the face was too far 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,68 +16,75 @@ import pyarrow as pa
 
 from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash, thumbnail
 from voxdata.faces.detect.backends import landmarker_version, open_landmarker
-from voxdata.faces.detect.landmarks import Box, Floats, Landmarker, backend_version
+from voxdata.faces.detect.landmarks import Box, Landmarker
 from voxdata.faces.detect.upside_down import PhotoFaces
-from voxdata.faces.measures.embed import Embedder, open_embedder, weights_sha256
-from voxdata.faces.measures.emotion import EmotionNet, emotion_file, open_emotion_net
-from voxdata.faces.measures.eyes import find_pupils
-from voxdata.faces.measures.geometry import measure_geometry, second_look
-from voxdata.faces.measures.lighting import measure_lighting
-from voxdata.faces.measures.occlusion import measure_occlusion
-from voxdata.faces.measures.patch import FacePatch, face_patch
-from voxdata.faces.measures.sharpness import measure_sharpness
-from voxdata.format.errors import PhotoDecodeError, StorageError
+from voxdata.faces.face import Face
+from voxdata.faces.geometry.looks import second_look
+from voxdata.faces.measures.interface import Measure, Settings, Take
+from voxdata.faces.measures.known import OWN, measures_of, more_fields
+from voxdata.format.errors import BackendError, PhotoDecodeError, StorageError
 from voxdata.people.identities import safe_key
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment
 from voxdata.store.items import PhotoItem
-from voxdata.tables.schemas import EMOTIONS, FACES
+from voxdata.tables.schemas import FACES
 
 STAGE = "faces.measure"
 VERSION = 8
 LANDMARK_FILES = ("landmarker_model", "fan_model", "fan_detector_model")  # their hashes are in the backend's version
+NETWORK_FILES = ("embedding_model", "emotion_model")  # their hashes are in the versions that their measures name
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
 
 Row = dict[str, Any]
 
 
 def fingerprint(settings: FaceMeasure) -> str:
-    """Name everything that the stage's results depend on besides the photos. Raises `BackendError`, `WeightsError`."""
-    named = settings.model_dump(mode="json", exclude={"embedding_model", "emotion_model", *LANDMARK_FILES})
+    """Name everything that the stage's results depend on besides the photos.
+
+    Raises `BackendError`, `WeightsError`, and `RecipeError` for a measure that is not installed.
+    """
+    given = settings.model_dump(mode="json")
+    named = {name: value for name, value in given.items() if name not in (*NETWORK_FILES, *LANDMARK_FILES)}
+    measures = measures_of(given)
+    if settings.more:
+        named["more"] = {measure.name: measure.version for measure in measures if measure.name not in OWN}
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow")}
     backends[settings.backend] = landmarker_version(settings.backend, **_landmark_files(settings))
-    if settings.embedding_model is not None:
-        backends["onnxruntime"] = backend_version("onnxruntime")
-        backends["embedding"] = weights_sha256(settings.embedding_model)
-    if settings.emotion_model is not None:
-        backends["torch"] = backend_version("torch")
-        backends["emotion"] = emotion_file(settings.emotion_model).sha256
+    for measure in measures:
+        backends |= measure.backends(given)
     return fragments.fingerprint(STAGE, VERSION, named, backends)
 
 
+def schema(settings: FaceMeasure) -> pa.Schema:
+    """`schemas.FACES` with the columns of the measures that the recipe adds."""
+    return pa.schema([*FACES, *more_fields(settings.model_dump(mode="json"))])
+
+
 def run(items: Iterable[PhotoItem], settings: FaceMeasure) -> Fragment:
-    """Measure photos. Rows conform to `schemas.FACES`; a photo without a face keeps one row that says why.
+    """Measure photos. Rows conform to `schema`; a photo without a face keeps one row that says why.
 
     Raises `BackendError` or `WeightsError` when a backend cannot start, nothing for a bad photo.
     """
     models = _open_models(settings)
     rows = [row for item in items for row in _measure_item(item, settings, models)]
-    return Fragment(rows=pa.Table.from_pylist(rows, schema=FACES))
+    return Fragment(rows=pa.Table.from_pylist(rows, schema=schema(settings)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Models:
+    """What is loaded once: the detector with its landmarks, and the measures that the recipe asks for."""
+
     landmarker: Landmarker
-    embedder: Embedder | None
-    emotion_net: EmotionNet | None
+    measures: tuple[tuple[Measure, Take], ...]
 
 
 def _open_models(settings: FaceMeasure) -> _Models:
+    given: Settings = settings.model_dump(mode="json")
+    opened = ((measure, measure.opened(given)) for measure in measures_of(given))
     return _Models(
         landmarker=open_landmarker(settings.backend, **_landmark_files(settings)),
-        embedder=open_embedder(settings.embedding_model) if settings.embedding_model is not None else None,
-        emotion_net=open_emotion_net(settings.emotion_model) if settings.emotion_model is not None else None,
+        measures=tuple((measure, take) for measure, take in opened if take is not None),
     )
 
 
@@ -137,36 +145,37 @@ def _measure_face(photo: Photo, faces: PhotoFaces, box: Box, settings: FaceMeasu
     landmarks = faces.landmarks(box)
     if landmarks is None:
         return row
-    mirrored = second_look(photo.pixels, box, landmarks, models.landmarker)
-    row |= measure_geometry(landmarks, mirrored, settings.frontal_pitch_deg)
-    if row["pupil_distance_px"] < MIN_PUPIL_DISTANCE_PX:
-        return {**row, "measured_until": "landmarks"}
-    points = landmarks.points
-    patch = face_patch(photo.pixels, points, find_pupils(points))
-    row |= {"measured_until": "all", **_surface(patch)}
-    if models.embedder is not None:
-        row |= {"embedding_model": models.embedder.name, "embedding": models.embedder(photo.pixels, points)}
-    if models.emotion_net is not None:
-        row |= _emotions(models.emotion_net, photo, points)
+    face = Face(
+        photo=photo,
+        box=box,
+        landmarks=landmarks,
+        mirrored=second_look(photo.pixels, box, landmarks, models.landmarker),
+        frontal_pitch_deg=settings.frontal_pitch_deg,
+    )
+    row |= {"measured_until": "landmarks", **_taken("landmarks", face, models)}
+    if face.pupils.distance_px >= MIN_PUPIL_DISTANCE_PX:
+        row |= {"measured_until": "all", **_taken("all", face, models)}
     return row
 
 
-def _surface(patch: FacePatch) -> Row:
-    light, occlusion = measure_lighting(patch), measure_occlusion(patch)
+def _taken(at: str, face: Face, models: _Models) -> Row:
+    """The values of the measures that are taken here; numbers that are not finite are null."""
+    row: Row = {}
+    for measure, take in models.measures:
+        if measure.at == at:
+            row |= _values(measure, take, face)
     return {
-        "glasses": occlusion.glasses,
-        "occlusion": occlusion.occlusion,
-        "light_left_right": light.left_right,
-        "light_top_bottom": light.top_bottom,
-        "light_evenness": light.evenness,
-        "skin_level": light.level,
-        "highlight_share": light.highlight_share,
-        "shadow_share": light.shadow_share,
-        "sharpness": measure_sharpness(patch),
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
     }
 
 
-def _emotions(emotion_net: EmotionNet, photo: Photo, points: Floats) -> Row:
-    probabilities = emotion_net(photo.pixels, points)
-    named = {f"emotion_{name}": float(value) for name, value in zip(EMOTIONS, probabilities, strict=True)}
-    return {"emotion_model": emotion_net.name, **named}
+def _values(measure: Measure, take: Take, face: Face) -> Mapping[str, Any]:
+    if measure.name in OWN:
+        return take(face)
+    try:
+        return take(face)
+    except Exception as error:  # whatever another package raises
+        raise BackendError(
+            f"faces.measure.more: the measure {measure.name} failed: {type(error).__name__}: {error}; "
+            "mend its package, or leave it out of faces.measure.more"
+        ) from error

@@ -13,12 +13,17 @@ from typing import Any
 import numpy as np
 
 from voxdata.faces.face_table import FaceTable
+from voxdata.faces.measures.known import rules_of as brought
+from voxdata.faces.measures.known import unmeasured
 from voxdata.faces.ownership import shared_photos, unwanted_faces, without_majority
-from voxdata.rules import Flags, Rule, When, as_stored, by_reason
+from voxdata.faces.quality import TERMS
+from voxdata.format.errors import RecipeError
+from voxdata.recipe.faces import Faces
+from voxdata.rules import Flags, Rule, When, as_stored, by_reason, setting
 
-GEOMETRY = When("faces.expression.rule", ("geometry", "both", None), "faces.measure.backend=mediapipe")
-EMOTION = When("faces.expression.rule", ("emotion", "both"), "faces.measure.emotion_model=mini_xception")
-BLENDSHAPES = When("faces.expression.rule", ("blendshapes",), "faces.measure.backend=mediapipe-tasks")
+GEOMETRY = When("faces.expression.rule", ("geometry", "both", None))
+EMOTION = When("faces.expression.rule", ("emotion", "both"))
+BLENDSHAPES = When("faces.expression.rule", ("blendshapes",))
 
 
 def _small(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:
@@ -55,7 +60,7 @@ RULES = (
     Rule("no_landmarks", "no landmarks, or turned away too far for them", whole=True, overruled=False,
          judge=lambda t, r: t.is_face & ~t.is_text("measured_until", ["all"])),
     Rule("no_majority", "the person's photos do not agree on one face", "person_agreement",
-         "faces.purity.min_agreement", "min",
+         "faces.purity.min_agreement", "min", strict=True,
          judge=lambda t, r: without_majority(t, r["faces"].purity.min_agreement)),
     Rule("other_person", "another person's face", "centroid_similarity", "faces.purity.min_similarity", "min"),
     Rule("several_faces", "several faces, and not clear whose photo it is", whole=True,
@@ -107,3 +112,39 @@ SELECTION = (
 # fmt: on
 LINES = (*STATUSES, *FACTS, *RULES, *SELECTION)
 REASONS = by_reason(LINES)
+
+
+def rules_of(settings: Faces) -> tuple[Rule, ...]:
+    """`RULES`, and those that measures bring. Raises `RecipeError` for a measure that is not installed."""
+    return (*RULES, *brought(settings.measure.model_dump(mode="json")))
+
+
+def refuse_unmeasured(settings: Faces) -> None:
+    """Refuse limits on what these settings do not measure: every face would pass. Raises `RecipeError`.
+
+    The same for a weight of `faces.quality`, as no face would have a quality, and for rules that no measure brings.
+    """
+    brings = {rule.reason for rule in brought(settings.measure.model_dump(mode="json"))}
+    unknown = next((reason for reason in settings.rules if reason not in brings), None)
+    if unknown is not None:
+        there_is = f"there are {', '.join(sorted(brings))}" if brings else "faces.measure.more brings none"
+        raise RecipeError(f"faces.rules.{unknown} = {settings.rules[unknown]}: there is no such rule; {there_is}")
+    missing = unmeasured(settings.measure.model_dump(mode="json"))
+    recipe = {"faces": settings}
+    asked: dict[tuple[str, str], list[str]] = {}
+    for rule in rules_of(settings):
+        in_force = rule.applies(recipe) if rule.judge is not None else rule.limit(recipe) is not None
+        if in_force and rule.column in missing:
+            key = rule.when.setting if rule.when is not None else rule.setting
+            asked.setdefault((key, "none" if rule.when is not None else "null"), []).append(rule.column)
+    for name, weight in settings.quality.weights().items():
+        if weight:
+            asked[f"faces.quality.{name}", "0"] = [column for column in TERMS[name].columns if column in missing]
+    lines = [
+        f"{key} = {setting(recipe, key)} needs {', '.join(columns)}, which faces.measure does not measure here "
+        f"(backend {settings.measure.backend}); add: --set {missing[columns[0]]}, or --set {key}={off}"
+        for (key, off), columns in asked.items()
+        if columns
+    ]
+    if lines:
+        raise RecipeError("\n".join(lines))

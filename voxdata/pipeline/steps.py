@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from voxdata.faces.decide import decide as decide_faces_table
 from voxdata.faces.link import link as link_table
+from voxdata.faces.measure import schema as faces_schema
 from voxdata.format.digests import digest
 from voxdata.format.errors import BuildStoppedError, SourceError
 from voxdata.people import splits
@@ -36,7 +37,7 @@ from voxdata.store import journal
 from voxdata.store.fragments import commit_table, parquet_table
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage, open_storage
-from voxdata.tables.schemas import FACES, IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES
+from voxdata.tables.schemas import IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES
 
 # Raised by hand when the same settings link or decide differently, or when the tables gain columns.
 LINK_VERSION, DECISION_VERSION = 2, 5
@@ -78,9 +79,10 @@ def crawl(root: str, recipe: Recipe) -> str:
 
 
 def measured_faces(storage: Storage, recipe: Recipe, photos_key: str, buckets: Iterable[int] | None = None) -> pa.Table:
-    """All face rows of the photos in a manifest (`schemas.FACES`); of `buckets` or of all."""
+    """All face rows of the photos in a manifest (`measure.schema` of the recipe); of `buckets` or of all."""
     photos = parquet_table(storage.read(photos_key))
-    return rows_of(FACES_MEASURE, storage, recipe, photos["item_id"], FACES, buckets).select(FACES.names)
+    columns = faces_schema(recipe.faces.measure)
+    return rows_of(FACES_MEASURE, storage, recipe, photos["item_id"], columns, buckets).select(columns.names)
 
 
 def link_faces(root: str, recipe: Recipe, photos_key: str) -> str:

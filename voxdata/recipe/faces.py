@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from voxdata.plugins import plugins
 from voxdata.recipe.section import Section, Share
+
+MEASURES = "voxdata.measures"  # entry points of other packages
 
 
 class FaceMeasure(Section):
@@ -42,6 +52,14 @@ class FaceMeasure(Section):
         None,
         description="mini_XCEPTION as Keras HDF5, by registry name (mini_xception) or path; null: no emotions measured",
     )
+    more: list[str] = Field(
+        [], description="measures of other packages, by the names of their entry points in the group `voxdata.measures`"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before measures could be added, where none is: snapshots keep their ids."""
+        return {name: value for name, value in dump(self).items() if name != "more" or value}
 
 
 class Pose(Section):
@@ -65,10 +83,10 @@ class Resolution(Section):
 class Expression(Section):
     """Neutral expression; a minor smile passes (SF2F, App. B.1)."""
 
-    rule: Literal["geometry", "emotion", "both", "blendshapes"] = Field(
+    rule: Literal["geometry", "emotion", "both", "blendshapes", "none"] = Field(
         "geometry",
-        description="what judges it: landmark `geometry`, the probabilities of an `emotion` network, `both`, or the "
-        "`blendshapes` of the backend mediapipe-tasks",
+        description="what judges it: landmark `geometry`, the probabilities of an `emotion` network, `both`, the "
+        "`blendshapes` of the backend mediapipe-tasks, or `none`: nothing but the eyes",
     )
     max_smile: float = Field(
         0.8, ge=0, description="limit of the smile measure: 0 neutral, 1 the median smile of FER-2013's happy faces"
@@ -83,21 +101,6 @@ class Expression(Section):
     max_happy: Share = Field(0.9, description="limit of p(happy): above, it is no minor smile")
     max_blend_smile: Share = Field(0.6, description="limit of the smile's blendshape")
     max_blend_jaw_open: Share = Field(0.03, description="limit of the open jaw's blendshape")
-
-    @property
-    def asks_geometry(self) -> bool:
-        """Whether landmark geometry can reject."""
-        return self.rule in ("geometry", "both")
-
-    @property
-    def asks_emotion(self) -> bool:
-        """Whether the emotion network can reject."""
-        return self.rule in ("emotion", "both")
-
-    @property
-    def asks_blendshapes(self) -> bool:
-        """Whether blendshapes can reject."""
-        return self.rule == "blendshapes"
 
 
 class Occlusion(Section):
@@ -227,21 +230,26 @@ class Faces(Section):
     quality: Quality = Quality()
     select: Select = Select()
     render: Render = Render()
+    rules: dict[str, float | None] = Field(
+        {},
+        validate_default=True,
+        description="limits of the rules that `measure.more` brings, by the rule's reason; null: off",
+    )
 
-    @model_validator(mode="after")
-    def _emotions_are_measured(self) -> Faces:
-        if self.expression.asks_emotion and self.measure.emotion_model is None:
-            raise ValueError(
-                f"expression.rule = {self.expression.rule} needs an emotion network and measure.emotion_model is null; "
-                "add: --set faces.measure.emotion_model=mini_xception"
-            )
-        return self
+    @field_validator("rules")
+    @classmethod
+    def _with_usual_limits(cls, given: dict[str, float | None], info: ValidationInfo) -> dict[str, float | None]:
+        """Fill in the limits that the measures themselves propose, so that a snapshot's recipe holds every limit.
 
-    @model_validator(mode="after")
-    def _blendshapes_are_measured(self) -> Faces:
-        if self.expression.asks_blendshapes and self.measure.backend != "mediapipe-tasks":
-            raise ValueError(
-                f"expression.rule = blendshapes needs a backend that has them and measure.backend is "
-                f"{self.measure.backend}; add: --set faces.measure.backend=mediapipe-tasks"
-            )
-        return self
+        `load_recipe` refuses names that are not known; a recipe that was built with opens without the package, too.
+        """
+        measure = info.data.get("measure")
+        more: list[str] = measure.more if isinstance(measure, FaceMeasure) else []
+        there_is = plugins(MEASURES) if more else {}
+        usual = {rule.reason: rule.default for name in more if name in there_is for rule in there_is[name].rules}
+        return {**usual, **given}
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before rules could be added, where none is."""
+        return {name: value for name, value in dump(self).items() if name != "rules" or value}

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from voxdata.faces.rules import refuse_unmeasured
 from voxdata.format.errors import RecipeError
 from voxdata.recipe.sections import Corpus, Recipe
 
@@ -25,8 +26,21 @@ def shipped_recipes() -> list[str]:
 
 
 def load_recipe(name: str, sets: Iterable[str] = ()) -> Recipe:
-    """Load a shipped recipe by name or a file by path and apply `key=value` pairs. Raises `RecipeError`."""
-    return with_settings(_load_settings(name), sets, name)
+    """Load a shipped recipe by name or a file by path and apply `key=value` pairs. Raises `RecipeError`.
+
+    A limit on what is not measured is refused; `with_settings` lets it pass, so that what was built with one opens.
+    """
+    recipe = with_settings(_load_settings(name), sets, name)
+    refuse_what_is_not_measured(recipe, name)
+    return recipe
+
+
+def refuse_what_is_not_measured(recipe: Recipe, name: str) -> None:
+    """Refuse limits on what the recipe does not measure. Raises `RecipeError`."""
+    try:
+        refuse_unmeasured(recipe.faces)
+    except RecipeError as error:
+        raise RecipeError("\n".join(f"recipe {name}: {line}" for line in str(error).splitlines())) from None
 
 
 def with_settings(settings: Mapping[str, Any], sets: Iterable[str], name: str) -> Recipe:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from voxdata.faces import rules as faces
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.recipe.sections import Recipe
+from voxdata.rules import Rule, by_reason, setting
+from voxdata.speech import rules as speech
 
 INTRODUCTION = """# Recipe reference
 
@@ -19,9 +22,17 @@ another recipe. On the command line `--set key=value` changes one setting, for e
 second corpus is `--set 'sources.also=[{photos: {path: B/photos}, speech: {path: B/wav}}]'`.
 
 Settings under `measure` and `render` decide what is computed from pixels and samples: changing one computes again.
-Settings under `link`, `purity`, `pose`, `resolution`, `expression`, `lighting`, `sharpness` and `select` are thresholds
-over stored measurements: changing one decides again in seconds. `work` never changes a byte of the result.
+Settings under `link`, `purity`, `pose`, `resolution`, `expression`, `lighting`, `sharpness`, `rules` and `select`
+are limits on stored measurements: changing one decides again in seconds. `work` never changes a byte of the result.
 """
+
+SIDES = {"max": "at most", "min": "at least", "both": "within ±"}
+RULES_INTRODUCTION = {
+    "faces": "In the order in which they are found; the first is a face's `reason`. Null measurements pass, and so "
+    "does what lies exactly on a limit: limits are compared in single precision, as measurements are stored. A reviewer's "
+    "`keep` stands above all but `face_too_small` and `no_landmarks`.\n",
+    "clips": "In the order in which they are found; the first is a clip's `reason`.\n",
+}
 
 
 def recipe_reference() -> str:
@@ -30,6 +41,10 @@ def recipe_reference() -> str:
     lines += [f"| `{name}` | {load_recipe(name).description} |" for name in shipped_recipes()]
     lines += ["", "## Settings\n", "| key | type | default | meaning |", "|---|---|---|---|"]
     lines += list(_rows(Recipe, ""))
+    for kind, rules in (("faces", faces.LINES), ("clips", speech.LINES)):
+        lines += ["", f"## Why {kind} are left out\n", RULES_INTRODUCTION[kind]]
+        lines += ["| reason | what | measurement | limit | default |", "|---|---|---|---|---|"]
+        lines += list(_rules(rules, Recipe(name="x").model_dump(mode="json")))
     return "\n".join(lines) + "\n"
 
 
@@ -42,6 +57,20 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _rows(inner, f"{prefix}{name}.")
         else:
             yield f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(field.description)} |"
+
+
+def _rules(rules: Iterable[Rule], recipe: dict[str, Any]) -> Iterator[str]:
+    """A line per line of a table of rules; one that counts only with some values of a setting says so."""
+    rules = list(rules)
+    text_of = {name: rule.text for name, rule in by_reason(rules).items()}
+    for rule in rules:
+        when = rule.when
+        only = f" (`{when.setting}` is {' or '.join(f'`{v}`' for v in when.values if v)})" if when is not None else ""
+        value = setting(recipe, rule.setting) if rule.setting else None
+        default = f"`{'null' if value is None else value}`" if rule.setting else ""
+        limit = f"{'above' if rule.strict else SIDES[rule.side]} `{rule.setting}`" if rule.setting else ""
+        column = f"`{rule.column}`" if rule.column else ""
+        yield f"| `{rule.reason}` | {text_of[rule.reason]}{only} | {column} | {limit} | {default} |"
 
 
 def _type(field: FieldInfo) -> str:
@@ -57,6 +86,8 @@ def _type_name(annotation: Any) -> str:
     parts = get_args(annotation)
     if not parts:
         return "null" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
+    if getattr(annotation, "__origin__", None) is dict:
+        return f"mapping of {_type_name(parts[0])} to {_type_name(parts[1])}"
     if getattr(annotation, "__origin__", None) is list:
         return f"list of {_type_name(parts[0])}"
     if all(isinstance(part, str | int) and not isinstance(part, type) for part in parts):

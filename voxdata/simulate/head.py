@@ -42,7 +42,7 @@ class Pose:
 
     @cached_property
     def rotation(self) -> Points:
-        """(3, 3) rotation Rx(pitch) Ry(yaw) Rz(roll), signs and order as in AFLW2000 and `faces.measures.pose`."""
+        """(3, 3) rotation Rx(pitch) Ry(yaw) Rz(roll), signs and order as in AFLW2000 and `faces.geometry.pose`."""
         yaw, pitch, roll = np.radians([-self.yaw_deg, self.pitch_deg, self.roll_deg])
         about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
         about_x = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])

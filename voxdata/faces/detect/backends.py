@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from voxdata.faces.detect.fan import fan_version, open_fan
+from voxdata.faces.detect import fan, tasks
 from voxdata.faces.detect.landmarks import Landmarker, backend_version
 from voxdata.faces.detect.mediapipe_wheel import open_wheel
-from voxdata.faces.detect.tasks import open_tasks, tasks_version
 from voxdata.format.errors import BackendError
 
 Sight = Literal["mesh", "blendshapes"]  # `mesh`: all 478 points with their depth
@@ -35,9 +34,9 @@ def open_landmarker(
     if backend == "mediapipe":
         return open_wheel()
     if backend == "mediapipe-tasks":
-        return open_tasks(landmarker_model)
+        return tasks.open_tasks(landmarker_model)
     if backend == "face-alignment":
-        return open_fan(fan_model, fan_detector_model)
+        return fan.open_fan(fan_model, fan_detector_model)
     raise BackendError(f"faces.measure.backend = {backend!r}: must be one of {', '.join(BACKENDS)}")
 
 
@@ -50,7 +49,7 @@ def landmarker_version(
 ) -> str:
     """What `Landmarker.version` will be, without loading a network: for fingerprints. Raises as `open_landmarker`."""
     if backend == "mediapipe-tasks":
-        return tasks_version(landmarker_model)
+        return tasks.tasks_version(landmarker_model)
     if backend == "face-alignment":
-        return fan_version(fan_model, fan_detector_model)
+        return fan.fan_version(fan_model, fan_detector_model)
     return backend_version(backend)

@@ -32,14 +32,6 @@ CROP_MARGINS = (0.5, 0.25, 0.75)  # its detector wants other surroundings than t
 MIN_CONFIDENCE = 0.3
 HASH_DIGITS = 12
 
-# catalog column -> ARKit blendshapes whose mean it is
-BLENDSHAPES = {
-    "blend_smile": ("mouthSmileLeft", "mouthSmileRight"),
-    "blend_jaw_open": ("jawOpen",),
-    "blend_brow_up": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
-    "blend_eyes_closed": ("eyeBlinkLeft", "eyeBlinkRight"),
-}
-
 
 class TasksLandmarker:
     """One loaded `.task` file."""
@@ -74,14 +66,6 @@ class TasksLandmarker:
             if same_face(points, box):
                 return Landmarks(points=points, **_beside(found))
         return None
-
-
-def blend_columns(landmarks: Landmarks) -> dict[str, float | None]:
-    """The catalog's blendshape columns, null for a backend that has none."""
-    shapes = landmarks.blendshapes
-    if not shapes:
-        return dict.fromkeys(BLENDSHAPES)
-    return {column: float(np.mean([shapes[name] for name in names])) for column, names in BLENDSHAPES.items()}
 
 
 def tasks_version(model: str) -> str:

@@ -19,8 +19,11 @@ import numpy.typing as npt
 
 from voxdata.faces.align import warp
 from voxdata.faces.decode import Pixels
-from voxdata.faces.detect.landmarks import Floats
+from voxdata.faces.detect.landmarks import Floats, backend_version
+from voxdata.faces.face import Face
+from voxdata.faces.measures.interface import Measure, Row, Settings, Take
 from voxdata.format.errors import BackendError, WeightsError
+from voxdata.tables.faces import FACES
 from voxdata.weights import Weight, known_by_digest, registry, resolve, sha256_of
 
 INPUT_PX = 112
@@ -129,3 +132,28 @@ def similarity(source: Floats, target: Floats) -> Floats:
 @functools.cache
 def _load(file: EmbedderFile) -> Embedder:
     return Embedder(file)
+
+
+def _loaded(settings: Settings) -> Take | None:
+    if settings["embedding_model"] is None:
+        return None
+    embedder = open_embedder(settings["embedding_model"])
+
+    def take(face: Face) -> Row:
+        return {"embedding_model": embedder.name, "embedding": embedder(face.pixels, face.points)}
+
+    return take
+
+
+def _backends(settings: Settings) -> Mapping[str, str]:
+    if settings["embedding_model"] is None:
+        return {}
+    return {"onnxruntime": backend_version("onnxruntime"), "embedding": weights_sha256(settings["embedding_model"])}
+
+
+MEASURE = Measure(
+    name="embedding",
+    columns=FACES.pick("embedding_model", "embedding"),
+    load=_loaded,
+    backends=_backends,
+)

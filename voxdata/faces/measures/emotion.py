@@ -1,7 +1,7 @@
 """Seven emotions of a face, by mini_XCEPTION: the emotion filter that SF2F cites (App. B.1, neutral expression).
 
 The file is named by the recipe (`faces.measure.emotion_model`): the published Keras HDF5, read without Keras. It takes
-64x64 gray pixels as (x / 255 - 0.5) * 2 and gives probabilities in FER-2013's order (`schemas.EMOTIONS`).
+64x64 gray pixels as (x / 255 - 0.5) * 2 and gives probabilities in FER-2013's order (`EMOTIONS`).
 
 The network knows FER-2013's tight crops, so the crop is defined on the mesh: a square, upright by the pupils, as large
 as the longer side of the face's oval and a twentieth of that below its middle. Chosen among 75 such squares by the
@@ -11,7 +11,7 @@ accuracy on the fitting half of FER-2013; `benchmarks/accuracy/expression.py` re
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,15 @@ import numpy.typing as npt
 
 from voxdata.faces.align import warp
 from voxdata.faces.decode import Pixels
-from voxdata.faces.detect.landmarks import FACE_OVAL, Floats
-from voxdata.faces.measures.eyes import find_pupils
+from voxdata.faces.detect.landmarks import FACE_OVAL, Floats, backend_version
+from voxdata.faces.face import Face
+from voxdata.faces.geometry.eyes import find_pupils
+from voxdata.faces.measures.interface import Measure, Row, Settings, Take
 from voxdata.format.errors import WeightsError
-from voxdata.tables.schemas import EMOTIONS
+from voxdata.tables.faces import FACES
 from voxdata.weights import resolve, sha256_of
 
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # in the order of FER-2013's labels
 INPUT_PX = 64
 CROP_SIDE = 1.0  # of the longer side of the face's oval
 CROP_BELOW = 0.05  # the crop's centre below the oval's, share of the crop's side
@@ -123,3 +126,36 @@ def _one_thread() -> Iterator[None]:
 @functools.cache
 def _load(file: EmotionFile) -> EmotionNet:
     return EmotionNet(file)
+
+
+def _loaded(settings: Settings) -> Take | None:
+    if settings["emotion_model"] is None:
+        return None
+    network = open_emotion_net(settings["emotion_model"])
+
+    def take(face: Face) -> Row:
+        probabilities = network(face.pixels, face.points)
+        named = {f"emotion_{name}": float(value) for name, value in zip(EMOTIONS, probabilities, strict=True)}
+        return {"emotion_model": network.name, **named}
+
+    return take
+
+
+def _backends(settings: Settings) -> Mapping[str, str]:
+    if settings["emotion_model"] is None:
+        return {}
+    return {"torch": backend_version("torch"), "emotion": emotion_file(settings["emotion_model"]).sha256}
+
+
+def _unmeasured(settings: Settings) -> Iterable[str]:
+    return () if settings["emotion_model"] is not None else [f"emotion_{name}" for name in EMOTIONS]
+
+
+MEASURE = Measure(
+    name="emotion",
+    columns=FACES.pick("emotion_model", *(f"emotion_{name}" for name in EMOTIONS)),
+    load=_loaded,
+    backends=_backends,
+    unmeasured=_unmeasured,
+    measured_with="faces.measure.emotion_model=mini_xception",
+)

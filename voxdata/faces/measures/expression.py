@@ -9,11 +9,17 @@ rule then accepts. The mouth is open, and brows are raised, by one unit at about
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from voxdata.faces.detect.backends import SEES
 from voxdata.faces.detect.landmarks import Floats
+from voxdata.faces.face import Face
+from voxdata.faces.geometry.eyes import eyes_open
+from voxdata.faces.measures.interface import Measure, Row, Settings
+from voxdata.tables.faces import FACES
 
 MOUTH_CORNERS = (61, 291)
 INNER_CORNERS = (78, 308)
@@ -66,3 +72,29 @@ def measure_expression(points: Floats, rotation: Floats) -> Expression:
 
 def _distance(points: Floats, a: int, b: int) -> float:
     return float(np.linalg.norm(points[a] - points[b]))
+
+
+def _take(face: Face) -> Row:
+    found = measure_expression(face.points, face.pose.rotation)
+    return {
+        "smile": found.smile,
+        "mouth_open": found.mouth_open,
+        "eyes_open": eyes_open(face.points),
+        "brow_raise": found.brow_raise,
+        "expression": found.distance,
+    }
+
+
+def _unmeasured(settings: Settings) -> Iterable[str]:
+    """Without the mesh's depth a face cannot be turned to the camera; its lids are seen all the same."""
+    return () if "mesh" in SEES[settings["backend"]] else ("smile", "mouth_open", "brow_raise", "expression")
+
+
+MEASURE = Measure(
+    name="expression",
+    at="landmarks",
+    columns=FACES.pick("smile", "mouth_open", "eyes_open", "brow_raise", "expression"),
+    take=_take,
+    unmeasured=_unmeasured,
+    measured_with="faces.measure.backend=mediapipe",
+)

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxdata.faces.decode import Pixels
-from voxdata.faces.measures.patch import FacePatch
+from voxdata.faces.face import Face
+from voxdata.faces.geometry.patch import FacePatch
+from voxdata.faces.measures.interface import Measure, Row
+from voxdata.tables.faces import FACES
 
 CLIPPED_LEVEL = 250.0
 BRIGHT_PERCENTILE = 90.0
@@ -81,3 +84,24 @@ def _light_at(levels: Pixels, share: float) -> float:
     ordered = np.partition(levels, (low, high))
     below, above = float(_LINEAR[ordered[low]]), float(_LINEAR[ordered[high]])
     return below + (above - below) * (at - low)
+
+
+def _take(face: Face) -> Row:
+    light = measure_lighting(face.patch)
+    return {
+        "light_left_right": light.left_right,
+        "light_top_bottom": light.top_bottom,
+        "light_evenness": light.evenness,
+        "skin_level": light.level,
+        "highlight_share": light.highlight_share,
+        "shadow_share": light.shadow_share,
+    }
+
+
+MEASURE = Measure(
+    name="lighting",
+    columns=FACES.pick(
+        "light_left_right", "light_top_bottom", "light_evenness", "skin_level", "highlight_share", "shadow_share"
+    ),
+    take=_take,
+)

@@ -15,13 +15,18 @@ hairline told hats from hair hardly better than chance on the other half (docs/f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.faces.measures.patch import PATCH_PX, FacePatch
+from voxdata.faces.detect.backends import SEES
+from voxdata.faces.face import Face
+from voxdata.faces.geometry.patch import PATCH_PX, FacePatch
+from voxdata.faces.measures.interface import Measure, Row, Settings
+from voxdata.tables.faces import FACES
 
 INNER_CORNERS = (133, 362)
 BETWEEN_BROWS, MID_NOSE = 9, 197
@@ -96,3 +101,22 @@ def _within(low: float, high: float) -> tuple[int, int]:
     """Whole patch pixels from `low` to `high`, inside the patch."""
     first, last = np.clip(np.round((low, high)), 0, PATCH_PX)
     return int(first), int(last)
+
+
+def _take(face: Face) -> Row:
+    found = measure_occlusion(face.patch)
+    return {"glasses": found.glasses, "occlusion": found.occlusion}
+
+
+def _unmeasured(settings: Settings) -> Iterable[str]:
+    """The bridge of glasses is sought between points that only the mesh has."""
+    return () if "mesh" in SEES[settings["backend"]] else ("glasses",)
+
+
+MEASURE = Measure(
+    name="occlusion",
+    columns=FACES.pick("glasses", "occlusion"),
+    take=_take,
+    unmeasured=_unmeasured,
+    measured_with="faces.measure.backend=mediapipe",
+)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from voxdata.faces.measures.patch import FacePatch
+from voxdata.faces.geometry.patch import FacePatch
+from voxdata.faces.measures.interface import Measure
+from voxdata.tables.faces import FACES
 
 MIN_FACE_PX = 200  # of the patch; below, the face lies outside the photo
 
@@ -24,3 +26,10 @@ def measure_sharpness(patch: FacePatch) -> float:
         return 0.0
     laplacian = cv2.Laplacian(patch.luma, cv2.CV_32F)
     return float(np.abs(laplacian[patch.face]).mean() / contrast)
+
+
+MEASURE = Measure(
+    name="sharpness",
+    columns=FACES.pick("sharpness"),
+    take=lambda face: {"sharpness": measure_sharpness(face.patch)},
+)

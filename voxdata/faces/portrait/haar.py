@@ -16,7 +16,7 @@ import numpy as np
 from voxdata.faces.align import warp
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import Floats
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 from voxdata.format.errors import BackendError
 
 CASCADE = "haarcascade_frontalface_default.xml"

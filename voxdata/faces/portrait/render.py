@@ -18,7 +18,7 @@ from PIL import Image
 
 from voxdata.faces.align import align_matrix, outside_share, scale_of, warp
 from voxdata.faces.decode import Pixels, decode_photo
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.haar import cascade_matrix
 from voxdata.faces.portrait.matting import DEFAULT_MATTING, matting_version, on_white, person_alpha
 from voxdata.faces.portrait.refine import Alpha

@@ -18,7 +18,7 @@ from PIL import Image
 
 from voxdata.faces.align import align_matrix, warp
 from voxdata.faces.decode import Pixels, decode_photo
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.render import MAX_MEGAPIXELS
 from voxdata.format.errors import PhotoDecodeError, StorageError
 from voxdata.pages.report.pictures import face_box, outlined, reduced, square_around

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from voxdata.faces.align import WHITE, align_matrix, scale_of, source_window, warp
 from voxdata.faces.decode import Pixels, halved
 from voxdata.faces.detect.landmarks import FACE_OVAL, Floats
-from voxdata.faces.measures.eyes import Pupils
+from voxdata.faces.geometry.eyes import Pupils
 
 PATCH_PX = 256  # pupils are then 64 px apart
 EYE_AND_BROW_LEFT = (70, 63, 105, 66, 107, 133, 145, 33)

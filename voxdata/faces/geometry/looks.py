@@ -1,55 +1,19 @@
-"""What the landmarks of one face say: pupils, pose, expression. Null where a backend does not see the points for it."""
+"""One or two looks at a face, and the pose that they give: the second is at the mirrored photo."""
 
 from __future__ import annotations
 
 import functools
 import math
 from dataclasses import replace
-from typing import Any
 
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import Box, Landmarker, Landmarks
-from voxdata.faces.detect.tasks import blend_columns
-from voxdata.faces.measures.expression import measure_expression
-from voxdata.faces.measures.eyes import eyes_open, find_pupils
-from voxdata.faces.measures.pose import SECOND_LOOK_DEG, Look, Pose, asymmetry, estimate_pose, look_at
-from voxdata.faces.measures.pose_68 import estimate_pose_68
+from voxdata.faces.geometry.eyes import find_pupils
+from voxdata.faces.geometry.pose import SECOND_LOOK_DEG, Look, Pose, estimate_pose, look_at
+from voxdata.faces.geometry.pose_68 import estimate_pose_68
 
 SECOND_LOOK_OFFSET = 0.2  # of the pupil distance: a second look whose pupils are further off saw something else
 SECOND_LOOK_WIDER = 1.25  # its crop shows more of the photo: errors that come from the crop differ, too
-
-
-def measure_geometry(
-    landmarks: Landmarks, mirrored: Landmarks | None, frontal_pitch_deg: float = 0.0
-) -> dict[str, Any]:
-    """Columns of `schemas.FACES`; `mirrored` is what `second_look` found.
-
-    `pitch_deg`, and with it `face_angle_deg`, count from `frontal_pitch_deg` in AFLW2000's terms.
-    """
-    points = landmarks.points
-    pupils = find_pupils(points)
-    pose = pose_of(landmarks, mirrored)
-    pose = replace(pose, pitch_deg=pose.pitch_deg - frontal_pitch_deg)
-    expression = measure_expression(points, pose.rotation)
-    row = {
-        "pupil_left_x_px": pupils.left[0],
-        "pupil_left_y_px": pupils.left[1],
-        "pupil_right_x_px": pupils.right[0],
-        "pupil_right_y_px": pupils.right[1],
-        "pupil_distance_px": pupils.distance_px,
-        "yaw_deg": pose.yaw_deg,
-        "pitch_deg": pose.pitch_deg,
-        "roll_deg": pose.roll_deg,
-        "face_angle_deg": pose.face_angle_deg,
-        "asymmetry": asymmetry(points),
-        "smile": expression.smile,
-        "mouth_open": expression.mouth_open,
-        "eyes_open": eyes_open(points),
-        "brow_raise": expression.brow_raise,
-        "expression": expression.distance,
-        **blend_columns(landmarks),
-    }
-    return {name: value if value is None or math.isfinite(value) else None for name, value in row.items()}
 
 
 def pose_of(landmarks: Landmarks, mirrored: Landmarks | None = None) -> Pose:

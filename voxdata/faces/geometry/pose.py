@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from voxdata.faces.detect.landmarks import Floats
-from voxdata.faces.measures.pose_calibration import CALIBRATION, CALIBRATION_SPAN_DEG, CALIBRATION_UNIT_DEG, YAW_WEIGHTS
+from voxdata.faces.geometry.pose_calibration import CALIBRATION, CALIBRATION_SPAN_DEG, CALIBRATION_UNIT_DEG, YAW_WEIGHTS
 
 SECOND_LOOK_DEG = 20.0  # face angle up to which the mirrored photo is looked at too: where a 5 deg rule decides
 VIEWING_DISTANCE_MM = 600.0  # of the assumed camera; cross-validation in the fitting half is flat from 500 to 1000

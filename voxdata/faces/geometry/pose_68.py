@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from voxdata.faces.detect.landmarks import Floats
-from voxdata.faces.measures.pose import TO_CAMERA, VIEWING_DISTANCE_MM, Pose, euler_deg
+from voxdata.faces.geometry.pose import TO_CAMERA, VIEWING_DISTANCE_MM, Pose, euler_deg
 
 # x to the image's right, y up, z towards the viewer, in mm
 MIDLINE_68_MM = {

@@ -1,0 +1,41 @@
+"""Blendshapes 0..1, of a backend that has them; each column is the mean of some of ARKit's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from voxdata.faces.detect.backends import SEES
+from voxdata.faces.face import Face
+from voxdata.faces.measures.interface import Measure, Row, Settings
+from voxdata.tables.faces import FACES
+
+# column -> ARKit blendshapes whose mean it is
+BLENDSHAPES = {
+    "blend_smile": ("mouthSmileLeft", "mouthSmileRight"),
+    "blend_jaw_open": ("jawOpen",),
+    "blend_brow_up": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
+    "blend_eyes_closed": ("eyeBlinkLeft", "eyeBlinkRight"),
+}
+
+
+def _take(face: Face) -> Row:
+    shapes = face.landmarks.blendshapes
+    if not shapes:
+        return dict.fromkeys(BLENDSHAPES)
+    return {column: float(np.mean([shapes[name] for name in names])) for column, names in BLENDSHAPES.items()}
+
+
+def _unmeasured(settings: Settings) -> Iterable[str]:
+    return () if "blendshapes" in SEES[settings["backend"]] else BLENDSHAPES
+
+
+MEASURE = Measure(
+    name="blendshapes",
+    at="landmarks",
+    columns=FACES.pick("blend_smile", "blend_jaw_open", "blend_brow_up", "blend_eyes_closed"),
+    take=_take,
+    unmeasured=_unmeasured,
+    measured_with="faces.measure.backend=mediapipe-tasks",
+)
