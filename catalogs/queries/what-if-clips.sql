@@ -1,63 +1,74 @@
 -- Clips, hours and people that other limits of a rule would leave, all else as it is, before the cap on clips per person
 WITH
-recipes AS (
+recipes AS (SELECT recipe FROM snapshots WHERE current),
+-- the table of rules; a measurement passes a limit where sign * measurement <= sign * limit
+stated (place, rule, measure, sign, setting, only_with, only_values, tried) AS (VALUES
+    {{limits}}
+),
+rules AS (
+    SELECT place, rule, measure, sign, tried, (recipe ->> ('$.' || setting))::DOUBLE AS in_force
+    FROM stated CROSS JOIN recipes
+),
+stairs AS (
     SELECT
-        (recipe ->> '$.speech.select.min_speech_s')::DOUBLE AS min_speech_s,
-        (recipe ->> '$.speech.select.max_clipped_share')::DOUBLE AS max_clipped_share
-    FROM snapshots WHERE current
+        *,
+        list_sort(list_transform(
+            list_distinct(CASE WHEN in_force IS NULL THEN tried ELSE list_append(tried, in_force) END), lambda x: sign * x
+        )) AS heights
+    FROM rules
 ),
--- a measurement passes a limit where sign * measurement <= sign * limit; limits are compared as measurements are stored
-rules (rule, measure, sign, in_force, heights) AS (
-    SELECT 'too_short', 'speech_s', -1, min_speech_s,
-        [-10, -8, -5, -4, -3, -2, -1.5, -1, -0.5, -min_speech_s]::DOUBLE[] FROM recipes
-    UNION ALL
-    SELECT 'clipped', 'clipped_share', 1, max_clipped_share,
-        [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, max_clipped_share]::DOUBLE[] FROM recipes
-),
--- sign * measurement; null where the clip fails the other rule
+-- clips that fail none or one of these rules; of those in which no speech was heard, what would be a copy is left out
 near AS MATERIALIZED (
     SELECT
+        rowid AS clip,
         person,
-        speech_s,
-        CASE WHEN reason IS DISTINCT FROM 'clipped' THEN -speech_s END AS too_short,
-        CASE WHEN reason IS DISTINCT FROM 'too_short' THEN clipped_share END AS clipped
+        speech_s AS seconds,
+        CASE WHEN reason IN (SELECT rule FROM rules) THEN reason END AS failed,
+        {{measures}}
     FROM utterances
-    WHERE (reason IS NULL OR reason IN ('over_cap', 'too_short', 'clipped'))
+    WHERE (reason IS NULL OR reason = 'over_cap' OR reason IN (SELECT rule FROM rules))
         AND (reasons IS NULL OR len(reasons) <= 1)
+    QUALIFY reason IS NULL
+        OR reason NOT IN ({{unheard}})
+        OR (
+            row_number() OVER (PARTITION BY pcm_sha256, reason, person ORDER BY utterance_id) = 1
+            AND min(person) OVER (PARTITION BY pcm_sha256, reason) = max(person) OVER (PARTITION BY pcm_sha256, reason)
+        )
 ),
--- by how many of the heights a clip does not pass
-gained AS (
+measured AS (FROM near UNPIVOT INCLUDE NULLS (value FOR measure IN ({{names}}))),
+judged AS (
     SELECT
-        'too_short' AS rule,
-        steps_below(too_short, [-10, -8, -5, -4, -3, -2, -1.5, -1, -0.5]::FLOAT[])
-            + (-min_speech_s::FLOAT < too_short)::TINYINT AS step,
-        count(*) AS clips,
-        sum(speech_s) AS speech_s
-    FROM near CROSS JOIN recipes WHERE too_short IS NOT NULL GROUP BY step
+        *,
+        coalesce((sign * value)::FLOAT > (sign * in_force)::FLOAT, false) AS beyond,
+        coalesce(steps_below((sign * value)::FLOAT, heights::FLOAT[]), 0) AS step
+    FROM measured JOIN stairs USING (measure)
+    WHERE failed IS NULL OR failed = rule
+),
+-- for each limit the first step that a clip passes; none where it fails another rule, or this one by another measurement
+placed AS MATERIALIZED (
+    SELECT place, person, seconds, step FROM judged WHERE failed IS NULL
     UNION ALL
-    SELECT
-        'clipped',
-        steps_below(clipped, [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]::FLOAT[])
-            + (max_clipped_share::FLOAT < clipped)::TINYINT AS step,
-        count(*),
-        sum(speech_s)
-    FROM near CROSS JOIN recipes WHERE clipped IS NOT NULL GROUP BY step
+    SELECT place, person, seconds, step FROM judged WHERE failed IS NOT NULL
+    QUALIFY count(*) FILTER (WHERE beyond) OVER (PARTITION BY clip) = beyond::INTEGER
 ),
-best AS (SELECT person, min(too_short) AS too_short, min(clipped) AS clipped FROM near GROUP BY person),
-tried AS (SELECT *, unnest(list_distinct(heights)) AS height FROM rules),
-limits AS (SELECT *, len(list_filter(heights, lambda x: x::FLOAT < height::FLOAT)) AS step FROM tried)
+gained AS (
+    SELECT place, step, count(*) AS clips, sum(seconds) AS seconds FROM placed GROUP BY place, step
+),
+best AS (SELECT place, person, min(step) AS step FROM placed GROUP BY place, person),
+limits AS (
+    SELECT *, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs
+    -- what no clip has been measured for has no curve
+    WHERE measure IN (SELECT measure FROM measured WHERE value IS NOT NULL) OR NOT EXISTS (FROM near)
+)
 SELECT
-    limits.rule,
+    rule,
     measure,
     CASE sign WHEN 1 THEN 'at most' ELSE 'at least' END AS must_be,
     sign * height AS limit_,
-    sign * height = in_force AS in_force,
-    coalesce(sum(clips), 0)::BIGINT AS clips,
-    round(coalesce(sum(speech_s), 0) / 3600, 4) AS hours,
-    (
-        SELECT count(*) FROM best
-        WHERE CASE limits.rule WHEN 'clipped' THEN clipped ELSE too_short END <= height::FLOAT
-    ) AS people
-FROM limits LEFT JOIN gained ON gained.rule = limits.rule AND gained.step <= limits.step
-GROUP BY limits.rule, measure, sign, height, in_force
-ORDER BY limits.rule, height;
+    sign * height IS NOT DISTINCT FROM in_force AS in_force,
+    coalesce(sum(gained.clips), 0)::BIGINT AS clips,
+    round(coalesce(sum(gained.seconds), 0) / 3600, 4) AS hours,
+    (SELECT count(*) FROM best WHERE best.place = limits.place AND best.step <= limits.step) AS people
+FROM limits LEFT JOIN gained ON gained.place = limits.place AND gained.step <= limits.step
+GROUP BY rule, measure, sign, height, in_force, limits.place, limits.step
+ORDER BY rule, measure, height;

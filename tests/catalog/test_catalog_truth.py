@@ -16,10 +16,12 @@ from voxdata.catalog.database import create
 from voxdata.catalog.query import comparing_queries, named_queries, named_query
 from voxdata.catalog.tags import tag
 from voxdata.catalog.versions import run_query_at
+from voxdata.faces.rules import RULES as FACE_RULES
 from voxdata.format.errors import QueryError
 from voxdata.format.sidecar import read_sidecar
 from voxdata.recipe.sections import Recipe
 from voxdata.speech.decide import decide as decide_clips
+from voxdata.speech.rules import RULES as CLIP_RULES
 from voxdata.store.storage import LocalStorage
 
 STRICTER = Recipe.model_validate(
@@ -303,46 +305,41 @@ def split_leaks(world: World) -> Answer:
 
 
 def what_if_faces(world: World) -> Answer:
-    """The decision itself, made again with every limit."""
-    tried = {
-        "face_angle": ("pose", "max_angle_deg", "face_angle_deg", 1, [2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30]),
-        "low_resolution": (
-            "resolution",
-            "min_pupil_distance_px",
-            "pupil_distance_px",
-            -1,
-            [12, 14, 16, 20, 25, 30, 40, 50, 60, 80, 100],
-        ),
-        "uneven_light": ("lighting", "min_evenness", "light_evenness", -1, [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
-    }
-    for rule, (section, name, measure, sign, limits) in tried.items():
-        for limit in limits[::sign]:
+    """The decision itself, made again with every limit that the table of rules says is worth trying."""
+    found = []
+    for rule in FACE_RULES:
+        if not rule.tried or not rule.applies(world.now.recipe):
+            continue
+        _, section, name = rule.setting.split(".")
+        given = rule.limit(world.now.recipe)
+        for limit in sorted({*rule.tried, *([] if given is None else [given])}, reverse=rule.side == "min"):
             faces = LIMITS.model_dump()
-            in_force = faces[section][name] == limit
             faces[section][name] = limit
             rows = world.root.decided(Recipe.model_validate({**RECIPE.model_dump(), "faces": faces})).to_pylist()
             portraits = [row for row in rows if row["portrait"]]
             passing = sum(row["reason"] in (None, "too_few_portraits", "over_cap") for row in rows)
             people = {world.people[row["face_id"].split("/")[0]] for row in portraits}
-            must = "at most" if sign == 1 else "at least"
-            yield rule, measure, must, limit, in_force, passing, len(portraits), len(people)
+            must = "at least" if rule.side == "min" else "at most"
+            found.append((rule.reason, rule.column, must, limit, limit == given, passing, len(portraits), len(people)))
+    return sorted(found, key=lambda row: row[:2])
 
 
 def what_if_clips(world: World) -> Answer:
-    tried = {
-        "clipped": ("max_clipped_share", "clipped_share", [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]),
-        "too_short": ("min_speech_s", "speech_s", [10, 8, 5, 4, 3, 2, 1.5, 1, 0.6, 0.5]),
-    }
+    found = []
     rows = {clip["item_id"]: clip for clip in world.clips}
-    for rule, (name, measure, limits) in tried.items():
-        for limit in limits:
+    for rule in CLIP_RULES:
+        if world.root.utterances[rule.column].null_count == world.root.utterances.num_rows:
+            continue
+        name = rule.setting.rpartition(".")[2]
+        given = getattr(RECIPE.speech.select, name)
+        for limit in sorted({*rule.tried, given}, reverse=rule.side == "min"):
             select = RECIPE.speech.select.model_copy(update={name: limit})
             verdicts = decide_clips(world.root.utterances, select).to_pylist()
             kept = [rows[row["item_id"]] for row in verdicts if row["verdict"] == "keep"]
             hours = round(sum(clip["speech_s"] for clip in kept) / 3600, 4)
-            in_force = limit == getattr(RECIPE.speech.select, name)
-            must = "at most" if rule == "clipped" else "at least"
-            yield rule, measure, must, limit, in_force, len(kept), hours, people_of(kept)
+            must = "at least" if rule.side == "min" else "at most"
+            found.append((rule.reason, rule.column, must, limit, limit == given, len(kept), hours, people_of(kept)))
+    return sorted(found, key=lambda row: row[:2])
 
 
 def drift(world: World) -> Answer:

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from voxdata.catalog.database import CATALOG_KEY, attach
+from voxdata.catalog.what_if import filled
 from voxdata.format.errors import CatalogError, QueryError
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import LocalStorage, Storage
@@ -94,7 +95,8 @@ def _shipped() -> dict[str, NamedQuery]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".sql"):
             name, text = entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8")
-            found[name] = NamedQuery(name, text.partition("\n")[0].removeprefix("--").strip(), text)
+            description = text.partition("\n")[0].removeprefix("--").strip()
+            found[name] = NamedQuery(name, description, filled(name, text))
     return found
 
 

@@ -29,8 +29,8 @@ are limits on stored measurements: changing one decides again in seconds. `work`
 SIDES = {"max": "at most", "min": "at least", "both": "within ±"}
 RULES_INTRODUCTION = {
     "faces": "In the order in which they are found; the first is a face's `reason`. Null measurements pass, and so "
-    "does what lies exactly on a limit: limits are compared in single precision, as measurements are stored. A reviewer's "
-    "`keep` stands above all but `face_too_small` and `no_landmarks`.\n",
+    "does what lies exactly on a limit: limits are compared in single precision, as measurements are stored. A "
+    "reviewer's `keep` stands above all but `face_too_small` and `no_landmarks`.\n",
     "clips": "In the order in which they are found; the first is a clip's `reason`.\n",
 }
 

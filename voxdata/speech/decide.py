@@ -18,7 +18,7 @@ import pyarrow as pa
 from voxdata.recipe.speech import SpeechSelect
 from voxdata.rules import Columns, Flags, failing
 from voxdata.sources.speech_files import UNKNOWN_IDENTITY
-from voxdata.speech.rules import REASONS, RULES
+from voxdata.speech.rules import REASONS, RULES, UNHEARD
 from voxdata.tables.schemas import UTTERANCE_VERDICTS
 
 
@@ -34,7 +34,7 @@ def decide(utterances: pa.Table, settings: SpeechSelect, known: Collection[str] 
     failed |= {
         name: measured & flags for name, flags in failing(RULES, clips, {"speech": {"select": settings}}).items()
     }
-    heard = ~failed["no_speech"] & ~failed["music"] & ~failed["noise"]
+    heard = ~np.logical_or.reduce([failed[name] for name in UNHEARD])
     failed |= _repeats(utterances, measured & heard & ~failed["unknown_identity"])
     passing = measured & ~np.logical_or.reduce(list(failed.values()))
     failed["over_cap"] = _over_cap(clips, passing, settings.max_per_identity)

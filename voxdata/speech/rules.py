@@ -34,5 +34,7 @@ SELECTION = (
     Rule("over_cap", "passes, but the person has enough clips"),
 )
 # fmt: on
+# who fails one of these holds no speech; only clips that do are compared with others, as silence is like any other
+UNHEARD = ("no_speech", "music", "noise")
 LINES = (*STATUSES, *WHO, *RULES, *SELECTION)
 REASONS = by_reason(LINES)
