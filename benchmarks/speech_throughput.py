@@ -38,7 +38,7 @@ from figures import Figure, Section, show
 from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.speech import measures
+from voxdata.speech import sound
 from voxdata.speech.activity.gate import confirm, judge, pick
 from voxdata.speech.activity.vad import int16, smooth, speech_segments
 from voxdata.speech.activity.voicing import analyse
@@ -127,9 +127,9 @@ def _lines(clips: list[Clip], container: str) -> dict[str, Work]:
         OURS: each(lambda c: _ours(c.data)),
         "+ voicing (gate, pitch)": each(lambda c: analyse(c.decoded.samples)),
         "+ second gate, music": each(lambda c: judge(c.active, c.features, settings.gate)),
-        "+ SNR": each(lambda c: measures.snr_db(c.decoded.samples, c.speech, RATE_HZ)),
-        "+ loudness": each(lambda c: measures.loudness_dbfs(c.speech)),
-        "+ bandwidth": each(lambda c: measures.bandwidth_hz(c.decoded.samples, RATE_HZ)),
+        "+ SNR": each(lambda c: sound.snr_db(c.decoded.samples, c.speech, RATE_HZ)),
+        "+ loudness": each(lambda c: sound.loudness_dbfs(c.speech)),
+        "+ bandwidth": each(lambda c: sound.bandwidth_hz(c.decoded.samples, RATE_HZ)),
         "+ loop check": each(lambda c: find_loop(c.decoded.samples, c.pcm, RATE_HZ, lossless=c.decoded.lossless)),
         "+ hash of the samples": each(lambda c: hashlib.sha256(c.pcm.data).hexdigest()),
         WHOLE: [

@@ -7,7 +7,7 @@ import pytest
 
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.speech import measures
+from voxdata.speech import loops, sound
 from voxdata.speech.activity.vad import int16
 from voxdata.speech.loops import near_loop
 from voxdata.speech.resampling import resample
@@ -23,14 +23,14 @@ def voice() -> np.ndarray:
 
 def test_loudness_of_a_full_scale_sine_is_minus_three_whatever_its_offset() -> None:
     sine = np.sin(2 * np.pi * 100 * np.arange(RATE) / RATE).astype(np.float32)
-    assert measures.loudness_dbfs(sine) == pytest.approx(-3.01, abs=0.01)
-    assert measures.loudness_dbfs(0.1 * sine + 0.5) == pytest.approx(-23.01, abs=0.01)
-    assert measures.loudness_dbfs(np.zeros(100, np.float32)) is None
+    assert sound.loudness_dbfs(sine) == pytest.approx(-3.01, abs=0.01)
+    assert sound.loudness_dbfs(0.1 * sine + 0.5) == pytest.approx(-23.01, abs=0.01)
+    assert sound.loudness_dbfs(np.zeros(100, np.float32)) is None
 
 
 def test_clipped_share_counts_both_sides() -> None:
-    assert measures.clipped_share(np.array([1.0, -1.0, 0.9, 0.0], np.float32)) == 0.5
-    assert measures.clipped_share(np.zeros(0, np.float32)) == 0.0
+    assert sound.clipped_share(np.array([1.0, -1.0, 0.9, 0.0], np.float32)) == 0.5
+    assert sound.clipped_share(np.zeros(0, np.float32)) == 0.0
 
 
 @pytest.mark.parametrize("true_db", [0, 10, 20, 30])
@@ -39,41 +39,41 @@ def test_snr_of_a_known_mix(true_db: int) -> None:
     noise = (0.1 * 10 ** (-true_db / 20) * RNG.standard_normal(4 * RATE)).astype(np.float32)
     clip = noise.copy()
     clip[RATE : 3 * RATE] += speech
-    assert measures.snr_db(clip, clip[RATE : 3 * RATE], RATE) == pytest.approx(true_db, abs=1.5)
+    assert sound.snr_db(clip, clip[RATE : 3 * RATE], RATE) == pytest.approx(true_db, abs=1.5)
 
 
 def test_snr_needs_speech_and_is_bounded_on_digital_silence() -> None:
     clip = np.zeros(2 * RATE, np.float32)
-    assert measures.snr_db(clip, clip[:0], RATE) is None
+    assert sound.snr_db(clip, clip[:0], RATE) is None
     clip[RATE:] = 0.5 * np.sin(np.arange(RATE) / 3)
-    snr = measures.snr_db(clip, clip[RATE:], RATE)
+    snr = sound.snr_db(clip, clip[RATE:], RATE)
     assert snr is not None
     assert snr < 100
 
 
 def test_telephone_bandwidth_is_seen_after_upsampling() -> None:
     noise = RNG.standard_normal(3 * 8000).astype(np.float32)
-    telephone = measures.bandwidth_hz(resample(noise, 8000, RATE), RATE)
-    wide = measures.bandwidth_hz(RNG.standard_normal(3 * RATE).astype(np.float32), RATE)
+    telephone = sound.bandwidth_hz(resample(noise, 8000, RATE), RATE)
+    wide = sound.bandwidth_hz(RNG.standard_normal(3 * RATE).astype(np.float32), RATE)
     assert telephone is not None
     assert wide is not None
     assert 3500 < telephone < 4200
     assert wide > 7900
-    assert measures.bandwidth_hz(np.zeros(RATE, np.float32), RATE) is None
+    assert sound.bandwidth_hz(np.zeros(RATE, np.float32), RATE) is None
 
 
 def test_pitch_range_is_in_semitones() -> None:
     pitch = np.concatenate([np.full(50, 100.0), np.full(50, 200.0)]).astype(np.float32)
-    median, spread = measures.pitch_statistics(pitch)
+    median, spread = sound.pitch_statistics(pitch)
     assert median == pytest.approx(150)
     assert spread == pytest.approx(12)
-    assert measures.pitch_statistics(pitch[:0]) == (None, None)
+    assert sound.pitch_statistics(pitch[:0]) == (None, None)
 
 
 @pytest.mark.parametrize("period", [4001, 20_000, 50_000, 62_000])
 def test_a_looped_clip_has_its_period(voice: np.ndarray, period: int) -> None:
     pcm = np.resize(int16(voice)[:period], 4 * RATE)
-    assert measures.loop_s(pcm, RATE) == pytest.approx(period / RATE)
+    assert loops.loop_s(pcm, RATE) == pytest.approx(period / RATE)
 
 
 @pytest.mark.parametrize("change", ["one sample", "no repeat", "repeat too short", "other content after", "silence"])
@@ -89,7 +89,7 @@ def test_what_does_not_repeat_exactly_is_no_loop(voice: np.ndarray, change: str)
         pcm[-8000:] = int16(voice)[40_000:48_000]
     else:
         pcm = np.zeros(4 * RATE, np.int16)
-    assert measures.loop_s(pcm, RATE) is None
+    assert loops.loop_s(pcm, RATE) is None
 
 
 @pytest.mark.parametrize("period", [20_000, 30_011, 50_000])
@@ -116,4 +116,4 @@ def test_what_only_resembles_itself_is_no_loop(voice: np.ndarray, what: str) -> 
 
 
 def test_a_clip_shorter_than_the_shortest_loop() -> None:
-    assert measures.loop_s(np.ones(100, np.int16), RATE) is None
+    assert loops.loop_s(np.ones(100, np.int16), RATE) is None

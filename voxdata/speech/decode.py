@@ -23,8 +23,8 @@ import numpy.typing as npt
 import soundfile
 
 from voxdata.format.errors import SpeechDecodeError
-from voxdata.speech.measures import FULL_SCALE
 from voxdata.speech.resampling import resample_blocks
+from voxdata.speech.sound import FULL_SCALE
 
 Samples = npt.NDArray[np.float32]
 

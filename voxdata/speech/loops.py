@@ -1,20 +1,26 @@
-"""Clips that were filled up by starting again, after a lossy codec: the repetition is near, no longer exact.
+"""Clips that were filled up by starting again: exactly, or nearly so after a lossy codec.
 
-`measures.loop_s` finds exact repetitions. Here the clip is compared with itself at every lag: first at 4 kHz through
-one FFT, then the best lags sample by sample. Its last 0.1 s is left out, where codecs put padding.
+`loop_s` finds exact repetitions. `near_loop` compares the clip with itself at every lag: first at 4 kHz through one
+FFT, then the best lags sample by sample. Its last 0.1 s is left out, where codecs put padding.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from voxdata.speech.measures import MAX_LOOPED_CLIP_S, MIN_LOOP_S, loop_s
-
 Samples = npt.NDArray[np.float32]
 
-MIN_REPEAT_S = 0.4
+MIN_LOOP_S = 0.25
+MIN_REPEAT_S = 0.1
+MAX_LOOPED_CLIP_S = 60.0
+_SEARCHES = 64
+_HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
+
+MIN_NEAR_REPEAT_S = 0.4
 MIN_SIMILARITY = 0.9
 _COARSE = 4  # samples averaged into one
 _COARSE_SIMILARITY = 0.5
@@ -32,6 +38,53 @@ def find_loop(
     return None if lossless else near_loop(samples, sample_rate_hz)
 
 
+def loop_s(pcm: npt.NDArray[np.int16], sample_rate_hz: int) -> float | None:
+    """The shortest period, of at least 0.25 s, at which a clip (N,) repeats itself sample by sample to its end.
+
+    Published 6 s clips were filled up by starting a shorter one again. Null when nothing repeats for 0.1 s, when only a
+    constant does, and for clips of more than 60 s, which nobody fills up.
+    """
+    count = len(pcm)
+    shortest, overlap = int(MIN_LOOP_S * sample_rate_hz), int(MIN_REPEAT_S * sample_rate_hz)
+    if count < shortest + overlap or count > MAX_LOOPED_CLIP_S * sample_rate_hz:
+        return None
+    changes = np.flatnonzero(pcm[1:] != pcm[:-1])
+    longest = min(count - overlap, int(changes[-1]) if len(changes) else 0)
+    for period in _periods(pcm, overlap, shortest, longest):
+        if np.array_equal(pcm[period:], pcm[: count - period]):
+            return float(period) / sample_rate_hz
+    return None
+
+
+def _periods(pcm: npt.NDArray[np.int16], overlap: int, shortest: int, longest: int) -> Iterator[int]:
+    """Where the clip may start again, in order: its first `overlap` samples recur there.
+
+    A beginning that recurs all over (digital silence) is left to a polynomial prefix hash of every period at once.
+    """
+    data, start = pcm.tobytes(), pcm[:overlap].tobytes()
+    at = 2 * shortest
+    for _ in range(_SEARCHES):
+        at = data.find(start, at, 2 * (longest + overlap))
+        if at < 0:
+            return
+        if at % 2 == 0:
+            yield at // 2
+        at += 1
+    if at // 2 <= longest:
+        yield from _hashed_periods(pcm, (at + 1) // 2, longest)
+
+
+def _hashed_periods(pcm: npt.NDArray[np.int16], shortest: int, longest: int) -> Iterator[int]:
+    count = len(pcm)
+    with np.errstate(over="ignore"):
+        powers = np.cumprod(np.full(count, _HASH_BASE, np.uint64))
+        prefix = np.concatenate([[np.uint64(0)], np.cumsum(pcm.astype(np.int64).astype(np.uint64) * powers)])
+        periods = np.arange(shortest, longest + 1)
+        tail = prefix[count] - prefix[periods]
+        head = prefix[count - periods] * powers[periods - 1]
+    yield from (int(period) for period in periods[tail == head])
+
+
 def near_loop(samples: Samples, sample_rate_hz: int) -> tuple[float, float] | None:
     """Period in seconds and correlation (0.9 to 1) of the repetition that lasts to the end of a clip (N,).
 
@@ -40,7 +93,7 @@ def near_loop(samples: Samples, sample_rate_hz: int) -> tuple[float, float] | No
     """
     samples = samples[: -int(_PADDING_S * sample_rate_hz)]
     count = len(samples)
-    shortest, overlap = int(MIN_LOOP_S * sample_rate_hz), int(MIN_REPEAT_S * sample_rate_hz)
+    shortest, overlap = int(MIN_LOOP_S * sample_rate_hz), int(MIN_NEAR_REPEAT_S * sample_rate_hz)
     if count < shortest + overlap or count > MAX_LOOPED_CLIP_S * sample_rate_hz:
         return None
     whole = count // _COARSE * _COARSE

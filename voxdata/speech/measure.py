@@ -22,7 +22,7 @@ import torch
 
 from voxdata.format.errors import SpeechDecodeError, StorageError
 from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
-from voxdata.speech import measures
+from voxdata.speech import sound
 from voxdata.speech.activity import silero
 from voxdata.speech.activity.gate import frame_flags, judge, pick, voiced_frames
 from voxdata.speech.activity.vad import Pcm, Segment, int16, speech_segments, vad_name
@@ -147,11 +147,11 @@ def _listen(samples: Samples, pcm: Pcm, vad: Vad, features: FrameFeatures, gate:
 def _sound(clip: Decoded, pcm: Pcm, speech: Samples) -> dict[str, Any]:
     loop_s, similarity = find_loop(clip.samples, pcm, SAMPLE_RATE_HZ, lossless=clip.lossless) or (None, None)
     return {
-        "snr_db": measures.snr_db(clip.samples, speech, SAMPLE_RATE_HZ),
+        "snr_db": sound.snr_db(clip.samples, speech, SAMPLE_RATE_HZ),
         "clipped_share": clip.clipped_share,
         "dc_offset": float(np.mean(clip.samples, dtype=np.float64)),
-        "loudness_dbfs": measures.loudness_dbfs(speech if len(speech) else clip.samples),
-        "bandwidth_hz": measures.bandwidth_hz(clip.samples, SAMPLE_RATE_HZ),
+        "loudness_dbfs": sound.loudness_dbfs(speech if len(speech) else clip.samples),
+        "bandwidth_hz": sound.bandwidth_hz(clip.samples, SAMPLE_RATE_HZ),
         "loop_s": loop_s,
         "loop_similarity": similarity,
         "pcm_sha256": hashlib.sha256(pcm.data).hexdigest(),
@@ -161,12 +161,12 @@ def _sound(clip: Decoded, pcm: Pcm, speech: Samples) -> dict[str, Any]:
 def _voice(features: FrameFeatures, segments: list[tuple[int, int]]) -> dict[str, Any]:
     """Pitch and flatness over the speech; flatness over the whole clip where there is none."""
     inside = frame_flags(segments, len(features.flatness))
-    median, spread = measures.pitch_statistics(features.pitch_hz[inside & voiced_frames(features)])
+    median, spread = sound.pitch_statistics(features.pitch_hz[inside & voiced_frames(features)])
     flatness = features.flatness[inside] if inside.any() else features.flatness
     return {
         "pitch_median_hz": median,
         "pitch_range_st": spread,
-        "spectral_flatness": measures.quantiles(flatness, 0.5)[0] if len(flatness) else None,
+        "spectral_flatness": sound.quantiles(flatness, 0.5)[0] if len(flatness) else None,
     }
 
 

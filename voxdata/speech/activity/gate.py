@@ -18,7 +18,7 @@ from voxdata.recipe.speech import Gate
 from voxdata.speech.activity.vad import Segment
 from voxdata.speech.activity.voicing import HOP_S, FrameFeatures
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Samples
-from voxdata.speech.measures import quantiles
+from voxdata.speech.sound import quantiles
 
 Flags = npt.NDArray[np.bool_]
 

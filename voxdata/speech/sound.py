@@ -1,8 +1,6 @@
-"""Measurements of one clip: clipping, loudness, SNR, bandwidth, exact loops. None of them decides anything."""
+"""How one clip sounds: clipping, loudness, SNR, bandwidth, pitch. None of them decides anything."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +9,10 @@ import torch
 Samples = npt.NDArray[np.float32]
 
 FULL_SCALE = 0.999
-MIN_LOOP_S = 0.25
-MIN_REPEAT_S = 0.1
-MAX_LOOPED_CLIP_S = 60.0
 BANDWIDTH_FLOOR_DB = -60.0
 _FRAME_S = 0.025
 _QUIET_SHARE = 0.1
 _QUANTISATION_POWER = (1 / 32768) ** 2 / 12
-_SEARCHES = 64
-_HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def clipped_share(samples: Samples) -> float:
@@ -84,53 +77,6 @@ def quantiles(values: Samples, *shares: float) -> list[float]:
         above = min(below + 1, len(ordered) - 1)
         found.append(float(ordered[below] + (at - below) * (ordered[above] - ordered[below])))
     return found
-
-
-def loop_s(pcm: npt.NDArray[np.int16], sample_rate_hz: int) -> float | None:
-    """The shortest period, of at least 0.25 s, at which a clip (N,) repeats itself sample by sample to its end.
-
-    Published 6 s clips were filled up by starting a shorter one again. Null when nothing repeats for 0.1 s, when only a
-    constant does, and for clips of more than 60 s, which nobody fills up.
-    """
-    count = len(pcm)
-    shortest, overlap = int(MIN_LOOP_S * sample_rate_hz), int(MIN_REPEAT_S * sample_rate_hz)
-    if count < shortest + overlap or count > MAX_LOOPED_CLIP_S * sample_rate_hz:
-        return None
-    changes = np.flatnonzero(pcm[1:] != pcm[:-1])
-    longest = min(count - overlap, int(changes[-1]) if len(changes) else 0)
-    for period in _periods(pcm, overlap, shortest, longest):
-        if np.array_equal(pcm[period:], pcm[: count - period]):
-            return float(period) / sample_rate_hz
-    return None
-
-
-def _periods(pcm: npt.NDArray[np.int16], overlap: int, shortest: int, longest: int) -> Iterator[int]:
-    """Where the clip may start again, in order: its first `overlap` samples recur there.
-
-    A beginning that recurs all over (digital silence) is left to a polynomial prefix hash of every period at once.
-    """
-    data, start = pcm.tobytes(), pcm[:overlap].tobytes()
-    at = 2 * shortest
-    for _ in range(_SEARCHES):
-        at = data.find(start, at, 2 * (longest + overlap))
-        if at < 0:
-            return
-        if at % 2 == 0:
-            yield at // 2
-        at += 1
-    if at // 2 <= longest:
-        yield from _hashed_periods(pcm, (at + 1) // 2, longest)
-
-
-def _hashed_periods(pcm: npt.NDArray[np.int16], shortest: int, longest: int) -> Iterator[int]:
-    count = len(pcm)
-    with np.errstate(over="ignore"):
-        powers = np.cumprod(np.full(count, _HASH_BASE, np.uint64))
-        prefix = np.concatenate([[np.uint64(0)], np.cumsum(pcm.astype(np.int64).astype(np.uint64) * powers)])
-        periods = np.arange(shortest, longest + 1)
-        tail = prefix[count] - prefix[periods]
-        head = prefix[count - periods] * powers[periods - 1]
-    yield from (int(period) for period in periods[tail == head])
 
 
 def _power(samples: Samples) -> float:
