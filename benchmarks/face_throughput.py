@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = (
-    "1"  # as voxdata.pipeline.stages.prepare_worker does
+    "1"  # as voxdata.pipeline.processes.prepare_worker does
 )
 
 import argparse

@@ -33,7 +33,7 @@ from models.images import SAMPLES_NOTICE
 from voxdata.catalog.query import run_query
 from voxdata.catalog.query import stats as stats_table
 from voxdata.pipeline.progress import logger
-from voxdata.store.storage import open_storage
+from voxdata.store.storage import Storage
 
 UPDATE_EVERY_S = 2.0
 SAMPLES, SAMPLES_OF = "samples", "Samples of "
@@ -52,10 +52,9 @@ def _not_worth_a_run() -> Iterator[None]:
 
 
 @_not_worth_a_run()
-def show_snapshot(root: str, snapshot: str) -> None:
+def show_snapshot(storage: Storage, snapshot: str) -> None:
     """The funnel of faces and clips, and the split table of the current snapshot (Table 1 of the SF2F paper)."""
-    storage = open_storage(root)
-    about = f"Snapshot {snapshot} under {root}"
+    about = f"Snapshot {snapshot} under {storage.url}"
     funnel = run_query(storage, "SELECT kind, outcome, items, people, share FROM funnel").to_pylist()
     create_table_artifact(funnel, key="funnel", description=f"{about}: what became of every face and clip")
     create_table_artifact(

@@ -81,6 +81,7 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     build.add_argument("recipe", metavar="RECIPE", help="a shipped recipe (see: voxdata recipes) or a .yaml file")
     _root(build)
     _settings(build)
+    _prefect(build)
     build.set_defaults(handler=_lazy("build"))
 
     redecide = commands.add_parser(
@@ -92,6 +93,7 @@ def _data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     _root(redecide)
     _settings(redecide, "change a limit, for example faces.pose.max_angle_deg=8; repeatable")
     redecide.add_argument("--dry-run", action="store_true", help="only print what would change; publish nothing")
+    _prefect(redecide)
     redecide.set_defaults(handler=_lazy("redecide"))
 
     recipes = commands.add_parser("recipes", help="list recipes, or print one with all its settings")
@@ -247,6 +249,15 @@ def _root(command: argparse.ArgumentParser) -> None:
 
 def _settings(command: argparse.ArgumentParser, about: str = "change a setting; repeatable") -> None:
     command.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help=about)
+
+
+def _prefect(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--prefect",
+        action="store_true",
+        help="run as a Prefect flow, on a temporary server where PREFECT_API_URL names none; with PREFECT_API_URL set, "
+        "it always does",
+    )
 
 
 def _lazy(name: str) -> Handler:

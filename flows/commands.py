@@ -10,9 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from flows import starting
 from flows.noted import write_noted
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.published_recipe import redecided_recipe
 from voxdata.catalog.query import comparing_queries, encoded, format_table, named_queries, named_query, run_query
 from voxdata.catalog.query import stats as stats_table
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, published_at
@@ -29,16 +29,9 @@ from voxdata.store.storage import open_storage
 
 
 def build(options: argparse.Namespace) -> int:
-    """`voxdata build RECIPE --root DIR --set key=value`: the flow, called here."""
-    load_recipe(options.recipe, options.settings)
-    open_storage(options.root, create=True)
-    from flows.prefect_api import running_flows
-
+    """`voxdata build RECIPE --root DIR --set key=value [--prefect]`."""
     logger.info("build %s into %s", options.recipe, options.root)
-    with running_flows():
-        from flows.build import build_hq_voxceleb
-
-        snapshot = build_hq_voxceleb(root=options.root, recipe=options.recipe, settings=options.settings)
+    snapshot = starting.build(options.root, options.recipe, options.settings, prefect=options.prefect)
     print(f"snapshot {snapshot} is published under {options.root}")
     funnel = run_query(open_storage(options.root), named_query("funnel").sql)
     sys.stdout.write(str(format_table(funnel, "table")))
@@ -46,15 +39,8 @@ def build(options: argparse.Namespace) -> int:
 
 
 def redecide(options: argparse.Namespace) -> int:
-    """`voxdata redecide --root DIR --set key=value [--dry-run]`: the flow, called here."""
-    storage = open_storage(options.root)
-    redecided_recipe(storage, load_snapshot(storage), options.settings)
-    from flows.prefect_api import running_flows
-
-    with running_flows():
-        from flows.redecide import redecide as redecide_flow
-
-        done = redecide_flow(root=options.root, settings=options.settings, dry_run=options.dry_run)
+    """`voxdata redecide --root DIR --set key=value [--dry-run] [--prefect]`."""
+    done = starting.redecide(options.root, options.settings, dry_run=options.dry_run, prefect=options.prefect)
     for table in (done.funnel, done.totals):
         print(format_table(table, "table"))
     for note in done.notes:

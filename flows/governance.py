@@ -29,7 +29,7 @@ from voxdata.people.naming import Known, known_people
 from voxdata.people.pairs import OPEN, pairs
 from voxdata.people.spelling import join_spellings
 from voxdata.people.tombstones import Tombstones
-from voxdata.pipeline.steps import book_of
+from voxdata.pipeline.corpora import book_of
 from voxdata.store.storage import Storage, open_storage
 
 

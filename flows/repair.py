@@ -27,7 +27,7 @@ def repair(options: argparse.Namespace) -> int:
     storage = open_storage(options.root)
     with building(storage):
         broken = broken_shards(storage, list_snapshots(storage))
-        left = _packed_again(storage, options.root, broken)
+        left = _packed_again(storage, broken)
         if list(catalog_drift(storage)):
             rebuild(storage)
             print("catalog.duckdb: rebuilt")
@@ -38,13 +38,13 @@ def repair(options: argparse.Namespace) -> int:
     return 1 if left else 0
 
 
-def _packed_again(storage: Storage, root: str, broken: Sequence[BrokenShard]) -> list[str]:
+def _packed_again(storage: Storage, broken: Sequence[BrokenShard]) -> list[str]:
     """Pack each shard again; what is left to say about those that cannot be."""
     left = []
     with progress("repair", len(broken)) as advance:
         for each in broken:
             try:
-                _pack_again(storage, root, each)
+                _pack_again(storage, each)
                 print(f"{each.entry.tar}: packed again")
             except VoxdataError as error:
                 left.append(f"{each.entry.tar}: {error}")
@@ -52,13 +52,13 @@ def _packed_again(storage: Storage, root: str, broken: Sequence[BrokenShard]) ->
     return left
 
 
-def _pack_again(storage: Storage, root: str, broken: BrokenShard) -> None:
+def _pack_again(storage: Storage, broken: BrokenShard) -> None:
     entry, snapshot = broken.entry, broken.snapshot
     recipe = recipe_of(storage, snapshot)
     keys = {stage: named[0] for stage, named in published_tables(storage, snapshot).items() if named}
     forget_packing(storage, entry)
     try:
-        packed = pack_range(root, recipe, keys, entry.kind, entry.split, entry.first_bucket, entry.last_bucket)
+        packed = pack_range(storage, recipe, keys, entry.kind, entry.split, entry.first_bucket, entry.last_bucket)
     except (ShardError, StorageError, KeyError) as error:
         stage = FACES_RENDER if entry.kind == "faces" else SPEECH_MEASURE
         parts = drop_broken_parts(storage, stage.store(storage, recipe), entry)

@@ -1,21 +1,90 @@
-"""Where the tasks of pixel stages run: worker processes of this machine, or a Dask cluster."""
+"""The steps of a pipeline as Prefect task runs: in this process, in its worker processes, or on a Dask cluster."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+from prefect.futures import as_completed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
+from flows.artifacts import show_snapshot, shown_counts
 from voxdata.format.errors import BackendError
-from voxdata.pipeline.stages import prepare_worker
+from voxdata.pipeline.packing import pack_range
+from voxdata.pipeline.processes import prepare_worker
+from voxdata.pipeline.progress import Advance, progress
+from voxdata.pipeline.runner import P, R, Runner, lost_workers_said
+from voxdata.pipeline.stages import work_on
 from voxdata.recipe.sections import Work
+from voxdata.store.storage import Storage
 
-Runner = TaskRunner[Any]
+PUBLISHED = "voxdata.snapshot.published"
+OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+MANY: dict[Callable[..., Any], Task[..., Any]] = {
+    work_on: task(name="pixels", task_run_name="{stage_name}-b{buckets[0]:04d}", **OPTIONS)(work_on),
+    pack_range: task(name="pack", task_run_name="pack-{kind}-{split_name}-b{first:04d}", **OPTIONS)(pack_range),
+}
 
 
-def open_runner(work: Work) -> Runner:
-    """The task runner that a recipe asks for; a context manager. Raises `BackendError` where Dask is not installed."""
+@contextmanager
+def open_task_runs(work: Work) -> Iterator[Runner]:
+    """Task runs of the flow that is running. Raises `BackendError` where Dask is asked for and not installed."""
+    with ExitStack() as stack:
+        yield _TaskRuns(_task_runner(work), stack)
+
+
+class _TaskRuns(Runner):
+    """Shows progress, funnel and splits as artifacts of the flow run, and emits an event after a publication."""
+
+    def __init__(self, runner: TaskRunner[Any], stack: ExitStack) -> None:
+        self._runner = runner
+        self._stack = stack
+        self._started = False
+
+    def step(self, name: str, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        return task(name=name, **OPTIONS)(function)(*arguments, **named)
+
+    def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
+        if not self._started:
+            self._stack.enter_context(self._runner)
+            self._started = True
+        with lost_workers_said(name):
+            for future in as_completed([self._runner.submit(MANY[function], dict(call)) for call in calls]):
+                yield future.result()
+
+    @contextmanager
+    def counting(self, label: str, total: int) -> Iterator[Advance]:
+        with progress(label, total) as advance, shown_counts(label, total) as show:
+
+            def both(count: int) -> None:
+                advance(count)
+                show(count)
+
+            yield both
+
+    def published(self, storage: Storage, snapshot: str) -> None:
+        show_snapshot(storage, snapshot)
+        tell(storage.url, snapshot)
+
+
+def tell(root: str, snapshot: str) -> None:
+    """Emit the event that deployments are triggered by: `voxdata.root.<root>` has published a snapshot.
+
+    The root is named as parameters name it: relative to the working directory where it lies below that.
+    """
+    here = Path.cwd()
+    name = str(Path(root).relative_to(here)) if "://" not in root and Path(root).is_relative_to(here) else root
+    resource = {"prefect.resource.id": f"voxdata.root.{name}", "prefect.resource.name": name}
+    emit_event(PUBLISHED, resource=resource, payload={"snapshot": snapshot})
+
+
+def _task_runner(work: Work) -> TaskRunner[Any]:
     if work.runner == "processes":
         return ProcessPoolTaskRunner(max_workers=work.workers, initializer=prepare_worker, initargs=(os.getpid(),))
     try:
@@ -24,5 +93,5 @@ def open_runner(work: Work) -> Runner:
         raise BackendError("work.runner=dask needs prefect-dask; run: pip install 'voxdata[dask]'") from None
     cluster = {"n_workers": work.workers, "threads_per_worker": 1}
     where: dict[str, Any] = {"cluster_kwargs": cluster} if work.dask_address is None else {"address": work.dask_address}
-    runner: Runner = DaskTaskRunner(**where)
+    runner: TaskRunner[Any] = DaskTaskRunner(**where)
     return runner

@@ -10,7 +10,7 @@ import sys
 
 import uvicorn
 
-from voxdata.pipeline.parent import die_with
+from voxdata.pipeline.processes import die_with
 
 APPLICATION = "prefect.server.api.server:create_app"
 

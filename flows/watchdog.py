@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from voxdata.pipeline.parent import POLL_S
+from voxdata.pipeline.processes import POLL_S
 
 
 def main() -> None:

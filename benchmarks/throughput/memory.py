@@ -21,7 +21,7 @@ from voxdata.faces import measure
 from voxdata.faces.detect.mediapipe_wheel import MediapipeLandmarker
 from voxdata.faces.measures.embed import Embedder
 from voxdata.faces.measures.emotion import EmotionNet
-from voxdata.pipeline.stages import prepare_worker
+from voxdata.pipeline.processes import prepare_worker
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.store.items import PhotoItem
 

@@ -32,5 +32,5 @@ def shard_bytes(root: Path) -> dict[str, bytes]:
 
 
 def parts(root: Path, stage: str) -> set[str]:
-    """Committed parts of a pixel stage."""
-    return {str(path.relative_to(root)) for path in (root / "fragments" / stage).rglob("b*/*.parquet")}
+    """Committed parts of a stage; what a killed process left half written is none."""
+    return {str(path.relative_to(root)) for path in (root / "fragments" / stage).rglob("b*/[!.]*.parquet")}

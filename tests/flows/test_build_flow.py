@@ -120,13 +120,13 @@ def test_a_new_person_touches_only_its_own_bucket(root: Path, corpus: Path, voxd
 
 
 def test_kill_9_and_the_same_command_give_the_same_bytes(
-    root: Path, corpus: Path, voxdata: Voxdata, prefect_environment: dict[str, str], tmp_path: Path
+    root: Path, corpus: Path, voxdata: Voxdata, plain_environment: dict[str, str], tmp_path: Path
 ) -> None:
     killed = tmp_path / "root"
     arguments = build_arguments(corpus, killed, "work.items_per_part=2", "work.workers=2")
     build = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *arguments],
-        env=prefect_environment,
+        env=plain_environment,
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,

@@ -188,7 +188,7 @@ def test_task_runs_stay_below_1000_at_full_scale(tmp_path: Path) -> None:
     pixels = 0
     for stage, count in stages:
         key = f"fragments/{stage.name}/worklist.parquet"
-        commit_table(storage, stage.name, "worklist", _worklist(people, count))
+        commit_table(storage, stage.name, "worklist", _worklist(people, count, stage.item_column))
         worklist = plan(stage, storage, recipe, key)
         assert worklist.todo == count
         pixels += len(worklist.tasks)
@@ -200,9 +200,9 @@ def test_task_runs_stay_below_1000_at_full_scale(tmp_path: Path) -> None:
     assert pixels + shards + whole_dataset_steps < 1_000
 
 
-def _worklist(people: int, count: int) -> pa.Table:
+def _worklist(people: int, count: int, item_column: str) -> pa.Table:
     """`count` items, spread over people who fall into the 4,096 buckets as a hash would put them."""
     buckets = [person * 2_654_435_761 % 2**32 * 4_096 // 2**32 for person in range(people)]
     return pa.table(
-        {"item_id": pa.array(range(count)), "bucket": pa.array([buckets[n % people] for n in range(count)])}
+        {item_column: pa.array(range(count)), "bucket": pa.array([buckets[n % people] for n in range(count)])}
     )

@@ -12,12 +12,12 @@ import soundfile
 
 from voxdata.people.identities import bucket_of
 from voxdata.pipeline import steps
-from voxdata.pipeline.stages import FACES_MEASURE
+from voxdata.pipeline.measured import portrait_people
 from voxdata.recipe.reading import load_recipe
 from voxdata.store import journal
-from voxdata.store.fragments import Fragment, commit_table, parquet_table
+from voxdata.store.fragments import commit_table, parquet_table
 from voxdata.store.storage import open_storage
-from voxdata.tables.schemas import FACE_VERDICTS, FACES, PHOTOS
+from voxdata.tables.schemas import FACE_VERDICTS, PHOTOS
 
 WHO = ("identity", "person", "bucket")
 
@@ -40,30 +40,26 @@ def test_only_people_with_portraits_are_heard_unless_all_are_asked_for(
     for number, name in enumerate(("seen", "unseen")):
         (tmp_path / "wav" / name).mkdir(parents=True)
         (tmp_path / "wav" / name / "a.wav").write_bytes(clip(100.0 + 50 * number))
-    root = str(tmp_path / "root")
-    storage = open_storage(root, create=True)
+    storage = open_storage(tmp_path / "root", create=True)
     recipe = load_recipe("voxceleb-folder", [f"speech.who={who}", f"sources.speech.path={tmp_path / 'wav'}"])
     rows = [_verdict("seen", 0, True), _verdict("seen", 1, True), _verdict("unseen", 0, False)]
-    verdicts = commit_table(storage, "faces.decide", "x", pa.Table.from_pylist(rows, FACE_VERDICTS))
-    photos = commit_table(storage, "crawl", "photos", pa.table({"identity": ["seen"]}))
-    key = steps.find_speech(root, recipe, photos, verdicts)
+    keys = {
+        "photos": commit_table(storage, "crawl", "photos", pa.Table.from_pylist(rows, PHOTOS)),
+        "face_verdicts": commit_table(storage, "faces.decide", "x", pa.Table.from_pylist(rows, FACE_VERDICTS)),
+    }
+    key = steps.find_speech(storage, recipe, keys)
     assert set(parquet_table(storage.read(key))["person"].to_pylist()) == heard
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_whose_portraits_there_are_is_known_without_faces_or_with_them(tmp_path: Path, old: bool) -> None:
+def test_whose_portraits_there_are_is_known_without_faces(tmp_path: Path, old: bool) -> None:
     """Verdicts of older versions do not say whose they are; a person is who the aliases of now say."""
     storage = open_storage(tmp_path / "root", create=True)
-    recipe = load_recipe("voxceleb-folder", [f"sources.speech.path={tmp_path / 'wav'}"])
     rows = [_verdict("b", 0, True), _verdict("c", 0, True), _verdict("d", 0, False)]
     schema = pa.schema([field for field in FACE_VERDICTS if not (old and field.name in WHO)])
     named = [{name: row.get(name) for name in schema.names} for row in rows]
     keys = {"face_verdicts": commit_table(storage, "faces.decide", "x", pa.Table.from_pylist(named, schema))}
     keys["photos"] = commit_table(storage, "crawl", "x", pa.Table.from_pylist(rows, PHOTOS))
-    if old:
-        store = FACES_MEASURE.store(storage, recipe)
-        for row in rows:
-            store.append(int(str(row["bucket"])), Fragment(pa.Table.from_pylist([row], FACES)))
-    assert steps.portrait_people(storage, recipe, keys) == ["b", "c"]
+    assert portrait_people(storage, keys) == ["b", "c"]
     journal.append(storage, "aliases", {"identity": "c", "person": "a", "decision": "confirmed", "at": "2026-01-01"})
-    assert steps.portrait_people(storage, recipe, keys) == ["a", "b"]
+    assert portrait_people(storage, keys) == ["a", "b"]

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.flows.building import build_arguments
+from tests.in_process import build_here
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.sidecar import read_sidecar
-from voxdata.pipeline import packing, steps
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, PixelStage, plan, work_on
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
-from voxdata.store.storage import LocalStorage, open_storage
+from voxdata.store.storage import LocalStorage
 
 # Three people in the test split and two in train, each split in one shard of each kind.
 SETTINGS = (
@@ -32,27 +31,8 @@ def recipe_of(corpus: Path, root: Path, *settings: str) -> Recipe:
 
 
 def build(corpus: Path, root: Path, *settings: str) -> str:
-    """Every stage of the flow `build-hq-voxceleb`, one after another; the id of the published snapshot."""
-    recipe, place = recipe_of(corpus, root, *settings), str(root)
-    keys = {"photos": steps.crawl(place, recipe)}
-    _work(FACES_MEASURE, place, recipe, keys["photos"])
-    keys["links"] = steps.link_faces(place, recipe, keys["photos"])
-    first = steps.decide_faces(place, recipe, keys["photos"], keys["links"], rendered=False)
-    _work(FACES_RENDER, place, recipe, steps.candidates(place, recipe, keys["photos"], first), "face_id")
-    keys["face_verdicts"] = steps.decide_faces(place, recipe, keys["photos"], keys["links"], rendered=True)
-    keys["utterance_files"] = steps.find_speech(place, recipe, keys["photos"], keys["face_verdicts"])
-    keys["identities"] = steps.list_identities(place, recipe, keys["photos"], keys["utterance_files"])
-    _work(SPEECH_MEASURE, place, recipe, keys["utterance_files"])
-    keys["utterance_verdicts"] = steps.decide_speech(place, recipe, keys["utterance_files"])
-    keys["splits"] = steps.split(place, recipe, keys)
-    ranges = packing.plan_packing(place, recipe, keys)
-    entries = [entry for each in ranges for entry in packing.pack_range(place, recipe, keys, **each)]
-    return packing.publish(place, recipe, keys, entries)
-
-
-def _work(stage: PixelStage, root: str, recipe: Recipe, key: str, item_column: str = "item_id") -> None:
-    for buckets in plan(stage, open_storage(root), recipe, key, item_column).tasks:
-        work_on(stage.name, root, recipe, key, item_column, buckets)
+    """What `voxdata build` does; the id of the published snapshot."""
+    return build_here(recipe_of(corpus, root, *settings), root)
 
 
 @dataclass(frozen=True)

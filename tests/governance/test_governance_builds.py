@@ -119,7 +119,7 @@ def test_photos_that_no_version_has_looked_at_are_not_dropped(copy: Copy, capsys
     new = copy.corpus / "photos" / "newcomer"
     new.mkdir()
     (new / "1.jpg").write_bytes(b"not a photo, and not published")
-    crawl(str(copy.root), recipe_of(copy.corpus, copy.root))
+    crawl(copy.storage, recipe_of(copy.corpus, copy.root))
     status, out, _ = run(capsys, "originals", "drop", "--root", copy.root, "--yes")
     assert (status, "1 originals in" in out, "1 stay" in out) == (0, True, True)
 
@@ -184,12 +184,12 @@ def test_a_site_is_crawled_without_forgotten_people(copy: Copy, capsys: pytest.C
     root = copy.root.parent / "crawled"
     with start_site(copy.corpus) as site:
         place = ("sources.photos.kind=site", f"sources.photos.url={site.url}", "crawl.delay_s=0")
-        recipe = recipe_of(copy.corpus, root, *place)
-        before = parquet_table(LocalStorage(root).read(crawl(str(root), recipe)))
+        recipe, storage = recipe_of(copy.corpus, root, *place), open_storage(root, create=True)
+        before = parquet_table(storage.read(crawl(storage, recipe)))
         assert PERSON in before["identity"].to_pylist()
         common = ["--reason", "x", "--root", root, "--metadata", copy.corpus / "vox1_meta.csv"]
         assert run(capsys, "forget", PERSON, *common, "--yes")[0] == 0
         assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0
-        after = parquet_table(LocalStorage(root).read(crawl(str(root), recipe)))
+        after = parquet_table(storage.read(crawl(storage, recipe)))
     assert after["identity"].to_pylist() == [each for each in before["identity"].to_pylist() if each != PERSON]
     assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0

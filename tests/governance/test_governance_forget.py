@@ -290,7 +290,7 @@ def test_forgotten_already_and_ahead(after: Copy, capsys: pytest.CaptureFixture[
     status, out, _ = forget(copy, capsys, "Never Seen", "--ahead")
     assert (status, "0 photos" in out) == (0, True)
     shutil.copytree(copy.corpus / "photos" / "id90003", copy.corpus / "photos" / "never_seen")
-    photos = parquet_table(copy.storage.read(crawl(str(copy.root), recipe_of(copy.corpus, copy.root))))
+    photos = parquet_table(copy.storage.read(crawl(copy.storage, recipe_of(copy.corpus, copy.root))))
     assert set(photos["identity"].to_pylist()) == {"id90001", "id90002", "id90003", "id90004"}
 
 

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.in_process import build_here
 from tests.served_page import Served, in_thread
 from voxdata.catalog.query import run_query
 from voxdata.pages.review.routes import COMMAND, review_page
 from voxdata.pages.review.session import Desk
-from voxdata.pipeline import packing, steps
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, plan, work_on
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.store.storage import open_storage
@@ -39,26 +38,8 @@ def recipe_of(corpus: Path) -> Recipe:
 
 
 def build_root(root: Path, corpus: Path) -> str:
-    """What `voxdata build` does, stage by stage, without Prefect; again on the same root it does what has changed."""
-    recipe, where = recipe_of(corpus), str(root)
-    keys = {"photos": steps.crawl(where, recipe)}
-    _pixels(FACES_MEASURE, where, recipe, keys["photos"], "item_id")
-    keys["links"] = steps.link_faces(where, recipe, keys["photos"])
-    first = steps.decide_faces(where, recipe, keys["photos"], keys["links"], rendered=False)
-    _pixels(FACES_RENDER, where, recipe, steps.candidates(where, recipe, keys["photos"], first), "face_id")
-    keys["face_verdicts"] = steps.decide_faces(where, recipe, keys["photos"], keys["links"], rendered=True)
-    keys["utterance_files"] = steps.find_speech(where, recipe, keys["photos"], keys["face_verdicts"])
-    keys["utterance_verdicts"] = steps.decide_speech(where, recipe, keys["utterance_files"])
-    keys["identities"] = steps.list_identities(where, recipe, keys["photos"], keys["utterance_files"])
-    keys["splits"] = steps.split(where, recipe, keys)
-    wanted = packing.plan_packing(where, recipe, keys)
-    entries = [entry for one in wanted for entry in packing.pack_range(where, recipe, keys, **one)]
-    return packing.publish(where, recipe, keys, entries)
-
-
-def _pixels(stage: Any, root: str, recipe: Recipe, key: str, item_column: str) -> None:
-    for buckets in plan(stage, open_storage(root), recipe, key, item_column).tasks:
-        work_on(stage.name, root, recipe, key, item_column, buckets)
+    """What `voxdata build` does; again on the same root it does what has changed."""
+    return build_here(recipe_of(corpus), root)
 
 
 def ask(root: Path, sql: str) -> list[dict[str, Any]]:

@@ -19,22 +19,19 @@ from voxdata.catalog.snapshot import write_snapshot
 from voxdata.format.errors import BuildStoppedError
 from voxdata.format.snapshot import ShardEntry
 from voxdata.people import splits
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, rows_of
-from voxdata.pipeline.steps import kept_clips, portrait_faces
+from voxdata.pipeline.measured import kept_rows, portrait_rows, render_rows
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
 from voxdata.shards.write import Member, Sample, divide, pack, plan_ranges
-from voxdata.speech.front_ends.mel import FRONT_ENDS
 from voxdata.speech.normalisation import SPLIT, normalisation, shard_sums
 from voxdata.store.fragments import FragmentStore, parquet_table
-from voxdata.store.storage import Storage, open_storage
-from voxdata.tables.schemas import RENDERS
+from voxdata.store.storage import Storage
 from voxdata.tables.speech import front_end_columns
 
 
-def plan_packing(root: str, recipe: Recipe, keys: Mapping[str, str]) -> list[dict[str, Any]]:
+def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> list[dict[str, Any]]:
     """The shards that may have samples: kind, split and bucket range of each. Stops the build when there are none."""
-    storage = open_storage(root)
     people = _people(storage, keys)
     if not people:
         faces, clips = (_outcomes(storage, keys[name]) for name in ("face_verdicts", "utterance_verdicts"))
@@ -53,13 +50,12 @@ def plan_packing(root: str, recipe: Recipe, keys: Mapping[str, str]) -> list[dic
 
 
 def pack_range(
-    root: str, recipe: Recipe, keys: Mapping[str, str], kind: str, split_name: str, first: int, last: int
+    storage: Storage, recipe: Recipe, keys: Mapping[str, str], kind: str, split_name: str, first: int, last: int
 ) -> list[dict[str, Any]]:
     """Write the shards of a range, one unless the recipe has a target size; return their entries.
 
     Runs in a worker process.
     """
-    storage = open_storage(root)
     people = {
         person: row
         for person, row in _people(storage, keys).items()
@@ -85,9 +81,8 @@ def pack_range(
     return entries
 
 
-def publish(root: str, recipe: Recipe, keys: Mapping[str, str], entries: list[dict[str, Any]]) -> str:
+def publish(storage: Storage, recipe: Recipe, keys: Mapping[str, str], entries: list[dict[str, Any]]) -> str:
     """Write the snapshot of these shards, swap the catalog in, and return the snapshot's id."""
-    storage = open_storage(root)
     tables = {name: [keys[name]] for name in keys}
     for name, stage in (("faces", FACES_MEASURE), ("renders", FACES_RENDER), ("utterances", SPEECH_MEASURE)):
         tables[name] = stage.store(storage, recipe).parts()
@@ -113,6 +108,8 @@ def publish(root: str, recipe: Recipe, keys: Mapping[str, str], entries: list[di
 
 def _front_ends(storage: Storage, recipe: Recipe, shards: list[ShardEntry]) -> dict[str, dict[str, Any]]:
     """Front end -> what it is, and how to normalise it."""
+    from voxdata.speech.front_ends.mel import FRONT_ENDS  # brings torch, which a worker that packs can do without
+
     said: dict[str, dict[str, Any]] = {}
     for name in recipe.speech.measure.front_ends:
         found = normalisation(storage, shards, name)
@@ -143,13 +140,13 @@ def _face_samples(
     storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
 ) -> Iterator[Sample]:
     buckets = sorted({row["bucket"] for row in people.values()})
-    faces = portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"], buckets)
-    renders = {row["item_id"]: row for row in _renders(storage, recipe, faces, buckets)}
+    faces = portrait_rows(storage, recipe, keys, buckets)
+    renders = {row["item_id"]: row for row in render_rows(storage, recipe, faces, buckets).to_pylist()}
     verdicts = _by(parquet_table(storage.read(keys["face_verdicts"])), "face_id", faces["face_id"])
     photos = _by(parquet_table(storage.read(keys["photos"])), "item_id", faces["item_id"])
     who = _who(storage, keys)
     store = FACES_RENDER.store(storage, recipe)
-    for row in faces.drop_columns(["embedding"]).to_pylist():
+    for row in faces.to_pylist():
         if row["person"] not in people:
             continue
         face_id = row["face_id"]
@@ -164,7 +161,7 @@ def _speech_samples(
     storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
 ) -> Iterator[Sample]:
     buckets = sorted({row["bucket"] for row in people.values()})
-    clips = kept_clips(storage, recipe, keys, buckets)
+    clips = kept_rows(storage, recipe, keys, buckets)
     who = _who(storage, keys)
     store = SPEECH_MEASURE.store(storage, recipe)
     marked = splits.holdouts(clips["utterance_id"].to_pylist(), recipe.splits)
@@ -176,11 +173,6 @@ def _speech_samples(
         merged = {**row, **front_end_columns(row), **who[row["identity"]]}
         merged["holdout"] = training and holdouts[row["utterance_id"]]
         yield _sample(store, row["utterance_id"], merged, SPEECH_SIDECAR)
-
-
-def _renders(storage: Storage, recipe: Recipe, faces: pa.Table, buckets: list[int]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = rows_of(FACES_RENDER, storage, recipe, faces["face_id"], RENDERS, buckets).to_pylist()
-    return rows
 
 
 def _by(table: pa.Table, column: str, wanted: pa.ChunkedArray) -> dict[str, dict[str, Any]]:

@@ -1,47 +1,65 @@
-"""The pixel stages as units of work: a worker process is handed a stage, a root, a recipe and a run of buckets.
+"""The stages that look at pixels or samples, as units of work: a worker is handed a stage and a run of buckets.
 
-`work_on` is what a task runs. It measures only items that have no rows under the stage's fingerprint, commits after
+`work_on` is what a worker runs. It measures only items that have no rows under the stage's fingerprint, commits after
 every few items, and returns how many it did, so that a killed build resumes where it stopped.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.faces import measure as faces_measure
-from voxdata.faces.portrait import render as faces_render
-from voxdata.people.merging import aliases_in_force, homes, with_persons
-from voxdata.pipeline.parent import die_with
+from voxdata.people.merging import homes
+from voxdata.pipeline.progress import logger
+from voxdata.pipeline.runner import Runner
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import clip_bytes
 from voxdata.sources.originals import original_reader
-from voxdata.speech import measure as speech_measure
 from voxdata.store.fragments import Fragment, FragmentStore, chunks, parquet_table
 from voxdata.store.items import ClipItem, FaceItem, PhotoItem
-from voxdata.store.storage import Storage, open_storage
+from voxdata.store.storage import Storage
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelStage:
-    """One stage that looks at pixels or samples, bucket by bucket."""
+class Stage:
+    """A stage that works item by item, in any order and on any number of machines, with the same bytes as its result.
+
+    Its code is one module, loaded when the stage is first asked for anything, since it brings the models' libraries:
+
+    - `fingerprint(settings) -> str` names all that the result depends on besides the items: the stage, its version,
+      its own part of the recipe, its backends' versions. Raises `BackendError`, `WeightsError`.
+    - `run(items, settings) -> Fragment` has no global state and no thresholds. Each item gets one row or more with its
+      `item_id`; a bad item gets a row that says why, and is no error.
+
+    `settings` is the stage's part of a recipe. `items` opens rows of one bucket for `run`: they are rows of a committed
+    table with the columns `item_column`, which names the item, and `bucket`. An item that has rows under the
+    fingerprint is never worked on again.
+    """
 
     name: str
+    module: str
     settings: Callable[[Recipe], Any]
-    fingerprint: Callable[[Any], str]
-    run: Callable[[Iterable[Any], Any], Fragment]
     items: Callable[[Storage, int, list[Mapping[str, Any]]], list[Any]]
+    item_column: str = "item_id"
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """16 hex digits. Raises `BackendError`, `WeightsError`."""
+        named: str = import_module(self.module).fingerprint(self.settings(recipe))
+        return named
+
+    def run(self, items: Iterable[Any], recipe: Recipe) -> Fragment:
+        """The rows and blobs of some items."""
+        done: Fragment = import_module(self.module).run(items, self.settings(recipe))
+        return done
 
     def store(self, storage: Storage, recipe: Recipe) -> FragmentStore:
         """The stage's fragments under the recipe's fingerprint."""
-        return FragmentStore(storage, self.name, self.fingerprint(self.settings(recipe)))
+        return FragmentStore(storage, self.name, self.fingerprint(recipe))
 
 
 def _photo_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[PhotoItem]:
@@ -58,48 +76,43 @@ def _clip_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) ->
     return [ClipItem(row=row, data=partial(clip_bytes, row)) for row in rows]
 
 
-FACES_MEASURE = PixelStage(
+FACES_MEASURE = Stage(
     name="faces.measure",
+    module="voxdata.faces.measure",
     settings=lambda recipe: recipe.faces.measure,
-    fingerprint=faces_measure.fingerprint,
-    run=faces_measure.run,
     items=_photo_items,
 )
-FACES_RENDER = PixelStage(
+FACES_RENDER = Stage(
     name="faces.render",
+    module="voxdata.faces.portrait.render",
     settings=lambda recipe: recipe.faces.render,
-    fingerprint=faces_render.fingerprint,
-    run=faces_render.run,
     items=_face_items,
+    item_column="face_id",
 )
-SPEECH_MEASURE = PixelStage(
+SPEECH_MEASURE = Stage(
     name="speech.measure",
+    module="voxdata.speech.measure",
     settings=lambda recipe: recipe.speech.measure,
-    fingerprint=speech_measure.fingerprint,
-    run=speech_measure.run,
     items=_clip_items,
 )
-PIXEL_STAGES = {stage.name: stage for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)}
+STAGES = {stage.name: stage for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worklist:
-    """What a stage has to do: the table of its items (committed under `key`) and runs of buckets, one per task."""
+    """What a stage has to do: of `items` items, `todo` have no rows yet; runs of their buckets, one per task."""
 
-    stage: str
-    key: str
-    item_column: str
     items: int
     todo: int
     tasks: tuple[tuple[int, ...], ...]
 
 
-def plan(stage: PixelStage, storage: Storage, recipe: Recipe, key: str, item_column: str = "item_id") -> Worklist:
-    """Which buckets hold items without rows, balanced into tasks of about `work.items_per_task` items."""
-    table = parquet_table(storage.read(key))
+def plan(stage: Stage, storage: Storage, recipe: Recipe, key: str) -> Worklist:
+    """Which buckets of the table under `key` hold items without rows, in tasks of about `work.items_per_task` items."""
+    table = parquet_table(storage.read(key), [stage.item_column, "bucket"])
     done = stage.store(storage, recipe).done()
     missing: dict[int, int] = {}
-    for item, bucket in zip(table[item_column].to_pylist(), table["bucket"].to_pylist(), strict=True):
+    for item, bucket in zip(table[stage.item_column].to_pylist(), table["bucket"].to_pylist(), strict=True):
         if item not in done:
             missing[bucket] = missing.get(bucket, 0) + 1
     todo = sum(missing.values())
@@ -116,56 +129,33 @@ def plan(stage: PixelStage, storage: Storage, recipe: Recipe, key: str, item_col
             run, held = [], 0
     if run:
         tasks.append(tuple(run))
-    return Worklist(
-        stage=stage.name, key=key, item_column=item_column, items=table.num_rows, todo=todo, tasks=tuple(tasks)
-    )
+    return Worklist(items=table.num_rows, todo=todo, tasks=tuple(tasks))
 
 
-def work_on(stage_name: str, root: str, recipe: Recipe, key: str, item_column: str, buckets: tuple[int, ...]) -> int:
+def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner) -> None:
+    """Do what is missing of a stage, for the items of the table under `key`."""
+    worklist = plan(stage, storage, recipe, key)
+    count = sum(len(buckets) for buckets in worklist.tasks)
+    logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, count)
+    if not worklist.todo:
+        return
+    told = {"stage_name": stage.name, "storage": storage, "recipe": recipe, "key": key}
+    with runner.counting(stage.name, worklist.todo) as advance:
+        for done in runner.each(stage.name, work_on, [{**told, "buckets": buckets} for buckets in worklist.tasks]):
+            advance(done)
+
+
+def work_on(stage_name: str, storage: Storage, recipe: Recipe, key: str, buckets: tuple[int, ...]) -> int:
     """Do what is missing in `buckets`; return the number of items done. Runs in a worker process."""
-    stage = PIXEL_STAGES[stage_name]
-    storage = open_storage(root)
+    stage = STAGES[stage_name]
     table = parquet_table(storage.read(key))
-    settings = stage.settings(recipe)
     store = stage.store(storage, recipe)
     count = 0
     for bucket in buckets:
         rows = table.filter(pc.field("bucket") == bucket).to_pylist()
         done = set().union(*(store.done(home) for home in homes(storage, bucket)))
-        missing = [row for row in rows if row[item_column] not in done]
+        missing = [row for row in rows if row[stage.item_column] not in done]
         for batch in chunks(missing, recipe.work.items_per_part):
-            store.append(bucket, stage.run(stage.items(storage, bucket, batch), settings))
+            store.append(bucket, stage.run(stage.items(storage, bucket, batch), recipe))
             count += len(batch)
     return count
-
-
-def rows_of(
-    stage: PixelStage,
-    storage: Storage,
-    recipe: Recipe,
-    items: pa.Array,
-    schema: pa.Schema,
-    buckets: Iterable[int] | None = None,
-) -> pa.Table:
-    """All rows that the stage holds for `items`, with the column `part`, sorted by item; of `buckets` or of all.
-
-    Rows name the persons of the aliases now in force, whatever was known when they were measured.
-    """
-    store = stage.store(storage, recipe)
-    wanted = None if buckets is None else sorted({home for bucket in buckets for home in homes(storage, bucket)})
-    read = [store.read()] if wanted is None else [store.read(bucket) for bucket in wanted]
-    tables = [table for table in read if table is not None]
-    if not tables:
-        return pa.Table.from_pylist([], pa.schema([*schema, ("part", pa.string())]))
-    # Parts of an older version may lack a column: null there.
-    table = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
-    chosen = table.filter(pc.is_in(table["item_id"], value_set=pc.unique(items)))
-    return with_persons(chosen.sort_by("item_id").combine_chunks(), aliases_in_force(storage))
-
-
-def prepare_worker(parent: int) -> None:
-    """Set up a worker process: one thread per library, and no life beyond the parent's (even one killed with -9)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-    die_with(parent)

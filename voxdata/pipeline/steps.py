@@ -15,20 +15,20 @@ import pyarrow.compute as pc
 
 from voxdata.faces.decide import decide as decide_faces_table
 from voxdata.faces.link import link as link_table
-from voxdata.faces.measure import schema as faces_schema
 from voxdata.format.digests import digest
 from voxdata.format.errors import BuildStoppedError, SourceError
 from voxdata.people import splits
-from voxdata.people.book import open_book
 from voxdata.people.identities import IdentityBook
 from voxdata.people.merging import aliases_in_force, with_persons
 from voxdata.people.optouts import in_force as optouts_in_force
 from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
+from voxdata.pipeline.corpora import book_of, corpora
+from voxdata.pipeline.measured import MeasuredFaces, kept_people, measured_clips, portrait_people, render_states
 from voxdata.pipeline.progress import progress
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, rows_of
-from voxdata.recipe.sections import Corpus, Recipe
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
+from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import inventory
 from voxdata.sources.originals import PhotoStore
 from voxdata.sources.speech_files import find_utterances
@@ -36,84 +36,53 @@ from voxdata.speech.decide import decide as decide_speech_table
 from voxdata.store import journal
 from voxdata.store.fragments import commit_table, parquet_table
 from voxdata.store.root_tables import read_table
-from voxdata.store.storage import Storage, open_storage
-from voxdata.tables.schemas import IDENTITIES, RENDERS, UTTERANCE_FILES, UTTERANCES
+from voxdata.store.storage import Storage
+from voxdata.tables.schemas import IDENTITIES, UTTERANCE_FILES
 
 # Raised by hand when the same settings link or decide differently, or when the tables gain columns.
 LINK_VERSION, DECISION_VERSION = 2, 5
 
 
-def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
-    """(name, setting, corpus) of the recipe's corpora, for example ("corpus-1", "sources.also.0", …)."""
-    further = [
-        (f"corpus-{n}", f"sources.also.{n - 1}", corpus) for n, corpus in enumerate(recipe.sources.also, start=1)
-    ]
-    return [("corpus-0", "sources", recipe.sources), *further]
-
-
-def book_of(storage: Storage, recipe: Recipe) -> IdentityBook:
-    """The identities of all metadata tables of the recipe, with the aliases and tombstones of the root."""
-    paths: list[str] = []
-    for _, _, corpus in corpora(recipe):
-        given = corpus.metadata.path
-        paths += [given] if isinstance(given, str) else given or []
-    return open_book(storage, paths)
-
-
-def crawl(root: str, recipe: Recipe) -> str:
+def crawl(storage: Storage, recipe: Recipe) -> str:
     """Store new photos and commit the manifest of what the sources hold now (`schemas.PHOTOS`)."""
-    storage = open_storage(root, create=True)
     storage.sweep()
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     book = join_spellings(storage, book_of(storage, recipe), (), at=at)
     store = PhotoStore(storage, book, recipe.crawl)
-    sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.photos.given]
-    if not sources:
-        raise SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER")
     with progress("crawl", None) as advance:
-        for name, setting, corpus in sources:
-            store.add(corpus.photos, name, f"{setting}.photos", advance)
+        for name, setting, corpus in corpora(recipe):
+            if corpus.photos.given:
+                store.add(corpus.photos, name, f"{setting}.photos", advance)
     manifest = store.manifest()
     depends = [*manifest["item_id"].to_pylist(), *manifest["source_key"].to_pylist(), *manifest["person"].to_pylist()]
     return _commit_once(storage, "crawl", depends, lambda: manifest)
 
 
-def measured_faces(storage: Storage, recipe: Recipe, photos_key: str, buckets: Iterable[int] | None = None) -> pa.Table:
-    """All face rows of the photos in a manifest (`measure.schema` of the recipe); of `buckets` or of all."""
-    photos = parquet_table(storage.read(photos_key))
-    columns = faces_schema(recipe.faces.measure)
-    return rows_of(FACES_MEASURE, storage, recipe, photos["item_id"], columns, buckets).select(columns.names)
-
-
-def link_faces(root: str, recipe: Recipe, photos_key: str) -> str:
+def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces) -> str:
     """Duplicates and purity (`schemas.LINKS`). Stops the build when too many photos are unreadable."""
-    storage = open_storage(root)
-    faces = measured_faces(storage, recipe, photos_key)
-    _stop_if_unreadable(recipe, "photos", faces["item_id"], faces["photo_status"])
-    depends = [photos_key, _print(FACES_MEASURE, recipe), recipe.faces.link.model_dump(), LINK_VERSION]
-    return _commit_once(storage, "faces.link", depends, lambda: link_table(faces, recipe.faces.link))
+    _stop_if_unreadable(recipe, "photos", faces.rows["item_id"], faces.rows["photo_status"])
+    depends = [faces.photos_key, FACES_MEASURE.fingerprint(recipe), recipe.faces.link.model_dump(), LINK_VERSION]
+    return _commit_once(storage, "faces.link", depends, lambda: link_table(faces.rows, recipe.faces.link))
 
 
-def decide_faces(root: str, recipe: Recipe, photos_key: str, links_key: str, *, rendered: bool) -> str:
+def decide_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, links_key: str, *, rendered: bool) -> str:
     """Verdicts of all faces (`schemas.FACE_VERDICTS`); `rendered` says whether the candidates have been rendered."""
-    storage = open_storage(root)
-    reviews, opted_out, forgotten = journalled(storage, recipe, photos_key)
+    reviews, opted_out, forgotten = journalled(storage, recipe, faces.photos_key)
     depends = [
         links_key,
         recipe.faces.model_dump(mode="json"),
         DECISION_VERSION,
         rendered,
-        _print(FACES_RENDER, recipe),
+        FACES_RENDER.fingerprint(recipe),
     ]
     depends += [reviews.to_pylist() if reviews is not None else None, sorted(opted_out), sorted(forgotten)]
 
     def table() -> pa.Table:
-        faces = measured_faces(storage, recipe, photos_key)
         return decide_faces_table(
-            faces,
+            faces.rows,
             parquet_table(storage.read(links_key)),
             recipe.faces,
-            renders=rows_of(FACES_RENDER, storage, recipe, faces["face_id"], RENDERS) if rendered else None,
+            renders=render_states(storage, recipe, faces.rows) if rendered else None,
             reviews=reviews,
             opted_out=opted_out,
             forgotten=forgotten,
@@ -122,61 +91,43 @@ def decide_faces(root: str, recipe: Recipe, photos_key: str, links_key: str, *, 
     return _commit_once(storage, "faces.decide", depends, table)
 
 
-def candidates(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -> str:
+def candidates(storage: Storage, faces: MeasuredFaces, verdicts_key: str) -> str:
     """The face rows to be rendered: the best 2 x cap of each person."""
-    storage = open_storage(root)
 
     def table() -> pa.Table:
         chosen = parquet_table(storage.read(verdicts_key)).filter(pc.field("candidate"))["face_id"]
-        faces = measured_faces(storage, recipe, photos_key)
-        return faces.filter(pc.is_in(faces["face_id"], value_set=pc.unique(chosen))).drop_columns(["embedding"])
+        rows = faces.rows.drop_columns(["embedding"])
+        return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen)))
 
-    return _commit_once(storage, "faces.candidates", [photos_key, verdicts_key], table)
-
-
-def portrait_faces(
-    storage: Storage, recipe: Recipe, photos_key: str, verdicts_key: str, buckets: Iterable[int] | None = None
-) -> pa.Table:
-    """The face rows of the final portraits."""
-    chosen = parquet_table(storage.read(verdicts_key)).filter(pc.field("portrait"))["face_id"]
-    faces = measured_faces(storage, recipe, photos_key, buckets)
-    return faces.filter(pc.is_in(faces["face_id"], value_set=pc.unique(chosen)))
+    return _commit_once(storage, "faces.candidates", [faces.photos_key, verdicts_key], table)
 
 
-def find_speech(root: str, recipe: Recipe, photos_key: str, verdicts_key: str) -> str:
+def find_speech(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
     """The clips that the sources hold for people with portraits, or for all (`schemas.UTTERANCE_FILES`)."""
-    storage = open_storage(root)
-    found = _speech_in_sources(storage, recipe, photos_key)
+    found = _speech_in_sources(storage, recipe, keys["photos"])
     if recipe.speech.who == "portraits":
-        people = portrait_people(storage, recipe, {"photos": photos_key, "face_verdicts": verdicts_key})
-        found = found.filter(pc.is_in(found["person"], value_set=pa.array(people, pa.string())))
+        found = _of_people(found, portrait_people(storage, keys))
     return _commit_clips(storage, _hashed(storage, found))
 
 
-def carry_speech(root: str, recipe: Recipe, keys: Mapping[str, str], before: Mapping[str, str], *, search: bool) -> str:
+def carry_speech(
+    storage: Storage, recipe: Recipe, keys: Mapping[str, str], before: Mapping[str, str], *, search: bool
+) -> str:
     """The clips that were known before, of people who still have portraits; where `search`, also the clips that the
     sources hold for people who had none before. Raises `SourceError` when these sources cannot be read."""
-    storage = open_storage(root)
     clips = parquet_table(storage.read(before["utterance_files"]))
     if recipe.speech.who == "portraits":
-        people, earlier = (set(portrait_people(storage, recipe, named)) for named in (keys, before))
-        clips = clips.filter(pc.is_in(clips["person"], value_set=pa.array(sorted(people), pa.string())))
-        new = pa.array(sorted(people - earlier), pa.string())
-        if len(new) and search:
-            found = _speech_in_sources(storage, recipe, keys["photos"])
-            more = _hashed(storage, found.filter(pc.is_in(found["person"], value_set=new)))
+        people, earlier = (portrait_people(storage, named) for named in (keys, before))
+        clips = _of_people(clips, people)
+        new = sorted(set(people) - set(earlier))
+        if new and search:
+            more = _hashed(storage, _of_people(_speech_in_sources(storage, recipe, keys["photos"]), new))
             clips = pa.concat_tables([clips, more], promote_options="default").sort_by("item_id")
     return _commit_clips(storage, clips)
 
 
-def portrait_people(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> list[str]:
-    """The people who have portraits, sorted, as the aliases now in force name them."""
-    portraits = parquet_table(storage.read(keys["face_verdicts"])).filter(pc.field("portrait"))
-    if "person" in portraits.column_names:
-        portraits = with_persons(portraits, aliases_in_force(storage))
-    else:  # decided by an older version
-        portraits = portrait_faces(storage, recipe, keys["photos"], keys["face_verdicts"])
-    return sorted(set(portraits["person"].to_pylist()))
+def _of_people(clips: pa.Table, people: list[str]) -> pa.Table:
+    return clips.filter(pc.is_in(clips["person"], value_set=pa.array(people, pa.string())))
 
 
 def _speech_in_sources(storage: Storage, recipe: Recipe, photos_key: str) -> pa.Table:
@@ -212,20 +163,13 @@ def _without_collisions(found: pa.Table) -> pa.Table:
     return found.set_column(place, found.schema.field(place), pa.array(names, pa.string()))
 
 
-def measured_clips(storage: Storage, recipe: Recipe, clips_key: str, buckets: Iterable[int] | None = None) -> pa.Table:
-    """All utterance rows of the clips in a manifest, with the columns `part` and `members`."""
-    clips = parquet_table(storage.read(clips_key))
-    return rows_of(SPEECH_MEASURE, storage, recipe, clips["item_id"], UTTERANCES, buckets)
-
-
-def decide_speech(root: str, recipe: Recipe, clips_key: str) -> str:
+def decide_speech(storage: Storage, recipe: Recipe, clips_key: str) -> str:
     """Verdicts of all clips (`schemas.UTTERANCE_VERDICTS`). Stops the build when too many are unreadable."""
-    storage = open_storage(root)
-    clips = measured_clips(storage, recipe, clips_key).select(UTTERANCES.names)
+    clips = measured_clips(storage, recipe, clips_key)
     _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
     book = book_of(storage, recipe)
     known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
-    depends = [clips_key, _print(SPEECH_MEASURE, recipe), recipe.speech.select.model_dump(), sorted(known)]
+    depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), recipe.speech.select.model_dump(), sorted(known)]
     return _commit_once(
         storage,
         "speech.decide",
@@ -234,37 +178,25 @@ def decide_speech(root: str, recipe: Recipe, clips_key: str) -> str:
     )
 
 
-def list_identities(root: str, recipe: Recipe, photos_key: str, clips_key: str) -> str:
+def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
     """Everyone whom the sources name (`schemas.IDENTITIES`)."""
-    storage = open_storage(root)
     book = book_of(storage, recipe)
     seen: set[str] = set()
-    for key in (photos_key, clips_key):
-        seen.update(parquet_table(storage.read(key))["identity"].to_pylist())
+    for key in (keys["photos"], keys["utterance_files"]):
+        seen.update(parquet_table(storage.read(key), ["identity"])["identity"].to_pylist())
     rows = [_identity_row(book, name) for name in sorted(seen)]
     return _commit_once(storage, "identities", rows, lambda: pa.Table.from_pylist(rows, IDENTITIES))
 
 
-def split(root: str, recipe: Recipe, keys: Mapping[str, str]) -> str:
+def split(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
     """The split of every person with portraits and, where the recipe has speech, with clips (`schemas.SPLITS`)."""
-    storage = open_storage(root)
-    people = set(portrait_people(storage, recipe, keys))
+    people = set(portrait_people(storage, keys))
     if any(corpus.speech.path for _, _, corpus in corpora(recipe)):
-        people &= set(kept_clips(storage, recipe, keys)["person"].to_pylist())
+        people &= kept_people(storage, keys)
     identities = parquet_table(storage.read(keys["identities"]))
     chosen = identities.filter(pc.is_in(identities["person"], value_set=pa.array(sorted(people), pa.string())))
     depends = [sorted(people), keys["identities"], recipe.splits.model_dump()]
     return _commit_once(storage, "split", depends, lambda: splits.assign(chosen, recipe.splits))
-
-
-def kept_clips(
-    storage: Storage, recipe: Recipe, keys: Mapping[str, str], buckets: Iterable[int] | None = None
-) -> pa.Table:
-    """The utterance rows that the speech decision keeps, with the columns `part` and `members`."""
-    clips = measured_clips(storage, recipe, keys["utterance_files"], buckets)
-    verdicts = parquet_table(storage.read(keys["utterance_verdicts"]))
-    kept = verdicts.filter(pc.field("verdict") == "keep")["item_id"]
-    return clips.filter(pc.is_in(clips["item_id"], value_set=pc.unique(kept)))
 
 
 def journalled(
@@ -312,11 +244,6 @@ def _identity_row(book: IdentityBook, name: str) -> dict[str, Any]:
         "published_set": identity.published_set,
         "metadata_row": identity.row,
     }
-
-
-def _print(stage: Any, recipe: Recipe) -> str:
-    value: str = stage.fingerprint(stage.settings(recipe))
-    return value
 
 
 def _commit_once(storage: Storage, stage: str, depends: Iterable[Any], make: Callable[[], pa.Table]) -> str:

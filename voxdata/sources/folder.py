@@ -48,11 +48,7 @@ def walk_files(folder: str, suffixes: Iterable[str], setting: str) -> Iterator[S
     """All files with one of `suffixes` under `folder`, in no order; hidden files and folders are passed over, links are
     followed unless they lead back to where they are. Raises `SourceError` when the folder cannot be listed.
     """
-    base = Path(folder)
-    if not base.is_dir():
-        raise SourceError(f"{setting}={folder} is not a folder; check the path")
-    if not os.access(base, os.R_OK | os.X_OK):
-        raise SourceError(f"{setting}={folder} cannot be read; check its permissions")
+    base = check_folder(folder, setting)
     wanted = frozenset(suffixes)
     for parent, folders, names in os.walk(base, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(base, Path(parent) / name)]
@@ -61,6 +57,16 @@ def walk_files(folder: str, suffixes: Iterable[str], setting: str) -> Iterator[S
                 file = _source_file(base, Path(parent) / name)
                 if file is not None:
                     yield file
+
+
+def check_folder(folder: str, setting: str) -> Path:
+    """The folder, if it can be listed. Raises `SourceError` naming `setting` where it cannot."""
+    base = Path(folder)
+    if not base.is_dir():
+        raise SourceError(f"{setting}={folder} is not a folder; check the path")
+    if not os.access(base, os.R_OK | os.X_OK):
+        raise SourceError(f"{setting}={folder} cannot be read; check its permissions")
+    return base
 
 
 def _is_loop(base: Path, folder: Path) -> bool:

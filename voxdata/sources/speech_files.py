@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import IdentityBook, safe_key
-from voxdata.sources.folder import SourceFile, admitted, printable, walk_files
+from voxdata.sources.folder import SourceFile, admitted, check_folder, printable, walk_files
 from voxdata.sources.speech_tars import list_clips
 from voxdata.tables.schemas import UTTERANCE_FILES
 
@@ -76,8 +76,18 @@ class _Clip:
     size_bytes: int
 
 
+def check_speech(path: str, setting: str) -> None:
+    """Raises `SourceError` naming `setting` where a source of speech is no folder that can be listed, and no tar."""
+    if not _is_tar(path):
+        check_folder(path, setting)
+
+
+def _is_tar(path: str) -> bool:
+    return Path(path).is_file() and path.lower().endswith(TAR_SUFFIX)
+
+
 def _files(folder: str) -> Iterator[tuple[str, SourceFile]]:
-    if Path(folder).is_file() and folder.lower().endswith(TAR_SUFFIX):
+    if _is_tar(folder):
         name = Path(folder).name
         yield from (
             (file.key, file) for file in walk_files(str(Path(folder).parent), [TAR_SUFFIX], SETTING) if file.key == name

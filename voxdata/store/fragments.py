@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,10 +84,15 @@ class FragmentStore:
         return f"{stem}.parquet"
 
     def read(self, bucket: int | None = None, columns: list[str] | None = None) -> pa.Table | None:
-        """All rows, with the column `part` naming the part's key; None when there is no part."""
+        """All rows, with the column `part` naming the part's key; None when there is no part.
+
+        Of `columns`, a part has those that there were when it was written.
+        """
         tables = []
         for key in self.parts(bucket):
-            table = pq.read_table(pa.BufferReader(self.storage.read(key)), columns=columns)
+            file = pq.ParquetFile(pa.BufferReader(self.storage.read(key)))
+            have = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+            table = file.read(columns=have)
             tables.append(table.append_column("part", pa.array([key] * table.num_rows, pa.string())))
         return pa.concat_tables(tables, promote_options="default") if tables else None
 
@@ -192,9 +197,9 @@ def _part_bytes(rows: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def parquet_table(data: bytes) -> pa.Table:
-    """The table in Parquet bytes."""
-    return pq.read_table(pa.BufferReader(data))
+def parquet_table(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table in Parquet bytes, or these columns of it."""
+    return pq.read_table(pa.BufferReader(data), columns=columns)
 
 
 def commit_table(storage: Storage, stage: str, name: str, table: pa.Table) -> str:

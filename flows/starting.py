@@ -1,0 +1,82 @@
+"""How `voxdata build` and `voxdata redecide` start their pipeline: in this process, or as a Prefect flow.
+
+It runs as a flow where it was asked to, where a Prefect API is configured, and where its recipe asks for Dask, which
+comes with Prefect. Prefect is imported only then.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from voxdata.pipeline import build as building
+from voxdata.pipeline import redecide as redeciding
+from voxdata.pipeline.redecide import Redecision
+from voxdata.pipeline.runner import open_pool
+from voxdata.recipe.sections import Work
+
+API_VARIABLE = "PREFECT_API_URL"
+
+
+def build(root: str, recipe: str, settings: Sequence[str], *, prefect: bool = False) -> str:
+    """Build or update the dataset under `root`; the id of the published snapshot.
+
+    `prefect` asks for a flow even where no API is configured. Raises one-line errors, for what can be known beforehand
+    before anything is started.
+    """
+    order = building.open_build(root, recipe, settings)
+    if not as_flow(order.recipe.work, prefect):
+        with open_pool(order.recipe.work) as runner:
+            return building.build(order, runner)
+    from flows.prefect_api import running_flows
+
+    with running_flows():
+        from flows.build import build_opened
+
+        return build_opened(order, root, recipe, list(settings))
+
+
+def redecide(root: str, settings: Sequence[str], *, dry_run: bool = False, prefect: bool = False) -> Redecision:
+    """Decide again under `root`, or only say what would change; `prefect` and errors as in `build`."""
+    finished = redeciding.open_finished(root, settings)
+    if not as_flow(finished.recipe.work, prefect):
+        with open_pool(finished.recipe.work) as runner:
+            return (redeciding.preview if dry_run else redeciding.redecide)(finished, runner)
+    from flows.prefect_api import running_flows
+
+    with running_flows():
+        from flows.redecide import redecide_opened
+
+        return redecide_opened(finished, root, list(settings), dry_run)
+
+
+def as_flow(work: Work, prefect: bool) -> bool:
+    """Whether a pipeline runs as a Prefect flow."""
+    return prefect or work.runner == "dask" or _api_is_configured()
+
+
+def _api_is_configured() -> bool:
+    """Whether Prefect would talk to an API; it is asked itself only where one of its settings files may name one."""
+    if API_VARIABLE in os.environ:
+        return bool(os.environ[API_VARIABLE])
+    if not any(_may_name_an_api(path) for path in _settings_files()):
+        return False
+    from prefect.settings import PREFECT_API_URL
+
+    return PREFECT_API_URL.value() is not None
+
+
+def _settings_files() -> list[Path]:
+    """The files that Prefect reads settings from (its documentation, "Settings and profiles")."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
+    return [profiles, *(Path(name) for name in (".env", "prefect.toml", "pyproject.toml"))]
+
+
+def _may_name_an_api(path: Path) -> bool:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").lower()
+    except OSError:
+        return False
+    return API_VARIABLE.lower() in text or ("api" in text and (path.name == "prefect.toml" or "[tool.prefect" in text))

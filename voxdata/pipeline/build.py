@@ -1,0 +1,88 @@
+"""From sources to a published snapshot.
+
+    crawl -> faces.measure -> faces.link -> faces.decide -> faces.render -> faces.decide (final)
+          -> speech.find -> speech.measure -> speech.decide -> split -> pack -> publish
+
+The order stands here and nowhere else; where the steps run and who hears of them is the `Runner`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from voxdata.pipeline import packing, steps
+from voxdata.pipeline.corpora import check_sources
+from voxdata.pipeline.measured import MeasuredFaces
+from voxdata.pipeline.runner import Runner
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, do
+from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.sections import Recipe
+from voxdata.store.locks import building
+from voxdata.store.storage import Storage, open_storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What is to be built, read and looked at: the recipe is sound, its sources are there, the root can be written."""
+
+    storage: Storage
+    recipe: Recipe
+
+
+def open_build(root: str, recipe: str, settings: Sequence[str]) -> Build:
+    """Read the order for a build: a shipped recipe's name or a file, `key=value` pairs on top, and the root.
+
+    Nothing is made before everything was found. Raises `RecipeError`, `SourceError`, `StorageError`.
+    """
+    chosen = load_recipe(recipe, settings)
+    check_sources(chosen)
+    return Build(storage=open_storage(root, create=True), recipe=chosen)
+
+
+def build(order: Build, runner: Runner) -> str:
+    """Build or update the dataset and return the id of the published snapshot."""
+    storage, recipe = order.storage, order.recipe
+    with building(storage):
+        keys = {"photos": runner.step("crawl", steps.crawl, storage, recipe)}
+        do(FACES_MEASURE, storage, recipe, keys["photos"], runner)
+        keys |= choose_portraits(storage, recipe, keys["photos"], runner)
+        keys["utterance_files"] = runner.step("speech.find", steps.find_speech, storage, recipe, keys)
+        keys["identities"] = runner.step("identities", steps.list_identities, storage, recipe, keys)
+        return finish(storage, recipe, keys, runner)
+
+
+def choose_portraits(storage: Storage, recipe: Recipe, photos_key: str, runner: Runner) -> dict[str, str]:
+    """From measured faces to portraits: keys of `links` and `face_verdicts`."""
+    faces = MeasuredFaces(storage, recipe, photos_key)
+    links = runner.step("faces.link", steps.link_faces, storage, recipe, faces)
+    first = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=False)
+    chosen = runner.step("faces.candidates", steps.candidates, storage, faces, first)
+    faces.let_go()
+    do(FACES_RENDER, storage, recipe, chosen, runner)
+    final = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=True)
+    return {"links": links, "face_verdicts": final}
+
+
+def finish(storage: Storage, recipe: Recipe, keys: dict[str, str], runner: Runner) -> str:
+    """From portraits and a list of clips to a published snapshot; returns its id. What is made joins `keys`."""
+    do(SPEECH_MEASURE, storage, recipe, keys["utterance_files"], runner)
+    keys["utterance_verdicts"] = runner.step(
+        "speech.decide", steps.decide_speech, storage, recipe, keys["utterance_files"]
+    )
+    keys["splits"] = runner.step("split", steps.split, storage, recipe, keys)
+    entries = _pack(storage, recipe, keys, runner)
+    snapshot = runner.step("publish", packing.publish, storage, recipe, keys, entries)
+    runner.published(storage, snapshot)
+    return snapshot
+
+
+def _pack(storage: Storage, recipe: Recipe, keys: Mapping[str, str], runner: Runner) -> list[dict[str, object]]:
+    ranges = packing.plan_packing(storage, recipe, keys)
+    told = {"storage": storage, "recipe": recipe, "keys": dict(keys)}
+    entries: list[dict[str, object]] = []
+    with runner.counting("pack", len(ranges)) as advance:
+        for packed in runner.each("pack", packing.pack_range, [{**told, **wanted} for wanted in ranges]):
+            entries += packed
+            advance(1)
+    return entries

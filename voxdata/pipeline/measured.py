@@ -1,0 +1,143 @@
+"""What stages have measured, read back: no more rows and columns of it than a step looks at.
+
+The faces are the largest table of a build (2.2 million rows of 70 columns and an embedding at full size), so they are
+read twice at most: for the links and the candidates, and, after these were rendered, for the portraits. Who has
+portraits stands in the verdicts and the manifest; the faces of a shard are read by bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from voxdata.people.merging import aliases_in_force, homes, with_persons
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage
+from voxdata.recipe.sections import Recipe
+from voxdata.store.fragments import parquet_table
+from voxdata.store.storage import Storage
+from voxdata.tables.schemas import FACES, RENDERS, UTTERANCES
+
+WHOSE = ("item_id", "identity", "person", "bucket")  # what it takes to name the person of today
+FACE_COLUMNS = [name for name in FACES.names if name != "embedding"]
+
+
+def rows_of(
+    stage: Stage,
+    storage: Storage,
+    recipe: Recipe,
+    items: pa.Array,
+    schema: pa.Schema,
+    *,
+    columns: Sequence[str] | None = None,
+    buckets: Iterable[int] | None = None,
+) -> pa.Table:
+    """The rows that the stage holds for `items`, sorted by item: all columns or `columns`, of all buckets or `buckets`.
+
+    `part` names the part that holds a row. Rows name the persons of the aliases now in force, whatever was known when
+    they were measured; for that, the columns `WHOSE` are always there.
+    """
+    store = stage.store(storage, recipe)
+    read = None if columns is None else list(dict.fromkeys([*WHOSE, *columns]))
+    if buckets is None:
+        found = [store.read(columns=read)]
+    else:
+        places = sorted({home for bucket in buckets for home in homes(storage, bucket)})
+        found = [store.read(bucket, read) for bucket in places]
+    tables = [table for table in found if table is not None]
+    chosen = schema if read is None else pa.schema([schema.field(name) for name in read])
+    if not tables:
+        return pa.Table.from_pylist([], pa.schema([*chosen, ("part", pa.string())]))
+    # Parts of an older version may lack a column: null there.
+    table = pa.concat_tables([chosen.empty_table(), *tables], promote_options="default")
+    table = table.filter(pc.is_in(table["item_id"], value_set=pc.unique(items)))
+    return with_persons(table.sort_by("item_id").combine_chunks(), aliases_in_force(storage))
+
+
+class MeasuredFaces:
+    """The face rows of the photos in a manifest, read when a step first asks and held for those that follow."""
+
+    def __init__(self, storage: Storage, recipe: Recipe, photos_key: str) -> None:
+        self.photos_key = photos_key
+        self._storage = storage
+        self._recipe = recipe
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """All columns of `faces.measure`, sorted by item. Links and diversity need the embeddings."""
+        from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
+
+        photos = parquet_table(self._storage.read(self.photos_key), ["item_id"])["item_id"]
+        schema = measured_schema(self._recipe.faces.measure)
+        table = rows_of(FACES_MEASURE, self._storage, self._recipe, photos, schema, columns=schema.names)
+        return table.select(schema.names)
+
+    def let_go(self) -> None:
+        """Do not hold gigabytes while others work for hours; a later step reads them again."""
+        self.__dict__.pop("rows", None)
+
+
+def render_states(storage: Storage, recipe: Recipe, faces: pa.Table) -> pa.Table:
+    """`face_id` and `render_status` of the faces that were rendered or tried."""
+    wanted = ["face_id", "render_status"]
+    return rows_of(FACES_RENDER, storage, recipe, faces["face_id"], RENDERS, columns=wanted).select(wanted)
+
+
+def portraits(storage: Storage, photos_key: str, verdicts_key: str) -> pa.Table:
+    """The final portraits: `face_id` and `WHOSE`. Reads verdicts and manifest, no measurement."""
+    verdicts = parquet_table(storage.read(verdicts_key), ["item_id", "face_id", "portrait"])
+    chosen = verdicts.filter(pc.field("portrait"))
+    photos = parquet_table(storage.read(photos_key), list(WHOSE))
+    photos = photos.filter(pc.is_in(photos["item_id"], value_set=pc.unique(chosen["item_id"])))
+    where = pc.index_in(chosen["item_id"], value_set=photos["item_id"])
+    known = pc.is_valid(where)
+    whose = photos.take(where.filter(known)).append_column("face_id", chosen["face_id"].filter(known))
+    return with_persons(whose.combine_chunks(), aliases_in_force(storage))
+
+
+def portrait_people(storage: Storage, keys: Mapping[str, str]) -> list[str]:
+    """The people who have portraits, sorted."""
+    return sorted(set(portraits(storage, keys["photos"], keys["face_verdicts"])["person"].to_pylist()))
+
+
+def portrait_rows(storage: Storage, recipe: Recipe, keys: Mapping[str, str], buckets: Sequence[int]) -> pa.Table:
+    """The face rows of the final portraits in these buckets, without embeddings."""
+    chosen = portraits(storage, keys["photos"], keys["face_verdicts"])
+    rows = rows_of(
+        FACES_MEASURE, storage, recipe, chosen["item_id"], FACES, columns=FACE_COLUMNS, buckets=buckets
+    ).select(FACE_COLUMNS)
+    return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen["face_id"])))
+
+
+def render_rows(storage: Storage, recipe: Recipe, faces: pa.Table, buckets: Sequence[int]) -> pa.Table:
+    """The render rows of faces in these buckets, with the columns `part` and `members`."""
+    return rows_of(FACES_RENDER, storage, recipe, faces["face_id"], RENDERS, buckets=buckets)
+
+
+def measured_clips(storage: Storage, recipe: Recipe, clips_key: str) -> pa.Table:
+    """The utterance rows (`schemas.UTTERANCES`) of the clips in a manifest."""
+    clips = parquet_table(storage.read(clips_key), ["item_id"])["item_id"]
+    return rows_of(SPEECH_MEASURE, storage, recipe, clips, UTTERANCES, columns=UTTERANCES.names).select(
+        UTTERANCES.names
+    )
+
+
+def kept_people(storage: Storage, keys: Mapping[str, str]) -> set[str]:
+    """The people of whom the speech decision keeps a clip. Reads verdicts and manifest, no measurement."""
+    clips = parquet_table(storage.read(keys["utterance_files"]), list(WHOSE))
+    kept = clips.filter(pc.is_in(clips["item_id"], value_set=_kept(storage, keys)))
+    return set(with_persons(kept, aliases_in_force(storage))["person"].to_pylist())
+
+
+def kept_rows(storage: Storage, recipe: Recipe, keys: Mapping[str, str], buckets: Sequence[int]) -> pa.Table:
+    """The utterance rows in these buckets that the speech decision keeps, with the columns `part` and `members`."""
+    clips = parquet_table(storage.read(keys["utterance_files"]), ["item_id"])["item_id"]
+    rows = rows_of(SPEECH_MEASURE, storage, recipe, clips, UTTERANCES, buckets=buckets)
+    return rows.filter(pc.is_in(rows["item_id"], value_set=_kept(storage, keys)))
+
+
+def _kept(storage: Storage, keys: Mapping[str, str]) -> pa.Array:
+    verdicts = parquet_table(storage.read(keys["utterance_verdicts"]), ["item_id", "verdict"])
+    return pc.unique(verdicts.filter(pc.field("verdict") == "keep")["item_id"])

@@ -1,0 +1,186 @@
+"""Rules applied again to what a finished build measured, with changed limits and new reviews.
+
+    faces.link -> faces.decide -> faces.render (faces that pass now and did not before) -> faces.decide (final)
+          -> speech of people who had no portraits before -> speech.decide -> split -> pack -> publish
+
+Nothing is crawled and no face is measured. From the portraits on, the steps are those of a build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from voxdata.catalog.published_recipe import build_command, redecided_recipe
+from voxdata.catalog.snapshot import load_snapshot, published_tables
+from voxdata.faces.decide import decide as decide_faces_table
+from voxdata.format.digests import digest
+from voxdata.format.errors import DecisionError, SourceError
+from voxdata.format.snapshot import Snapshot
+from voxdata.pipeline import steps
+from voxdata.pipeline.build import choose_portraits, finish
+from voxdata.pipeline.measured import MeasuredFaces, portrait_people, portraits, render_states
+from voxdata.pipeline.runner import Runner
+from voxdata.pipeline.stages import FACES_MEASURE, plan
+from voxdata.recipe.sections import Recipe
+from voxdata.store.fragments import commit_table, parquet_table
+from voxdata.store.locks import building
+from voxdata.store.storage import Storage, open_storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redecision:
+    """What changed: the funnel and the totals before and after, and what a reader must know about them.
+
+    `funnel` has the columns kind, outcome, before, after, change; `totals` has what, before, after, change.
+    `snapshot` is the id of the new snapshot, None after a dry run.
+    """
+
+    before: str
+    snapshot: str | None
+    funnel: pa.Table
+    totals: pa.Table
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A finished build that is to be decided again: its snapshot, the recipe with what changed on top of it, and the
+    keys of its tables."""
+
+    storage: Storage
+    snapshot: Snapshot
+    recipe: Recipe
+    keys: Mapping[str, str]
+
+
+def open_finished(root: str, settings: Sequence[str]) -> Finished:
+    """Read the current snapshot of a root, with `key=value` pairs on top of its recipe.
+
+    Raises `DecisionError` for settings that need new measurements, `RecipeError`, `SnapshotError`, `StorageError`.
+    """
+    storage = open_storage(root)
+    snapshot = load_snapshot(storage)
+    recipe = redecided_recipe(storage, snapshot, settings)
+    keys = {stage: named[0] for stage, named in published_tables(storage, snapshot).items() if len(named) > 0}
+    for stage, table in (("crawl", "photos"), ("speech.find", "utterance_files"), ("identities", "identities")):
+        keys[table] = steps.with_current_people(storage, stage, keys[table])
+    todo = plan(FACES_MEASURE, storage, recipe, keys["photos"]).todo
+    if todo:
+        raise DecisionError(
+            f"{todo} photos of snapshot {snapshot.id} were measured by another version of the code or of a model; "
+            f"measure them with: {build_command(storage, snapshot, settings)}"
+        )
+    return Finished(storage=storage, snapshot=snapshot, recipe=recipe, keys=keys)
+
+
+def redecide(finished: Finished, runner: Runner) -> Redecision:
+    """Decide again and publish. Raises `SourceError` where the speech of a new person cannot be read."""
+    storage, recipe, before = finished.storage, finished.recipe, finished.keys
+    with building(storage):
+        keys = {"photos": before["photos"], **choose_portraits(storage, recipe, before["photos"], runner)}
+        keys |= _speech(finished, keys, runner)
+        published = finish(storage, recipe, keys, runner)
+    return _compare(finished, keys, published, [])
+
+
+def preview(finished: Finished, runner: Runner) -> Redecision:
+    """What would change if every face that passes now could be rendered; publishes, renders and listens to nothing."""
+    storage, recipe, before = finished.storage, finished.recipe, finished.keys
+    faces = MeasuredFaces(storage, recipe, before["photos"])
+    links = runner.step("faces.link", steps.link_faces, storage, recipe, faces)
+    first = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=False)
+    renders = render_states(storage, recipe, faces.rows)
+    chosen = parquet_table(storage.read(first)).filter(pc.field("candidate"))["face_id"]
+    missing = chosen.filter(pc.invert(pc.is_in(chosen, value_set=renders["face_id"].combine_chunks()))).combine_chunks()
+    assumed = pa.table({"face_id": missing, "render_status": pa.array(["ok"] * len(missing), pa.string())})
+    reviews, opted_out, forgotten = steps.journalled(storage, recipe, before["photos"])
+    verdicts = decide_faces_table(
+        faces.rows,
+        parquet_table(storage.read(links)),
+        recipe.faces,
+        renders=pa.concat_tables([renders, assumed]),
+        reviews=reviews,
+        opted_out=opted_out,
+        forgotten=forgotten,
+    )
+    key = commit_table(storage, "faces.preview", digest([first, verdicts["verdict"].to_pylist()]), verdicts)
+    keys = {"photos": before["photos"], "links": links, "face_verdicts": key}
+    keys["utterance_files"] = runner.step(
+        "speech.carry", steps.carry_speech, storage, recipe, keys, before, search=False
+    )
+    keys["utterance_verdicts"] = runner.step(
+        "speech.decide", steps.decide_speech, storage, recipe, keys["utterance_files"]
+    )
+    new = _new_people(storage, keys, before)
+    notes = [f"dry run: {len(missing)} faces are not rendered yet and are taken to succeed; nothing was published"]
+    if new:
+        notes.append(f"the speech of {len(new)} people who newly have portraits is not counted")
+    return _compare(finished, keys, None, notes)
+
+
+def _speech(finished: Finished, keys: Mapping[str, str], runner: Runner) -> dict[str, str]:
+    storage, recipe, before = finished.storage, finished.recipe, finished.keys
+    try:
+        clips = runner.step("speech.carry", steps.carry_speech, storage, recipe, keys, before, search=True)
+    except SourceError as error:
+        new = _new_people(storage, keys, before)
+        raise SourceError(
+            f"{len(new)} people newly have portraits, the first is {min(new)}, and their speech cannot be read: "
+            f"{error}; bring the folder back, or say where it is now: "
+            f"{build_command(storage, finished.snapshot)} --set sources.speech.path=FOLDER"
+        ) from None
+    found = {"utterance_files": clips, "identities": before["identities"]}
+    if not _clips(storage, clips) <= _clips(storage, before["utterance_files"]):
+        found["identities"] = runner.step("identities", steps.list_identities, storage, recipe, {**keys, **found})
+    return found
+
+
+def _new_people(storage: Storage, keys: Mapping[str, str], before: Mapping[str, str]) -> set[str]:
+    """People who have portraits now and had none before."""
+    return set(portrait_people(storage, keys)) - set(portrait_people(storage, before))
+
+
+def _clips(storage: Storage, key: str) -> set[str]:
+    return set(parquet_table(storage.read(key), ["item_id"])["item_id"].to_pylist())
+
+
+def _compare(finished: Finished, after: Mapping[str, str], published: str | None, notes: Sequence[str]) -> Redecision:
+    storage, before = finished.storage, finished.keys
+    rows = []
+    for kind, table in (("faces", "face_verdicts"), ("speech", "utterance_verdicts")):
+        old, new = (_outcomes(parquet_table(storage.read(keys[table]))) for keys in (before, after))
+        names = sorted({*old, *new}, key=lambda name: (name == "kept", -max(old.get(name, 0), new.get(name, 0)), name))
+        rows += [_row({"kind": kind, "outcome": name}, old.get(name, 0), new.get(name, 0)) for name in names]
+    old_faces, new_faces = (portraits(storage, keys["photos"], keys["face_verdicts"]) for keys in (before, after))
+    people = (len(pc.unique(faces["person"])) for faces in (old_faces, new_faces))
+    totals = [
+        _row({"what": "people with portraits"}, *people),
+        _row({"what": "portraits"}, old_faces.num_rows, new_faces.num_rows),
+    ]
+    if published is not None:
+        counts = [each.counts.values() for each in (finished.snapshot, load_snapshot(storage, published))]
+        for what, count in (("people in the snapshot", "identities"), ("its utterances", "utterances")):
+            totals.append(_row({"what": what}, *(sum(split[count] for split in each) for each in counts)))
+    return Redecision(
+        before=finished.snapshot.id,
+        snapshot=published,
+        funnel=pa.Table.from_pylist(rows),
+        totals=pa.Table.from_pylist(totals),
+        notes=notes,
+    )
+
+
+def _outcomes(verdicts: pa.Table) -> dict[str, int]:
+    """Items per outcome, as the view `funnel` counts them."""
+    outcome = pc.fill_null(verdicts["reason"], "kept")
+    if "portrait" in verdicts.column_names:
+        outcome = pc.if_else(verdicts["portrait"], "kept", outcome)
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(outcome).to_pylist()}
+
+
+def _row(named: dict[str, str], before: int, after: int) -> dict[str, str | int]:
+    return {**named, "before": before, "after": after, "change": f"{after - before:+d}" if after != before else ""}

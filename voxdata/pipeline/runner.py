@@ -1,0 +1,94 @@
+"""Where the steps of a pipeline run, and who hears how far they are.
+
+A pipeline holds the order of its steps and hands each of them, by its name, to a `Runner`. `open_pool` is the one that
+needs nothing else: worker processes of this machine. The Prefect flows wrap the same steps as task runs.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+from voxdata.format.errors import BackendError
+from voxdata.pipeline.processes import prepare_worker
+from voxdata.pipeline.progress import Advance, progress
+from voxdata.recipe.sections import Work
+from voxdata.store.storage import Storage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Runner(ABC):
+    """How the steps of a pipeline are run. A subclass says how the many calls of one step are; the rest it may wrap."""
+
+    def step(self, name: str, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """Do a step that looks at whole tables, here and now; `name` is the stage's."""
+        return function(*arguments, **named)
+
+    @abstractmethod
+    def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
+        """Call `function`, which a worker process can import, with each of these keywords; the results as they come.
+
+        The first call that fails ends the others: its error is raised here. Raises `BackendError` where a worker died.
+        """
+
+    def counting(self, label: str, total: int) -> AbstractContextManager[Advance]:
+        """Show the progress of `total` items; yields the function that says how many more are done."""
+        return progress(label, total)
+
+    def published(self, storage: Storage, snapshot: str) -> None:  # noqa: B027
+        """Hear that a snapshot was published, before the pipeline ends; nothing follows unless a subclass says so."""
+
+
+@contextmanager
+def open_pool(work: Work) -> Iterator[Runner]:
+    """Worker processes of this machine, started when they are first needed; each loads its models once."""
+    pool = _Pool(work.workers)
+    try:
+        yield pool
+    except BaseException:
+        pool.stop()
+        raise
+    pool.close()
+
+
+class _Pool(Runner):
+    def __init__(self, workers: int) -> None:
+        spawning = multiprocessing.get_context("spawn")
+        self._stopped = spawning.Event()
+        self._executor = ProcessPoolExecutor(
+            workers, mp_context=spawning, initializer=prepare_worker, initargs=(os.getpid(), self._stopped)
+        )
+
+    def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
+        with lost_workers_said(name):
+            for future in as_completed([self._executor.submit(function, **call) for call in calls]):
+                yield future.result()
+
+    def close(self) -> None:
+        """Let the workers go, which have nothing left to do."""
+        self._executor.shutdown()
+
+    def stop(self) -> None:
+        """End the workers in the middle of what they do: an error, or Ctrl-C."""
+        self._stopped.set()
+        self._executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def lost_workers_said(name: str) -> Iterator[None]:
+    """Say in one line that a worker process is gone. Raises `BackendError`."""
+    try:
+        yield
+    except BrokenProcessPool:
+        raise BackendError(
+            f"a worker process of {name} ended without a word; most often the system killed it for want of memory; "
+            "run the same command again, it resumes from what is committed, with fewer at once: --set work.workers=1"
+        ) from None
