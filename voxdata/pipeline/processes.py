@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 
 POLL_S = 1.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -21,17 +21,18 @@ def die_with(parent: int) -> None:
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
-def prepare_worker(parent: int, stopped: Event | None = None) -> None:
+def prepare_worker(parent: int, leash: Connection | None = None) -> None:
     """Set up a worker process: one thread per library, deaf to Ctrl-C, and no life beyond the parent's.
 
-    Where `stopped` is given and set, the process ends in the middle of what it does: commits are whole or not there.
+    Where it is given the reading end of a pipe, it ends as soon as the parent closes the other one, in the middle of
+    what it does: commits are whole or not there.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")
     die_with(parent)
-    if stopped is not None:
-        threading.Thread(target=_end_when, args=(stopped,), daemon=True).start()
+    if leash is not None:
+        threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:
@@ -40,6 +41,6 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def _end_when(stopped: Event) -> None:
-    stopped.wait()
+def _end_with(leash: Connection) -> None:
+    leash.poll(None)  # nothing is ever sent: this returns when the other end is closed
     os._exit(1)

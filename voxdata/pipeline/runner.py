@@ -62,9 +62,9 @@ def open_pool(work: Work) -> Iterator[Runner]:
 class _Pool(Runner):
     def __init__(self, workers: int) -> None:
         spawning = multiprocessing.get_context("spawn")
-        self._stopped = spawning.Event()
+        self._leash, self._held = spawning.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
-            workers, mp_context=spawning, initializer=prepare_worker, initargs=(os.getpid(), self._stopped)
+            workers, mp_context=spawning, initializer=prepare_worker, initargs=(os.getpid(), self._leash)
         )
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
@@ -75,11 +75,14 @@ class _Pool(Runner):
     def close(self) -> None:
         """Let the workers go, which have nothing left to do."""
         self._executor.shutdown()
+        self._held.close()
+        self._leash.close()
 
     def stop(self) -> None:
         """End the workers in the middle of what they do: an error, or Ctrl-C."""
-        self._stopped.set()
+        self._held.close()
         self._executor.shutdown(cancel_futures=True)
+        self._leash.close()
 
 
 @contextmanager
