@@ -26,7 +26,7 @@ from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Work
 from voxdata.store.storage import LocalStorage, open_storage
 
-WHEN = {"published_at", "at", "fetched_at", "looked_at", "modified_ns"}  # what two builds of the same bytes differ in
+WHEN = {"published_at"}  # what two builds of the same bytes differ in
 
 
 def tables(root: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -42,8 +42,8 @@ def tables(root: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def committed(root: Path) -> dict[str, bytes]:
-    """Everything that is named by what it holds: originals, fragments, recipes, snapshots."""
-    kept = ("photos/originals/", "fragments/", "recipes/", "snapshots/")
+    """Everything that a snapshot stands on: originals, fragments, and the snapshot itself."""
+    kept = ("photos/originals/", "fragments/", "snapshots/")
     return {key: (root / key).read_bytes() for key in open_storage(root).keys("") if key.startswith(kept)}
 
 
