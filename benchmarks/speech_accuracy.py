@@ -30,7 +30,8 @@ from voxdata.people.identities import IdentityBook
 from voxdata.recipe.speech import Gate, SpeechMeasure, SpeechSelect, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.sources.speech_files import SPEECH_SUFFIXES, find_utterances
+from voxdata.sources.clips import SPEECH_SUFFIXES, find_utterances
+from voxdata.sources.speech_files import SpeechFolder
 from voxdata.speech.activity import silero
 from voxdata.speech.activity.gate import confirm, frame_flags
 from voxdata.speech.activity.vad import speech_segments
@@ -314,7 +315,7 @@ def melodies() -> list[Samples]:
 
 def find_rows(folder: Path) -> Rows:
     """Every clip of a folder (`schemas.UTTERANCE_FILES`)."""
-    rows: Rows = find_utterances(str(folder), IdentityBook(), "benchmark").to_pylist()
+    rows: Rows = find_utterances(SpeechFolder(path=str(folder)), IdentityBook(), "benchmark").to_pylist()
     return rows
 
 

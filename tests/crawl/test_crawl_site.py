@@ -25,10 +25,12 @@ from voxdata.crawl import fetch
 from voxdata.crawl.fetch import Fetcher, Host
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import load_book
-from voxdata.recipe.sections import Crawl, PhotoSource
+from voxdata.recipe.sections import Crawl
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
-from voxdata.sources.originals import PhotoStore, original_reader, originals, site_key
+from voxdata.sources.folder import PhotoFolder
+from voxdata.sources.originals import PhotoStore, original_reader, originals
+from voxdata.sources.site import PhotoSite, site_key
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
 
@@ -51,7 +53,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def crawl(storage: LocalStorage, url: str, **settings: object) -> pa.Table:
     store = PhotoStore(storage, load_book([]), Crawl.model_validate({"backoff_s": 0.01, **settings}))
-    store.add(PhotoSource(kind="site", url=url, licence="CC-BY"), "corpus-0", "sources.photos")
+    store.add(PhotoSite(url=url, licence="CC-BY"), "corpus-0", "sources.photos")
     return store.manifest()
 
 
@@ -104,7 +106,7 @@ def test_a_site_gives_the_same_items_as_its_folder(storage: LocalStorage, corpus
         from_site = crawl(storage, site.url)
     other = open_storage(tmp_path / "other", create=True)
     folder = PhotoStore(other, load_book([]), Crawl())
-    folder.add(PhotoSource(path=str(corpus / "photos")), "corpus-0", "sources.photos")
+    folder.add(PhotoFolder(path=str(corpus / "photos")), "corpus-0", "sources.photos")
     assert from_site["item_id"].to_pylist() == folder.manifest()["item_id"].to_pylist()
 
 
@@ -433,7 +435,7 @@ def test_names_on_pages_are_resolved_through_the_metadata(storage: LocalStorage,
     routes = {"/": page("/p/1"), "/p/1": page("/1.jpg", title="Adam Beach"), "/1.jpg": bytes_of(b"1")}
     with serving(routes) as (url, _):
         store = PhotoStore(storage, load_book([meta]), Crawl())
-        store.add(PhotoSource(kind="site", url=url), "corpus-0", "sources.photos")
+        store.add(PhotoSite(url=url), "corpus-0", "sources.photos")
     assert store.manifest()["identity"].to_pylist() == ["id10009"]
 
 
@@ -449,7 +451,7 @@ def test_pages_in_several_spellings_and_of_several_people(
         routes |= {f"/p/{number}": page(f"/{number}.jpg", title=title), f"/{number}.jpg": bytes_of(b"%d" % number)}
     with serving(routes) as (url, asked):
         store = PhotoStore(storage, load_book([meta]), Crawl())
-        store.add(PhotoSource(kind="site", url=url), "corpus-0", "sources.photos")
+        store.add(PhotoSite(url=url), "corpus-0", "sources.photos")
     assert sorted(store.manifest()["identity"].to_pylist()) == ["Jos\u00e9 Ru\u00edz", "Jos\u00e9 Ru\u00edz", "id10002"]
     assert "a page is passed over: 'Maria-Lopez' is the name of 2 people: id10001" in caplog.text
     assert "/3.jpg" not in asked
@@ -464,12 +466,13 @@ def test_an_empty_or_missing_robots_file_allows_everything(storage: LocalStorage
 
 CRAWLING = """
 import sys
-from voxdata.sources.originals import PhotoStore
 from voxdata.people.identities import load_book
-from voxdata.recipe.sections import Crawl, PhotoSource
+from voxdata.recipe.sections import Crawl
+from voxdata.sources.originals import PhotoStore
+from voxdata.sources.site import PhotoSite
 from voxdata.store.storage import open_storage
 PhotoStore(open_storage(sys.argv[1]), load_book([]), Crawl()).add(
-    PhotoSource(kind="site", url=sys.argv[2]), "corpus-0", "sources.photos"
+    PhotoSite(url=sys.argv[2]), "corpus-0", "sources.photos"
 )
 """
 

@@ -9,9 +9,9 @@ import pytest
 
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import IdentityBook, bucket_of, load_book
-from voxdata.recipe.sections import Crawl, PhotoSource
+from voxdata.recipe.sections import Crawl
 from voxdata.sources import originals as store_module
-from voxdata.sources.folder import list_photos
+from voxdata.sources.folder import PhotoFolder, list_photos
 from voxdata.sources.originals import PhotoStore, original_reader, originals
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
@@ -36,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
 
 def add(storage: LocalStorage, folder: Path, crawl: Crawl | None = None, book: IdentityBook | None = None) -> pa.Table:
     store = PhotoStore(storage, book or load_book([]), crawl or Crawl())
-    store.add(PhotoSource(path=str(folder), licence="CC0"), "corpus-0", "sources.photos")
+    store.add(PhotoFolder(path=str(folder), licence="CC0"), "corpus-0", "sources.photos")
     return store.manifest()
 
 
@@ -208,7 +208,7 @@ def test_spellings_of_one_name_are_joined_and_the_log_says_so(
     book = load_book([])
     store = PhotoStore(storage, book, Crawl())
     for number in range(5):
-        source = PhotoSource(path=str(folder / str(number)))
+        source = PhotoFolder(path=str(folder / str(number)))
         store.add(source, f"corpus-{number}", "sources.photos")
     rows = store.manifest().to_pylist()
     assert sorted(row["identity"] for row in rows) == ["Beyoncé", "Beyoncé", *["Jos\u00e9"] * 3]

@@ -13,7 +13,8 @@ from voxdata.people.splits import assign
 from voxdata.pipeline import steps
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
-from voxdata.sources.speech_files import find_utterances
+from voxdata.sources.clips import find_utterances
+from voxdata.sources.speech_files import SpeechFolder
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
 
@@ -43,7 +44,7 @@ def test_frame_and_speech_of_a_clip_are_one_identity(clips: Path, tmp_path: Path
     root = tmp_path / "root"
     photos = crawled(root, recipe)
     book = steps.book_of(LocalStorage(root), recipe)
-    speech = find_utterances(str(recipe.sources.speech.path), book, "corpus-0").to_pylist()
+    speech = find_utterances(recipe.sources.speech, book, "corpus-0").to_pylist()
     keys = pairs(str(clips))
     assert sorted(str(row["identity"]) for row in photos) == sorted([*keys, "lonely"])
     assert sorted(row["identity"] for row in speech) == keys
@@ -62,7 +63,9 @@ def test_clips_of_a_video_are_one_person_and_in_one_split(clips: Path, tmp_path:
     assert len(set(people.values())) == 4
     first, second = [key for key in keys if key.startswith(VIDEO)]
     assert people[first] == people[second] == first
-    speech = find_utterances(str(clips), steps.book_of(LocalStorage(root), recipe), "corpus-0").to_pylist()
+    speech = find_utterances(
+        SpeechFolder(path=str(clips)), steps.book_of(LocalStorage(root), recipe), "corpus-0"
+    ).to_pylist()
     assert {row["identity"]: row["person"] for row in speech} == {key: people[key] for key in keys}
     key = steps.list_identities(str(root), recipe, steps.crawl(str(root), recipe), steps.crawl(str(root), recipe))
     assert assign(parquet_table(storage.read(key)), recipe.splits)["person"].to_pylist().count(first) == 1

@@ -18,8 +18,8 @@ from voxdata.people.identities import IdentityBook
 from voxdata.recipe.speech import SpeechMeasure, SpeechSelect
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.sources.clips import clip_bytes, inventory
-from voxdata.sources.speech_files import find_utterances
+from voxdata.sources.clips import clip_bytes, find_utterances, inventory
+from voxdata.sources.speech_files import SpeechFolder
 from voxdata.speech.decide import decide
 from voxdata.speech.measure import run
 from voxdata.store.items import ClipItem
@@ -111,7 +111,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str | No
         (folder / "data" / f"id{number}").mkdir(parents=True)
         (folder / "data" / f"id{number}" / name).write_bytes(make())
     storage = open_storage(str(folder / "root"), create=True)
-    rows = inventory(storage, find_utterances(str(folder / "data"), IdentityBook(), "s")).to_pylist()
+    rows = inventory(storage, find_utterances(SpeechFolder(path=str(folder / "data")), IdentityBook(), "s")).to_pylist()
     assert len(rows) == len(FILES)
     return reasons([ClipItem(row=row, data=partial(clip_bytes, row)) for row in rows])
 
@@ -130,7 +130,7 @@ def test_a_file_that_vanishes_is_unreadable_and_ends_nothing(tmp_path: Path, whe
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / f"{name}.wav").write_bytes(wav(scale * voice()))
     gone = tmp_path / "data" / "gone" / "gone.wav"
-    found = find_utterances(str(tmp_path / "data"), IdentityBook(), "s")
+    found = find_utterances(SpeechFolder(path=str(tmp_path / "data")), IdentityBook(), "s")
     if when == "before it is hashed":
         gone.unlink()
     rows = inventory(open_storage(str(tmp_path / "root"), create=True), found).to_pylist()
@@ -162,7 +162,7 @@ def test_a_name_that_is_not_utf8_says_what_to_do(tmp_path: Path) -> None:
             file.write(wav(voice()))
     except OSError:
         pytest.skip("this file system refuses names that are not UTF-8")
-    rows = find_utterances(str(tmp_path), IdentityBook(), "s").to_pylist()
+    rows = find_utterances(SpeechFolder(path=str(tmp_path)), IdentityBook(), "s").to_pylist()
     reason, detail = next(iter(reasons([ClipItem(row=row, data=partial(clip_bytes, row)) for row in rows]).values()))
     assert reason == "unreadable"
     assert "not UTF-8, rename it" in str(detail)

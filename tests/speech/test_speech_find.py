@@ -14,8 +14,8 @@ import pytest
 
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import Identity, IdentityBook, bucket_of
-from voxdata.sources.clips import clip_bytes, inventory
-from voxdata.sources.speech_files import find_utterances
+from voxdata.sources.clips import clip_bytes, find_utterances, inventory
+from voxdata.sources.speech_files import SpeechFolder
 from voxdata.store.storage import open_storage
 from voxdata.tables.schemas import UTTERANCE_FILES
 
@@ -40,7 +40,7 @@ def column(table: pa.Table, name: str) -> list[object]:
 
 def test_voxceleb1_from_the_folder_above_wav(tmp_path: Path) -> None:
     lay(tmp_path, "wav/id10002/vid/00001.wav", "wav/id10001/1zcIwhmdeo4/00002.wav", "photos/id10001/a.jpg", "meta.csv")
-    found = find_utterances(str(tmp_path), BOOK, "vox1")
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "vox1")
     assert found.schema == UTTERANCE_FILES
     assert column(found, "utterance_id") == ["id10001/1zcIwhmdeo4_00002", "id10002/vid_00001"]
     assert column(found, "video") == ["1zcIwhmdeo4", "vid"]
@@ -54,14 +54,14 @@ def test_voxceleb1_from_the_folder_above_wav(tmp_path: Path) -> None:
 
 def test_voxceleb2_under_dev_and_the_tree_itself_give_the_same_ids(tmp_path: Path) -> None:
     lay(tmp_path, "dev/aac/id00012/21Uxsk56VDQ/00001.m4a")
-    above = find_utterances(str(tmp_path), BOOK, "vox2")
-    inside = find_utterances(str(tmp_path / "dev" / "aac"), BOOK, "vox2")
+    above = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "vox2")
+    inside = find_utterances(SpeechFolder(path=str(tmp_path / "dev" / "aac")), BOOK, "vox2")
     assert column(above, "utterance_id") == column(inside, "utterance_id") == ["id00012/21Uxsk56VDQ_00001"]
 
 
 def test_names_generic_folders_and_flat_files(tmp_path: Path) -> None:
     lay(tmp_path, "A.J._Buckley/talk/part one.FLAC", "id10001.mp4", "someone/a.wav", "someone/notes.txt", "x y.ogg")
-    found = find_utterances(str(tmp_path), BOOK, "mine")
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "mine")
     by_key = dict(zip(column(found, "source_key"), found.to_pylist(), strict=True))
     assert set(by_key) == {"A.J._Buckley/talk/part one.FLAC", "id10001.mp4", "someone/a.wav", "x y.ogg"}
     assert by_key["A.J._Buckley/talk/part one.FLAC"]["identity"] == "id10001"
@@ -86,10 +86,10 @@ def test_spellings_of_one_name_are_one_speaker_with_unique_keys(tmp_path: Path) 
 def test_utterance_ids_are_unique_keys_without_dots(tmp_path: Path) -> None:
     names = ["p/a_b/c.wav", "p/a/b_c.wav", "p/a/b/c.wav", "p/a.wav", "p/a.flac", "p/a.b.wav", "p/a_b.wav", "q.r/s.wav"]
     lay(tmp_path, *names)
-    ids = [str(value) for value in column(find_utterances(str(tmp_path), BOOK, "s"), "utterance_id")]
+    ids = [str(value) for value in column(find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s"), "utterance_id")]
     assert len(set(ids)) == len(names)
     assert all(value.count("/") == 1 and "." not in value for value in ids)
-    assert ids == [str(v) for v in column(find_utterances(str(tmp_path), BOOK, "s"), "utterance_id")]
+    assert ids == [str(v) for v in column(find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s"), "utterance_id")]
 
 
 def test_a_name_that_is_not_utf8_keeps_a_row(tmp_path: Path) -> None:
@@ -100,14 +100,14 @@ def test_a_name_that_is_not_utf8_keeps_a_row(tmp_path: Path) -> None:
             file.write(b"x")
     except OSError:
         pytest.skip("this file system refuses names that are not UTF-8")
-    row = find_utterances(str(tmp_path), BOOK, "s").to_pylist()[0]
+    row = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s").to_pylist()[0]
     assert row["identity"] == "id10001"
     assert row["source_key"] == "id10001/caf\\xe9.wav"
 
 
 def test_both_voxceleb_trees_in_one_folder(tmp_path: Path) -> None:
     lay(tmp_path, "wav/id10001/v/00001.wav", "dev/aac/id10002/v/00001.m4a", "test/aac/id00017/v/1.M4A", "other/a.wav")
-    found = find_utterances(str(tmp_path), BOOK, "both")
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "both")
     assert column(found, "identity") == ["id10002", "id00017", "id10001"]
 
 
@@ -117,7 +117,7 @@ def test_hidden_files_and_links_that_lead_back_are_passed_over(tmp_path: Path) -
     (tmp_path / "p" / "me").symlink_to(tmp_path / "p")
     (tmp_path / "p" / "nowhere").symlink_to(tmp_path / "missing")
     (tmp_path / "linked").symlink_to(tmp_path / "elsewhere")
-    found = find_utterances(str(tmp_path), BOOK, "s")
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s")
     assert column(found, "source_key") == ["elsewhere/deep/d.WAV", "linked/deep/d.WAV", "p/a.wav"]
 
 
@@ -146,7 +146,8 @@ def test_clips_of_webdataset_tars_are_read_at_their_place(tmp_path: Path) -> Non
     pack(tmp_path / "data" / "shards" / "000.tar", SAMPLES)
     lay(tmp_path / "data", "someone/a.wav")
     found = inventory(
-        open_storage(str(tmp_path / "root"), create=True), find_utterances(str(tmp_path / "data"), BOOK, "s")
+        open_storage(str(tmp_path / "root"), create=True),
+        find_utterances(SpeechFolder(path=str(tmp_path / "data")), BOOK, "s"),
     )
     rows = {row["source_key"]: row for row in found.to_pylist()}
     who = {key.rpartition("!")[2]: (row["identity"], row["utterance_id"]) for key, row in rows.items()}
@@ -160,13 +161,13 @@ def test_clips_of_webdataset_tars_are_read_at_their_place(tmp_path: Path) -> Non
     row = rows["shards/000.tar!id10002/vid/k2.wav"]
     assert clip_bytes(row) == b"sound two"
     assert row["audio_sha256"] == hashlib.sha256(b"sound two").hexdigest()
-    alone = find_utterances(str(tmp_path / "data" / "shards" / "000.tar"), BOOK, "s")
+    alone = find_utterances(SpeechFolder(path=str(tmp_path / "data" / "shards" / "000.tar")), BOOK, "s")
     assert sorted(map(str, column(alone, "source_key"))) == sorted(key[7:] for key in rows if key.startswith("shards/"))
 
 
 def test_a_tar_that_changes_after_it_was_listed(tmp_path: Path) -> None:
     pack(tmp_path / "a.tar", {"p/one.wav": b"1" * 2000, "p/two.wav": b"2" * 2000})
-    rows = find_utterances(str(tmp_path), BOOK, "s").to_pylist()
+    rows = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s").to_pylist()
     os.truncate(tmp_path / "a.tar", 3000)
     assert clip_bytes(rows[0]) == b"1" * 2000
     with pytest.raises(OSError, match="ends before the clip"):
@@ -178,7 +179,7 @@ def test_a_cut_tar_is_refused_not_half_read(tmp_path: Path, size: int) -> None:
     pack(tmp_path / "a.tar", {"p/one.wav": b"1" * 2000, "p/two.wav": b"2" * 2000})
     os.truncate(tmp_path / "a.tar", size)
     with pytest.raises(SourceError, match=r"a\.tar cannot be read.*copy it again"):
-        find_utterances(str(tmp_path), BOOK, "s")
+        find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s")
 
 
 @pytest.mark.parametrize("case", ["missing", "file", "empty"])
@@ -189,5 +190,5 @@ def test_a_folder_without_speech_is_one_clear_line(tmp_path: Path, case: str) ->
     elif case == "empty":
         lay(tmp_path, "empty/id10001/readme.txt")
     with pytest.raises(SourceError, match=r"sources\.speech\.path=") as caught:
-        find_utterances(str(target), BOOK, "s")
+        find_utterances(SpeechFolder(path=str(target)), BOOK, "s")
     assert "\n" not in str(caught.value)

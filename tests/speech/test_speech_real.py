@@ -11,7 +11,8 @@ import pytest
 
 from voxdata.people.identities import load_book
 from voxdata.recipe.speech import SpeechMeasure, SpeechSelect
-from voxdata.sources.speech_files import find_utterances
+from voxdata.sources.clips import find_utterances
+from voxdata.sources.speech_files import SpeechFolder
 from voxdata.speech.decide import decide
 from voxdata.speech.decode import decode
 from voxdata.speech.front_ends.mel import log_mel
@@ -20,7 +21,7 @@ from voxdata.store.items import ClipItem
 
 
 def measure_folder(folder: Path, every: int = 1, metadata: tuple[Path, ...] = ()) -> tuple[pa.Table, pa.Table]:
-    rows = find_utterances(str(folder), load_book(metadata), "real").to_pylist()[::every]
+    rows = find_utterances(SpeechFolder(path=str(folder)), load_book(metadata), "real").to_pylist()[::every]
     items = [
         ClipItem(row=row | {"item_id": row["utterance_id"]}, data=Path(str(row["path"])).read_bytes) for row in rows
     ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import yaml
 
 from voxdata.catalog.snapshot import published_recipe
-from voxdata.format.errors import CatalogError
+from voxdata.format.errors import CatalogError, RecipeError
 from voxdata.format.snapshot import Snapshot
+from voxdata.sources.kinds import stated_place
 from voxdata.store.storage import Storage
 from voxdata.tables.shards import SOURCES
 
@@ -28,7 +28,7 @@ def sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
     try:
         given = yaml.safe_load(storage.read(key))["sources"]
         rows = [row for n, corpus in enumerate([given, *given["also"]]) for row in _rows(f"corpus-{n}", corpus)]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecipeError) as error:
         said = " ".join(str(error).split())
         raise CatalogError(
             f"{key} under {storage.url} is not a published recipe: {said}; delete it and run the build again"
@@ -37,17 +37,8 @@ def sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
 
 
 def _rows(source: str, corpus: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    photos, path = corpus["photos"], corpus["speech"]["path"]
-    if photos["kind"] == "site":
-        site = urlsplit(photos["url"])
-        host = site.netloc.rpartition("@")[2]
-        yield _row(source, "photos", photos["kind"], f"{site.scheme}://{host}", host)
-    elif photos["path"] is not None:
-        yield _row(source, "photos", photos["kind"], f"{photos['path']}/")
-    if path is not None:
-        folder = path.rpartition("/")[0] if path.lower().endswith(".tar") else path
-        yield _row(source, "speech", corpus["speech"]["kind"], f"{folder}/")
-
-
-def _row(source: str, medium: str, kind: str, address: str, host: str | None = None) -> dict[str, Any]:
-    return {"source": source, "medium": medium, "kind": kind, "address": address, "host": host}
+    for medium in ("photos", "speech"):
+        place = stated_place(medium, corpus[medium])
+        if place is not None:
+            row = {"source": source, "medium": medium, "kind": corpus[medium]["kind"]}
+            yield row | {"address": place.address, "host": place.host}

@@ -29,9 +29,8 @@ from voxdata.pipeline.measured import MeasuredFaces, kept_people, measured_clips
 from voxdata.pipeline.progress import progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
-from voxdata.sources.clips import inventory
+from voxdata.sources.clips import find_utterances, inventory
 from voxdata.sources.originals import PhotoStore
-from voxdata.sources.speech_files import find_utterances
 from voxdata.speech.decide import decide as decide_speech_table
 from voxdata.store import journal
 from voxdata.store.fragments import commit_table, parquet_table
@@ -132,13 +131,13 @@ def _of_people(clips: pa.Table, people: list[str]) -> pa.Table:
 
 def _speech_in_sources(storage: Storage, recipe: Recipe, photos_key: str) -> pa.Table:
     book = _book_with(storage, recipe, photos_key)
-    sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.speech.path]
-    tables = [find_utterances(str(corpus.speech.path), book, name) for name, _, corpus in sources]
+    sources = [(name, setting, corpus) for name, setting, corpus in corpora(recipe) if corpus.speech.given]
+    tables = [find_utterances(corpus.speech, book, name, f"{setting}.speech") for name, setting, corpus in sources]
     if sources and not sum(table.num_rows for table in tables):
         _, setting, corpus = sources[0]
         raise SourceError(
-            f"{setting}.speech.path={corpus.speech.path} holds no speech file; "
-            "expected wav/<identity>/<video>/<segment>.wav"
+            f"{setting}.speech ({corpus.speech.kind}, {corpus.speech.path}) holds no speech of anybody who was not "
+            "forgotten; add other people's speech, or leave it out: --set sources.speech.path=null"
         )
     return _without_collisions(pa.concat_tables(tables) if tables else UTTERANCE_FILES.empty_table())
 
@@ -191,7 +190,7 @@ def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -
 def split(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
     """The split of every person with portraits and, where the recipe has speech, with clips (`schemas.SPLITS`)."""
     people = set(portrait_people(storage, keys))
-    if any(corpus.speech.path for _, _, corpus in corpora(recipe)):
+    if any(corpus.speech.given for _, _, corpus in corpora(recipe)):
         people &= kept_people(storage, keys)
     identities = parquet_table(storage.read(keys["identities"]))
     chosen = identities.filter(pc.is_in(identities["person"], value_set=pa.array(sorted(people), pa.string())))

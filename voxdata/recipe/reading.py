@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from voxdata.faces.rules import refuse_unmeasured
 from voxdata.format.errors import RecipeError
+from voxdata.recipe.section import RegisteredKind
 from voxdata.recipe.sections import Corpus, Recipe
 
 
@@ -56,7 +57,7 @@ def validate_recipe(settings: Mapping[str, Any], name: str) -> Recipe:
     try:
         return Recipe.model_validate(dict(settings))
     except ValidationError as error:
-        lines = [f"recipe {name}: {_explain(dict(item))}" for item in error.errors()]
+        lines = [f"recipe {name}: {_explain(dict(item), settings)}" for item in error.errors()]
         raise RecipeError("\n".join(lines)) from None
 
 
@@ -113,23 +114,28 @@ def _apply(settings: dict[str, Any], pair: str) -> None:
     node[last] = value
 
 
-def _explain(error: Mapping[str, Any]) -> str:
+def _explain(error: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     location = [part for part in error["loc"] if not str(part).startswith("function-")]
     key = ".".join(str(part) for part in location)
     if error["type"] == "extra_forbidden":
-        return f"{key} = {error['input']!r}: no such key{_suggestion(location)}"
+        return f"{key} = {error['input']!r}: no such key{_suggestion(location, settings)}"
     if error["type"] == "missing":
         return f"{key}: is missing"
     value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
     return f"{key}{value}: {error['msg'].removeprefix('Value error, ')}"
 
 
-def _suggestion(location: list[Any]) -> str:
+def _suggestion(location: list[Any], settings: Any) -> str:
     section: Any = Recipe
     for part in location[:-1]:
+        settings = settings[part]
         if isinstance(part, int):
             continue
-        inner = section.model_fields[part].annotation
-        section = inner if isinstance(inner, type) else Corpus
+        field = section.model_fields[part]
+        kinds = next((rule for rule in field.metadata if isinstance(rule, RegisteredKind)), None)
+        if kinds is not None:
+            section = kinds.section(settings.get("kind", kinds.usual))
+        else:
+            section = field.annotation if isinstance(field.annotation, type) else Corpus
     known = ", ".join(sorted(section.model_fields))
     return f"; {'.'.join(map(str, location[:-1])) or 'a recipe'} has {known}"

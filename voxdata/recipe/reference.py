@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from voxdata.faces import rules as faces
+from voxdata.plugins import plugin_names
 from voxdata.recipe.reading import load_recipe, shipped_recipes
+from voxdata.recipe.section import RegisteredKind, RegisteredName
 from voxdata.recipe.sections import Recipe
 from voxdata.rules import Rule, by_reason, setting
 from voxdata.speech import rules as speech
@@ -52,11 +54,38 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            summary = (inner.__doc__ or "").strip().splitlines()[0]
-            yield f"| **`{prefix}{name}`** | | | **{summary}** |"
-            yield from _rows(inner, f"{prefix}{name}.")
+            kinds = next((rule for rule in field.metadata if isinstance(rule, RegisteredKind)), None)
+            below = f"{prefix}{name}."
+            yield f"| **`{prefix}{name}`** | | | **{_summary(inner)}** |"
+            yield from _rows(inner, below) if kinds is None else _kind_rows(kinds, inner, below)
         else:
-            yield f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(field.description)} |"
+            yield _row(prefix + name, field, _cell(field.description))
+
+
+def _kind_rows(kinds: RegisteredKind, base: type[BaseModel], prefix: str) -> Iterator[str]:
+    """The kinds in one line, the settings that all of them have, and those that only one has."""
+    sections = {name: kinds.section(name) for name in plugin_names(kinds.group)}
+    said = "; ".join(f"`{name}`: {_summary(section).removesuffix('.')}" for name, section in sections.items())
+    yield f"| `{prefix}kind` | {_choice(sections)} | {_default(base.model_fields['kind'])} | {_cell(said)} |"
+    for name, field in base.model_fields.items():
+        if name != "kind":
+            yield _row(prefix + name, field, _cell(field.description))
+    for kind, section in sections.items():
+        for name, field in section.model_fields.items():
+            if name not in base.model_fields:
+                yield _row(prefix + name, field, f"of `{kind}`: {_cell(field.description)}")
+
+
+def _row(key: str, field: FieldInfo, meaning: str) -> str:
+    return f"| `{key}` | {_type(field)} | {_default(field)} | {meaning} |"
+
+
+def _summary(section: type[BaseModel]) -> str:
+    return (section.__doc__ or "").strip().splitlines()[0]
+
+
+def _choice(names: Iterable[str | int]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
 
 
 def _rules(rules: Iterable[Rule], recipe: dict[str, Any]) -> Iterator[str]:
@@ -76,6 +105,8 @@ def _rules(rules: Iterable[Rule], recipe: dict[str, Any]) -> Iterator[str]:
 def _type(field: FieldInfo) -> str:
     limits = []
     for rule in field.metadata:
+        if isinstance(rule, RegisteredName):
+            return _choice(plugin_names(rule.group))
         for symbol, attribute in ((">=", "ge"), (">", "gt"), ("<=", "le"), ("<", "lt")):
             if getattr(rule, attribute, None) is not None:
                 limits.append(f"{symbol} {getattr(rule, attribute)}")
@@ -84,6 +115,9 @@ def _type(field: FieldInfo) -> str:
 
 def _type_name(annotation: Any) -> str:
     parts = get_args(annotation)
+    named = next((part for part in parts if isinstance(part, RegisteredName)), None)
+    if named is not None:
+        return _choice(plugin_names(named.group))
     if not parts:
         return "null" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
     if getattr(annotation, "__origin__", None) is dict:
@@ -91,7 +125,7 @@ def _type_name(annotation: Any) -> str:
     if getattr(annotation, "__origin__", None) is list:
         return f"list of {_type_name(parts[0])}"
     if all(isinstance(part, str | int) and not isinstance(part, type) for part in parts):
-        return " or ".join(f"`{part}`" for part in parts)
+        return _choice(parts)
     return " or ".join(_type_name(part) for part in parts if not hasattr(part, "ge"))
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from voxdata.format.errors import RecipeError
+from voxdata.plugins import plugin, plugin_names, unknown
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -13,3 +19,56 @@ class Section(BaseModel):
     """Base of every recipe section: unknown keys and silent type changes are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+@dataclass(frozen=True)
+class RegisteredName:
+    """Of a text in a recipe: it must be a name of this entry point group. Nothing is imported to check it."""
+
+    group: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, name: str) -> str:
+        if name not in plugin_names(self.group):
+            raise ValueError(unknown(self.group, name))
+        return name
+
+
+@dataclass(frozen=True)
+class RegisteredKind:
+    """Of a section in a recipe: its `kind` names an entry point of this group, whose `settings` is the section's class.
+
+    Only the kind that a recipe names is imported. All settings of that class are dumped, whatever the field's own
+    class is.
+    """
+
+    group: str
+    usual: str  # the kind of a section that names none
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        any_kind = core_schema.simple_ser_schema("any")
+        return core_schema.no_info_before_validator_function(self._chosen, handler(source), serialization=any_kind)
+
+    def section(self, kind: str) -> type[Section]:
+        """The class of a kind's settings. Raises `RecipeError`."""
+        chosen = getattr(plugin(self.group, kind, setting="kind"), "settings", None)
+        if not (isinstance(chosen, type) and issubclass(chosen, Section)):
+            raise RecipeError(f"kind = {kind!r}: what {self.group} names has no recipe section as its `settings`")
+        return chosen
+
+    def default(self) -> Any:
+        """The section of a recipe that says nothing."""
+        return self.section(self.usual)()
+
+    def _chosen(self, value: Any) -> Any:
+        kind = value.get("kind", self.usual) if isinstance(value, Mapping) else None
+        if not isinstance(kind, str):
+            return value  # a section already, or what the field's own class refuses
+        if kind not in plugin_names(self.group):
+            said = PydanticCustomError("unknown_kind", "{said}", {"said": unknown(self.group, kind)})
+            raise ValidationError.from_exception_data(
+                "section", [InitErrorDetails(type=said, loc=("kind",), input=kind)]
+            )
+        return self.section(kind).model_validate(dict(value))

@@ -1,55 +1,19 @@
 """Recipes: every setting of a build, validated. `docs/recipes.md` is generated from the descriptions here.
 
-The paper's numbers (SF2F, App. B.1) are the defaults. `recipe_file.py` reads recipes from YAML.
+The paper's numbers (SF2F, App. B.1) are the defaults. `reading.py` reads recipes from YAML.
 """
 
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.section import Section, Share
+from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
 from voxdata.recipe.speech import Speech
-
-
-class PhotoSource(Section):
-    """Where photos come from."""
-
-    kind: Literal["folder", "site"] = Field(
-        "folder", description="`folder`: `<identity>/**` or `<identity>.<ext>` on disk; `site`: a page per identity"
-    )
-    path: str | None = Field(None, description="folder of photos (`folder`); null for a corpus without photos")
-    url: str | None = Field(
-        None, pattern=r"^https?://[^/\s]", description="start page of a site of photos (`site`), http or https"
-    )
-    licence: str = Field("unknown", description="licence of the photos, kept on every row")
-
-    @model_validator(mode="after")
-    def _says_where(self) -> PhotoSource:
-        if self.kind == "site" and self.url is None:
-            raise ValueError("kind=site needs url, for example url=http://127.0.0.1:8000/")
-        if self.kind == "folder" and self.url is not None:
-            raise ValueError(f"url={self.url} is for kind=site; set kind=site, or give path instead")
-        return self
-
-    @property
-    def given(self) -> bool:
-        """Whether the recipe says where the photos are."""
-        return (self.path if self.kind == "folder" else self.url) is not None
-
-
-class SpeechSource(Section):
-    """Where speech comes from."""
-
-    kind: Literal["folder"] = Field(
-        "folder",
-        description="`folder`: VoxCeleb's `wav|aac/<identity>/<video>/<segment>.<ext>`, `<identity>/**`, "
-        "`<identity>.<ext>`, or WebDataset tars",
-    )
-    path: str | None = Field(None, description="folder of speech, or one tar; null for a corpus without speech")
 
 
 class MetadataSource(Section):
@@ -63,8 +27,8 @@ class MetadataSource(Section):
 class Corpus(Section):
     """One corpus: photos, speech and metadata that belong together."""
 
-    photos: PhotoSource = PhotoSource()
-    speech: SpeechSource = SpeechSource()
+    photos: Annotated[PhotoSource, PHOTO_KINDS] = Field(default_factory=PHOTO_KINDS.default)
+    speech: Annotated[SpeechSource, SPEECH_KINDS] = Field(default_factory=SPEECH_KINDS.default)
     metadata: MetadataSource = MetadataSource()
 
 
@@ -145,7 +109,7 @@ class Recipe(Section):
 
     name: str = Field(description="name of the dataset")
     description: str = Field("", description="one line about it")
-    sources: Sources = Sources()
+    sources: Sources = Field(default_factory=Sources)
     crawl: Crawl = Crawl()
     faces: Faces = Faces()
     speech: Speech = Speech()

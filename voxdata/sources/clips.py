@@ -1,4 +1,4 @@
-"""Content hashes of the clips that a build is about to measure; an unchanged file is not read again."""
+"""The clips that a build's sources hold, as rows, and their content hashes; an unchanged file is not read again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,45 @@ from typing import Any
 import pyarrow as pa
 
 from voxdata.format.digests import file_sha256
+from voxdata.people.identities import IdentityBook, safe_key
 from voxdata.people.tombstones import Tombstones
+from voxdata.recipe.sources import SpeechSource
+from voxdata.sources.admission import admitted
+from voxdata.sources.kinds import Clip, speech_kind
 from voxdata.store.filelog import FORGOTTEN, FileLog
 from voxdata.store.storage import Storage
 from voxdata.tables.schemas import UTTERANCE_FILES
 
+SPEECH_SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".oga", ".aif", ".aiff", ".wma"}
+    | {".mp4", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".m4v"}
+)
+UNKNOWN_IDENTITY = "unknown"  # of a clip that names nobody
 FLUSH_EVERY = 5000
+
+
+def find_utterances(
+    settings: SpeechSource, book: IdentityBook, source: str, setting: str = "sources.speech"
+) -> pa.Table:
+    """The clips of a source as `schemas.UTTERANCE_FILES`, by `source_key`; `item_id` and `audio_sha256` are null yet.
+
+    `source` names the corpus, `setting` the settings, for messages. A name that is not UTF-8 is written with `\\xNN`
+    escapes, in `path` too: its row cannot be read and says so when it is measured. Clips of forgotten people are
+    passed over. Raises `SourceError` when the source cannot be listed or holds no speech, `RecipeError`.
+    """
+    rows: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    found = sorted(speech_kind(settings, setting).find(settings, setting), key=lambda clip: clip.key)
+    identities = admitted((clip.words for clip in found), book, f"{setting}.path={settings.path}")
+    for clip in found:
+        if clip.words not in identities:
+            continue
+        row = _row(clip, identities[clip.words], book, source)
+        if row["utterance_id"] in taken:
+            row["utterance_id"] = f"{safe_key(row['identity'])}/{safe_key(clip.key)}"
+        taken.add(row["utterance_id"])
+        rows.append(row)
+    return pa.Table.from_pylist(rows, UTTERANCE_FILES)
 
 
 def inventory(storage: Storage, found: pa.Table, report: Callable[[int], None] | None = None) -> pa.Table:
@@ -51,6 +84,26 @@ def clip_bytes(row: Mapping[str, Any]) -> bytes:
     if len(data) != row["size_bytes"]:
         raise OSError(f"{row['path']} ends before the clip that began at byte {row['offset']}")
     return data
+
+
+def _row(clip: Clip, identity: str, book: IdentityBook, source: str) -> dict[str, Any]:
+    video, segment = "/".join(clip.inner.parts[:-1]), clip.inner.stem
+    name = f"{video}_{segment}" if video else segment
+    return {
+        "item_id": None,
+        "identity": identity,
+        "person": book.person(identity),
+        "bucket": book.bucket(identity),
+        "utterance_id": f"{safe_key(identity)}/{safe_key(name)}",
+        "video": video or None,
+        "segment": segment,
+        "source": source,
+        "source_key": clip.key,
+        "path": clip.path,
+        "offset": clip.offset,
+        "size_bytes": clip.size_bytes,
+        "audio_sha256": None,
+    }
 
 
 def _hash(row: dict[str, Any], log: FileLog, is_refused: Callable[[str], bool]) -> str | None:

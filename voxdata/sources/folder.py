@@ -1,4 +1,4 @@
-"""The folder source: which files of a folder are photos of whom.
+"""Photos in a folder, and how the files of a folder are found.
 
 A file directly in the folder is named after its identity (`<identity>.jpg`); any other belongs to the identity that its
 first folder names (`<identity>/**/*.jpg`). Names that are not UTF-8 are reported, not guessed. Folders that spell one
@@ -7,19 +7,17 @@ person's name in several ways are joined, and the log says so.
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from voxdata.format.errors import IdentityError, SourceError
-from voxdata.people.identities import IdentityBook
-from voxdata.people.names import shown
+from pydantic import model_validator
 
-logger = logging.getLogger(__name__)
-
-NAMED = 5  # people in a message
+from voxdata.format.errors import SourceError
+from voxdata.recipe.sources import PhotoSource
+from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif"})
 
@@ -33,6 +31,35 @@ class SourceFile:
     path: str
     size_bytes: int
     modified_ns: int
+
+
+class PhotoFolder(PhotoSource):
+    """`<identity>/**` or `<identity>.<ext>` on disk."""
+
+    kind: Literal["folder"] = "folder"
+
+    @model_validator(mode="after")
+    def _is_no_site(self) -> PhotoFolder:
+        if self.url is not None:
+            raise ValueError(f"url={self.url} is for kind=site; set kind=site, or give path instead")
+        return self
+
+
+async def find(settings: PhotoFolder, visit: Visit) -> AsyncIterator[Sequence[PhotoFile]]:
+    """All photos of the folder, by path. Raises `SourceError` when there are none."""
+    yield [
+        PhotoFile(
+            words=file.folder,
+            key=file.key,
+            path=file.path,
+            size_bytes=file.size_bytes,
+            modified_ns=file.modified_ns,
+        )
+        for file in list_photos(str(settings.path), f"{visit.setting}.path")
+    ]
+
+
+PHOTO_FOLDER = PhotoKind(settings=PhotoFolder, find=find)
 
 
 def list_photos(folder: str, setting: str) -> list[SourceFile]:
@@ -75,43 +102,6 @@ def _is_loop(base: Path, folder: Path) -> bool:
         return False
     above = [parent for parent in folder.parents if parent.is_relative_to(base)]
     return not folder.exists() or any(folder.samefile(parent) for parent in above)
-
-
-def admitted(folders: Iterable[str], book: IdentityBook, setting: str) -> dict[str, str]:
-    """Folder -> identity, of those that are not a forgotten person's; new ones are known to `book` afterwards.
-
-    Raises `SourceError` naming `setting` for a folder that several people are called by.
-    """
-    found: dict[str, str] = {}
-    spelled: dict[str, list[str]] = {}
-    for folder in sorted(set(folders)):
-        if not book.forgotten(folder):
-            try:
-                found[folder] = book.admit(folder).identity
-            except IdentityError as error:
-                raise SourceError(f"{setting}: {error}") from None
-            spelled.setdefault(found[folder], []).append(shown(folder))
-    joined = [f"{' + '.join(names)} = {identity}" for identity, names in spelled.items() if len(names) > 1]
-    if joined:
-        more = f" and {len(joined) - NAMED} more" if len(joined) > NAMED else ""
-        logger.warning(
-            "%s: %d people have several folders, which are joined: %s%s",
-            setting,
-            len(joined),
-            ", ".join(joined[:NAMED]),
-            more,
-        )
-    return found
-
-
-def first_per_identity(files: Iterable[SourceFile], identities: Mapping[str, str], limit: int) -> Iterator[SourceFile]:
-    """The first `limit` files of each identity, in the given order; `identities` says whose a folder is."""
-    taken: dict[str, int] = {}
-    for file in files:
-        identity = identities[file.folder]
-        taken[identity] = taken.get(identity, 0) + 1
-        if taken[identity] <= limit:
-            yield file
 
 
 def _source_file(base: Path, path: Path) -> SourceFile | None:

@@ -1,4 +1,4 @@
-"""The site source: a web site with one page per identity that links to photos.
+"""Photos on a web site with one page per identity that links to them.
 
 The identity pages are those of the sitemaps that robots.txt names (one url per line, or XML), else the links of the
 given page. A page's title says whom it shows, or else the last part of its address; its links to image files on the
@@ -10,21 +10,54 @@ from __future__ import annotations
 import html
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
+from typing import Literal
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+from pydantic import model_validator
 
 from voxdata.crawl.fetch import Fetched, Fetcher
 from voxdata.format.errors import SourceError
+from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import PHOTO_SUFFIXES
+from voxdata.sources.kinds import PhotoKind, PhotoUrl, Visit
 
 MAX_SITEMAPS = 100
 
 logger = logging.getLogger(__name__)
 
 Note = Callable[[Fetched], None]
+
+
+class PhotoSite(PhotoSource):
+    """A page per identity."""
+
+    kind: Literal["site"] = "site"
+
+    @model_validator(mode="after")
+    def _says_where(self) -> PhotoSite:
+        if self.url is None:
+            raise ValueError("kind=site needs url, for example url=http://127.0.0.1:8000/")
+        return self
+
+
+async def find(settings: PhotoSite, visit: Visit) -> AsyncIterator[Sequence[PhotoUrl]]:
+    """The photos of each page, in page order. Raises `SourceError` when the list of pages cannot be had."""
+    setting = f"{visit.setting}.url"
+    async for page in walk_site(visit.fetcher, str(settings.url), setting, visit.note, visit.is_forgotten):
+        yield [PhotoUrl(words=page.identity, key=site_key(url), url=url) for url in page.photos]
+
+
+PHOTO_SITE = PhotoKind(settings=PhotoSite, find=find)
+
+
+def site_key(url: str) -> str:
+    """A photo's key within its site: path and query."""
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,78 @@ import os
 import tarfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from voxdata.format.errors import SourceError
+from voxdata.recipe.sources import SpeechSource
+from voxdata.sources.clips import SPEECH_SUFFIXES, UNKNOWN_IDENTITY
+from voxdata.sources.folder import SourceFile, printable, walk_files
+from voxdata.sources.kinds import Clip, Place, SpeechKind
 
+TAR_SUFFIX = ".tar"
 IDENTITY_FIELDS = ("identity", "speaker", "speaker_id")
+
+
+class SpeechTars(SpeechSource):
+    """WebDataset tars of speech, one or a folder of them; loose files beside them are passed over."""
+
+    kind: Literal["webdataset"] = "webdataset"
+
+
+def find(settings: SpeechTars, setting: str) -> Iterator[Clip]:
+    """The clips of all tars. Raises `SourceError` when there are none, or one is damaged."""
+    path = str(settings.path)
+    found = False
+    for file in tar_files(path, f"{setting}.path"):
+        for clip in tar_clips(file.key, file):
+            found = True
+            yield clip
+    if not found:
+        raise SourceError(
+            f"{setting}.path={path} holds no clip in a {TAR_SUFFIX} file ({' '.join(sorted(SPEECH_SUFFIXES))}); "
+            "expected a WebDataset tar or a folder of them; for loose files set kind=folder"
+        )
+
+
+def place(settings: SpeechSource) -> Place:
+    """The folder of the tars, or of the one tar."""
+    path = str(settings.path)
+    return Place(address=f"{path.rpartition('/')[0] if is_tar(path) else path}/")
+
+
+SPEECH_TARS = SpeechKind(settings=SpeechTars, find=find, place=place)
+
+
+def is_tar(path: str) -> bool:
+    """Whether a path names a tar."""
+    return path.lower().endswith(TAR_SUFFIX)
+
+
+def tar_files(path: str, setting: str) -> Iterator[SourceFile]:
+    """The tar at `path`, or those of the folder there. Raises `SourceError` naming `setting`."""
+    if not (is_tar(path) and Path(path).is_file()):
+        yield from walk_files(path, [TAR_SUFFIX], setting)
+        return
+    there = walk_files(str(Path(path).parent), [TAR_SUFFIX], setting)
+    yield from (file for file in there if file.key == Path(path).name)
+
+
+def tar_clips(key: str, tar: SourceFile) -> Iterator[Clip]:
+    """The clips of a tar whose key in its source is `key`; one that names nobody belongs to `unknown`."""
+    path = str(Path(tar.path).absolute())
+    for clip in list_clips(path, SPEECH_SUFFIXES):
+        member = PurePosixPath(clip.member)
+        identity = clip.identity or UNKNOWN_IDENTITY
+        inner = member.relative_to(identity) if member.parts[0] == identity and len(member.parts) > 1 else member
+        yield Clip(
+            words=identity,
+            key=f"{key}!{clip.member}",
+            inner=inner,
+            path=printable(path),
+            offset=clip.offset,
+            size_bytes=clip.size_bytes,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from voxdata.recipe.speech import SpeechSelect
 from voxdata.rules import Columns, Flags, failing
-from voxdata.sources.speech_files import UNKNOWN_IDENTITY
+from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.speech.rules import REASONS, RULES, UNHEARD
 from voxdata.tables.schemas import UTTERANCE_VERDICTS
 

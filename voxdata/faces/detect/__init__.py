@@ -1,1 +1,7 @@
-"""Detectors and landmarks."""
+"""Detectors and landmarks: a file per backend, registered here and as an entry point."""
+
+LANDMARK_BACKENDS = {
+    "face-alignment": "voxdata.faces.detect.fan:FACE_ALIGNMENT",
+    "mediapipe": "voxdata.faces.detect.landmarks:MEDIAPIPE",
+    "mediapipe-tasks": "voxdata.faces.detect.tasks:MEDIAPIPE_TASKS",
+}

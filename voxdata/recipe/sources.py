@@ -1,0 +1,48 @@
+"""What every source of photos and of speech has in a recipe; the section of each kind stands in the kind's own file.
+
+Where a source lies is `path`, on disk, or `url`, on the web. A snapshot's id leaves both out, so that a folder may
+move, and a published recipe holds a `path` as an absolute one. Every other setting of a kind is part of the result.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from voxdata.recipe.section import RegisteredKind, Section
+
+PHOTO_KINDS = RegisteredKind("voxdata.photo_sources", "folder")
+SPEECH_KINDS = RegisteredKind("voxdata.speech_sources", "folder")
+
+
+class PhotoSource(Section):
+    """Where photos come from.
+
+    Base of every kind's settings, which narrow `kind` to their own name.
+    """
+
+    kind: str = Field("folder", description="kind of source")
+    path: str | None = Field(None, description="where it lies on disk; null for a corpus without photos")
+    url: str | None = Field(
+        None, pattern=r"^https?://[^/\s]", description="where it lies on the web, http or https, for kinds that do"
+    )
+    licence: str = Field("unknown", description="licence of the photos that state none of their own, kept on every row")
+
+    @property
+    def given(self) -> bool:
+        """Whether the recipe says where the photos are."""
+        return self.path is not None or self.url is not None
+
+
+class SpeechSource(Section):
+    """Where speech comes from.
+
+    Base of every kind's settings, which narrow `kind` to their own name.
+    """
+
+    kind: str = Field("folder", description="kind of source")
+    path: str | None = Field(None, description="where it lies on disk; null for a corpus without speech")
+
+    @property
+    def given(self) -> bool:
+        """Whether the recipe says where the speech is."""
+        return bool(self.path)

@@ -1,0 +1,164 @@
+"""What a kind of source is: the two records that entry points of photo and speech sources name.
+
+A photo source says which photos there are and whose, in an order that stays; the photo store (`originals.py`) has the
+bytes read or fetched, keeps the log, and takes no more of a person than the recipe says. A speech source says which
+clips there are; they are read where they lie, when they are measured.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from voxdata.crawl.fetch import Fetched, Fetcher
+from voxdata.format.errors import RecipeError
+from voxdata.plugins import plugin, plugin_names
+from voxdata.recipe.section import RegisteredKind
+from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a source lies: an address that a file's `source_key` continues to its path or URL, and a site's host."""
+
+    address: str | None
+    host: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoOffer:
+    """A photo that a source has. `words` name whom it shows, by id or name; `key` is its place within the source.
+
+    `licence` is the photo's own; None: the recipe's for the source.
+    """
+
+    words: str
+    key: str
+    licence: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoFile(PhotoOffer):
+    """A photo on disk; one whose size and modification time stay is not read again."""
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoUrl(PhotoOffer):
+    """A photo on the web; what came of its url is logged, and a settled one is not asked for again."""
+
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """What a photo source works with: the key of its settings, for messages, and the polite client.
+
+    `note` logs what came of a page that leads to photos. Who was forgotten must not be asked for or noted.
+    """
+
+    setting: str
+    fetcher: Fetcher
+    note: Callable[[Fetched], None]
+    is_forgotten: Callable[[str], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One clip: who speaks, by id or name, its path under that person's folder, and where its bytes are.
+
+    `key` is its place within the source. `offset` is None for a whole file, else where it begins in the file `path`.
+    """
+
+    words: str
+    key: str
+    inner: PurePosixPath
+    path: str
+    offset: int | None
+    size_bytes: int
+
+
+def place_of(settings: Any) -> Place:
+    """Where settings say that their source lies: at `url`, or else under `path`."""
+    url = getattr(settings, "url", None)
+    if url is not None:
+        site = urlsplit(url)
+        host = site.netloc.rpartition("@")[2]
+        return Place(address=f"{site.scheme}://{host}", host=host)
+    return Place(address=None if settings.path is None else f"{settings.path}/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoKind:
+    """A kind of photo source.
+
+    `find(settings, visit)` yields photos in batches that are stored together (a person's, a page's, a folder's) and
+    raises `SourceError` where there is nothing to list.
+    """
+
+    settings: type[PhotoSource]
+    find: Callable[[Any, Visit], AsyncIterator[Sequence[PhotoOffer]]]
+    place: Callable[[Any], Place] = place_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechKind:
+    """A kind of speech source.
+
+    `find(settings, setting)` yields clips in any order; `setting` is the key of the settings, for messages. Raises
+    `SourceError` where there is nothing to list.
+    """
+
+    settings: type[SpeechSource]
+    find: Callable[[Any, str], Iterator[Clip]]
+    place: Callable[[Any], Place] = place_of
+
+
+def photo_kind(settings: PhotoSource, setting: str) -> PhotoKind:
+    """The kind that a recipe names for a photo source. Raises `RecipeError`."""
+    kind: PhotoKind = _kind(PHOTO_KINDS, settings.kind, setting, PhotoKind)
+    return kind
+
+
+def speech_kind(settings: SpeechSource, setting: str) -> SpeechKind:
+    """The kind that a recipe names for a speech source. Raises `RecipeError`."""
+    kind: SpeechKind = _kind(SPEECH_KINDS, settings.kind, setting, SpeechKind)
+    return kind
+
+
+def stated_place(medium: str, stated: Mapping[str, Any]) -> Place | None:
+    """Where a published recipe says that its photos or its speech lie; None where it names none.
+
+    What was published stays readable without the package of its kind: its `url` or `path` say where it lies then, and
+    a warning says so. Raises `ValueError`, `RecipeError` for what is no section of the kind.
+    """
+    kinds, base = (PHOTO_KINDS, PhotoSource) if medium == "photos" else (SPEECH_KINDS, SpeechSource)
+    name = stated["kind"]
+    if name not in plugin_names(kinds.group):
+        logger.warning("nothing is installed for %s of kind %r; its address is what its recipe states", medium, name)
+        known = base.model_validate({key: value for key, value in stated.items() if key in base.model_fields})
+        return place_of(known) if known.given else None
+    settings = kinds.section(name).model_validate(dict(stated))
+    if not settings.given:  # type: ignore[attr-defined]
+        return None
+    place: Place = plugin(kinds.group, name, setting="kind").place(settings)
+    return place
+
+
+def _kind(kinds: RegisteredKind, name: str, setting: str, record: type[Any]) -> Any:
+    found = plugin(kinds.group, name, setting=f"{setting}.kind")
+    if not isinstance(found, record):
+        raise RecipeError(
+            f"{setting}.kind = {name!r}: its entry point in {kinds.group} names {found!r}; "
+            f"a {record.__module__}.{record.__name__} is needed"
+        )
+    return found
