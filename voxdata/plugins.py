@@ -1,27 +1,29 @@
-"""What a setting may name: photo sources, speech sources, front ends, landmark backends, mattings, and their like.
+"""What plugs in by name: our own parts and those of other packages, found in the same way.
 
-Each lies in a file of its own and is registered under an entry point group. Ours stand in one dictionary per group
-beside their code (`HOMES`), so that they are found in a checkout, too, and under an older installation's metadata;
-pyproject.toml names the same objects. Anybody else's come with the entry points of the package that is installed.
-What is registered is imported when it is asked for: one broken package does not stop those who do not use it.
+A group such as `voxdata.measures` has names, and each name an object. Another package adds one with an entry point:
+
+    [project.entry-points."voxdata.measures"]
+    freckles = "my_package.freckles:MEASURE"
+
+Our own stand in one dict of their room (`OWN`), so that a plain checkout and an installation whose metadata is older
+than its code have them too. Nothing is imported before it is asked for. Two of one name are an error: which of them a
+recipe means would depend on what else is installed.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import Distribution, EntryPoint, entry_points
+import importlib
+import sys
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from voxdata.format.errors import RecipeError
 
-OURS = "voxdata"
-
-# group -> module and name of the dictionary of ours: name -> "module:object"
-HOMES: Mapping[str, str] = {
+US = "voxdata"
+# group -> the dict of our own, as module:attribute: name -> the object, or where it is, as module:attribute
+OWN: dict[str, str] = {
     "voxdata.photo_sources": "voxdata.sources:PHOTO_SOURCES",
     "voxdata.speech_sources": "voxdata.sources:SPEECH_SOURCES",
     "voxdata.front_ends": "voxdata.speech.front_ends:FRONT_ENDS",
@@ -30,89 +32,119 @@ HOMES: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """The package that a plugin comes with, and its version."""
+class Plugins(dict[str, Any]):
+    """Name -> object, sorted by name; an object of another package is imported when it is first asked for."""
 
-    package: str
-    version: str
+    def __init__(self, group: str, found: dict[str, Any]) -> None:
+        super().__init__((name, found[name]) for name in sorted(found))
+        self._group = group
 
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        if isinstance(value, EntryPoint):
+            value = _loaded(self._group, value)
+            self[name] = value
+        return value
 
-@dataclass(frozen=True)
-class _Registered:
-    point: EntryPoint
-    origin: Origin | None  # None: ours
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def values(self) -> Any:
+        self._load_all()
+        return super().values()
+
+    def items(self) -> Any:
+        self._load_all()
+        return super().items()
+
+    def _load_all(self) -> None:
+        for name in self:
+            self[name]
 
 
 def plugins(group: str) -> dict[str, Any]:
-    """name -> what is registered under it, all imported, sorted by name. Raises `RecipeError`."""
-    return {name: _load(found, group) for name, found in _registered(group).items()}
+    """Everything that a group has, by name. Raises `RecipeError` where two packages use one name."""
+    found: dict[str, Any] = _own(group)
+    packages = dict.fromkeys(found, US)
+    for point in _foreign(group):
+        package = point.dist.name if point.dist is not None else point.module
+        if point.name in found:
+            raise RecipeError(
+                f"{group}: the packages {packages[point.name]} and {package} both have {point.name!r}; "
+                f"uninstall one of them: pip uninstall {package}"
+            )
+        found[point.name], packages[point.name] = point, package
+    return Plugins(group, found)
 
 
 def plugin(group: str, name: str, *, setting: str) -> Any:
-    """What is registered under a name. Raises `RecipeError` naming the setting, the value and what there is."""
-    found = _registered(group).get(name)
-    if found is None:
+    """The object of a name that `setting` holds. Raises `RecipeError` with what there is, or why it does not load."""
+    known = plugins(group)
+    if name not in known:
         raise RecipeError(f"{setting} = {name!r}: {unknown(group, name)}")
-    return _load(found, group)
-
-
-def plugin_names(group: str) -> list[str]:
-    """The registered names, sorted; nothing is imported. Raises `RecipeError` where two packages share a name."""
-    return list(_registered(group))
-
-
-def plugin_origin(group: str, name: str) -> Origin | None:
-    """The package of somebody else's plugin, for fingerprints; None for ours."""
-    return _registered(group)[name].origin
+    return known[name]
 
 
 def unknown(group: str, name: str) -> str:
-    """The rest of a message about a name that nothing is registered under: what there is, and the nearest name."""
-    names = plugin_names(group)
-    near = difflib.get_close_matches(name, names, 1)
-    return f"there is {', '.join(map(repr, names))}" + (f"; did you mean {near[0]!r}?" if near else "")
+    """What is said of a name that a group has not: what there is, with the nearest name."""
+    known = list(plugins(group))
+    near = difflib.get_close_matches(name, known, 1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return (
+        f"there is no such name; there are {', '.join(known) or 'none'}{meant} "
+        f"(another package adds one as an entry point of the group {group})"
+    )
 
 
-@functools.cache
-def _registered(group: str) -> dict[str, _Registered]:
-    found = {name: _Registered(EntryPoint(name, value, group), None) for name, value in _ours(group).items()}
-    for point in entry_points(group=group):
-        origin = _origin(point.dist)
-        if origin.package == OURS:
-            continue
-        before = found.get(point.name)
-        if before is not None and before != _Registered(point, origin):
-            one = before.origin.package if before.origin is not None else OURS
-            raise RecipeError(
-                f"{point.name!r} of {group} is registered by {one} ({before.point.value}) and by {origin.package} "
-                f"({point.value}); uninstall one of them: pip uninstall {origin.package}"
-            )
-        found[point.name] = _Registered(point, origin)
-    return dict(sorted(found.items()))
+def package_of(group: str, name: str) -> str | None:
+    """Name and version of the other package that a name comes from, for fingerprints; None for our own."""
+    for point in _foreign(group):
+        if point.name == name:
+            return point.module if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    return None
 
 
-def _ours(group: str) -> Mapping[str, str]:
-    module, _, name = HOMES[group].partition(":")
-    declared: Mapping[str, str] = getattr(import_module(module), name)
-    return declared
+def _own(group: str) -> dict[str, Any]:
+    if group not in OWN:
+        return {}
+    return {
+        name: EntryPoint(name, value, group) if isinstance(value, str) else value
+        for name, value in _attribute(OWN[group]).items()
+    }
 
 
-def _origin(distribution: Distribution | None) -> Origin:
-    if distribution is None:
-        return Origin(package="a package without metadata", version="unknown")
-    return Origin(package=distribution.metadata["Name"], version=distribution.version)
+def _attribute(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
-def _load(found: _Registered, group: str) -> Any:
-    """Import what is registered. Ours raises what it raises; somebody else's must not end in a traceback."""
-    if found.origin is None:
-        return found.point.load()
+def _foreign(group: str) -> tuple[EntryPoint, ...]:
+    """Entry points of other packages; ours come from `OWN`, whatever the installed metadata says."""
+    return _foreign_on(group, tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=64)
+def _foreign_on(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Looked for once per path: recipes are read often, and every look reads the metadata of all packages."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
+        # one package can be on the path twice, as a checkout and as it was installed
+        if (point.name, point.value) not in seen and (point.dist is None or point.dist.name != US):
+            seen.add((point.name, point.value))
+            found.append(point)
+    return tuple(found)
+
+
+def _loaded(group: str, point: EntryPoint) -> Any:
     try:
-        return found.point.load()
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}".strip(": ")
+        return point.load()
+    except Exception as error:  # whatever another package raises while it is imported
+        package = point.dist.name if point.dist is not None else point.module
         raise RecipeError(
-            f"{found.point.name!r} of {group}, from {found.origin.package} {found.origin.version} "
-            f"({found.point.value}), does not load: {' '.join(said.split())}; repair or uninstall that package"
+            f"{group}: {point.name!r} of the package {package} ({point.value}) does not load: "
+            f"{type(error).__name__}: {error}; mend it, or run: pip uninstall {package}"
         ) from error

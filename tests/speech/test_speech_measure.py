@@ -14,6 +14,7 @@ import torch
 from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
+from voxdata.speech.front_ends.front_end import find_front_end
 from voxdata.speech.measure import fingerprint, run
 from voxdata.store.items import ClipItem
 from voxdata.tables.schemas import UTTERANCES
@@ -155,7 +156,11 @@ def test_each_front_end_hears_its_own_voice_activity(voice: np.ndarray) -> None:
     heard = dict(row["front_ends"])
     assert (row["vad"], heard["torch40"]["vad"]) == ("webrtc-3-30ms-300ms", None)
     assert (heard["psf40"]["vad"], heard["sphinx64"]["vad"]) == ("webrtc-1-30ms-300ms", "webrtc-2-20ms-50ms")
-    for name, vad in (("torch40", settings.vad), ("psf40", Vad()), ("sphinx64", settings.vad_of("sphinx64"))):
+    for name, vad in (
+        ("torch40", settings.vad),
+        ("psf40", Vad()),
+        ("sphinx64", find_front_end("sphinx64").vad_of(settings)),
+    ):
         alone = run([item(wav(paused))], SpeechMeasure(front_ends=["torch40"], vad=vad)).rows.to_pylist()[0]
         assert (row if name == "torch40" else heard[name])["vad_ratio"] == alone["vad_ratio"]
         samples = round(alone["speech_s"] * RATE)

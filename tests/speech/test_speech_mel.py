@@ -11,8 +11,10 @@ import torch
 
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
+from voxdata.speech.front_ends import FRONT_ENDS
 from voxdata.speech.front_ends import mel as mel_module
-from voxdata.speech.front_ends.mel import FRONT_ENDS, log_mel, log_mels, log_mels_batch
+from voxdata.speech.front_ends.front_end import find_front_end
+from voxdata.speech.front_ends.mel import log_mel, log_mels, log_mels_batch
 from voxdata.speech.front_ends.torchaudio_cpu import load_torchaudio
 from voxdata.speech.measure import npy
 
@@ -24,7 +26,7 @@ def voice() -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["torch40", "torch64"])
 def test_equals_torchaudio_from_the_metadata_alone(name: str, voice: np.ndarray) -> None:
-    made = json.loads(json.dumps(FRONT_ENDS[name].metadata()))
+    made = json.loads(json.dumps(find_front_end(name).metadata()))
     transform = load_torchaudio().transforms.MelSpectrogram(
         made["sample_rate_hz"],
         n_fft=made["n_fft"],

@@ -19,7 +19,7 @@ from voxdata.faces.decode import decode_photo
 from voxdata.faces.portrait.render import MAX_MEGAPIXELS
 from voxdata.format.errors import PhotoDecodeError, SourceError
 from voxdata.people.identities import IdentityBook, safe_key
-from voxdata.speech.front_ends.mel import FRONT_ENDS
+from voxdata.speech.front_ends.front_end import find_front_end
 
 BACKEND = "import"  # what stands where a build names what measured, cut out or decoded
 SHARED, UNREADABLE = "shared_photo", "unreadable"
@@ -145,7 +145,7 @@ def _mel(row: Row, data: bytes, name: str, front_end: str) -> Imported:
     np.save(sink, mel_FT)
     frames = mel_FT.shape[1]
     heard = [(front_end, {"frames": frames, "vad": None, "vad_ratio": None})]
-    measured = {"front_ends": heard, "speech_s": frames * FRONT_ENDS[front_end].hop_s}
+    measured = {"front_ends": heard, "speech_s": frames * find_front_end(front_end).hop_s}
     return Imported(row={**row, "speech_status": "ok", **measured}, members={f"{front_end}.npy": sink.getvalue()})
 
 
@@ -154,7 +154,7 @@ def log_mel(data: bytes, name: str, front_end: str) -> npt.NDArray[np.float16]:
     array = load_npy(data, name) if name.endswith(".npy") else load_plain_pickle(data, name)
     if isinstance(array, dict):
         array = array.get("LogMel_Features")
-    bands = FRONT_ENDS[front_end].n_mels
+    bands = find_front_end(front_end).n_mels
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or bands not in array.shape:
         is_a = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise SourceError(f"{name} holds {is_a}; a log-mel of {front_end} is ({bands}, T) numbers")

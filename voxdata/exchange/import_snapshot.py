@@ -31,8 +31,7 @@ from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
 from voxdata.shards.write import Member, Sample, pack, plan_ranges
 from voxdata.sources.folder import SourceFile
-from voxdata.speech import normalisation
-from voxdata.speech.front_ends import mel
+from voxdata.speech.front_ends.front_end import stated
 from voxdata.store.fragments import commit_table
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage
@@ -155,14 +154,13 @@ class _Run:
 
     def write(self, code: str) -> Snapshot:
         """The snapshot of what was packed."""
-        found = normalisation.normalisation(self.storage, self.entries, self.front_end)
-        said = mel.FRONT_ENDS[self.front_end].metadata(self.recipe.speech.measure) | {"imported": True}
+        said = stated(self.storage, self.entries, self.front_end, self.recipe.speech.measure)
         return write_snapshot(
             self.storage,
             recipe=self.recipe,
             code_version=code,
             shards=self.entries,
-            front_ends={self.front_end: said | ({"normalisation": found} if found else {})},
+            front_ends={self.front_end: said | {"imported": True}},
             tables=self.tables,
             versions={"pyarrow": pa.__version__},
         )

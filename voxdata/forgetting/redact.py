@@ -31,7 +31,7 @@ from voxdata.format.errors import SnapshotError
 from voxdata.format.sidecar import SIDECAR, read_sidecar
 from voxdata.format.snapshot import ShardEntry, Snapshot, snapshot_key
 from voxdata.shards.write import FOLDER, Member, Sample, pack
-from voxdata.speech.normalisation import normalisation
+from voxdata.speech.normalisation import normalisation_again
 from voxdata.store import journal
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
@@ -162,7 +162,8 @@ def _moved(storage: Storage, snapshot: Snapshot, moved: Moved) -> Snapshot:
 
 def _said(storage: Storage, shards: Sequence[ShardEntry], name: str, said: Mapping[str, Any]) -> dict[str, Any]:
     plain = {key: value for key, value in said.items() if key != "normalisation"}
-    found = normalisation(storage, shards, name) if "normalisation" in said else None
+    before = said.get("normalisation")
+    found = normalisation_again(storage, shards, name, before) if before else None
     return plain | ({"normalisation": found} if found else {})
 
 

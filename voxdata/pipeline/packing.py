@@ -24,7 +24,7 @@ from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
 from voxdata.shards.write import Member, Sample, divide, pack, plan_ranges
-from voxdata.speech.normalisation import SPLIT, normalisation, shard_sums
+from voxdata.speech.normalisation import SPLIT, shard_sums
 from voxdata.store.fragments import FragmentStore, parquet_table
 from voxdata.store.storage import Storage
 from voxdata.tables.speech import front_end_columns
@@ -108,13 +108,10 @@ def publish(storage: Storage, recipe: Recipe, keys: Mapping[str, str], entries: 
 
 def _front_ends(storage: Storage, recipe: Recipe, shards: list[ShardEntry]) -> dict[str, dict[str, Any]]:
     """Front end -> what it is, and how to normalise it."""
-    from voxdata.speech.front_ends.mel import FRONT_ENDS  # brings torch, which a worker that packs can do without
+    from voxdata.speech.front_ends.front_end import stated  # brings torch, which a worker that packs can do without
 
-    said: dict[str, dict[str, Any]] = {}
-    for name in recipe.speech.measure.front_ends:
-        found = normalisation(storage, shards, name)
-        said[name] = FRONT_ENDS[name].metadata(recipe.speech.measure) | ({"normalisation": found} if found else {})
-    return said
+    settings = recipe.speech.measure
+    return {name: stated(storage, shards, name, settings) for name in settings.front_ends}
 
 
 def _people(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:

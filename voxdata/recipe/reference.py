@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from voxdata.faces import rules as faces
-from voxdata.plugins import plugin_names
+from voxdata.plugins import plugins
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.recipe.section import RegisteredKind, RegisteredName
 from voxdata.recipe.sections import Recipe
@@ -64,7 +64,7 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
 
 def _kind_rows(kinds: RegisteredKind, base: type[BaseModel], prefix: str) -> Iterator[str]:
     """The kinds in one line, the settings that all of them have, and those that only one has."""
-    sections = {name: kinds.section(name) for name in plugin_names(kinds.group)}
+    sections = {name: kinds.section(name) for name in plugins(kinds.group)}
     said = "; ".join(f"`{name}`: {_summary(section).removesuffix('.')}" for name, section in sections.items())
     yield f"| `{prefix}kind` | {_choice(sections)} | {_default(base.model_fields['kind'])} | {_cell(said)} |"
     for name, field in base.model_fields.items():
@@ -106,7 +106,7 @@ def _type(field: FieldInfo) -> str:
     limits = []
     for rule in field.metadata:
         if isinstance(rule, RegisteredName):
-            return _choice(plugin_names(rule.group))
+            return _choice(plugins(rule.group))
         for symbol, attribute in ((">=", "ge"), (">", "gt"), ("<=", "le"), ("<", "lt")):
             if getattr(rule, attribute, None) is not None:
                 limits.append(f"{symbol} {getattr(rule, attribute)}")
@@ -117,7 +117,7 @@ def _type_name(annotation: Any) -> str:
     parts = get_args(annotation)
     named = next((part for part in parts if isinstance(part, RegisteredName)), None)
     if named is not None:
-        return _choice(plugin_names(named.group))
+        return _choice(plugins(named.group))
     if not parts:
         return "null" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
     if getattr(annotation, "__origin__", None) is dict:

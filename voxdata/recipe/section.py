@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Validat
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from voxdata.format.errors import RecipeError
-from voxdata.plugins import plugin, plugin_names, unknown
+from voxdata.plugins import plugin, plugins, unknown
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -31,7 +31,7 @@ class RegisteredName:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     def _checked(self, name: str) -> str:
-        if name not in plugin_names(self.group):
+        if name not in plugins(self.group):
             raise ValueError(unknown(self.group, name))
         return name
 
@@ -66,7 +66,7 @@ class RegisteredKind:
         kind = value.get("kind", self.usual) if isinstance(value, Mapping) else None
         if not isinstance(kind, str):
             return value  # a section already, or what the field's own class refuses
-        if kind not in plugin_names(self.group):
+        if kind not in plugins(self.group):
             said = PydanticCustomError("unknown_kind", "{said}", {"said": unknown(self.group, kind)})
             raise ValidationError.from_exception_data(
                 "section", [InitErrorDetails(type=said, loc=("kind",), input=kind)]

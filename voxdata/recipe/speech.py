@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from voxdata.recipe.section import Section, Share
+from voxdata.recipe.section import RegisteredName, Section, Share
 
-FrontEnd = Literal["torch40", "torch64", "psf40", "sphinx64"]
+FrontEndName = Annotated[str, RegisteredName("voxdata.front_ends")]
 
 
 class Vad(Section):
@@ -19,6 +19,7 @@ class Vad(Section):
     padding_ms: int = Field(300, ge=0, le=2000, description="window of the on/off smoothing")
 
 
+SF2F_VAD = Vad()
 VOICE2FACE_VAD = Vad(mode=2, frame_ms=20, padding_ms=50)
 
 
@@ -41,15 +42,10 @@ class SpeechMeasure(Section):
         600.0, gt=0, le=1200, description="limit: a longer file is not decoded further; clips are held in memory whole"
     )
     vad: Vad = Vad()
-    vad_psf40: Vad = Vad()
+    vad_psf40: Vad = SF2F_VAD
     vad_sphinx64: Vad = VOICE2FACE_VAD
     gate: Gate = Gate()
-    front_ends: list[FrontEnd] = Field(["torch40", "torch64"], min_length=1, description="log-mels that are stored")
-
-    def vad_of(self, front_end: str) -> Vad:
-        """The voice activity setting that goes with a front end: its own, or `vad`."""
-        own: Vad | None = getattr(self, f"vad_{front_end}", None)
-        return own or self.vad
+    front_ends: list[FrontEndName] = Field(["torch40", "torch64"], min_length=1, description="log-mels that are stored")
 
 
 class SpeechSelect(Section):

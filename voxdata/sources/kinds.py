@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from voxdata.crawl.fetch import Fetched, Fetcher
 from voxdata.format.errors import RecipeError
-from voxdata.plugins import plugin, plugin_names
+from voxdata.plugins import plugin, plugins
 from voxdata.recipe.section import RegisteredKind
 from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
 
@@ -143,7 +143,7 @@ def stated_place(medium: str, stated: Mapping[str, Any]) -> Place | None:
     """
     kinds, base = (PHOTO_KINDS, PhotoSource) if medium == "photos" else (SPEECH_KINDS, SpeechSource)
     name = stated["kind"]
-    if name not in plugin_names(kinds.group):
+    if name not in plugins(kinds.group):
         logger.warning("nothing is installed for %s of kind %r; its address is what its recipe states", medium, name)
         known = base.model_validate({key: value for key, value in stated.items() if key in base.model_fields})
         return place_of(known) if known.given else None

@@ -12,16 +12,19 @@ from voxdata.speech.activity.gate import confirm, pick
 from voxdata.speech.activity.vad import speech_segments
 from voxdata.speech.activity.voicing import analyse
 from voxdata.speech.decode import decode
-from voxdata.speech.front_ends.mel import FRONT_ENDS, Mel, log_mel
+from voxdata.speech.front_ends.front_end import find_front_end
+from voxdata.speech.front_ends.mel import Mel, log_mel
 
 
 def clip_mel(data: bytes, front_end: str, recipe: Mapping[str, Any], *, max_duration_s: float | None = None) -> Mel:
     """Log-mel (F, T) of the confirmed speech in an audio file, with the settings of a snapshot's recipe.
 
     A clip may be as long as the recipe says, or `max_duration_s` where that is given and less. Raises `SourceError`
-    when the file is longer, cannot be decoded, holds no speech, or lacks the highest sounds that the front end hears.
+    when the file is longer, cannot be decoded, holds no speech, or lacks the highest sounds that the front end hears;
+    `RecipeError` for a front end that is not installed.
     """
     settings = SpeechMeasure.model_validate(recipe["speech"]["measure"])
+    hearing = find_front_end(front_end, "front_end")
     limit_s = min(settings.max_duration_s, max_duration_s or math.inf)
     try:
         decoded = decode(data, max_duration_s=limit_s)
@@ -29,7 +32,7 @@ def clip_mel(data: bytes, front_end: str, recipe: Mapping[str, Any], *, max_dura
         if error.reason == "too_long":
             raise SourceError(f"the voice file is longer than {limit_s:g} s; cut it, or give a shorter one") from None
         raise SourceError(f"the voice file cannot be decoded: {error}") from None
-    highest_hz = FRONT_ENDS[front_end].f_max_hz
+    highest_hz = hearing.f_max_hz
     if decoded.sample_rate_hz < 2 * highest_hz:
         raise SourceError(
             f"the voice file is sampled at {decoded.sample_rate_hz} Hz and holds nothing above "
@@ -37,7 +40,7 @@ def clip_mel(data: bytes, front_end: str, recipe: Mapping[str, Any], *, max_dura
             f"{2 * highest_hz:g} Hz or more"
         )
     samples = decoded.samples
-    active = speech_segments(samples, settings.vad_of(front_end))
+    active = speech_segments(samples, hearing.vad_of(settings))
     segments = confirm(active, analyse(samples), settings.gate) if settings.gate.enabled else active
     if not segments:
         raise SourceError("the voice file holds no speech: voice activity found nothing that the second gate confirms")
@@ -45,5 +48,6 @@ def clip_mel(data: bytes, front_end: str, recipe: Mapping[str, Any], *, max_dura
 
 
 def front_end_metadata(front_end: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a snapshot with this recipe says about a front end, without its normalisation."""
-    return FRONT_ENDS[front_end].metadata(SpeechMeasure.model_validate(recipe["speech"]["measure"]))
+    """What a snapshot with this recipe says about a front end, without its normalisation. Raises `RecipeError`."""
+    settings = SpeechMeasure.model_validate(recipe["speech"]["measure"])
+    return find_front_end(front_end, "front_end").metadata(settings)

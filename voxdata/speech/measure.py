@@ -1,7 +1,7 @@
 """speech.measure: every measurement of a clip, and the log-mels of its speech. No thresholds.
 
 The speech of a clip is its voice activity segments as far as the second gate confirms them, concatenated. Each front
-end has the voice activity setting that goes with it (`SpeechMeasure.vad_of`); WebRTC runs once per distinct setting,
+end has the voice activity setting that goes with it (`FrontEnd.vad_of`); WebRTC runs once per distinct setting,
 and what is measured on speech is measured on that of `SpeechMeasure.vad`. Log-mels are stored as float16 `.npy` (format
 1.0, C order), (F, T). Torch runs on one thread here, whatever the caller set, so that the bytes do not depend on the
 number of cores or workers.
@@ -21,6 +21,7 @@ import pyarrow as pa
 import torch
 
 from voxdata.format.errors import SpeechDecodeError, StorageError
+from voxdata.plugins import package_of
 from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
 from voxdata.speech import sound
 from voxdata.speech.activity import silero
@@ -28,7 +29,8 @@ from voxdata.speech.activity.gate import frame_flags, judge, pick, voiced_frames
 from voxdata.speech.activity.vad import Pcm, Segment, int16, speech_segments, vad_name
 from voxdata.speech.activity.voicing import FrameFeatures, analyse
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Decoded, Samples, decode
-from voxdata.speech.front_ends.mel import FRONT_ENDS, Mel, log_mels
+from voxdata.speech.front_ends.front_end import GROUP, find_front_end
+from voxdata.speech.front_ends.mel import Mel, log_mels
 from voxdata.speech.loops import find_loop
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment
@@ -42,10 +44,16 @@ _COPIED = ("item_id", "identity", "person", "bucket", "utterance_id", "video", "
 
 
 def fingerprint(settings: SpeechMeasure) -> str:
-    """The fingerprint of this stage: its version, its settings, the decoders and numeric libraries."""
+    """The fingerprint of this stage: its version, its settings, the decoders and numeric libraries.
+
+    A front end of somebody else's adds its package and version. Raises `RecipeError`.
+    """
     backends = {name: version(name) for name in _BACKENDS}
-    front_ends = {name: FRONT_ENDS[name].metadata(settings) for name in settings.front_ends}
+    front_ends = {name: find_front_end(name).metadata(settings) for name in settings.front_ends}
     named = {**settings.model_dump(mode="json"), "front_ends": front_ends}
+    for name in settings.front_ends:
+        if (package := package_of(GROUP, name)) is not None:
+            backends[f"front end {name}"] = package
     if settings.gate.silero is not None:
         named["gate"]["silero"] = silero.model_digest(settings.gate.silero)
         backends["onnxruntime"] = silero.runtime_version(settings.gate.silero)
@@ -103,17 +111,18 @@ class _Activity:
 def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], dict[str, Mel]]:
     samples, pcm = clip.samples, int16(clip.samples)
     features = analyse(samples)
-    heard = {vad_name(vad): vad for vad in (settings.vad, *map(settings.vad_of, settings.front_ends))}
+    front_ends = [find_front_end(name) for name in settings.front_ends]
+    heard = {vad_name(vad): vad for vad in (settings.vad, *(each.vad_of(settings) for each in front_ends))}
     activities = {name: _listen(samples, pcm, vad, features, settings.gate) for name, vad in heard.items()}
     main = activities[vad_name(settings.vad)]
     mels: dict[str, Mel] = {}
-    front_ends: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     for name, activity in activities.items():
-        with_it = [each for each in settings.front_ends if vad_name(settings.vad_of(each)) == name]
+        with_it = [each.name for each in front_ends if vad_name(each.vad_of(settings)) == name]
         made = log_mels(activity.speech, with_it)
         ratio = _length(activity.active) / len(samples)
         own = {"vad": None, "vad_ratio": None} if activity is main else {"vad": name, "vad_ratio": ratio}
-        front_ends |= {each: {"frames": mel.shape[1], **own} for each, mel in made.items()}
+        measured |= {each: {"frames": mel.shape[1], **own} for each, mel in made.items()}
         mels |= {each: mel for each, mel in made.items() if mel.shape[1]}
     active_samples = _length(main.active)
     row = {
@@ -130,7 +139,7 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
         "silero_ratio": silero.speech_share(samples, settings.gate.silero) if settings.gate.silero else None,
         "speech_s": len(main.speech) / SAMPLE_RATE_HZ,
         "segments": len(main.segments),
-        "front_ends": sorted(front_ends.items()),
+        "front_ends": sorted(measured.items()),
         **_sound(clip, pcm, main.speech),
         **_voice(features, main.segments),
     }

@@ -7,7 +7,7 @@ that are held out of training do not count.
 A snapshot says, per front end:
 
     kind        what the reader does: `global` (one mean and deviation), `utterance` (those of each clip's own bands)
-    mean, std   of all bands together; for `psf40` the constants of SF2F's released code, with `source: published`
+    mean, std   of all bands together; those of a front end's released code, with `source: published`
     measured    mean and std of all bands together on this training split
     bins        mean and std per band on this training split
     frames, split
@@ -30,12 +30,25 @@ from voxdata.format.snapshot import ShardEntry
 from voxdata.store.storage import Storage
 
 SPLIT = "train"
-PUBLISHED: Mapping[str, Mapping[str, float]] = {"psf40": {"mean": 10.9915, "std": 3.1661}}
-PER_UTTERANCE = frozenset({"sphinx64"})
 Sums = npt.NDArray[np.float64]
 
 
-def normalisation(storage: Storage, shards: Sequence[ShardEntry], front_end: str) -> dict[str, Any] | None:
+def normalisation_again(
+    storage: Storage, shards: Sequence[ShardEntry], name: str, said: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """`normalisation` over other shards, of the kind that was said before: the front end need not be installed."""
+    published = {key: said[key] for key in ("mean", "std")} if said.get("source") == "published" else None
+    return normalisation(storage, shards, name, published=published, per_utterance=said["kind"] == "utterance")
+
+
+def normalisation(
+    storage: Storage,
+    shards: Sequence[ShardEntry],
+    front_end: str,
+    *,
+    published: Mapping[str, float] | None = None,
+    per_utterance: bool = False,
+) -> dict[str, Any] | None:
     """What a snapshot of these shards says about normalising `front_end`; None where nobody has it to train on."""
     training = sorted((shard for shard in shards if (shard.kind, shard.split) == ("speech", SPLIT)), key=_name)
     found = [sums[front_end] for sums in (shard_sums(storage, shard) for shard in training) if front_end in sums]
@@ -47,9 +60,9 @@ def normalisation(storage: Storage, shards: Sequence[ShardEntry], front_end: str
     mean_F, mean = sum_F / frames, float(sum_F.mean() / frames)
     measured = {"mean": mean, "std": _std(square_F.mean() / frames - mean**2)}
     return {
-        "kind": "utterance" if front_end in PER_UTTERANCE else "global",
-        "source": "published" if front_end in PUBLISHED else "measured",
-        **PUBLISHED.get(front_end, measured),
+        "kind": "utterance" if per_utterance else "global",
+        "source": "measured" if published is None else "published",
+        **(measured if published is None else published),
         "measured": measured,
         "bins": {"mean": mean_F.tolist(), "std": [_std(value) for value in square_F / frames - mean_F**2]},
         "frames": frames,
