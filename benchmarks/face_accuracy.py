@@ -12,7 +12,7 @@ from pathlib import Path
 
 from figures import show
 
-from voxdata.faces.detect.backends import BACKENDS
+from voxdata.faces.detect import LANDMARK_BACKENDS
 from voxdata.format.errors import VoxdataError
 
 PARTS = (
@@ -37,7 +37,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with truth/, photos/ and weights/")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
     parser.add_argument(
-        "--backend", choices=BACKENDS, default="mediapipe", help=f"landmarks of the parts {', '.join(BY_BACKEND)}"
+        "--backend",
+        choices=sorted(LANDMARK_BACKENDS),
+        default="mediapipe",
+        help=f"landmarks of the parts {', '.join(BY_BACKEND)}",
     )
     options = parser.parse_args()
     sections = []

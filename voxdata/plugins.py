@@ -29,6 +29,7 @@ OWN: dict[str, str] = {
     "voxdata.front_ends": "voxdata.speech.front_ends:FRONT_ENDS",
     "voxdata.landmarks": "voxdata.faces.detect:LANDMARK_BACKENDS",
     "voxdata.mattings": "voxdata.faces.portrait:MATTINGS",
+    "voxdata.measures": "voxdata.faces.measures.known:OWN",
 }
 
 

@@ -19,7 +19,7 @@ from voxdata.faces.portrait import matting, render
 from voxdata.faces.portrait import refine as matting_refine
 from voxdata.faces.portrait.deeplab import DeepLabV3
 from voxdata.faces.portrait.selfie import person_box, widened
-from voxdata.format.errors import BackendError, WeightsError
+from voxdata.format.errors import RecipeError, WeightsError
 from voxdata.recipe.faces import FaceMeasure, Render
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.people import draw_people
@@ -138,7 +138,7 @@ def test_deeplab_refuses_other_files(deeplab_file: Path, tmp_path: Path) -> None
         matting_deeplab.person_mask(np.zeros((32, 32, 3), np.uint8), str(other))
     with pytest.raises(WeightsError):
         render.fingerprint(Render(matting="deeplabv3", matting_model=str(tmp_path / "missing.pth")))
-    with pytest.raises(BackendError, match="pspnet"):
+    with pytest.raises(RecipeError, match=r"faces\.render\.matting = 'pspnet'.*deeplabv3, mediapipe-selfie"):
         matting.matting_version("pspnet")
 
 

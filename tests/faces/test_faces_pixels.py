@@ -18,7 +18,7 @@ from voxdata.faces import measure
 from voxdata.faces.detect.backends import open_landmarker
 from voxdata.faces.detect.landmarks import Box, crop_around, photo_points
 from voxdata.faces.portrait import render
-from voxdata.format.errors import BackendError, WeightsError
+from voxdata.format.errors import RecipeError, WeightsError
 from voxdata.recipe.faces import FaceMeasure, Render
 from voxdata.simulate.face import Scene, Shot, paint_photo, paint_scene, pupils_px
 from voxdata.simulate.people import draw_people
@@ -225,7 +225,7 @@ def test_fingerprint_names_settings_and_weights(tmp_path: Any) -> None:
 
 
 def test_unknown_backend_says_so() -> None:
-    with pytest.raises(BackendError, match="dlib"):
+    with pytest.raises(RecipeError, match=r"faces\.measure\.backend = 'dlib'.*mediapipe, mediapipe-tasks"):
         open_landmarker("dlib")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash, thumbnail
-from voxdata.faces.detect.backends import landmarker_version, open_landmarker
+from voxdata.faces.detect.backends import GROUP, find_backend
 from voxdata.faces.detect.landmarks import Box, Landmarker
 from voxdata.faces.detect.upside_down import PhotoFaces
 from voxdata.faces.face import Face
@@ -24,6 +24,7 @@ from voxdata.faces.measures.interface import Measure, Settings, Take
 from voxdata.faces.measures.known import OWN, measures_of, more_fields
 from voxdata.format.errors import BackendError, PhotoDecodeError, StorageError
 from voxdata.people.identities import safe_key
+from voxdata.plugins import package_of
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment
@@ -40,7 +41,7 @@ Row = dict[str, Any]
 
 
 def fingerprint(settings: FaceMeasure) -> str:
-    """Name everything that the stage's results depend on besides the photos.
+    """Name everything that the stage's results depend on besides the photos; other packages by name and version.
 
     Raises `BackendError`, `WeightsError`, and `RecipeError` for a measure that is not installed.
     """
@@ -50,7 +51,9 @@ def fingerprint(settings: FaceMeasure) -> str:
     if settings.more:
         named["more"] = {measure.name: measure.version for measure in measures if measure.name not in OWN}
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow")}
-    backends[settings.backend] = landmarker_version(settings.backend, **_landmark_files(settings))
+    backends[settings.backend] = find_backend(settings.backend).version(settings)
+    if (package := package_of(GROUP, settings.backend)) is not None:
+        backends["landmarks"] = package
     for measure in measures:
         backends |= measure.backends(given)
     return fragments.fingerprint(STAGE, VERSION, named, backends)
@@ -83,13 +86,9 @@ def _open_models(settings: FaceMeasure) -> _Models:
     given: Settings = settings.model_dump(mode="json")
     opened = ((measure, measure.opened(given)) for measure in measures_of(given))
     return _Models(
-        landmarker=open_landmarker(settings.backend, **_landmark_files(settings)),
+        landmarker=find_backend(settings.backend).open(settings),
         measures=tuple((measure, take) for measure, take in opened if take is not None),
     )
-
-
-def _landmark_files(settings: FaceMeasure) -> dict[str, str]:
-    return {name: getattr(settings, name) for name in LANDMARK_FILES}
 
 
 def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from voxdata.plugins import plugins
-from voxdata.recipe.section import Section, Share
+from voxdata.recipe.section import RegisteredName, Section, Share
 
 MEASURES = "voxdata.measures"  # entry points of other packages
 
@@ -22,7 +22,7 @@ MEASURES = "voxdata.measures"  # entry points of other packages
 class FaceMeasure(Section):
     """Backends and floors of the face measurements. Changing one measures again; thresholds do not belong here."""
 
-    backend: Literal["mediapipe", "mediapipe-tasks", "face-alignment"] = Field(
+    backend: Annotated[str, RegisteredName("voxdata.landmarks")] = Field(
         "mediapipe",
         description="face detector and landmarks: `mediapipe` (478 points, in the wheel), `mediapipe-tasks` (478 "
         "points and blendshapes, from `landmarker_model`), `face-alignment` (68 points, from `fan_model`)",
@@ -205,7 +205,9 @@ class Render(Section):
     max_enlargement: float = Field(
         4.5, gt=0, description="limit of output pixels per photo pixel; 30 px between the pupils need 4.27 at 512 px"
     )
-    matting: Literal["mediapipe-selfie", "deeplabv3"] = Field("mediapipe-selfie", description="person mask to white")
+    matting: Annotated[str, RegisteredName("voxdata.mattings")] = Field(
+        "mediapipe-selfie", description="person mask to white"
+    )
     matting_model: str | None = Field(
         None,
         description="deeplabv3: a name of `voxdata weights list`, or a torchvision file; null: deeplabv3_resnet50",

@@ -2,6 +2,6 @@
 
 LANDMARK_BACKENDS = {
     "face-alignment": "voxdata.faces.detect.fan:FACE_ALIGNMENT",
-    "mediapipe": "voxdata.faces.detect.landmarks:MEDIAPIPE",
+    "mediapipe": "voxdata.faces.detect.mediapipe_wheel:MEDIAPIPE",
     "mediapipe-tasks": "voxdata.faces.detect.tasks:MEDIAPIPE_TASKS",
 }

@@ -1,55 +1,37 @@
-"""Which detector and landmarks a recipe asks for: `faces.measure.backend`."""
+"""Which detector and landmarks a recipe asks for: `faces.measure.backend`, by the names that are registered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from voxdata.faces.detect.landmarks import Backend, Landmarker
+from voxdata.format.errors import RecipeError
+from voxdata.plugins import plugin
+from voxdata.recipe.faces import FaceMeasure
 
-from voxdata.faces.detect import fan, tasks
-from voxdata.faces.detect.landmarks import Landmarker, backend_version
-from voxdata.faces.detect.mediapipe_wheel import open_wheel
-from voxdata.format.errors import BackendError
-
-Sight = Literal["mesh", "blendshapes"]  # `mesh`: all 478 points with their depth
-# backend -> what it sees besides the 68 points that all have
-SEES: Mapping[str, frozenset[Sight]] = {
-    "mediapipe": frozenset({"mesh"}),
-    "mediapipe-tasks": frozenset({"mesh", "blendshapes"}),
-    "face-alignment": frozenset(),
-}
-BACKENDS = tuple(SEES)
+GROUP = "voxdata.landmarks"
 
 
-def open_landmarker(
-    backend: str,
-    *,
-    landmarker_model: str = "face_landmarker",
-    fan_model: str = "fan2d",
-    fan_detector_model: str = "s3fd",
-) -> Landmarker:
+def find_backend(name: str) -> Backend:
+    """The backend of a recipe name. Raises `RecipeError` with those that there are."""
+    found = plugin(GROUP, name, setting="faces.measure.backend")
+    if not isinstance(found, Backend):
+        raise RecipeError(f"faces.measure.backend = {name!r}: {GROUP} names {found!r}; a Backend is needed")
+    return found
+
+
+def open_landmarker(backend: str, **files: str) -> Landmarker:
     """The backend by its recipe name, loaded once per process; its files by path or registry name.
 
-    Raises `BackendError`, and `WeightsError` with the address and the import command where a file is not at hand.
+    `files` are settings of `recipe.FaceMeasure` such as `landmarker_model`. Raises `RecipeError`, `BackendError`, and
+    `WeightsError` with the address and the import command where a file is not at hand.
     """
-    if backend == "mediapipe":
-        return open_wheel()
-    if backend == "mediapipe-tasks":
-        return tasks.open_tasks(landmarker_model)
-    if backend == "face-alignment":
-        return fan.open_fan(fan_model, fan_detector_model)
-    raise BackendError(f"faces.measure.backend = {backend!r}: must be one of {', '.join(BACKENDS)}")
+    return find_backend(backend).open(FaceMeasure(backend=backend, **files))  # type: ignore[arg-type]
 
 
-def landmarker_version(
-    backend: str,
-    *,
-    landmarker_model: str = "face_landmarker",
-    fan_model: str = "fan2d",
-    fan_detector_model: str = "s3fd",
-) -> str:
+def landmarker_version(backend: str, **files: str) -> str:
     """What `Landmarker.version` will be, without loading a network: for fingerprints. Raises as `open_landmarker`."""
-    if backend == "mediapipe-tasks":
-        return tasks.tasks_version(landmarker_model)
-    if backend == "face-alignment":
-        return fan.fan_version(fan_model, fan_detector_model)
-    return backend_version(backend)
+    return find_backend(backend).version(FaceMeasure(backend=backend, **files))  # type: ignore[arg-type]
+
+
+def sees(backend: str) -> frozenset[str]:
+    """What a backend sees besides the 68 points that all have (`Backend.yields`). Raises `RecipeError`."""
+    return find_backend(backend).yields

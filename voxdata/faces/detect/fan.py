@@ -20,6 +20,7 @@ from voxdata.faces.detect.landmarks import (
     IRIS_LEFT,
     IRIS_RIGHT,
     LANDMARKS,
+    Backend,
     Box,
     Floats,
     Landmarks,
@@ -131,6 +132,12 @@ def fan_version(fan_model: str, detector_model: str) -> str:
 def open_fan(fan_model: str, detector_model: str) -> FanLandmarker:
     """The backend with its files at paths or registry names. Raises `BackendError`, `WeightsError`."""
     return FanLandmarker(fan_model, detector_model)
+
+
+FACE_ALIGNMENT = Backend(
+    open=lambda settings: open_fan(settings.fan_model, settings.fan_detector_model),
+    version=lambda settings: fan_version(settings.fan_model, settings.fan_detector_model),
+)
 
 
 def _forehead(points68: Floats, count: int) -> Floats:

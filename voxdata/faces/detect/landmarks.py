@@ -1,7 +1,7 @@
 """A face's box and landmarks, what a backend is, and the crops that backends look at.
 
-`backends.py` opens one of `mediapipe` (mediapipe_wheel.py), `mediapipe-tasks` (tasks.py) and `face-alignment`
-(fan.py). All speak the mesh's point numbers; what a backend does not see is NaN.
+Ours are `mediapipe` (mediapipe_wheel.py), `mediapipe-tasks` (tasks.py) and `face-alignment` (fan.py); `backends.py`
+finds them and others by name. All speak the mesh's point numbers; what a backend does not see is NaN.
 
 Point numbers follow the published mesh map; "left" and "right" are sides of the image, not of the person. Points are in
 pixels with centres at integers, as in OpenCV: the first pixel's is (0, 0). So are mediapipe's own, times the side of
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from voxdata.faces.decode import Pixels, halved
 from voxdata.format.errors import BackendError
+from voxdata.recipe.faces import FaceMeasure
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,6 +83,20 @@ class Landmarker(Protocol):
     def landmarks(self, pixels: Pixels, box: Box) -> Landmarks | None:
         """The face in `box`, or None where there is none."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A detector with landmarks as a recipe names it, in a file of its own.
+
+    `open` loads it, once per process, with the files that the settings name; `version` says what `Landmarker.version`
+    will be without loading a network. Both raise `BackendError`, `WeightsError`. `yields` is what it sees besides the
+    68 points that all have: `mesh` (all 478 points with their depth), `blendshapes`.
+    """
+
+    open: Callable[[FaceMeasure], Landmarker]
+    version: Callable[[FaceMeasure], str]
+    yields: frozenset[str] = frozenset()
 
 
 def backend_version(backend: str) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import (
+    Backend,
     Box,
     Floats,
     Landmarks,
@@ -168,3 +169,10 @@ def process_quietly(model: Any, pixels: Pixels) -> Any:
 def open_wheel() -> MediapipeLandmarker:
     """The backend, loaded once per process. Raises `BackendError`."""
     return MediapipeLandmarker()
+
+
+MEDIAPIPE = Backend(
+    open=lambda settings: open_wheel(),
+    version=lambda settings: backend_version("mediapipe"),
+    yields=frozenset({"mesh"}),
+)

@@ -16,6 +16,7 @@ import numpy as np
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import (
     LANDMARKS,
+    Backend,
     Box,
     Floats,
     Landmarks,
@@ -114,3 +115,10 @@ def _load(model: bytes, name: str) -> tuple[Any, Any]:
 def open_tasks(model: str) -> TasksLandmarker:
     """The backend with the file at a path or registry name. Raises `BackendError`, `WeightsError`."""
     return TasksLandmarker(model)
+
+
+MEDIAPIPE_TASKS = Backend(
+    open=lambda settings: open_tasks(settings.landmarker_model),
+    version=lambda settings: tasks_version(settings.landmarker_model),
+    yields=frozenset({"mesh", "blendshapes"}),
+)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from voxdata.faces.detect.backends import SEES
+from voxdata.faces.detect.backends import sees
 from voxdata.faces.face import Face
 from voxdata.faces.measures.interface import Measure, Row, Settings
 from voxdata.tables.faces import FACES
@@ -28,7 +28,7 @@ def _take(face: Face) -> Row:
 
 
 def _unmeasured(settings: Settings) -> Iterable[str]:
-    return () if "blendshapes" in SEES[settings["backend"]] else BLENDSHAPES
+    return () if "blendshapes" in sees(settings["backend"]) else BLENDSHAPES
 
 
 MEASURE = Measure(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxdata.faces.detect.backends import SEES
+from voxdata.faces.detect.backends import sees
 from voxdata.faces.detect.landmarks import Floats
 from voxdata.faces.face import Face
 from voxdata.faces.geometry.eyes import eyes_open
@@ -87,7 +87,7 @@ def _take(face: Face) -> Row:
 
 def _unmeasured(settings: Settings) -> Iterable[str]:
     """Without the mesh's depth a face cannot be turned to the camera; its lids are seen all the same."""
-    return () if "mesh" in SEES[settings["backend"]] else ("smile", "mouth_open", "brow_raise", "expression")
+    return () if "mesh" in sees(settings["backend"]) else ("smile", "mouth_open", "brow_raise", "expression")
 
 
 MEASURE = Measure(

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.faces.detect.backends import SEES
+from voxdata.faces.detect.backends import sees
 from voxdata.faces.face import Face
 from voxdata.faces.geometry.patch import PATCH_PX, FacePatch
 from voxdata.faces.measures.interface import Measure, Row, Settings
@@ -110,7 +110,7 @@ def _take(face: Face) -> Row:
 
 def _unmeasured(settings: Settings) -> Iterable[str]:
     """The bridge of glasses is sought between points that only the mesh has."""
-    return () if "mesh" in SEES[settings["backend"]] else ("glasses",)
+    return () if "mesh" in sees(settings["backend"]) else ("glasses",)
 
 
 MEASURE = Measure(

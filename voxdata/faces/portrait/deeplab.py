@@ -20,10 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from voxdata.faces.decode import Pixels
+from voxdata.faces.portrait.matting import Matting
 from voxdata.format.errors import WeightsError
 from voxdata.weights import load_state_dict, resolve, sha256_of
 
-NAME = "deeplabv3"
+USUAL_FILE = "deeplabv3_resnet50"  # in the weights registry
 CLASSES, PERSON = 21, 15  # Pascal VOC with background; the person's index
 INPUT_PX = 520  # shorter side that the published file was trained at
 MAX_PX = 1040  # longer side at most: bounds memory for strips
@@ -132,6 +133,12 @@ def person_mask(pixels: Pixels, model: str) -> npt.NDArray[np.float32]:
 def version(model: str) -> str:
     """SHA-256 of the weights. Raises `WeightsError` where they are not to be had."""
     return sha256_of(resolve(model))
+
+
+DEEPLABV3 = Matting(
+    mask=lambda pixels, model: person_mask(pixels, model or USUAL_FILE),
+    version=lambda model: version(model or USUAL_FILE),
+)
 
 
 @functools.cache

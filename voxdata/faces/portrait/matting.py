@@ -2,42 +2,62 @@
 
 SF2F, App. B.1, image processing, step two, splits the person from the background with PSPNet and refills white. Here
 the mask comes from mediapipe's bundled selfie segmentation, or from DeepLabV3 where its weights are to be had; colours
-and edges of the portrait refine it, and soft edges get the person's own colour (`matting_refine`).
+and edges of the portrait refine it, and soft edges get the person's own colour (`refine.py`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from voxdata.faces.decode import Pixels
-from voxdata.faces.portrait import deeplab as matting_deeplab
-from voxdata.faces.portrait import selfie as matting_selfie
 from voxdata.faces.portrait.refine import Alpha, foreground, refine
-from voxdata.format.errors import BackendError
+from voxdata.format.errors import RecipeError
+from voxdata.plugins import plugin
+from voxdata.recipe.faces import Render
 
-DEFAULT_MATTING = matting_selfie.NAME
-DEFAULT_DEEPLAB = "deeplabv3_resnet50"  # in the weights registry
+GROUP = "voxdata.mattings"
+DEFAULT_MATTING = Render().matting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matting:
+    """A network that finds people, as a recipe names it, in a file of its own.
+
+    `mask(pixels, model)` says how surely each pixel of uint8 (H, W, 3) is a person's, float32 (H, W), 0..1; `version`
+    names package, or digest of the file, for rows and fingerprints. `model` is `faces.render.matting_model`; None: its
+    own. Both raise `BackendError`, `WeightsError`.
+    """
+
+    mask: Callable[[Pixels, str | None], Alpha]
+    version: Callable[[str | None], str]
+
+
+def find_matting(name: str) -> Matting:
+    """The matting of a recipe name. Raises `RecipeError` with those that there are."""
+    found = plugin(GROUP, name, setting="faces.render.matting")
+    if not isinstance(found, Matting):
+        raise RecipeError(f"faces.render.matting = {name!r}: {GROUP} names {found!r}; a Matting is needed")
+    return found
 
 
 def matting_version(backend: str = DEFAULT_MATTING, model: str | None = None) -> str:
     """Version of a backend for rows and fingerprints: the package's, or its weights' digest.
 
-    Raises `BackendError`, `WeightsError`.
+    Raises `RecipeError`, `BackendError`, `WeightsError`.
     """
-    if backend == matting_selfie.NAME:
-        return matting_selfie.version()
-    return matting_deeplab.version(_deeplab_file(backend, model))
+    return find_matting(backend).version(model)
 
 
 def photo_alpha(pixels: Pixels, backend: str = DEFAULT_MATTING, model: str | None = None) -> Alpha:
     """Alpha 0..1, float32 (H, W), of the people in the front of uint8 (H, W, 3).
 
-    Raises `BackendError`, `WeightsError`.
+    Raises `RecipeError`, `BackendError`, `WeightsError`.
     """
-    if backend == matting_selfie.NAME:
-        return refine(pixels, matting_selfie.person_mask(pixels))
-    return refine(pixels, matting_deeplab.person_mask(pixels, _deeplab_file(backend, model)))
+    return refine(pixels, find_matting(backend).mask(pixels, model))
 
 
 def person_alpha(portrait: Pixels, backend: str = DEFAULT_MATTING, model: str | None = None) -> Alpha:
@@ -57,14 +77,6 @@ def on_white(portrait: Pixels, alpha: Alpha) -> Pixels:
     blended = foreground(portrait, alpha)[soft] * cover + np.float32(255) * (1 - cover)
     composite[soft] = np.clip(np.round(blended), 0, 255).astype(np.uint8)
     return composite
-
-
-def _deeplab_file(backend: str, model: str | None) -> str:
-    if backend != matting_deeplab.NAME:
-        raise BackendError(
-            f"faces.render.matting = {backend!r}: known are {matting_selfie.NAME!r} and {matting_deeplab.NAME!r}"
-        )
-    return model if model is not None else DEFAULT_DEEPLAB
 
 
 def _connected_to_the_face(alpha: Alpha) -> Alpha:

@@ -20,9 +20,10 @@ from voxdata.faces.align import align_matrix, outside_share, scale_of, warp
 from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.haar import cascade_matrix
-from voxdata.faces.portrait.matting import DEFAULT_MATTING, matting_version, on_white, person_alpha
+from voxdata.faces.portrait.matting import DEFAULT_MATTING, GROUP, matting_version, on_white, person_alpha
 from voxdata.faces.portrait.refine import Alpha
 from voxdata.format.errors import PhotoDecodeError, StorageError
+from voxdata.plugins import package_of
 from voxdata.recipe.faces import Render
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment
@@ -39,12 +40,14 @@ Row = dict[str, Any]
 
 
 def fingerprint(settings: Render) -> str:
-    """Name everything that a portrait depends on besides the photo and its pupils.
+    """Name everything that a portrait depends on besides the photo and its pupils; other packages by name and version.
 
-    Raises `BackendError`, `WeightsError`.
+    Raises `RecipeError`, `BackendError`, `WeightsError`.
     """
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow")}
     backends[settings.matting] = matting_version(settings.matting, settings.matting_model)
+    if (package := package_of(GROUP, settings.matting)) is not None:
+        backends["matting"] = package
     named = settings.model_dump(
         mode="json", exclude={"matting_model"} | ({"crop"} if settings.crop == "aligned" else set())
     )

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import backend_version
 from voxdata.faces.detect.mediapipe_wheel import mediapipe_solutions, process_quietly, quiet_native_logs
+from voxdata.faces.portrait.matting import Matting
 
-NAME = "mediapipe-selfie"
 INPUT_PX = ((256, 256), (256, 144))  # width, height of the two networks
 GENERAL, LANDSCAPE = 0, 1
 BOX_MARGIN = 0.25  # of the person's box, on each side: the second look's cut
@@ -122,3 +122,6 @@ def _networks() -> tuple[Any, ...]:
         for network in networks:
             process_quietly(network, np.zeros((64, 64, 3), np.uint8))
     return networks
+
+
+MEDIAPIPE_SELFIE = Matting(mask=lambda pixels, model: person_mask(pixels), version=lambda model: version())

@@ -151,7 +151,7 @@ def _card(facts: Facts, run: Run, entry: Mapping[str, Any]) -> Html | None:
     ]
     if generated is None or not true_faces:
         return None
-    data = member(facts.storage, clip, ("torch40.npy", "torch64.npy")) if clip is not None else None
+    data = member(facts.storage, clip, (f"{run.config.get('front_end', 'torch40')}.npy",)) if clip is not None else None
     voice = voice_picture(data) if data is not None else None
     title = person_name(faces[0])
     return element(

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from voxdata.format.errors import RecipeError
+from voxdata.format.snapshot import ShardEntry
 from voxdata.plugins import plugin
 from voxdata.recipe.speech import SpeechMeasure, Vad
-from voxdata.shards.write import ShardEntry
 from voxdata.speech.activity.vad import vad_name
 from voxdata.speech.decode import SAMPLE_RATE_HZ
 from voxdata.speech.front_ends.banks import Bank, Block, Edges, apply, blocks, mel_bank

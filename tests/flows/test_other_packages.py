@@ -1,0 +1,115 @@
+"""Another package adds a source of each kind, a front end, landmarks and a matting: a build uses them all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from tests.flows.building import Voxdata
+from tests.toy_package import install_toy
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.dataset.opened import open_dataset
+from voxdata.store.storage import open_storage
+
+PEOPLE = 3
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> dict[str, Path]:
+    """The photos and the clips of the corpus's first people, as the toy's lists."""
+    folder = tmp_path_factory.mktemp("lists")
+    people = sorted(path.name for path in (corpus / "wav").iterdir())[:PEOPLE]
+    photos = [f"{who} CC-{who} {path}" for who in people for path in sorted((corpus / "photos" / who).iterdir())]
+    clips = [f"{who} {path}" for who in people for path in sorted((corpus / "wav" / who).rglob("*.wav"))]
+    (folder / "photos.txt").write_text("\n".join(photos))
+    (folder / "clips.txt").write_text("\n".join(clips))
+    return {"photos": folder / "photos.txt", "clips": folder / "clips.txt"}
+
+
+@pytest.fixture(scope="module")
+def toy_root(tmp_path_factory: pytest.TempPathFactory, lists: dict[str, Path], voxdata: Voxdata) -> Path:
+    toy = install_toy(tmp_path_factory.mktemp("site"))
+    root = tmp_path_factory.mktemp("toy") / "root"
+    settings = [
+        "sources.photos.kind=toy-list",
+        f"sources.photos.path={lists['photos']}",
+        "sources.speech.kind=toy-list",
+        f"sources.speech.path={lists['clips']}",
+        "speech.measure.front_ends=[torch40,toy16]",
+        "faces.measure.backend=toy-landmarks",
+        "faces.render.matting=toy-oval",
+        "faces.pose.max_angle_deg=12",
+        "faces.select.min_per_identity=1",
+        "work.workers=2",
+    ]
+    sets = [part for setting in settings for part in ("--set", setting)]
+    path = os.pathsep.join(filter(None, [str(toy), os.environ.get("PYTHONPATH")]))
+    done = voxdata("build", "voxceleb-folder", "--root", str(root), *sets, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def rows(root: Path, statement: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
+        return connection.sql(statement).fetchall()
+
+
+def test_every_part_of_the_package_did_its_work(toy_root: Path, lists: dict[str, Path]) -> None:
+    assert rows(toy_root, "select medium, kind, address, host from sources order by medium") == [
+        ("photos", "toy-list", f"{lists['photos']}/", None),
+        ("speech", "toy-list", "", "toy.example"),
+    ]
+    licences = rows(toy_root, "select distinct identity, licence from photos order by all")
+    assert len(licences) == PEOPLE
+    assert all(licence == f"CC-{identity}" for identity, licence in licences)
+    backends = "select distinct backend, backend_version, matting_backend, matting_version from faces where portrait"
+    assert rows(toy_root, backends) == [("toy-landmarks", "7", "toy-oval", "oval 1")]
+
+
+def test_the_front_end_is_its_own_and_the_snapshot_says_how_to_compute_it(toy_root: Path) -> None:
+    snapshot = load_snapshot(open_storage(toy_root))
+    said = snapshot.front_ends["toy16"]
+    assert (said["n_mels"], said["hop_s"], said["vad"]) == (16, 0.02, "webrtc-3-30ms-300ms")
+    dataset = open_dataset(str(toy_root))
+    shapes = []
+    for entry in (entry for entry in snapshot.shards if entry.kind == "speech"):
+        for key in sorted(set(dataset.shard(entry).table["key"].to_pylist())):
+            toy, plain = (
+                np.load(io.BytesIO(dataset.shard(entry).read(key, f"{name}.npy"))) for name in ("toy16", "torch40")
+            )
+            shapes.append((toy.shape, plain.shape))
+    assert shapes
+    assert all(toy[0] == 16 and plain[0] == 40 and toy[1] < plain[1] for toy, plain in shapes)
+
+
+def test_what_was_built_stays_readable_without_the_package(
+    toy_root: Path, here: Voxdata, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = here("catalog", "rebuild", "--root", str(toy_root))
+    assert done.returncode == 0, done.stderr
+    assert "nothing is installed for photos of kind 'toy-list'" in caplog.text
+    assert rows(toy_root, "select distinct kind from sources") == [("toy-list",)]
+
+
+def test_what_is_not_installed_is_named_with_what_is(toy_root: Path, here: Voxdata) -> None:
+    (recipe,) = (toy_root / "recipes").iterdir()
+    said = here("build", str(recipe), "--root", str(toy_root)).stderr
+    for line in (
+        "sources.photos.kind = 'toy-list': there is no such name; there are folder, site",
+        "sources.speech.kind = 'toy-list': there is no such name; there are folder, webdataset",
+        "speech.measure.front_ends.1 = 'toy16': there is no such name; there are psf40, sphinx64, torch40, torch64",
+        "faces.measure.backend = 'toy-landmarks': there is no such name; there are face-alignment, mediapipe",
+        "faces.render.matting = 'toy-oval': there is no such name; there are deeplabv3, mediapipe-selfie",
+    ):
+        assert line in said
+    assert json.loads((next((toy_root / "snapshots").iterdir())).read_text())["recipe"]["sources"]["photos"] == {
+        "kind": "toy-list",
+        "licence": "unknown",
+        "every": 1,
+    }
