@@ -1,4 +1,4 @@
-"""Another package adds a source of each kind, a front end, landmarks and a matting: a build uses them all."""
+"""A package of somebody else adds a source of each kind, a front end, landmarks and a matting; a build uses them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from tests.flows.building import Voxdata
 from tests.toy_package import install_toy
+from voxdata import open as open_root
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.dataset.opened import open_dataset
 from voxdata.store.storage import open_storage
 
 PEOPLE = 3
@@ -76,14 +76,12 @@ def test_the_front_end_is_its_own_and_the_snapshot_says_how_to_compute_it(toy_ro
     snapshot = load_snapshot(open_storage(toy_root))
     said = snapshot.front_ends["toy16"]
     assert (said["n_mels"], said["hop_s"], said["vad"]) == (16, 0.02, "webrtc-3-30ms-300ms")
-    dataset = open_dataset(str(toy_root))
-    shapes = []
-    for entry in (entry for entry in snapshot.shards if entry.kind == "speech"):
-        for key in sorted(set(dataset.shard(entry).table["key"].to_pylist())):
-            toy, plain = (
-                np.load(io.BytesIO(dataset.shard(entry).read(key, f"{name}.npy"))) for name in ("toy16", "torch40")
-            )
-            shapes.append((toy.shape, plain.shape))
+    with open_root(toy_root) as dataset:
+        keys = sorted(set(dataset.utterances()["key"].to_pylist()))
+        arrays = [
+            [np.load(io.BytesIO(dataset.read(key, f"{name}.npy"))) for name in ("toy16", "torch40")] for key in keys
+        ]
+    shapes = [tuple(array.shape for array in both) for both in arrays]
     assert shapes
     assert all(toy[0] == 16 and plain[0] == 40 and toy[1] < plain[1] for toy, plain in shapes)
 

@@ -40,7 +40,9 @@ Row = dict[str, Any]
 
 
 def fingerprint(settings: Render) -> str:
-    """Name everything that a portrait depends on besides the photo and its pupils; other packages by name and version.
+    """Name everything that a portrait depends on besides the photo and its pupils.
+
+    A matting of another package adds that package.
 
     Raises `RecipeError`, `BackendError`, `WeightsError`.
     """
