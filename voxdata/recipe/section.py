@@ -53,9 +53,10 @@ class RegisteredKind:
 
     def section(self, kind: str) -> type[Section]:
         """The class of a kind's settings. Raises `RecipeError`."""
-        chosen = getattr(plugin(self.group, kind, setting="kind"), "settings", None)
+        found = plugin(self.group, kind, setting="kind")
+        chosen = getattr(found, "settings", None)
         if not (isinstance(chosen, type) and issubclass(chosen, Section)):
-            raise RecipeError(f"kind = {kind!r}: what {self.group} names has no recipe section as its `settings`")
+            raise RecipeError(f"kind = {kind!r}: {self.group} names {found!r}; its `settings` must be a recipe section")
         return chosen
 
     def default(self) -> Any:
