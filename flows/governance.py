@@ -19,7 +19,7 @@ from voxdata.forgetting import forget as forgetting
 from voxdata.forgetting import originals as retention
 from voxdata.forgetting import proof
 from voxdata.forgetting.trained import TrainingRun
-from voxdata.format.errors import BackendError, IdentityError, SnapshotError, SourceError, VoxdataError
+from voxdata.format.errors import BackendError, IdentityError, RecipeError, SnapshotError, SourceError, VoxdataError
 from voxdata.format.portraits import cache_folder
 from voxdata.people import merging, optouts
 from voxdata.people.book import open_book
@@ -263,7 +263,7 @@ def _book(storage: Storage, metadata: Sequence[str] | None) -> IdentityBook:
         return book_of(storage, recipe_of(storage, load_snapshot(storage)))
     except SnapshotError:
         return open_book(storage, [])
-    except SourceError as error:
+    except (RecipeError, SourceError) as error:  # a table is gone, or the package of a source is not installed
         print(f"{error}; only what the root itself knows of names is used: give --metadata FILE", file=sys.stderr)
         return open_book(storage, [])
 

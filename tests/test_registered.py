@@ -117,10 +117,26 @@ def test_sources_of_a_recipe_are_dumped_as_they_always_were() -> None:
 def test_the_speech_fingerprint_of_a_default_recipe_is_what_it_always_was() -> None:
     settings = SpeechMeasure()
     plain = {
-        "sample_rate_hz": 16000, "sample_scale": 1.0, "pre_emphasis": 0.0, "pre_emphasis_state": "none",
-        "window_s": 0.025, "hop_s": 0.01, "n_fft": 512, "window": "hann", "power": 2.0, "power_scale": 1.0,
-        "centred": True, "ends": "reflect", "mel_scale": "htk", "mel_edges": "exact", "mel_area_norm": False,
-        "f_min_hz": 0.0, "f_max_hz": 8000.0, "log": "ln", "log_floor": 1e-6, "vad": "webrtc-1-30ms-300ms",
+        "sample_rate_hz": 16000,
+        "sample_scale": 1.0,
+        "pre_emphasis": 0.0,
+        "pre_emphasis_state": "none",
+        "window_s": 0.025,
+        "hop_s": 0.01,
+        "n_fft": 512,
+        "window": "hann",
+        "power": 2.0,
+        "power_scale": 1.0,
+        "centred": True,
+        "ends": "reflect",
+        "mel_scale": "htk",
+        "mel_edges": "exact",
+        "mel_area_norm": False,
+        "f_min_hz": 0.0,
+        "f_max_hz": 8000.0,
+        "log": "ln",
+        "log_floor": 1e-6,
+        "vad": "webrtc-1-30ms-300ms",
     }
     front_ends = {f"torch{bands}": {"name": f"torch{bands}", "n_mels": bands, **plain} for bands in (40, 64)}
     libraries = ("av", "numpy", "scipy", "soundfile", "torch", "torchaudio", "webrtcvad-wheels")

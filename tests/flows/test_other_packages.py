@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -93,6 +94,17 @@ def test_what_was_built_stays_readable_without_the_package(
     assert done.returncode == 0, done.stderr
     assert "nothing is installed for photos of kind 'toy-list'" in caplog.text
     assert rows(toy_root, "select distinct kind from sources") == [("toy-list",)]
+
+
+def test_a_person_leaves_without_the_package(toy_root: Path, tmp_path: Path, here: Voxdata) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(toy_root, root)
+    (who, *_), *_ = rows(root, "select distinct identity from utterances order by all")
+    done = here("forget", str(who), "--reason", "letter 12", "--root", str(root))
+    assert done.returncode == 0, done.stderr
+    assert "sources.photos.kind = 'toy-list'" in done.stderr
+    assert rows(root, f"select count(*) from utterances where identity = '{who}'") == [(0,)]
+    assert load_snapshot(open_storage(root)).front_ends["toy16"]["normalisation"]["kind"] == "utterance"
 
 
 def test_what_is_not_installed_is_named_with_what_is(toy_root: Path, here: Voxdata) -> None:
