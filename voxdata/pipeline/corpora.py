@@ -6,8 +6,7 @@ from voxdata.format.errors import SourceError
 from voxdata.people.book import open_book
 from voxdata.people.identities import IdentityBook, load_book
 from voxdata.recipe.sections import Corpus, Recipe
-from voxdata.sources.folder import check_folder
-from voxdata.sources.speech_files import check_speech
+from voxdata.sources.kinds import photo_kind, speech_kind
 from voxdata.store.storage import Storage
 
 
@@ -27,10 +26,10 @@ def check_sources(recipe: Recipe) -> None:
     if not any(corpus.photos.given for _, _, corpus in corpora(recipe)):
         raise SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER")
     for _, setting, corpus in corpora(recipe):
-        if corpus.photos.given and corpus.photos.kind == "folder":
-            check_folder(str(corpus.photos.path), f"{setting}.photos.path")
-        if corpus.speech.path:
-            check_speech(str(corpus.speech.path), f"{setting}.speech.path")
+        if corpus.photos.given:
+            photo_kind(corpus.photos, f"{setting}.photos").check(corpus.photos, f"{setting}.photos")
+        if corpus.speech.given:
+            speech_kind(corpus.speech, f"{setting}.speech").check(corpus.speech, f"{setting}.speech")
     load_book(_metadata(recipe))
 
 

@@ -59,7 +59,12 @@ async def find(settings: PhotoFolder, visit: Visit) -> AsyncIterator[Sequence[Ph
     ]
 
 
-PHOTO_FOLDER = PhotoKind(settings=PhotoFolder, find=find)
+def check(settings: PhotoFolder, setting: str) -> None:
+    """Raises `SourceError` where the folder cannot be listed."""
+    check_folder(str(settings.path), f"{setting}.path")
+
+
+PHOTO_FOLDER = PhotoKind(settings=PhotoFolder, find=find, check=check)
 
 
 def list_photos(folder: str, setting: str) -> list[SourceFile]:

@@ -97,17 +97,23 @@ def place_of(settings: Any) -> Place:
     return Place(address=None if settings.path is None else f"{settings.path}/")
 
 
+def _nothing_to_check(settings: Any, setting: str) -> None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhotoKind:
     """A kind of photo source.
 
     `find(settings, visit)` yields photos in batches that are stored together (a person's, a page's, a folder's) and
-    raises `SourceError` where there is nothing to list.
+    raises `SourceError` where there is nothing to list. `check(settings, setting)` raises it, too, for what can be seen
+    at once, before anything long begins.
     """
 
     settings: type[PhotoSource]
     find: Callable[[Any, Visit], AsyncIterator[Sequence[PhotoOffer]]]
     place: Callable[[Any], Place] = place_of
+    check: Callable[[Any, str], None] = _nothing_to_check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +121,13 @@ class SpeechKind:
     """A kind of speech source.
 
     `find(settings, setting)` yields clips in any order; `setting` is the key of the settings, for messages. Raises
-    `SourceError` where there is nothing to list.
+    `SourceError` where there is nothing to list; so does `check`, for what can be seen at once.
     """
 
     settings: type[SpeechSource]
     find: Callable[[Any, str], Iterator[Clip]]
     place: Callable[[Any], Place] = place_of
+    check: Callable[[Any, str], None] = _nothing_to_check
 
 
 def photo_kind(settings: PhotoSource, setting: str) -> PhotoKind:

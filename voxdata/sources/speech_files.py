@@ -20,9 +20,9 @@ from typing import Literal
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import SpeechSource
 from voxdata.sources.clips import SPEECH_SUFFIXES
-from voxdata.sources.folder import SourceFile, check_folder, printable, walk_files
+from voxdata.sources.folder import SourceFile, printable, walk_files
 from voxdata.sources.kinds import Clip, SpeechKind
-from voxdata.sources.speech_tars import TAR_SUFFIX, is_tar, place, tar_clips, tar_files
+from voxdata.sources.speech_tars import TAR_SUFFIX, check, is_tar, place, tar_clips, tar_files
 
 TREES = ("wav", "aac", "dev/wav", "dev/aac", "test/wav", "test/aac")
 
@@ -48,13 +48,7 @@ def find(settings: SpeechFolder, setting: str) -> Iterator[Clip]:
         )
 
 
-SPEECH_FOLDER = SpeechKind(settings=SpeechFolder, find=find, place=place)
-
-
-def check_speech(path: str, setting: str) -> None:
-    """Raises `SourceError` naming `setting` where a source of speech is no folder that can be listed, and no tar."""
-    if not (Path(path).is_file() and is_tar(path)):
-        check_folder(path, setting)
+SPEECH_FOLDER = SpeechKind(settings=SpeechFolder, find=find, place=place, check=check)
 
 
 def _files(folder: str, setting: str) -> Iterator[tuple[str, SourceFile]]:

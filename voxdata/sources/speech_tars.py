@@ -18,7 +18,7 @@ from typing import Any, Literal
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import SpeechSource
 from voxdata.sources.clips import SPEECH_SUFFIXES, UNKNOWN_IDENTITY
-from voxdata.sources.folder import SourceFile, printable, walk_files
+from voxdata.sources.folder import SourceFile, check_folder, printable, walk_files
 from voxdata.sources.kinds import Clip, Place, SpeechKind
 
 TAR_SUFFIX = ".tar"
@@ -52,7 +52,14 @@ def place(settings: SpeechSource) -> Place:
     return Place(address=f"{path.rpartition('/')[0] if is_tar(path) else path}/")
 
 
-SPEECH_TARS = SpeechKind(settings=SpeechTars, find=find, place=place)
+def check(settings: SpeechSource, setting: str) -> None:
+    """Raises `SourceError` where the path is no tar, and no folder that can be listed."""
+    path = str(settings.path)
+    if not (is_tar(path) and Path(path).is_file()):
+        check_folder(path, f"{setting}.path")
+
+
+SPEECH_TARS = SpeechKind(settings=SpeechTars, find=find, place=place, check=check)
 
 
 def is_tar(path: str) -> bool:
