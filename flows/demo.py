@@ -23,6 +23,7 @@ from typing import IO
 import httpx
 
 from flows.prefect_api import free_port
+from models.processes import python_module
 from voxdata.format.errors import BackendError, VoxdataError
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
@@ -121,6 +122,7 @@ def _server(folder: Path) -> Iterator[dict[str, str]]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "VOXDATA_HOME": str(folder.parent),
+        "PYTHONSAFEPATH": "1",
     }
     command = ["server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with _process(command, environment, folder / "logs" / "server.log") as server:
@@ -142,7 +144,7 @@ def _process(command: Sequence[str], environment: Mapping[str, str], log: Path) 
     """`prefect COMMAND` in a group of its own, ended with the context."""
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *command],
+            python_module("prefect", *command),
             env=dict(environment),
             stdout=file,
             stderr=file,
@@ -174,7 +176,7 @@ def _prefect(environment: Mapping[str, str], folder: Path, *command: str) -> Non
     log = folder / "logs" / "prefect.log"
     with log.open("ab") as file:
         done = subprocess.run(
-            [sys.executable, "-m", "prefect", *command], env=dict(environment), stdout=file, stderr=file, check=False
+            python_module("prefect", *command), env=dict(environment), stdout=file, stderr=file, check=False
         )
     if done.returncode:
         raise BackendError(f"prefect {' '.join(command[:4])} failed with status {done.returncode}; see {log}")

@@ -7,6 +7,7 @@ from prefect import flow
 from flows.artifacts import show_evaluation
 from flows.registry import named_run
 from flows.runs import evaluate_run, local_storage
+from models.training.config import RunConfig
 from voxdata.pipeline.progress import logger, speak_up
 
 
@@ -14,7 +15,7 @@ from voxdata.pipeline.progress import logger, speak_up
 def evaluate(
     root: str,
     run: str = "champion",
-    system: str = "sf2f",
+    system: str = RunConfig.system,
     protocols: list[str] | None = None,
     embedder: str | None = None,
     split: str = "test",

@@ -1,4 +1,4 @@
-"""One training per card: who may use which GPU of this machine.
+"""One training per card, or several cards for one: who may use which GPU of this machine.
 
 A card is held by a lock on a file that every process of this machine sees, and the training inherits the lock: it is
 free again when the last of flow and training is gone, however they ended, and whatever the Prefect server does.
@@ -11,13 +11,14 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import torch
 
+from models.errors import ConfigError
 from voxdata.pipeline.progress import logger
 
 POLL_S = 2.0
@@ -45,29 +46,49 @@ def cards(device: str) -> list[str]:
 
 
 @contextmanager
-def free_card(device: str) -> Iterator[Held]:
-    """Hold a card that `device` allows and no other training holds, waiting for one; on a CPU nothing is held."""
+def free_cards(device: str, count: int = 1) -> Iterator[Held]:
+    """Hold `count` cards that `device` allows and no other training holds, waiting for them; none on a CPU.
+
+    Raises `ConfigError` where there are never so many.
+    """
     allowed = cards(device)
     if not allowed:
         yield NOTHING
         return
+    if count > len(allowed):
+        raise ConfigError(
+            f"processes = {count}: device {device} allows {len(allowed)} GPUs of this machine, one for each"
+        )
     FOLDER.mkdir(mode=0o700, exist_ok=True)
-    card, lock = _first_free(allowed)
-    with lock:
-        logger.info("training on %s", card)
-        sees = {} if ":" in device else {"CUDA_VISIBLE_DEVICES": card}
-        yield Held(environment=sees, descriptors=(lock.fileno(),))
+    with ExitStack() as stack:
+        held = _wait_for(allowed, count)
+        for lock in held.values():
+            stack.enter_context(lock)
+        logger.info("training on %s", ", ".join(held))
+        sees = {} if ":" in device else {"CUDA_VISIBLE_DEVICES": ",".join(held)}
+        yield Held(environment=sees, descriptors=tuple(lock.fileno() for lock in held.values()))
 
 
-def _first_free(allowed: Sequence[str]) -> tuple[str, IO[bytes]]:
+def _wait_for(allowed: Sequence[str], count: int) -> dict[str, IO[bytes]]:
+    """Cards with their locks, all or none of them: two trainings that each hold a part would wait forever."""
     said = False
     while True:
+        held: dict[str, IO[bytes]] = {}
         for card in allowed:
             lock = _locked(FOLDER / f"{card}.lock")
             if lock is not None:
-                return card, lock
+                held[card] = lock
+            if len(held) == count:
+                return held
+        for lock in held.values():
+            lock.close()
         if not said:
-            logger.info("all %d cards are in training; waiting for one", len(allowed))
+            logger.info(
+                "%d of %d cards are in training; waiting for %s",
+                len(allowed) - len(held),
+                len(allowed),
+                "one" if count == 1 else count,
+            )
             said = True
         time.sleep(POLL_S)
 

@@ -22,6 +22,7 @@ from flows.voices import Listener
 from models.errors import ClipError
 from models.images import write_png
 from models.training.checkpoint import read_run_config
+from models.training.config import RunConfig
 from voxdata.forgetting.outputs import MARKER
 from voxdata.format.atomic import write_atomic
 from voxdata.format.errors import SourceError
@@ -35,7 +36,12 @@ DONE, FAILED = "face", "no face"
 
 @flow(name="imagine-batch", persist_result=False, validate_parameters=True)
 def imagine_batch(
-    root: str, voices: str, out: str, run: str = "champion", system: str = "sf2f", device: str = "auto"
+    root: str,
+    voices: str,
+    out: str,
+    run: str = "champion",
+    system: str = RunConfig.system,
+    device: str = RunConfig.device,
 ) -> dict[str, int]:
     """Imagine a face for every file under the folder `voices`, into the folder `out`; returns how many of each status.
 

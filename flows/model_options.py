@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from models.systems.registry import system_names
+
 Handler = Callable[[argparse.Namespace], int]
 
 
@@ -16,18 +18,15 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: Callable[[str], Handler]) -> None:
     train = commands.add_parser("train", help="train a model on a snapshot")
-    train.add_argument("system", help="which system: sf2f, avp_gan, voice2face, align, enhance")
+    train.add_argument("system", help=f"which system: {', '.join(system_names())}")
     _root(train)
-    train.add_argument("--preset", default="tiny", help="settings of the system: tiny (two cores) or paper")
+    train.add_argument("--preset", help="numbers of the system: tiny (the default; two cores), paper, …")
     train.add_argument("--snapshot", metavar="ID", help="default: the current one")
-    train.add_argument("--front-end", default="torch40", metavar="NAME", help="log-mels of the snapshot (torch40)")
-    train.add_argument(
-        "--normalise", default="stated", help="log-mels as the snapshot states, or global, utterance (per bin), none"
-    )
-    train.add_argument("--sex", default="all", choices=["all", "f", "m"], help="train and judge on one sex only")
+    train.add_argument("--front-end", metavar="NAME", help="log-mels of the snapshot (torch40)")
+    train.add_argument("--normalise", help="log-mels as the snapshot states, or global, utterance (per bin), none")
+    train.add_argument("--sex", choices=["all", "f", "m"], help="train and judge on one sex only")
     train.add_argument(
         "--embedder",
-        default="self-trained",
         help="perceptual loss and figures: self-trained, mobilefacenet, facenet, w600k_r50, vggface2_resnet50",
     )
     train.add_argument(
@@ -36,26 +35,27 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser], lazy: 
     train.add_argument(
         "--allow-missing-weights",
         action="store_true",
+        default=None,
         help="go on without the losses and figures whose published file is not here",
     )
     train.add_argument("--seconds", type=float, help="stop after this time instead of the preset's steps")
     train.add_argument("--steps", type=int, help="steps of the first training stage instead of the preset's")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=int)
     train.add_argument(
         "--set",
         dest="settings",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a number of the preset, for example batch_size=16; repeatable",
+        help="any key of run.json (docs/training.md) or number of the preset, for example batch_size=16; repeatable",
     )
     train.add_argument("--run", metavar="DIR", help="default: ROOT/runs/<system>-<preset>-<snapshot>-<seed>")
-    train.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    train.add_argument("--device", help="auto, cpu or cuda")
+    train.add_argument("--processes", type=int, metavar="N", help="train in N processes, each on a GPU of its own")
     train.add_argument(
         "--track",
         dest="tracking",
         action="append",
-        default=[],
         metavar="NAME",
         help="also hand the metrics to tensorboard or mlflow; repeatable (pip install 'voxdata[tracking]')",
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from models.processes import python_module
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.progress import logger
 
@@ -42,7 +42,7 @@ def running_flows() -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "flows.temporary_server", str(port), str(os.getpid())],
+            python_module("flows.temporary_server", str(port), str(os.getpid())),
             start_new_session=True,
             stdout=log,
             stderr=log,

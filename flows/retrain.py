@@ -6,6 +6,7 @@ new; else the challenger is promoted or refused, and a decision record says why.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefect import flow, task
@@ -15,11 +16,13 @@ from prefect.states import Completed
 
 from flows.artifacts import show_card
 from flows.deciding import check_unseen, decide_about, freeze_gate, tested_snapshot
+from flows.orders import ordered, run_name
 from flows.registry import run_folder
-from flows.runs import Order, last_finished, local_storage, run_name
+from flows.runs import last_finished, local_storage
 from flows.train import train
 from models.errors import ConfigError
 from models.evaluate.gate import Decision, make_gate
+from models.training.config import RunConfig
 from voxdata.catalog import champions
 from voxdata.catalog.newcomers import new_share
 from voxdata.catalog.snapshot import load_snapshot
@@ -29,67 +32,68 @@ from voxdata.pipeline.progress import logger, speak_up
 from voxdata.store.storage import LocalStorage
 
 WARM = "-warm"
+OWN = {
+    "root": "it is a parameter of its own",
+    "snapshot": "a challenger is trained on the current one",
+    "run_dir": "a challenger's folder is named after its settings and its snapshot",
+}
 
 
 @flow(name="retrain", persist_result=False, validate_parameters=True)
 def retrain(
     root: str,
-    system: str = "sf2f",
-    preset: str = "tiny",
-    embedder: str = "self-trained",
-    weights: str | None = None,
-    seed: int = 0,
+    system: str = RunConfig.system,
+    preset: str = RunConfig.preset,
+    embedder: str = RunConfig.embedder,
+    seed: int = RunConfig.seed,
     steps: int | None = None,
     seconds: float | None = None,
-    overrides: dict[str, Any] | None = None,
-    device: str = "auto",
-    tracking: list[str] | None = None,
+    device: str = RunConfig.device,
+    settings: list[str] | None = None,
     min_new_people_share: float = 0.05,
     warm: bool = False,
     gate: dict[str, Any] | None = None,
 ) -> State[str]:
     """Train a challenger on the current snapshot under `root`, and promote it where it is better than the champion.
 
-    `min_new_people_share` of the training people must be new since the last challenger of these settings; `warm` starts
-    with the champion's weights, else from scratch. `gate` changes settings of `models.evaluate.gate.Gate`: the metric
-    that decides and the guards' limits, fixed before the training.
+    `settings` go to `train` as they are. `min_new_people_share` of the training people must be new since the last
+    challenger of these settings; `warm` starts with the champion's weights, else from scratch. `gate` changes settings
+    of `models.evaluate.gate.Gate`: the metric that decides and the guards' limits, fixed before the training.
     """
     speak_up()
     if not 0 <= min_new_people_share <= 1:
         raise ConfigError(f"min_new_people_share = {min_new_people_share}: must be from 0 to 1")
     fixed = make_gate(gate or {})
+    said: dict[str, Any] = {"system": system, "preset": preset, "embedder": embedder, "seed": seed}
+    said |= {"steps": steps, "seconds": seconds, "device": device}
+    told = ordered(settings or (), **said)
+    _check_free(told, warm=warm)
     storage = local_storage(root)
-    snapshot = load_snapshot(storage)
-    order = Order(root=root, system=system, preset=preset, embedder=embedder, seed=seed)
-    name = run_name(order, snapshot.id) + (WARM if warm else "")
-    why = _nothing_to_do(storage, order, snapshot, name, min_new_people_share)
+    snapshot, model = load_snapshot(storage), told["system"]
+    name = run_name(told, snapshot.id) + (WARM if warm else "")
+    why = _nothing_to_do(storage, told, snapshot, name, min_new_people_share)
     if why is not None:
         logger.info("skipped: %s", why)
         return Completed(name="Skipped", message=why)
-    check_unseen(storage, system, tested_snapshot(storage, system, snapshot), snapshot)
+    check_unseen(storage, model, tested_snapshot(storage, model, snapshot), snapshot)
     folder = storage.local(f"runs/{name}")
     freeze_gate(folder, fixed)
     if last_finished(storage, name) is None:
-        champion = champions.champion(storage, system)
-        train(
-            root=root,
-            system=system,
-            preset=preset,
-            snapshot=snapshot.id,
-            embedder=embedder,
-            weights=weights,
-            seed=seed,
-            steps=steps,
-            seconds=seconds,
-            overrides=overrides,
-            run=str(folder),
-            start=str(run_folder(storage, champion)) if warm and champion else None,
-            device=device,
-            tracking=tracking,
-        )
-    decision = judge_challenger(root, system, name)
-    said = f"{name} is {decision.outcome}: {'; '.join(decision.reasons)}"
-    return Completed(name="Promoted" if decision.promoted else "Refused", message=said)
+        champion = champions.champion(storage, model)
+        start = [f"start={run_folder(storage, champion)}"] if warm and champion else []
+        train(root=root, snapshot=snapshot.id, run=str(folder), settings=[*(settings or ()), *start], **said)
+    decision = judge_challenger(root, model, name)
+    outcome = f"{name} is {decision.outcome}: {'; '.join(decision.reasons)}"
+    return Completed(name="Promoted" if decision.promoted else "Refused", message=outcome)
+
+
+def _check_free(told: Mapping[str, Any], *, warm: bool) -> None:
+    """Raises `ConfigError` for settings that are this flow's own to make."""
+    for key, why in OWN.items():
+        if key in told:
+            raise ConfigError(f"{key} = {told[key]!r}: {why}; leave it out")
+    if warm and "start" in told:
+        raise ConfigError(f"start = {told['start']!r}: warm starts with the champion's weights; leave one of them out")
 
 
 @task(name="decide", cache_policy=NO_CACHE, persist_result=False)
@@ -101,13 +105,15 @@ def judge_challenger(root: str, system: str, challenger: str) -> Decision:
     return decision
 
 
-def _nothing_to_do(storage: LocalStorage, order: Order, snapshot: Snapshot, name: str, min_share: float) -> str | None:
+def _nothing_to_do(
+    storage: LocalStorage, told: Mapping[str, Any], snapshot: Snapshot, name: str, min_share: float
+) -> str | None:
     """Why there is nothing to train; None where there is something."""
-    decided = [fact["challenger"] for fact in champions.decisions(storage, order.system)]
+    decided = [fact["challenger"] for fact in champions.decisions(storage, told["system"])]
     if name in decided:
         last = last_finished(storage, name) or {"at": "before"}
         return f"snapshot {snapshot.id} is unchanged since {name} was trained and judged ({last['at']})"
-    before = _last_snapshot(storage, order, name, decided)
+    before = _last_snapshot(storage, told, name, decided)
     if before is None or before.redacted:
         return None
     share = new_share(storage, before, snapshot)
@@ -119,11 +125,11 @@ def _nothing_to_do(storage: LocalStorage, order: Order, snapshot: Snapshot, name
     )
 
 
-def _last_snapshot(storage: LocalStorage, order: Order, name: str, decided: list[str]) -> Snapshot | None:
+def _last_snapshot(storage: LocalStorage, told: Mapping[str, Any], name: str, decided: list[str]) -> Snapshot | None:
     """The snapshot of the last challenger of these settings; None where there was none, or its snapshot is gone."""
     for run in reversed(decided):
         row = last_finished(storage, run)
-        if row is not None and run == run_name(order, row["snapshot_id"]) + (WARM if name.endswith(WARM) else ""):
+        if row is not None and run == run_name(told, row["snapshot_id"]) + (WARM if name.endswith(WARM) else ""):
             try:
                 return load_snapshot(storage, row["snapshot_id"])
             except SnapshotError:

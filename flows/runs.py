@@ -11,10 +11,9 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 from flows.cards import write_card
 from flows.code import code_version
 from flows.gpus import NOTHING, Held
+from flows.orders import from_here, run_name
 from models.embedders import PUBLISHED, SELF_TRAINED
 from models.errors import ConfigError
 from models.pretrained.needs import lost, stops
+from models.processes import python_module
 from models.systems.enhance.faces import GFPGAN
 from models.training.checkpoint import checkpoints, read_run_config
 from models.training.config import RunConfig, make_config
@@ -48,36 +49,6 @@ STOP_LIMIT_S = 25.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What to train, as a person says it.
-
-    `front_end`, `normalise`, `sex` and `overrides` are as in run.json; `run` is the run's folder; `weights` is a file
-    or a name in the weights registry, and without it a published embedder is looked for in the registry under its own
-    name. With `allow_missing_weights` a training goes on without the losses and figures whose file is not in the cache.
-    `start` is a run whose weights, and whose own embedder, the training begins with; `tracking` is as in run.json.
-    """
-
-    root: str
-    system: str = "sf2f"
-    preset: str = "tiny"
-    snapshot: str | None = None
-    front_end: str = "torch40"
-    normalise: str = "stated"
-    sex: str = "all"
-    embedder: str = "self-trained"
-    weights: str | None = None
-    allow_missing_weights: bool = False
-    seed: int = 0
-    steps: int | None = None
-    seconds: float | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    run: str | None = None
-    start: str | None = None
-    device: str = "auto"
-    tracking: Sequence[str] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Run:
     """A run that can be trained: its run.json is written."""
 
@@ -92,8 +63,8 @@ class Run:
     @property
     def command(self) -> list[str]:
         """Starts the training loop, or resumes it; it does not outlive this process."""
-        leash = [sys.executable, "-m", "flows.watchdog", str(os.getpid())]
-        return [*leash, "models.train", "--config", str(self.folder / "run.json")]
+        training = ("models.train", "--config", str(self.folder / "run.json"))
+        return python_module("flows.watchdog", str(os.getpid()), *training)
 
     def note(self, status: str) -> None:
         """State in the journal that the run started, finished, failed or was cancelled."""
@@ -125,13 +96,6 @@ def local_storage(root: str) -> LocalStorage:
     return storage
 
 
-def run_name(order: Order, snapshot: str) -> str:
-    """What a run is called where the order does not name its folder."""
-    usual = {"front_end": "torch40", "normalise": "stated", "sex": "all"}
-    unusual = [getattr(order, key) for key, value in usual.items() if getattr(order, key) != value]
-    return "-".join([order.system, order.preset, *unusual, order.embedder, snapshot[:8], str(order.seed)])
-
-
 def trained_folder(name: str) -> Path:
     """The folder of a run that a person names. Raises `ConfigError` for one that is none."""
     run_dir = Path(name).absolute()
@@ -142,42 +106,25 @@ def trained_folder(name: str) -> Path:
     return run_dir
 
 
-def prepare(order: Order) -> Run:
-    """Check the order against the snapshot and write `<run>/run.json`, unless the run is in training right now.
+def prepare(ordered: Mapping[str, Any]) -> Run:
+    """Check settings against the snapshot and write `<run>/run.json`, unless the run is in training right now.
 
-    Raises one-line errors.
+    `ordered` are keys of run.json, of which only `root` must be there: the snapshot is the current one, the folder
+    `ROOT/runs/<name>`, and what is not said is not written. Raises one-line errors.
     """
-    storage = local_storage(order.root)
-    version = load_snapshot(storage, order.snapshot)
-    snapshot = version.id
+    storage = local_storage(ordered["root"])
+    version = load_snapshot(storage, ordered.get("snapshot"))
     if opted_out := hidden_in(storage, version.shards):
         logger.warning("%s", how_to_leave_out(storage, version, opted_out, len(version.shards)))
-    settings: dict[str, Any] = {
-        "root": str(storage.path),
-        "snapshot": snapshot,
-        "run_dir": str(Path(order.run).absolute() if order.run else storage.path / "runs" / run_name(order, snapshot)),
-        "system": order.system,
-        "preset": order.preset,
-        "overrides": dict(order.overrides),
-        "front_end": order.front_end,
-        "normalise": order.normalise,
-        "sex": order.sex,
-        "embedder": order.embedder,
-        "weights": {},
-        "allow_missing_weights": order.allow_missing_weights,
-        "seed": order.seed,
-        "device": order.device,
-        "steps": order.steps,
-        "seconds": order.seconds,
-        "start": order.start,
-        "tracking": list(order.tracking or ()),
-    }
-    run = Run(storage=storage, config=_with_weights(order, settings))
+    usual = {"run_dir": str(storage.path / "runs" / run_name(ordered, version.id))}
+    settings = _with_weights(from_here({**usual, **ordered, "root": str(storage.path), "snapshot": version.id}))
+    run = Run(storage=storage, config=make_config(settings))
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         with locked(run.folder):
-            if order.start and order.embedder == SELF_TRAINED and not (run.folder / EMBEDDER).exists():
-                shutil.copyfile(Path(order.start) / EMBEDDER, run.folder / EMBEDDER)
+            start = run.config.start
+            if start and run.config.embedder == SELF_TRAINED and not (run.folder / EMBEDDER).exists():
+                shutil.copyfile(Path(start) / EMBEDDER, run.folder / EMBEDDER)
             (run.folder / "run.json").write_text(json.dumps(settings, indent=1, sort_keys=True))
     except OSError as error:
         raise StorageError(
@@ -186,23 +133,23 @@ def prepare(order: Order) -> Run:
     return run
 
 
-def _with_weights(order: Order, settings: dict[str, Any]) -> RunConfig:
+def _with_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in `weights` from the registry's cache; raises `WeightsError` where a file lacks and may not."""
-    if order.weights is not None:
-        settings["weights"] = {order.embedder: str(resolve(order.weights).absolute())}
+    weights = dict(settings["weights"])
     for need in make_config(settings).missing():
         if _is_cached(need.weights):
-            settings["weights"][need.weights] = str(resolve(need.weights).absolute())
-    config = make_config(settings)
+            weights[need.weights] = str(resolve(need.weights).absolute())
+    filled = {**settings, "weights": weights}
+    config = make_config(filled)
     off = config.missing()
-    if stops(off, allowed=order.allow_missing_weights):
+    if stops(off, allowed=config.allow_missing_weights):
         lacking = find(off[0].weights)
         allow = "" if any(need.essential for need in off) else "; or go on so: --allow-missing-weights"
         raise WeightsError(
             f"{lacking.name}: {lacking.file} is not in {cache_folder()}, and {lost(off, lacking.name)}; "
             f"{how_to_get(lacking)}{allow}"
         )
-    return config
+    return filled
 
 
 def _is_cached(name: str) -> bool:

@@ -14,12 +14,14 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from flows.artifacts import Show, metrics, show_card, show_evaluation, show_training, shown_progress
 from flows.cards import write_card
-from flows.gpus import Held, free_card
-from flows.runs import Order, Run, evaluate_run, local_storage, prepare, process_group
+from flows.gpus import Held, free_cards
+from flows.orders import checked, ordered
+from flows.runs import Run, evaluate_run, local_storage, prepare, process_group
 from models.errors import TrainingError
-from models.systems.enhance.system import ENHANCE
+from models.systems.registry import system_spec
 from models.train import INTERRUPTED
 from models.training.checkpoint import read_run_config
+from models.training.config import RunConfig
 from voxdata.catalog.publish import rebuild
 from voxdata.pipeline.progress import LOG_EVERY_S, logger, speak_up
 
@@ -32,51 +34,37 @@ REFUSED = "error: "  # begins the last line of a training that says itself why i
 @flow(name="train", persist_result=False, validate_parameters=True)
 def train(
     root: str,
-    system: str = "sf2f",
-    preset: str = "tiny",
+    system: str = RunConfig.system,
+    preset: str = RunConfig.preset,
     snapshot: str | None = None,
-    front_end: str = "torch40",
-    normalise: str = "stated",
-    sex: str = "all",
-    embedder: str = "self-trained",
-    weights: str | None = None,
-    allow_missing_weights: bool = False,
-    seed: int = 0,
+    embedder: str = RunConfig.embedder,
+    seed: int = RunConfig.seed,
     steps: int | None = None,
     seconds: float | None = None,
-    overrides: dict[str, Any] | None = None,
+    device: str = RunConfig.device,
     run: str | None = None,
-    start: str | None = None,
-    device: str = "auto",
-    tracking: list[str] | None = None,
+    settings: list[str] | None = None,
 ) -> str:
     """Train on the snapshot under `root` (the current one, or `snapshot`), evaluate, and return the run's folder.
 
-    The parameters are those of `voxdata train`; `overrides` changes single numbers of the preset. The same parameters
-    resume a run that was stopped.
+    `settings` are `key=value` pairs on top, as those of `voxdata train --set`: any key of run.json (docs/training.md)
+    or number of the preset. `run` is the run's folder. The same parameters resume a run that was stopped.
     """
     speak_up()
-    order = Order(
+    told = ordered(
+        settings or (),
         root=root,
         system=system,
         preset=preset,
         snapshot=snapshot,
-        front_end=front_end,
-        normalise=normalise,
-        sex=sex,
         embedder=embedder,
-        weights=weights,
-        allow_missing_weights=allow_missing_weights,
         seed=seed,
         steps=steps,
         seconds=seconds,
-        overrides=overrides or {},
-        run=run,
-        start=start,
         device=device,
-        tracking=tracking,
+        run_dir=run,
     )
-    folder: str = fit(order)
+    folder: str = fit(told)
     judge(folder)
     register(folder)
     return folder
@@ -99,17 +87,17 @@ def may_go_on(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     retry_delay_seconds=RETRY_DELAY_S,
     retry_condition_fn=may_go_on,
 )
-def fit(order: Order) -> str:
+def fit(told: dict[str, Any]) -> str:
     """Train to the end of the schedule and return the run's folder; progress, losses and samples become artifacts.
 
-    It holds a card of its own. A training that died is started again and resumes from its last checkpoint.
+    It holds cards of its own. A training that died is started again and resumes from its last checkpoint.
     """
-    with free_card(order.device) as held:
-        return _fit(order, held)
+    with free_cards(checked(told, "device"), checked(told, "processes")) as held:
+        return _fit(told, held)
 
 
-def _fit(order: Order, held: Held) -> str:
-    run = prepare(order)
+def _fit(told: dict[str, Any], held: Held) -> str:
+    run = prepare(told)
     run.note("started")
     log = run.folder / "train.log"
     logger.info("training %s on snapshot %s; its log is %s", run.folder.name, run.config.snapshot, log)
@@ -148,7 +136,7 @@ def judge(folder: str) -> None:
             folder,
         )
         return
-    if described["system"] == ENHANCE.name:
+    if not system_spec(described["system"]).hears:
         logger.info("an enhancer is judged beside a run that hears voices: voxdata evaluate RUN --enhance %s", folder)
         return
     report = evaluate_run(Path(folder))

@@ -9,16 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from flows.gpus import free_card
+from flows.gpus import free_cards
 from flows.noted import note_output
-from flows.runs import Order, evaluate_run, prepare, process_group, trained_folder
+from flows.orders import ordered
+from flows.runs import evaluate_run, prepare, process_group, trained_folder
 from models.embedders import PUBLISHED
 from models.errors import ConfigError
-from models.systems.enhance.system import ENHANCE
 from models.train import INTERRUPTED
 from models.training.checkpoint import read_run_config
 from voxdata.format.errors import SourceError
@@ -29,7 +26,8 @@ from voxdata.weights import resolve
 def train(options: argparse.Namespace) -> int:
     """`voxdata train SYSTEM --root DIR`: starts `python -m models.train` in a process group of its own."""
     run = prepare(
-        Order(
+        ordered(
+            options.settings,
             root=options.root,
             system=options.system,
             preset=options.preset,
@@ -43,22 +41,22 @@ def train(options: argparse.Namespace) -> int:
             seed=options.seed,
             steps=options.steps,
             seconds=options.seconds,
-            overrides=dict(_override(pair) for pair in options.settings),
-            run=options.run,
+            run_dir=options.run,
             device=options.device,
             tracking=options.tracking,
+            processes=options.processes,
         )
     )
     run.note("started")
     with (
-        free_card(options.device) as held,
+        free_cards(run.config.device, run.config.processes) as held,
         process_group(run.command, held=held) as process,
         _passing_signals_on(process),
     ):
         status = process.wait()
     if status == 0:
         run.note("finished")
-        beside = "RUN --enhance " if run.config.system == ENHANCE.name else ""
+        beside = "" if run.config.spec().hears else "RUN --enhance "
         print(f"trained: {run.folder}; next: voxdata evaluate {beside}{run.folder}")
     elif status == INTERRUPTED:
         print(f"training stopped at a checkpoint; the same command resumes it: {run.folder}", file=sys.stderr)
@@ -142,13 +140,3 @@ def _passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _override(pair: str) -> tuple[str, Any]:
-    key, separator, text = pair.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set {pair}: write key=value, for example --set batch_size=16")
-    try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {key}: {text!r} is not a YAML value; quote it") from None

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import logging
 import math
+import os
 import platform
 import signal
 import sys
@@ -34,11 +35,13 @@ from models.embedders.self_trained import load_embedder, save_embedder, train_em
 from models.errors import ConfigError, SnapshotReadError, TrainingError
 from models.images import grid, to_uint8, write_png
 from models.pretrained.needs import MissingEmbedder, refuse, stops, without
+from models.processes import STARTED_BY, python_module, run_together
 from models.systems.base import System
+from models.systems.registry import brought_by
 from models.training.checkpoint import checkpoints, code_version, load_checkpoint, save_checkpoint, write_run_config
 from models.training.config import RunConfig, load_config
 from models.training.metrics import Metrics, diversity
-from models.training.parallel import Ranks, joined, largest, ranks, wait
+from models.training.parallel import Ranks, joined, largest, launched, ranks, wait
 from models.training.presets import Preset
 from models.training.run_lock import locked
 from models.training.schedule import Schedule
@@ -64,19 +67,27 @@ class Trained:
 
 
 class StopSignal:
-    """True once SIGTERM or Ctrl-C arrived; the loop then checkpoints and ends. A second one ends at once."""
+    """True once SIGTERM or Ctrl-C arrived; the loop then checkpoints and ends. A second one ends at once.
+
+    One of several processes is stopped by the one that started them: a terminal sends Ctrl-C to all, and that would be
+    the second signal. It also stops when the one that started it is gone.
+    """
 
     def __init__(self) -> None:
         self._stop = False
+        started_by = os.environ.get(STARTED_BY)
+        self._parent = int(started_by) if started_by else None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        if self._parent is not None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
         signal.signal(number, signal.SIG_DFL)
 
     def __call__(self) -> bool:
-        return self._stop
+        return self._stop or (self._parent is not None and os.getppid() != self._parent)
 
 
 def train(
@@ -249,6 +260,7 @@ def _describe(
     return {
         "format": 1,
         "system": config.system,
+        "system_of": brought_by(config.system),
         "root": config.root,
         "snapshot": snapshot.id,
         "snapshot_name": snapshot.snapshot.name,
@@ -259,8 +271,6 @@ def _describe(
         "embedder": describe_embedder(config.embedder, config.weights),
         "off": [{"part": need.part, "weights": need.weights} for need in config.missing()],
         "switches": dataclasses.asdict(switches),
-        "length_multiple": config.length_multiple,
-        "ema": config.ema,
         "processes": ranks.ranks,
         "tier": dataclasses.asdict(store.tier),
         "seed": config.seed,
@@ -286,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0 finished, 75 interrupted with a checkpoint, 1 or 2 on an error."""
     parser = argparse.ArgumentParser(prog="python -m models.train", description="Train a speech-to-face system.")
     parser.add_argument(
-        "--config", required=True, metavar="RUN.JSON", help="what to train; see models/training/config.py"
+        "--config", required=True, metavar="RUN.JSON", help="what to train; docs/training.md has its keys"
     )
     parser.add_argument("--max-seconds", type=float, metavar="S", help="time box of the training; replaces `seconds`")
     parser.add_argument(
@@ -298,6 +308,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(options.config)
         if options.max_seconds is not None:
             config = dataclasses.replace(config, seconds=options.max_seconds)
+        if config.processes > 1 and not launched():
+            command = python_module("models.train", *(sys.argv[1:] if arguments is None else arguments))
+            return run_together(command, config.processes, StopSignal())
         trained = train(config, StopSignal(), max_steps=options.max_steps_this_run)
     except VoxdataError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -119,7 +119,9 @@ class System(ABC):
     def start_average(self, decay: float) -> None:
         """Keep a running mean of what turns voices into faces. Raises `ConfigError` where there is one already."""
         if self.averages_itself or self.faces is None:
-            raise ConfigError(f"ema = {decay:g}: this system keeps a mean of its own, by a number of its preset")
+            raise ConfigError(
+                f"ema = {decay:g}: this system keeps a mean of its own, by a number of its preset; write overrides.ema"
+            )
         self.average, self.decay = copies(dict(self.faces.named_children())), decay
 
     def move_average(self) -> None:
@@ -165,21 +167,24 @@ class Critic(nn.Module, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SystemSpec:
-    """A system as the registry knows it.
+    """A system as the registry knows it; `about` says in a line what it is.
 
     `make_preset(name, overrides)` raises `ConfigError`; `train(preset, store, embedder, hop_s=, seed=)` starts a
     training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge;
     `needs(preset, embedder)` are the losses that a published file is needed for. With `takes_weights`, `train` also
-    gets `weights=`, the files of published networks by name.
+    gets `weights=`, the files of published networks by name. One that does not hear voices (`hears`) is judged beside a
+    run that does.
     """
 
     name: str
+    about: str
     make_preset: Callable[[str, Any], Any]
     train: Callable[..., System]
     voice_to_face: Callable[[Any, int], VoiceToFace]
     critic: Callable[[Any], Critic] | None = None
     needs: Callable[[Any, str], tuple[Need, ...]] = lambda preset, embedder: ()
     takes_weights: bool = False
+    hears: bool = True
 
     def start(
         self,

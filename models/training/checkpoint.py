@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,15 @@ import torch
 
 import voxdata.format
 from models.errors import CheckpointError
+from models.training.config import RunConfig
+from models.training.settings import declared
 from voxdata.format.atomic import write_atomic, write_json
 
 log = logging.getLogger("models.training.checkpoint")
 
 KEPT = 2
-_KEPT_ON_RESUMING = (
-    "system",
-    "snapshot",
-    "off",
-    "numbers",
-    "front_end",
-    "embedder",
-    "seed",
-    "normalisation",
-    "length_multiple",
-    "ema",
-)
+_DESCRIBED = ("system", "snapshot", "off", "numbers", "front_end", "embedder", "seed", "normalisation")
+"""What config.json works out that must be the same on resuming, besides the settings that are `kept`."""
 
 
 def save_checkpoint(run_dir: Path, step: int, state: dict[str, Any]) -> Path:
@@ -78,8 +71,7 @@ def write_run_config(run_dir: Path, description: dict[str, Any]) -> None:
     description = json.loads(json.dumps(description))
     if (run_dir / "config.json").exists() and checkpoints(run_dir):
         before = read_run_config(run_dir)
-        for key in _KEPT_ON_RESUMING:
-            old, new = (_comparable(key, content.get(key)) for content in (before, description))
+        for key, old, new in _kept(before, description):
             if old != new:
                 raise CheckpointError(
                     f"run {run_dir} was started with {key} = {old}, now {new}; choose another run_dir, or go on with "
@@ -108,11 +100,19 @@ def code_version() -> str:
     return digest.hexdigest()[:12]
 
 
+def _kept(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Keys with what two descriptions say of them; a run from before a setting was there had its default."""
+    for key in _DESCRIBED:
+        yield key, _comparable(key, before.get(key)), _comparable(key, now.get(key))
+    for setting in declared(RunConfig).values():
+        if setting.setting.kept:
+            old, new = (content.get("run", {}).get(setting.name, setting.default) for content in (before, now))
+            yield setting.name, old, new
+
+
 def _comparable(key: str, value: Any) -> Any:
     if key == "off":
         return value or []
-    if key in ("length_multiple", "ema"):  # runs of before had neither
-        return value or {"length_multiple": 1, "ema": 0.0}[key]
     if key == "numbers" and isinstance(value, dict):
         return {name: number for name, number in value.items() if name not in ("steps", "fuser_steps")}
     return value

@@ -1,4 +1,7 @@
-"""run.json: what one training is told. Everything that `models/` needs comes in here; there is no other setting."""
+"""run.json: what one training is told. Everything that `models/` needs comes in here; there is no other setting.
+
+The fields of `RunConfig` are declared nowhere else: `models/training/settings.py` says what derives from them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -17,72 +20,181 @@ from models.systems.base import SystemSpec
 from models.systems.registry import system_spec
 from models.training.parallel import ranks
 from models.training.presets import Preset
+from models.training.settings import Declared, Limits, Setting, check, declared, nearest
 from models.training.switches import PRECISIONS, Switches
-from models.training.tracking import check_tracking
+from models.training.tracking import PACKAGES, check_tracking
 
-NORMALISE = ("stated", "global", "utterance", "none")
-SEXES = ("all", "f", "m")
-CLOCKS = ("wall", "cpu")
+OVERRIDES = "overrides"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """The keys of run.json.
+    """The keys of run.json. Each field says what it means; docs/training.md has them as a table."""
 
-    `root` and `snapshot` say what to train on; `run_dir` is where config, metrics, checkpoints and samples go.
-    `overrides` changes numbers of the preset, `steps` the one of that name, its main stage's. `seconds` is a time box
-    for the whole training, over all its resumptions; the preset says which share of it is whose. `clock` says which
-    seconds those are: `wall`, or `cpu`, those that the training's own process has spent on processors, which a busy
-    machine does not change; with `cpu` the seconds of `metrics.jsonl` count the same way. `start` is a run
-    to take the first weights from. `normalise` says how log-mels enter the networks: as the snapshot states, `global`
-    (one mean and deviation of the training speech), `utterance` (those of each bin of each clip) or `none`. `sex` picks
-    people of one sex to train and judge on. `weights` maps an embedder to its published file; without it the training
-    says what would be off and stops, unless `allow_missing_weights`. `device` is `auto`, `cpu` or `cuda[:n]`;
-    `cache_dir` (decoded portraits) defaults to `<root>/cache`. `tracking` names where else the lines of metrics.jsonl
-    go: `tensorboard`, `mlflow`.
-
-    The rest says how, not what, is trained (docs/training.md). `store` is where log-mels lie, `auto` where they fit.
-    `precision` is `fp32`, `bf16` (autocast; weights, their updates and statistics stay fp32) or `auto`: bf16 on a GPU.
-    `channels_last` lays maps out by channel, `fused_adam` takes the optimiser in one kernel. `cached_features` keeps
-    what the perceptual loss compares with, `folded_batchnorm` puts a frozen embedder's BatchNorm into its convolutions.
-    `ema` is the decay of a running mean of the weights, which is then what is evaluated (0: none). `cuda_graphs`
-    records steps once per length of crops, which `length_multiple` rounds up to fewer lengths. `compile` compiles the
-    networks whose gradients are differentiated once.
-    """
-
-    root: str
-    snapshot: str
-    run_dir: str
-    system: str = "sf2f"
-    preset: str = "tiny"
-    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    front_end: str = "torch40"
-    normalise: str = "stated"
-    sex: str = "all"
-    embedder: str = "self-trained"
-    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    allow_missing_weights: bool = False
-    seed: int = 0
-    steps: int | None = None
-    seconds: float | None = None
-    clock: str = "wall"
-    start: str | None = None
-    device: str = "auto"
-    cache_dir: str | None = None
-    log_every: int = 20
-    checkpoint_every: int = 200
-    sample_every: int = 200
-    tracking: Sequence[str] = ()
-    store: str = "auto"
-    precision: str = "auto"
-    channels_last: bool = True
-    fused_adam: bool = True
-    cached_features: bool = True
-    folded_batchnorm: bool = True
-    ema: float = 0.0
-    cuda_graphs: bool = False
-    length_multiple: int = 1
-    compile: bool = False
+    root: Annotated[str, Setting("folder of the dataset", path=True)]
+    snapshot: Annotated[str, Setting("the version to train on; `voxdata train` takes the current one")]
+    run_dir: Annotated[
+        str,
+        Setting(
+            "where config, metrics, checkpoints and samples go; `voxdata train` makes a folder under `ROOT/runs`",
+            path=True,
+        ),
+    ]
+    system: Annotated[str, Setting("what is trained: [models.md](models.md) has the systems")] = "sf2f"
+    preset: Annotated[str, Setting("numbers of the system, by name")] = "tiny"
+    overrides: Annotated[Mapping[str, Any], Setting('numbers of the preset, changed: `{"batch_size": 16}`')] = (
+        dataclasses.field(default_factory=dict)
+    )
+    front_end: Annotated[str, Setting("log-mels of the snapshot", names=True)] = "torch40"
+    normalise: Annotated[
+        str,
+        Setting(
+            "how log-mels enter the networks: as the snapshot states, `global` (one mean and deviation of the training "
+            "speech), `utterance` (those of each bin of each clip) or `none`",
+            Limits(choices=("stated", "global", "utterance", "none")),
+            names=True,
+        ),
+    ] = "stated"
+    sex: Annotated[
+        str,
+        Setting(
+            'train and judge on people of one sex, as "Speech2Face with GANs" does',
+            Limits(choices=("all", "f", "m")),
+            kept=True,
+            names=True,
+        ),
+    ] = "all"
+    embedder: Annotated[str, Setting("face embedder of the losses and figures: [models.md](models.md)")] = (
+        "self-trained"
+    )
+    weights: Annotated[
+        Mapping[str, str],
+        Setting(
+            'published files by name of their network: `{"mobilefacenet": "PATH"}`; `voxdata train` fills it from the '
+            "[weights registry](weights.md), and there `--set weights=FILE` is that of the embedder",
+            path=True,
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    allow_missing_weights: Annotated[
+        bool,
+        Setting(
+            "where such a file is not given, the training names the losses and figures that would be off and stops; "
+            "`true` goes on without them, and `off` in `config.json` lists them"
+        ),
+    ] = False
+    seed: Annotated[int, Setting("of the weights and the batches", Limits(least=0, below=2**63))] = 0
+    steps: Annotated[int | None, Setting("those of the main stage, instead of the preset's")] = None
+    seconds: Annotated[
+        float | None,
+        Setting(
+            "time box of the whole training, over all its resumptions; the preset says which share is whose",
+            Limits(above=0),
+            unit="s",
+        ),
+    ] = None
+    clock: Annotated[
+        str,
+        Setting(
+            "which seconds those, and the ones of `metrics.jsonl`, are: `cpu` counts what the training's own process "
+            "has spent on processors, so that a box holds the same work on a busy machine",
+            Limits(choices=("wall", "cpu")),
+        ),
+    ] = "wall"
+    start: Annotated[
+        str | None, Setting("a run of the same system and sizes to take the first weights from", path=True)
+    ] = None
+    device: Annotated[str, Setting("`auto`, `cpu`, `cuda[:n]`")] = "auto"
+    cache_dir: Annotated[
+        str | None, Setting("portraits decoded to the training size; none is `<root>/cache`", path=True)
+    ] = None
+    log_every: Annotated[int, Setting("a line of `metrics.jsonl`", Limits(least=1), unit="steps")] = 20
+    checkpoint_every: Annotated[int, Setting("a checkpoint", Limits(least=1), unit="steps")] = 200
+    sample_every: Annotated[int, Setting("a picture of real and generated faces", Limits(least=1), unit="steps")] = 200
+    tracking: Annotated[
+        Sequence[str],
+        Setting(
+            f"where else the lines of `metrics.jsonl` go: {', '.join(f'`{name}`' for name in PACKAGES)} "
+            "([below](#tracking))"
+        ),
+    ] = ()
+    processes: Annotated[
+        int,
+        Setting(
+            "of this machine, that train together, each on a GPU of its own ([below](#several-processes))",
+            Limits(least=1),
+            quick=True,
+        ),
+    ] = 1
+    store: Annotated[
+        str,
+        Setting(
+            "where log-mels lie ([below](#where-the-data-lies)); `gpu` and `pinned` need a GPU",
+            Limits(choices=TIERS),
+            quick=True,
+        ),
+    ] = "auto"
+    precision: Annotated[
+        str,
+        Setting(
+            "`bf16`: networks and losses under autocast; weights, their updates and running statistics stay float32. "
+            "`auto`: bf16 on a GPU, `fp32` on a CPU",
+            Limits(choices=PRECISIONS),
+            quick=True,
+        ),
+    ] = "auto"
+    channels_last: Annotated[
+        bool, Setting("convolutions over pixels, the embedder's too, lay maps out by channel", quick=True)
+    ] = True
+    fused_adam: Annotated[bool, Setting("the optimiser is one kernel", quick=True)] = True
+    cached_features: Annotated[
+        bool,
+        Setting(
+            "the embedder's features of real portraits are computed once per portrait and size, where they fit in 10 % "
+            "of the free memory and the training would look at more portraits than there are. Exact: SF2F's portraits "
+            "are not augmented. Kept as bf16 under bf16",
+            quick=True,
+        ),
+    ] = True
+    folded_batchnorm: Annotated[
+        bool,
+        Setting(
+            "BatchNorm of the frozen embedder goes into its convolutions: same features to 1e-4",
+            quick=True,
+        ),
+    ] = True
+    ema: Annotated[
+        float,
+        Setting(
+            "decay of a running mean of what turns voices into faces (0.999, say), which `evaluate` and `imagine` then "
+            "use; 0 keeps none. `align` and `enhance` keep one of their own, by a number of their preset",
+            Limits(least=0, below=1),
+            quick=True,
+            kept=True,
+        ),
+    ] = 0.0
+    cuda_graphs: Annotated[
+        bool,
+        Setting("a step is recorded once per length of crops and replayed in one launch; refused on a CPU", quick=True),
+    ] = False
+    length_multiple: Annotated[
+        int,
+        Setting(
+            "crop lengths are rounded up to a multiple: 8 makes seven lengths (104 to 152 frames) of SF2F's 51, seven "
+            "recordings",
+            Limits(least=1),
+            unit="frames",
+            quick=True,
+            kept=True,
+        ),
+    ] = 1
+    compile: Annotated[
+        bool,
+        Setting(
+            "`torch.compile` of each network, but not of one whose gradient is differentiated again (R1, R2). Not "
+            "worth it on a CPU: on two busy cores a narrow SF2F was not compiled after nine minutes",
+            quick=True,
+        ),
+    ] = False
 
     def numbers(self) -> Preset:
         """The preset with the overrides applied. Raises `ConfigError`."""
@@ -135,20 +247,56 @@ def load_config(path: str | Path) -> RunConfig:
 
 def make_config(content: Mapping[str, Any]) -> RunConfig:
     """Check settings that came from a run.json. Raises `ConfigError`."""
-    fields = {field.name: field for field in dataclasses.fields(RunConfig)}
-    for key in content:
-        if key not in fields:
-            raise ConfigError(f"{key}: no such key in run.json; it has {', '.join(fields)}")
-    for key in ("root", "snapshot", "run_dir"):
-        if key not in content:
-            raise ConfigError(f"{key}: is missing in run.json")
-    for key, value in content.items():
-        _check_type(key, value, str(fields[key].type))
+    check(RunConfig, content, "run.json")
     config = RunConfig(**content)
-    _check_ranges(config)
     check_tracking(config.tracking)
     config.numbers()
     return config
+
+
+def setting_of(key: str) -> Declared | None:
+    """The setting that a person means by `key`, or by `KEY.NAME`; None where it is no setting's name."""
+    return declared(RunConfig).get(key.partition(".")[0])
+
+
+def run_settings(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys and values of run.json from what a person says: values by name of a setting, or of a number of the preset.
+
+    `KEY.NAME` is an entry of a setting that holds several, so `overrides.NAME` is the preset's number where a setting
+    has the same name. Raises `ConfigError` for names that are neither; what there is, and the nearest, are named.
+    """
+    found = {key: value for key, value in said.items() if setting_of(key) and "." not in key}
+    several: dict[str, dict[str, Any]] = {}
+    for key, value in said.items():
+        setting, (first, dot, last) = setting_of(key), key.partition(".")
+        if setting is not None and dot:
+            if setting.kind is not Mapping:
+                raise ConfigError(f"{key}: {first} is one value; write {first}=VALUE")
+            several.setdefault(first, {})[last] = value
+        elif setting is None:
+            several.setdefault(OVERRIDES, {})[key] = value
+    for key, entries in several.items():
+        if not isinstance(found.get(key, {}), Mapping):
+            raise ConfigError(f"{key} = {found[key]!r} and {key}.{next(iter(entries))}: give one of the two")
+        found[key] = {**found.get(key, {}), **entries}
+    _check_numbers(found)
+    return found
+
+
+def _check_numbers(settings: Mapping[str, Any]) -> None:
+    over = settings.get(OVERRIDES, {})
+    declared(RunConfig)[OVERRIDES].check(over)
+    if not over:
+        return
+    system, preset = (settings.get(key, getattr(RunConfig, key)) for key in ("system", "preset"))
+    numbers = [field.name for field in dataclasses.fields(system_spec(system).make_preset(preset, {}))]
+    for name in over:
+        if name not in numbers:
+            raise ConfigError(
+                f"{name}: no such setting{nearest(name, [*declared(RunConfig), *numbers])}; settings are "
+                f"{', '.join(declared(RunConfig))}; numbers of the preset {preset} of {system} are "
+                f"{', '.join(sorted(numbers))}"
+            )
 
 
 def choose_device(name: str) -> torch.device:
@@ -176,40 +324,3 @@ def choose_device(name: str) -> torch.device:
             "them; use auto or cpu, or fewer processes"
         )
     return device
-
-
-def _check_type(key: str, value: Any, annotation: str) -> None:
-    kinds: dict[str, tuple[type, ...]] = {
-        "str": (str,),
-        "int": (int,),
-        "float": (int, float),
-        "bool": (bool,),
-        "Mapping": (dict,),
-        "Sequence": (list, tuple),
-    }
-    allowed = kinds[annotation.partition("[")[0].partition(" ")[0]]
-    if value is None and annotation.endswith("None"):
-        return
-    if isinstance(value, bool) != (allowed == (bool,)) or not isinstance(value, allowed):
-        raise ConfigError(f"{key} = {value!r}: must be of type {annotation}")
-
-
-def _check_ranges(config: RunConfig) -> None:
-    for key, allowed in (
-        ("normalise", NORMALISE),
-        ("sex", SEXES),
-        ("clock", CLOCKS),
-        ("precision", PRECISIONS),
-        ("store", TIERS),
-    ):
-        if getattr(config, key) not in allowed:
-            raise ConfigError(f"{key} = {getattr(config, key)!r}: must be one of {', '.join(allowed)}")
-    if not 0 <= config.seed < 2**63:
-        raise ConfigError(f"seed = {config.seed}: must be from 0 to 2**63 - 1")
-    if not 0 <= config.ema < 1:
-        raise ConfigError(f"ema = {config.ema:g}: must be in [0, 1); 0 keeps no mean")
-    for key in ("log_every", "checkpoint_every", "sample_every", "length_multiple"):
-        if getattr(config, key) < 1:
-            raise ConfigError(f"{key} = {getattr(config, key)}: must be at least 1")
-    if config.seconds is not None and config.seconds <= 0:
-        raise ConfigError(f"seconds = {config.seconds}: must be above 0")

@@ -1,4 +1,4 @@
-"""Several processes, one training: `torchrun --nproc-per-node=2 -m models.train --config run.json`.
+"""Several processes, one training: `processes` in run.json, or `torchrun … -m models.train --config run.json`.
 
 Each process computes on its part of every batch; gradients are averaged before each optimiser moves, statistics after
 each step, so all hold the same weights. Plain all-reduces of one flat tensor rather than `DistributedDataParallel`: its
@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from models.errors import ConfigError, TrainingError
+from models.processes import LOST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,16 @@ class Ranks:
         return self.rank == 0
 
 
+def launched() -> bool:
+    """Whether this process was started as one of several, or as the one of `torchrun`."""
+    return "WORLD_SIZE" in os.environ
+
+
 def ranks() -> Ranks:
-    """What `torchrun` says in the environment; one process without it. Raises `ConfigError`."""
+    """What `torchrun`, or what starts `processes`, says in the environment; one process without it.
+
+    Raises `ConfigError`.
+    """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Ranks()
@@ -67,7 +76,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         raise TrainingError(
-            f"process {own.rank} of {own.ranks} lost another one, which says why in its own log; start all of them "
+            f"process {own.rank} of {own.ranks} {LOST}, which says why in its own log; start all of them "
             "again: they resume from the last checkpoint"
         ) from None
     finally:

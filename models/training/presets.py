@@ -1,6 +1,7 @@
 """Presets: every number of a training, by name. `run.json` names one and may override single numbers.
 
-A preset is a frozen dataclass beside its networks (`models/<system>/presets.py`), with the members of `Preset` below.
+A preset is a frozen dataclass beside its networks (`models/systems/<system>/presets.py`), with the members of `Preset`
+below.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from models.errors import ConfigError
+from models.training.settings import nearest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,9 @@ def choose(system: str, presets: Mapping[str, P], name: str, overrides: Mapping[
     hints = get_type_hints(type(preset))
     for key in overrides:
         if key not in hints:
-            raise ConfigError(f"overrides.{key}: no such number; a preset has {', '.join(sorted(hints))}")
+            raise ConfigError(
+                f"overrides.{key}: no such number{nearest(key, hints)}; a preset has {', '.join(sorted(hints))}"
+            )
     changed = {key: _typed(key, value, hints[key], getattr(preset, key)) for key, value in overrides.items()}
     chosen: P = dataclasses.replace(preset, **changed)
     chosen.check()

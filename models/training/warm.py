@@ -23,7 +23,10 @@ def warm_start(system: System, name: str, run_dir: str | Path) -> None:
     run_dir = Path(run_dir)
     trained = read_run_config(run_dir)["system"]
     if trained != name:
-        raise CheckpointError(f"start = {run_dir}: is a run of {trained}, this is a training of {name}; leave it out")
+        raise CheckpointError(
+            f"start = {run_dir}: is a run of {trained}, this is a training of {name}; leave it out "
+            "(a number of the preset is overrides.start)"
+        )
     theirs = load_checkpoint(run_dir)["networks"]
     for network_name, network in system.networks().items():
         own: dict[str, Tensor] = network.state_dict()

@@ -19,6 +19,7 @@ from flows.artifacts import delete_samples
 from flows.deploying import checkout
 from tests.flows.building import build_arguments
 from tests.flows.deployed import REPOSITORY, WAIT_S, Api, Worker
+from tests.flows.trained_root import pairs
 from voxdata.catalog.champions import aliases
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest
@@ -134,7 +135,7 @@ def test_retraining_trains_evaluates_skips_and_gives_faces(
     api: Api, built: tuple[Path, str], corpus: Path, tmp_path: Path
 ) -> None:
     root = built[0]
-    settings = {"root": str(root), "preset": "tiny", "overrides": SMALL, "steps": 4}
+    settings = {"root": str(root), "preset": "tiny", "settings": pairs(SMALL), "steps": 4}
     first = api.run("retrain/nightly", **settings)
     assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Promoted")
     run_dir = _run_dir(root, seed=0)

@@ -18,7 +18,7 @@ from flows.runs import evaluate_run
 from models.errors import ConfigError, EvaluationError
 from models.evaluate import compare
 from tests.flows import trained_root
-from tests.flows.trained_root import PEOPLE, SMALL, publish_people
+from tests.flows.trained_root import PEOPLE, SMALL, pairs, publish_people
 from voxdata.catalog import champions
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot
@@ -50,7 +50,7 @@ def _without_a_server() -> Any:
 
 
 def run(root: Path, **settings: Any) -> State[str]:
-    usual = {"root": str(root), "steps": 1, "overrides": SMALL, "gate": GATE, "device": "cpu"}
+    usual = {"root": str(root), "steps": 1, "settings": pairs(SMALL), "gate": GATE, "device": "cpu"}
     ended: State[str] = retrain.retrain.fn(**{**usual, **settings})
     return ended
 

@@ -14,7 +14,8 @@ from prefect.states import Failed
 
 from flows import code
 from flows.cards import write_card
-from flows.runs import Order, Run, prepare
+from flows.orders import ordered
+from flows.runs import Run, prepare
 from flows.train import DiedError, _end, fit, may_go_on
 from models.errors import TrainingError
 from models.train import INTERRUPTED
@@ -27,7 +28,7 @@ from voxdata.store import journal
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     publish_people(tmp_path / "root", "people01", PEOPLE, at="2026-01-01T00:00:00Z")
-    return prepare(Order(root=str(tmp_path / "root"), device="cpu"))
+    return prepare(ordered(root=str(tmp_path / "root"), device="cpu"))
 
 
 def ended(run: Run, status: int, said: str) -> TrainingError:
@@ -67,7 +68,7 @@ def test_what_died_is_tried_again_and_what_refused_is_not(
 
 def test_an_order_for_a_run_that_is_in_training_changes_nothing(run: Run) -> None:
     before = {path: path.read_bytes() for path in run.folder.iterdir()}
-    order = Order(root=run.config.root, run=str(run.folder), device="cpu", steps=3)
+    order = ordered(root=run.config.root, run_dir=str(run.folder), device="cpu", steps=3)
     with locked(run.folder), pytest.raises(TrainingError, match=r"is being trained by process \d+; wait for it"):
         prepare(order)
     assert (run.folder / "run.json").read_bytes() == before[run.folder / "run.json"]

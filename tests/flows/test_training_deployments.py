@@ -16,7 +16,7 @@ import yaml
 
 from flows.cli import main
 from tests.flows.deployed import REPOSITORY, WAIT_S, Api, Server, Worker, parameters
-from tests.flows.trained_root import SMALL, publish_people
+from tests.flows.trained_root import SMALL, pairs, publish_people
 from voxdata.catalog.champions import Aliases, aliases, decisions
 from voxdata.store import journal
 from voxdata.store.storage import LocalStorage
@@ -81,7 +81,7 @@ class Training:
 
     def __init__(self, api: Api, root: Path, **settings: Any) -> None:
         self._api = api
-        self._settings = {"root": str(root), "overrides": SMALL, "seconds": None, "device": "cpu", **settings}
+        self._settings = {"root": str(root), "settings": pairs(SMALL), "seconds": None, "device": "cpu", **settings}
         self._storage = LocalStorage(root)
         self.folder = root / "runs" / f"sf2f-tiny-self-trained-{SNAPSHOT}-0"
         self.id = ""
@@ -178,7 +178,7 @@ def test_a_flow_that_is_killed_is_a_crash_and_its_loop_ends_at_a_checkpoint(
 
 
 def test_a_refusal_fails_with_its_line_and_is_not_tried_again(api: Api, workers: list[Worker], root: Path) -> None:
-    failed = api.run(TRAIN, root=str(root), overrides={**SMALL, "learning_rate": 1e30}, steps=400, device="cpu")
+    failed = api.run(TRAIN, root=str(root), settings=pairs({**SMALL, "learning_rate": 1e30}), steps=400, device="cpu")
     assert failed["state_type"] == "FAILED"
     assert "the last good checkpoint is" in failed["state"]["message"]
     assert Training(api, root).states() == ["started", "failed"]
@@ -218,7 +218,7 @@ def test_a_second_run_in_one_folder_is_refused_and_leaves_the_first_alone(
 def test_a_server_that_restarts_in_the_middle_costs_nothing(
     api: Api, workers: list[Worker], server: Server, root: Path
 ) -> None:
-    training = Training(api, root, overrides={**SMALL, "fuser_steps": 1})
+    training = Training(api, root, settings=pairs({**SMALL, "fuser_steps": 1}))
     training.begin(steps=600)
     server.kill()
     before = training.done()
@@ -237,7 +237,7 @@ def test_a_machine_that_dies_is_noticed_and_another_goes_on(
     content["automations"][0]["trigger"]["within"] = 45
     (tmp_path / "automations.yaml").write_text(yaml.safe_dump(content))
     api.prefect("automation", "create", "--from-file", str(tmp_path / "automations.yaml"))
-    training = Training(api, root, overrides={**SMALL, "fuser_steps": 1})
+    training = Training(api, root, settings=pairs({**SMALL, "fuser_steps": 1}))
     training.begin()
     wait_until(lambda: len(list((training.folder / "checkpoints").glob("step-*.pt"))) == 2, "no second checkpoint")
     ((_, flow),) = training.processes()
@@ -256,7 +256,7 @@ def test_a_machine_that_dies_is_noticed_and_another_goes_on(
 def test_the_better_is_promoted_and_evaluated_the_worse_refused_and_nothing_new_skipped(
     api: Api, workers: list[Worker], root: Path
 ) -> None:
-    numbers = {"preset": "tiny", "overrides": {**SMALL, "embedder_steps": 120}, "device": "cpu"}
+    numbers = {"preset": "tiny", "settings": pairs({**SMALL, "embedder_steps": 120}), "device": "cpu"}
     settings = {"root": str(root), "gate": GATE, **numbers}
     ended = [api.run(RETRAIN, **settings, seed=seed, steps=steps) for seed, steps in ((5, 1), (6, 150), (7, 1), (7, 1))]
     names = [run["state_name"] for run in ended]

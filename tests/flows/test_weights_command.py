@@ -15,7 +15,8 @@ import pytest
 
 from flows import runs
 from flows.cli import main
-from flows.runs import Order, prepare
+from flows.orders import ordered
+from flows.runs import prepare
 from flows.train import judge
 from voxdata import weights
 from voxdata.format.errors import WeightsError
@@ -110,7 +111,7 @@ def test_a_training_takes_a_name_of_the_registry(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16))
     open_storage(tmp_path / "root", create=True)
-    order = Order(root=str(tmp_path / "root"), embedder="mobilefacenet", weights=named)
+    order = ordered(root=str(tmp_path / "root"), embedder="mobilefacenet", weights=named)
     if named != "./here.onnx":
         with pytest.raises(WeightsError, match=r"voxdata weights import mobilefacenet_y1.onnx"):
             prepare(order)
@@ -141,19 +142,19 @@ def test_a_missing_file_stops_the_training_with_what_would_be_off(
     )
     assert said.endswith("; or go on so: --allow-missing-weights\n")
     assert not (root / "runs").exists()
-    run = prepare(Order(root=str(root), embedder="facenet", allow_missing_weights=True))
+    run = prepare(ordered(root=str(root), embedder="facenet", allow_missing_weights=True))
     assert json.loads((run.folder / "run.json").read_text())["allow_missing_weights"] is True
     assert [need.part for need in run.config.missing()] == ["the perceptual loss", "the figures of its evaluation"]
     weights.cache_folder().mkdir()
     (weights.cache_folder() / "20180402-114759-vggface2.pt").write_bytes(b"half of it")
     with pytest.raises(WeightsError, match=r"facenet: .*20180402-114759-vggface2.pt has .* bytes"):
-        prepare(Order(root=str(root), embedder="facenet", allow_missing_weights=True))
+        prepare(ordered(root=str(root), embedder="facenet", allow_missing_weights=True))
 
 
 def test_a_run_whose_embedder_lacks_is_not_judged_by_another(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = prepare(Order(root=str(root), embedder="facenet", allow_missing_weights=True))
+    run = prepare(ordered(root=str(root), embedder="facenet", allow_missing_weights=True))
     off = [{"part": need.part, "weights": need.weights} for need in run.config.missing()]
     content = {"run": dataclasses.asdict(run.config), "off": off}
     (run.folder / "config.json").write_text(json.dumps(content))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.runs import Order, evaluate_run, prepare
+from flows.orders import ordered
+from flows.runs import evaluate_run, prepare
 from models.train import train as train_here
 from tests.models.snapshot_writer import SMALL_NETWORKS, write_snapshot
 from voxdata.catalog.publish import publish
@@ -15,6 +17,11 @@ from voxdata.store.storage import LocalStorage
 
 PEOPLE = {"train": 10, "val": 0, "test": 8}
 SMALL = {**SMALL_NETWORKS, "embedder_steps": 4, "fuser_steps": 1, "learning_rate": 0.002}
+
+
+def pairs(numbers: Mapping[str, Any]) -> list[str]:
+    """Numbers of a preset as a person sets them."""
+    return [f"{key}={json.dumps(value)}" for key, value in numbers.items()]
 
 
 def publish_people(
@@ -45,8 +52,7 @@ def publish_people(
 
 def train(**settings: Any) -> str:
     """What the flow `train` does, without a server: prepare, train, note, evaluate."""
-    order = Order(**{**settings, "overrides": settings.get("overrides") or {}})
-    run = prepare(order)
+    run = prepare(ordered(settings.pop("settings", ()), run_dir=settings.pop("run", None), **settings))
     run.note("started")
     train_here(run.config)
     run.note("finished")

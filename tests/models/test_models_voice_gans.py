@@ -12,7 +12,7 @@ import torch
 from snapshot_writer import TinySnapshot
 from torch.nn.utils.parametrize import is_parametrized
 
-from flows.runs import Order, run_name
+from flows.orders import ordered, run_name
 from models.data.sampler import Groups, independent_batch
 from models.errors import ConfigError
 from models.evaluate import evaluate
@@ -167,7 +167,7 @@ def test_the_encoder_is_frozen_in_the_second_stage(tiny_snapshot: TinySnapshot, 
 def test_the_general_the_female_and_the_male_model_are_three_runs_of_one_command(
     tiny_snapshot: TinySnapshot, tmp_path: Path
 ) -> None:
-    orders = [Order(root=".", system="voice2face", preset="speech2face-gan", sex=sex) for sex in ("all", "f", "m")]
+    orders = [ordered(root=".", system="voice2face", preset="speech2face-gan", sex=sex) for sex in ("all", "f", "m")]
     assert len({run_name(order, tiny_snapshot.id) for order in orders}) == 3
     judged = {}
     for order in orders:

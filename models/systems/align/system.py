@@ -250,5 +250,11 @@ def needs(preset: Preset, embedder: str) -> tuple[Need, ...]:
 
 
 ALIGN_SYSTEM = SystemSpec(
-    name="align", make_preset=make_preset, train=Align, voice_to_face=AlignedFace, critic=AlignedCritic, needs=needs
+    name="align",
+    about="our own: voices are aligned with the identity space of a face embedder, whose points are faces",
+    make_preset=make_preset,
+    train=Align,
+    voice_to_face=AlignedFace,
+    critic=AlignedCritic,
+    needs=needs,
 )

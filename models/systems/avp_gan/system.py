@@ -32,6 +32,7 @@ class AttentiveCritic(VoiceCritic):
 
 AVP_GAN = SystemSpec(
     name="avp_gan",
+    about="AVP-GAN: voice2face with attention and spectral normalisation",
     make_preset=make_preset,
     train=partial(VoiceGan, faces=AttentiveFace, critic=AttentiveCritic),
     voice_to_face=AttentiveFace,

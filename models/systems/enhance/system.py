@@ -215,9 +215,11 @@ def hears_nothing(preset: Any, n_mels: int) -> NoReturn:
 
 ENHANCE = SystemSpec(
     name="enhance",
+    about="fine-tunes GFP-GAN on portraits; hears no voice",
     make_preset=make_preset,
     train=Enhancement,
     voice_to_face=hears_nothing,
     needs=needs,
     takes_weights=True,
+    hears=False,
 )

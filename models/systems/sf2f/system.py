@@ -257,6 +257,7 @@ def needs(preset: Preset, embedder: str) -> tuple[Need, ...]:
 
 SF2F = SystemSpec(
     name="sf2f",
+    about="SF2F: crops are encoded, a fuser joins them; two discriminators and a perceptual loss",
     make_preset=make_preset,
     train=Sf2f,
     voice_to_face=SpeechFusion,

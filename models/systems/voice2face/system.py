@@ -208,5 +208,10 @@ def _parameters(*networks: nn.Module) -> list[nn.Parameter]:
 
 
 VOICE2FACE = SystemSpec(
-    name="voice2face", make_preset=make_preset, train=VoiceGan, voice_to_face=VoiceFace, critic=VoiceCritic
+    name="voice2face",
+    about="voice2face: an encoder that knows speakers, then a GAN; with the variants of later papers",
+    make_preset=make_preset,
+    train=VoiceGan,
+    voice_to_face=VoiceFace,
+    critic=VoiceCritic,
 )

@@ -1,0 +1,23 @@
+"""Generated pages and parts of pages are what the code says now."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.documents import DOCS, pages, parts, with_parts
+
+
+@pytest.mark.parametrize("name", pages())
+def test_a_generated_page_is_current(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == pages()[name], "run: make docs"
+
+
+@pytest.mark.parametrize("name", parts())
+def test_the_generated_parts_of_a_page_are_current(name: str) -> None:
+    page = (DOCS / name).read_text(encoding="utf-8")
+    assert page == with_parts(page, parts()[name]), "run: make docs"
+
+
+def test_a_page_without_its_markers_is_not_passed_over() -> None:
+    with pytest.raises(ValueError, match="no part 'systems'"):
+        with_parts("<!-- end of systems --> <!-- generated: systems -->", {"systems": "x"})
