@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO
 
 STARTED_BY = "VOXDATA_STARTED_BY"
@@ -22,6 +21,8 @@ STARTED_BY = "VOXDATA_STARTED_BY"
 POLL_S = 0.1
 END_LIMIT_S = 60.0
 """For the other processes when one has failed; they notice by themselves, unless they wait for what never comes."""
+READ_LIMIT_S = 5.0
+"""For the last words of one that has ended: what it started itself may hold the pipe open."""
 LOST = "lost another one"
 """In the last words of a process that ended because another one had."""
 
@@ -58,7 +59,7 @@ class _Rank:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(command, env=dict(environment), stderr=subprocess.PIPE)
-        self.last = ""
+        self.last, self._killed = "", False
         self._reader = threading.Thread(target=self._pass_on, args=(self._process.stderr,), daemon=True)
         self._reader.start()
 
@@ -72,44 +73,40 @@ class _Rank:
 
     @property
     def status(self) -> int:
-        self._reader.join()
+        self._reader.join(READ_LIMIT_S)
         return self._process.wait()
+
+    @property
+    def followed(self) -> bool:
+        """Whether it ended because another one had."""
+        return self._killed or LOST in self.last
 
     def send(self, number: signal.Signals) -> None:
         if self.running:
+            self._killed = self._killed or number == signal.SIGKILL
             self._process.send_signal(number)
 
     def _pass_on(self, said: IO[bytes]) -> None:
-        for line in said:
-            self.last = line.decode(errors="replace").rstrip()
-            sys.stderr.write(f"{self.last}\n")
-            sys.stderr.flush()
-
-
-@dataclass(frozen=True, order=True)
-class _Blame:
-    """Orders processes that ended badly: a killed one, one that says what is wrong, one that lost another."""
-
-    said_why: bool
-    lost: bool
-    rank: int
+        with said:
+            for line in said:
+                self.last = line.decode(errors="replace").rstrip()
+                sys.stderr.write(f"{self.last}\n")
+                sys.stderr.flush()
 
 
 def _status(ended: Sequence[_Rank]) -> int:
-    statuses = [rank.status for rank in ended]
-    if len(set(statuses)) == 1 and statuses[0] >= 0:
-        return statuses[0]
-    blamed = min(
-        _Blame(said_why=status > 0, lost=LOST in ended[rank].last, rank=rank)
-        for rank, status in enumerate(statuses)
-        if status != 0
-    )
-    if blamed.said_why:
-        print(ended[blamed.rank].last, file=sys.stderr)
-        return statuses[blamed.rank]
-    name = signal.Signals(-statuses[blamed.rank]).name
-    print(f"process {blamed.rank} of {len(ended)} was ended by {name}", file=sys.stderr)
-    return 1
+    """The status of the one to blame: a killed one, else one that says why, else one that only lost another."""
+    failed = [rank for rank in ended if rank.status != 0]
+    if not failed:
+        return 0
+    blamed = min(failed, key=lambda rank: (rank.followed, rank.status > 0))
+    if blamed.status < 0:
+        name = signal.Signals(-blamed.status).name
+        print(f"process {ended.index(blamed)} of {len(ended)} was ended by {name}", file=sys.stderr)
+        return 1
+    if any(rank.last != blamed.last for rank in ended):
+        print(blamed.last, file=sys.stderr)
+    return blamed.status
 
 
 def _environments(count: int) -> list[dict[str, str]]:
