@@ -42,7 +42,7 @@ from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.embedders.self_trained import save_embedder, train_embedder
 from models.evaluate import evaluate
-from models.systems.registry import SYSTEMS
+from models.systems.registry import system_spec
 from models.train import train
 from models.training.config import make_config
 from voxdata.format.atomic import write_atomic, write_json
@@ -209,7 +209,7 @@ def _train_eyes(setting: Setting) -> None:
 
 def _run(setting: Setting, job: Job) -> dict[str, Any]:
     """The run.json of a job: the preset's numbers but for `CHOSEN`, and no end by steps, but for sf2f's fuser."""
-    fields = {field.name for field in dataclasses.fields(SYSTEMS[job.system].make_preset(setting.preset, {}))}
+    fields = {field.name for field in dataclasses.fields(system_spec(job.system).make_preset(setting.preset, {}))}
     chosen = CHOSEN.get(job.system, {}) if setting.preset == "tiny" else {}
     endless: dict[str, Any] = {name: 10**6 for name in ("steps", "align_steps", "speaker_steps") if name in fields}
     root = setting.root(job.link)

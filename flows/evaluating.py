@@ -19,6 +19,7 @@ def evaluate(
     protocols: list[str] | None = None,
     embedder: str | None = None,
     split: str = "test",
+    enhance: str | None = None,
 ) -> str:
     """Judge `run` of `root`, note its figures in the journal and the catalog, and return its folder.
 
@@ -26,7 +27,7 @@ def evaluate(
     """
     speak_up()
     folder = named_run(local_storage(root), run, system)
-    report = evaluate_run(folder, protocols=protocols, embedder=embedder, split=split)
+    report = evaluate_run(folder, protocols=protocols, embedder=embedder, split=split, enhance=enhance)
     logger.info("evaluated %s on %d people of split %s", folder.name, report["people"], split)
     if split == "test" and embedder is None:
         show_evaluation(folder)

@@ -38,17 +38,22 @@ from models.pretrained.needs import MissingEmbedder, refuse, stops, without
 from models.processes import STARTED_BY, python_module, run_together
 from models.systems.base import System
 from models.systems.registry import brought_by
-from models.training.checkpoint import checkpoints, code_version, load_checkpoint, save_checkpoint, write_run_config
+from models.training.checkpoint import (
+    checkpoints,
+    code_version,
+    load_checkpoint,
+    save_checkpoint,
+    warm_start,
+    write_run_config,
+)
 from models.training.config import RunConfig, load_config
 from models.training.metrics import Metrics, diversity
 from models.training.parallel import Ranks, joined, largest, launched, ranks, wait
-from models.training.presets import Preset
+from models.training.presets import Preset, Schedule
 from models.training.run_lock import locked
-from models.training.schedule import Schedule
 from models.training.steps import Steps
 from models.training.switches import Switches, prepare
 from models.training.tracking import tracked
-from models.training.warm import warm_start
 from voxdata.format.errors import VoxdataError
 from voxdata.format.reader import Reader
 

@@ -24,7 +24,7 @@ from models.data.snapshots import open_snapshot
 from models.embedders import describe_embedder
 from models.embedders.base import Embedder
 from models.errors import EvaluationError
-from models.evaluate.contestants import Bench
+from models.evaluate.contestants import Evaluation
 from models.evaluate.distributions import VFS_SPLITS, vggface_score
 from models.evaluate.judge import Judge
 from models.evaluate.metrics import FloatArray, IntArray, bootstrap_interval
@@ -98,7 +98,7 @@ def compare(
         _Asked(Path(run).name, generator, config, snapshot, split, eye, seed)
         for run, generator, config in zip(runs, opened, configs, strict=True)
     ]
-    people = sorted(set.intersection(*(set(each.bench.unseen.people) for each in asked)))
+    people = sorted(set.intersection(*(set(each.evaluation.unseen.people) for each in asked)))
     if not people:
         raise EvaluationError(f"snapshot {snapshot_id}: nobody in split {split!r} is known to all of {len(runs)} runs")
     target = max(asked, key=lambda each: each.generator.preset.side_px)
@@ -155,23 +155,23 @@ class _Asked:
         self.generator = generator
         self.judge = Judge(generator=generator, embedder=eye, seed=seed)
         training, unseen = (open_store(config, generator, snapshot, each) for each in ("train", split))
-        self.bench = Bench(self.judge, training, unseen, {})
+        self.evaluation = Evaluation(self.judge, training, unseen, {})
 
     @cached_property
     def centre(self) -> FloatArray:
         """Mean embedding of the faces for training people's voices."""
-        faces = self.judge.fused(self.bench.training, self.bench.centre_people)
+        faces = self.judge.fused(self.evaluation.training, self.evaluation.centre_people)
         mean: FloatArray = self.judge.embed(faces).mean(axis=0)
         return mean
 
     def rows(self, people: Sequence[str]) -> IntArray:
         """Where these people are in the split as this run has it."""
-        place = {person: row for row, person in enumerate(self.bench.unseen.people)}
+        place = {person: row for row, person in enumerate(self.evaluation.unseen.people)}
         return np.asarray([place[person] for person in people], np.int64)
 
     def faces(self, people: Sequence[str], seconds: float) -> Tensor:
         """Faces (N, 3, S, S) for the first seconds of these people's speech."""
-        return self.judge.fused(self.bench.unseen, self.rows(people), seconds=seconds)
+        return self.judge.fused(self.evaluation.unseen, self.rows(people), seconds=seconds)
 
     def measure(
         self, people: Sequence[str], target: _Asked, seconds: float, look: Look | None, latency_ms: float
@@ -179,10 +179,10 @@ class _Asked:
         """Everything about this run; `target` has the portraits that all runs are held against."""
         faces = self.faces(people, seconds)
         broken_N = ~torch.isfinite(faces).flatten(1).all(dim=1).cpu().numpy()
-        unseen, rows = self.bench.unseen, self.rows(people)
+        unseen, rows = self.evaluation.unseen, self.rows(people)
         values = person_values(
-            [(self.judge.embed(faces), target.bench.real[target.rows(people)])],
-            Centre(generated=self.centre, real=target.bench.training_real.mean(axis=0)),
+            [(self.judge.embed(faces), target.evaluation.real[target.rows(people)])],
+            Centre(generated=self.centre, real=target.evaluation.training_real.mean(axis=0)),
             Protocol(seed=self.judge.seed, sexes=tuple(unseen.sexes[row] for row in rows)),
         )
         values = {name: np.where(broken_N, np.nan, value_N) for name, value_N in values.items()}

@@ -1,4 +1,4 @@
-"""The test bench: what all protocols of one evaluation share, and the contestants that each of them judges.
+"""One evaluation: what all its protocols share, and the contestants that each of them judges.
 
 Shapes: N people, M portraits, E embedding, S side. A contestant answers for every unseen person: with pictures, with
 embeddings, or only with scores of every person against every person (chance, sex). "Real" is what it is held against.
@@ -39,7 +39,7 @@ class Contestant:
     pictures: Callable[[int, float | None], Tensor] | None = None
 
 
-class Bench:
+class Evaluation:
     """A run's judge, the people it was trained on and those it never saw, their portraits embedded once."""
 
     def __init__(self, judge: Judge, training: Store, unseen: Store, references: Mapping[str, Pictures]) -> None:

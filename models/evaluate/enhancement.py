@@ -11,25 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.evaluate.contestants import Bench
+from models.evaluate.contestants import Evaluation
 from models.evaluate.judge import CHUNK
 from models.evaluate.metrics import FloatArray, cosine, figure, unit
 from models.systems.enhance.faces import FaceEnhancer
 
 
-def enhancement_rows(bench: Bench, enhance: FaceEnhancer) -> list[dict[str, Any]]:
+def enhancement_rows(evaluation: Evaluation, enhance: FaceEnhancer) -> list[dict[str, Any]]:
     """A row per contestant that has pictures, with a control: everybody's face before against everybody else's after.
 
     `kept` is the cosine of a face before and after, `cosine_before` and `cosine_after` are those to the real person
     (mean of the portraits; for a real photo of the others), `cosine_change` their difference per person.
     """
     rows = []
-    for contestant in bench.contestants():
+    for contestant in evaluation.contestants():
         if contestant.pictures is None:
             continue
         image_N3SS = contestant.pictures(0, None)
-        real_NE = unit(bench.real_without(contestant, 0))
-        before_NE, after_NE = bench.judge.embed(image_N3SS), _enhanced(bench, enhance, image_N3SS)
+        real_NE = unit(evaluation.real_without(contestant, 0))
+        before_NE, after_NE = evaluation.judge.embed(image_N3SS), _enhanced(evaluation, enhance, image_N3SS)
         before_N, after_N = cosine(before_NE, real_NE), cosine(after_NE, real_NE)
         values = {
             "kept": cosine(before_NE, after_NE),
@@ -37,15 +37,17 @@ def enhancement_rows(bench: Bench, enhance: FaceEnhancer) -> list[dict[str, Any]
             "cosine_after": after_N,
             "cosine_change": after_N - before_N,
         }
-        rows.append(_row(bench, contestant.name, contestant.kind, values))
+        rows.append(_row(evaluation, contestant.name, contestant.kind, values))
         if len(real_NE) > 1:
-            rows.append(_row(bench, f"{contestant.name}, shuffled", "control", {"kept": _others(before_NE, after_NE)}))
+            rows.append(
+                _row(evaluation, f"{contestant.name}, shuffled", "control", {"kept": _others(before_NE, after_NE)})
+            )
     return rows
 
 
-def _enhanced(bench: Bench, enhance: FaceEnhancer, image_N3SS: Tensor) -> FloatArray:
+def _enhanced(evaluation: Evaluation, enhance: FaceEnhancer, image_N3SS: Tensor) -> FloatArray:
     """Embeddings (N, E) of the enhanced faces, which are large: a few at a time."""
-    return np.concatenate([bench.judge.embed(enhance(part)) for part in torch.split(image_N3SS, CHUNK)])
+    return np.concatenate([evaluation.judge.embed(enhance(part)) for part in torch.split(image_N3SS, CHUNK)])
 
 
 def _others(before_NE: FloatArray, after_NE: FloatArray) -> FloatArray:
@@ -54,6 +56,6 @@ def _others(before_NE: FloatArray, after_NE: FloatArray) -> FloatArray:
     return others
 
 
-def _row(bench: Bench, name: str, kind: str, values: dict[str, FloatArray]) -> dict[str, Any]:
-    figures = {key: figure(value_N, seed=bench.judge.seed) for key, value_N in values.items()}
+def _row(evaluation: Evaluation, name: str, kind: str, values: dict[str, FloatArray]) -> dict[str, Any]:
+    figures = {key: figure(value_N, seed=evaluation.judge.seed) for key, value_N in values.items()}
     return {"name": name, "kind": kind, "people": len(values["kept"]), "draws": 1, "figures": figures}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluate.contestants import Bench
+from models.evaluate.contestants import Evaluation
 from models.evaluate.metrics import unit
 from models.evaluate.references import reference_row
 from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, shuffled_row, system_row
@@ -18,34 +18,34 @@ from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, 
 DRAWS = 10
 
 
-def full_rows(bench: Bench) -> list[dict[str, Any]]:
+def full_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The system with its fuser and without, controls, references and the ceiling."""
-    judge, training, unseen, people = bench.judge, bench.training, bench.unseen, bench.people
+    judge, training, unseen, people = evaluation.judge, evaluation.training, evaluation.unseen, evaluation.people
     protocol = Protocol(seed=judge.seed, sexes=tuple(unseen.sexes))
-    real_NE = bench.real
-    training_real_E = bench.training_real.mean(axis=0)
+    real_NE = evaluation.real
+    training_real_E = evaluation.training_real.mean(axis=0)
 
     def centre(images: Any) -> Centre:
         return Centre(generated=judge.embed(images).mean(axis=0), real=training_real_E)
 
-    crop_centre = centre(judge.crops(training, bench.centre_people, 0))
-    fused_centre = centre(judge.fused(training, bench.centre_people))
+    crop_centre = centre(judge.crops(training, evaluation.centre_people, 0))
+    fused_centre = centre(judge.fused(training, evaluation.centre_people))
     fused_NE = judge.embed(judge.fused(unseen, people))
     crops = [(judge.embed(judge.crops(unseen, people, draw)), real_NE) for draw in range(DRAWS)]
     system, window_s = judge.generator.run["system"], judge.generator.preset.window_s
-    mean_face_NE = np.repeat(judge.embed(bench.mean_face[None]), bench.count, axis=0)
+    mean_face_NE = np.repeat(judge.embed(evaluation.mean_face[None]), evaluation.count, axis=0)
     rows = [
         system_row(f"{system}, fused", "system", [(fused_NE, real_NE)], fused_centre, protocol),
         system_row(f"{system}, {window_s:g} s, no fuser", "system", crops, crop_centre, protocol),
-        scores_row("chance", np.zeros((bench.count, bench.count)), protocol),
+        scores_row("chance", np.zeros((evaluation.count, evaluation.count)), protocol),
         system_row("mean face", "control", [(mean_face_NE, real_NE)], None, protocol),
     ]
-    if bench.count > 1:
+    if evaluation.count > 1:
         rows.append(shuffled_row("shuffled voices", fused_NE, real_NE, fused_centre, protocol))
     known, same_sex = same_sex_scores(unseen.sexes)
     if len(known):
         rows.append(scores_row("sex only", same_sex, protocol))
-    rows.append(_regression(bench, protocol))
+    rows.append(_regression(evaluation, protocol))
     brought = partial(
         reference_row,
         embed=judge.embed,
@@ -56,22 +56,24 @@ def full_rows(bench: Bench) -> list[dict[str, Any]]:
         training_real_E=training_real_E,
         protocol=protocol,
     )
-    rows += [brought(name, pictures) for name, pictures in bench.references.items()]
-    return rows + _ceiling(bench, protocol)
+    rows += [brought(name, pictures) for name, pictures in evaluation.references.items()]
+    return rows + _ceiling(evaluation, protocol)
 
 
-def _regression(bench: Bench, protocol: Protocol) -> dict[str, Any]:
-    generated = unit(bench.regression(bench.voices)).mean(axis=0)
-    centre = Centre(generated=generated, real=bench.training_real.mean(axis=0))
-    return system_row("linear voice regression", "control", [(bench.regressed, bench.real)], centre, protocol)
+def _regression(evaluation: Evaluation, protocol: Protocol) -> dict[str, Any]:
+    generated = unit(evaluation.regression(evaluation.voices)).mean(axis=0)
+    centre = Centre(generated=generated, real=evaluation.training_real.mean(axis=0))
+    return system_row("linear voice regression", "control", [(evaluation.regressed, evaluation.real)], centre, protocol)
 
 
-def _ceiling(bench: Bench, protocol: Protocol) -> list[dict[str, Any]]:
+def _ceiling(evaluation: Evaluation, protocol: Protocol) -> list[dict[str, Any]]:
     """One real portrait as the query against the mean of the person's others, for people who have two or more."""
-    mean_E = bench.training_real.mean(axis=0)
+    mean_E = evaluation.training_real.mean(axis=0)
     rows = []
-    for photo in (each for each in bench.contestants() if each.name == "real photo"):
-        most = int(bench.unseen.face_groups.count[photo.people].max())
-        draws = [(photo.answer(draw, None), unit(bench.real_without(photo, draw))) for draw in range(min(DRAWS, most))]
+    for photo in (each for each in evaluation.contestants() if each.name == "real photo"):
+        most = int(evaluation.unseen.face_groups.count[photo.people].max())
+        draws = [
+            (photo.answer(draw, None), unit(evaluation.real_without(photo, draw))) for draw in range(min(DRAWS, most))
+        ]
         rows.append(system_row(photo.name, photo.kind, draws, Centre(generated=mean_E, real=mean_E), protocol))
     return rows

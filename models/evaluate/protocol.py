@@ -16,13 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.embedders import SELF_TRAINED, describe_embedder, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder
 from models.errors import EvaluationError
-from models.evaluate.contestants import Bench
+from models.evaluate.contestants import Evaluation
 from models.evaluate.full import full_rows
 from models.evaluate.judge import Judge
 from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, Question, tables
@@ -31,12 +33,18 @@ from models.evaluate.realism import check_files
 from models.evaluate.references import Pictures
 from models.evaluate.report import markdown
 from models.evaluate.rows import Protocol
-from models.evaluate.sheet import write_sheet
 from models.generator import Generator
+from models.images import grid, to_uint8, write_png
 from models.systems.enhance.faces import load_enhancer
 from models.training.config import RunConfig, choose_device, make_config
 from voxdata.format.atomic import write_atomic, write_json
 from voxdata.format.reader import Reader
+
+SHEET_PEOPLE = 12
+SHEET_NOTICE = (
+    "people of the evaluation: first row real portraits, then faces generated from their voices (fused; one window; "
+    "another person's voice) and the mean face; generated faces show no real person and identify nobody"
+)
 
 
 def evaluate(
@@ -75,7 +83,7 @@ def evaluate(
     )
     snapshot = open_snapshot(config.root, snapshot_id or config.snapshot)
     unseen = open_store(config, trained, snapshot, split)
-    bench = Bench(judge, open_store(config, trained, snapshot, "train"), unseen, references or {})
+    evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {})
     result = {
         "format": 1,
         "run": run_dir.name,
@@ -88,15 +96,17 @@ def evaluate(
         "utterances": len(unseen.frames),
         "embedder": describe_embedder(name, files),
         "notes": _notes(name, config.embedder, unseen) + missing,
-        "rows": full_rows(bench),
+        "rows": full_rows(evaluation),
         "tables": tables(
             asked,
-            Question(bench=bench, holdouts=_holdouts(config, trained, snapshot), weights=files, enhancer=enhancer),
+            Question(
+                evaluation=evaluation, holdouts=_holdouts(config, trained, snapshot), weights=files, enhancer=enhancer
+            ),
         ),
     }
     stem = "-".join(["evaluation", *([split] if split != "test" else []), *([name] if name != config.embedder else [])])
     write_json(run_dir / f"{stem}.json", result)
-    write_sheet(bench, run_dir / f"{stem}.png")
+    _write_sheet(evaluation, run_dir / f"{stem}.png")
     write_atomic(run_dir / f"{stem}.md", lambda file: file.write(markdown(result).encode()))
     return result
 
@@ -158,3 +168,20 @@ def _notes(name: str, trained_with: str, unseen: Store) -> list[str]:
     if int(unseen.face_groups.count.max()) < 2:
         notes.append("nobody has two portraits: no real-photo ceiling")
     return notes
+
+
+def _write_sheet(evaluation: Evaluation, path: Path) -> None:
+    """Real portraits above the faces made from their voices: a column per person, at most twelve, over the split."""
+    chosen = np.unique(
+        np.linspace(0, evaluation.count - 1, min(SHEET_PEOPLE, evaluation.count)).round().astype(np.int64)
+    )
+    judge, unseen = evaluation.judge, evaluation.unseen
+    fused = to_uint8(judge.fused(unseen, chosen))
+    rows = [
+        to_uint8(unseen.images(unseen.face_groups.first[chosen])),
+        fused,
+        to_uint8(judge.crops(unseen, chosen, 0)),
+        np.roll(fused, 1, axis=0),
+        np.repeat(to_uint8(evaluation.mean_face[None]), len(chosen), axis=0),
+    ]
+    write_png(path, grid(rows), SHEET_NOTICE)

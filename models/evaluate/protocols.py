@@ -13,7 +13,7 @@ from typing import Any
 from models.data.store import Store
 from models.errors import EvaluationError
 from models.evaluate import realism
-from models.evaluate.contestants import Bench
+from models.evaluate.contestants import Evaluation
 from models.evaluate.enhancement import enhancement_rows
 from models.evaluate.matching import known_people_rows, matching_rows, noise_rows, sex_rows
 from models.evaluate.sf2f import SECONDS, code_rows, paper_rows
@@ -29,12 +29,12 @@ ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What a protocol is given: the bench, clips of training people that training never saw, files of networks.
+    """What a protocol is given: the evaluation, clips of training people that training never saw, files of networks.
 
     Without an `enhancer` there is no `enhance` table.
     """
 
-    bench: Bench
+    evaluation: Evaluation
     holdouts: Store | None
     weights: Mapping[str, str] = field(default_factory=dict)
     enhancer: FaceEnhancer | None = None
@@ -61,50 +61,53 @@ def _table(name: str, protocol: str, title: str, rows: list[dict[str, Any]], **m
 
 def _sf2f_paper(question: Question) -> list[dict[str, Any]]:
     title = f"SF2F as its paper measures, {SECONDS:g} s"
-    return [_table("sf2f-paper", "sf2f-paper", title, paper_rows(question.bench))]
+    return [_table("sf2f-paper", "sf2f-paper", title, paper_rows(question.evaluation))]
 
 
 def _sf2f_code(question: Question) -> list[dict[str, Any]]:
     title = f"SF2F as its released code measures, {SECONDS:g} s"
-    return [_table("sf2f-code", "sf2f-code", title, code_rows(question.bench))]
+    return [_table("sf2f-code", "sf2f-code", title, code_rows(question.evaluation))]
 
 
 def _avp(question: Question) -> list[dict[str, Any]]:
-    rows = length_rows(question.bench, AVP_SECONDS, recall=False)
+    rows = length_rows(question.evaluation, AVP_SECONDS, recall=False)
     return [_table("avp", "avp", "AVP-GAN: cosine by length of speech", rows)]
 
 
 def _voice2face(question: Question) -> list[dict[str, Any]]:
-    bench = question.bench
+    evaluation = question.evaluation
     return [
-        _table("matching", "voice2face", "1:2 matching, all trials", matching_rows(bench)),
+        _table("matching", "voice2face", "1:2 matching, all trials", matching_rows(evaluation)),
         _table(
-            "known people", "voice2face", "Known people, unheard clips", known_people_rows(bench, question.holdouts)
+            "known people",
+            "voice2face",
+            "Known people, unheard clips",
+            known_people_rows(evaluation, question.holdouts),
         ),
-        _table("sex", "voice2face", "Sex of the faces", sex_rows(bench)),
-        _table("noise", "voice2face", "Voices and noise before the run's own discriminator", noise_rows(bench)),
+        _table("sex", "voice2face", "Sex of the faces", sex_rows(evaluation)),
+        _table("noise", "voice2face", "Voices and noise before the run's own discriminator", noise_rows(evaluation)),
     ]
 
 
 def _lengths(question: Question) -> list[dict[str, Any]]:
-    return [_table("lengths", "lengths", "Length of speech", length_rows(question.bench, CURVE_SECONDS))]
+    return [_table("lengths", "lengths", "Length of speech", length_rows(question.evaluation, CURVE_SECONDS))]
 
 
 def _groups(question: Question) -> list[dict[str, Any]]:
-    return [_table("groups", "groups", "Groups of people", group_rows(question.bench))]
+    return [_table("groups", "groups", "Groups of people", group_rows(question.evaluation))]
 
 
 def _distributions(question: Question) -> list[dict[str, Any]]:
-    bench, weights = question.bench, question.weights
-    judge, device = bench.judge, bench.judge.generator.device
-    rows = realism.distance_rows(bench, judge.embed, bench.faces)
+    evaluation, weights = question.evaluation, question.weights
+    judge, device = evaluation.judge, evaluation.judge.generator.device
+    rows = realism.distance_rows(evaluation, judge.embed, evaluation.faces)
     found = [_table(DISTRIBUTIONS, DISTRIBUTIONS, "Distance to real portraits", rows, features=judge.embedder.name)]
     if realism.FID in weights:
         look = realism.fid_network(weights, device)
-        rows = realism.distance_rows(bench, look, realism.real_features(bench, look))
+        rows = realism.distance_rows(evaluation, look, realism.real_features(evaluation, look))
         found.append(_table("fid", DISTRIBUTIONS, "FID and KID as published", rows, features=realism.FID))
     if realism.VFS in weights:
-        rows = realism.score_rows(bench, realism.vfs_network(weights, device))
+        rows = realism.score_rows(evaluation, realism.vfs_network(weights, device))
         found.append(_table("vfs", DISTRIBUTIONS, "VGGFace score, five splits", rows, features=realism.VFS))
     return found
 
@@ -114,7 +117,7 @@ def _enhance(question: Question) -> list[dict[str, Any]]:
     if enhancer is None:
         return []
     title = f"Who faces look like before and after {enhancer.name}"
-    rows = enhancement_rows(question.bench, enhancer)
+    rows = enhancement_rows(question.evaluation, enhancer)
     return [_table(ENHANCE, ENHANCE, title, rows, enhancer=enhancer.name)]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.embedders.vggface2_resnet import VggFace2ResNet50
-from models.evaluate.contestants import Bench
+from models.evaluate.contestants import Evaluation
 from models.evaluate.distributions import VFS_SPLITS, frechet_distance, kernel_distance, vggface_score
 from models.evaluate.judge import chunks
 from models.evaluate.metrics import FloatArray
@@ -56,34 +56,34 @@ def in_batches(network: Callable[[Tensor], Tensor], device: torch.device) -> Loo
     return look
 
 
-def distance_rows(bench: Bench, look: Look, real_MD: FloatArray) -> list[dict[str, Any]]:
+def distance_rows(evaluation: Evaluation, look: Look, real_MD: FloatArray) -> list[dict[str, Any]]:
     """FID and KID of the faces of two people or more against all real portraits, whose features are `real_MD`."""
     rows: list[dict[str, Any]] = []
-    if bench.count < 2:
+    if evaluation.count < 2:
         return rows
-    for name, kind, people, image_N3SS in _pictured(bench):
+    for name, kind, people, image_N3SS in _pictured(evaluation):
         if people < 2:
             continue
         features_ND = look(image_N3SS)
-        mean, deviation = kernel_distance(features_ND, real_MD, seed=bench.judge.seed)
+        mean, deviation = kernel_distance(features_ND, real_MD, seed=evaluation.judge.seed)
         figures = {
             "fid": {"value": frechet_distance(features_ND, real_MD)},
             "kid": {"value": mean, "low": mean - deviation, "high": mean + deviation},
         }
         rows.append(_row(name, kind, people, figures))
-    mean_face_ND = np.repeat(look(bench.mean_face[None]), bench.count, axis=0)
+    mean_face_ND = np.repeat(look(evaluation.mean_face[None]), evaluation.count, axis=0)
     return [
         *rows,
-        _row("mean face", "control", bench.count, {"fid": {"value": frechet_distance(mean_face_ND, real_MD)}}),
+        _row("mean face", "control", evaluation.count, {"fid": {"value": frechet_distance(mean_face_ND, real_MD)}}),
     ]
 
 
-def score_rows(bench: Bench, looks: Mapping[str, Look]) -> list[dict[str, Any]]:
+def score_rows(evaluation: Evaluation, looks: Mapping[str, Look]) -> list[dict[str, Any]]:
     """VFS of everybody's faces, a figure per way of feeding the network: mean and deviation over five splits."""
     rows: list[dict[str, Any]] = []
-    if bench.count < VFS_SPLITS:
+    if evaluation.count < VFS_SPLITS:
         return rows
-    for name, kind, people, image_N3SS in _pictured(bench):
+    for name, kind, people, image_N3SS in _pictured(evaluation):
         figures = {}
         for key, look in looks.items():
             mean, deviation = vggface_score(look(image_N3SS))
@@ -92,10 +92,10 @@ def score_rows(bench: Bench, looks: Mapping[str, Look]) -> list[dict[str, Any]]:
     return rows
 
 
-def real_features(bench: Bench, look: Look) -> FloatArray:
+def real_features(evaluation: Evaluation, look: Look) -> FloatArray:
     """Features (M, D) of all portraits of the unseen people."""
-    faces = np.arange(int(bench.unseen.face_groups.count.sum()))
-    return np.concatenate([look(bench.unseen.images(chunk)) for chunk in chunks(faces)])
+    faces = np.arange(int(evaluation.unseen.face_groups.count.sum()))
+    return np.concatenate([look(evaluation.unseen.images(chunk)) for chunk in chunks(faces)])
 
 
 def check_files(weights: Mapping[str, str]) -> list[str]:
@@ -109,8 +109,8 @@ def check_files(weights: Mapping[str, str]) -> list[str]:
     return notes
 
 
-def _pictured(bench: Bench) -> Iterable[tuple[str, str, int, Tensor]]:
-    for contestant in bench.contestants():
+def _pictured(evaluation: Evaluation) -> Iterable[tuple[str, str, int, Tensor]]:
+    for contestant in evaluation.contestants():
         if contestant.pictures is not None:
             yield contestant.name, contestant.kind, len(contestant.people), contestant.pictures(0, None)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluate.contestants import Bench, Contestant
+from models.evaluate.contestants import Contestant, Evaluation
 from models.evaluate.metrics import FloatArray, IntArray, cosine, figure, hits, ranks, unit
 from models.evaluate.rows import RECALL_AT, same_sex_scores
 
@@ -25,50 +25,50 @@ GALLERY = 100
 CODE_GALLERIES = 3
 
 
-def paper_rows(bench: Bench, *, seconds: float = SECONDS, draws: int = DRAWS) -> list[dict[str, Any]]:
+def paper_rows(evaluation: Evaluation, *, seconds: float = SECONDS, draws: int = DRAWS) -> list[dict[str, Any]]:
     """`sf2f-paper`: the system's rows, controls and the ceiling."""
-    gallery = min(GALLERY, bench.count)
+    gallery = min(GALLERY, evaluation.count)
     rows = []
-    for contestant in bench.contestants():
+    for contestant in evaluation.contestants():
         collected: list[Mapping[str, FloatArray]] = []
         for draw in range(draws if contestant.draws else 1):
-            real_NE = unit(bench.real_without(contestant, draw))
+            real_NE = unit(evaluation.real_without(contestant, draw))
             query_NE = unit(contestant.answer(draw, seconds))
             values = {"cosine": cosine(query_NE, real_NE), "l1": np.abs(query_NE - real_NE).sum(axis=1)}
             collected.append(values | _recalls(query_NE @ real_NE.T, gallery))
-        rows.append(_row(contestant, collected, bench))
-    return rows + _score_rows(bench, gallery)
+        rows.append(_row(contestant, collected, evaluation))
+    return rows + _score_rows(evaluation, gallery)
 
 
-def code_rows(bench: Bench, *, seconds: float = SECONDS) -> list[dict[str, Any]]:
+def code_rows(evaluation: Evaluation, *, seconds: float = SECONDS) -> list[dict[str, Any]]:
     """`sf2f-code`: one stretch of speech per person."""
-    blocks = _blocks(bench.count)
-    judge, rows = bench.judge, []
-    averaged_NE = judge.averaged(bench.unseen, bench.people, 0, seconds)
+    blocks = _blocks(evaluation.count)
+    judge, rows = evaluation.judge, []
+    averaged_NE = judge.averaged(evaluation.unseen, evaluation.people, 0, seconds)
     averaged = Contestant(
         name=f"{judge.generator.run['system']}, mean of windows",
         kind="system",
         answer=lambda draw, length: averaged_NE,
-        people=bench.people,
+        people=evaluation.people,
     )
-    for contestant in [averaged, *bench.contestants()]:
-        real_NE, query_NE = bench.real_without(contestant, 0), contestant.answer(0, seconds)
+    for contestant in [averaged, *evaluation.contestants()]:
+        real_NE, query_NE = evaluation.real_without(contestant, 0), contestant.answer(0, seconds)
         values = {"cosine": cosine(query_NE, real_NE), "l1": np.abs(query_NE - real_NE).sum(axis=1)}
         values |= _block_recalls(unit(query_NE) @ unit(real_NE).T, _within(blocks, contestant.people))
-        rows.append(_row(contestant, [values], bench))
-    chance = _block_recalls(np.zeros((bench.count, bench.count)), blocks)
-    known, same_sex = same_sex_scores(bench.unseen.sexes)
-    rows.append(_plain("chance", chance, bench))
+        rows.append(_row(contestant, [values], evaluation))
+    chance = _block_recalls(np.zeros((evaluation.count, evaluation.count)), blocks)
+    known, same_sex = same_sex_scores(evaluation.unseen.sexes)
+    rows.append(_plain("chance", chance, evaluation))
     if len(known):
-        rows.append(_plain("sex only", _block_recalls(same_sex, _within(blocks, known)), bench))
+        rows.append(_plain("sex only", _block_recalls(same_sex, _within(blocks, known)), evaluation))
     return rows
 
 
-def _score_rows(bench: Bench, gallery: int) -> list[dict[str, Any]]:
-    rows = [_plain("chance", _recalls(np.zeros((bench.count, bench.count)), gallery), bench)]
-    known, same_sex = same_sex_scores(bench.unseen.sexes)
+def _score_rows(evaluation: Evaluation, gallery: int) -> list[dict[str, Any]]:
+    rows = [_plain("chance", _recalls(np.zeros((evaluation.count, evaluation.count)), gallery), evaluation)]
+    known, same_sex = same_sex_scores(evaluation.unseen.sexes)
     if len(known):
-        rows.append(_plain("sex only", _recalls(same_sex, min(gallery, len(known))), bench))
+        rows.append(_plain("sex only", _recalls(same_sex, min(gallery, len(known))), evaluation))
     return rows
 
 
@@ -100,9 +100,11 @@ def _block_recalls(scores_NN: FloatArray, blocks: Sequence[IntArray]) -> dict[st
     return {key: np.concatenate(values) for key, values in found.items()}
 
 
-def _row(contestant: Contestant, collected: Sequence[Mapping[str, FloatArray]], bench: Bench) -> dict[str, Any]:
+def _row(
+    contestant: Contestant, collected: Sequence[Mapping[str, FloatArray]], evaluation: Evaluation
+) -> dict[str, Any]:
     figures = {
-        key: figure(np.mean([values[key] for values in collected], axis=0), seed=bench.judge.seed)
+        key: figure(np.mean([values[key] for values in collected], axis=0), seed=evaluation.judge.seed)
         for key in collected[0]
     }
     return {
@@ -114,7 +116,7 @@ def _row(contestant: Contestant, collected: Sequence[Mapping[str, FloatArray]], 
     }
 
 
-def _plain(name: str, values: Mapping[str, FloatArray], bench: Bench) -> dict[str, Any]:
+def _plain(name: str, values: Mapping[str, FloatArray], evaluation: Evaluation) -> dict[str, Any]:
     people = max((len(value) for value in values.values()), default=0)
-    figures = {key: figure(value, seed=bench.judge.seed) for key, value in values.items()}
+    figures = {key: figure(value, seed=evaluation.judge.seed) for key, value in values.items()}
     return {"name": name, "kind": "control", "people": people, "draws": 1, "figures": figures}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluate.contestants import Bench, Contestant
+from models.evaluate.contestants import Contestant, Evaluation
 from models.evaluate.metrics import FloatArray, cosine, figure, hits, ranks, unit
 
 AVP_SECONDS = (2.0, 4.0, 6.0, 8.0)
@@ -20,17 +20,19 @@ SMALLEST_GROUP = 5
 
 
 def length_rows(
-    bench: Bench, lengths: tuple[float, ...], *, recall: bool = True, draws: int = DRAWS
+    evaluation: Evaluation, lengths: tuple[float, ...], *, recall: bool = True, draws: int = DRAWS
 ) -> list[dict[str, Any]]:
     """Cosine, and recall at 10 of 100, by seconds of speech; one row per contestant and length it depends on."""
     rows = []
-    for contestant in bench.contestants():
+    for contestant in evaluation.contestants():
         heard = contestant.draws and contestant.kind != "ceiling"
         for seconds in lengths if heard else (None,):
-            values = [_values(bench, contestant, draw, seconds) for draw in range(draws if contestant.draws else 1)]
+            values = [
+                _values(evaluation, contestant, draw, seconds) for draw in range(draws if contestant.draws else 1)
+            ]
             keys = [key for key in values[0] if recall or not key.startswith("recall")]
             figures = {
-                key: figure(np.mean([each[key] for each in values], axis=0), seed=bench.judge.seed) for key in keys
+                key: figure(np.mean([each[key] for each in values], axis=0), seed=evaluation.judge.seed) for key in keys
             }
             rows.append(
                 {
@@ -45,20 +47,20 @@ def length_rows(
     return rows
 
 
-def group_rows(bench: Bench, *, draws: int = DRAWS) -> list[dict[str, Any]]:
+def group_rows(evaluation: Evaluation, *, draws: int = DRAWS) -> list[dict[str, Any]]:
     """Per sex and nationality: every contestant's cosine and recall, and the gap between best and worst group.
 
     Groups of fewer than five people are counted together as `others`.
     """
     judged = []
-    for contestant in bench.contestants():
-        values = [_values(bench, contestant, draw, None) for draw in range(draws if contestant.draws else 1)]
+    for contestant in evaluation.contestants():
+        values = [_values(evaluation, contestant, draw, None) for draw in range(draws if contestant.draws else 1)]
         judged.append((contestant, {key: np.mean([each[key] for each in values], axis=0) for key in values[0]}))
     rows = []
-    for attribute, labels in (("sex", bench.unseen.sexes), ("nationality", bench.unseen.nationalities)):
+    for attribute, labels in (("sex", evaluation.unseen.sexes), ("nationality", evaluation.unseen.nationalities)):
         label_N = grouped(np.asarray(labels))
         for contestant, mean in judged:
-            groups = _groups(label_N[contestant.people], mean, bench.judge.seed)
+            groups = _groups(label_N[contestant.people], mean, evaluation.judge.seed)
             gap = {key: _gap(groups, key) for key in mean}
             row = {"attribute": attribute, "name": contestant.name, "kind": contestant.kind}
             rows.append({**row, "groups": groups, "gap": gap})
@@ -76,8 +78,8 @@ def _groups(label_N: Any, values: dict[str, FloatArray], seed: int) -> list[dict
     ]
 
 
-def _values(bench: Bench, contestant: Contestant, draw: int, seconds: float | None) -> dict[str, FloatArray]:
-    real_NE = unit(bench.real_without(contestant, draw))
+def _values(evaluation: Evaluation, contestant: Contestant, draw: int, seconds: float | None) -> dict[str, FloatArray]:
+    real_NE = unit(evaluation.real_without(contestant, draw))
     query_NE = unit(contestant.answer(draw, seconds))
     people, gallery = len(real_NE), min(GALLERY, len(real_NE))
     values = {"cosine": cosine(query_NE, real_NE)}

@@ -51,7 +51,9 @@ def ranks() -> Ranks:
         return Ranks()
     missing = [name for name in names if not os.environ.get(name, "").isdigit()]
     if missing:
-        raise ConfigError(f"{missing[0]} is not set beside WORLD_SIZE; start several processes with: torchrun")
+        raise ConfigError(
+            f"{missing[0]} is not set beside WORLD_SIZE; start several processes with: torchrun, or the key processes"
+        )
     rank, count, local, local_count = (int(os.environ[name]) for name in names)
     return Ranks(rank=rank, ranks=count, local=local, local_ranks=local_count)
 

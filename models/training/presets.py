@@ -7,6 +7,7 @@ below.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -22,6 +23,26 @@ class Stage:
     name: str
     steps: int
     time_share: float = 1.0
+
+
+class Schedule:
+    """Which stage a step belongs to. `ends` holds the step at which each stage that is over has ended."""
+
+    def __init__(self, stages: Sequence[Stage], seconds: float | None) -> None:
+        self._stages = stages
+        self._seconds = math.inf if seconds is None else seconds
+        self.ends: list[int] = []
+
+    def stage(self, step: int, elapsed_s: float) -> str | None:
+        """The stage of the next step, or None when the training is over."""
+        while len(self.ends) < len(self._stages):
+            current = self._stages[len(self.ends)]
+            share = sum(stage.time_share for stage in self._stages[: len(self.ends) + 1])
+            begun = self.ends[-1] if self.ends else 0
+            if step - begun < current.steps and elapsed_s < share * self._seconds:
+                return current.name
+            self.ends.append(step)
+        return None
 
 
 class TrainingPreset(Protocol):

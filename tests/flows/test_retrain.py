@@ -37,7 +37,7 @@ def _without_a_server() -> Any:
     answer = compare._Asked.faces
 
     def faces(asked: compare._Asked, people: list[str], seconds: float) -> Tensor:
-        unseen = asked.bench.unseen
+        unseen = asked.evaluation.unseen
         perfect = unseen.images(unseen.face_groups.first[asked.rows(people)])
         return perfect if asked.name == BETTER else answer(asked, people, seconds)
 

@@ -77,7 +77,7 @@ def test_an_order_for_a_run_that_is_in_training_changes_nothing(run: Run) -> Non
 
 def test_a_training_says_who_opted_out_of_its_version(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     """It goes on: a published version never changes."""
-    order = Order(root=run.config.root, run=str(run.folder), device="cpu")
+    order = {"root": run.config.root, "run_dir": str(run.folder), "device": "cpu"}
     with caplog.at_level("WARNING", "voxdata"):
         prepare(order)
         assert caplog.messages == []

@@ -1,4 +1,4 @@
-"""FID, KID and VFS of a bench's faces by a given network, checked on networks that can be computed by hand."""
+"""FID, KID and VFS of an evaluation's faces by a given network, checked on networks that can be computed by hand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def contestant(name: str, image_N3SS: Tensor | None) -> Contestant:
     )
 
 
-def bench(*contestants: Contestant) -> Any:
+def evaluation(*contestants: Contestant) -> Any:
     unseen = SimpleNamespace(
         images=lambda rows: REAL[rows], face_groups=SimpleNamespace(count=np.full(20, len(REAL) // 20))
     )
@@ -46,7 +46,7 @@ def bench(*contestants: Contestant) -> Any:
 
 
 def test_distance_is_that_of_the_networks_features() -> None:
-    given = bench(contestant("copies", REAL), contestant("brighter", REAL + 0.5), contestant("sex only", None))
+    given = evaluation(contestant("copies", REAL), contestant("brighter", REAL + 0.5), contestant("sex only", None))
     real_MD = realism.real_features(given, mean_colour)
     np.testing.assert_array_equal(real_MD, mean_colour(REAL))
     rows = {row["name"]: row["figures"] for row in realism.distance_rows(given, mean_colour, real_MD)}
@@ -78,7 +78,7 @@ def test_vfs_counts_the_people_that_the_classifier_sees(monkeypatch: pytest.Monk
     monkeypatch.setattr(realism.VggFace2ResNet50, "from_file", lambda file: Faces() if file == path else None)
     looks = realism.vfs_network({"vggface2_resnet50": str(path)}, torch.device("cpu"))
     images = torch.arange(8.0).repeat(5)[:, None, None, None].expand(40, 3, 4, 4)
-    (row,) = realism.score_rows(bench(contestant("eight people", images)), looks)
+    (row,) = realism.score_rows(evaluation(contestant("eight people", images)), looks)
     assert row["figures"]["vfs_bgr"]["value"] == pytest.approx(8)
     assert row["figures"]["vfs_rgb"]["value"] == pytest.approx(1)
 

@@ -26,8 +26,8 @@ from models.train import INTERRUPTED, main, train
 from models.training.checkpoint import checkpoints, load_checkpoint
 from models.training.config import load_config, make_config
 from models.training.metrics import diversity
+from models.training.presets import Schedule
 from models.training.run_lock import locked
-from models.training.schedule import Schedule
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
