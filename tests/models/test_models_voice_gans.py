@@ -171,8 +171,15 @@ def test_the_general_the_female_and_the_male_model_are_three_runs_of_one_command
     assert len({run_name(order, tiny_snapshot.id) for order in orders}) == 3
     judged = {}
     for order in orders:
-        train(small(tiny_snapshot, tmp_path / order.sex, order.system, order.preset, sex=order.sex, steps=2))
-        judged[order.sex] = evaluate(tmp_path / order.sex, device="cpu")
+        train(
+            small(
+                tiny_snapshot,
+                tmp_path / order["sex"],
+                **{key: order[key] for key in ("system", "preset", "sex")},
+                steps=2,
+            )
+        )
+        judged[order["sex"]] = evaluate(tmp_path / order["sex"], device="cpu")
     assert {sex: each["people"] for sex, each in judged.items()} == {"all": 5, "f": 2, "m": 3}
     trained_on = {sex: json.loads((tmp_path / sex / "config.json").read_text())["people"] for sex in judged}
     assert trained_on == {"all": 12, "f": 6, "m": 6}
