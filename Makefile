@@ -9,7 +9,7 @@ JOBS ?= 2
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help install demo test test-long lint format bench docs clean
+.PHONY: help install demo test test-long test-index lint format bench docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,10 +27,13 @@ demo: $(STAMP) ## Simulate a corpus, build it, train on it, and imagine faces fo
 	$(BIN)/python -m flows.demo --folder demo
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not long' tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not long and not index' tests
 
 test-long: $(STAMP) ## Run the tests that take minutes, too
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not index' tests
+
+test-index: $(STAMP) ## Run the tests that install the wheel into fresh environments; they ask a package index
+	$(BIN)/python -m pytest -m index tests/models/test_models_wheel.py
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .

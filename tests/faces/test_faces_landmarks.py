@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from voxdata.faces import measure
 from voxdata.faces.decide import decide
-from voxdata.faces.detect import fan
+from voxdata.faces.detect import fan, landmarks
 from voxdata.faces.detect.backends import landmarker_version, open_landmarker
 from voxdata.faces.detect.landmarks import Box, Landmarks
 from voxdata.faces.geometry.eyes import find_pupils, lid_centres
@@ -248,3 +250,15 @@ def test_recipes_for_real_people_know_their_frontal_pitch_and_painted_ones_keep_
     name: str, frontal: float
 ) -> None:
     assert load_recipe(name).faces.measure.frontal_pitch_deg == frontal
+
+
+def test_a_python_without_mediapipe_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(landmarks.importlib.metadata, "version", missing)
+    with pytest.raises(BackendError, match=r"mediapipe is not installed; run: pip install mediapipe==0\.10\.21$"):
+        landmarks.backend_version("mediapipe")
+    monkeypatch.setattr(landmarks, "NO_MEDIAPIPE", sys.version_info[:2])
+    with pytest.raises(BackendError, match=r"no wheel for Python 3\.1.*build with Python 3\.11 or 3\.12"):
+        landmarks.backend_version("mediapipe")

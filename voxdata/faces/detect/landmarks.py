@@ -26,6 +26,8 @@ from voxdata.recipe.faces import FaceMeasure
 
 Floats = npt.NDArray[np.float64]
 
+MEDIAPIPE = "0.10.21"  # the last release whose wheel holds its models
+NO_MEDIAPIPE = (3, 13)  # that release has no wheel for this Python, nor for later ones
 LANDMARKS = 478
 IRIS_LEFT = (468, 469, 470, 471, 472)  # left in an upright image: the person's right eye
 IRIS_RIGHT = (473, 474, 475, 476, 477)
@@ -104,7 +106,19 @@ def backend_version(backend: str) -> str:
     try:
         return importlib.metadata.version(backend)
     except importlib.metadata.PackageNotFoundError:
-        raise BackendError(f"{backend} is not installed; run: pip install {backend}") from None
+        raise BackendError(how_to_have(backend, "is not installed")) from None
+
+
+def how_to_have(package: str, missing: str) -> str:
+    """What is said of a backend's package that is not there."""
+    if package != "mediapipe":
+        return f"{package} {missing}; run: pip install {package}"
+    if sys.version_info >= NO_MEDIAPIPE:
+        return (
+            f"mediapipe {MEDIAPIPE}, which builds need, has no wheel for Python {sys.version_info[0]}."
+            f"{sys.version_info[1]}: build with Python 3.11 or 3.12; training, evaluating and imagining work here"
+        )
+    return f"mediapipe {missing}; run: pip install mediapipe=={MEDIAPIPE}"
 
 
 def merge_boxes(boxes: list[Box]) -> list[Box]:

@@ -21,12 +21,14 @@ import numpy as np
 
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import (
+    MEDIAPIPE,
     Backend,
     Box,
     Floats,
     Landmarks,
     backend_version,
     crop_around,
+    how_to_have,
     merge_boxes,
     photo_points,
     reduced,
@@ -126,7 +128,7 @@ def mediapipe_solutions() -> Any:
 
             return mediapipe.solutions
     except (ImportError, AttributeError) as error:
-        raise BackendError(f"mediapipe 0.10.21 is needed ({error}); run: pip install mediapipe==0.10.21") from error
+        raise BackendError(how_to_have("mediapipe", f"{MEDIAPIPE} is needed ({error})")) from error
 
 
 def _coordinates(landmarks: Any) -> Floats:

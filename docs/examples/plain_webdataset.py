@@ -1,0 +1,15 @@
+"""One split with webdataset alone.
+
+voxdata shards --root ROOT --split train --kind faces > train.txt
+python docs/examples/plain_webdataset.py train.txt
+"""
+
+import sys
+from pathlib import Path
+
+import webdataset
+
+tars = Path(sys.argv[1]).read_text().splitlines()
+for sample in webdataset.WebDataset(tars, shardshuffle=False).decode("pil"):
+    pupils = sample["json"]["pupil_distance_px"]
+    print(sample["__key__"], sample["jpg"].size, f"pupils {pupils:.0f} px apart in the photo")
