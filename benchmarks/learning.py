@@ -41,7 +41,7 @@ from learning_data import FRONT_END, known_optimum, make_root
 from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.embedders.self_trained import save_embedder, train_embedder
-from models.evaluate import evaluate
+from models.evaluate.protocol import evaluate
 from models.systems.registry import system_spec
 from models.train import train
 from models.training.config import make_config

@@ -25,7 +25,7 @@ from typing import Any
 from figures import Figure, Section, show
 
 from models.errors import TrainingError
-from models.evaluate import evaluate
+from models.evaluate.protocol import evaluate
 from models.evaluate.report import markdown
 from models.train import train
 from models.training.config import make_config

@@ -170,7 +170,8 @@ def verify(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """`voxdata report --root DIR --out FILE`."""
-    from voxdata.pages.report import build_report, shown_snapshots
+    from voxdata.pages.report.page import build_report
+    from voxdata.pages.report.runs import shown_snapshots
 
     storage = open_storage(options.root)
     size = write_noted(

@@ -81,7 +81,8 @@ def _finish(folder: Path, root: Path, started: float) -> None:
     from flows.demo_truth import judge_with_truth
     from flows.gallery import write_gallery
     from flows.noted import write_noted
-    from voxdata.pages.report import build_report, shown_snapshots
+    from voxdata.pages.report.page import build_report
+    from voxdata.pages.report.runs import shown_snapshots
     from voxdata.store.storage import open_storage
 
     run = max((root / "runs").iterdir(), key=lambda path: path.stat().st_mtime)

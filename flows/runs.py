@@ -211,7 +211,7 @@ def evaluate_run(
     `models.evaluate.protocols`, `embedder` another judge than the run's own, by its name in the weights registry. Where
     somebody in the run's snapshot was forgotten, it is judged on the current one.
     """
-    from models.evaluate import evaluate
+    from models.evaluate.protocol import evaluate
     from models.evaluate.protocols import BY_DEFAULT
 
     trained = read_run_config(run_dir)["run"]

@@ -1,5 +1,1 @@
 """Evaluation of a run on people it never saw: `python -m models.evaluate RUN_DIR`."""
-
-from models.evaluate.protocol import evaluate
-
-__all__ = ["evaluate"]

@@ -16,7 +16,7 @@ import torch
 from snapshot_writer import TinySnapshot
 
 from models.errors import CheckpointError, EmbedderError, SnapshotReadError, TrainingError
-from models.evaluate import evaluate
+from models.evaluate.protocol import evaluate
 from models.generator import Generator
 from models.imagine import imagine
 from models.train import train

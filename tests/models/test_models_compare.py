@@ -12,9 +12,9 @@ import torch
 from snapshot_writer import TinySnapshot, write_snapshot
 
 from models.errors import CheckpointError, ConfigError, EvaluationError
-from models.evaluate import evaluate
 from models.evaluate.compare import Comparison, Measured, compare, group_cosines, paired
 from models.evaluate.gate import FAILED, FIRST, NOT_MEASURED, PASSED, PROMOTED, REFUSED, Gate, decide, make_gate
+from models.evaluate.protocol import evaluate
 from models.train import train
 from models.training.checkpoint import load_checkpoint, save_checkpoint
 

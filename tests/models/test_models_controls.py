@@ -11,7 +11,7 @@ from snapshot_writer import N_MELS, TinySnapshot
 from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.errors import EvaluationError
-from models.evaluate import evaluate
+from models.evaluate.protocol import evaluate
 from models.evaluate.report import headline, markdown
 from models.evaluate.rows import Protocol, scores_row
 from models.evaluate.voice_regression import STRENGTHS, fit_voice_regression, measure_voices

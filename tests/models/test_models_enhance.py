@@ -19,7 +19,7 @@ from models.data.snapshots import open_snapshot
 from models.data.store import Store
 from models.embedders.base import PUPIL_LEFT, PUPIL_RIGHT, Embedder
 from models.errors import CheckpointError, ConfigError, EvaluationError, PretrainedError
-from models.evaluate import evaluate, protocol
+from models.evaluate import protocol
 from models.evaluate.report import markdown
 from models.generator import Generator
 from models.pretrained import files
@@ -457,10 +457,10 @@ def test_its_effect_on_identity_has_a_table_of_its_own(
     run = tmp_path / "run"
     train(tiny_snapshot.config(run, steps=1, overrides={"fuser_steps": 1}))
     with pytest.raises(EvaluationError, match="protocol enhance: no enhancer is given; add --enhance gfpgan"):
-        evaluate(run, device="cpu", protocols=["enhance"])
+        protocol.evaluate(run, device="cpu", protocols=["enhance"])
     with pytest.raises(PretrainedError, match=r"gfpgan: its weight file is not given; get GFPGANv1.4.pth"):
-        evaluate(run, device="cpu", enhance="gfpgan")
-    result = evaluate(run, device="cpu", protocols=["full"], enhance=str(trained))
+        protocol.evaluate(run, device="cpu", enhance="gfpgan")
+    result = protocol.evaluate(run, device="cpu", protocols=["full"], enhance=str(trained))
     (table,) = result["tables"]
     assert (table["table"], table["enhancer"]) == ("enhance", "run, step 1")
     rows = {row["name"]: row["figures"] for row in table["rows"]}
@@ -476,7 +476,7 @@ def test_its_effect_on_identity_has_a_table_of_its_own(
     )
     nothing = FaceEnhancer(name="nothing", network=Unchanged(SMALL_64), device=torch.device("cpu"))
     monkeypatch.setattr(protocol, "load_enhancer", lambda name, weights, device: nothing)
-    unchanged = evaluate(run, device="cpu", protocols=["full"], enhance="nothing")["tables"][0]["rows"]
+    unchanged = protocol.evaluate(run, device="cpu", protocols=["full"], enhance="nothing")["tables"][0]["rows"]
     figures = next(row["figures"] for row in unchanged if row["name"] == "sf2f, fused")
     assert figures["kept"]["value"] == pytest.approx(1, abs=0.01)
     assert figures["cosine_change"]["value"] == pytest.approx(0, abs=0.02)

@@ -14,9 +14,9 @@ from PIL import Image
 from snapshot_writer import N_MELS, TinySnapshot
 
 from models.errors import CheckpointError, ClipError, PretrainedError, SnapshotReadError
-from models.evaluate import evaluate
 from models.evaluate.__main__ import main
 from models.evaluate.metrics import bootstrap_interval, cosine, group_means, hit_table, hits, l1, ranks
+from models.evaluate.protocol import evaluate
 from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, shuffled_row, system_row
 from models.images import NOTICE, write_png
 from models.imagine import imagine

@@ -10,7 +10,7 @@ import torch
 from snapshot_writer import TinySnapshot
 
 from models.errors import CheckpointError, ConfigError, PretrainedError
-from models.evaluate import evaluate
+from models.evaluate.protocol import evaluate
 from models.pretrained.needs import MissingEmbedder
 from models.train import train
 from models.training.config import make_config

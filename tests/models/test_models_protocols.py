@@ -18,10 +18,10 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from models.errors import EvaluationError, PretrainedError
-from models.evaluate import evaluate
 from models.evaluate.distributions import frechet_distance, kernel_distance, mmd, vggface_score
 from models.evaluate.matching import matching
 from models.evaluate.metrics import bootstrap_interval, rank_figures
+from models.evaluate.protocol import evaluate
 from models.evaluate.published import rows as published_rows
 from models.evaluate.report import markdown
 from models.train import train

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from flows.orders import ordered, run_name
 from models.data.sampler import Groups, independent_batch
 from models.errors import ConfigError
-from models.evaluate import evaluate
+from models.evaluate.protocol import evaluate
 from models.generator import Generator as Trained
 from models.systems.avp_gan import presets as avp_gan
 from models.systems.avp_gan.networks import AttentiveGenerator, AttentiveTrunk, Cbam, ChannelAttention, SpatialAttention

@@ -12,9 +12,8 @@ from flows.cli import main
 from tests.report.report_root import HOSTILE, PEOPLE, ReportRoot, WithoutPortraits, WithoutSpeech, write_run
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.faces.rules import REASONS as FACE_REASONS
-from voxdata.pages.report import build_report
 from voxdata.pages.report.measures import FACE_MEASURES
-from voxdata.pages.report.page import POLICY
+from voxdata.pages.report.page import POLICY, build_report
 from voxdata.speech.rules import REASONS as SPEECH_REASONS
 from voxdata.store import journal
 from voxdata.store.storage import open_storage

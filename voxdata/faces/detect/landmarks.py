@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,7 +27,7 @@ from voxdata.recipe.faces import FaceMeasure
 
 Floats = npt.NDArray[np.float64]
 
-MEDIAPIPE = "0.10.21"  # the last release whose wheel holds its models
+MEDIAPIPE_RELEASE = "0.10.21"  # the last release whose wheel holds its models
 NO_MEDIAPIPE = (3, 13)  # that release has no wheel for this Python, nor for later ones
 LANDMARKS = 478
 IRIS_LEFT = (468, 469, 470, 471, 472)  # left in an upright image: the person's right eye
@@ -115,10 +116,10 @@ def how_to_have(package: str, missing: str) -> str:
         return f"{package} {missing}; run: pip install {package}"
     if sys.version_info >= NO_MEDIAPIPE:
         return (
-            f"mediapipe {MEDIAPIPE}, which builds need, has no wheel for Python {sys.version_info[0]}."
+            f"mediapipe {MEDIAPIPE_RELEASE}, which builds need, has no wheel for Python {sys.version_info[0]}."
             f"{sys.version_info[1]}: build with Python 3.11 or 3.12; training, evaluating and imagining work here"
         )
-    return f"mediapipe {missing}; run: pip install mediapipe=={MEDIAPIPE}"
+    return f"mediapipe {missing}; run: pip install mediapipe=={MEDIAPIPE_RELEASE}"
 
 
 def merge_boxes(boxes: list[Box]) -> list[Box]:

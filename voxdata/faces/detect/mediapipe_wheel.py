@@ -21,7 +21,7 @@ import numpy as np
 
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import (
-    MEDIAPIPE,
+    MEDIAPIPE_RELEASE,
     Backend,
     Box,
     Floats,
@@ -128,7 +128,7 @@ def mediapipe_solutions() -> Any:
 
             return mediapipe.solutions
     except (ImportError, AttributeError) as error:
-        raise BackendError(how_to_have("mediapipe", f"{MEDIAPIPE} is needed ({error})")) from error
+        raise BackendError(how_to_have("mediapipe", f"{MEDIAPIPE_RELEASE} is needed ({error})")) from error
 
 
 def _coordinates(landmarks: Any) -> Floats:

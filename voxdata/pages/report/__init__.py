@@ -1,4 +1,4 @@
-"""The report of a root: one HTML file that opens offline. `build_report(storage)` makes it.
+"""The report of a root: one HTML file that opens offline. `page.build_report(storage)` makes it.
 
 It reads the current snapshot, its catalog, its shards, the photo store and whatever training runs lie under `runs/`;
 nothing in it depends on the time or the machine. A run is a folder `runs/<run>/` with any of
@@ -16,8 +16,3 @@ nothing in it depends on the time or the machine. A run is a folder `runs/<run>/
 
 The voice's picture and the true faces come from the shards. People who opted out or were forgotten are never shown.
 """
-
-from voxdata.pages.report.page import build_report
-from voxdata.pages.report.runs import shown_snapshots
-
-__all__ = ["build_report", "shown_snapshots"]
