@@ -6,6 +6,9 @@ docs/recipes.md and docs/catalog.md are written as a whole; in other pages a par
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.systems.registry import OURS, system_spec
@@ -50,14 +53,28 @@ def _systems() -> str:
     return "\n".join(["| system | what |", "|---|---|", *rows]) + "\n"
 
 
-def main() -> None:
-    """Write all of them beside the sources."""
-    for name, text in pages().items():
-        (DOCS / name).write_text(text, encoding="utf-8")
-    for name, found in parts().items():
-        path = DOCS / name
-        path.write_text(with_parts(path.read_text(encoding="utf-8"), found), encoding="utf-8")
+def written() -> dict[Path, str]:
+    """Every page that has something generated in it, as it must be now."""
+    whole = {DOCS / name: text for name, text in pages().items()}
+    with_some = {
+        DOCS / name: with_parts((DOCS / name).read_text(encoding="utf-8"), found) for name, found in parts().items()
+    }
+    return whole | with_some
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write all of them beside the sources; with `--check`, only name those that are not current, and fail."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is not current")
+    options = parser.parse_args(arguments)
+    stale = [(path, text) for path, text in written().items() if path.read_text(encoding="utf-8") != text]
+    for path, text in stale:
+        if options.check:
+            print(f"docs/{path.name} is not current; run: make docs")
+        else:
+            path.write_text(text, encoding="utf-8")
+    return 1 if options.check and stale else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,7 +12,7 @@ import pytest
 from snapshot_writer import TinySnapshot
 
 from models.errors import ConfigError
-from models.evaluate import evaluate
+from models.evaluate.protocol import evaluate
 from models.imagine import imagine
 from models.systems.registry import OURS, system_names, system_spec
 from models.train import train

@@ -42,6 +42,12 @@ it is left out.
   Kolmogorov-Smirnov distance, and the distance that chance alone exceeds in 1 % of cases; the furthest apart first.
 - `--changes`: a row per item that came, went or was decided otherwise, with `--format csv`, `json` or `parquet` too.
 
+`voxdata tag NAME [SNAPSHOT] --root DIR` gives a snapshot a name. A name that another snapshot has is refused, with
+that snapshot's id; `--force` moves it. `voxdata gc --root DIR` deletes what only snapshots used that are not current,
+have no tag, and are named by no run, evaluation or output; it says first what would go, and asks: `--dry-run` only
+says it, `--yes` does it at once and is needed where there is no terminal. Whatever else moves a pointer can be moved
+back by the same command (`rollback`, `optout --withdraw`, `aliases --refuse`, a deleted tag), and asks nothing.
+
 Catalogs of older versions are built aside from the Parquet files of their snapshots, in a temporary folder; nothing
 under the root changes.
 
