@@ -15,7 +15,7 @@ from models.systems.registry import OURS, system_spec
 from models.training.config import RunConfig
 from models.training.settings import table
 from voxdata.catalog.document import document
-from voxdata.recipe.reference import recipe_reference
+from voxdata.pipeline.reference import recipe_reference
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import BaseModel
 
 from voxdata.format.errors import RecipeError
+from voxdata.pipeline.reference import recipe_reference
 from voxdata.recipe.reading import load_recipe, shipped_recipes
-from voxdata.recipe.reference import recipe_reference
 from voxdata.recipe.sections import Recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -23,10 +23,10 @@ from voxdata.faces import measure
 from voxdata.faces.portrait import render
 from voxdata.format.errors import RecipeError, SourceError
 from voxdata.people.identities import IdentityBook, load_book
+from voxdata.pipeline.reference import recipe_reference
 from voxdata.plugins import OWN, plugin, plugins
 from voxdata.recipe.faces import FaceMeasure, Render
 from voxdata.recipe.reading import load_recipe
-from voxdata.recipe.reference import recipe_reference
 from voxdata.recipe.sections import Crawl
 from voxdata.recipe.speech import SpeechMeasure
 from voxdata.sources.clips import find_utterances

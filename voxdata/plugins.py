@@ -30,6 +30,7 @@ OWN: dict[str, str] = {
     "voxdata.landmarks": "voxdata.faces.detect:LANDMARK_BACKENDS",
     "voxdata.mattings": "voxdata.faces.portrait:MATTINGS",
     "voxdata.measures": "voxdata.faces.measures.known:OWN",
+    "voxdata.recipe_checks": "voxdata.faces:RECIPE_CHECKS",
 }
 
 

@@ -32,12 +32,12 @@ DEFAULTS = {
 FRECKLED = """
 from voxdata.faces.measures.interface import Measure
 from voxdata.rules import Rule
-from voxdata.tables.column import floats
+from voxdata.tables.column import Column, F
 
 MEASURE = Measure(
     name="freckles",
     version={version},
-    columns=floats(freckles="Share of the face that is freckled"),
+    columns=(Column("freckles", F, "Share of the face that is freckled"),),
     take=lambda face: {take},
     rules=(Rule("freckled", "too many freckles", "freckles", "faces.rules.freckled", default=0.5),),
 )

@@ -1,1 +1,3 @@
 """From photos to portraits: measure, link, decide, render."""
+
+RECIPE_CHECKS = {"faces": "voxdata.faces.rules:refuse_unmeasured"}

@@ -19,6 +19,7 @@ from voxdata.faces.ownership import shared_photos, unwanted_faces, without_major
 from voxdata.faces.quality import TERMS
 from voxdata.format.errors import RecipeError
 from voxdata.recipe.faces import Faces
+from voxdata.recipe.sections import Recipe
 from voxdata.rules import Flags, Rule, When, as_stored, by_reason, setting
 
 GEOMETRY = When("faces.expression.rule", ("geometry", "both", None))
@@ -119,11 +120,12 @@ def rules_of(settings: Faces) -> tuple[Rule, ...]:
     return (*RULES, *brought(settings.measure.model_dump(mode="json")))
 
 
-def refuse_unmeasured(settings: Faces) -> None:
-    """Refuse limits on what these settings do not measure: every face would pass. Raises `RecipeError`.
+def refuse_unmeasured(asked_for: Recipe) -> None:
+    """Refuse limits on what a recipe does not measure of faces: every face would pass. Raises `RecipeError`.
 
     The same for a weight of `faces.quality`, as no face would have a quality, and for rules that no measure brings.
     """
+    settings = asked_for.faces
     brings = {rule.reason for rule in brought(settings.measure.model_dump(mode="json"))}
     unknown = next((reason for reason in settings.rules if reason not in brings), None)
     if unknown is not None:

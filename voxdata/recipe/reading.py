@@ -14,10 +14,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from voxdata.faces.rules import refuse_unmeasured
 from voxdata.format.errors import RecipeError
+from voxdata.plugins import plugins
 from voxdata.recipe.section import RegisteredKind
 from voxdata.recipe.sections import Corpus, Recipe
+
+CHECKS = "voxdata.recipe_checks"
 
 
 def shipped_recipes() -> list[str]:
@@ -37,9 +39,10 @@ def load_recipe(name: str, sets: Iterable[str] = ()) -> Recipe:
 
 
 def refuse_what_is_not_measured(recipe: Recipe, name: str) -> None:
-    """Refuse limits on what the recipe does not measure. Raises `RecipeError`."""
+    """Refuse limits on what the recipe does not measure: the rooms that measure know. Raises `RecipeError`."""
     try:
-        refuse_unmeasured(recipe.faces)
+        for refuse in plugins(CHECKS).values():
+            refuse(recipe)
     except RecipeError as error:
         raise RecipeError("\n".join(f"recipe {name}: {line}" for line in str(error).splitlines())) from None
 
