@@ -1,11 +1,16 @@
-"""What `voxdata forget` says before it asks: who that is, where they are, and what would go."""
+"""Around `voxdata forget`: what it says before it asks and when it is done, and what lies outside of the root."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from voxdata.forgetting.forget import Plan
+from models.errors import TrainingError
+from voxdata.forgetting.forget import Forgotten, Plan
 from voxdata.forgetting.places import GONE
+from voxdata.forgetting.trained import TrainingRun
+from voxdata.format.errors import BackendError, VoxdataError
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -31,6 +36,70 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"would be deleted: {output.kind} {output.path}, of snapshot {output.snapshot_id}"
     if not plan.outputs:
         yield "no report, table, export or picture of theirs is noted"
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """The same as JSON has it."""
+    person, places = plan.forgetting, plan.places
+    return {
+        "person": person.person,
+        "also": [word for word in person.words if word != person.person],
+        "namesakes": person.namesakes,
+        "photos": places.photos,
+        "photos_of_others_too": places.photos - len(person.photos),
+        **{name: getattr(places, name) for name in ("faces", "clips", "logged", "shards")},
+        "snapshots": [
+            {"id": snapshot, "shown_in": where, "redacted": snapshot in person.redacted}
+            for snapshot, where in person.shown.items()
+        ],
+        "runs": [{"name": run.name, "folder": run.folder, "snapshot": run.snapshot_id} for run in plan.runs],
+        "outputs": [{"kind": each.kind, "path": each.path, "snapshot": each.snapshot_id} for each in plan.outputs],
+    }
+
+
+def said_of(done: Forgotten) -> Iterator[str]:
+    """The lines about what was done."""
+    yield f"tombstone {done.tombstone}"
+    parts = f"{done.rewritten} parts and tables and {done.shards} shards"
+    yield f"{done.photos} photos, {parts} were rewritten without them"
+    yield from map(str, (*done.outputs, *done.runs))
+    for namesake in done.namesakes:
+        yield f"{namesake} bears the same name: later builds leave them out, too"
+    for snapshot in done.redacted:
+        yield f"snapshot {snapshot} held them and is redacted"
+    if done.published is not None:
+        yield f"snapshot {done.published} is the current one"
+
+
+def delete_artifacts(runs: Sequence[TrainingRun]) -> bool:
+    """Delete the pictures of runs that a Prefect server keeps; False where it does not answer."""
+    if not runs:
+        return True
+    from flows.artifacts import delete_samples
+
+    names = [run.name for run in runs]
+    try:
+        deleted = delete_samples(names)
+    except BackendError as error:
+        print(f"{error}; it may hold sample pictures of {', '.join(names)}: delete these artifacts", file=sys.stderr)
+        return False
+    if deleted:
+        print(f"{deleted} artifacts with sample pictures are deleted from the Prefect server")
+    return True
+
+
+def judge_again(champions: Sequence[TrainingRun]) -> None:
+    """Their frozen test set has a new version, without the person: figures over the old one are gone."""
+    for run in champions:
+        again = f"voxdata evaluate {run.folder}"
+        try:
+            from flows.runs import evaluate_run
+
+            evaluate_run(run.folder)
+        except (VoxdataError, TrainingError, OSError) as error:
+            print(f"champion {run.name} could not be judged again: {error}; run: {again}", file=sys.stderr)
+        else:
+            print(f"champion {run.name} was judged again on the test set without them")
 
 
 def _shows(where: list[str]) -> str:

@@ -1,10 +1,8 @@
-"""Which runs there are and what they are called: `voxdata models`, `voxdata rollback`, and runs named by an alias."""
+"""Which runs there are, what they are called, and an earlier champion as champion again."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,39 +13,23 @@ from flows.cards import write_card
 from models.training.checkpoint import checkpoints
 from voxdata.catalog import champions
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.query import format_table
 from voxdata.format.errors import ModelError
 from voxdata.store import journal
-from voxdata.store.storage import LocalStorage, Storage, open_storage
+from voxdata.store.storage import LocalStorage, Storage
 
 SHOWN = ("cosine", "centred_cosine", "map")
 
 
-def models(options: argparse.Namespace) -> int:
-    """`voxdata models --root DIR`: runs, their aliases, the figures of their last evaluation, what was decided."""
-    table = listing(open_storage(options.root))
-    if not table.num_rows and options.format == "table":
-        print(f"nothing was trained under {options.root}; next: voxdata train sf2f --root {options.root}")
-        return 0
-    said = format_table(table, options.format)
-    sys.stdout.write(said.decode() if isinstance(said, bytes) else said)
-    return 0
-
-
-def rollback(options: argparse.Namespace) -> int:
-    """`voxdata rollback --root DIR --reason TEXT [--model NAME] [--to RUN]`: an earlier champion is champion again."""
-    storage = open_storage(options.root)
-    if not (options.reason or "").strip():
-        raise ModelError("--reason is missing; the journal keeps why")
-    back = champions.earlier(storage, options.model, options.to)
+def roll_back(storage: Storage, model: str | None, to: str | None, reason: str) -> champions.Return:
+    """Make the champion before, or the run `to`, champion again. Raises `ModelError`."""
+    back = champions.earlier(storage, model, to)
     folder = run_folder(storage, back.target)
-    champions.roll_back(storage, back, reason=options.reason.strip(), at=now())
+    champions.roll_back(storage, back, reason=reason, at=now())
     for run in (folder, run_folder(storage, back.champion, may_be_gone=True)):
         if (run / "config.json").is_file():
             write_card(storage, run)
     rebuild(storage)
-    print(f"{back.model}: {back.target} is the champion again; {back.champion} is retired")
-    return 0
+    return back
 
 
 def listing(storage: Storage) -> pa.Table:

@@ -1,12 +1,10 @@
-"""`voxdata repair`: pack broken shards again from the fragments they were made of, and nothing else.
+"""Repairing a root: pack broken shards again from the fragments they were made of, and nothing else.
 
 A broken tar or sidecar is replaced only by the bytes that its snapshot names; until they are there, it stays.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 
 from voxdata.catalog.drift import catalog_drift
@@ -19,23 +17,18 @@ from voxdata.pipeline.packing import pack_range
 from voxdata.pipeline.progress import progress
 from voxdata.pipeline.stages import FACES_RENDER, SPEECH_MEASURE
 from voxdata.store.locks import building
-from voxdata.store.storage import Storage, open_storage
+from voxdata.store.storage import Storage
 
 
-def repair(options: argparse.Namespace) -> int:
-    """`voxdata repair --root DIR`: exit status 1 when something is still wrong."""
-    storage = open_storage(options.root)
+def repaired(storage: Storage, root: str) -> tuple[int, list[str]]:
+    """Make broken shards and a broken catalog whole; how many shards are, and a line about each that is not."""
     with building(storage):
         broken = broken_shards(storage, list_snapshots(storage))
         left = _packed_again(storage, broken)
         if list(catalog_drift(storage)):
             rebuild(storage)
             print("catalog.duckdb: rebuilt")
-    for message in left:
-        print(message, file=sys.stderr)
-    done = len(broken) - len(left)
-    print(f"{done} of {len(broken)} broken shards under {options.root} are whole again" if broken else "nothing to do")
-    return 1 if left else 0
+    return len(broken) - len(left), left
 
 
 def _packed_again(storage: Storage, broken: Sequence[BrokenShard]) -> list[str]:

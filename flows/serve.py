@@ -1,34 +1,17 @@
-"""Handler of `voxdata serve`: the page on which one drops or records a voice clip and sees faces."""
+"""A run as the page of `voxdata serve` asks it: faces for the clips that one drops or records."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from flows.pages import serve_page
-from flows.runs import trained_folder
 from flows.voices import Listener, open_enhancer
 from models.errors import ClipError
 from models.images import encode_png
 from models.training.checkpoint import read_run_config
 from voxdata.format.errors import SourceError
-from voxdata.pages.serve.routes import MAX_CLIP_S, Faces, voice_page
+from voxdata.pages.serve.routes import MAX_CLIP_S, Faces
 from voxdata.store.storage import open_storage
-
-
-def serve(options: argparse.Namespace) -> int:
-    """`voxdata serve --run RUN`: serve the page until Ctrl-C."""
-    answering = Answering(trained_folder(options.run), options.enhance, options.device)
-    serve_page(
-        voice_page(answering, answering.about()),
-        options.host,
-        options.port,
-        about=f"paints faces for voices with {options.run}; Ctrl-C ends it.\n"
-        "They show no real person and identify nobody; clips are not stored.",
-        others="whoever has its address can send clips; browsers record on this machine only",
-    )
-    return 0
 
 
 class Answering:

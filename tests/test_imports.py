@@ -21,6 +21,8 @@ FORBIDDEN = {
 TABLES_MAY = {"pyarrow", "voxdata.tables", "voxdata.format"} | set(sys.stdlib_module_names)
 FORMAT_MAY = {"numpy", "pyarrow", "PIL", "voxdata.format"} | set(sys.stdlib_module_names)
 MODELS_MAY = FORMAT_MAY | {"torch", "models"}
+MAY = {"voxdata/__main__.py": {"flows"}}
+"""`python -m voxdata` is the command line: nothing in voxdata/ imports this module, so no arrow is turned by it."""
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -54,9 +56,8 @@ def modules(room: str) -> list[Path]:
 
 @pytest.mark.parametrize("room", sorted(FORBIDDEN))
 def test_rooms_import_only_what_they_may(room: str) -> None:
-    wrong = {
-        str(path.relative_to(REPOSITORY)): bad for path in modules(room) if (bad := imported(path) & FORBIDDEN[room])
-    }
+    named = {path.relative_to(REPOSITORY).as_posix(): imported(path) for path in modules(room)}
+    wrong = {name: bad for name, found in named.items() if (bad := (found & FORBIDDEN[room]) - MAY.get(name, set()))}
     assert not wrong
 
 

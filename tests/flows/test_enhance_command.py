@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import parser
+from flows.cli import app
+from flows.cli.models import enhancer
 from flows.runs import enhancer_files
 from flows.train import judge
 from tests.flows.enhancer_writer import write_enhancer
@@ -15,12 +16,15 @@ from voxdata.weights import CACHE_VARIABLE
 
 
 def test_enhance_is_the_published_network_unless_another_is_named() -> None:
-    parse = parser().parse_args
-    asked = ["imagine", "voice.wav", "--run", "run"]
-    assert parse(asked).enhance is None
-    assert parse([*asked, "--enhance"]).enhance == "gfpgan"
-    assert parse([*asked, "--enhance", "runs/mine"]).enhance == "runs/mine"
-    assert parse(["evaluate", "run", "--enhance", "gfpgan"]).enhance == "gfpgan"
+    def enhance(*more: str) -> list[str] | None:
+        _, bound, _ = app.parse_args(["imagine", "voice.wav", "--run", "run", *more], exit_on_error=False)
+        return bound.arguments.get("enhance")
+
+    assert enhancer(enhance()) is None
+    assert enhancer(enhance("--enhance")) == "gfpgan"
+    assert enhancer(enhance("--enhance", "runs/mine")) == "runs/mine"
+    _, bound, _ = app.parse_args(["evaluate", "run", "--enhance", "gfpgan"], exit_on_error=False)
+    assert bound.arguments["enhance"] == "gfpgan"
 
 
 def test_the_flow_does_not_judge_what_hears_no_voice(

@@ -6,7 +6,6 @@ voxdata`, run.json) is preferred here to modules.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,9 +18,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from cyclopts import App, Argument
 
 import voxdata
-from flows.cli import parser
+from flows.cli import app
 from voxdata.catalog.database import create
 from voxdata.catalog.query import comparing_queries, named_queries
 from voxdata.catalog.versions import run_query_at
@@ -134,31 +134,36 @@ def held_out(utterances: Sequence[str]) -> list[str]:
 def commands() -> dict[str, dict[str, Any]]:
     """Command -> parameter -> what it takes, of the whole command line; words that any parser library knows."""
     found: dict[str, dict[str, Any]] = {}
-    _walk(parser(), "voxdata", found)
+    found["voxdata"] = {name: {} for name in (*app.version_flags, "--quiet")}
+    _walk(app, "voxdata", found)
     return found
 
 
-def _walk(node: argparse.ArgumentParser, name: str, found: dict[str, dict[str, Any]]) -> None:
-    parameters = found[name] = {}
-    for action in node._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for word, child in action.choices.items():
-                _walk(child, f"{name} {word}", found)
-        elif not isinstance(action, argparse._HelpAction):
-            shown = action.metavar if isinstance(action.metavar, str) else action.dest
-            parameters[", ".join(action.option_strings) or shown] = _described(action)
+def _walk(node: App, name: str, found: dict[str, dict[str, Any]]) -> None:
+    parameters = found.setdefault(name, {})
+    for argument in node.assemble_argument_collection(parse_docstring=False) if node.default_command else ():
+        if not argument.children:  # options that several commands share are fields of one dataclass
+            names = sorted(argument.parameter.name or argument.names, reverse=True)
+            parameters[", ".join(names)] = _described(argument)
+    for word, child in node.resolved_commands().items():
+        if word not in (*node.help_flags, *node.version_flags):
+            _walk(child, f"{name} {word}", found)
 
 
-def _described(action: argparse.Action) -> dict[str, Any]:
+def _described(argument: Argument) -> dict[str, Any]:
     """What a parameter takes: whether it is required or repeatable, how many values, which of them, the default."""
-    named, many = bool(action.option_strings), isinstance(action, argparse._AppendAction) or action.nargs in ("*", "+")
+    count, many = argument.token_count()
+    default = argument.field_info.default
+    named = argument.field_info.is_keyword
+    if argument.parameter.consume_multiple is not None:
+        many = False  # an option with a value or without
     facts = {
-        "required": action.required if named else action.nargs not in ("?", "*"),
-        "values": (action.nargs if isinstance(action.nargs, int) else 1) if named else None,
+        "required": argument.required,
+        "values": count if named else None,
         "repeatable": many,
-        "choices": list(action.choices) if action.choices else None,
-        "default": None if action.default == argparse.SUPPRESS else action.default,
+        "choices": list(argument.get_choices(force=True) or ()) or None,
+        "default": None if default in (argument.field_info.empty, ()) else default,
     }
-    silent = {name: fact for name, fact in facts.items() if fact is None or fact is False or fact == []}
-    silent |= {"values": 0} if facts["values"] == 0 else {}
-    return {name: fact for name, fact in facts.items() if name not in silent}
+    silent = {fact for fact, said in facts.items() if said is None or said is False}
+    silent |= {"values"} if facts["values"] == 0 else set()
+    return {fact: said for fact, said in facts.items() if fact not in silent}

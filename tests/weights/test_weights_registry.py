@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from file_server import Enter
 
-from flows.cli import parser
+from flows.cli import app
 from models.embedders import PUBLISHED
 from models.evaluate.protocols import NAMES as PROTOCOLS
 from voxdata import weights
@@ -26,16 +27,20 @@ def own(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+def parsed(*words: str) -> dict[str, Any]:
+    return app.parse_args(words, exit_on_error=False)[1].arguments
+
+
 def test_what_uses_a_file_exists(cache: Path) -> None:
     """`used_by` names a setting that a recipe accepts, or a command that parses."""
     for weight in weights.registry().values():
         for user in weight.used_by:
             if user.startswith("voxdata train "):
-                options = parser().parse_args([*user.split()[1:2], "sf2f", "--root", "x", *user.split()[2:]])
-                assert options.embedder in PUBLISHED
+                said = parsed(*user.split()[1:2], "sf2f", "--root", "x", *user.split()[2:])
+                assert said["embedder"] in PUBLISHED
             elif user.startswith("voxdata evaluate "):
-                options = parser().parse_args([*user.split()[1:2], "RUN", *user.split()[2:]])
-                assert set(options.protocol) < set(PROTOCOLS)
+                said = parsed(*user.split()[1:2], "RUN", *user.split()[2:])
+                assert set(said["protocol"]) < set(PROTOCOLS)
             else:
                 load_recipe("hq-voxceleb", [user if "=" in user else f"{user}={weight.name}"])
 

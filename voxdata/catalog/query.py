@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -131,7 +132,7 @@ def format_table(table: pa.Table, form: Format) -> str | bytes:
     if form == "parquet":
         return parquet_bytes(table)
     if form == "json":
-        return json.dumps(_rows(table), indent=1, default=str, ensure_ascii=False) + "\n"
+        return json_text(table) + "\n"
     rows = [list(row.values()) for row in _rows(table)]
     if form == "csv":
         sink = io.StringIO()
@@ -142,6 +143,11 @@ def format_table(table: pa.Table, form: Format) -> str | bytes:
     if form == "table":
         return _aligned(table, rows)
     raise QueryError(f"no format {form!r}; there are {', '.join(get_args(Format))}")
+
+
+def json_text(value: Any) -> str:
+    """JSON of tables (lists of objects) and of what holds them; numbers that it cannot say (NaN, infinity) are null."""
+    return json.dumps(_sayable(value), indent=1, default=str, ensure_ascii=False, allow_nan=False)
 
 
 def encoded(output: str | bytes) -> bytes:
@@ -191,6 +197,16 @@ def _cell(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+def _sayable(value: Any) -> Any:
+    if isinstance(value, pa.Table):
+        return _sayable(_rows(value))
+    if isinstance(value, Mapping):
+        return {str(key): _sayable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_sayable(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _missing(storage: Storage) -> CatalogError:

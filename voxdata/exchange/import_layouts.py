@@ -24,6 +24,7 @@ from voxdata.people.names import nfc
 from voxdata.sources.folder import SourceFile, walk_files
 
 Layout = Literal["hq-voxceleb", "voice2face"]
+RawLayout = Literal["lfw", "avspeech"]  # import_sources.py
 Faces = Literal["masked", "origin"]
 
 FRONT_ENDS: dict[str, str] = {"hq-voxceleb": "psf40", "voice2face": "sphinx64"}

@@ -14,16 +14,14 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Literal
 
+from voxdata.exchange.import_layouts import RawLayout
 from voxdata.format.errors import SourceError
 from voxdata.people.merging import CONFIRMED, aliases_in_force, decide
 from voxdata.sources.clips import SPEECH_SUFFIXES
 from voxdata.sources.folder import PHOTO_SUFFIXES, walk_files
 from voxdata.store import journal
 from voxdata.store.storage import Storage
-
-RawLayout = Literal["lfw", "avspeech"]
 
 RECIPE = "voxceleb-folder"
 _NUMBERED = re.compile(r"(.+)_\d{4}")

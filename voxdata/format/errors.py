@@ -1,7 +1,7 @@
 """The one exception tree of the dataset toolkit.
 
 Every error that a user can cause is a `VoxdataError` and its message stands alone: the thing, its value, the limit,
-and the command to run next. `flows/cli.py` prints the message without a traceback and exits with `exit_code`.
+and the command to run next. `flows/cli/` prints the message without a traceback and exits with `exit_code`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""The commands that make versions of a dataset: build, redecide, recipes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from flows.cli.answers import say_json, say_table
+from flows.cli.options import Json, NewRoot, Root, Settings, command
+
+app = App()
+Prefect = Annotated[
+    bool,
+    Parameter(
+        "--prefect",
+        help="run as a Prefect flow, on a temporary server where PREFECT_API_URL names none; with it set, a flow always",
+    ),
+]
+Recipe = Annotated[str, Parameter(name="RECIPE", help="a shipped recipe (see: voxdata recipes) or a .yaml file")]
+
+
+@command(app, "voxdata build hq-voxceleb --root data --set work.workers=8")
+def build(
+    recipe: Recipe, /, *, root: NewRoot, settings: Settings = (), prefect: Prefect = False, json: Json = False
+) -> int:
+    """Build or update a dataset."""
+    from flows import starting
+    from voxdata.catalog.query import named_query, run_query
+    from voxdata.pipeline.progress import logger
+    from voxdata.store.storage import open_storage
+
+    logger.info("build %s into %s", recipe, root)
+    snapshot = starting.build(root, recipe, list(settings), prefect=prefect)
+    funnel = run_query(open_storage(root), named_query("funnel").sql)
+    if json:
+        return say_json({"snapshot": snapshot, "root": root, "funnel": funnel})
+    print(f"snapshot {snapshot} is published under {root}")
+    say_table(funnel)
+    return 0
+
+
+@command(app, "voxdata redecide --root data --set faces.pose.max_angle_deg=8 --dry-run")
+def redecide(
+    *,
+    root: Root,
+    settings: Settings = (),
+    dry_run: Annotated[bool, Parameter("--dry-run", help="only print what would change; publish nothing")] = False,
+    prefect: Prefect = False,
+    json: Json = False,
+) -> int:
+    """Apply changed limits and new reviews to a finished build.
+
+    Applies the rules again to what a finished build measured; pixels are touched only for faces that pass now. Prints
+    the funnel before and after.
+    """
+    from flows import starting
+
+    done = starting.redecide(root, list(settings), dry_run=dry_run, prefect=prefect)
+    if json:
+        return say_json({name: getattr(done, name) for name in ("before", "snapshot", "funnel", "totals", "notes")})
+    for table in (done.funnel, done.totals):
+        say_table(table)
+        print()
+    for note in done.notes:
+        print(note)
+    if done.snapshot is not None:
+        stays = done.snapshot == done.before
+        print(f"snapshot {done.snapshot} {'stays' if stays else f'follows {done.before}'} under {root}")
+    return 0
+
+
+@command(app, "voxdata recipes hq-voxceleb --set faces.pose.max_angle_deg=8")
+def recipes(recipe: Recipe | None = None, /, *, settings: Settings = (), json: Json = False) -> int:
+    """List recipes, or print one with all its settings as YAML."""
+    import yaml
+
+    from voxdata.recipe.reading import load_recipe, shipped_recipes
+
+    if recipe is None:
+        shipped = {name: load_recipe(name).description for name in shipped_recipes()}
+        if json:
+            return say_json([{"name": name, "description": about} for name, about in shipped.items()])
+        for name, about in shipped.items():
+            print(f"{name:<20} {about}")
+        return 0
+    resolved = load_recipe(recipe, settings).model_dump(mode="json")
+    if json:
+        return say_json(resolved)
+    print(yaml.safe_dump(resolved, sort_keys=False), end="")
+    return 0

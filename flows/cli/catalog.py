@@ -1,0 +1,166 @@
+"""The commands about the catalog and what it indexes: sql, stats, verify, repair, catalog."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from flows.cli.answers import say_json, say_table, show
+from flows.cli.options import AS_TABLE, THREE_WAYS, Json, MaybeRoot, Output, Root, Snapshot, command
+from voxdata.format.errors import QueryError
+
+app = App()
+
+
+@command(app, 'voxdata sql "select split, count(*) from samples group by all" --root data')
+def sql(
+    statement: Annotated[str | None, Parameter(name="SQL", help='for example "select * from funnel"')] = None,
+    /,
+    *,
+    query: Annotated[str | None, Parameter(metavar="NAME", help="a named query; --query list shows them")] = None,
+    output: Output = AS_TABLE,
+    root: MaybeRoot = None,
+    snapshot: Snapshot = None,
+    before: Annotated[
+        str | None, Parameter(metavar="ID", help="another version beside it: its tables are before.faces, before.…")
+    ] = None,
+) -> int:
+    """Ask the catalog: run SQL over it, read-only."""
+    from flows.noted import write_noted
+    from voxdata.catalog.query import encoded, format_table
+    from voxdata.catalog.snapshot import load_snapshot
+    from voxdata.catalog.versions import run_query_at
+    from voxdata.store.storage import open_storage
+
+    if query == "list":
+        return _list_queries(output)
+    if root is None:
+        raise QueryError(f"--root is missing; {THREE_WAYS}")
+    storage = open_storage(root)
+    asked = _statement(statement, query, before, root)
+    if output.out is None:
+        return show(run_query_at(storage, asked, snapshot, before=before), output, storage)
+    shown = [snapshot, *([before] if before is not None else [])]
+    write_noted(
+        storage,
+        "table",
+        output.out,
+        lambda: [load_snapshot(storage, each).id for each in shown],
+        lambda: encoded(format_table(run_query_at(storage, asked, snapshot, before=before), output.asked)),
+    )
+    return 0
+
+
+def _list_queries(output: Output) -> int:
+    from voxdata.catalog.query import comparing_queries, named_queries
+
+    queries = [*named_queries().values(), *comparing_queries().values()]
+    if output.asked == "json":
+        names = ("name", "description", "compares")
+        return say_json([{name: getattr(query, name) for name in names} for query in queries])
+    for query in queries:
+        print(f"{query.name:<24} {query.description}{' (--before ID)' if query.compares else ''}")
+    return 0
+
+
+def _statement(statement: str | None, query: str | None, before: str | None, root: str) -> str:
+    from voxdata.catalog.query import named_query
+
+    if (statement is None) == (query is None):
+        raise QueryError('give either SQL or --query NAME, for example: voxdata sql "from funnel" --root DIR')
+    if query is None:
+        return str(statement)
+    named = named_query(query)
+    if named.compares and before is None:
+        raise QueryError(
+            f"--query {named.name} compares two versions; add --before ID, from the list of: voxdata snapshots "
+            f"--root {root}"
+        )
+    return named.sql
+
+
+@command(app, "voxdata stats --root data")
+def stats(*, root: Root, json: Json = False) -> int:
+    """Print the paper's Table 1 for the current snapshot."""
+    from voxdata.catalog.query import run_query
+    from voxdata.catalog.query import stats as stats_table
+    from voxdata.catalog.snapshot import load_snapshot
+    from voxdata.store.storage import open_storage
+
+    storage = open_storage(root)
+    snapshot = load_snapshot(storage)
+    if json:
+        splits = run_query(storage, "SELECT * FROM split_summary")
+        return say_json({"snapshot": snapshot.id, "name": snapshot.name, "splits": splits})
+    print(f"snapshot {snapshot.id} ({snapshot.name})")
+    say_table(stats_table(storage))
+    return 0
+
+
+@command(app, "voxdata verify --root data --forgotten")
+def verify(
+    *,
+    root: Root,
+    forgotten: Annotated[bool, Parameter(help="read every file and prove that no forgotten person is in it")] = False,
+    json: Json = False,
+) -> int:
+    """Check shards, sidecars, snapshots and catalog against each other.
+
+    Exit status 1 when something is wrong.
+    """
+    from voxdata.catalog.verify import verify as verify_root
+    from voxdata.store.storage import open_storage
+
+    if forgotten:
+        from flows.cli.governance import verify_forgotten
+
+        return verify_forgotten(open_storage(root), root, json=json)
+    problems = verify_root(open_storage(root))
+    harmful = sum(problem.harmful for problem in problems)
+    if json:
+        names = ("kind", "key", "message", "harmful")
+        told = [{name: getattr(problem, name) for name in names} for problem in problems]
+        say_json({"root": root, "sound": not harmful, "problems": told})
+        return 1 if harmful else 0
+    for problem in problems:
+        print(problem)
+    print(f"{harmful} problems under {root}" if harmful else f"{root} is sound")
+    return 1 if harmful else 0
+
+
+@command(app, "voxdata repair --root data")
+def repair(*, root: Root) -> int:
+    """Pack broken shards again from their fragments, byte for byte, and rebuild the catalog.
+
+    Exit status 1 when something is still wrong.
+    """
+    from flows.repair import repaired
+    from voxdata.store.storage import open_storage
+
+    done, left = repaired(open_storage(root), root)
+    for message in left:
+        print(message, file=sys.stderr)
+    said = f"{done} of {done + len(left)} broken shards under {root} are whole again"
+    print(said if done or left else "nothing to do")
+    return 1 if left else 0
+
+
+@command(app, "voxdata catalog rebuild --root data")
+def catalog(
+    action: Annotated[
+        Literal["rebuild"],
+        Parameter(name="action", help="rebuild: write catalog.duckdb anew from the Parquet files"),
+    ],
+    /,
+    *,
+    root: Root,
+) -> int:
+    """Maintain the catalog."""
+    from voxdata.catalog.publish import rebuild
+    from voxdata.store.storage import open_storage
+
+    rebuild(open_storage(root))
+    print(f"catalog.duckdb under {root} is rebuilt")
+    return 0

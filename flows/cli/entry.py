@@ -1,0 +1,118 @@
+"""The entry `voxdata`. Every message that a user can cause is one line; nothing they do ends in a traceback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
+from cyclopts.completion import ShellDetectionError
+
+from flows.cli import building, catalog, exchange, governance, models, pages, simulate, training, versions, weights
+from flows.cli.options import ROOT_VARIABLE, find_root, shown_default
+from voxdata.format.errors import StorageError, VoxdataError
+
+PREFECT_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+}
+MISUSED, INTERRUPTED = 2, 130
+QUERY_INTERRUPTED = "Query interrupted"  # what DuckDB makes of a signal in the middle of a query
+
+app = App(
+    name="voxdata",
+    help="Build face-voice datasets and train speech-to-face models on them.",
+    help_epilogue=(
+        "First steps: voxdata simulate corpus && voxdata build demo --root data "
+        "--set sources.photos.path=corpus/photos --set sources.speech.path=corpus/wav "
+        f"--set sources.metadata.path=corpus/vox1_meta.csv; then export {ROOT_VARIABLE}=data && voxdata stats"
+    ),
+    version=f"voxdata {version('voxdata')}",
+    default_parameter=Parameter(negative=(), show_default=shown_default),
+    config=find_root,
+)
+for group in (building, simulate, catalog, versions, governance, exchange, training, models, pages, weights):
+    for name, each in group.app.resolved_commands().items():
+        if not name.startswith("-"):
+            app.command(each, name=name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = app.meta(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _refuse(_called(words), _mistake(error), MISUSED)
+    except VoxdataError as error:
+        return _refuse(_called(words)[:1], str(error), error.exit_code)
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != QUERY_INTERRUPTED:
+            raise
+        said = "interrupted; what was committed stays, the same command resumes there"
+        return _refuse(_called(words)[:1], said, INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return int(status or 0)
+
+
+@app.meta.default
+def _run(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    quiet: Annotated[bool, Parameter("--quiet", help="say only what went wrong")] = False,
+) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("voxdata").setLevel(logging.WARNING if quiet else logging.INFO)
+    for name, value in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    _, (*_, last), rest = app.parse_commands(words)
+    if not rest and last.default_command is None:
+        raise CycloptsError(msg=f"which command? there are {', '.join(_names(last))}")
+    handler, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+    return int(handler(*bound.args, **bound.kwargs) or 0)
+
+
+@app.command(name="--install-completion", help_epilogue="Example: voxdata --install-completion --shell bash")
+def _install_completion(*, shell: Literal["bash", "zsh", "fish", "powershell"] | None = None) -> int:
+    """Let the shell complete commands and options; default: the shell that this runs in."""
+    try:
+        print(f"{app.install_completion(shell=shell)} completes the words of voxdata in new shells")
+    except ShellDetectionError:
+        raise StorageError("which shell this is cannot be seen; add --shell bash, zsh, fish or powershell") from None
+    except OSError as error:
+        raise StorageError(f"the completion cannot be written: {error}") from None
+    return 0
+
+
+def _called(words: Sequence[str]) -> tuple[str, ...]:
+    return app.parse_commands([word for word in words if word != "--quiet"])[0]
+
+
+def _names(group: App) -> list[str]:
+    return [name for name in group.resolved_commands() if not name.startswith("-")]
+
+
+def _mistake(error: CycloptsError) -> str:
+    """What is wrong with the words of a command line, in one line."""
+    if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
+        return f"{error.keyword} needs a value" if error.keyword else f"{error.argument.name} is missing"
+    if isinstance(error, UnusedCliTokensError):
+        return f"nothing is known of {' '.join(map(repr, error.unused_tokens or ()))} here"
+    said = " ".join(str(error).partition(" Available commands:")[0].split())
+    if isinstance(error, MissingArgumentError):
+        return said.partition(" parameter ")[2]  # what stands before it is the command
+    return said[:1].lower() + said[1:]
+
+
+def _refuse(called: Sequence[str], said: str, status: int) -> int:
+    where = " ".join(("voxdata", *called))
+    more = f"; see: {where} --help" if status == MISUSED and "see:" not in said else ""
+    print(f"{where}: {said.rstrip('.')}{more}" if status == MISUSED else f"{where}: {said}", file=sys.stderr)
+    return status

@@ -1,0 +1,120 @@
+"""The commands about trained models: models, rollback, imagine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from flows.cli.options import Reason, Root, command
+from voxdata.format.errors import ModelError, SourceError
+
+app = App()
+Run = Annotated[str, Parameter("--run", metavar="RUN", help="the training run's folder")]
+Enhance = Annotated[
+    list[str] | None,
+    Parameter(
+        "--enhance",
+        metavar="[NAME]",
+        consume_multiple=(0, 1),
+        help="also the face enhanced by gfpgan, or by the folder of an enhance run that is named",
+    ),
+]
+
+
+def enhancer(enhance: list[str] | None) -> str | None:
+    """Who enhances: nobody, whom `--enhance NAME` names, or gfpgan where it names nobody."""
+    return None if enhance is None else (enhance or ["gfpgan"])[-1]
+
+
+@command(app, "voxdata models --root data --format csv")
+def models(
+    *,
+    root: Root,
+    form: Annotated[Literal["table", "csv", "json"], Parameter("--format")] = "table",
+    json: Annotated[bool, Parameter(help="the same as --format json")] = False,
+) -> int:
+    """List training runs, which is champion, and how well each does.
+
+    Also the figures of their last evaluation, and what was decided.
+    """
+    from flows.registry import listing
+    from voxdata.catalog.query import format_table
+    from voxdata.store.storage import open_storage
+
+    table = listing(open_storage(root))
+    asked = "json" if json else form
+    if not table.num_rows and asked == "table":
+        print(f"nothing was trained under {root}; next: voxdata train sf2f --root {root}")
+        return 0
+    sys.stdout.write(str(format_table(table, asked)))
+    return 0
+
+
+@command(app, 'voxdata rollback --root data --reason "worse on short clips"')
+def rollback(
+    *,
+    root: Root,
+    model: Annotated[
+        str | None, Parameter(metavar="NAME", help="which model, where several have a champion: sf2f, …")
+    ] = None,
+    to: Annotated[str | None, Parameter(metavar="RUN", help="a former champion; default: the one before")] = None,
+    reason: Reason = None,
+) -> int:
+    """Make the champion before, or another former one, champion again."""
+    from flows.registry import roll_back
+    from voxdata.store.storage import open_storage
+
+    storage = open_storage(root)
+    if not (reason or "").strip():
+        raise ModelError("--reason is missing; the journal keeps why")
+    back = roll_back(storage, model, to, (reason or "").strip())
+    print(f"{back.model}: {back.target} is the champion again; {back.champion} is retired")
+    return 0
+
+
+@command(app, "voxdata imagine voice.wav --run data/runs/sf2f-tiny --out face.png")
+def imagine(
+    voice: Annotated[str, Parameter(name="VOICE", help="a speech file: wav, flac, m4a, mp3, mp4, …")],
+    /,
+    *,
+    run: Run,
+    out: Annotated[str, Parameter(metavar="FILE", help="PNG to write")] = "face.png",
+    enhance: Enhance = None,
+) -> int:
+    """A plausible face for a voice.
+
+    It shows no real person and identifies nobody.
+    """
+    from flows.noted import note_output
+    from flows.runs import trained_folder
+    from flows.voices import Listener, open_enhancer
+    from models.images import write_png
+    from models.training.checkpoint import read_run_config
+    from voxdata.store.storage import open_storage
+
+    run_dir = trained_folder(run)
+    named = enhancer(enhance)
+    enhanced = open_enhancer(named, run_dir) if named else None
+    storage = open_storage(read_run_config(run_dir)["run"]["root"])
+    listener = Listener(storage, run_dir)
+    try:
+        data = Path(voice).read_bytes()
+    except OSError as error:
+        raise SourceError(f"voice {voice} cannot be read: {error.strerror}") from None
+    imagined = listener.faces(data)
+    note_output(storage, "picture", out, listener.snapshot.id)
+    write_png(Path(out), imagined.face)
+    print(
+        f"{out}: a plausible face for this voice (step {imagined.step}, embedder {imagined.embedder}); "
+        "it shows no real person and identifies nobody"
+    )
+    if enhanced is not None:
+        better = Path(out).with_stem(f"{Path(out).stem}-enhanced")
+        picture, kept = enhanced(imagined.face)
+        note_output(storage, "picture", str(better), listener.snapshot.id)
+        write_png(better, picture)
+        print(f"{better}: the same, enhanced; cosine of {imagined.embedder} between before and after {kept:.3f}")
+    return 0

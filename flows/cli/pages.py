@@ -1,0 +1,122 @@
+"""The commands that show pages: report, review, serve."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from flows.cli.models import Enhance, Run, enhancer
+from flows.cli.options import Host, Root, command
+
+if TYPE_CHECKING:
+    from voxdata.pages.local_server import Page
+
+app = App()
+TOKEN_BYTES = 24
+
+
+@command(app, "voxdata report --root data --out report.html")
+def report(
+    *,
+    root: Root,
+    out: Annotated[str, Parameter(metavar="FILE", help="page to write")] = "report.html",
+) -> int:
+    """One HTML page about the dataset and its models; opens offline."""
+    from flows.noted import write_noted
+    from voxdata.pages.report.page import build_report
+    from voxdata.pages.report.runs import shown_snapshots
+    from voxdata.store.storage import open_storage
+
+    storage = open_storage(root)
+    size = write_noted(storage, "report", out, lambda: shown_snapshots(storage), lambda: build_report(storage).encode())
+    print(f"{out}: {size / 1e6:.1f} MB, opens in any browser, offline")
+    return 0
+
+
+@command(app, "voxdata review --root data --reviewer ada")
+def review(
+    *,
+    root: Root,
+    reviewer: Annotated[
+        str | None, Parameter(metavar="NAME", help="name that decisions carry; the page asks for one otherwise")
+    ] = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, Parameter(help="0 takes any free one")] = 8765,
+) -> int:
+    """A local web page on which people keep and reject portraits.
+
+    Serves it until Ctrl-C, on this machine only unless told otherwise. What they decide is kept in the journal at once
+    and acts in the next publish.
+    """
+    from voxdata.pages.review.decisions import reviewer_name
+    from voxdata.pages.review.routes import review_page
+    from voxdata.pages.review.session import Desk
+    from voxdata.store.storage import open_storage
+
+    name = reviewer_name(reviewer) if reviewer else ""
+    desk = Desk(open_storage(root))
+    try:
+        _serve_page(
+            review_page(desk, name),
+            host,
+            port,
+            about=f"shows {len(desk.sheets.people)} people of {root}; Ctrl-C ends it.\n"
+            "What you decide is kept at once and acts in the next publish.",
+            others="whoever has its address sees the photos and can decide about them",
+        )
+    finally:
+        desk.sheets.close()
+    print(f"words added to the journal of {root}: {desk.book.said}")
+    return 0
+
+
+@command(app, "voxdata serve --run data/runs/sf2f-tiny")
+def serve(
+    *,
+    run: Run,
+    enhance: Enhance = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, Parameter(help="0 takes any free one")] = 8766,
+    device: Annotated[str, Parameter("--device", help="auto, cpu or cuda")] = "auto",
+) -> int:
+    """A local web page: drop or record a voice clip, see plausible faces.
+
+    Serves it until Ctrl-C, on this machine only unless told otherwise. The faces show no real person and identify
+    nobody; clips are not stored.
+    """
+    from flows.runs import trained_folder
+    from flows.serve import Answering
+    from voxdata.pages.serve.routes import voice_page
+
+    answering = Answering(trained_folder(run), enhancer(enhance), device)
+    _serve_page(
+        voice_page(answering, answering.about()),
+        host,
+        port,
+        about=f"paints faces for voices with {run}; Ctrl-C ends it.\n"
+        "They show no real person and identify nobody; clips are not stored.",
+        others="whoever has its address can send clips; browsers record on this machine only",
+    )
+    return 0
+
+
+def _serve_page(page: Page, host: str, port: int, *, about: str, others: str) -> None:
+    """Serve until Ctrl-C; the line with the address ends with `about`.
+
+    `others` says what whoever has the address can do, for an address that other machines can reach.
+    """
+    import asyncio
+    import secrets
+
+    from voxdata.pages.access import is_loopback
+    from voxdata.pages.local_server import serve as serve_until_stopped
+
+    if not is_loopback(host):
+        print(f"--host {host}: other machines can reach the page, unencrypted; {others}", file=sys.stderr)
+
+    def ready(url: str) -> None:
+        print(f"{url} {about}", flush=True)
+
+    asyncio.run(serve_until_stopped(page, secrets.token_urlsafe(TOKEN_BYTES), host, port, ready))

@@ -1,0 +1,65 @@
+"""`voxdata simulate`: painted people with a known link between voice and face, as folders or as a web site."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from flows.cli.options import command
+from voxdata.format.errors import SourceError
+
+app = App()
+
+
+@command(app, "voxdata simulate corpus --people 20 && voxdata simulate serve corpus")
+def simulate(
+    words: Annotated[
+        list[str],
+        Parameter(
+            name="[serve] FOLDER",
+            help="where to write photos/, wav/, vox1_meta.csv, truth.parquet; serve: publish its photos as a web site",
+        ),
+    ],
+    /,
+    *,
+    people: Annotated[int, Parameter(help="identities")] = 40,
+    photos: Annotated[int, Parameter(help="photos per identity")] = 10,
+    clips: Annotated[int, Parameter(help="speech clips per identity")] = 6,
+    link: Annotated[float, Parameter(help="how strongly voice and face are tied, 0 to 1")] = 1.0,
+    seed: int = 0,
+    port: Annotated[int, Parameter(help="of the site; 0 takes any free one")] = 0,
+) -> int:
+    """Write a corpus of painted people with a known voice-face link."""
+    match words:
+        case ["serve", folder]:
+            return _serve(folder, port)
+        case [folder] if folder != "serve":
+            return _write(folder, people=people, photos=photos, clips=clips, link=link, seed=seed)
+    raise SourceError(f"simulate {' '.join(words)}: write voxdata simulate FOLDER, or simulate serve FOLDER")
+
+
+def _write(folder: str, *, people: int, photos: int, clips: int, link: float, seed: int) -> int:
+    from voxdata.pipeline.progress import progress
+    from voxdata.simulate.corpus import CorpusSettings, write_corpus
+
+    settings = CorpusSettings(people=people, photos_per_person=photos, clips_per_person=clips, link=link, seed=seed)
+    with progress("simulate", people) as advance:
+        truth = write_corpus(Path(folder), settings, workers=2, progress=lambda done, total: advance(1))
+    print(f"{truth.num_rows} files of {people} people, and the truth of each, are in {folder}")
+    return 0
+
+
+def _serve(folder: str, port: int) -> int:
+    import signal
+
+    from voxdata.simulate.site import start_site
+
+    with start_site(folder, port) as site:
+        print(f"{site.url} shows the photos of {folder}; Ctrl-C ends it. Crawl it with:")
+        print(f"  --set sources.photos.kind=site --set sources.photos.url={site.url}", flush=True)
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+    return 0

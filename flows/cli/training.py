@@ -1,0 +1,204 @@
+"""The commands that train and judge: train, evaluate."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from flows.cli.answers import say_json
+from flows.cli.options import Json, Root, Settings, Snapshot, command
+from models.errors import ConfigError
+from models.systems.registry import system_names
+
+if TYPE_CHECKING:
+    import subprocess
+
+app = App()
+Device = Annotated[str | None, Parameter("--device", help="auto, cpu or cuda")]
+
+
+@command(app, "voxdata train sf2f --preset tiny --root data --set batch_size=16")
+def train(
+    system: Annotated[str, Parameter(name="system", help=f"which system: {', '.join(system_names())}")],
+    /,
+    *,
+    root: Root,
+    preset: Annotated[
+        str | None, Parameter(help="numbers of the system: tiny (the default; two cores), paper, …")
+    ] = None,
+    snapshot: Snapshot = None,
+    front_end: Annotated[
+        str | None, Parameter("--front-end", metavar="NAME", help="log-mels of the snapshot (torch40)")
+    ] = None,
+    normalise: Annotated[
+        str | None, Parameter(help="log-mels as the snapshot states, or global, utterance (per bin), none")
+    ] = None,
+    sex: Annotated[Literal["all", "f", "m"] | None, Parameter(help="train and judge on one sex only")] = None,
+    embedder: Annotated[
+        str | None,
+        Parameter(
+            help="perceptual loss and figures: self-trained, mobilefacenet, facenet, w600k_r50, vggface2_resnet50"
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        Parameter(metavar="FILE", help="the embedder's published file, or its name: voxdata weights list"),
+    ] = None,
+    allow_missing_weights: Annotated[
+        bool | None,
+        Parameter(
+            "--allow-missing-weights",
+            help="go on without the losses and figures whose published file is not here",
+        ),
+    ] = None,
+    seconds: Annotated[float | None, Parameter(help="stop after this time instead of the preset's steps")] = None,
+    steps: Annotated[int | None, Parameter(help="steps of the first training stage instead of the preset's")] = None,
+    seed: int | None = None,
+    settings: Settings = (),
+    run: Annotated[
+        str | None, Parameter(metavar="DIR", help="default: ROOT/runs/<system>-<preset>-<snapshot>-<seed>")
+    ] = None,
+    device: Device = None,
+    processes: Annotated[
+        int | None, Parameter(metavar="N", help="train in N processes, each on a GPU of its own")
+    ] = None,
+    tracking: Annotated[
+        tuple[str, ...] | None,
+        Parameter(
+            "--track",
+            metavar="NAME",
+            help="also hand the metrics to tensorboard or mlflow; repeatable (pip install 'voxdata[tracking]')",
+        ),
+    ] = None,
+) -> int:
+    """Train a model on a snapshot.
+
+    Starts `python -m models.train` in a process group of its own; Ctrl-C ends it at a checkpoint, where the same
+    command resumes it. --set changes any key of run.json (docs/training.md), or a
+    number of the preset.
+    """
+    from flows.gpus import free_cards
+    from flows.orders import ordered
+    from flows.runs import prepare, process_group
+    from models.train import INTERRUPTED
+
+    prepared = prepare(
+        ordered(
+            settings,
+            root=root,
+            system=system,
+            preset=preset,
+            snapshot=snapshot,
+            front_end=front_end,
+            normalise=normalise,
+            sex=sex,
+            embedder=embedder,
+            weights=weights,
+            allow_missing_weights=allow_missing_weights,
+            seed=seed,
+            steps=steps,
+            seconds=seconds,
+            run_dir=run,
+            device=device,
+            tracking=tracking,
+            processes=processes,
+        )
+    )
+    prepared.note("started")
+    with (
+        free_cards(prepared.config.device, prepared.config.processes) as held,
+        process_group(prepared.command, held=held) as process,
+        _passing_signals_on(process),
+    ):
+        status = process.wait()
+    if status == 0:
+        prepared.note("finished")
+        beside = "" if prepared.config.spec().hears else "RUN --enhance "
+        print(f"trained: {prepared.folder}; next: voxdata evaluate {beside}{prepared.folder}")
+    elif status == INTERRUPTED:
+        print(f"training stopped at a checkpoint; the same command resumes it: {prepared.folder}", file=sys.stderr)
+    else:
+        prepared.note("failed")
+    return status
+
+
+@contextmanager
+def _passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM reach the training, which ends at a checkpoint; a second one ends it at once."""
+
+    def pass_on(number: int, frame: object) -> None:
+        process.send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@command(app, "voxdata evaluate data/runs/sf2f-tiny --protocol sf2f-paper")
+def evaluate(
+    run: Annotated[str, Parameter(name="RUN", help="the run's folder")],
+    others: Annotated[
+        tuple[str, ...],
+        Parameter(name="RUN", help="more runs: all beside each other on the same pairs"),
+    ] = (),
+    /,
+    *,
+    protocol: Annotated[
+        list[str] | None,
+        Parameter(
+            metavar="NAME",
+            help="repeatable: full, sf2f-paper, sf2f-code, avp, voice2face, lengths, groups, distributions, all; "
+            "default full",
+        ),
+    ] = None,
+    embedder: Annotated[
+        str | None, Parameter(metavar="NAME", help="judge with this face embedder instead of the run's own")
+    ] = None,
+    split: Annotated[Literal["val", "test"], Parameter(help="whom to judge")] = "test",
+    enhance: Annotated[
+        str | None,
+        Parameter(metavar="NAME", help="measure what gfpgan, or the folder of an enhance run, does to identity"),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Judge a training run on the people it was not trained on.
+
+    Writes evaluation.json, .md and .png, and notes the figures in the catalog. Several runs are judged beside each
+    other, into comparison.json and .md of the first one's folder.
+    """
+    from flows.runs import evaluate_run, trained_folder
+    from models.evaluate.report import markdown
+
+    if others:
+        if protocol or enhance:
+            raise ConfigError("--protocol and --enhance judge one run; give one RUN, or leave them out")
+        return _evaluate_beside((run, *others), embedder, split, json=json)
+    folder = trained_folder(run)
+    report = evaluate_run(folder, protocols=protocol, embedder=embedder, split=split, enhance=enhance)
+    if json:
+        return say_json(report)
+    print(markdown(report))
+    return 0
+
+
+def _evaluate_beside(runs: Sequence[str], embedder: str | None, split: str, *, json: bool) -> int:
+    from flows.runs import trained_folder
+    from models.embedders import PUBLISHED
+    from models.evaluate.side_by_side import beside_markdown, evaluate_beside
+    from voxdata.weights import resolve
+
+    folders = [trained_folder(run) for run in runs]
+    weights = {embedder: str(resolve(embedder).absolute())} if embedder is not None and embedder in PUBLISHED else {}
+    found = evaluate_beside(folders, split=split, embedder=embedder, weights=weights)
+    if json:
+        return say_json(found)
+    print(beside_markdown(found))
+    return 0
