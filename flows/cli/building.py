@@ -14,7 +14,7 @@ Prefect = Annotated[
     bool,
     Parameter(
         "--prefect",
-        help="run as a Prefect flow, on a temporary server where PREFECT_API_URL names none; with it set, a flow always",
+        help="run as a Prefect flow, on a temporary server where PREFECT_API_URL names none; with it, always a flow",
     ),
 ]
 Recipe = Annotated[str, Parameter(name="RECIPE", help="a shipped recipe (see: voxdata recipes) or a .yaml file")]

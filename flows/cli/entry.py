@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from cyclopts.completion import ShellDetectionError
 
 from flows.cli import building, catalog, exchange, governance, models, pages, simulate, training, versions, weights
-from flows.cli.options import ROOT_VARIABLE, find_root, shown_default
+from flows.cli.options import ROOT_VARIABLE, find_root, no_root, shown_default
 from voxdata.format.errors import StorageError, VoxdataError
 
 PREFECT_DEFAULTS = {
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = app.meta(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _refuse(_called(words), _mistake(error), MISUSED)
+        where = " ".join(("voxdata", *(called := _called(words))))
+        return _refuse(called, f"{_mistake(error).rstrip('.')}; see: {where} --help", MISUSED)
     except VoxdataError as error:
         return _refuse(_called(words)[:1], str(error), error.exit_code)
     except (KeyboardInterrupt, RuntimeError) as error:
@@ -101,18 +102,20 @@ def _names(group: App) -> list[str]:
 
 def _mistake(error: CycloptsError) -> str:
     """What is wrong with the words of a command line, in one line."""
-    if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
-        return f"{error.keyword} needs a value" if error.keyword else f"{error.argument.name} is missing"
+    said = " ".join(str(error).partition(" Available commands:")[0].split())
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        about, _, meant = said.partition(" parameter ")[2].partition(" Did you mean ")  # the first part is the command
+        if error.tokens_so_far:
+            return about
+        if error.keyword:
+            return f"{error.keyword} needs a value"
+        missing = no_root(error.argument) if error.argument.name == "--root" else f"{error.argument.name} is missing"
+        return f"{error.argument.name} is missing. Did you mean {meant}" if meant else missing
     if isinstance(error, UnusedCliTokensError):
         return f"nothing is known of {' '.join(map(repr, error.unused_tokens or ()))} here"
-    said = " ".join(str(error).partition(" Available commands:")[0].split())
-    if isinstance(error, MissingArgumentError):
-        return said.partition(" parameter ")[2]  # what stands before it is the command
     return said[:1].lower() + said[1:]
 
 
 def _refuse(called: Sequence[str], said: str, status: int) -> int:
-    where = " ".join(("voxdata", *called))
-    more = f"; see: {where} --help" if status == MISUSED and "see:" not in said else ""
-    print(f"{where}: {said.rstrip('.')}{more}" if status == MISUSED else f"{where}: {said}", file=sys.stderr)
+    print(f"{' '.join(('voxdata', *called))}: {said}", file=sys.stderr)
     return status

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from cyclopts import App, ArgumentCollection, CycloptsError, Parameter, Token
+from cyclopts import App, Argument, ArgumentCollection, Parameter, Token
 
 from voxdata.format.errors import UnconfirmedError
 
@@ -115,7 +115,6 @@ def find_root(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
     """The root of a dataset: `--root`, else the variable, else the current folder where it is one (a cyclopts config).
 
     The current folder is none for `NewRoot`: nobody's folder becomes a dataset because a build was started in it.
-    Raises `CycloptsError` where none of these says it.
     """
     for argument in arguments:
         if argument.parameter.env_var != (ROOT_VARIABLE,):
@@ -125,5 +124,8 @@ def find_root(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
         exists = argument.parameter.required is False
         if not argument.tokens and exists and any(Path(part).exists() for part in MADE_OF):
             argument.append(Token(keyword="--root", value=os.curdir, source="current folder"))
-        if not argument.tokens and argument.field_info.required:
-            raise CycloptsError(msg=f"--root is missing; {THREE_WAYS if exists else TWO_WAYS}")
+
+
+def no_root(argument: Argument) -> str:
+    """What is said where none of these gives the root."""
+    return f"--root is missing; {THREE_WAYS if argument.parameter.required is False else TWO_WAYS}"
