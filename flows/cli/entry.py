@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = app.meta(words, exit_on_error=False, print_error=False, result_action="return_value")
+        handler, bound, _ = app.meta.parse_args(words, exit_on_error=False, print_error=False)
+        return int(handler(*bound.args, **bound.kwargs) or 0)
     except CycloptsError as error:
         where = " ".join(("voxdata", *(called := _called(words))))
         return _refuse(called, f"{_mistake(error).rstrip('.')}; see: {where} --help", MISUSED)
@@ -61,7 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return int(status or 0)
 
 
 @app.meta.default

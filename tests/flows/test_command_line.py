@@ -119,6 +119,18 @@ def test_a_mistake_is_one_line_with_status_2(
     assert said in err
 
 
+@pytest.mark.parametrize("signalled", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
+def test_an_interruption_is_one_line_with_status_130(
+    signalled: BaseException, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise signalled
+
+    monkeypatch.setattr("voxdata.store.storage.open_storage", interrupted)
+    said = "voxdata stats: interrupted; what was committed stays, the same command resumes there\n"
+    assert ran(capsys, "stats", "--root", "x") == (130, "", said)
+
+
 def test_quiet_stands_before_or_behind_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     shown = ran(capsys, "recipes")
     assert shown[0] == 0
