@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 import pytest
 
 from flows import retrain as retraining
-from flows import runs, training
+from flows import runs
 from flows import train as train_flow
-from flows.cli import parser
+from flows.cli import main
 from flows.orders import from_here, ordered, run_name, settings_from_pairs
 from models.errors import ConfigError
 from models.systems.registry import system_names
@@ -72,10 +71,8 @@ def root(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return published
 
 
-def by_command_line(root: Path, pairs: list[str]) -> Any:
-    arguments = [part for each in pairs for part in ("--set", each)]
-    options: argparse.Namespace = parser().parse_args(["train", "sf2f", "--root", str(root), *arguments])
-    return options
+def by_command_line(root: Path, pairs: list[str]) -> int:
+    return main(["train", "sf2f", "--root", str(root), *(part for each in pairs for part in ("--set", each))])
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -88,15 +85,16 @@ def test_a_setting_is_reached_by_set_and_by_both_flows(
         assert value != setting.default
     reached: list[Any] = []
 
+    prepare = runs.prepare
+
     def caught(told: dict[str, Any]) -> Any:
-        found = runs.prepare(told)
+        found = prepare(told)
         reached.append(json.loads((found.folder / "run.json").read_text())[name])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "prepare", caught)
+    monkeypatch.setattr(runs, "prepare", caught)
     monkeypatch.setattr(train_flow, "fit", caught)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(by_command_line(root, [pair(setting, value)]))
+    assert by_command_line(root, [pair(setting, value)]) == 130
     with pytest.raises(KeyboardInterrupt):
         train_flow.train.fn(str(root), settings=[pair(setting, value)])
     assert reached == [value, value]
