@@ -311,16 +311,16 @@ def test_somebody_forgotten_while_a_table_is_written(
     copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table was read before they went, and is written after: nothing of it stays."""
-    from flows import commands
+    from voxdata.catalog import versions
 
     table = copy.root.parent / "everybody.csv"
-    real = commands.run_query_at
+    real = versions.run_query_at
 
     def slowly(*arguments: object, **more: object) -> object:
         answer = real(*arguments, **more)  # type: ignore[arg-type]
         assert forget(copy, capsys)[0] == 0
         return answer
 
-    monkeypatch.setattr(commands, "run_query_at", slowly)
+    monkeypatch.setattr(versions, "run_query_at", slowly)
     status, _, err = run(capsys, "sql", "FROM identities", "--root", copy.root, "--out", table)
     assert (status, "somebody was forgotten while" in err, table.exists()) == (1, True, False)
