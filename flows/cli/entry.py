@@ -12,7 +12,16 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 from cyclopts.completion import ShellDetectionError
 
-from flows.cli import building, catalog, exchange, governance, models, pages, simulate, training, versions, weights
+import flows.cli.building as building
+import flows.cli.catalog as catalog
+import flows.cli.exchange as exchange
+import flows.cli.governance as governance
+import flows.cli.models as models
+import flows.cli.pages as pages
+import flows.cli.simulate as simulate
+import flows.cli.training as training
+import flows.cli.versions as versions
+import flows.cli.weights as weights
 from flows.cli.options import ROOT_VARIABLE, find_root, no_root, shown_default
 from voxdata.format.errors import StorageError, VoxdataError
 

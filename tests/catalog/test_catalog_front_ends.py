@@ -8,7 +8,8 @@ from small_root import AT, SmallRoot, clips, who
 
 from voxdata.catalog.publish import publish
 from voxdata.catalog.query import format_table, run_query
-from voxdata.pipeline.stages import SPEECH_MEASURE, rows_of
+from voxdata.pipeline.measured import rows_of
+from voxdata.pipeline.stages import SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import Fragment, FragmentStore
 from voxdata.store.storage import Storage

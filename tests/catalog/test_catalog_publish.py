@@ -18,6 +18,7 @@ from voxdata.catalog.query import open_readonly, run_query
 from voxdata.catalog.snapshot import latest, list_snapshots
 from voxdata.catalog.verify import verify
 from voxdata.format.errors import CatalogError, StorageError, StorageFullError
+from voxdata.people.tombstones import make_key
 from voxdata.store import journal
 from voxdata.store.fragments import Fragment, FragmentStore
 from voxdata.store.storage import LocalStorage, Storage, open_storage
@@ -158,6 +159,7 @@ def test_the_journal_is_loaded(small: SmallRoot) -> None:
     journal.append(small.storage, "aliases", {"identity": "id3", "person": "id4", "evidence": "seen", "at": AT})
     reviewed = {"photo_sha256": "a", "pupils_x": 0.5, "pupils_y": 0.4, "decision": "keep", "reviewed_at": AT}
     journal.append(small.storage, "reviews", reviewed)
+    make_key(small.storage)
     for table in ("optouts", "tombstones"):
         journal.append(small.storage, table, {"person": "id5", "reason": "asked", "at": AT})
     publish(small.storage, snapshot.id, at=AT)

@@ -75,7 +75,7 @@ def test_spellings_of_one_name_are_one_speaker_with_unique_keys(tmp_path: Path) 
     lay(tmp_path, "jose/v1/1.wav", "a-j-buckley/x.wav")
     words = {"k1.json": json.dumps({"speaker": "JOS\u00c9"}).encode(), "k1.wav": b"1", "Jose\u0301/v1/1.wav": b"2"}
     pack(tmp_path / "a.tar", words)
-    found = find_utterances(str(tmp_path), BOOK.with_ids(["Jos\u00e9"]), "s")
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK.with_ids(["Jos\u00e9"]), "s")
     who = dict(zip(column(found, "source_key"), column(found, "identity"), strict=True))
     assert who.pop("a-j-buckley/x.wav") == "id10001"
     assert len(who) == 3

@@ -110,7 +110,8 @@ class PhotoStore:
     ) -> Iterator[tuple[PhotoOffer, str]]:
         """The offers of people who were not forgotten, and whose; `photos_per_identity` of each, in the given order."""
         offers = list(offers)
-        identities = admitted((offer.words for offer in offers if isinstance(offer, PhotoFile)), self._book, setting)
+        files = (offer.words for offer in offers if isinstance(offer, PhotoFile))
+        identities = admitted(files, self._book, f"{setting}.path")
         identities |= self._admitted_online({offer.words for offer in offers} - identities.keys(), offers, setting)
         for offer in offers:
             if offer.words in identities:
