@@ -107,7 +107,7 @@ def test_an_optout_in_any_spelling_reaches_both(old: Copy, capsys: pytest.Captur
 def test_forgetting_either_spelling_leaves_nothing_of_both(
     old: Copy, capsys: pytest.CaptureFixture[str], word: str
 ) -> None:
-    assert run(capsys, "forget", word, "--reason", "letter 12", "--root", old.root)[0] == 0
+    assert run(capsys, "forget", word, "--reason", "letter 12", "--yes", "--root", old.root)[0] == 0
     assert run(capsys, "verify", "--forgotten", "--root", old.root)[0] == 0
     assert not any(NFC.encode() in data or NFD.encode() in data for data in old.files().values())
     build(old.corpus, old.root, "speech.who=all")
