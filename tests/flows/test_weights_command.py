@@ -109,7 +109,7 @@ def test_a_training_takes_a_name_of_the_registry(
     monkeypatch.setenv(weights.REGISTRY_VARIABLE, str(own))
     monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16))
+    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16, shards=()))
     open_storage(tmp_path / "root", create=True)
     order = ordered(root=str(tmp_path / "root"), embedder="mobilefacenet", weights=named)
     if named != "./here.onnx":
@@ -126,7 +126,7 @@ def test_a_training_takes_a_name_of_the_registry(
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dataset with an empty cache of weights beside it."""
     monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16))
+    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16, shards=()))
     open_storage(tmp_path / "root", create=True)
     return tmp_path / "root"
 
