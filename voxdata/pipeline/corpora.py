@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 from voxdata.format.errors import SourceError
 from voxdata.people.book import open_book
-from voxdata.people.identities import IdentityBook, load_book
+from voxdata.people.identities import Identity, IdentityBook, load_book
 from voxdata.recipe.sections import Corpus, Recipe
 from voxdata.sources.kinds import photo_kind, speech_kind
+from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 
 def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
@@ -36,6 +42,26 @@ def check_sources(recipe: Recipe) -> None:
 def book_of(storage: Storage, recipe: Recipe) -> IdentityBook:
     """The identities of all metadata tables of the recipe, with the aliases and tombstones of the root."""
     return open_book(storage, _metadata(recipe))
+
+
+def book_at_hand(storage: Storage, recipe: Recipe) -> IdentityBook:
+    """`book_of`; where a table cannot be read any more, everybody whom a build of the root found in it, which is said.
+
+    Raises `SourceError` where no build has listed anybody.
+    """
+    try:
+        return book_of(storage, recipe)
+    except SourceError as error:
+        listed: dict[str, Identity] = {}
+        for key in storage.keys("fragments/identities"):
+            for row in read_table(storage, key).to_pylist():
+                if row["name"]:
+                    names = ("identity", "name", "sex", "nationality", "published_set")
+                    listed[row["identity"]] = Identity(**{name: row[name] for name in names}, row=row["metadata_row"])
+        if not listed:
+            raise
+        logger.warning("%s; the %d people whom this root knows from it are used", error, len(listed))
+        return replace(open_book(storage, []), by_id=listed)
 
 
 def _metadata(recipe: Recipe) -> list[str]:

@@ -24,7 +24,7 @@ from voxdata.people.optouts import in_force as optouts_in_force
 from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
-from voxdata.pipeline.corpora import book_of, corpora
+from voxdata.pipeline.corpora import book_at_hand, book_of, corpora
 from voxdata.pipeline.measured import MeasuredFaces, kept_people, measured_clips, portrait_people, render_states
 from voxdata.pipeline.progress import progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
@@ -166,7 +166,7 @@ def decide_speech(storage: Storage, recipe: Recipe, clips_key: str) -> str:
     """Verdicts of all clips (`schemas.UTTERANCE_VERDICTS`). Stops the build when too many are unreadable."""
     clips = measured_clips(storage, recipe, clips_key)
     _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
-    book = book_of(storage, recipe)
+    book = book_at_hand(storage, recipe)
     known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
     depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), recipe.speech.select.model_dump(), sorted(known)]
     return _commit_once(
@@ -179,7 +179,7 @@ def decide_speech(storage: Storage, recipe: Recipe, clips_key: str) -> str:
 
 def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
     """Everyone whom the sources name (`schemas.IDENTITIES`)."""
-    book = book_of(storage, recipe)
+    book = book_at_hand(storage, recipe)
     seen: set[str] = set()
     for key in (keys["photos"], keys["utterance_files"]):
         seen.update(parquet_table(storage.read(key), ["identity"])["identity"].to_pylist())
@@ -210,7 +210,7 @@ def journalled(
 def _book_with(storage: Storage, recipe: Recipe, photos_key: str) -> IdentityBook:
     """The book, which knows whose photos there are: speech and opt-outs may spell them in another way."""
     seen = pc.unique(read_table(storage, photos_key, ["identity"])["identity"])
-    return book_of(storage, recipe).with_ids(seen.to_pylist())
+    return book_at_hand(storage, recipe).with_ids(seen.to_pylist())
 
 
 def with_current_people(storage: Storage, stage: str, key: str) -> str:
