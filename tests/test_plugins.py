@@ -31,7 +31,7 @@ def package(folder: Path, name: str, code: str, **points: str) -> None:
 
 
 def test_another_packages_object_is_found_by_its_name(installed: Path) -> None:
-    package(installed, "freckled", "FRECKLES = 'freckles of the package'\n", freckles="FRECKLES")
+    package(installed, "speckled", "FRECKLES = 'freckles of the package'\n", freckles="FRECKLES")
     assert plugin(GROUP, "freckles", setting="faces.x") == "freckles of the package"
     assert dict(plugins(GROUP).items()) == {"freckles": "freckles of the package"}
 

@@ -50,12 +50,12 @@ def train(
         Parameter(metavar="FILE", help="the embedder's published file, or its name: voxdata weights list"),
     ] = None,
     allow_missing_weights: Annotated[
-        bool | None,
+        bool,
         Parameter(
             "--allow-missing-weights",
             help="go on without the losses and figures whose published file is not here",
         ),
-    ] = None,
+    ] = False,
     seconds: Annotated[float | None, Parameter(help="stop after this time instead of the preset's steps")] = None,
     steps: Annotated[int | None, Parameter(help="steps of the first training stage instead of the preset's")] = None,
     seed: int | None = None,
@@ -99,7 +99,7 @@ def train(
             sex=sex,
             embedder=embedder,
             weights=weights,
-            allow_missing_weights=allow_missing_weights,
+            allow_missing_weights=allow_missing_weights or None,
             seed=seed,
             steps=steps,
             seconds=seconds,

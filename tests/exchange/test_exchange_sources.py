@@ -11,6 +11,7 @@ from voxdata.exchange.import_sources import RECIPE, pairs, source_settings, stat
 from voxdata.people.merging import REFUSED, aliases_in_force, decide
 from voxdata.people.splits import assign
 from voxdata.pipeline import steps
+from voxdata.pipeline.corpora import book_of
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import find_utterances
@@ -34,8 +35,8 @@ def clips(tmp_path: Path) -> Path:
 
 
 def crawled(root: Path, recipe: Recipe) -> list[dict[str, object]]:
-    key = steps.crawl(str(root), recipe)
-    rows: list[dict[str, object]] = parquet_table(open_storage(root).read(key)).to_pylist()
+    storage = open_storage(root, create=True)
+    rows: list[dict[str, object]] = parquet_table(storage.read(steps.crawl(storage, recipe))).to_pylist()
     return rows
 
 
@@ -43,7 +44,7 @@ def test_frame_and_speech_of_a_clip_are_one_identity(clips: Path, tmp_path: Path
     recipe = load_recipe(RECIPE, source_settings("avspeech", str(clips)))
     root = tmp_path / "root"
     photos = crawled(root, recipe)
-    book = steps.book_of(LocalStorage(root), recipe)
+    book = book_of(LocalStorage(root), recipe)
     speech = find_utterances(recipe.sources.speech, book, "corpus-0").to_pylist()
     keys = pairs(str(clips))
     assert sorted(str(row["identity"]) for row in photos) == sorted([*keys, "lonely"])
@@ -63,11 +64,10 @@ def test_clips_of_a_video_are_one_person_and_in_one_split(clips: Path, tmp_path:
     assert len(set(people.values())) == 4
     first, second = [key for key in keys if key.startswith(VIDEO)]
     assert people[first] == people[second] == first
-    speech = find_utterances(
-        SpeechFolder(path=str(clips)), steps.book_of(LocalStorage(root), recipe), "corpus-0"
-    ).to_pylist()
+    speech = find_utterances(SpeechFolder(path=str(clips)), book_of(LocalStorage(root), recipe), "corpus-0").to_pylist()
     assert {row["identity"]: row["person"] for row in speech} == {key: people[key] for key in keys}
-    key = steps.list_identities(str(root), recipe, steps.crawl(str(root), recipe), steps.crawl(str(root), recipe))
+    crawl = steps.crawl(storage, recipe)
+    key = steps.list_identities(storage, recipe, {"photos": crawl, "utterance_files": crawl})
     assert assign(parquet_table(storage.read(key)), recipe.splits)["person"].to_pylist().count(first) == 1
 
 

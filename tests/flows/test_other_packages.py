@@ -100,7 +100,7 @@ def test_a_person_leaves_without_the_package(toy_root: Path, tmp_path: Path, her
     root = tmp_path / "root"
     shutil.copytree(toy_root, root)
     (who, *_), *_ = rows(root, "select distinct identity from utterances order by all")
-    done = here("forget", str(who), "--reason", "letter 12", "--root", str(root))
+    done = here("forget", str(who), "--reason", "letter 12", "--root", str(root), "--yes")
     assert done.returncode == 0, done.stderr
     assert "sources.photos.kind = 'toy-list'" in done.stderr
     assert rows(root, f"select count(*) from utterances where identity = '{who}'") == [(0,)]

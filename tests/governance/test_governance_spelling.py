@@ -117,7 +117,7 @@ def test_forgetting_either_spelling_leaves_nothing_of_both(
 def test_a_refused_pair_stays_two_people(old: Copy, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--refuse", NFD, NFC, "--reason", "father and son"]
     assert run(capsys, "aliases", "--root", old.root, *words)[0] == 0
-    crawl(str(old.root), recipe_of(old.corpus, old.root))
+    crawl(open_storage(old.root), recipe_of(old.corpus, old.root))
     assert NFD not in merging.aliases_in_force(old.storage)
     status, _, err = run(capsys, "optout", "jose ruiz", "--reason", "x", "--root", old.root)
     assert (status, "is the name of 2 people" in err, NFC in err) == (1, True, True)

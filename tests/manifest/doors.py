@@ -28,7 +28,7 @@ from voxdata.catalog.versions import run_query_at
 from voxdata.dataset.opened import Dataset
 from voxdata.people.identities import bucket_of
 from voxdata.people.splits import assign, holdouts
-from voxdata.pipeline.stages import PIXEL_STAGES
+from voxdata.pipeline.stages import STAGES
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.store.storage import open_storage
 from voxdata.tables.schemas import IDENTITIES
@@ -112,7 +112,7 @@ def recipes() -> list[str]:
 def fingerprints(recipe: str, settings: Sequence[str] = ()) -> dict[str, str]:
     """Stage -> fingerprint under a recipe."""
     chosen = load_recipe(recipe, list(settings))
-    return {name: str(stage.fingerprint(stage.settings(chosen))) for name, stage in PIXEL_STAGES.items()}
+    return {name: stage.fingerprint(chosen) for name, stage in STAGES.items()}
 
 
 def assigned(people: Sequence[Mapping[str, Any]], rule: str) -> dict[str, str]:
