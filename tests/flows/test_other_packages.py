@@ -19,6 +19,7 @@ from voxdata.catalog.snapshot import load_snapshot
 from voxdata.store.storage import open_storage
 
 PEOPLE = 3
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

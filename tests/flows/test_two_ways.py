@@ -80,6 +80,7 @@ def test_a_flow_run_has_a_task_run_for_every_step(flown: Path, prefect_environme
     assert {"faces.measure", "faces.render", "speech.measure", "pack-faces-train", "pack-speech-test"} <= buckets
 
 
+@pytest.mark.long
 def test_a_temporary_server_does_for_a_flow_that_was_asked_for(
     root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path
 ) -> None:
