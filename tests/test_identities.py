@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def test_both_published_layouts_are_read(tmp_path: Path) -> None:
     assert (one.identity, one.sex, one.nationality, one.row) == ("id10001", "m", "Ireland", 0)
     assert (two.name, two.sex, two.nationality, two.published_set) == ("Aaron_Ashmore", "m", "unknown", "dev")
     assert book.resolve("nobody").identity == "nobody"
+
+
+def test_vggface2_ids_name_people_where_the_table_has_no_names(tmp_path: Path) -> None:
+    (tmp_path / "official.csv").write_text(VOX2.replace("Name ,", "").replace("Aaron_Ashmore ,", ""))
+    (tmp_path / "named.csv").write_text(VOX2)
+    for name, called in (("official.csv", ""), ("named.csv", "Aaron_Ashmore")):
+        found = load_book([tmp_path / name]).resolve("n000012")
+        assert (found.identity, found.name, found.sex) == ("id00012", called, "m")
+    forgotten = replace(load_book([tmp_path / "official.csv"]), is_forgotten=lambda *words: "id00012" in words)
+    assert forgotten.forgotten("n000012")
 
 
 def test_aliases_put_one_person_in_one_bucket(tmp_path: Path) -> None:

@@ -55,6 +55,28 @@ def test_a_file_belongs_to_its_first_folder_or_to_its_own_name(storage: LocalSto
     assert {row["licence"] for row in rows.values()} == {"CC0"}
 
 
+@pytest.mark.parametrize(
+    ("names", "people"),
+    [
+        (["vox1/dev/id10001/1.jpg", "vox2/dev/mp4/id00012/v/1.jpg"], {"id10001", "id00012"}),
+        (["train/n000012/0001_01.jpg", "test/n000017/0001_01.jpg"], {"id00012", "n000017"}),
+        (["dev/1.jpg", "ann/2019/1.jpg"], {"dev", "ann"}),
+        (["vox1/id10001/1.jpg", "ann/1.jpg", "bob.jpg"], {"id10001", "ann", "bob"}),
+    ],
+)
+def test_photos_in_the_trees_of_voxceleb_are_of_its_people(
+    storage: LocalStorage, tmp_path: Path, names: list[str], people: set[str]
+) -> None:
+    """With VoxCeleb2's official table, which has VGGFace2 ids and no names."""
+    (tmp_path / "meta.csv").write_text("VoxCeleb2 ID ,VGGFace2 ID ,Gender ,Set \nid00012 ,n000012 ,m ,dev \n")
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(name.encode())
+    rows = add(storage, tmp_path / "in", book=load_book([tmp_path / "meta.csv"])).to_pylist()
+    assert {row["source_key"] for row in rows} == set(names)
+    assert {row["identity"] for row in rows} == people
+
+
 def test_originals_come_back_byte_for_byte(storage: LocalStorage, photos: Path) -> None:
     for row in add(storage, photos).to_pylist():
         data = original_reader(storage, row["bucket"])(row["item_id"])()

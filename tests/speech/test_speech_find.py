@@ -111,6 +111,47 @@ def test_both_voxceleb_trees_in_one_folder(tmp_path: Path) -> None:
     assert column(found, "identity") == ["id10002", "id00017", "id10001"]
 
 
+TREES = {
+    "both": (["vox1/wav/id10001/v1/00001.wav", "vox2/dev/aac/id00012/v1/00001.m4a"], ["id10001", "id00012"]),
+    "vox1 beside vox2": (["wav/id10001/v1/00001.wav", "vox2/aac/id00012/v1/00001.m4a"], ["id00012", "id10001"]),
+    "dev/mp4": (["dev/mp4/id00012/v1/00001.mp4", "dev/mp4/id00015/v1/00001.mp4"], ["id00012", "id00015"]),
+    "vox1_dev_wav": (["vox1_dev_wav/wav/id10001/v/1.wav", "vox1_test_wav/wav/id10002/v/1.wav"], ["id10001", "id10002"]),
+    "another order": (["VoxCeleb1/test/wav/id10001/v/1.wav", "aac/dev/id00012/v/1.m4a"], ["id10001", "id00012"]),
+    "parts alone": (["dev/id00012/v/1.m4a", "test/id00017/v/1.m4a"], ["id00012", "id00017"]),
+    "a dataset's name": (["my_dev_wav/id10001/v/1.wav", "voxceleb-mini/id10002/v/1.wav"], ["id10001", "id10002"]),
+    "people of such names": (["dev/talk/1.wav", "test/2.wav", "ann/talk/2019/1.wav"], ["ann", "dev", "test"]),
+    "a person dev in a tree": (["wav/dev/talk/1.wav"], ["dev"]),
+    "a person wav": (["ann/wav/v/1.wav", "bob/dev/v/1.wav"], ["ann", "bob"]),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_people_begin_below_the_folders_of_voxceleb(tmp_path: Path, name: str) -> None:
+    files, people = TREES[name]
+    lay(tmp_path, *files)
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), IdentityBook(), "s")
+    assert column(found, "source_key") == sorted(files)
+    assert sorted(map(str, column(found, "identity"))) == sorted(people)
+
+
+def test_what_lies_beside_the_trees_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lay(tmp_path, "vox1/wav/id10001/v/1.wav", "ann/1.wav", "ann/2.wav", "loose.wav", "photos/ann/1.jpg")
+    pack(tmp_path / "vox1_dev_wav.tar", SAMPLES)
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s")
+    assert column(found, "source_key") == ["vox1/wav/id10001/v/1.wav"]
+    assert "4 files of speech beside them are passed over: ann (2)" in caplog.text
+    assert "vox1_dev_wav.tar (1)" in caplog.text
+
+
+def test_a_video_is_read_where_its_sound_lies_nowhere_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    lay(tmp_path, "dev/aac/id00012/v/1.m4a", "dev/mp4/id00012/v/1.mp4", "dev/mp4/id00012/v/2.mp4")
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s")
+    assert column(found, "source_key") == ["dev/aac/id00012/v/1.m4a", "dev/mp4/id00012/v/2.mp4"]
+    assert column(found, "utterance_id") == ["id00012/v_1", "id00012/v_2"]
+    assert "1 videos are passed over" in caplog.text
+
+
 def test_hidden_files_and_links_that_lead_back_are_passed_over(tmp_path: Path) -> None:
     lay(tmp_path, "p/a.wav", "p/._a.wav", ".trash/b.wav", "q/.cache/c.wav", "elsewhere/deep/d.WAV")
     (tmp_path / "p" / "again").symlink_to(tmp_path)

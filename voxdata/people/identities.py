@@ -2,14 +2,15 @@
 
 The metadata files are read as published: VoxCeleb1's is tab-separated (`VoxCeleb1 ID, VGGFace1 ID, Gender,
 Nationality, Set`), VoxCeleb2's is a csv whose fields are padded with blanks (`Name, VoxCeleb2 ID, VGGFace2 ID, Gender,
-Set`) and has no nationality: `unknown` stands there.
+Set`) and has no nationality: `unknown` stands there. The official VoxCeleb2 table has no `Name`; its VGGFace2 ids are
+further names, as folders of that dataset's photos have them.
 
 **Whom a word stands for.** A folder, a file, a page, a tar, an import or a command line names a person in some
 spelling. One rule turns every such word into an identity (`IdentityBook.called`); the first step that finds somebody
 counts:
 
 1. an id of the metadata, as written;
-2. a name of the metadata, but for case, blanks for underscores, and NFC or NFD;
+2. a name of the metadata or a VGGFace2 id, but for case, blanks for underscores, and NFC or NFD;
 3. an id that the root has already, as written, then one that is equal in NFC;
 4. any of these ids and names that is equal when folded (`names.fold_name`: accents, case and punctuation go);
 5. nobody: a new identity, whose id is the word in NFC. Later spellings of it are found by steps 3 and 4.
@@ -38,6 +39,7 @@ UNKNOWN = "unknown"
 _SEXES = {"m": "m", "f": "f", "male": "m", "female": "f"}
 _ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "voxceleb2id", "identity", "id")
 _NAME_COLUMNS = ("vggface1 id", "name")
+_VGGFACE2_COLUMN = "vggface2 id"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +48,16 @@ class Identity:
 
     identity: str
     name: str = ""
+    vggface2_id: str = ""
     sex: str = UNKNOWN
     nationality: str = UNKNOWN
     published_set: str = UNKNOWN
     row: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """What the table calls the identity, besides its id."""
+        return [name for name in (self.name, self.vggface2_id) if name]
 
 
 def _nobody(*words: str) -> bool:
@@ -125,7 +133,7 @@ class IdentityBook:
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:
-        return _gathered((plain_name(item.name), item.identity) for item in self.by_id.values() if item.name)
+        return _gathered((plain_name(name), item.identity) for item in self.by_id.values() for name in item.names)
 
     @cached_property
     def _composed(self) -> dict[str, list[str]]:
@@ -133,7 +141,7 @@ class IdentityBook:
 
     @cached_property
     def _folded(self) -> dict[str, list[str]]:
-        words = [(item.identity, word) for item in self.by_id.values() for word in (item.identity, item.name) if word]
+        words = [(item.identity, word) for item in self.by_id.values() for word in (item.identity, *item.names)]
         words += [(identity, identity) for identity in sorted(self.of_root)]
         return _gathered((fold_name(word), identity) for identity, word in words)
 
@@ -149,7 +157,7 @@ class IdentityBook:
     def forgotten(self, folder: str) -> bool:
         """Whether a folder or file name stands for a forgotten person, by its own words, its id, its name or alias."""
         return self.is_forgotten(folder) or any(
-            self.is_forgotten(each, self.described(each).name, self.person(each)) for each in self.called(folder)
+            self.is_forgotten(each, *self.described(each).names, self.person(each)) for each in self.called(folder)
         )
 
     def bucket(self, identity: str) -> int:
@@ -200,6 +208,7 @@ def _identity(header: list[str], row: list[str], id_column: int, index: int) -> 
     return Identity(
         identity=row[id_column],
         name=name,
+        vggface2_id=cells.get(_VGGFACE2_COLUMN, ""),
         sex=_SEXES.get(cells.get("gender", cells.get("sex", "")).lower(), UNKNOWN),
         nationality=cells.get("nationality") or UNKNOWN,
         published_set=cells.get("set") or UNKNOWN,

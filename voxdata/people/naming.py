@@ -83,7 +83,7 @@ class Known:
 
     def spellings(self, identity: str) -> set[str]:
         """The id and every name of an identity."""
-        names = {identity, self.names.get(identity, ""), self.book.described(identity).name}
+        names = {identity, self.names.get(identity, ""), *self.book.described(identity).names}
         return {name for name in names if name}
 
     def name(self, identity: str) -> str:

@@ -1,7 +1,8 @@
 """Photos in a folder, and how the files of a folder are found.
 
 A file directly in the folder is named after its identity (`<identity>.jpg`); any other belongs to the identity that its
-first folder names (`<identity>/**/*.jpg`). Names that are not UTF-8 are reported, not guessed. Folders that spell one
+first folder names (`<identity>/**/*.jpg`), or the first one below VoxCeleb's folders (`dev/mp4/<identity>/**`, see
+trees.py). Names that are not UTF-8 are reported, not guessed. Folders that spell one
 person's name in several ways are joined, and the log says so.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -18,6 +19,7 @@ from pydantic import model_validator
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
+from voxdata.sources.trees import person_in, tree_depths
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif"})
 
@@ -73,7 +75,11 @@ def list_photos(folder: str, setting: str) -> list[SourceFile]:
     if not found:
         suffixes = " ".join(sorted(PHOTO_SUFFIXES))
         raise SourceError(f"{setting}={folder} holds no photo ({suffixes}); expected <identity>/<photo>.jpg")
-    return found
+    depths = tree_depths([file.key for file in found], below=2)
+    return [
+        replace(file, folder=person_in(file.key, depth)) if depth else file
+        for file, depth in zip(found, depths, strict=True)
+    ]
 
 
 def walk_files(folder: str, suffixes: Iterable[str], setting: str) -> Iterator[SourceFile]:
