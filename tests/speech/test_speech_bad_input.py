@@ -72,8 +72,9 @@ FILES: dict[str, tuple[Callable[[], bytes], str | None, str | None]] = {
     "riff length too large.wav": (
         lambda: patched(patched(wav(0.8 * voice()), 4, 0x7FFFFFFF), 40, 0x7FFFFFF0),
         None,
-        None,
+        "promises 2147483632 bytes of sound",
     ),
+    "recorder switched off.wav": (lambda: patched(patched(wav(0.6 * voice()), 4, 0), 40, 0), None, "says 0 bytes"),
     "riff length zero.wav": (lambda: patched(wav(0.7 * voice()), 4, 0), None, None),
     "nan.wav": (lambda: with_value(float("nan")), "unreadable", "not finite"),
     "inf.wav": (lambda: with_value(float("-inf")), "unreadable", "not finite"),
@@ -151,7 +152,9 @@ def test_a_file_that_vanishes_is_unreadable_and_ends_nothing(tmp_path: Path, whe
 def test_a_file_that_shrinks_while_it_is_read_keeps_what_was_there() -> None:
     whole = wav(voice())
     row = {"item_id": "p/a@0", "segment": "a", "identity": "p", "person": "p", "utterance_id": "p/a"}
-    assert reasons([ClipItem(row=row, data=lambda: whole[: len(whole) // 2 + 1])])["a"] == (None, None)
+    reason, detail = reasons([ClipItem(row=row, data=lambda: whole[: len(whole) // 2 + 1])])["a"]
+    assert reason is None
+    assert "the header promises" in str(detail)
 
 
 def test_a_name_that_is_not_utf8_says_what_to_do(tmp_path: Path) -> None:

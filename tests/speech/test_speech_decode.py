@@ -134,9 +134,9 @@ def test_damaged_packets_of_an_mp3_are_left_out_and_counted() -> None:
     noise = np.random.default_rng(0).bytes
     frames[20] = frames[20][:4] + noise(len(frames[20]) - 4)
     clip = decode(b"".join(frames))
-    assert clip.left_out == f"1 of {len(frames) - 1} packets are damaged and left out"
+    assert clip.detail == f"1 of {len(frames) - 1} packets are damaged and left out"
     assert 5.8 * SAMPLE_RATE_HZ < len(clip.samples) < 6 * SAMPLE_RATE_HZ
-    assert decode(MP3).left_out is None
+    assert decode(MP3).detail is None
     with pytest.raises(SpeechDecodeError, match=r"packets are damaged; at most 10% may be") as caught:
         decode(b"".join(frame[:4] + noise(len(frame) - 4) for frame in frames))
     assert caught.value.reason == "unreadable"
@@ -198,6 +198,39 @@ def test_a_wrong_riff_length_reads_what_is_there() -> None:
     data[4:8] = struct.pack("<I", 0x7FFFFFFF)
     data[40:44] = struct.pack("<I", 0x7FFFFFF0)
     assert len(decode(bytes(data)).samples) == 16_000
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFFFF0, 32_001])
+def test_a_wav_is_read_to_its_end_whatever_its_header_says(length: int) -> None:
+    whole = sound_file(chirp(16_000), 16_000, "WAV")
+    assert decode(whole).detail is None
+    clip = decode(whole[:4] + struct.pack("<I", length) + whole[8:40] + struct.pack("<I", length) + whole[44:])
+    np.testing.assert_array_equal(clip.samples, decode(whole).samples)
+    assert "header" in str(clip.detail)
+    assert "32000" in str(clip.detail)
+
+
+def test_an_empty_wav_with_notes_behind_its_sound_is_empty() -> None:
+    whole = sound_file(chirp(16_000)[:0], 16_000, "WAV")
+    notes = b"LIST" + struct.pack("<I", 12) + b"INFOINAM" + bytes(4)
+    with pytest.raises(SpeechDecodeError) as caught:
+        decode(whole[:44] + notes)
+    assert caught.value.reason == "empty"
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(44_100, 1), (16_000, 2), (48_000, 2)])
+def test_sound_keeps_its_speed_where_the_format_changes_midway(rate_hz: int, channels: int) -> None:
+    """Joined files, as a recorder that is set anew writes them."""
+    again = np.repeat(chirp(rate_hz, 6.0)[:, None], channels, axis=1)
+    joined = MP3 + sound_file(again, rate_hz, "MP3", "MPEG_LAYER_III")
+    clip = decode(joined)
+    assert 12.0 <= len(clip.samples) / SAMPLE_RATE_HZ < 12.4
+    last = clip.samples[len(clip.samples) - 6 * SAMPLE_RATE_HZ :]
+    assert max(correlation(chirp(16_000, 6.0), last[shift:]) for shift in range(4)) > 0.98
+    assert (clip.sample_rate_hz, clip.channels) == (16_000, 1)
+    assert f"midway: 16000 Hz with 1 channel, then {rate_hz} Hz with {channels} channel" in str(clip.detail)
+    with pytest.raises(SpeechDecodeError, match="max_duration_s=10"):
+        decode(joined, max_duration_s=10)
 
 
 def _with(value: float) -> bytes:

@@ -2,7 +2,8 @@
 
 Samples come out as float32 mono at 16 kHz, full scale at 1: channels are averaged, other rates go through
 `resampling.py`. A file is decoded block by block, so that only the result grows with its length: 3 hours of stereo at
-44.1 kHz take 700 MB.
+44.1 kHz take 700 MB. Where the rate or the channels change midway, as in joined files, each piece is resampled at its
+own.
 
 MPEG audio never goes to libsndfile: where its header does not say how long it is, or says too little, libsndfile reads
 as many samples as it guesses from the first frames and stops there without a word (5,081 of 10,800 s).
@@ -11,10 +12,11 @@ as many samples as it guesses from the first frames and stops there without a wo
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 import av
@@ -25,6 +27,7 @@ import soundfile
 from voxdata.format.errors import SpeechDecodeError
 from voxdata.speech.resampling import resample_blocks
 from voxdata.speech.sound import FULL_SCALE
+from voxdata.speech.wav_header import mended
 
 Samples = npt.NDArray[np.float32]
 
@@ -37,19 +40,21 @@ _FFMPEG_FORMATS = "mov,matroska,mpeg,mpegts,mpegvideo,mp3,ogg,wav,flac,aac,avi,a
 _BLOCK = 1 << 16
 _STEP = np.float32(1 / 32768)
 _RESYNCHRONISES = ("mp3", "mp3float")  # codecs that go on at the next packet after a damaged one
+_LATE_RATE = (*_RESYNCHRONISES, "mp1", "mp1float", "mp2", "mp2float")  # a new rate is told after its first frame
 MAX_DAMAGED_SHARE = 0.1
+NAMED = 3  # pieces in a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """One clip: samples float32 (N,) at 16 kHz, and what its file was."""
+    """One clip: samples float32 (N,) at 16 kHz, and what its file was; rate and channels are those it begins with."""
 
     samples: Samples
     sample_rate_hz: int
     channels: int
     decoder: str
     clipped_share: float  # of the file's own samples, before mixing and resampling
-    left_out: str | None = None  # what could not be decoded, in words
+    detail: str | None = None  # what is unusual about the file, in words: damage, a header that is wrong, a new rate
 
     @property
     def lossless(self) -> bool:
@@ -63,20 +68,22 @@ def decode(data: bytes, *, max_duration_s: float = float("inf")) -> Decoded:
 
     Raises `SpeechDecodeError` with `reason` `unreadable` (not audio, no sound track, damaged, samples that are not
     finite, rate or channels out of range), `empty` (no samples) or `too_long` (nothing beyond `max_duration_s` is
-    decoded). Up to a tenth of the packets of an mp3 may be damaged; they are left out, and `left_out` says so.
+    decoded). Up to a tenth of the packets of an mp3 may be damaged; they are left out, and `detail` says so, as it does
+    of a wav that is longer or shorter than its header says.
     """
     if not data:
         raise SpeechDecodeError("the file has 0 bytes", "empty")
+    data, said = mended(data)
     refused = ""
     if not _is_mpeg_audio(data):
         try:
             with _soundfile_track(data, max_duration_s) as track:
-                return _collect(track, max_duration_s)
+                return _collect(track, max_duration_s, said)
         except soundfile.LibsndfileError as first:
             refused = f"libsndfile: {first.error_string}; "
     try:
         with _ffmpeg_track(data) as track:
-            return _collect(track, max_duration_s)
+            return _collect(track, max_duration_s, said)
     except (av.FFmpegError, ValueError) as error:
         raise SpeechDecodeError(f"not decodable as audio ({refused}FFmpeg: {error})", "unreadable") from error
 
@@ -100,21 +107,24 @@ class _Packets:
 
 @dataclass(kw_only=True)
 class _Track:
-    """A sound track being read: blocks of float32 (N, C), and what has been seen of them."""
+    """A sound track being read: blocks of float32 (N, C) with their rates, and what has been seen of them."""
 
-    rate_hz: int
-    channels: int
     decoder: str
-    blocks: Iterator[Samples]
+    blocks: Iterator[tuple[int, Samples]]
     packets: _Packets = field(default_factory=_Packets)
-    frames: int = 0
+    formats: list[tuple[int, int]] = field(default_factory=list)  # rate and channels of each piece
+    frames: Counter[int] = field(default_factory=Counter)  # by rate
+    values: int = 0
     clipped: int = 0
 
-    def mono(self, max_duration_s: float) -> Iterator[Samples]:
-        """The blocks as mono (N,) within full scale."""
-        for block_NC in self.blocks:
-            self.frames += len(block_NC)
-            if self.frames > max_duration_s * self.rate_hz:
+    def mono(self, max_duration_s: float) -> Iterator[tuple[int, Samples]]:
+        """The blocks as mono (N,) within full scale, with their rates."""
+        for rate_hz, block_NC in self.blocks:
+            if self.formats[-1:] != [(rate_hz, block_NC.shape[1])]:
+                self.formats.append((rate_hz, block_NC.shape[1]))
+            self.frames[rate_hz] += len(block_NC)
+            self.values += block_NC.size
+            if sum(frames / rate for rate, frames in self.frames.items()) > max_duration_s:
                 raise _too_long(max_duration_s)
             peak = max(float(block_NC.max(initial=0.0)), -float(block_NC.min(initial=0.0)))
             if not np.isfinite(peak):
@@ -122,23 +132,33 @@ class _Track:
             if peak >= FULL_SCALE:
                 self.clipped += int(np.count_nonzero(np.abs(block_NC) >= FULL_SCALE))
                 block_NC = np.clip(block_NC, -1.0, 1.0)
-            yield block_NC[:, 0] if self.channels == 1 else block_NC.mean(axis=1, dtype=np.float32)
+            yield rate_hz, block_NC[:, 0] if block_NC.shape[1] == 1 else block_NC.mean(axis=1, dtype=np.float32)
+
+    def changes(self) -> str | None:
+        """How the rate or the channels change midway, in words."""
+        if len(self.formats) < 2:
+            return None
+        named = [f"{rate_hz} Hz with {channels} channel{'s' * (channels > 1)}" for rate_hz, channels in self.formats]
+        more = f" and {len(named) - NAMED} more pieces" if len(named) > NAMED else ""
+        return f"the format changes midway: {', then '.join(named[:NAMED])}{more}"
 
 
-def _collect(track: _Track, max_duration_s: float) -> Decoded:
+def _collect(track: _Track, max_duration_s: float, said: str | None) -> Decoded:
     collected = bytearray()
-    for block in resample_blocks(track.mono(max_duration_s), track.rate_hz, SAMPLE_RATE_HZ):
-        collected += np.ascontiguousarray(block).data
+    for rate_hz, piece in groupby(track.mono(max_duration_s), key=lambda block: block[0]):
+        for block in resample_blocks((samples for _, samples in piece), rate_hz, SAMPLE_RATE_HZ):
+            collected += np.ascontiguousarray(block).data
     left_out = track.packets.left_out()
-    if not track.frames:
+    if not track.values:
         raise SpeechDecodeError("the file has a header and no samples", "empty")
+    rate_hz, channels = track.formats[0]
     return Decoded(
         samples=np.frombuffer(collected, np.float32),
-        sample_rate_hz=track.rate_hz,
-        channels=track.channels,
+        sample_rate_hz=rate_hz,
+        channels=channels,
         decoder=track.decoder,
-        clipped_share=track.clipped / (track.frames * track.channels),
-        left_out=left_out,
+        clipped_share=track.clipped / track.values,
+        detail="; ".join(filter(None, (said, left_out, track.changes()))) or None,
     )
 
 
@@ -149,8 +169,6 @@ def _soundfile_track(data: bytes, max_duration_s: float) -> Iterator[_Track]:
         if file.frames > max_duration_s * file.samplerate:
             raise _too_long(max_duration_s)
         yield _Track(
-            rate_hz=file.samplerate,
-            channels=file.channels,
             decoder=f"libsndfile/{file.format.lower()}-{file.subtype.lower()}",
             blocks=_soundfile_blocks(file),
         )
@@ -165,19 +183,17 @@ def _ffmpeg_track(data: bytes) -> Iterator[_Track]:
         _check_format(int(stream.rate or 0), int(stream.channels))
         packets = _Packets()
         yield _Track(
-            rate_hz=int(stream.rate),
-            channels=int(stream.channels),
             decoder=f"ffmpeg/{stream.codec_context.name}",
-            blocks=_ffmpeg_blocks(_frames(container, stream, packets), stream),
+            blocks=_ffmpeg_blocks(_frames(container, stream, packets)),
             packets=packets,
         )
 
 
-def _soundfile_blocks(file: Any) -> Iterator[Samples]:
+def _soundfile_blocks(file: Any) -> Iterator[tuple[int, Samples]]:
     """16-bit PCM is read as it is and scaled here: the same floats as libsndfile's own, in half the time."""
     sixteen_bit = file.subtype == "PCM_16"
     while len(block := file.read(_BLOCK, dtype="int16" if sixteen_bit else "float32", always_2d=True)):
-        yield block * _STEP if sixteen_bit else block
+        yield file.samplerate, block * _STEP if sixteen_bit else block
 
 
 def _is_mpeg_audio(data: bytes) -> bool:
@@ -189,25 +205,35 @@ def _frames(container: Any, stream: Any, packets: _Packets) -> Iterator[Any]:
     for packet in container.demux(stream):
         packets.read += packet.size > 0
         try:
-            yield from packet.decode()
+            for frame in packet.decode():
+                if stream.codec_context.name in _LATE_RATE:
+                    frame.sample_rate = stream.codec_context.sample_rate
+                yield frame
         except av.InvalidDataError:
             if stream.codec_context.name not in _RESYNCHRONISES:
                 raise
             packets.damaged += 1
 
 
-def _ffmpeg_blocks(frames: Iterator[Any], stream: Any) -> Iterator[Samples]:
+def _ffmpeg_blocks(frames: Iterator[Any]) -> Iterator[tuple[int, Samples]]:
     """Whole frames of the codec, many at a time: a small block costs as much to handle as a large one."""
-    converter = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
-    parts: list[npt.NDArray[Any]] = []
-    held = 0
-    for frame in chain(frames, (None,)):
-        for planes in converter.resample(frame):
-            parts.append(planes.to_ndarray())
-            held += parts[-1].shape[1]
-        if parts and (held >= _BLOCK or frame is None):
-            yield np.concatenate(parts, axis=1).T.astype(np.float32, copy=False)
-            parts, held = [], 0
+    for (rate_hz, _, _), piece in groupby(frames, key=_format):
+        first = next(piece)
+        _check_format(rate_hz, len(first.layout.channels))
+        converter = av.AudioResampler(format="fltp", layout=first.layout, rate=rate_hz)
+        parts: list[npt.NDArray[Any]] = []
+        held = 0
+        for frame in chain((first,), piece, (None,)):
+            for planes in converter.resample(frame):
+                parts.append(planes.to_ndarray())
+                held += parts[-1].shape[1]
+            if parts and (held >= _BLOCK or frame is None):
+                yield rate_hz, np.concatenate(parts, axis=1).T.astype(np.float32, copy=False)
+                parts, held = [], 0
+
+
+def _format(frame: Any) -> tuple[int, str, str]:
+    return int(frame.sample_rate), str(frame.layout.name), str(frame.format.name)
 
 
 def _check_format(rate_hz: int, channels: int) -> None:

@@ -127,7 +127,7 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
     active_samples = _length(main.active)
     row = {
         "speech_status": "ok",
-        "status_detail": clip.left_out,
+        "status_detail": clip.detail,
         "decoder": clip.decoder,
         "sample_rate_hz": clip.sample_rate_hz,
         "channels": clip.channels,
