@@ -160,6 +160,19 @@ def test_bad_photo_keeps_a_row_with_its_reason(name: str) -> None:
     assert row["face_id"] is None
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_cut_by_one_per_cent_is_measured_and_says_what_is_missing(form: str) -> None:
+    whole = saved(face(), form)
+    (row,) = rows_of(whole[: int(0.99 * len(whole))])
+    (plain,) = rows_of(whole)
+    assert (row["photo_status"], row["measured_until"]) == ("ok", "all")
+    assert 0.9 < float(str(row["decoded_share"])) <= 1.0
+    assert plain["decoded_share"] is None
+    assert row["pupil_left_y_px"] == pytest.approx(plain["pupil_left_y_px"], abs=0.5)
+    (refused,) = rows_of(whole[: len(whole) // 2])
+    assert refused["photo_status"] == "unreadable"
+
+
 def test_huge_photo_is_refused_by_its_header_without_memory() -> None:
     data = png_bomb(20_000, 20_000)
     assert len(data) < 100_000

@@ -9,10 +9,11 @@ import zlib
 import numpy as np
 import pytest
 from face_kit import encoded
-from PIL import Image
+from PIL import Image, ImageCms
 
 from voxdata.faces.decode import decode_photo, is_grayscale, perceptual_hash, thumbnail
 from voxdata.format.errors import PhotoDecodeError
+from voxdata.recipe.faces import FaceMeasure
 
 RAMP = np.dstack([np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1)), np.full((48, 64), 90, np.uint8)] * 2)[:, :, :3]
 
@@ -53,6 +54,93 @@ def test_bad_photo_gets_its_reason(name: str) -> None:
         decode_photo(data, max_megapixels=5.0, min_side_px=16)
     assert caught.value.reason == reason
     assert str(caught.value)
+
+
+NOISE = np.random.default_rng(3).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+SCENE = Image.fromarray(NOISE).resize((600, 800), Image.Resampling.BICUBIC)
+CUT = {
+    "JPEG": {"quality": 92},
+    "progressive JPEG": {"quality": 92, "progressive": True},
+    "PNG": {},
+    "WEBP": {"quality": 90},
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_cut_by_one_per_cent_is_read_and_says_how_much_is_missing(name: str) -> None:
+    whole = save(SCENE, name.split()[-1], **CUT[name])
+    photo = decode_photo(whole[: int(0.99 * len(whole))], max_megapixels=5.0)
+    assert photo.decoded_share is not None
+    assert 0.95 <= photo.decoded_share <= 1.0
+    plain = decode_photo(whole, max_megapixels=5.0)
+    assert plain.decoded_share is None
+    assert np.abs(photo.pixels[:740].astype(int) - plain.pixels[:740]).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("JPEG", 0.8), ("JPEG", 0.4), ("progressive JPEG", 0.3), ("PNG", 0.8), ("WEBP", 0.8)]
+)
+def test_a_file_of_which_too_much_is_missing_says_how_much_is_there(name: str, kept: float) -> None:
+    whole = save(SCENE, name.split()[-1], **CUT[name])
+    with pytest.raises(PhotoDecodeError, match=r"of the picture are there, at least 90%") as caught:
+        decode_photo(whole[: int(kept * len(whole))], max_megapixels=5.0)
+    assert caught.value.reason == "unreadable"
+
+
+def test_a_recipe_may_ask_for_less_of_a_cut_photo() -> None:
+    whole = save(SCENE, "JPEG", quality=92)
+    photo = decode_photo(whole[: len(whole) // 2], max_megapixels=5.0, min_decoded_share=0.3)
+    assert photo.decoded_share == pytest.approx(0.5, abs=0.06)
+    assert (FaceMeasure(min_decoded_share=0.3).model_dump().keys() - FaceMeasure().model_dump().keys()) == {
+        "min_decoded_share"
+    }
+
+
+def rgb_profile(primaries: list[tuple[float, float, float]], gamma: float) -> bytes:
+    """An ICC profile of three primaries (XYZ under D50) and one gamma."""
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, int(gamma * 256)) + b"\0\0"
+    name = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"wide\0" + bytes(78)
+    tags = [(b"desc", name + bytes(-len(name) % 4)), (b"wtpt", xyz(0.9642, 1.0, 0.8249))]
+    tags += [(key, xyz(*each)) for key, each in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)]
+    tags += [(key, curve) for key in (b"rTRC", b"gTRC", b"bTRC")]
+    table, body = struct.pack(">I", len(tags)), b""
+    for key, value in tags:
+        table += key + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(value))
+        body += value
+    head = struct.pack(">I4sI4s4s4s", 132 + 12 * len(tags) + len(body), b"lcms", 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    head += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + xyz(0.9642, 1.0, 0.8249)[8:]
+    return head.ljust(128, b"\0") + table + body
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(65536 * value)) for value in values)
+
+
+WIDE = rgb_profile([(0.79767, 0.28804, 0.0), (0.13519, 0.71188, 0.0), (0.03134, 0.00009, 0.82491)], 1.8)  # ProPhoto
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("padding", [0, 2 << 20])
+def test_colours_under_a_wide_profile_are_those_of_the_plain_photo(mode: str, padding: int) -> None:
+    """Written by hand: the same colours in ProPhoto's numbers, as a camera writes them; also with a 2 MB profile."""
+    soft = Image.fromarray(64 + NOISE // 2)
+    there = ImageCms.profileToProfile(
+        soft, ImageCms.createProfile("sRGB"), ImageCms.getOpenProfile(io.BytesIO(WIDE)), outputMode="RGB"
+    )
+    assert np.abs(np.asarray(there, int) - np.asarray(soft)).mean() > 10
+    data = save(there.convert(mode), "PNG", icc_profile=WIDE + bytes(padding))
+    pixels = decode_photo(data, max_megapixels=5.0).pixels
+    assert np.abs(pixels.astype(int) - np.asarray(soft)).max() <= 3
+
+
+@pytest.mark.parametrize("profile", [None, SRGB, b"no profile", WIDE[:200]])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "P", "RGBA"])
+def test_a_photo_in_srgb_keeps_its_pixels_exactly(profile: bytes | None, mode: str) -> None:
+    image = Image.fromarray(NOISE).convert(mode)
+    form = "TIFF" if mode == "CMYK" else "PNG"
+    pixels = decode_photo(save(image, form, icc_profile=profile), max_megapixels=5.0).pixels
+    np.testing.assert_array_equal(pixels, np.asarray(image.convert("RGB")))
 
 
 SHAPES = {

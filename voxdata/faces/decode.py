@@ -15,7 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from voxdata.faces.colours import to_srgb
+from voxdata.faces.cut_files import jpeg_variants, png_rows, png_without_profile, webp_variants
 from voxdata.format.errors import PhotoDecodeError
+from voxdata.recipe.faces import MIN_DECODED_SHARE
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,14 +40,19 @@ _GRAY_TOLERANCE = 8  # grey levels between channels that JPEG chroma rounding le
 _GRAY_SHARE = 0.99
 _TINT_TOLERANCE = 5.0  # of Cr and Cb, 0..255: how far a print of one tint strays from one colour per brightness
 _TINT_BIN = 8  # brightness levels that count as one
+_CUT_TOLERANCE = 8  # levels that the last scan of a progressive JPEG refines without being missed
 _NO_CHROMA = 128.0  # Cr and Cb of gray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """A decoded photo: `pixels` uint8 (H, W, 3) RGB, upright, transparency on white."""
+    """A decoded photo: `pixels` uint8 (H, W, 3), sRGB, upright, transparency on white.
+
+    `decoded_share` is the part of the picture that a cut file still held; None: all of it.
+    """
 
     pixels: Pixels
+    decoded_share: float | None = None
 
     @property
     def width_px(self) -> int:
@@ -57,25 +65,30 @@ class Photo:
         return int(self.pixels.shape[0])
 
 
-def decode_photo(data: bytes, *, max_megapixels: float, min_side_px: int = 1) -> Photo:
-    """Decode the first frame of any format that Pillow reads, turned upright by its EXIF tag.
+def decode_photo(
+    data: bytes, *, max_megapixels: float, min_side_px: int = 1, min_decoded_share: float = MIN_DECODED_SHARE
+) -> Photo:
+    """Decode the first frame of any format that Pillow reads, in sRGB, turned upright by its EXIF tag.
 
-    Raises `PhotoDecodeError` whose `reason` is `unreadable`, `too_large` or `too_small`.
+    A JPEG, PNG or WebP that ends early is read as far as it goes. Raises `PhotoDecodeError` whose `reason` is
+    `unreadable` (also where less than `min_decoded_share` of the picture is there), `too_large` or `too_small`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image = _open(data)
-        _judge_header(image.width, image.height, max_megapixels, min_side_px)
-        try:
-            orientation = _orientation(image)
-            image.load()
-            upright = image.transpose(_ORIENTATIONS[orientation]) if orientation in _ORIENTATIONS else image
-            pixels = _to_rgb(upright)
-        except PhotoDecodeError:
+    limits = max_megapixels, min_side_px
+    try:
+        return Photo(pixels=_decode(data, *limits))
+    except PhotoDecodeError as error:
+        if error.reason != "unreadable":
             raise
-        except Exception as error:  # a damaged file can make Pillow's decoders raise nearly anything
-            raise PhotoDecodeError(f"{len(data)} bytes of {image.format}: {error}", "unreadable") from error
-    return Photo(pixels=np.ascontiguousarray(pixels))
+        cut = _decode_cut(data, *limits)
+        if cut is None:
+            raise
+    if cut.decoded_share is not None and cut.decoded_share < min_decoded_share:
+        raise PhotoDecodeError(
+            f"the file ends early: {cut.decoded_share:.1%} of the picture are there, at least {min_decoded_share:.0%} "
+            "are needed (faces.measure.min_decoded_share)",
+            "unreadable",
+        )
+    return cut
 
 
 def thumbnail(pixels: Pixels) -> Pixels:
@@ -136,6 +149,44 @@ def halved(pixels: Pixels, times: int) -> Pixels:
     for left in range(times - 1, -1, -1):
         smaller = resize_area(smaller, (width << left, height << left))
     return np.ascontiguousarray(smaller)
+
+
+def _decode(data: bytes, max_megapixels: float, min_side_px: int, profile: bytes | None = None) -> Pixels:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = _open(data)
+        _judge_header(image.width, image.height, max_megapixels, min_side_px)
+        try:
+            orientation = _orientation(image)
+            image.load()
+            image = to_srgb(image, profile or image.info.get("icc_profile"))
+            upright = image.transpose(_ORIENTATIONS[orientation]) if orientation in _ORIENTATIONS else image
+            pixels = _to_rgb(upright)
+        except PhotoDecodeError:
+            raise
+        except Exception as error:  # a damaged file can make Pillow's decoders raise nearly anything
+            raise PhotoDecodeError(f"{len(data)} bytes of {image.format}: {error}", "unreadable") from error
+    return np.ascontiguousarray(pixels)
+
+
+def _decode_cut(data: bytes, max_megapixels: float, min_side_px: int) -> Photo | None:
+    """What there is of a file that ends early, or whose profile is too large for Pillow; None where that is nothing."""
+    limits = max_megapixels, min_side_px
+    try:
+        if (bare := png_without_profile(data)) is not None:
+            try:
+                return Photo(pixels=_decode(bare[0], *limits, bare[1]))
+            except PhotoDecodeError:
+                rows = png_rows(bare[0], max_megapixels * 1e6)
+                return rows and Photo(pixels=_decode(rows[0], *limits, bare[1]), decoded_share=rows[1])
+        variants = jpeg_variants(data) or webp_variants(data)
+        if variants is None:
+            return None
+        shown, other = (_decode(each, *limits) for each in variants)
+    except PhotoDecodeError:
+        return None
+    same = np.abs(shown.astype(np.int16) - other).max(axis=2) <= _CUT_TOLERANCE
+    return Photo(pixels=shown, decoded_share=float(same.mean()))
 
 
 def _open(data: bytes) -> Image.Image:

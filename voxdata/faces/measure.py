@@ -97,7 +97,10 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
     base |= {"backend": landmarker.name, "backend_version": landmarker.version, "face_count": 0}
     try:
         photo = decode_photo(
-            item.data(), max_megapixels=settings.max_photo_megapixels, min_side_px=settings.min_photo_px
+            item.data(),
+            max_megapixels=settings.max_photo_megapixels,
+            min_side_px=settings.min_photo_px,
+            min_decoded_share=settings.min_decoded_share,
         )
     except PhotoDecodeError as error:
         return [{**base, "photo_status": error.reason, "measured_until": "decode"}]
@@ -108,6 +111,7 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
     base |= {
         "photo_width_px": photo.width_px,
         "photo_height_px": photo.height_px,
+        "decoded_share": photo.decoded_share,
         "photo_phash": perceptual_hash(small),
         "grayscale": is_grayscale(small),
         "measured_until": "detect",

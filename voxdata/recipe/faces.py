@@ -16,6 +16,7 @@ from pydantic import (
 from voxdata.plugins import plugins
 from voxdata.recipe.section import RegisteredName, Section, Share
 
+MIN_DECODED_SHARE = 0.9  # of a picture whose file was cut
 MEASURES = "voxdata.measures"  # entry points of other packages
 
 
@@ -38,6 +39,10 @@ class FaceMeasure(Section):
     max_photo_megapixels: float = Field(
         52.0, gt=0, le=178, description="limit: a larger photo is refused by its header; each takes 7 MB while decoded"
     )
+    min_decoded_share: Share = Field(
+        MIN_DECODED_SHARE,
+        description="floor: of a photo whose file was cut, the share of the picture that must be there",
+    )
     frontal_pitch_deg: float = Field(
         0.0,
         ge=-30,
@@ -58,8 +63,9 @@ class FaceMeasure(Section):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As recipes were before measures could be added, where none is: snapshots keep their ids."""
-        return {name: value for name, value in dump(self).items() if name != "more" or value}
+        """As recipes were before a setting came, where it has its usual value: snapshots and measurements stay."""
+        usual = {"more": [], "min_decoded_share": MIN_DECODED_SHARE}
+        return {name: value for name, value in dump(self).items() if name not in usual or value != usual[name]}
 
 
 class Pose(Section):

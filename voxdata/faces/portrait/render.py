@@ -98,7 +98,7 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
     if row["scale"] > settings.max_enlargement:
         return {**row, "render_status": "enlarged_too_much"}, None
     try:
-        photo = decode_photo(item.data(), max_megapixels=MAX_MEGAPIXELS)
+        photo = decode_photo(item.data(), max_megapixels=MAX_MEGAPIXELS, min_decoded_share=0.0)
     except (PhotoDecodeError, OSError, StorageError):
         return {**row, "render_status": "unreadable"}, None
     if settings.crop == "haar":

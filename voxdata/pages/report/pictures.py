@@ -46,7 +46,7 @@ def data_uri(image: Image.Image, max_bytes: int = MAX_PICTURE_BYTES) -> str:
 def small_picture(data: bytes, *, side_px: int = SIDE_PX, max_bytes: int = MAX_PICTURE_BYTES) -> str | None:
     """A data URI of an encoded image, reduced to `side_px`; None when it cannot be decoded."""
     try:
-        pixels = decode_photo(data, max_megapixels=MAX_MEGAPIXELS).pixels
+        pixels = decode_photo(data, max_megapixels=MAX_MEGAPIXELS, min_decoded_share=0.0).pixels
     except PhotoDecodeError:
         return None
     return data_uri(reduced(Image.fromarray(pixels), side_px), max_bytes)
@@ -87,7 +87,7 @@ class Originals:
             self._readers[bucket] = original_reader(self._storage, bucket)
         try:
             data = self._readers[bucket](face["item_id"])()
-            return decode_photo(data, max_megapixels=MAX_MEGAPIXELS).pixels
+            return decode_photo(data, max_megapixels=MAX_MEGAPIXELS, min_decoded_share=0.0).pixels
         except (KeyError, OSError, StorageError, PhotoDecodeError):
             return None
 

@@ -107,7 +107,7 @@ class Pictures:
     def _pixels(self, face: Row) -> Pixels | None:
         try:
             data = self._reader(face["bucket"])(face["item_id"])()
-            return decode_photo(data, max_megapixels=MAX_MEGAPIXELS).pixels
+            return decode_photo(data, max_megapixels=MAX_MEGAPIXELS, min_decoded_share=0.0).pixels
         except (KeyError, OSError, StorageError, PhotoDecodeError):
             return None
 
