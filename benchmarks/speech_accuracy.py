@@ -30,7 +30,8 @@ from voxdata.people.identities import IdentityBook
 from voxdata.recipe.speech import Gate, SpeechMeasure, SpeechSelect, Vad
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.sources.clips import SPEECH_SUFFIXES, find_utterances
+from voxdata.sources.clips import find_utterances
+from voxdata.sources.magic import SPEECH_SUFFIXES
 from voxdata.sources.speech_files import SpeechFolder
 from voxdata.speech.activity import silero
 from voxdata.speech.activity.gate import confirm, frame_flags

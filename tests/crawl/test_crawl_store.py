@@ -12,6 +12,7 @@ from voxdata.people.identities import IdentityBook, bucket_of, load_book
 from voxdata.recipe.sections import Crawl
 from voxdata.sources import originals as store_module
 from voxdata.sources.folder import PhotoFolder, list_photos
+from voxdata.sources.magic import reads_heic
 from voxdata.sources.originals import PhotoStore, original_reader, originals
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
@@ -75,6 +76,36 @@ def test_photos_in_the_trees_of_voxceleb_are_of_its_people(
     rows = add(storage, tmp_path / "in", book=load_book([tmp_path / "meta.csv"])).to_pylist()
     assert {row["source_key"] for row in rows} == set(names)
     assert {row["identity"] for row in rows} == people
+
+
+def test_photos_of_any_suffix_are_found_and_the_rest_is_counted(
+    storage: LocalStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    jpeg, heic = b"\xff\xd8\xff\xe0 a", b"\0\0\0\x18ftypheic\0\0\0\0"
+    files = {"IMG_0001.jpe": jpeg, "photo.jpg_large": jpeg + b"b", "0001_01": jpeg + b"c"}
+    files |= {
+        "scan.jp2": b"\0\0\0\x0cjP  \r\n\x87\n",
+        "IMG_2.HEIC": heic,
+        "raw.cr2": b"II*\0",
+        "notes.txt": jpeg,
+        "a.wav": jpeg,
+    }
+    (tmp_path / "in" / "ann").mkdir(parents=True)
+    for name, data in files.items():
+        (tmp_path / "in" / "ann" / name).write_bytes(data)
+    os.mkfifo(tmp_path / "in" / "ann" / "pipe.cr2")
+    found = add(storage, tmp_path / "in")["source_key"].to_pylist()
+    expected = {"ann/IMG_0001.jpe", "ann/photo.jpg_large", "ann/0001_01", "ann/scan.jp2"}
+    if reads_heic():
+        assert set(found) == {*expected, "ann/IMG_2.HEIC"}
+    else:
+        assert set(found) == expected
+        assert "4 files are no photos and are passed over" in caplog.text
+        assert ".heic (1)" in caplog.text
+        assert "1 of them are HEIC photos; to read them: pip install 'voxdata[heic]'" in caplog.text
+    assert ".cr2 (2)" in caplog.text
+    assert ".wav" not in caplog.text
 
 
 def test_originals_come_back_byte_for_byte(storage: LocalStorage, photos: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from voxdata.faces.decode import decode_photo, is_grayscale, perceptual_hash, thumbnail
 from voxdata.format.errors import PhotoDecodeError
 from voxdata.recipe.faces import FaceMeasure
+from voxdata.sources.magic import reads_heic
 
 RAMP = np.dstack([np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1)), np.full((48, 64), 90, np.uint8)] * 2)[:, :, :3]
 
@@ -94,6 +95,22 @@ def test_a_recipe_may_ask_for_less_of_a_cut_photo() -> None:
     assert (FaceMeasure(min_decoded_share=0.3).model_dump().keys() - FaceMeasure().model_dump().keys()) == {
         "min_decoded_share"
     }
+
+
+@pytest.mark.skipif(not reads_heic(), reason="pillow-heif is not installed (the extra heic)")
+def test_a_photo_of_a_phone_is_read_with_the_extra() -> None:
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(SCENE).save(buffer, quality=90)
+    pixels = decode_photo(buffer.getvalue(), max_megapixels=5.0).pixels
+    assert np.abs(pixels.astype(int) - np.asarray(SCENE)).mean() < 6
+
+
+@pytest.mark.skipif(reads_heic(), reason="pillow-heif is installed")
+def test_a_photo_of_a_phone_says_what_reads_it() -> None:
+    with pytest.raises(PhotoDecodeError, match=r"pip install 'voxdata\[heic\]'"):
+        decode_photo(b"\0\0\0\x18ftypheic\0\0\0\0" + bytes(400), max_megapixels=5.0)
 
 
 def rgb_profile(primaries: list[tuple[float, float, float]], gamma: float) -> bytes:

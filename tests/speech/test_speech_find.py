@@ -152,6 +152,31 @@ def test_a_video_is_read_where_its_sound_lies_nowhere_else(tmp_path: Path, caplo
     assert "1 videos are passed over" in caplog.text
 
 
+def test_sound_of_any_suffix_is_found_and_the_rest_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    wav = b"RIFF\x24\0\0\0WAVEfmt "
+    for name, data in {
+        "p/a.wav": b"x",
+        "p/a.caf": b"caff\0\x01\0\0desc",
+        "p/memo.mp2": b"\xff\xfd\xa4\x04",
+        "p/memo": wav,
+        "p/talk.qcp": b"RIFF\x24\0\0\0QLCMfmt ",
+        "p/text.utf16": "\ufeffhello".encode("utf-16-le"),
+        "p/photo.jpg": wav,
+        "p/notes.txt": wav,
+        "p/empty": b"",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "s")
+    assert column(found, "source_key") == ["p/a.caf", "p/a.wav", "p/memo", "p/memo.mp2"]
+    ids = dict(zip(column(found, "source_key"), column(found, "utterance_id"), strict=True))
+    assert ids["p/a.wav"] == "p/a"  # as before anything else was found beside it
+    assert len(set(ids.values())) == 4
+    assert "4 files are no speech and are passed over" in caplog.text
+    assert all(f"{suffix} (1)" in caplog.text for suffix in (".qcp", ".utf16", ".txt", "no suffix"))
+
+
 def test_hidden_files_and_links_that_lead_back_are_passed_over(tmp_path: Path) -> None:
     lay(tmp_path, "p/a.wav", "p/._a.wav", ".trash/b.wav", "q/.cache/c.wav", "elsewhere/deep/d.WAV")
     (tmp_path / "p" / "again").symlink_to(tmp_path)

@@ -18,8 +18,8 @@ from pathlib import Path
 from voxdata.exchange.import_layouts import RawLayout
 from voxdata.format.errors import SourceError
 from voxdata.people.merging import CONFIRMED, aliases_in_force, decide
-from voxdata.sources.clips import SPEECH_SUFFIXES
-from voxdata.sources.folder import PHOTO_SUFFIXES, walk_files
+from voxdata.sources.folder import walk_files
+from voxdata.sources.magic import PHOTO_SUFFIXES, SPEECH_SUFFIXES
 from voxdata.store import journal
 from voxdata.store.storage import Storage
 

@@ -19,6 +19,7 @@ from voxdata.faces.colours import to_srgb
 from voxdata.faces.cut_files import jpeg_variants, png_rows, png_without_profile, webp_variants
 from voxdata.format.errors import PhotoDecodeError
 from voxdata.recipe.faces import MIN_DECODED_SHARE
+from voxdata.sources.magic import HEIC_EXTRA, is_heic, reads_heic
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -193,11 +194,18 @@ def _open(data: bytes) -> Image.Image:
     if not data:
         raise PhotoDecodeError("the file is empty", "unreadable")
     try:
+        if is_heic(data) and reads_heic():
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
         return Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise PhotoDecodeError(str(error), "too_large") from error
     except UnidentifiedImageError as error:
-        raise PhotoDecodeError(f"{len(data)} bytes that start {data[:12]!r} are no image", "unreadable") from error
+        need = f" that can be read; {HEIC_EXTRA}" if is_heic(data) and not reads_heic() else ""
+        raise PhotoDecodeError(
+            f"{len(data)} bytes that start {data[:12]!r} are no image{need}", "unreadable"
+        ) from error
     except Exception as error:  # a damaged header can make Pillow's plugins raise nearly anything
         raise PhotoDecodeError(f"{len(data)} bytes: {error}", "unreadable") from error
 

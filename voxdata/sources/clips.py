@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -16,14 +16,11 @@ from voxdata.people.tombstones import Tombstones
 from voxdata.recipe.sources import SpeechSource
 from voxdata.sources.admission import admitted
 from voxdata.sources.kinds import Clip, speech_kind
+from voxdata.sources.magic import SPEECH_SUFFIXES
 from voxdata.store.filelog import FORGOTTEN, FileLog
 from voxdata.store.storage import Storage
 from voxdata.tables.schemas import UTTERANCE_FILES
 
-SPEECH_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".oga", ".aif", ".aiff", ".wma"}
-    | {".mp4", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".m4v"}
-)
 UNKNOWN_IDENTITY = "unknown"  # of a clip that names nobody
 FLUSH_EVERY = 5000
 
@@ -41,7 +38,8 @@ def find_utterances(
     taken: set[str] = set()
     found = sorted(speech_kind(settings, setting).find(settings, setting), key=lambda clip: clip.key)
     identities = admitted((clip.words for clip in found), book, f"{setting}.path={settings.path}")
-    for clip in found:
+    # A clip that only its content tells leaves an id to those that their suffix tells, which came first.
+    for clip in sorted(found, key=lambda clip: PurePosixPath(clip.key).suffix.lower() not in SPEECH_SUFFIXES):
         if clip.words not in identities:
             continue
         row = _row(clip, identities[clip.words], book, source)
@@ -49,7 +47,7 @@ def find_utterances(
             row["utterance_id"] = f"{safe_key(row['identity'])}/{safe_key(clip.key)}"
         taken.add(row["utterance_id"])
         rows.append(row)
-    return pa.Table.from_pylist(rows, UTTERANCE_FILES)
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["source_key"])), UTTERANCE_FILES)
 
 
 def inventory(storage: Storage, found: pa.Table, report: Callable[[int], None] | None = None) -> pa.Table:

@@ -2,8 +2,8 @@
 
 A file directly in the folder is named after its identity (`<identity>.jpg`); any other belongs to the identity that its
 first folder names (`<identity>/**/*.jpg`), or the first one below VoxCeleb's folders (`dev/mp4/<identity>/**`, see
-trees.py). Names that are not UTF-8 are reported, not guessed. Folders that spell one
-person's name in several ways are joined, and the log says so.
+`trees.py`). Files of another suffix are taken by content (`magic.py`). Names that are not UTF-8 are reported, not
+guessed. Folders that spell one person's name in several ways are joined, and the log says so.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from pydantic import model_validator
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
+from voxdata.sources.magic import PHOTO_SUFFIXES, Sniffer, photo_sniffer
 from voxdata.sources.trees import person_in, tree_depths
-
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,9 @@ PHOTO_FOLDER = PhotoKind(settings=PhotoFolder, find=find, check=check)
 
 def list_photos(folder: str, setting: str) -> list[SourceFile]:
     """Photo files under `folder`, sorted by key. Raises `SourceError` naming `setting` when there are none."""
-    found = sorted(walk_files(folder, PHOTO_SUFFIXES, setting), key=lambda file: file.key)
+    sniffer = photo_sniffer()
+    found = sorted(walk_files(folder, PHOTO_SUFFIXES, setting, sniffer), key=lambda file: file.key)
+    sniffer.say(setting, "photos")
     if not found:
         suffixes = " ".join(sorted(PHOTO_SUFFIXES))
         raise SourceError(f"{setting}={folder} holds no photo ({suffixes}); expected <identity>/<photo>.jpg")
@@ -82,17 +83,24 @@ def list_photos(folder: str, setting: str) -> list[SourceFile]:
     ]
 
 
-def walk_files(folder: str, suffixes: Iterable[str], setting: str) -> Iterator[SourceFile]:
-    """All files with one of `suffixes` under `folder`, in no order; hidden files and folders are passed over, links are
-    followed unless they lead back to where they are. Raises `SourceError` when the folder cannot be listed.
+def walk_files(
+    folder: str, suffixes: Iterable[str], setting: str, sniffer: Sniffer | None = None
+) -> Iterator[SourceFile]:
+    """All files with one of `suffixes` under `folder`, and those that `sniffer` takes, in no order.
+
+    Hidden files and folders are passed over, links are followed unless they lead back to where they are. Raises
+    `SourceError` when the folder cannot be listed.
     """
     base = check_folder(folder, setting)
     wanted = frozenset(suffixes)
     for parent, folders, names in os.walk(base, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(base, Path(parent) / name)]
         for name in names:
-            if os.path.splitext(name)[1].lower() in wanted and not name.startswith("."):
-                file = _source_file(base, Path(parent) / name)
+            path = Path(parent) / name
+            if name.startswith("."):
+                continue
+            if os.path.splitext(name)[1].lower() in wanted or (sniffer is not None and sniffer.takes(path)):
+                file = _source_file(base, path)
                 if file is not None:
                     yield file
 

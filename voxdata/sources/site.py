@@ -22,8 +22,8 @@ from pydantic import model_validator
 from voxdata.crawl.fetch import Fetched, Fetcher
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
-from voxdata.sources.folder import PHOTO_SUFFIXES
 from voxdata.sources.kinds import PhotoKind, PhotoUrl, Visit
+from voxdata.sources.magic import PHOTO_SUFFIXES
 
 MAX_SITEMAPS = 100
 

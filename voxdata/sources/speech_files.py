@@ -7,9 +7,10 @@
     <folder>/**/*.tar                                  WebDataset tars of speech, see speech_tars.py; or one such file
 
 Where the folder has VoxCeleb's trees (`trees.py` says which folders are one), only the trees are read. The log counts
-what lies beside them, and videos of VoxCeleb2 whose sound lies in another tree. A folder or file name stands for an
-identity by its id or by its name in the metadata, in any spelling (`people/identities.py`); a clip of a tar that names
-nobody belongs to `unknown`. A clip's key is its path under the folder, for a member of a tar `<tar>!<member>`.
+what lies beside them, and videos of VoxCeleb2 whose sound lies in another tree. Files of another suffix are taken by
+content (`magic.py`). A folder or file name stands for an identity by its id or by its name in the metadata, in any
+spelling (`people/identities.py`); a clip of a tar that names nobody belongs to `unknown`. A clip's key is its path
+under the folder, for a member of a tar `<tar>!<member>`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from typing import Literal
 
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import SpeechSource
-from voxdata.sources.clips import SPEECH_SUFFIXES
 from voxdata.sources.folder import SourceFile, printable, walk_files
 from voxdata.sources.kinds import Clip, SpeechKind
+from voxdata.sources.magic import SPEECH_SUFFIXES, speech_sniffer
 from voxdata.sources.speech_tars import TAR_SUFFIX, check, is_tar, place, tar_clips, tar_files
 from voxdata.sources.trees import person_in, tree_depths
 
@@ -61,7 +62,9 @@ def _clips(folder: str, setting: str) -> Iterator[Clip]:
         for tar in tar_files(folder, setting):
             yield from tar_clips(tar.key, tar)
         return
-    files = sorted(walk_files(folder, SPEECH_SUFFIXES | {TAR_SUFFIX}, setting), key=lambda file: file.key)
+    sniffer = speech_sniffer()
+    files = sorted(walk_files(folder, SPEECH_SUFFIXES | {TAR_SUFFIX}, setting, sniffer), key=lambda file: file.key)
+    sniffer.say(setting, "speech")
     loose = [file for file in files if not is_tar(file.path)]
     depths = tree_depths([file.key for file in loose], below=3)
     if any(depths):

@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import SpeechSource
-from voxdata.sources.clips import SPEECH_SUFFIXES, UNKNOWN_IDENTITY
+from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.sources.folder import SourceFile, check_folder, printable, walk_files
 from voxdata.sources.kinds import Clip, Place, SpeechKind
+from voxdata.sources.magic import SPEECH_SUFFIXES
 
 TAR_SUFFIX = ".tar"
 IDENTITY_FIELDS = ("identity", "speaker", "speaker_id")
