@@ -10,6 +10,7 @@ from voxdata.tables.speech import SIDECAR_CLIP
 WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
 PHOTO_COLUMNS = ("licence", "source_key")
 VERDICT_COLUMNS = ("quality", "rank")
+LATER = ("decoded_share",)  # came after the first shards: in the catalog only, so that shards keep their bytes
 
 
 def _schema(*parts: tuple[pa.Schema, tuple[str, ...]]) -> pa.Schema:
@@ -26,7 +27,7 @@ def _others(schema: pa.Schema, *without: str) -> tuple[str, ...]:
 
 FACE_SIDECAR = _schema(
     (IDENTITIES, WHO_COLUMNS),
-    (FACES, _others(FACES, "item_id", "embedding")),
+    (FACES, _others(FACES, "item_id", "embedding", *LATER)),
     (FACE_VERDICTS, VERDICT_COLUMNS),
     (PHOTOS, PHOTO_COLUMNS),
     (RENDERS, _others(RENDERS, "item_id")),
