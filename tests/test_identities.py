@@ -38,6 +38,36 @@ def test_vggface2_ids_name_people_where_the_table_has_no_names(tmp_path: Path) -
     assert forgotten.forgotten("n000012")
 
 
+QUOTES = ['"Weird_Al"_Yankovic', '"Weird', 'Al"', "'t_Hooft", 'D"Angelo']
+
+
+@pytest.mark.parametrize("name", QUOTES)
+def test_a_quote_in_a_published_table_is_a_letter_and_takes_no_other_row_along(tmp_path: Path, name: str) -> None:
+    (tmp_path / "vox1.csv").write_text(f"{VOX1}id10002\t{name}\tf\tUK\tdev\nid10003\tLast\tf\tUK\ttest\n")
+    (tmp_path / "vox2.csv").write_text(f"{VOX2}{name} ,id00013 ,n000013 ,f ,dev \nLast ,id00014 ,n000014 ,f ,test \n")
+    for table, ids in (
+        ("vox1.csv", ["id10001", "id10002", "id10003"]),
+        ("vox2.csv", ["id00012", "id00013", "id00014"]),
+    ):
+        found = read_metadata(tmp_path / table)
+        assert [(each.identity, each.row) for each in found] == [(each, row) for row, each in enumerate(ids)]
+        assert (found[1].name, found[1].sex, found[2].name, found[2].published_set) == (name, "f", "Last", "test")
+
+
+def test_a_table_that_is_quoted_is_read_as_such(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text('"id","name","sex"\n"a1","Doe, Jane",f\n"a2","Jim ""J"" Roe", "m"\n')
+    found = [(each.identity, each.name, each.sex) for each in read_metadata(tmp_path / "mine.csv")]
+    assert found == [("a1", "Doe, Jane", "f"), ("a2", 'Jim "J" Roe', "m")]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("Cc", "Zs", "Cs", "Zl", "Zp")), min_size=1), max_size=5))
+def test_no_name_of_a_table_loses_a_row(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    table = tmp_path_factory.mktemp("table") / "vox1.csv"
+    rows = [f"id{number}\t{name}\tm\tUK\tdev\n" for number, name in enumerate(names)]
+    table.write_text("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n" + "".join(rows), encoding="utf-8")
+    assert [each.identity for each in read_metadata(table)] == [f"id{number}" for number in range(len(names))]
+
+
 def test_aliases_put_one_person_in_one_bucket(tmp_path: Path) -> None:
     book = load_book([])
     assert book.person("id03347") == book.person("id10362") == "id10362"

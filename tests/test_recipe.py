@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from voxdata.format.errors import RecipeError
@@ -45,7 +48,9 @@ def test_every_shipped_recipe_is_valid(name: str) -> None:
         ("crawl.user_agent=böt", ["crawl.user_agent = 'böt'"]),
         ("name.inner=3", ["name", "not a section"]),
         ("faces.pose.max_angle_deg", ["write key=value"]),
-        ("name=[", ["name", "not a YAML value"]),
+        ("speech.measure.front_ends=[", ["speech.measure.front_ends", "not a YAML value"]),
+        ("limits.min_items=2020-13-45", ["limits.min_items", "not a YAML value"]),
+        ("faces.select.max_per_identity=*", ["faces.select.max_per_identity", "not a YAML value"]),
     ],
 )
 def test_a_mistake_is_one_line_that_names_key_value_and_limit(setting: str, said: list[str]) -> None:
@@ -54,6 +59,93 @@ def test_a_mistake_is_one_line_that_names_key_value_and_limit(setting: str, said
     assert "\n" not in str(caught.value)
     for part in said:
         assert part in str(caught.value)
+
+
+# Whole lines: YAML makes numbers, dates, truths, comments, aliases and errors of them.
+WRITTEN = """\
+/data/photos #1
+#comment
+key:_value
+a: b
+:colon
+no
+off
+true
+2020-01-01
+12:30:45
+1e3
+010
+0x10
+1_000
+.inf
+12
+*star
+&anchor
+%percent
+@at
+!bang
+|bar
+>more
+- dash
+? mark
+`tick
+{a}
+{a
+[photos] 1
+'apostrophe
+'it' is
+C:\\x
+ends with:
+""".splitlines()
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+@pytest.mark.parametrize("key", ["name", "description", "sources.photos.path", "sources.metadata.path", "splits.salt"])
+def test_a_text_is_what_is_written(key: str, text: str) -> None:
+    found: Any = load_recipe("hq-voxceleb", [f"{key}={text}"])
+    for part in key.split("."):
+        found = getattr(found, part)
+    assert found == text
+
+
+@given(st.text(min_size=1).filter(lambda text: text not in ("~", "null", "Null", "NULL") and text[0] not in "'\""))
+def test_any_text_is_a_path_as_it_is_written(text: str) -> None:
+    assert load_recipe("hq-voxceleb", [f"sources.speech.path={text}"]).sources.speech.path == text
+
+
+@pytest.mark.parametrize(
+    ("pairs", "key", "value"),
+    [
+        (["sources.photos.path=null"], "sources.photos.path", None),
+        (["sources.photos.path=~"], "sources.photos.path", None),
+        (["sources.photos.path="], "sources.photos.path", None),
+        (["sources.photos.path='/data/x #1'"], "sources.photos.path", "/data/x #1"),
+        (['description="a\\tb"'], "description", "a\tb"),
+        (["description="], "description", ""),
+        (
+            ["sources.metadata.path=[a.csv, 010, no, 'b #1.csv']"],
+            "sources.metadata.path",
+            ["a.csv", "010", "no", "b #1.csv"],
+        ),
+        (["speech.measure.front_ends=[torch40]"], "speech.measure.front_ends", ["torch40"]),
+        (["crawl.max_file_mb=1e3"], "crawl.max_file_mb", 1000.0),
+        (["crawl.max_file_mb=1.5e2"], "crawl.max_file_mb", 150.0),
+        (["crawl.timeout_s=010"], "crawl.timeout_s", 10),
+        (["limits.min_items=010"], "limits.min_items", 10),
+        (["shards.target_mb=null"], "shards.target_mb", None),
+        (["shards.buckets_per_shard=0064"], "shards.buckets_per_shard", 64),
+        (
+            ["sources.photos.url=http://h/a #b", "sources.photos.licence=no", "sources.photos.kind=site"],
+            "sources.photos.url",
+            "http://h/a #b",
+        ),
+    ],
+)
+def test_other_values_are_yaml_but_for_numbers(pairs: list[str], key: str, value: object) -> None:
+    found: Any = load_recipe("hq-voxceleb", pairs)
+    for part in key.split("."):
+        found = getattr(found, part)
+    assert found == value
 
 
 def test_settings_merge_over_the_extended_recipe(tmp_path: Path) -> None:

@@ -193,13 +193,29 @@ def read_metadata(path: Path) -> list[Identity]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"metadata {path} cannot be read: {error}; check sources.metadata.path") from error
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
-    header = [cell.lower() for cell in rows[0]] if rows else []
+    first, *rest = [line for line in text.split("\n") if line] or [""]
+    delimiter = "\t" if "\t" in first else ","
+    header = [cell.lower() for cell in _cells(first, delimiter)]
+    rows = [_cells(line, delimiter, len(header)) for line in rest]
     id_column = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
     if id_column is None:
         raise SourceError(f"metadata {path} has the columns {header}; one of {list(_ID_COLUMNS)} is needed")
-    return [_identity(header, row, id_column, index) for index, row in enumerate(rows[1:]) if len(row) > id_column]
+    return [_identity(header, row, id_column, index) for index, row in enumerate(rows) if len(row) > id_column]
+
+
+def _cells(line: str, delimiter: str, columns: int | None = None) -> list[str]:
+    """The cells of one line. Published tables are not quoted: a quote is a letter, and never reaches into other lines.
+
+    Cells that somebody's own table quotes are read as such where that gives a row of as many cells as the header.
+    """
+    plain = line.split(delimiter)
+    if '"' in line:
+        try:
+            quoted = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
+        except csv.Error:
+            quoted = plain
+        plain = quoted if columns in (None, len(quoted)) else plain
+    return [cell.strip() for cell in plain]
 
 
 def _identity(header: list[str], row: list[str], id_column: int, index: int) -> Identity:

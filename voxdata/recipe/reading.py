@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from voxdata.format.errors import RecipeError
 from voxdata.plugins import plugins
-from voxdata.recipe.section import RegisteredKind
+from voxdata.recipe.pairs import apply_pairs, section_of
 from voxdata.recipe.sections import Corpus, Recipe
 
 CHECKS = "voxdata.recipe_checks"
@@ -50,8 +50,7 @@ def refuse_what_is_not_measured(recipe: Recipe, name: str) -> None:
 def with_settings(settings: Mapping[str, Any], sets: Iterable[str], name: str) -> Recipe:
     """Settings with `key=value` pairs on top, validated. Raises `RecipeError`."""
     changed = copy.deepcopy(dict(settings))
-    for pair in sets:
-        _apply(changed, pair)
+    apply_pairs(changed, list(sets))
     return validate_recipe(changed, name)
 
 
@@ -99,24 +98,6 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _apply(settings: dict[str, Any], pair: str) -> None:
-    key, separator, text = pair.partition("=")
-    if not separator or not key:
-        raise RecipeError(f"--set {pair}: write key=value, for example --set faces.pose.max_angle_deg=8")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
-    *path, last = key.split(".")
-    node = settings
-    for name in path:
-        below = node.setdefault(name, {})
-        if not isinstance(below, dict):
-            raise RecipeError(f"--set {pair}: {name} is {below!r}, not a section")
-        node = below
-    node[last] = value
-
-
 def _explain(error: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     location = [part for part in error["loc"] if not str(part).startswith("function-")]
     key = ".".join(str(part) for part in location)
@@ -134,11 +115,7 @@ def _suggestion(location: list[Any], settings: Any) -> str:
         settings = settings[part]
         if isinstance(part, int):
             continue
-        field = section.model_fields[part]
-        kinds = next((rule for rule in field.metadata if isinstance(rule, RegisteredKind)), None)
-        if kinds is not None:
-            section = kinds.section(settings.get("kind", kinds.usual))
-        else:
-            section = field.annotation if isinstance(field.annotation, type) else Corpus
+        kind = settings.get("kind") if isinstance(settings, dict) else None
+        section = section_of(section.model_fields[part], kind) or Corpus
     known = ", ".join(sorted(section.model_fields))
     return f"; {'.'.join(map(str, location[:-1])) or 'a recipe'} has {known}"

@@ -1,0 +1,122 @@
+"""`key=value` pairs of a command line: a text or a path is what is written, anything else is YAML.
+
+YAML alone would take ` #1` off a path, make a date, a yes or an octal number of a name, and refuse what begins with
+`*`.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from voxdata.format.errors import RecipeError
+from voxdata.plugins import plugins
+from voxdata.recipe.section import RegisteredKind, Section
+from voxdata.recipe.sections import Recipe
+
+_NOT_YAML = object()
+_NULLS = ("", "~", "null", "Null", "NULL")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,300}")
+_DECIMAL = re.compile(r"[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[-+]?[0-9]+)?", re.IGNORECASE)
+
+
+def apply_pairs(settings: dict[str, Any], pairs: Sequence[str]) -> None:
+    """Put `key=value` pairs into settings, in their order. Raises `RecipeError` naming the pair."""
+    kinds = {key: text for key, _, text in (pair.partition("=") for pair in pairs) if key.endswith(".kind")}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key:
+            raise RecipeError(f"--set {pair}: write key=value, for example --set faces.pose.max_angle_deg=8")
+        value = read_value(key, text, _wanted(key.split("."), settings, kinds))
+        *path, last = key.split(".")
+        node = settings
+        for name in path:
+            below = node.setdefault(name, {})
+            if not isinstance(below, dict):
+                raise RecipeError(f"--set {pair}: {name} is {below!r}, not a section")
+            node = below
+        node[last] = value
+
+
+def read_value(key: str, text: str, wanted: frozenset[Any]) -> Any:
+    """The value that a person wrote for a setting that may be of any type in `wanted`. Raises `RecipeError`.
+
+    A text in quotes is what stands between them, as in YAML. Where there may be no value, an empty one, `~` or `null`
+    is none. A list of texts is one in brackets. Numbers are decimal, and may be written as 1e3.
+    """
+    if type(None) in wanted and text in _NULLS:
+        return None
+    if list in wanted and text.startswith("["):
+        items = _yaml(text, yaml.BaseLoader)  # which takes every item as the text that it is
+        if isinstance(items, list):
+            return items
+    if str in wanted:
+        quoted = len(text) > 1 and text[0] == text[-1] and text[0] in ("'", '"')
+        inner = _yaml(text, yaml.SafeLoader) if quoted else None
+        return inner if isinstance(inner, str) else text
+    if wanted & {int, float} and _WHOLE.fullmatch(text):
+        return int(text)
+    if float in wanted and _DECIMAL.fullmatch(text):
+        return float(text)
+    value = _yaml(text, yaml.SafeLoader)
+    if value is _NOT_YAML:
+        raise RecipeError(f"--set {key}: {text!r} is not a YAML value; quote it")
+    return value
+
+
+def section_of(field: FieldInfo, kind: Any) -> type[Section] | None:
+    """The class of the section that a field of a section holds, as its `kind` says; None where it holds a value."""
+    kinds = next((rule for rule in field.metadata if isinstance(rule, RegisteredKind)), None)
+    if kinds is not None:
+        name = kinds.usual if kind is None else kind
+        return kinds.section(name) if isinstance(name, str) and name in plugins(kinds.group) else None
+    held = field.annotation
+    return held if isinstance(held, type) and issubclass(held, Section) else None
+
+
+def _wanted(path: list[str], settings: Any, kinds: Mapping[str, str]) -> frozenset[Any]:
+    """The types that the setting at `path` may have; none where there is no such setting, or it is a section.
+
+    A kind counts wherever among the pairs it stands, so that their order does not matter.
+    """
+    section: type[Section] | None = Recipe
+    for depth, name in enumerate(path, start=1):
+        field = section.model_fields.get(name) if section is not None else None
+        if field is None:
+            break
+        if depth == len(path):
+            return frozenset(_types(field.annotation))
+        if get_origin(field.annotation) is dict and depth == len(path) - 1:
+            return frozenset(_types(get_args(field.annotation)[1]))
+        settings = settings.get(name) if isinstance(settings, Mapping) else None
+        stated = settings.get("kind") if isinstance(settings, Mapping) else None
+        section = section_of(field, kinds.get(".".join([*path[:depth], "kind"]), stated))
+    return frozenset()
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """str, int, float, bool, NoneType, and list for a list of texts, of which an annotation is made."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _types(get_args(annotation)[0])
+    elif origin is Literal:
+        yield from {type(value) for value in get_args(annotation)}
+    elif origin in (Union, types.UnionType):
+        for part in get_args(annotation):
+            yield from _types(part)
+    elif origin is list and str in set(_types(get_args(annotation)[0])):
+        yield list
+    elif origin is None:
+        yield annotation
+
+
+def _yaml(text: str, loader: type[yaml.SafeLoader | yaml.BaseLoader]) -> Any:
+    try:
+        return yaml.load(text, loader)
+    except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date and is none, as 2020-13-45
+        return _NOT_YAML
