@@ -10,13 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from flows.cards import write_card
+from models.errors import ConfigError
+from models.systems.enhance.faces import GFPGAN
 from models.training.checkpoint import checkpoints
 from voxdata.catalog import champions
 from voxdata.catalog.publish import rebuild
 from voxdata.format.errors import ModelError
 from voxdata.store import journal
-from voxdata.store.storage import LocalStorage, Storage
+from voxdata.store.storage import LocalStorage, Storage, open_storage
 
+ALIASES = (champions.CHAMPION, champions.CHALLENGER)
 SHOWN = ("cosine", "centred_cosine", "map")
 
 
@@ -68,23 +71,50 @@ def run_folder(storage: Storage, run: str, *, may_be_gone: bool = False) -> Path
         return folder
     if may_be_gone and places:
         return places[0]
+    see = f"see: voxdata models --root {storage.url}"
+    if not facts and not (places and places[0].is_dir()):
+        raise ModelError(f"run {run}: there is none of this name under {storage.url}, and no such folder; {see}")
     where = f"; it was in {places[0]}" if places else ""
-    raise ModelError(f"run {run}: no weights are there{where}; see: voxdata models --root {storage.url}")
+    raise ModelError(f"run {run}: no weights are there{where}; {see}")
 
 
-def named_run(storage: Storage, run: str, model: str) -> Path:
-    """A run by its alias (champion, challenger), its name, or its folder. Raises `ModelError`."""
-    if run in (champions.CHAMPION, champions.CHALLENGER):
-        named = champions.aliases(storage).get(model, champions.Aliases())
-        found: str | None = getattr(named, run)
+def named_run(storage: Storage, run: str, model: str | None = None) -> Path:
+    """A run by its alias (champion, challenger), its folder, or its name. Raises `ModelError`.
+
+    `model` says whose alias it is; it may be left out where only one model has such a run.
+    """
+    if run in ALIASES:
+        named = {name: vars(each)[run] for name, each in champions.aliases(storage).items() if vars(each)[run]}
+        if model is None and len(named) > 1:
+            raise ModelError(f"{', '.join(named)} each have a {run} under {storage.url}; say which with --model")
+        found = named.get(next(iter(named), "") if model is None else model)
         if found is None:
-            raise ModelError(
-                f"model {model} has no {run} under {storage.url}; see: voxdata models --root {storage.url}"
-            )
+            whose = f"model {model} has no {run}" if model else f"no model has a {run}"
+            raise ModelError(f"{whose} under {storage.url}; see: voxdata models --root {storage.url}")
         return run_folder(storage, found)
     if (Path(run) / "config.json").is_file():
         return Path(run).absolute()
     return run_folder(storage, run)
+
+
+def meant_run(run: str, root: str | None, model: str | None = None) -> Path:
+    """A run as a command names it: by its folder, or by its alias or name in a root.
+
+    Raises `ModelError`; `ConfigError` where there is neither such a folder nor a root to look in.
+    """
+    if run not in ALIASES and (Path(run) / "config.json").is_file():
+        return Path(run).absolute()
+    if root is None or Path(run).is_dir():
+        raise ConfigError(
+            f"{run} is not a training run: it has no config.json; give the folder of a run, or champion, challenger or "
+            "a name that `voxdata models` lists, with --root DIR; train one with: voxdata train sf2f --root DIR"
+        )
+    return named_run(open_storage(root), run, model)
+
+
+def meant_enhancer(name: str, root: str | None) -> str:
+    """A published enhancer by its name, or the folder of an enhance run that a command names. Raises `ModelError`."""
+    return name if name == GFPGAN else str(meant_run(name, root, "enhance"))
 
 
 def now() -> str:

@@ -29,6 +29,7 @@ from models.processes import python_module
 from models.systems.enhance.faces import GFPGAN
 from models.training.checkpoint import checkpoints, read_run_config
 from models.training.config import RunConfig, make_config
+from models.training.going_on import check_limits
 from models.training.run_lock import locked
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
@@ -96,16 +97,6 @@ def local_storage(root: str) -> LocalStorage:
     return storage
 
 
-def trained_folder(name: str) -> Path:
-    """The folder of a run that a person names. Raises `ConfigError` for one that is none."""
-    run_dir = Path(name).absolute()
-    if not (run_dir / "config.json").is_file():
-        raise ConfigError(
-            f"{name} is not a training run: it has no config.json; train one with: voxdata train sf2f --root DIR"
-        )
-    return run_dir
-
-
 def prepare(ordered: Mapping[str, Any]) -> Run:
     """Check settings against the snapshot and write `<run>/run.json`, unless the run is in training right now.
 
@@ -119,6 +110,7 @@ def prepare(ordered: Mapping[str, Any]) -> Run:
     usual = {"run_dir": str(storage.path / "runs" / run_name(ordered, version.id))}
     settings = _with_weights(from_here({**usual, **ordered, "root": str(storage.path), "snapshot": version.id}))
     run = Run(storage=storage, config=make_config(settings))
+    check_limits(run.config)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         with locked(run.folder):
@@ -280,4 +272,4 @@ def last_finished(storage: LocalStorage, name: str) -> dict[str, Any] | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")

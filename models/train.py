@@ -47,6 +47,7 @@ from models.training.checkpoint import (
     write_run_config,
 )
 from models.training.config import RunConfig, load_config
+from models.training.going_on import check_limits, stage_ends
 from models.training.metrics import Metrics, diversity
 from models.training.parallel import Ranks, joined, largest, launched, ranks, wait
 from models.training.presets import Preset, Schedule
@@ -136,6 +137,7 @@ def _start(
 ) -> System | None:
     """The system before its first step, in every process; None when asked to stop before it is there."""
     if ranks.first:
+        check_limits(config)
         write_run_config(Path(config.run_dir), _describe(config, switches, preset, ranks, snapshot, store))
     embedder = _embedder(config, preset, store, ranks, should_stop)
     if embedder is None:
@@ -237,7 +239,7 @@ def _resume(config: RunConfig, run_dir: Path, system: System, schedule: Schedule
         return 0, 0.0
     state = load_checkpoint(run_dir)
     system.load_state(state)
-    schedule.ends = list(state["stage_ends"])
+    schedule.ends = stage_ends(config, state)
     log.info("resumed from step %d", state["step"])
     return state["step"], state["elapsed_s"]
 

@@ -8,18 +8,18 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from flows.cli.options import Reason, Root, command
+from flows.cli.options import RUN, Model, Reason, Root, RunRoot, command
 from voxdata.format.errors import ModelError, SourceError
 
 app = App()
-Run = Annotated[str, Parameter("--run", metavar="RUN", help="the training run's folder")]
+Run = Annotated[str, Parameter("--run", metavar="RUN", help=RUN)]
 Enhance = Annotated[
     list[str] | None,
     Parameter(
         "--enhance",
         metavar="[NAME]",
         consume_multiple=(0, 1),
-        help="also the face enhanced by gfpgan, or by the folder of an enhance run that is named",
+        help="also the face enhanced by gfpgan, or by the enhance run that is named",
     ),
 ]
 
@@ -81,6 +81,8 @@ def imagine(
     /,
     *,
     run: Run,
+    root: RunRoot = None,
+    model: Model = None,
     out: Annotated[str, Parameter(metavar="FILE", help="PNG to write")] = "face.png",
     enhance: Enhance = None,
 ) -> int:
@@ -89,15 +91,15 @@ def imagine(
     It shows no real person and identifies nobody.
     """
     from flows.noted import note_output
-    from flows.runs import trained_folder
+    from flows.registry import meant_enhancer, meant_run
     from flows.voices import Listener, open_enhancer
     from models.images import write_png
     from models.training.checkpoint import read_run_config
     from voxdata.store.storage import open_storage
 
-    run_dir = trained_folder(run)
+    run_dir = meant_run(run, root, model)
     named = enhancer(enhance)
-    enhanced = open_enhancer(named, run_dir) if named else None
+    enhanced = open_enhancer(meant_enhancer(named, root), run_dir) if named else None
     storage = open_storage(read_run_config(run_dir)["run"]["root"])
     listener = Listener(storage, run_dir)
     try:

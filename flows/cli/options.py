@@ -31,6 +31,21 @@ NewRoot = Annotated[
     str, Parameter("--root", env_var=ROOT_VARIABLE, metavar="DIR", help="the dataset's folder or URL (s3://…)")
 ]
 Settings = Annotated[tuple[str, ...], Parameter("--set", metavar="KEY=VALUE", help="change a setting; repeatable")]
+RunRoot = Annotated[
+    str | None,
+    Parameter(
+        "--root",
+        env_var=ROOT_VARIABLE,
+        required=False,
+        metavar="DIR",
+        help="where RUN is looked up by name; default: the current folder, where it is a dataset",
+    ),
+]
+RUN = "the run's folder; or champion, challenger or a name that `voxdata models` lists"
+Model = Annotated[
+    str | None,
+    Parameter("--model", metavar="NAME", help="whose champion or challenger, where several have one: sf2f, …"),
+]
 Snapshot = Annotated[
     str | None, Parameter("--snapshot", metavar="ID", help="this version, an id or a tag; default: the current one")
 ]
@@ -111,6 +126,10 @@ def command(app: App, example: str, name: str | None = None) -> Callable[[F], F]
     return register
 
 
+def _is_root_here() -> bool:
+    return any(Path(part).exists() for part in MADE_OF)
+
+
 def find_root(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """The root of a dataset: `--root`, else the variable, else the current folder where it is one (a cyclopts config).
 
@@ -122,8 +141,13 @@ def find_root(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
         if argument.tokens and argument.tokens[0].source == "env" and not argument.tokens[0].value:
             argument.tokens = []  # a variable that is set to nothing
         exists = argument.parameter.required is False
-        if not argument.tokens and exists and any(Path(part).exists() for part in MADE_OF):
+        if not argument.tokens and exists and _is_root_here():
             argument.append(Token(keyword="--root", value=os.curdir, source="current folder"))
+
+
+def usual_root() -> str | None:
+    """The root that is meant where none is named: that of the variable, else the current folder, where it is one."""
+    return os.environ.get(ROOT_VARIABLE) or (os.curdir if _is_root_here() else None)
 
 
 def no_root(argument: Argument) -> str:

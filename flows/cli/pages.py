@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from flows.cli.models import Enhance, Run, enhancer
-from flows.cli.options import Host, Root, command
+from flows.cli.options import Host, Model, Root, RunRoot, command
 
 if TYPE_CHECKING:
     from voxdata.pages.local_server import Page
@@ -76,6 +76,8 @@ def review(
 def serve(
     *,
     run: Run,
+    root: RunRoot = None,
+    model: Model = None,
     enhance: Enhance = None,
     host: Host = "127.0.0.1",
     port: Annotated[int, Parameter(help="0 takes any free one")] = 8766,
@@ -86,11 +88,12 @@ def serve(
     Serves it until Ctrl-C, on this machine only unless told otherwise. The faces show no real person and identify
     nobody; clips are not stored.
     """
-    from flows.runs import trained_folder
+    from flows.registry import meant_enhancer, meant_run
     from flows.serve import Answering
     from voxdata.pages.serve.routes import voice_page
 
-    answering = Answering(trained_folder(run), enhancer(enhance), device)
+    named = enhancer(enhance)
+    answering = Answering(meant_run(run, root, model), meant_enhancer(named, root) if named else None, device)
     _serve_page(
         voice_page(answering, answering.about()),
         host,

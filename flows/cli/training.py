@@ -6,12 +6,13 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json
-from flows.cli.options import Json, Root, Settings, Snapshot, command
+from flows.cli.options import RUN, Json, Model, Root, RunRoot, Settings, Snapshot, command
 from models.errors import ConfigError
 from models.systems.registry import system_names
 
@@ -144,13 +145,15 @@ def _passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 @command(app, "voxdata evaluate data/runs/sf2f-tiny --protocol sf2f-paper")
 def evaluate(
-    run: Annotated[str, Parameter(name="RUN", help="the run's folder")],
+    run: Annotated[str, Parameter(name="RUN", help=RUN)],
     others: Annotated[
         tuple[str, ...],
         Parameter(name="RUN", help="more runs: all beside each other on the same pairs"),
     ] = (),
     /,
     *,
+    root: RunRoot = None,
+    model: Model = None,
     protocol: Annotated[
         list[str] | None,
         Parameter(
@@ -165,7 +168,7 @@ def evaluate(
     split: Annotated[Literal["val", "test"], Parameter(help="whom to judge")] = "test",
     enhance: Annotated[
         str | None,
-        Parameter(metavar="NAME", help="measure what gfpgan, or the folder of an enhance run, does to identity"),
+        Parameter(metavar="NAME", help="measure what gfpgan, or an enhance run, does to identity"),
     ] = None,
     json: Json = False,
 ) -> int:
@@ -174,28 +177,31 @@ def evaluate(
     Writes evaluation.json, .md and .png, and notes the figures in the catalog. Several runs are judged beside each
     other, into comparison.json and .md of the first one's folder.
     """
-    from flows.runs import evaluate_run, trained_folder
+    from flows.registry import meant_enhancer, meant_run
+    from flows.runs import evaluate_run
     from models.evaluate.report import markdown
 
     if others:
         if protocol or enhance:
             raise ConfigError("--protocol and --enhance judge one run; give one RUN, or leave them out")
-        return _evaluate_beside((run, *others), embedder, split, json=json)
-    folder = trained_folder(run)
-    report = evaluate_run(folder, protocols=protocol, embedder=embedder, split=split, enhance=enhance)
+        folders = [meant_run(each, root, model) for each in (run, *others)]
+        return _evaluate_beside(folders, embedder, split, json=json)
+    if enhance is not None:
+        enhance = meant_enhancer(enhance, root)
+    report = evaluate_run(
+        meant_run(run, root, model), protocols=protocol, embedder=embedder, split=split, enhance=enhance
+    )
     if json:
         return say_json(report)
     print(markdown(report))
     return 0
 
 
-def _evaluate_beside(runs: Sequence[str], embedder: str | None, split: str, *, json: bool) -> int:
-    from flows.runs import trained_folder
+def _evaluate_beside(folders: Sequence[Path], embedder: str | None, split: str, *, json: bool) -> int:
     from models.embedders import PUBLISHED
     from models.evaluate.side_by_side import beside_markdown, evaluate_beside
     from voxdata.weights import resolve
 
-    folders = [trained_folder(run) for run in runs]
     weights = {embedder: str(resolve(embedder).absolute())} if embedder is not None and embedder in PUBLISHED else {}
     found = evaluate_beside(folders, split=split, embedder=embedder, weights=weights)
     if json:

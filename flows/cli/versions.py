@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json, say_table, show
-from flows.cli.options import AS_TABLE, ASK, Asking, Json, Output, Root, Snapshot, command
+from flows.cli.options import AS_TABLE, ASK, RUN, Asking, Json, Model, Output, Root, Snapshot, command, usual_root
 from voxdata.format.errors import QueryError, SnapshotError
 
 if TYPE_CHECKING:
@@ -258,17 +258,18 @@ def _say_garbage(garbage: Garbage, storage: Storage, *, gone: bool) -> None:
 
 @command(app, "voxdata provenance data/runs/sf2f-tiny --format csv")
 def provenance(
-    run: Annotated[str, Parameter(name="RUN", help="the run's folder, or a picture in it")],
+    run: Annotated[str, Parameter(name="RUN", help=f"{RUN}; or a picture in its folder")],
     /,
     *,
     root: Annotated[str | None, Parameter(metavar="DIR", help="default: the root that the run was trained on")] = None,
+    model: Model = None,
     output: Output = AS_TABLE,
 ) -> int:
     """From a training run, or a face that it generated, back to every source file and URL."""
     from voxdata.catalog.provenance import run_sources, source_summary
     from voxdata.store.storage import open_storage
 
-    folder, config = _run_of(Path(run))
+    folder, config = _run_of(run, root or usual_root(), model)
     storage = open_storage(root or config["run"]["root"])
     sources = run_sources(storage, config["snapshot"])
     if output.out is not None or output.asked != "table":
@@ -279,9 +280,13 @@ def provenance(
     return 0
 
 
-def _run_of(path: Path) -> tuple[Path, dict[str, Any]]:
-    """The run's folder that `path` is or lies in, and its config."""
-    for folder in (path.absolute(), *path.absolute().parents):
+def _run_of(run: str, root: str | None, model: str | None) -> tuple[Path, dict[str, Any]]:
+    """The folder of a run, by itself, by a picture in it, or by its alias or name in a root; and its config."""
+    from flows.registry import meant_run
+
+    path = Path(run).absolute()
+    places = [path, *path.parents] if path.exists() else [meant_run(run, root, model)]
+    for folder in places:
         if (folder / "config.json").is_file():
             try:
                 config = jsonlib.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -289,4 +294,4 @@ def _run_of(path: Path) -> tuple[Path, dict[str, Any]]:
                     return folder, config
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise SnapshotError(f"{folder / 'config.json'} cannot be read: {error}") from None
-    raise SnapshotError(f"{path} is neither a training run's folder nor a picture in one; give the folder of the run")
+    raise SnapshotError(f"{run} is neither a training run's folder nor a picture in one; give the folder of the run")

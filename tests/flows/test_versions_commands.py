@@ -189,6 +189,40 @@ def test_provenance_of_a_run_and_of_its_pictures(
     assert (status, "neither a training run's folder nor a picture" in error) == (1, True)
 
 
+def test_runs_are_meant_by_the_names_that_models_lists(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, storage = current(copy), LocalStorage(copy)
+    for number, (name, model) in enumerate((("r1", "sf2f"), ("r2", "sf2f"), ("r3", "align"))):
+        folder = copy / "runs" / name
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "checkpoints" / "step-000000001.pt").write_bytes(b"")
+        (folder / "config.json").write_text(json.dumps({"snapshot": snapshot.id, "run": {"root": str(copy)}}))
+        stated = {"run_id": name, "model": model, "at": f"2026-11-21T09:00:0{number}Z"}
+        append(storage, "runs", {**stated, "snapshot_id": snapshot.id, "path": str(folder)})
+        append(storage, "promotions", {**stated, "stage": "challenger" if name == "r2" else "champion"})
+    monkeypatch.chdir(copy)
+    for words, meant in (
+        (["r2", "--root", copy], "r2"),
+        (["r2"], "r2"),  # in the folder of the dataset
+        (["champion", "--model", "sf2f"], "r1"),
+        (["champion", "--model", "align"], "r3"),
+        (["challenger"], "r2"),
+    ):
+        status, said, _ = run(capsys, "provenance", *words)
+        assert (status, f"run {meant}, trained on" in said) == (0, True), words
+    for command in (["evaluate"], ["imagine", "voice.wav", "--run"], ["serve", "--run"], ["provenance"]):
+        for name, message in (
+            ("champion", f"align, sf2f each have a champion under {copy}; say which with --model"),
+            ("nobody", f"run nobody: there is none of this name under {copy}"),
+        ):
+            status, _, error = run(capsys, *command, name, "--root", copy)
+            assert (status, message in error, error.count("\n")) == (1, True, 1), (command, error)
+    monkeypatch.chdir(tmp_path)
+    status, _, error = run(capsys, "evaluate", "r1")
+    assert (status, "r1 is not a training run" in error, "--root DIR" in error) == (2, True, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -202,7 +236,7 @@ def test_provenance_of_a_run_and_of_its_pictures(
         (["tag", "paper", "nothing"], "no snapshot 'nothing'"),
         (["tag", "paper", "--delete"], "no tag 'paper'"),
         (["gc", "--older-than", "-1"], "--older-than -1: days, 0 or more"),
-        (["provenance", "nowhere"], "neither a training run's folder"),
+        (["provenance", "nowhere"], "run nowhere: there is none of this name under"),
         (["diff", "", "--changes", "--format", "parquet"], "no snapshot ''"),
     ],
 )

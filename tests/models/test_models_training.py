@@ -111,6 +111,76 @@ def test_a_finished_run_is_left_alone_and_another_one_refused(tiny_snapshot: Tin
         train(tiny_snapshot.config(run_dir, steps=2, seed=1))
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (
+            {"steps": 3, "overrides": {"fuser_steps": 2}},
+            {"steps": 3, "overrides": {"fuser_steps": 5}},
+        ),  # the last stage
+        ({"steps": 3, "overrides": {"fuser_steps": 0}}, {"steps": 8, "overrides": {"fuser_steps": 0}}),  # the only one
+        ({"steps": 3, "overrides": {"fuser_steps": 0}}, {"steps": 3, "overrides": {"fuser_steps": 2}}),  # one more
+    ],
+)
+def test_a_finished_run_goes_on_to_more_steps_as_if_it_had_never_stopped(
+    tiny_snapshot: TinySnapshot, tmp_path: Path, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    whole, prolonged = tmp_path / "whole", tmp_path / "prolonged"
+    trained = train(tiny_snapshot.config(whole, **then))
+    assert train(tiny_snapshot.config(prolonged, **first)).steps < trained.steps
+    assert train(tiny_snapshot.config(prolonged, **then)) == trained
+    assert_same_state(load_checkpoint(whole), load_checkpoint(prolonged))
+
+
+def test_a_run_that_is_under_way_takes_other_limits(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(tiny_snapshot.config(whole, steps=6))
+    assert train(tiny_snapshot.config(stopped, steps=4), max_steps=2).interrupted
+    assert train(tiny_snapshot.config(stopped, steps=6)).steps == 9
+    assert_same_state(load_checkpoint(whole), load_checkpoint(stopped))
+
+
+def test_a_finished_time_box_goes_on_in_a_longer_one(
+    tiny_snapshot: TinySnapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = iter(range(0, 100_000, 10))
+    monkeypatch.setattr("time.process_time", lambda: float(next(spent)))
+    settings: dict[str, Any] = {"clock": "cpu", "steps": 1000, "overrides": {"fuser_steps": 0}}
+    short = train(tiny_snapshot.config(tmp_path, seconds=60.0, **settings))
+    assert load_checkpoint(tmp_path)["elapsed_s"] < 120
+    assert train(tiny_snapshot.config(tmp_path, seconds=60.0, **settings)) == short
+    long = train(tiny_snapshot.config(tmp_path, seconds=300.0, **settings))
+    assert long.steps > 2 * short.steps
+    assert 300 <= load_checkpoint(tmp_path)["elapsed_s"] < 360
+    assert [line["step"] for line in metrics(tmp_path)] == sorted({line["step"] for line in metrics(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            {"steps": 9},
+            r"its stage crops would go on, but fuser was trained on what it left: .* --set start=.*--run NEW",
+        ),
+        (
+            {"steps": 2},
+            r"is finished at step 6, with 3 steps of crops, 3 steps of fuser; 2 steps .* leaves nothing to train",
+        ),
+        ({"steps": 3, "seconds": 900.0}, r"is finished at step 6, .*; seconds = 900, .* leaves nothing to train"),
+    ],
+)
+def test_limits_that_a_finished_run_cannot_reach_are_refused_and_nothing_claims_them(
+    tiny_snapshot: TinySnapshot, tmp_path: Path, limits: dict[str, Any], said: str
+) -> None:
+    train(tiny_snapshot.config(tmp_path, steps=3))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match=said) as caught:
+        train(tiny_snapshot.config(tmp_path, **limits))
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert train(tiny_snapshot.config(tmp_path, steps=3)).steps == 6
+
+
 def test_sigterm_checkpoints_and_exits_75(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     run_dir, config = tmp_path / "run", tmp_path / "run.json"
     over = {**SMALL_NETWORKS, "steps": 1_000_000, "embedder_steps": 2}
