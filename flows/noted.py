@@ -16,7 +16,7 @@ from voxdata.store.storage import Storage
 def note_output(storage: Storage, kind: str, path: str, *snapshot_ids: str) -> None:
     """Note an output of these snapshots; where the root cannot be written, as on a shared disk, say so and go on."""
     try:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
+        at = datetime.now(UTC).isoformat(timespec="microseconds")
         for snapshot_id in dict.fromkeys(snapshot_ids):
             outputs.record(storage, kind, path, snapshot_id, at=at)
     except StorageError as error:

@@ -23,6 +23,43 @@ def test_facts_come_back_in_the_order_they_were_stated(storage: LocalStorage) ->
     assert table.column_names == ["fact", *journal.SCHEMAS["tags"].names]
 
 
+SECOND = "2026-01-01T00:00:00"
+LATER = [f"{SECOND}Z", f"{SECOND}.000001Z", f"{SECOND}.25+00:00", f"{SECOND}.5Z", "2026-01-01T00:00:01+00:00"]
+
+
+@pytest.mark.parametrize("first", range(len(LATER) - 1))
+def test_times_count_and_not_their_digits(storage: LocalStorage, first: int) -> None:
+    for tag, at in (("later", LATER[first + 1]), ("earlier", LATER[first])):
+        journal.append(storage, "tags", {"tag": tag, "at": at})
+    assert [fact["tag"] for fact in journal.read_new(storage, "tags")] == ["earlier", "later"]
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "decisions"),
+    [
+        ("optouts", {"person": "p"}, ["withdrawn", "opted_out"]),
+        ("optouts", {"person": "p"}, ["withdrawn", None]),
+        ("reviews", {"photo_sha256": "a", "reviewer": "r"}, ["keep", "withdrawn", "reject"]),
+        ("aliases", {"identity": "b", "person": "a"}, ["refused", "confirmed"]),
+    ],
+)
+@pytest.mark.parametrize("reason", range(8))  # other names of the facts, so that their order by name differs
+def test_of_one_moment_the_word_that_protects_more_is_the_last(
+    storage: LocalStorage, table: str, row: dict[str, str], decisions: list[str], reason: int
+) -> None:
+    time = journal.SCHEMAS[table].names[-1]
+    why = {"evidence" if table == "aliases" else "reason": str(reason)}
+    for decision, at in zip(decisions, (f"{SECOND}Z", f"{SECOND}.000+00:00", f"{SECOND}+00:00"), strict=False):
+        journal.append(storage, table, {**row, **why, "decision": decision, time: at})
+    assert [fact["decision"] for fact in journal.read_new(storage, table)] == decisions
+
+
+def test_a_damaged_time_is_named(storage: LocalStorage) -> None:
+    storage.commit("journal/tags/0000.json", b'{"tag": "a", "snapshot_id": null, "at": "soon"}')
+    with pytest.raises(StorageError, match=r"journal/tags/0000\.json: `at` is 'soon'"):
+        journal.read(storage, "tags")
+
+
 def test_the_same_fact_is_stored_once_and_others_are_kept(storage: LocalStorage) -> None:
     row = {"person": "id1", "reason": "asked", "at": "2026-01-01T00:00:00Z"}
     assert journal.append(storage, "optouts", row) == journal.append(storage, "optouts", row)
@@ -50,6 +87,7 @@ def test_columns_that_a_row_lacks_are_null(storage: LocalStorage) -> None:
         ("tags", {"tag": "a", "colour": "red", "at": "x"}, "no column colour; it has tag"),
         ("tags", {"tag": "a"}, "`at` is missing"),
         ("reviews", {"photo_sha256": "a", "decision": "keep"}, "`reviewed_at` is missing"),
+        ("tags", {"tag": "a", "at": "yesterday"}, "`at` is 'yesterday'; a time is needed"),
     ],
 )
 def test_mistakes_are_named(storage: LocalStorage, table: str, row: dict[str, str], message: str) -> None:

@@ -19,5 +19,5 @@ SELECT
     round(coalesce(own_bytes, 0) / 1e6, 2) AS own_mb
 FROM snapshots LEFT JOIN own USING (snapshot_id)
 WHERE published_at IS NOT NULL
-WINDOW by_time AS (ORDER BY published_at, snapshot_id)
-ORDER BY published_at, snapshot_id;
+WINDOW by_time AS (ORDER BY replace(published_at, 'Z', '+00:00'), snapshot_id)
+ORDER BY replace(published_at, 'Z', '+00:00'), snapshot_id;

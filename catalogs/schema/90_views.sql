@@ -198,7 +198,9 @@ WHERE decision <> 'withdrawn' AND NOT EXISTS (
         AND later.reviewer IS NOT DISTINCT FROM reviews.reviewer
         AND abs(later.pupils_x - reviews.pupils_x) <= 0.02
         AND abs(later.pupils_y - reviews.pupils_y) <= 0.02
-        AND (later.stated_at, later.fact) > (reviews.stated_at, reviews.fact)
+        -- As the journal orders them: written with +00:00, times of any digits are in order as texts.
+        AND (replace(later.stated_at, 'Z', '+00:00'), list_position(['keep', 'withdrawn', 'reject'], later.decision), later.fact)
+            > (replace(reviews.stated_at, 'Z', '+00:00'), list_position(['keep', 'withdrawn', 'reject'], reviews.decision), reviews.fact)
 )
 ORDER BY photo_sha256, pupils_x, pupils_y, reviewer;
 COMMENT ON VIEW review_words IS 'The last word of each reviewer on each face: keep or reject; withdrawn ones are gone; person is who identity is';

@@ -150,7 +150,9 @@ def _export_parquet(dataset: Dataset, out: str) -> None:
     with progress("export", len(dataset.snapshot.shards)) as advance:
         done = write_parquet(dataset, out, at=_now(), report=advance)
     size = sum(file.size_bytes for file in done.files)
-    print(f"{out}: {len(done.files)} Parquet files, {size / 1e6:.1f} MB; datasets.load_dataset({out!r})")
+    kinds = sorted({file.path.partition("/")[0] for file in done.files})
+    loaded = " or ".join(f"datasets.load_dataset({out!r}, {kind!r})" for kind in kinds)
+    print(f"{out}: {len(done.files)} Parquet files, {size / 1e6:.1f} MB; load them with {loaded}")
 
 
 def _export_file(dataset: Dataset, out: str, form: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.catalog.small_root import SmallRoot
 from voxdata.catalog.publish import publish
@@ -12,7 +14,7 @@ from voxdata.catalog.published_recipe import build_command, commit_recipe, recip
 from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.errors import DecisionError, RecipeError, SnapshotError
 from voxdata.format.snapshot import Snapshot
-from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.reading import load_recipe, validate_recipe
 from voxdata.store.storage import Storage, open_storage
 
 SETTINGS = ["sources.photos.path=photos", "sources.metadata.path=[a.csv, b.csv]", "faces.pose.max_angle_deg=9"]
@@ -39,6 +41,29 @@ def test_the_recipe_comes_back_with_absolute_sources(storage: Storage, snapshot:
     assert recipe.sources.metadata.path == [str(Path(name).absolute()) for name in ("a.csv", "b.csv")]
     assert recipe.faces == load_recipe("voxceleb-folder", SETTINGS).faces
     assert commit_recipe(storage, recipe) == published_recipe(storage, snapshot)
+
+
+FILE_SETTINGS = [
+    *("faces.measure.landmarker_model", "faces.measure.fan_model", "faces.measure.embedding_model"),
+    *("faces.measure.emotion_model", "faces.render.matting_model", "speech.measure.gate.silero"),
+]
+
+
+@pytest.mark.parametrize("key", FILE_SETTINGS)
+def test_a_file_is_found_again_from_another_folder_and_a_name_stays_a_name(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.bin", "mobilefacenet"):
+        (tmp_path / name).write_bytes(b"")
+    for said, kept in (("mine.bin", str(tmp_path / "mine.bin")), ("mobilefacenet", "mobilefacenet")):
+        given = load_recipe("voxceleb-folder", [f"{key}={said}"])
+        settings = yaml.safe_load(storage.read(commit_recipe(storage, given)))
+        found: Any = settings
+        for part in key.split("."):
+            found = found[part]
+        assert found == kept
+        assert validate_recipe(settings, "published").result_settings() == given.result_settings()
 
 
 def test_the_file_is_a_recipe_that_can_be_built_again(storage: Storage, snapshot: Snapshot) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,22 @@ def test_hugging_face_loads_every_portrait_and_log_mel(
                 np.testing.assert_array_equal(row["mel_psf40"].T, stored)
                 assert (bool(row["holdout"]), named[split]) == (mine["holdout"], mine["split"])
         assert not rows
+
+
+def test_the_lines_that_the_export_prints_load_it(
+    root: Path, tmp_path: Path, voxdata_: Voxdata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+    datasets: Any = pytest.importorskip("datasets", reason="datasets is not installed")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.chdir(tmp_path)
+    _, said, _ = voxdata_("export", "huggingface", "out", "--root", root)
+    lines = re.findall(r"datasets\.load_dataset\([^)]*\)", said)
+    loaded = [eval(line, {"datasets": datasets}) for line in lines]
+    with voxdata.open(root) as data:
+        rows = [data.portraits().num_rows, data.utterances().num_rows]
+    assert [sum(split.num_rows for split in each.values()) for each in loaded] == rows
 
 
 def test_parquet_files_are_named_and_hashed_in_the_metadata(root: Path, tmp_path: Path, voxdata_: Voxdata) -> None:

@@ -51,6 +51,26 @@ def test_only_last_words_count_and_withdrawn_ones_are_gone() -> None:
     assert pair["kappa"] is None  # nothing but keeps: chance alone agrees as much
 
 
+SECOND = "2026-01-01T00:00:00"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "kept"),
+    [
+        (("keep", f"{SECOND}Z"), ("reject", f"{SECOND}.5+00:00"), 0),
+        (("reject", f"{SECOND}Z"), ("keep", f"{SECOND}.000001Z"), 1),
+        (("keep", f"{SECOND}Z"), ("reject", f"{SECOND}+00:00"), 0),  # of one moment
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_last_word_is_that_of_the_later_time(
+    earlier: tuple[str, str], later: tuple[str, str], kept: int, turned: bool
+) -> None:
+    words = [{**word("p", "bob", decision), "reviewed_at": at} for decision, at in (earlier, later)]
+    (pair,) = agreement(facts([word("p", "ann", "keep"), *(words[::-1] if turned else words)]))
+    assert (pair["both_keep"], pair["only_a_keeps"]) == (kept, 1 - kept)
+
+
 def test_three_reviewers_are_three_pairs() -> None:
     words = [word("p", name, "keep") for name in ("ann", "bob", "cy")]
     assert [(pair["reviewer_a"], pair["reviewer_b"]) for pair in agreement(facts(words))] == [

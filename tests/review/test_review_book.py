@@ -46,7 +46,7 @@ def test_every_word_is_a_row_and_the_last_one_counts(storage: LocalStorage) -> N
 
 def test_a_word_holds_for_another_backend_s_pupils_nearby(storage: LocalStorage) -> None:
     book = ReviewBook(storage)
-    book.say(FACE, "ann", "keep", at="2026")
+    book.say(FACE, "ann", "keep", at="2026-01-01")
     assert book.words(Place(FACE.photo_sha256, 0.515, 0.39)) == {"ann": "keep"}
     assert book.words(Place(FACE.photo_sha256, 0.53, 0.4)) == {}
     assert book.words(Place("b" * 64, 0.5, 0.4)) == {}
@@ -73,7 +73,7 @@ def test_undo_walks_back_through_everything_and_states_each_step(storage: LocalS
 def test_words_of_another_process_arrive_and_the_journal_is_not_listed_at_every_question(storage: LocalStorage) -> None:
     clock = Hand()
     mine, theirs = ReviewBook(storage, clock), ReviewBook(storage)
-    theirs.say(FACE, "bob", "reject", at="2026")
+    theirs.say(FACE, "bob", "reject", at="2026-01-01")
     mine.refresh()
     assert mine.words(FACE) == {}
     clock.seconds = 10
@@ -96,10 +96,10 @@ def test_words_that_arrive_late_do_not_overrule_later_ones(storage: LocalStorage
 @pytest.mark.parametrize("name", ["", "   ", "a" * 61, "two\nlines", "nul\0"])
 def test_names_that_are_none(storage: LocalStorage, name: str) -> None:
     with pytest.raises(ReviewError, match="printable"):
-        ReviewBook(storage).say(FACE, name, "keep", at="2026")
+        ReviewBook(storage).say(FACE, name, "keep", at="2026-01-01")
 
 
 def test_unknown_decision(storage: LocalStorage) -> None:
     with pytest.raises(ReviewError, match="keep, reject, withdrawn"):
-        ReviewBook(storage).say(FACE, "ann", "perhaps", at="2026")
+        ReviewBook(storage).say(FACE, "ann", "perhaps", at="2026-01-01")
     assert journal.read(storage, "reviews") is None

@@ -29,6 +29,7 @@ from voxdata.store.storage import LocalStorage, Storage
 from voxdata.tables import faces, models, speech
 from voxdata.tables.column import Column, Table
 
+_TIME = "replace(stated_at, 'Z', '+00:00')"  # so written, times of any digits are in order as texts
 # Fragments are append-only, so a row counts only where this snapshot decided on it, and once (`keys.py`). Rows were
 # measured under the person who was known then; the snapshot's identities say who it is.
 # The ids that the catalog computes must be those of the rows.
@@ -67,9 +68,9 @@ LOADS = {
     "aliases": "SELECT * FROM in_aliases ORDER BY identity",
     "sources": "SELECT * FROM in_sources ORDER BY source, medium",
     "optouts": "SELECT * FROM in_optouts ORDER BY fact",
-    "tombstones": """
+    "tombstones": f"""
         SELECT person, reason, stated_at FROM in_tombstones
-        QUALIFY row_number() OVER (PARTITION BY person ORDER BY stated_at, fact) = 1 ORDER BY person""",
+        QUALIFY row_number() OVER (PARTITION BY person ORDER BY {_TIME}, fact) = 1 ORDER BY person""",
     "faces": f"""
         SELECT f.* EXCLUDE ({_computed(faces.FACES)})
                 REPLACE ({_PERSON.format("f")}, {_PHOTO} AS photo_sha256),
@@ -109,14 +110,14 @@ LOADS = {
         ORDER BY ALL""",
     "runs": f"""
         SELECT {", ".join(models.RUNS_TABLE.names)}
-        FROM in_runs QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1
+        FROM in_runs QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_TIME} DESC, fact DESC) = 1
         ORDER BY run_id""",
-    "models": """
+    "models": f"""
         SELECT m.run_id, m.model, m.checkpoint, m.checkpoint_sha256, p.stage, p.stated_at AS staged_at
         FROM (SELECT * FROM in_runs WHERE checkpoint IS NOT NULL
-            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1) m
+            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_TIME} DESC, fact DESC) = 1) m
         LEFT JOIN (SELECT * FROM in_promotions
-            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY stated_at DESC, fact DESC) = 1) p USING (run_id)
+            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_TIME} DESC, fact DESC) = 1) p USING (run_id)
         ORDER BY m.run_id""",
     "evaluations": "SELECT * FROM in_evaluations ORDER BY fact, metric",
 }

@@ -18,8 +18,9 @@ from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SnapshotError
 from voxdata.format.snapshot import Snapshot
 from voxdata.recipe.reading import refuse_what_is_not_measured, with_settings
-from voxdata.recipe.sections import Recipe
+from voxdata.recipe.sections import Recipe, change_files
 from voxdata.store.storage import LocalStorage, Storage
+from voxdata.weights import registry
 
 FOLDER = "recipes"
 # A change of these looks at sources, photos, faces, renders or clips again; everything else only decides.
@@ -89,12 +90,15 @@ def _absolute(settings: dict[str, Any]) -> dict[str, Any]:
         for part in ("photos", "speech", "metadata"):
             path = corpus[part]["path"]
             corpus[part]["path"] = [_place(each) for each in path] if isinstance(path, list) else _place(path)
-    measure = settings["faces"]["measure"]
-    for name, value in measure.items():
-        if name.endswith("_model") and value is not None and Path(value).is_file():
-            measure[name] = _place(value)
+    for part in ("faces", "speech"):
+        change_files(settings[part], _file)
     return settings
 
 
 def _place(path: str | None) -> str | None:
     return path if path is None or "://" in path else str(Path(path).absolute())
+
+
+def _file(name: str) -> str:
+    """Where a pretrained file lies; a name of the registry stays one, whatever file here is called so."""
+    return name if name in registry() or not Path(name).is_file() else str(Path(name).absolute())

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from voxdata.faces.face_table import FaceTable
 from voxdata.rules import Flags
+from voxdata.store import journal
 
 DECISIONS = ("keep", "reject", "withdrawn")
 REVIEW_RADIUS = 0.02  # of the photo's width and height: reviews find their face on another backend's pupils
@@ -52,7 +53,7 @@ def reviewed(table: FaceTable, reviews: pa.Table | None) -> Words:
     for row, photo in zip(known.tolist(), table.texts("photo_sha256", known), strict=True):
         rows_of.setdefault(photo, []).append(row)
     last: dict[tuple[int, str], Mapping[str, Any]] = {}
-    for review in sorted(reviews.to_pylist(), key=lambda review: str(review["reviewed_at"])):
+    for review in sorted(reviews.to_pylist(), key=lambda review: journal.order("reviews", review)):
         for row in rows_of.get(review["photo_sha256"], ()):
             if max(abs(x[row] - review["pupils_x"]), abs(y[row] - review["pupils_y"])) <= REVIEW_RADIUS:
                 last[row, review["reviewer"]] = review

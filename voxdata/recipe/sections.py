@@ -5,6 +5,7 @@ The paper's numbers (SF2F, App. B.1) are the defaults. `reading.py` reads recipe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -125,15 +126,19 @@ class Recipe(Section):
             for part in ("photos", "speech", "metadata"):
                 for where in ("path", "url"):
                     corpus[part].pop(where, None)
-        _drop_folders(settings["faces"])
-        _drop_folders(settings["speech"])
+        for part in ("faces", "speech"):
+            change_files(settings[part], _name)  # not where it lies
         return settings
 
 
-def _drop_folders(section: dict[str, Any]) -> None:
-    """Leave of each pretrained file its name, not where it lies."""
+def change_files(section: dict[str, Any], change: Callable[[str], str]) -> None:
+    """Change every setting that names a pretrained file, by path or by name, in a section and those within it."""
     for key, value in section.items():
         if isinstance(value, dict):
-            _drop_folders(value)
+            change_files(value, change)
         elif isinstance(value, str) and (key.endswith("_model") or key == "silero"):
-            section[key] = PurePath(value).name
+            section[key] = change(value)
+
+
+def _name(path: str) -> str:
+    return PurePath(path).name

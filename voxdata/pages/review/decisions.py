@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from voxdata.faces.reviewed import DECISIONS, REVIEW_RADIUS
@@ -74,10 +75,10 @@ class ReviewBook:
         with self._lock:
             return list(self._words)
 
-    def last_at(self) -> str:
-        """Time of the last word, empty without one."""
+    def last_at(self) -> datetime | None:
+        """Time of the last word, in UTC; None without one."""
         with self._lock:
-            return str(self._words[-1]["reviewed_at"]) if self._words else ""
+            return _order(self._words[-1])[0].astimezone(UTC) if self._words else None
 
     def refresh(self) -> None:
         """Read words that other processes have added; at most once in `REFRESH_S`."""
@@ -170,8 +171,8 @@ class ReviewBook:
         self._arrived.append(word["photo_sha256"])
         for words in (self._words, self._of_photo.setdefault(word["photo_sha256"], [])):
             words.append(word)
-            if len(words) > 1 and _time(words[-2]) > _time(word):
-                words.sort(key=_time)
+            if len(words) > 1 and _order(words[-2]) > _order(word):
+                words.sort(key=_order)
 
 
 def reviewer_name(name: str) -> str:
@@ -182,5 +183,5 @@ def reviewer_name(name: str) -> str:
     return name
 
 
-def _time(word: Word) -> tuple[str, str]:
-    return str(word["reviewed_at"]), word["fact"]
+def _order(word: Word) -> tuple[datetime, int, str]:
+    return journal.order("reviews", word)

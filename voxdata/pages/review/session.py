@@ -331,24 +331,10 @@ class Desk:
 
     def _now(self) -> str:
         """The time, later than every word so far: two words of one moment keep their order."""
-        now = self._clock().astimezone(UTC)
-        last = self.book.last_at()
-        for later in (timedelta(microseconds=1), timedelta(seconds=1)):  # the second for times written another way
-            if _text(now) <= last:
-                now = _parsed(last, now) + later
-        return _text(now)
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds")
-
-
-def _parsed(text: str, otherwise: datetime) -> datetime:
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        return otherwise
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        now, last = self._clock().astimezone(UTC), self.book.last_at()
+        if last is not None and now <= last:
+            now = last + timedelta(microseconds=1)
+        return now.isoformat(timespec="microseconds")
 
 
 def _named(person: Person) -> Row:
