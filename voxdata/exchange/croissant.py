@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from voxdata.dataset.opened import Dataset
 from voxdata.exchange.export_facts import Facts
-from voxdata.exchange.export_texts import BIASES, COLLECTION, LIMITATIONS, SENSITIVE, USES
+from voxdata.exchange.export_texts import BIASES, LIMITATIONS, SENSITIVE, USES, collection
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Kind
 
@@ -95,7 +95,7 @@ def croissant(facts: Facts, tables: Sequence[Table], others: Sequence[DataFile] 
         "citeAs": _citation(facts),
         **({"datePublished": facts.published_at} if facts.published_at else {}),
         "isLiveDataset": False,
-        "rai:dataCollection": COLLECTION,
+        "rai:dataCollection": collection(facts.recipe),
         "rai:dataUseCases": list(USES),
         "rai:dataLimitations": list(LIMITATIONS),
         "rai:dataBiases": list(BIASES),

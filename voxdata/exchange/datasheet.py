@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from voxdata.exchange.export_facts import Facts, Row
-from voxdata.exchange.export_texts import BIASES, COLLECTION, LIMITATIONS, SENSITIVE, USES
+from voxdata.exchange.export_texts import BIASES, LIMITATIONS, SENSITIVE, USES, collection
 
 MOST_ROWS = 15
 
@@ -26,7 +26,7 @@ def datasheet(facts: Facts) -> str:
         "## Composition",
         *_composition(facts),
         "## Collection process",
-        COLLECTION,
+        collection(facts.recipe),
         *_collection(facts),
         "## Preprocessing, cleaning, labelling",
         *_preprocessing(facts),
@@ -91,7 +91,7 @@ def _collection(facts: Facts) -> list[str]:
         f"{_count(speech['utterances'])} utterances were imported as others made them; their measurements are unknown."
     )
     rows = ([row["source"], row["licence"], _count(row["portraits"])] for row in facts.rows["licences"])
-    return [imported, _table(["source", "licence of the photos, as stated", "portraits"], rows)]
+    return [imported, _table(["kind of source", "licence of the photos, as stated", "portraits"], rows)]
 
 
 def _preprocessing(facts: Facts) -> list[str]:
@@ -113,7 +113,8 @@ def _preprocessing(facts: Facts) -> list[str]:
         _table(["kind", "outcome", "items", "people"], funnel),
         _table(["faces measured by", "cut out by"], makers),
         _table(["log-mel front end", "bands", "voice activity", "normalisation"], ends),
-        f"{_count(facts.one('withheld')['reviews'])} human reviews acted on the choice.",
+        f"{_count(facts.one('withheld')['reviews'])} human reviews acted on the choice, without those that were taken "
+        "back.",
     ]
 
 

@@ -21,8 +21,10 @@ _QUERIES = {
         SELECT coalesce(nationality, 'unknown') AS nationality, count(DISTINCT samples.person) AS people
         FROM samples LEFT JOIN identities USING (identity) GROUP BY ALL ORDER BY people DESC, nationality""",
     "licences": """
-        SELECT coalesce(source, 'unknown') AS source, coalesce(licence, 'unknown') AS licence, count(*) AS portraits
-        FROM provenance WHERE kind = 'faces' GROUP BY ALL ORDER BY portraits DESC, source, licence""",
+        SELECT coalesce(nullif(concat_ws(' ', sources.kind, sources.host), ''), provenance.source, 'unknown') AS source,
+            coalesce(provenance.licence, 'unknown') AS licence, count(*) AS portraits
+        FROM provenance LEFT JOIN sources ON sources.source = provenance.source AND sources.medium = 'photos'
+        WHERE provenance.kind = 'faces' GROUP BY ALL ORDER BY portraits DESC, source, licence""",
     "funnel": "SELECT kind, outcome, items, people FROM funnel ORDER BY kind, items DESC, outcome",
     "makers": """
         SELECT DISTINCT coalesce(backend, 'unknown') AS backend, backend_version, matting_backend, matting_version
@@ -43,7 +45,7 @@ _QUERIES = {
         SELECT min(portraits) AS least, median(portraits) AS median, max(portraits) AS most
         FROM (SELECT count(*) AS portraits FROM samples WHERE kind = 'faces' GROUP BY person)""",
     "withheld": """
-        SELECT (SELECT count(*) FROM tombstones) AS forgotten, (SELECT count(*) FROM reviews) AS reviews""",
+        SELECT (SELECT count(*) FROM tombstones) AS forgotten, (SELECT count(*) FROM review_words) AS reviews""",
     "versions": "SELECT published_at, tags FROM snapshots WHERE snapshot_id = '{id}'",
 }
 

@@ -5,11 +5,27 @@ The wording is for people who did not build the dataset; figures come from the c
 
 from __future__ import annotations
 
-COLLECTION = (
-    "Photos and speech come from the sources that the recipe names. Faces are detected, measured and filtered by pose, "
-    "expression, size, light and purity, then aligned, cut out and put on white; speech is filtered by voice activity "
-    "and stored as log-mels. Rows of an imported dataset say `import` where others name what measured them."
-)
+from collections.abc import Mapping
+from typing import Any
+
+from voxdata.rules import setting
+
+
+def collection(recipe: Mapping[str, Any]) -> str:
+    """How photos and speech became samples: only the filters that the recipe had."""
+    filters = ["pose", "expression", "size", "light", "purity"]
+    if setting(recipe, "faces.measure.embedding_model") is None:
+        filters.remove("purity")
+    if setting(recipe, "faces.expression.rule") == "none":
+        filters.remove("expression")
+    return (
+        "Photos and speech come from the sources that the recipe names. Faces are detected, measured and filtered by "
+        f"{', '.join(filters[:-1])} and {filters[-1]}, then aligned, cut out and put on white; speech is filtered by "
+        "voice activity and stored as log-mels. Rows of an imported dataset say `import` where others name what "
+        "measured them."
+    )
+
+
 USES = (
     "Research on how much of a face can be heard in a voice: training and judging models that draw a plausible face "
     "for a voice, and cross-modal matching under a published protocol.",

@@ -76,9 +76,17 @@ FACES = Table(
         Column("pupil_right_x_px", F, "Pupil on the right of the photo, x"),
         Column("pupil_right_y_px", F, "Pupil on the right of the photo, y"),
         Column("pupil_distance_px", F, "Between the pupils, in pixels of the photo", "Pupil distance"),
-        Column("yaw_deg", F, "Turn to the side", "Yaw"),
-        Column("pitch_deg", F, "Nod", "Pitch"),
-        Column("roll_deg", F, "Tilt in the plane of the photo", "Roll"),
+        Column("yaw_deg", F, "Turn to the side; above 0 the nose is to the left of the photo, 0 is frontal", "Yaw"),
+        Column(
+            "pitch_deg",
+            F,
+            "Nod; above 0 the chin is raised, 0 looks into the camera: counted from the recipe's "
+            "faces.measure.frontal_pitch_deg",
+            "Pitch",
+        ),
+        Column(
+            "roll_deg", F, "Tilt in the plane of the photo; above 0 the head is tipped clockwise, 0 is upright", "Roll"
+        ),
         Column(
             "face_angle_deg",
             F,

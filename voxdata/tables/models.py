@@ -8,7 +8,7 @@ from voxdata.tables.column import Column, D, L, S, Table
 from voxdata.tables.people import AT, FACT, STATED_AT
 
 _RUN_ID = Column("run_id", S, "Name of the run", required=True)
-_MODEL = Column("model", S, "sf2f or voice2face")
+_MODEL = Column("model", S, "System: sf2f, voice2face, avp_gan, align, enhance, or that of another package")
 _STAGE = Column("stage", S, "Last promotion of the run: champion, challenger, retired; null if never promoted")
 _CHECKPOINT = Column("checkpoint", S, "Where the weights lie")  # key under the root
 _SHA256 = Column("checkpoint_sha256", S, "sha256 of the weights, where it was stated")
