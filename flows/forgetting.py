@@ -24,6 +24,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         f"in {places.photos} photos{stay}, {places.faces} faces, {places.clips} clips, {places.logged} lines of logs, "
         f"{places.shards} shards: these would be written again without them"
     )
+    if plan.unsaid:
+        yield f"{plan.unsaid} facts about others in the journal name them: these would stay without the words"
     for namesake in person.namesakes:
         yield f"{namesake} bears the same name: stays, and later builds leave them out, too"
     for snapshot, where in person.shown.items():
@@ -48,6 +50,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "photos": places.photos,
         "photos_of_others_too": places.photos - len(person.photos),
         **{name: getattr(places, name) for name in ("faces", "clips", "logged", "shards")},
+        "facts_of_others": plan.unsaid,
         "snapshots": [
             {"id": snapshot, "shown_in": where, "redacted": snapshot in person.redacted}
             for snapshot, where in person.shown.items()
@@ -62,6 +65,8 @@ def said_of(done: Forgotten) -> Iterator[str]:
     yield f"tombstone {done.tombstone}"
     parts = f"{done.rewritten} parts and tables and {done.shards} shards"
     yield f"{done.photos} photos, {parts} were rewritten without them"
+    if done.unsaid:
+        yield f"{done.unsaid} facts about others in the journal named them: these stay without the words"
     yield from map(str, (*done.outputs, *done.runs))
     for namesake in done.namesakes:
         yield f"{namesake} bears the same name: later builds leave them out, too"

@@ -50,11 +50,18 @@ class Belongings:
 
     def __init__(self, forgetting: Forgetting) -> None:
         self.names = frozenset([forgetting.person, *forgetting.identities])
+        self._namesakes = frozenset(forgetting.namesakes)
         self._folders = frozenset(f"{name}/" for each in self.names for name in (each, safe_key(each)))
         self._photos = pa.array(forgetting.photos, pa.string())
         self._words = frozenset(fold_name(word) for word in forgetting.words)
         roughly = pc.unique(_roughly_folded(pa.array(sorted(self._words), pa.string()))).to_pylist()
         self._pattern = "|".join(map(re.escape, roughly)) if all(roughly) else ""  # nothing but marks: look at all
+
+    def is_called(self, word: str | None) -> bool:
+        """Whether a word is, as a whole, one of their ids or names, and no namesake's id."""
+        if word is None or word in self._namesakes:
+            return False
+        return word in self.names or fold_name(word) in self._words
 
     def mentions(self, text: str | None) -> bool:
         """Whether a text is, or holds, one of their ids or names."""

@@ -20,15 +20,16 @@ from voxdata.forgetting import outputs
 from voxdata.forgetting.belongings import Belongings
 from voxdata.forgetting.inquiry import inquire
 from voxdata.forgetting.outputs import Deletion, Output
-from voxdata.forgetting.places import GONE, Places, facts_about
+from voxdata.forgetting.places import GONE, Places, facts_about, facts_mentioning
 from voxdata.forgetting.purge import purge
 from voxdata.forgetting.redact import Redaction, drop_moved, redact, repack
 from voxdata.forgetting.trained import TrainingRun, delete_pictures, runs_on
 from voxdata.format.portraits import cached_files
-from voxdata.people import pending, tombstones
+from voxdata.people import optouts, pending, tombstones
 from voxdata.people.identities import IdentityBook
 from voxdata.people.names import fold_name
 from voxdata.people.pending import Forgetting
+from voxdata.store import journal
 from voxdata.store.locks import collecting
 from voxdata.store.storage import LocalStorage, Storage
 
@@ -44,6 +45,7 @@ class Forgotten:
     photos: int  # that nobody else has
     rewritten: int  # parts and tables
     shards: int
+    unsaid: int  # facts about others that named them: these stay without the words
     published: str | None
     redacted: Sequence[str]
     runs: Sequence[TrainingRun]  # that used them
@@ -58,6 +60,7 @@ class Plan:
 
     forgetting: Forgetting
     places: Places
+    unsaid: int  # facts about others that name them
     runs: Sequence[TrainingRun]
     outputs: Sequence[Output]
 
@@ -73,6 +76,7 @@ def plan(storage: Storage, who: str, book: IdentityBook, *, reason: str, at: str
     return Plan(
         forgetting=forgetting,
         places=places,
+        unsaid=len(facts_mentioning(storage, Belongings(forgetting), forgetting.photos)),
         runs=runs_on(storage, forgetting.redacted),
         outputs=doomed_outputs(storage, forgetting),
     )
@@ -125,8 +129,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
     moved = repack(storage, belongings)
     old = [_sha256(storage, tar) for tar in moved]
     redaction = redact(storage, moved, name, at=forgetting.at)
-    for table, fact in facts_about(storage, belongings, forgetting.photos):
-        storage.delete(f"journal/{table}/{fact['fact']}.json")
+    unsaid = _clear_journal(storage, belongings, forgetting)
     runs = runs_on(storage, forgetting.redacted)
     deletions = [outputs.delete(storage, output) for output in doomed_outputs(storage, forgetting)]
     deletions += [each for run in runs for each in delete_pictures(run)]
@@ -141,6 +144,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
         photos=len(forgetting.photos),
         rewritten=rewritten,
         shards=len(moved),
+        unsaid=unsaid,
         published=redaction.published,
         redacted=list(forgetting.redacted),
         runs=runs,
@@ -148,6 +152,24 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
         outputs=[each.said for each in deletions if not each.left],
         left=left,
     )
+
+
+def _clear_journal(storage: Storage, belongings: Belongings, forgetting: Forgetting) -> int:
+    """Delete facts about them; of facts about others that name them only the words go. Return how many were these.
+
+    The fact without the words is there before the one with them goes: nobody's opt-out is lost, not even for a moment.
+    """
+    about_them = facts_about(storage, belongings, forgetting.photos)
+    mentioning = facts_mentioning(storage, belongings, forgetting.photos)
+    named = optouts.in_force(storage) - belongings.names  # by a name, which stands for namesakes, too
+    for fact in [fact for table, fact in about_them if table == "optouts" and fact["person"] in named]:
+        for namesake in forgetting.namesakes:
+            optouts.state(storage, namesake, optouts.OPTED_OUT, reason=None, at=fact["at"])
+    for table, fact in mentioning:
+        journal.append(storage, table, {column: value for column, value in fact.items() if column != "fact"})
+    for table, about in (*about_them, *mentioning):
+        storage.delete(f"journal/{table}/{about['fact']}.json")
+    return len(mentioning)
 
 
 def _sha256(storage: Storage, tar: str) -> str:

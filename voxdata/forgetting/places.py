@@ -25,6 +25,14 @@ from voxdata.store.storage import Storage
 
 SHARDS = "shards"
 GONE = "cannot be asked"  # a snapshot, or tables of it, that are no longer there
+_ABOUT = {"reviews": ("identity",), "optouts": ("person",), "aliases": ("identity", "person")}  # whom a fact is about
+_SAID = {  # what somebody wrote about it, in their own words
+    "reviews": ("reason", "reviewer"),
+    "optouts": ("reason",),
+    "aliases": ("evidence",),
+    "tombstones": ("reason",),
+    "promotions": ("reason",),
+}
 _COUNTED = {"photos": "photo_sha256", "faces": "face_id", "clips": "utterance_id"}
 
 
@@ -80,9 +88,8 @@ def shown_by(storage: Storage, belongings: Belongings, places: Places, photos: I
     """Snapshot -> where it showed the person, of every snapshot that may have: `shards`, stages of its tables, journal
     tables, or `GONE`. `photos` are those that only they have (sha256)."""
     have = {*all_tables(storage)}
-    everywhere = sorted(
-        {table for table, _ in facts_about(storage, belongings, photos)} | _shipped(storage, belongings)
-    )
+    facts = [*facts_about(storage, belongings, photos), *facts_mentioning(storage, belongings, photos)]
+    everywhere = sorted({table for table, _ in facts} | _shipped(storage, belongings))
     found = {}
     for identifier, tables in _tables_of_snapshots(storage).items():
         held = {stage for stage, keys in tables.items() if keys & places.keys}
@@ -94,19 +101,31 @@ def shown_by(storage: Storage, belongings: Belongings, places: Places, photos: I
 
 
 def facts_about(storage: Storage, belongings: Belongings, photos: Iterable[str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """(table, fact) of the journal: reviews of photos that only they have, and whatever names them in a review, an
-    opt-out or an alias.
+    """(table, fact) of the journal: reviews of photos that only they have, and reviews, opt-outs and aliases of theirs.
+
+    An id that only holds one of their names as a word is somebody else's.
     """
     theirs = set(photos)
-    naming = {"reviews": ("identity",), "optouts": ("person", "reason"), "aliases": ("identity", "person", "evidence")}
-    found: list[tuple[str, Mapping[str, Any]]] = []
-    for table, columns in naming.items():
-        found += [
-            (table, fact)
-            for fact in journal.read_new(storage, table)
-            if (table == "reviews" and fact["photo_sha256"] in theirs)
-            or any(fact.get(of) in belongings.names or belongings.mentions(fact.get(of)) for of in columns)
-        ]
+    return [
+        (table, fact)
+        for table, columns in _ABOUT.items()
+        for fact in journal.read_new(storage, table)
+        if (table == "reviews" and fact["photo_sha256"] in theirs)
+        or any(belongings.is_called(fact.get(column)) for column in columns)
+    ]
+
+
+def facts_mentioning(
+    storage: Storage, belongings: Belongings, photos: Iterable[str]
+) -> list[tuple[str, dict[str, Any]]]:
+    """(table, fact without those words) of facts about others, of whose words some name the person."""
+    theirs = {(table, fact["fact"]) for table, fact in facts_about(storage, belongings, photos)}
+    found = []
+    for table, columns in _SAID.items():
+        for fact in journal.read_new(storage, table):
+            naming = [column for column in columns if belongings.mentions(fact.get(column))]
+            if naming and (table, fact["fact"]) not in theirs:
+                found.append((table, {**fact, **dict.fromkeys(naming)}))
     return found
 
 

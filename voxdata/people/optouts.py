@@ -13,7 +13,7 @@ from voxdata.store.storage import Storage
 OPTED_OUT, WITHDRAWN = "opted_out", "withdrawn"
 
 
-def state(storage: Storage, person: str, decision: str, *, reason: str, at: str) -> None:
+def state(storage: Storage, person: str, decision: str, *, reason: str | None, at: str) -> None:
     """Note that a person opted out, or took that back. Raises `IdentityError` where the latter was never said."""
     if decision == WITHDRAWN and person not in in_force(storage):
         known = ", ".join(sorted(in_force(storage))) or "nobody"

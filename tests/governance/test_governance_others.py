@@ -1,0 +1,100 @@
+"""What others have said, and are called, outlives the forgetting of somebody: above all, that they opted out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flows.cli import main
+from tests.governance.building import Copy, build
+from voxdata.people import merging, optouts, tombstones
+from voxdata.people.pending import Forgetting
+from voxdata.store import journal
+
+PERSON, NAME = "id90003", "Geakeas_Fadro"
+AT = "2026-11-21T09:00:00Z"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    return status, said.out, said.err
+
+
+def forget(copy: Copy, capsys: pytest.CaptureFixture[str], who: str) -> str:
+    status, out, _ = run(capsys, "forget", who, "--reason", "letter 12", "--root", copy.root, "--yes")
+    assert status == 0
+    return out
+
+
+def facts(copy: Copy, table: str) -> list[dict[str, Any]]:
+    """The facts of a table without their names."""
+    return [{**fact, "fact": None} for fact in journal.read_new(copy.storage, table)]
+
+
+def portraits(copy: Copy) -> set[str]:
+    return {row[0] for row in copy.rows("SELECT DISTINCT identity FROM samples")}
+
+
+def called_otherwise(copy: Copy, **folders: str) -> None:
+    """Name the folders of people whom the metadata no longer know."""
+    meta = copy.corpus / "vox1_meta.csv"
+    meta.write_text("\n".join(line for line in meta.read_text().split("\n") if line[:7] not in folders))
+    for identity, folder in folders.items():
+        for kind in ("photos", "wav"):
+            (copy.corpus / kind / identity).rename(copy.corpus / kind / folder)
+
+
+def test_what_others_said_stays_without_the_name(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    at = {"at": AT, "fact": None}
+    friend = "asked, as did her friend Geakeas_Fadro"
+    optouts.state(copy.storage, "id90001", optouts.OPTED_OUT, reason=friend, at=AT)
+    optouts.state(copy.storage, "id90004", optouts.OPTED_OUT, reason="letter 3", at=AT)
+    optouts.state(copy.storage, PERSON, optouts.OPTED_OUT, reason="x", at=AT)
+    optouts.state(copy.storage, "geakeas fadro", optouts.OPTED_OUT, reason="x", at=AT)
+    merging.decide(copy.storage, "id90002", "id90004", merging.CONFIRMED, reason="not Geakeas Fadro", at=AT)
+    merging.decide(copy.storage, "id90002", PERSON, merging.REFUSED, reason="x", at=AT)
+    review = {"photo_sha256": "f" * 64, "decision": "reject", "reviewer": "r", "reason": NAME, "reviewed_at": AT}
+    journal.append(copy.storage, "reviews", review)
+    gone = Forgetting(person="x", identities=["x"], words=["x"], photos=[], contents=[], reason=f"with {NAME}", at=AT)
+    tombstone = tombstones.state(copy.storage, gone)
+    plan = run(capsys, "forget", PERSON, "--root", copy.root, "--dry-run")[1]
+    assert "4 facts about others in the journal name them" in plan
+    assert "4 facts about others in the journal named them: these stay without the words" in forget(
+        copy, capsys, PERSON
+    )
+    mine = {"person": "id90001", "reason": None, "decision": "opted_out", **at}
+    other = {"person": "id90004", "reason": "letter 3", "decision": "opted_out", **at}
+    assert sorted(facts(copy, "optouts"), key=lambda fact: str(fact["person"])) == [mine, other]
+    pair = {"identity": "id90002", "person": "id90004", "evidence": None, "decision": "confirmed", **at}
+    assert facts(copy, "aliases") == [pair]
+    assert [(fact["decision"], fact["reviewer"], fact["reason"]) for fact in facts(copy, "reviews")] == [
+        ("reject", "r", None)
+    ]
+    reasons = {fact["person"]: fact["reason"] for fact in facts(copy, "tombstones")}
+    assert (len(reasons), reasons[tombstone]) == (2, None)
+    assert tombstones.Tombstones(copy.storage).holds("x")
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+    build(copy.corpus, copy.root)
+    assert portraits(copy) == {"id90005"}
+
+
+def test_a_name_that_is_a_common_word(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    called_otherwise(copy, id90003="Will")
+    build(copy.corpus, copy.root)
+    optouts.state(copy.storage, "id90001", optouts.OPTED_OUT, reason="he will not be used", at=AT)
+    forget(copy, capsys, "Will")
+    assert optouts.in_force(copy.storage) == {"id90001"}
+
+
+def test_an_optout_by_name_holds_for_a_namesake(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said ahead, by a name that two people turned out to bear: the one who stays has still opted out."""
+    optouts.state(copy.storage, "geakeas fadro", optouts.OPTED_OUT, reason="x", at=AT)
+    meta = copy.corpus / "vox1_meta.csv"
+    other = next(line.split("\t")[1] for line in meta.read_text().split("\n") if line.startswith("id90004"))
+    meta.write_text(meta.read_text().replace(other, NAME))
+    build(copy.corpus, copy.root)
+    forget(copy, capsys, PERSON)
+    assert optouts.in_force(copy.storage) == {"id90004"}
