@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -98,3 +99,24 @@ def test_an_optout_by_name_holds_for_a_namesake(copy: Copy, capsys: pytest.Captu
     build(copy.corpus, copy.root)
     forget(copy, capsys, PERSON)
     assert optouts.in_force(copy.storage) == {"id90004"}
+
+
+def test_an_id_that_holds_the_name_is_somebody_else(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    called_otherwise(copy, id90003="Ann Lee", id90004="Ann Lee 2")
+    build(copy.corpus, copy.root)
+    optouts.state(copy.storage, "Ann Lee 2", optouts.OPTED_OUT, reason="letter 3", at=AT)
+    optouts.state(copy.storage, "Ann Lee 3", optouts.OPTED_OUT, reason="letter 4, ahead", at=AT)
+    places = "SELECT source_key FROM photos WHERE identity = 'Ann Lee 2' ORDER BY 1"
+    before, said = copy.rows(places), facts(copy, "optouts")
+    assert before
+    assert all(place.startswith("Ann Lee 2/") for (place,) in before)
+    forget(copy, capsys, "Ann Lee")
+    assert copy.rows(places) == before
+    assert facts(copy, "optouts") == said
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+    for kind in ("photos", "wav"):
+        shutil.rmtree(copy.corpus / kind / "Ann Lee")
+    build(copy.corpus, copy.root)
+    assert copy.rows("SELECT DISTINCT identity FROM faces WHERE identity LIKE 'Ann%'") == [("Ann Lee 2",)]
+    assert not any(each.startswith("Ann") for each in portraits(copy))
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0

@@ -77,6 +77,28 @@ def test_a_column_is_searched_as_each_text_is(parts: list[str]) -> None:
     assert PERSON.mentioned(pa.chunked_array([[text, "x"]])) == [text] * PERSON.mentions(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Anna Straße 2", False),
+        ("photos/Anna Straße 2/3.jpg", False),
+        ('{"people": ["Anna Straße 2", "Anna Straße (actor)"]}', False),
+        ("Anna Straße 2/Anna Straße.jpg", True),
+        ("photos/Anna Straße/2", True),
+        ("photos/Anna Straße 2.jpg", True),  # the second file of a flat folder, for all that anybody knows
+        ("an interview with Anna Straße 2", True),
+        ("Anna Straße", True),
+    ],
+)
+def test_an_id_of_others_that_holds_the_name_is_theirs(text: str, named: bool) -> None:
+    others = ["Anna Straße 2", "Anna Straße (actor)"]
+    person = Belongings(
+        Forgetting(person="x", identities=["x"], words=WORDS, photos=[], contents=[], reason="", at="", others=others)
+    )
+    assert person.mentions(text) is named
+    assert person.mentioned(pa.chunked_array([[text]])) == [text] * named
+
+
 def test_rows_without_the_person_are_the_same_table() -> None:
     table = pa.table({"identity": ["id10002"], "source_key": ["id10002/1.jpg"], "photo_sha256": ["b" * 64]})
     assert PERSON.without(table) is table

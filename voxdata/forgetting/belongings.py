@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ TELLING = (
     *PLACES,
 )  # columns that `Belongings` looks at
 _BREAKS = re.compile(r"""[/\\"'<>=&?!:;,|()\[\]{}\s@#+]+""")
+_ENDS = r"""/\\"'<>=&?!:;,|()\[\]{}\t\r\n@#+"""  # of a part of a path, a quoted text, a cell; a blank is none
 _MAX_WORDS = 4  # of a name inside a sentence
 _SHORT = 4  # letters
 Flags = npt.NDArray[np.bool_]
@@ -45,11 +46,24 @@ def pieces(text: str) -> Iterator[str]:
                 yield from _telling(stem)
 
 
+def without_others(words: Iterable[str]) -> Callable[[str], str]:
+    """Takes ids and names of others out of a text: `Ann Lee 2` is nobody's trace of `Ann Lee`.
+
+    Only where one is a whole part of a path, a quoted text or a cell: the file `Ann Lee 2.jpg` may be either's.
+    """
+    longest_first = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    if not longest_first:
+        return lambda text: text
+    pattern = re.compile(rf"(?:\A|(?<=[{_ENDS}]))(?:{longest_first})(?=[{_ENDS}]|\Z)")
+    return lambda text: pattern.sub("/", text)
+
+
 class Belongings:
     """Tells a person's rows from others'."""
 
     def __init__(self, forgetting: Forgetting) -> None:
         self.names = frozenset([forgetting.person, *forgetting.identities])
+        self._without_others = without_others(forgetting.others)
         self._namesakes = frozenset(forgetting.namesakes)
         self._folders = frozenset(f"{name}/" for each in self.names for name in (each, safe_key(each)))
         self._photos = pa.array(forgetting.photos, pa.string())
@@ -67,7 +81,7 @@ class Belongings:
         """Whether a text is, or holds, one of their ids or names."""
         if text is None:
             return False
-        return any(fold_name(piece) in self._words for piece in (text, *pieces(text)))
+        return any(fold_name(piece) in self._words for piece in (text, *pieces(self._without_others(text))))
 
     def mentioned(self, texts: pa.ChunkedArray) -> list[str]:
         """The distinct texts that hold one of their ids or names."""

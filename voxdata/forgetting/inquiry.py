@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.forgetting.belongings import Belongings
-from voxdata.forgetting.places import Places, all_tables, find_places, shown_by
+from voxdata.forgetting.places import Places, all_tables, find_places, named_in_journal, shown_by
 from voxdata.forgetting.redact import holders
 from voxdata.format.errors import IdentityError
 from voxdata.people.identities import IdentityBook, safe_key
@@ -52,6 +52,7 @@ def inquire(
         at=at,
         namesakes=sorted(namesakes),
     )
+    found = replace(found, others=_others(storage, known, found))
     if Belongings(found).mentions(reason):
         raise IdentityError("the reason stays in the journal and must not name the person; say it without the name")
     photos, contents = _theirs_alone(storage, Belongings(found))
@@ -72,6 +73,14 @@ def _identity(storage: Storage, who: str, known: Known, ahead: bool) -> str:
     if not called and ahead and fold_name(who):
         return nfc(who)
     return known.require(who, storage.url, "; or add --ahead, so that they never come in")
+
+
+def _others(storage: Storage, known: Known, forgetting: Forgetting) -> list[str]:
+    """Ids and names of everybody else that hold a word of theirs: `Ann Lee 2`, where `Ann Lee` is to be forgotten."""
+    everyone = {*known.names, *known.book.by_id} - {*forgetting.identities}
+    words = {word for each in everyone for word in known.spellings(each)} | named_in_journal(storage)
+    belongings, theirs = Belongings(forgetting), {fold_name(word) for word in forgetting.words}
+    return sorted(word for word in words if belongings.mentions(word) and fold_name(word) not in theirs)
 
 
 def _theirs_alone(storage: Storage, belongings: Belongings) -> tuple[set[str], set[str]]:

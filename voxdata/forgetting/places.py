@@ -115,6 +115,17 @@ def facts_about(storage: Storage, belongings: Belongings, photos: Iterable[str])
     ]
 
 
+def named_in_journal(storage: Storage) -> set[str]:
+    """Every id, and name that was stated ahead, that a review, an opt-out or an alias is about."""
+    return {
+        str(fact[column])
+        for table, columns in _ABOUT.items()
+        for fact in journal.read_new(storage, table)
+        for column in columns
+        if fact.get(column)
+    }
+
+
 def facts_mentioning(
     storage: Storage, belongings: Belongings, photos: Iterable[str]
 ) -> list[tuple[str, dict[str, Any]]]:

@@ -11,10 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from voxdata.forgetting import outputs
 from voxdata.forgetting.outputs import MARKER, Output
+from voxdata.forgetting.places import all_tables, named_in_journal
 from voxdata.forgetting.traces import Traces
+from voxdata.format.errors import StorageError
 from voxdata.people import pending, tombstones
+from voxdata.store.root_tables import read_table
 from voxdata.store.storage import LocalStorage, Storage
 
 
@@ -37,7 +42,7 @@ def prove(storage: Storage) -> Proof:
         left.append(f"{pending.FOLDER}: a person's forgetting was not finished; run: {again}")
     if not known.people:
         return Proof(left=left, unseen=[], outputs=0)
-    traces = Traces(known, storage.url)
+    traces = Traces(known, storage.url, _others(storage))
     for key in storage.keys(""):
         if key != tombstones.KEY and not key.startswith((pending.FOLDER, "journal/tombstones/")):
             local = storage.local(key) if isinstance(storage, LocalStorage) else None
@@ -47,6 +52,18 @@ def prove(storage: Storage) -> Proof:
     for output in places.values():
         left += _of_output(output, traces, unseen)
     return Proof(left=left, unseen=unseen, outputs=len(places))
+
+
+def _others(storage: Storage) -> set[str]:
+    """Ids and names of everyone in the tables and the journal: those of forgotten people, too, if any are left."""
+    words = named_in_journal(storage)
+    for key in all_tables(storage):
+        try:
+            table = read_table(storage, key, ("identity", "person", "name"))
+        except StorageError:
+            continue  # the proof says of the file itself that it cannot be read
+        words.update(str(word) for column in table.columns for word in pc.unique(column).drop_null().to_pylist())
+    return words
 
 
 def _of_output(output: Output, traces: Traces, unseen: list[str]) -> list[str]:

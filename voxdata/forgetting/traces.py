@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from voxdata.catalog.database import attach
-from voxdata.forgetting.belongings import blobs, pieces, strings
+from voxdata.forgetting.belongings import blobs, pieces, strings, without_others
 from voxdata.format.errors import CatalogError
 from voxdata.people.tombstones import Tombstones
 from voxdata.store.fragments import parquet_table
@@ -37,12 +37,15 @@ Look = Callable[[bytes, Path | None], Iterator[str]]
 
 
 class Traces:
-    """Looks files up among the tombstones of a root."""
+    """Looks files up among the tombstones of a root; `others` are ids and names of people who are still there."""
 
-    def __init__(self, known: Tombstones, url: str) -> None:
+    def __init__(self, known: Tombstones, url: str, others: Iterable[str] = ()) -> None:
         self._known = known
         self._url = url
         self._seen: dict[str, bool] = {}
+        self._without_others = without_others(
+            word for word in set(others) if known.held(pieces(word)) and not known.holds(word)
+        )
         self._kinds: tuple[tuple[Callable[[str, bytes], bool], Look], ...] = (
             (lambda name, _: name.endswith(".tar"), self._of_tar),
             (lambda name, data: name.endswith(".parquet") or data.startswith(_PARQUET), self._of_table),
@@ -113,7 +116,7 @@ class Traces:
         return self._known.holds_content(hashlib.sha256(data).hexdigest())
 
     def _any_in(self, texts: Iterable[str]) -> bool:
-        return any(self._look(word) for text in texts for word in (text, *pieces(text)))
+        return any(self._look(word) for text in texts for word in (text, *pieces(self._without_others(text))))
 
     def _look(self, word: str) -> bool:
         """Remembers what was looked up: the same few words fill most cells."""

@@ -26,6 +26,7 @@ class Forgetting:
     reason: str
     at: str
     namesakes: list[str] = field(default_factory=list)  # other people who bear one of the names
+    others: list[str] = field(default_factory=list)  # ids and names of others that hold one of the words
     redacted: dict[str, list[str]] = field(default_factory=dict)  # snapshots whose shards held them: in which splits
     shown: dict[str, list[str]] = field(default_factory=dict)  # snapshots that may have shown them: where (places.py)
 
