@@ -120,3 +120,25 @@ def test_an_id_that_holds_the_name_is_somebody_else(copy: Copy, capsys: pytest.C
     assert copy.rows("SELECT DISTINCT identity FROM faces WHERE identity LIKE 'Ann%'") == [("Ann Lee 2",)]
     assert not any(each.startswith("Ann") for each in portraits(copy))
     assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+
+
+def test_a_former_name_still_names_them(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the metadata of an earlier build: opted out by it, forgotten with it, and refused under it."""
+    optouts.state(copy.storage, "geakeas fadro", optouts.OPTED_OUT, reason="x", at=AT)
+    meta = copy.corpus / "vox1_meta.csv"
+    meta.write_text(meta.read_text().replace(NAME, "Newname_Married"))
+    build(copy.corpus, copy.root)
+    assert copy.rows(f"SELECT name FROM identities WHERE identity = '{PERSON}'") == [("Newname_Married",)]
+    assert optouts.hidden(copy.storage) >= {PERSON}
+    assert PERSON not in portraits(copy)
+    forget(copy, capsys, PERSON)
+    tombstones_held = tombstones.Tombstones(copy.storage)
+    assert [tombstones_held.holds(word) for word in (NAME, "newname married", "id90004")] == [True, True, False]
+    called_otherwise(copy, id90003=NAME)
+    for photo in (copy.corpus / "photos" / NAME).iterdir():
+        photo.write_bytes(photo.read_bytes() + b"-")  # other bytes, so that only the name can tell
+    build(copy.corpus, copy.root)
+    assert copy.rows(f"SELECT count(*) FROM photos WHERE identity NOT LIKE 'id9000%' OR identity = '{PERSON}'") == [
+        (0,)
+    ]
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0

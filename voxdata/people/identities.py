@@ -53,11 +53,12 @@ class Identity:
     nationality: str = UNKNOWN
     published_set: str = UNKNOWN
     row: int | None = None
+    other_names: tuple[str, ...] = ()  # that earlier tables had
 
     @property
     def names(self) -> list[str]:
         """What the table calls the identity, besides its id."""
-        return [name for name in (self.name, self.vggface2_id) if name]
+        return [name for name in (self.name, self.vggface2_id, *self.other_names) if name]
 
 
 def _nobody(*words: str) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from voxdata.format.errors import IdentityError
@@ -18,10 +18,14 @@ _ALIKE = 0.6  # of `difflib`: 1 is the same word
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """Everyone whom a root knows: identity -> name (may be empty), and the metadata tables and aliases of its build."""
+    """Everyone whom a root knows: identity -> name (may be empty), and the metadata tables and aliases of its build.
+
+    `listed` are all names that builds have listed for an identity: metadata change.
+    """
 
     names: Mapping[str, str]
     book: IdentityBook
+    listed: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def called(self, who: str) -> list[str]:
         """The identities that `who` stands for, by the rule of `people/identities.py`; here all who bear a name count.
@@ -82,8 +86,9 @@ class Known:
         return [f"{each} ({self.name(each)})" if self.name(each) else each for each in near]
 
     def spellings(self, identity: str) -> set[str]:
-        """The id and every name of an identity."""
-        names = {identity, self.names.get(identity, ""), *self.book.described(identity).names}
+        """The id and every name of an identity, of now and of earlier builds."""
+        known = (self.names.get(identity, ""), *self.listed.get(identity, ()), *self.book.described(identity).names)
+        names = {identity, *known}
         return {name for name in names if name}
 
     def name(self, identity: str) -> str:
@@ -94,9 +99,11 @@ class Known:
 def known_people(storage: Storage, book: IdentityBook) -> Known:
     """Everyone in a table or log of the root, and in the metadata tables of `book`."""
     names: dict[str, str] = {}
+    listed: dict[str, set[str]] = {}
     for key in tables_of(storage):
         table = read_table(storage, key, ("identity", "name"))
         for row in table.group_by(table.column_names).aggregate([]).to_pylist() if table.column_names else []:
             if row.get("identity"):
                 names[row["identity"]] = row.get("name") or names.get(row["identity"], "")
-    return Known(names=names, book=book)
+                listed.setdefault(row["identity"], set()).add(names[row["identity"]])
+    return Known(names=names, book=book, listed=listed)

@@ -30,14 +30,14 @@ def in_force(storage: Storage) -> set[str]:
 def opted_out(storage: Storage, book: IdentityBook | None = None) -> frozenset[str]:
     """Persons and identities who opted out: those of `in_force` and everyone who is one person with them.
 
-    A name that was stated ahead stands for whoever is called so in `book`, or else in what the builds listed, in any
-    spelling; where these are several, for all of them.
+    A name that was stated ahead stands for whoever is called so in `book`, and whom any build listed under it, in any
+    spelling: metadata that change a name take no opt-out back. Where these are several, it stands for all of them.
     """
     aliases, named = aliases_in_force(storage), in_force(storage)
     if not named:
         return frozenset()
-    known = IdentityBook(by_id=listed(storage)) if book is None else book
-    named |= {each for name in named for each in known.called(name)}
+    books = [IdentityBook(by_id=listed(storage)), *([] if book is None else [book])]
+    named |= {each for name in named for known in books for each in known.called(name)}
     people = {aliases.get(name, name) for name in named}
     return frozenset(named | people | {identity for identity, person in aliases.items() if person in people})
 

@@ -24,12 +24,15 @@ logger = logging.getLogger(__name__)
 
 
 def listed(storage: Storage) -> dict[str, Identity]:
-    """Everyone whom the builds of a root have listed, with the names that they had."""
-    found: dict[str, Identity] = {}
+    """Everyone whom the builds of a root have listed, with every name that they had in any of them."""
+    found: dict[str, dict[str, None]] = {}
     for key in storage.keys("fragments/identities"):
         for row in read_table(storage, key, ("identity", "name")).to_pylist():
-            found.setdefault(row["identity"], Identity(identity=row["identity"], name=row["name"] or ""))
-    return found
+            found.setdefault(row["identity"], {}).update({row["name"]: None} if row["name"] else {})
+    return {
+        identity: Identity(identity=identity, name=next(iter(names), ""), other_names=tuple(names)[1:])
+        for identity, names in found.items()
+    }
 
 
 def join_spellings(storage: Storage, book: IdentityBook, ids: Iterable[str], *, at: str | None) -> IdentityBook:
