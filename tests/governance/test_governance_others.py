@@ -12,6 +12,7 @@ from tests.governance.building import Copy, build
 from voxdata.people import merging, optouts, tombstones
 from voxdata.people.pending import Forgetting
 from voxdata.store import journal
+from voxdata.store.root_tables import tables_of
 
 PERSON, NAME = "id90003", "Geakeas_Fadro"
 AT = "2026-11-21T09:00:00Z"
@@ -141,4 +142,21 @@ def test_a_former_name_still_names_them(copy: Copy, capsys: pytest.CaptureFixtur
     assert copy.rows(f"SELECT count(*) FROM photos WHERE identity NOT LIKE 'id9000%' OR identity = '{PERSON}'") == [
         (0,)
     ]
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+
+
+def test_somebody_of_whom_only_parts_are_left(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Garbage was collected after they left the sources, and no log tells of them: their photos are still there."""
+    called_otherwise(copy, id90003="gone")
+    for kind in ("photos", "wav"):
+        shutil.rmtree(copy.corpus / kind / "gone")
+    build(copy.corpus, copy.root)
+    assert run(capsys, "gc", "--older-than", "0", "--root", copy.root, "--yes")[0] == 0
+    for kind in ("photos", "speech"):
+        shutil.rmtree(copy.root / kind / "log", ignore_errors=True)
+    held = [key for key, data in copy.files().items() if PERSON.encode() in data]
+    assert any(key.endswith(".tar") for key in held)
+    assert not [key for key in held if key in tables_of(copy.storage)]
+    forget(copy, capsys, PERSON)
+    assert not any(PERSON.encode() in data for data in copy.files().values())
     assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0

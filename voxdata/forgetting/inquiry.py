@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.forgetting.belongings import Belongings
-from voxdata.forgetting.places import Places, all_tables, find_places, named_in_journal, shown_by
+from voxdata.forgetting.places import Places, find_places, named_in_journal, shown_by
 from voxdata.forgetting.redact import holders
 from voxdata.format.errors import IdentityError
 from voxdata.people.identities import IdentityBook, safe_key
@@ -18,7 +18,7 @@ from voxdata.people.names import fold_name, nfc
 from voxdata.people.naming import Known, known_people
 from voxdata.people.pending import Forgetting
 from voxdata.people.tombstones import Tombstones
-from voxdata.store.root_tables import read_table
+from voxdata.store.root_tables import all_tables, read_table
 from voxdata.store.storage import Storage
 
 _WHO = ("identity", "person", "item_id", "face_id", "utterance_id", "key", "source_path")

@@ -8,7 +8,7 @@ tables are gone cannot be asked, and counts as one that showed them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from voxdata.forgetting.belongings import TELLING, Belongings
 from voxdata.people.merging import stated
 from voxdata.shards.write import FOLDER
 from voxdata.store import journal
-from voxdata.store.root_tables import parts_of, read_table, tables_of
+from voxdata.store.root_tables import all_tables, read_table
 from voxdata.store.storage import Storage
 
 SHARDS = "shards"
@@ -50,13 +50,6 @@ class Places:
     clips: int
     shards: int
     logged: int
-
-
-def all_tables(storage: Storage) -> Iterator[str]:
-    """Keys of every Parquet file with rows about people: parts, tables, logs, and sidecars of shards."""
-    yield from (key for _, _, key in parts_of(storage))
-    yield from tables_of(storage)
-    yield from (key for key in storage.keys(FOLDER) if key.endswith(".parquet"))
 
 
 def find_places(storage: Storage, belongings: Belongings) -> Places:

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from voxdata.forgetting import outputs
 from voxdata.forgetting.outputs import MARKER, Output
-from voxdata.forgetting.places import all_tables, named_in_journal
+from voxdata.forgetting.places import named_in_journal
 from voxdata.forgetting.traces import Traces
 from voxdata.format.errors import StorageError
 from voxdata.people import pending, tombstones
-from voxdata.store.root_tables import read_table
+from voxdata.store.root_tables import all_tables, read_table
 from voxdata.store.storage import LocalStorage, Storage
 
 

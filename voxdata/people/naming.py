@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from voxdata.format.errors import IdentityError
 from voxdata.people.identities import UNKNOWN, IdentityBook
 from voxdata.people.names import fold_name, plain_name, shown
-from voxdata.store.root_tables import read_table, tables_of
+from voxdata.store.root_tables import all_tables, read_table
 from voxdata.store.storage import Storage
 
 SUGGESTED = 5
@@ -97,10 +97,10 @@ class Known:
 
 
 def known_people(storage: Storage, book: IdentityBook) -> Known:
-    """Everyone in a table or log of the root, and in the metadata tables of `book`."""
+    """Everyone in a table, part, log or shard of the root, and in the metadata tables of `book`."""
     names: dict[str, str] = {}
     listed: dict[str, set[str]] = {}
-    for key in tables_of(storage):
+    for key in all_tables(storage):
         table = read_table(storage, key, ("identity", "name"))
         for row in table.group_by(table.column_names).aggregate([]).to_pylist() if table.column_names else []:
             if row.get("identity"):

@@ -28,10 +28,11 @@ from voxdata.format.sidecar import SIDECAR
 from voxdata.format.snapshot import Kind, ShardEntry
 from voxdata.people.identities import BUCKETS
 from voxdata.store.fragments import TarBytes, parquet_bytes
+from voxdata.store.root_tables import SHARD_FOLDER
 from voxdata.store.storage import Storage, Upload
 
 VERSION = 1  # raised by hand when the same inputs give other bytes
-FOLDER = "shards"
+FOLDER = SHARD_FOLDER
 _PIECE_BYTES, _PIECES_AHEAD = 1 << 22, 4  # of a tar that is written while it is made
 _KEY = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
 _SUFFIX = re.compile(r"[a-z0-9]+(\.[a-z0-9]+)*")

@@ -11,6 +11,7 @@ from voxdata.format.errors import StorageError
 from voxdata.store.fragments import FragmentStore
 from voxdata.store.storage import Storage
 
+SHARD_FOLDER = "shards"
 TABLE_FOLDERS = ("fragments", "photos", "speech")
 
 
@@ -28,6 +29,13 @@ def tables_of(storage: Storage) -> list[str]:
     """Keys of the whole-dataset tables, and of the logs of what crawls and builds looked at."""
     found = [key for prefix in TABLE_FOLDERS for key in storage.keys(prefix)]
     return [key for key in found if key.endswith(".parquet") and key.count("/") == 2]
+
+
+def all_tables(storage: Storage) -> Iterator[str]:
+    """Keys of every Parquet file with rows about people: parts, tables, logs, and sidecars of shards."""
+    yield from (key for _, _, key in parts_of(storage))
+    yield from tables_of(storage)
+    yield from (key for key in storage.keys(SHARD_FOLDER) if key.endswith(".parquet"))
 
 
 def read_table(storage: Storage, key: str, wanted: Sequence[str] | None = None) -> pa.Table:
