@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from voxdata.format.errors import RootMissingError, StorageError, StorageFullError
+from voxdata.store.locks import building, collecting
 from voxdata.store.storage import LocalStorage, open_storage
 
 
@@ -79,5 +80,19 @@ def test_leftovers_of_a_killed_process_are_invisible_and_swept(tmp_path: Path) -
     (tmp_path / f".tmp-{ended.pid}-part.tar").write_bytes(b"half")
     (tmp_path / f".tmp-{os.getpid()}-mine").write_bytes(b"in use")
     assert storage.keys() == []
+    assert storage.leftovers() == {f".tmp-{ended.pid}-part.tar": False, f".tmp-{os.getpid()}-mine": True}
     assert storage.sweep() == 1
     assert [path.name for path in tmp_path.iterdir()] == [f".tmp-{os.getpid()}-mine"]
+
+
+def test_alone_nothing_is_spared_but_what_a_training_writes(tmp_path: Path) -> None:
+    """A living process of that number may be another one: in a container a killed build and the next are both 1."""
+    storage = LocalStorage(tmp_path)
+    for name in ("shards/.tmp-1-a", f"photos/originals/.tmp-{os.getpid()}-b", "runs/r1/.tmp-1-checkpoint.pt", "kept"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+    with building(storage):
+        assert storage.sweep() == 0
+    with collecting(storage):
+        assert storage.leftovers() == {"runs/r1/.tmp-1-checkpoint.pt": True}
+    assert storage.exists("kept")

@@ -99,7 +99,6 @@ def forget(
     """
     folders = list(caches)
     with collecting(storage):
-        storage.sweep()
         for name, forgetting in pending.read(storage).items():
             done = _finish(storage, name, forgetting, folders)
             if _is(who, forgetting):
@@ -114,7 +113,6 @@ def resume(storage: Storage, caches: Iterable[Path] = ()) -> list[Forgotten]:
     """Finish what was begun and killed."""
     folders = list(caches)
     with collecting(storage):
-        storage.sweep()
         return [_finish(storage, name, forgetting, folders) for name, forgetting in pending.read(storage).items()]
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from voxdata.forgetting import outputs
 from voxdata.forgetting.outputs import MARKER, Output
 from voxdata.forgetting.places import named_in_journal
-from voxdata.forgetting.traces import Traces
+from voxdata.forgetting.traces import UNREADABLE, Traces
 from voxdata.format.errors import StorageError
 from voxdata.people import pending, tombstones
 from voxdata.store.root_tables import all_tables, read_table
@@ -48,6 +48,8 @@ def prove(storage: Storage) -> Proof:
             local = storage.local(key) if isinstance(storage, LocalStorage) else None
             left += [f"{key}: {what}" for what in sorted(set(traces.of_file(key, storage.read(key), local)))]
     unseen: list[str] = []
+    for key, alive in storage.leftovers().items():
+        left += _of_leftover(storage, key, alive, traces, unseen)
     places = {output.path: output for output in outputs.known(storage)}
     for output in places.values():
         left += _of_output(output, traces, unseen)
@@ -64,6 +66,22 @@ def _others(storage: Storage) -> set[str]:
             continue  # the proof says of the file itself that it cannot be read
         words.update(str(word) for column in table.columns for word in pc.unique(column).drop_null().to_pylist())
     return words
+
+
+def _of_leftover(storage: Storage, key: str, alive: bool, traces: Traces, unseen: list[str]) -> list[str]:
+    """Lines about a temporary file: a killed writer leaves half a file, and a living one has not finished it."""
+    local = storage.local(key) if isinstance(storage, LocalStorage) else None
+    try:
+        data = storage.read(key)
+    except StorageError:
+        if not storage.exists(key):
+            return []  # its writer lives and has finished
+        raise
+    found = set(traces.of_file(key, data, local))
+    if (alive and UNREADABLE in found) or not traces.sees_into(key, data):
+        unseen.append(f"{key}: a temporary file, half of something; what can be read of it was compared")
+    again = f"a temporary file; if nobody writes it, delete it, or run: voxdata forget --resume --root {storage.url}"
+    return [f"{key}: {what} ({again})" for what in sorted(found - ({UNREADABLE} if alive else set()))]
 
 
 def _of_output(output: Output, traces: Traces, unseen: list[str]) -> list[str]:

@@ -47,7 +47,7 @@ class Traces:
             word for word in set(others) if known.held(pieces(word)) and not known.holds(word)
         )
         self._kinds: tuple[tuple[Callable[[str, bytes], bool], Look], ...] = (
-            (lambda name, _: name.endswith(".tar"), self._of_tar),
+            (lambda name, data: name.endswith(".tar") or data[257:262] == b"ustar", self._of_tar),
             (lambda name, data: name.endswith(".parquet") or data.startswith(_PARQUET), self._of_table),
             (lambda name, _: name.endswith(".duckdb"), self._of_catalog),
             (lambda _, data: is_text(data), self._of_text),

@@ -26,8 +26,12 @@ def building(storage: Storage) -> Iterator[None]:
 
 @contextmanager
 def collecting(storage: Storage) -> Iterator[None]:
-    """Hold while files of this root are deleted. Raises `StorageError` while a build runs."""
+    """Hold while files of this root are deleted; what killed processes left goes first, as it may hold anything.
+
+    Raises `StorageError` while a build runs.
+    """
     with _held(storage, fcntl.LOCK_EX, "a build or a collection is running under it; run again when it has ended"):
+        storage.sweep(alone=True)
         yield
 
 

@@ -1,8 +1,8 @@
 """Everything durable under a root goes through `Storage`: bytes committed under a key, or not there at all.
 
 Locally a commit is a temporary file beside the target, fsync, rename, fsync of the folder; on object storage it is one
-put. Keys use `/` and never start with one. Names that start with `.tmp-` are leftovers of a killed process: they are
-never listed, and `sweep()` removes those that no living process owns.
+put. Keys use `/` and never start with one. Names that start with `.tmp-` are leftovers of a killed process: `keys()`
+never lists them, `leftovers()` does, and `sweep()` removes those that no living process owns.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import fsspec
 from voxdata.format.atomic import TEMPORARY_PREFIX, place, write_whole
 from voxdata.format.errors import RootMissingError, StorageError
 from voxdata.format.files import LocalFiles, storage_error
+
+_RUNS = "runs"  # the folder of trainings
 
 
 def open_storage(root: str | Path, *, create: bool = False) -> Storage:
@@ -84,8 +86,19 @@ class Storage(ABC):
         """An object that comes in pieces, and whose key, under `folder`, may depend on all of them."""
         yield Upload(self)
 
-    def sweep(self) -> int:
-        """Remove temporary files of processes that no longer live; return how many."""
+    def leftovers(self) -> dict[str, bool]:
+        """Key of every temporary file -> whether a process lives that has the number of its writer.
+
+        That one may be another: in containers a killed build and the next command often have the same number.
+        """
+        return {}
+
+    def sweep(self, *, alone: bool = False) -> int:
+        """Remove temporary files of processes that no longer live; return how many. Raises `StorageError`.
+
+        `alone`: nobody else writes under the root now (`locks.collecting`), so all go, whoever lives; but for those of
+        a training, which needs no lock, under `runs/`.
+        """
         return 0
 
 
@@ -140,7 +153,8 @@ class LocalStorage(LocalFiles, Storage):
         return found.st_size, found.st_mtime
 
     def keys(self, prefix: str = "") -> list[str]:
-        return sorted(path.relative_to(self.path).as_posix() for path in _walk(self.path / prefix))
+        found = (path for path in _files(self.path / prefix) if not path.name.startswith(TEMPORARY_PREFIX))
+        return sorted(path.relative_to(self.path).as_posix() for path in found)
 
     def delete(self, key: str) -> None:
         try:
@@ -148,14 +162,20 @@ class LocalStorage(LocalFiles, Storage):
         except OSError as error:
             raise storage_error(error, self.url, key) from error
 
-    def sweep(self) -> int:
-        removed = 0
-        for folder, _, names in os.walk(self.path):
-            for name in names:
-                if name.startswith(TEMPORARY_PREFIX) and not _alive(name):
-                    (Path(folder) / name).unlink(missing_ok=True)
-                    removed += 1
-        return removed
+    def leftovers(self) -> dict[str, bool]:
+        return {
+            path.relative_to(self.path).as_posix(): _alive(path.name)
+            for path in _files(self.path)
+            if path.name.startswith(TEMPORARY_PREFIX)
+        }
+
+    def sweep(self, *, alone: bool = False) -> int:
+        going = [
+            key for key, alive in self.leftovers().items() if not alive or (alone and not key.startswith(f"{_RUNS}/"))
+        ]
+        for key in going:
+            self.delete(key)
+        return len(going)
 
 
 class LocalUpload(Upload):
@@ -249,11 +269,9 @@ class UrlStorage(Storage):
             self._fs.rm_file(self._full(key))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
-        for name in names:
-            if not name.startswith(TEMPORARY_PREFIX):
-                yield Path(parent) / name
+        yield from (Path(parent) / name for name in names)
 
 
 def _alive(temporary_name: str) -> bool:

@@ -1,0 +1,67 @@
+"""What killed processes left under a root, and outputs behind links: nothing of the person stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.governance.building import Copy
+from tests.governance.test_governance_forget import PERSON, forget, run
+from voxdata.catalog.snapshot import load_snapshot
+from voxdata.format.sidecar import read_sidecar
+
+
+def shard_of(copy: Copy) -> Path:
+    """The tar of the portraits of PERSON."""
+    for entry in load_snapshot(copy.storage).shards:
+        if entry.kind == "faces" and PERSON in read_sidecar(copy.storage, entry.sidecar)["identity"].to_pylist():
+            return copy.root / entry.tar
+    raise AssertionError(f"no shard holds {PERSON}")
+
+
+def portrait_of(copy: Copy) -> bytes:
+    """The first portrait of PERSON."""
+    return next(data for name, data in copy.shard_members().items() if name.startswith(PERSON) and ".jpg" in name)
+
+
+def everything(root: Path) -> bytes:
+    """All bytes under a root, temporary files among them."""
+    return b"".join(path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file())
+
+
+def test_temporary_files_go_whatever_process_has_their_number(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Process 1 and this one live, and neither wrote them: so it is where builds are killed in containers."""
+    shard = shard_of(copy)
+    portrait = portrait_of(copy)
+    originals = next((copy.root / "photos" / "originals").rglob("*.tar"))
+    left = [originals.parent / ".tmp-1-deadbeef", shard.parent / f".tmp-{os.getpid()}-dead"]
+    for path, of in zip(left, (originals, shard), strict=True):
+        shutil.copy(of, path)
+    assert everything(copy.root).count(portrait) > 1
+    assert forget(copy, capsys)[0] == 0
+    assert not any(path.exists() for path in left)
+    assert portrait not in everything(copy.root)
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+
+
+def test_the_proof_reads_temporary_files(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    shard, portrait = shard_of(copy).read_bytes(), portrait_of(copy)
+    assert forget(copy, capsys)[0] == 0
+    whole, half, clean, picture = (copy.root / "shards" / f".tmp-{os.getpid()}-{name}" for name in "abcd")
+    whole.write_bytes(shard)
+    half.write_bytes(shard[: shard.index(portrait) + len(portrait) + 100])
+    clean.write_bytes(b"id90001\n")
+    picture.write_bytes(b"\xff\xd8\xff\0 half of a picture")
+    verify = ["verify", "--forgotten", "--root", copy.root]
+    status, out, _ = run(capsys, *verify)
+    named = {line.split(": ")[0] for line in out.splitlines() if ": " in line}
+    assert (status, {f"shards/{path.name}" for path in (whole, half)} <= named) == (1, True)
+    assert f"shards/{clean.name}" not in out
+    assert f"not looked at: shards/{picture.name}: a temporary file" in out
+    assert f"voxdata forget --resume --root {copy.root}" in out
+    assert run(capsys, "forget", "--resume", "--root", copy.root)[0] == 0
+    assert run(capsys, *verify)[0] == 0
+    assert not list((copy.root / "shards").glob(".tmp-*"))
