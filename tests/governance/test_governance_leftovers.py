@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.governance.building import Copy
-from tests.governance.test_governance_forget import PERSON, forget, run
-from voxdata.catalog.snapshot import load_snapshot
+from tests.governance.building import Copy, build
+from tests.governance.test_governance_forget import AT, FOLDER, OF_SHARED, OTHER, PERSON, forget, run, sha256
+from voxdata.catalog.snapshot import latest, load_snapshot
+from voxdata.forgetting import outputs
 from voxdata.format.sidecar import read_sidecar
 
 
@@ -65,3 +66,71 @@ def test_the_proof_reads_temporary_files(copy: Copy, capsys: pytest.CaptureFixtu
     assert run(capsys, "forget", "--resume", "--root", copy.root)[0] == 0
     assert run(capsys, *verify)[0] == 0
     assert not list((copy.root / "shards").glob(".tmp-*"))
+
+
+class Killed(BaseException):
+    """As when the process is killed: nothing catches it."""
+
+
+def kill_at(
+    step: str, copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, who: str = PERSON
+) -> None:
+    """Forget somebody; die where `step` would begin."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, killed)
+        with pytest.raises(Killed):
+            forget(copy, capsys, who)
+
+
+def test_what_was_published_and_written_before_the_resume_goes_too(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kill_at("voxdata.people.tombstones.state", copy, capsys, monkeypatch)
+    before = latest(copy.storage)
+    assert build(copy.corpus, copy.root, "faces.select.max_per_identity=2") != before
+    table, page = tmp_path / "a.csv", tmp_path / "r.html"
+    words = ["--format", "csv", "--root", copy.root, "--out"]
+    assert run(capsys, "sql", "FROM identities", *words, table)[0] == 0
+    assert run(capsys, "report", "--root", copy.root, "--out", page)[0] == 0
+    assert PERSON in table.read_text()
+    assert run(capsys, "forget", "--resume", "--root", copy.root)[0] == 0
+    assert [each.exists() for each in (table, page)] == [False, False]
+    status, out, _ = run(capsys, "verify", "--forgotten", "--root", copy.root)
+    assert (status, "nothing is left of the 1 people" in out) == (0, True)
+    assert run(capsys, "verify", "--root", copy.root)[0] == 0
+
+
+def test_a_photo_that_somebody_else_brought_before_the_resume_stays_for_them(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at("voxdata.people.tombstones.state", copy, capsys, monkeypatch)
+    own = sorted((copy.corpus / "photos" / FOLDER).iterdir())[1]
+    shutil.copy(own, copy.corpus / "photos" / OTHER / "also_mine.jpg")
+    build(copy.corpus, copy.root)
+    of_both = OF_SHARED.format(sha256(own.read_bytes()))
+    assert copy.rows(of_both) == [(OTHER,), (PERSON,)]
+    assert run(capsys, "forget", "--resume", "--root", copy.root)[0] == 0
+    assert copy.rows(of_both) == [(OTHER,)]
+    assert own.read_bytes() in everything(copy.root)
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
+
+
+def test_pictures_stay_where_no_shard_held_the_person_also_after_a_kill(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Killed when tables have gone that the versions still name: that says nothing of shards."""
+    shutil.rmtree(copy.corpus / "wav" / OTHER)
+    root = tmp_path / "unkept"
+    build(copy.corpus, root)
+    unkept = Copy(root=root, corpus=copy.corpus)
+    face = tmp_path / "face.png"
+    face.write_text("-")
+    outputs.record(unkept.storage, "picture", face, latest(unkept.storage), at=AT)
+    kill_at("voxdata.forgetting.forget.repack", unkept, capsys, monkeypatch, OTHER)
+    assert run(capsys, "forget", "--resume", "--root", root)[0] == 0
+    assert face.exists()
+    assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0

@@ -18,7 +18,7 @@ from voxdata.catalog.database import CATALOG_KEY
 from voxdata.catalog.publish import rebuild
 from voxdata.forgetting import outputs
 from voxdata.forgetting.belongings import Belongings
-from voxdata.forgetting.inquiry import inquire
+from voxdata.forgetting.inquiry import inquire, inquire_again
 from voxdata.forgetting.outputs import Deletion, Output
 from voxdata.forgetting.places import GONE, Places, facts_about, facts_mentioning
 from voxdata.forgetting.purge import purge
@@ -100,7 +100,7 @@ def forget(
     folders = list(caches)
     with collecting(storage):
         for name, forgetting in pending.read(storage).items():
-            done = _finish(storage, name, forgetting, folders)
+            done = _finish_begun(storage, name, forgetting, folders)
             if _is(who, forgetting):
                 return done
         forgetting, _ = inquire(storage, who, book, reason=reason, at=at, ahead=ahead)
@@ -113,11 +113,20 @@ def resume(storage: Storage, caches: Iterable[Path] = ()) -> list[Forgotten]:
     """Finish what was begun and killed."""
     folders = list(caches)
     with collecting(storage):
-        return [_finish(storage, name, forgetting, folders) for name, forgetting in pending.read(storage).items()]
+        begun = pending.read(storage).items()
+        return [_finish_begun(storage, name, forgetting, folders) for name, forgetting in begun]
 
 
 def _is(who: str, forgetting: Forgetting) -> bool:
     return fold_name(who) in {fold_name(word) for word in forgetting.words}
+
+
+def _finish_begun(storage: Storage, name: str, begun: Forgetting, caches: Sequence[Path]) -> Forgotten:
+    """Finish what was killed, after noting what has come since."""
+    forgetting = inquire_again(storage, begun)
+    if forgetting != begun:
+        pending.write(storage, name, forgetting)
+    return _finish(storage, name, forgetting, caches)
 
 
 def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequence[Path]) -> Forgotten:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.forgetting.belongings import Belongings
-from voxdata.forgetting.places import Places, find_places, named_in_journal, shown_by
+from voxdata.forgetting.places import GONE, Places, find_places, named_in_journal, shown_by
 from voxdata.forgetting.redact import holders
 from voxdata.format.errors import IdentityError
 from voxdata.people.identities import IdentityBook, safe_key
@@ -55,7 +55,25 @@ def inquire(
     found = replace(found, others=_others(storage, known, found))
     if Belongings(found).mentions(reason):
         raise IdentityError("the reason stays in the journal and must not name the person; say it without the name")
-    photos, contents = _theirs_alone(storage, Belongings(found))
+    return _found_now(storage, found)
+
+
+def inquire_again(storage: Storage, begun: Forgetting) -> Forgetting:
+    """What was begun and killed, with what has come since: meanwhile a build may have published them once more, and
+    outputs may have been made of that. What the note says stays, as what is gone already cannot be found again.
+    """
+    now, _ = _found_now(storage, begun)
+    # A snapshot that the note knows lacks tables because the killed call has taken them.
+    shown = {each: [at for at in where if at != GONE or each not in begun.shown] for each, where in now.shown.items()}
+    return replace(now, redacted=_joined(begun.redacted, now.redacted), shown=_joined(begun.shown, shown))
+
+
+def _joined(before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    return {each: list(dict.fromkeys((*before.get(each, ()), *now.get(each, ())))) for each in (*before, *now)}
+
+
+def _found_now(storage: Storage, found: Forgetting) -> tuple[Forgetting, Places]:
+    photos, contents = _theirs_alone(storage, found)
     found = replace(found, photos=sorted(photos), contents=sorted(contents))
     belongings = Belongings(found)
     places = find_places(storage, belongings)
@@ -83,10 +101,10 @@ def _others(storage: Storage, known: Known, forgetting: Forgetting) -> list[str]
     return sorted(word for word in words if belongings.mentions(word) and fold_name(word) not in theirs)
 
 
-def _theirs_alone(storage: Storage, belongings: Belongings) -> tuple[set[str], set[str]]:
-    """(photos, everything): sha256 of what only their rows name."""
-    photos: set[str] = set()
-    mine: set[str] = set()
+def _theirs_alone(storage: Storage, found: Forgetting) -> tuple[set[str], set[str]]:
+    """(photos, everything): sha256 of what only their rows name, and of what was found before and nobody else has."""
+    belongings = Belongings(replace(found, photos=[]))  # somebody else may have come with one of these
+    photos, mine = set(found.photos), set(found.contents)
     for key in all_tables(storage):
         table = read_table(storage, key, (*_WHO, *_HASHES, "members"))
         theirs = belongings.rows(table)

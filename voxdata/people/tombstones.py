@@ -55,7 +55,8 @@ class Tombstones:
 
 
 def state(storage: Storage, forgetting: Forgetting) -> str:
-    """Commit the tombstone of a person and return the hash that stands for them."""
+    """Commit the tombstone of a person and return the hash that stands for them; it replaces one of the same forgetting
+    that was stated before more of them came in."""
     key = make_key(storage)
     person = hash_word(key, forgetting.person)
     fact = {
@@ -65,7 +66,11 @@ def state(storage: Storage, forgetting: Forgetting) -> str:
         "reason": forgetting.reason,
         "at": forgetting.at,
     }
-    journal.append(storage, "tombstones", fact)
+    stated = journal.append(storage, "tombstones", fact)
+    for earlier in journal.read_new(storage, "tombstones"):
+        place = f"journal/tombstones/{earlier['fact']}.json"
+        if place != stated and (earlier["person"], earlier["at"]) == (person, forgetting.at):
+            storage.delete(place)
     return person
 
 
