@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from voxdata.forgetting import outputs
+from voxdata.format.atomic import is_stream
 from voxdata.format.errors import StorageError
 from voxdata.people import pending
 from voxdata.store.storage import Storage
@@ -38,12 +39,11 @@ def write_noted(
     try:
         Path(out).write_bytes(content)
         if _forgotten(storage) != forgotten:
-            Path(out).unlink()
-            raise StorageError(
-                f"somebody was forgotten while {out} was written, so it was deleted; run the command again"
-            )
+            done = "throw away what came out of it" if is_stream(out) else "it was deleted"
+            outputs.remove(Path(out))
+            raise StorageError(f"somebody was forgotten while {out} was written, so {done}; run the command again")
     except OSError as error:
-        raise StorageError(f"--out {out} cannot be written: {error.strerror}") from None
+        raise StorageError(f"--out {out} cannot be written: {error.strerror or error}") from None
     return len(content)
 
 

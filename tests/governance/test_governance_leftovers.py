@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.catalog.small_root import SmallRoot
 from tests.governance.building import Copy, build
 from tests.governance.test_governance_forget import AT, FOLDER, OF_SHARED, OTHER, PERSON, forget, run, sha256
 from voxdata.catalog.snapshot import latest, load_snapshot
 from voxdata.forgetting import outputs
 from voxdata.format.sidecar import read_sidecar
+from voxdata.store import journal
+from voxdata.store.storage import open_storage
 
 
 def shard_of(copy: Copy) -> Path:
@@ -134,3 +137,43 @@ def test_pictures_stay_where_no_shard_held_the_person_also_after_a_kill(
     assert run(capsys, "forget", "--resume", "--root", root)[0] == 0
     assert face.exists()
     assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0
+
+
+def test_what_a_link_leads_to_goes(copy: Copy, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A file, a folder, and a link that an earlier version noted as it was written."""
+    table, folder, old = tmp_path / "real.csv", tmp_path / "real", tmp_path / "old.csv"
+    folder.mkdir()
+    for link, target in (("table.csv", table), ("folder", folder), ("old-link.csv", old)):
+        (tmp_path / link).symlink_to(target)
+    words = ["--format", "csv", "--root", copy.root, "--out", tmp_path / "table.csv"]
+    assert run(capsys, "sql", "FROM identities", *words)[0] == 0
+    assert PERSON in table.read_text()
+    assert run(capsys, "export", "huggingface", tmp_path / "folder", "--root", copy.root)[0] == 0
+    assert any(folder.iterdir())
+    old.write_text("-")
+    noted = {"kind": "table", "path": str(tmp_path / "old-link.csv"), "snapshot_id": latest(copy.storage), "at": AT}
+    journal.append(copy.storage, "outputs", noted)
+    status, out, err = forget(copy, capsys)
+    assert (status, "None" in out + err) == (0, False)
+    assert [each.exists() for each in (table, folder, old)] == [False, False, False]
+    assert (tmp_path / "table.csv").is_symlink()
+    assert outputs.known(copy.storage) == []
+
+
+def test_a_stream_is_neither_noted_nor_deleted_nor_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = SmallRoot(open_storage(tmp_path / "root", create=True), people=3)
+    snapshot = small.publish()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    outputs.record(small.storage, "table", pipe, snapshot.id, at=AT)
+    assert outputs.known(small.storage) == []
+    outputs.remove(pipe)
+    noted = {"kind": "table", "path": str(pipe), "snapshot_id": snapshot.id, "at": AT}  # as earlier versions did
+    journal.append(small.storage, "outputs", noted)
+    words = ["forget", "--reason", "x", "--root", small.storage.url, "--yes"]
+    assert run(capsys, *words, "--ahead", "Never Seen")[0] == 0
+    status, out, _ = run(capsys, "verify", "--forgotten", "--root", small.storage.url)
+    assert (status, f"not looked at: table {pipe}: neither a file nor a folder" in out) == (0, True)
+    status, out, _ = run(capsys, *words, "id00002")
+    assert (status, f"table {pipe}: kept, it is neither a file nor a folder" in out) == (0, True)
+    assert (pipe.is_fifo(), outputs.known(small.storage)) == (True, [])

@@ -205,7 +205,9 @@ def _delete_decoded(storage: Storage, shards: Iterable[str], caches: Sequence[Pa
         try:
             decoded.unlink()
         except OSError as error:
-            failed.append(Deletion(said=f"decoded portraits {decoded}: cannot be deleted, {error.strerror}", left=True))
+            failed.append(
+                Deletion(said=f"decoded portraits {decoded}: cannot be deleted, {error.strerror or error}", left=True)
+            )
     return failed
 
 

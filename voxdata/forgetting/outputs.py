@@ -9,10 +9,12 @@ Forgetting a person deletes every output of a snapshot that showed them. A comma
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxdata.format.atomic import is_stream
 from voxdata.format.errors import StorageError
 from voxdata.store import journal
 from voxdata.store.storage import Storage
@@ -43,9 +45,12 @@ def record(storage: Storage, kind: str, path: str | Path, snapshot_id: str, *, a
     """Note that `path`, a file or a whole folder that only we write, was made from `snapshot_id`.
 
     Call it before the first byte of the output is written, when the folder exists. `kind` is one word, such as report,
-    export, gallery. The same output of the same snapshot is noted once. Raises `StorageError`.
+    export, gallery. The same output of the same snapshot is noted once. Of a link its target is noted, where the bytes
+    go; of a pipe or a terminal nothing, as nothing stays there. Raises `StorageError`.
     """
-    place = Path(path).absolute()
+    if is_stream(path):
+        return
+    place = Path(os.path.realpath(path))
     if place.is_dir():
         content = {"kind": kind, "snapshot": snapshot_id, "root": storage.url}
         try:
@@ -74,13 +79,15 @@ def delete(storage: Storage, output: Output) -> Deletion:
     deletion = Deletion(said=f"{named}: deleted")
     if not place.exists():
         deletion = Deletion(said=f"{named}: not there (deleted before, moved, or on a disk that is not mounted)")
+    elif is_stream(place):
+        deletion = Deletion(said=f"{named}: kept, it is neither a file nor a folder")
     elif place.is_dir() and not (place / MARKER).is_file():
         deletion = Deletion(said=f"{named}: kept, the folder lacks our marker; look at it and delete it yourself")
     else:
         try:
             remove(place)
         except OSError as error:
-            return Deletion(said=f"{named}: cannot be deleted, {error.strerror}", left=True)
+            return Deletion(said=f"{named}: cannot be deleted, {error.strerror or error}", left=True)
     for noted in known(storage):
         if noted.path == output.path:
             storage.delete(f"journal/outputs/{noted.fact}.json")
@@ -88,8 +95,14 @@ def delete(storage: Storage, output: Output) -> Deletion:
 
 
 def remove(place: Path) -> None:
-    """Delete a file, or a folder with all that is in it. Raises `OSError`."""
-    if place.is_dir():
-        shutil.rmtree(place)
+    """Delete a file, or a folder with all that is in it; of a link what it leads to, of a stream nothing.
+
+    Raises `OSError`.
+    """
+    if is_stream(place):
+        return
+    real = Path(os.path.realpath(place))
+    if real.is_dir():
+        shutil.rmtree(real)
     else:
-        place.unlink(missing_ok=True)
+        real.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from voxdata.forgetting import outputs
 from voxdata.forgetting.outputs import MARKER, Output
 from voxdata.forgetting.places import named_in_journal
 from voxdata.forgetting.traces import UNREADABLE, Traces
+from voxdata.format.atomic import is_stream
 from voxdata.format.errors import StorageError
 from voxdata.people import pending, tombstones
 from voxdata.store.root_tables import all_tables, read_table
@@ -90,6 +91,9 @@ def _of_output(output: Output, traces: Traces, unseen: list[str]) -> list[str]:
     if not place.exists():
         unseen.append(f"{named}: not there (deleted, moved, or on a disk or machine that is not this one)")
         return []
+    if is_stream(place):
+        unseen.append(f"{named}: neither a file nor a folder")
+        return []
     found = []
     closed = 0
     for file in _files(place):
@@ -97,7 +101,7 @@ def _of_output(output: Output, traces: Traces, unseen: list[str]) -> list[str]:
         try:
             data = file.read_bytes()
         except OSError as error:
-            unseen.append(f"{named}: {name} cannot be read, {error.strerror}")
+            unseen.append(f"{named}: {name} cannot be read, {error.strerror or error}")
             continue
         closed += not traces.sees_into(name, data)
         found += [f"{output.kind} {file}: {what}" for what in sorted(set(traces.of_file(name, data, file)))]

@@ -78,7 +78,7 @@ def delete_pictures(run: TrainingRun) -> list[Deletion]:
             try:
                 remove(place)
             except OSError as error:
-                done.append(Deletion(said=f"{named}: cannot be deleted, {error.strerror}", left=True))
+                done.append(Deletion(said=f"{named}: cannot be deleted, {error.strerror or error}", left=True))
             else:
                 done.append(Deletion(said=f"{named}: deleted"))
     return done

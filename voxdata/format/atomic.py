@@ -46,9 +46,16 @@ def write_whole(target: Path, write: Callable[[BinaryIO], object], place: Callab
 
 
 def write_atomic(target: Path, write: Callable[[BinaryIO], object]) -> None:
-    """As `write_whole`, with errors for a user. Raises `StorageFullError`, `StorageError`."""
+    """As `write_whole`, for a path of a user: a link stays and its target is written, a stream is written as it is.
+
+    Raises `StorageFullError`, `StorageError`.
+    """
     try:
-        write_whole(target, write)
+        if is_stream(target):
+            with open(target, "wb") as file:
+                write(file)
+        else:
+            write_whole(Path(os.path.realpath(target)), write)
     except (OSError, RuntimeError) as error:
         if isinstance(error, OSError) and not is_full(error):
             raise StorageError(f"{target} cannot be written: {error.strerror}; check the permissions") from error
@@ -62,6 +69,15 @@ def write_json(target: Path, content: Any) -> None:
     """Write `content` as indented JSON with sorted keys, whole or not at all. Raises as `write_atomic`."""
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_atomic(target, lambda file: file.write(text.encode()))
+
+
+def is_stream(path: str | Path) -> bool:
+    """Whether something is there that is neither a file nor a folder: a pipe, a terminal, `/dev/stdout`.
+
+    Ask before links are resolved: what `/dev/stdout` leads to has no path.
+    """
+    place = Path(path)
+    return place.exists() and not place.is_file() and not place.is_dir()
 
 
 def is_full(error: OSError) -> bool:
