@@ -201,6 +201,7 @@ def test_the_proof_sees_what_somebody_put_back(
     put = {
         "runs/r1/face.jpg": portrait,
         "runs/r1/log.txt": b"step 1\nfaces/TETIFAITH-TREADIM/3.png\n",
+        "runs/r1/urls.txt": b"https://site.example/?to=%2FTetif%C3%A0ith%2520Treadim%2F3.png\n",
         f"photos/{PERSON}/note.bin": b"-",
         "fragments/extra/0000000000000000.parquet": table,
         "snapshots/x.json": json.dumps({"photo": sha256(portrait)}).encode(),

@@ -36,6 +36,16 @@ PERSON = Belongings(
         ("2019_01", True),
         ("taken 2019/01/3.jpg", False),  # numbers are in every second path
         ("id10002/007.jpg", False),
+        ("/pics/Anna%20Stra%C3%9Fe/0.jpg", True),
+        ("http://site.example/%41nna+Stra%DFe.html", True),  # a server of an earlier time: Latin-1
+        ("https://a.example/?to=http%3A%2F%2Fb.example%2FAnna%2520Stra%25C3%259Fe", True),
+        ("https://a.example/?x=1&copy=Anna%5FStra%C3%9Fe", True),
+        ('{"title": "Anna Stra\\u00dfe"}', True),
+        ('{"note": "{\\\\"title\\\\": \\\\"Anna Stra\\\\u00dfe\\\\"}"}', True),
+        ("<title>Bj&oslash;rn Kj&#230;r</title>", True),
+        ("100% of Anna", False),
+        ("%2", False),
+        ("/pics/Anna%2520", False),
         ("", False),
     ],
 )
@@ -67,6 +77,13 @@ PARTS = (
     "é",
     "İ",
     "ﬁ",
+    "%20",
+    "%C3%9F",
+    "%DF",
+    "%25",
+    "%",
+    "&szlig;",
+    "\\u00df",
 )
 
 

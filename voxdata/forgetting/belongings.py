@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +28,42 @@ TELLING = (
 )  # columns that `Belongings` looks at
 _BREAKS = re.compile(r"""[/\\"'<>=&?!:;,|()\[\]{}\s@#+]+""")
 _ENDS = r"""/\\"'<>=&?!:;,|()\[\]{}\t\r\n@#+"""  # of a part of a path, a quoted text, a cell; a blank is none
+_ESCAPED = re.compile(r"(?:\\+u[0-9a-fA-F]{4})+")
+_LAYERS = 4  # of escapes in a URL that is part of another one
 _MAX_WORDS = 4  # of a name inside a sentence
 _SHORT = 4  # letters
 Flags = npt.NDArray[np.bool_]
 
 
+def readings(text: str) -> tuple[str, ...]:
+    """A text as it is written, and as it is meant where letters in it are escaped as in JSON, HTML and URLs.
+
+    A URL may hold another one, whose escapes are escaped again: each layer is a reading of its own.
+    """
+    found = [text]
+    if "\\u" in text or "&" in text:
+        found.append(html.unescape(_ESCAPED.sub(_of_json, text)))
+    for reading in list(found):
+        for _ in range(_LAYERS if "%" in reading else 0):
+            reading = _of_url(reading)
+            found.append(reading)
+    return tuple(dict.fromkeys(found))
+
+
 def pieces(text: str) -> Iterator[str]:
     """Everything in a text that may be an id, a name or a file's name: parts between marks, and up to four in a row.
 
-    What names nobody by itself is left out: numbers, and words of fewer than four letters and digits.
+    What names nobody by itself is left out: numbers, and words of fewer than four letters and digits. What the text
+    means where letters in it are escaped (`readings`) is yielded as a whole, too.
     """
+    first, *others = readings(text)
+    yield from _runs(first)
+    for reading in others:
+        yield reading
+        yield from _runs(reading)
+
+
+def _runs(text: str) -> Iterator[str]:
     parts = [part for part in _BREAKS.split(text) if part]
     for first in range(len(parts)):
         for last in range(first + 1, min(first + _MAX_WORDS, len(parts)) + 1):
@@ -81,13 +109,18 @@ class Belongings:
         """Whether a text is, or holds, one of their ids or names."""
         if text is None:
             return False
-        return any(fold_name(piece) in self._words for piece in (text, *pieces(self._without_others(text))))
+        said = (piece for reading in readings(text) for piece in (reading, *_runs(self._without_others(reading))))
+        return any(fold_name(piece) in self._words for piece in said)
 
     def mentioned(self, texts: pa.ChunkedArray) -> list[str]:
         """The distinct texts that hold one of their ids or names."""
         unique = pc.unique(texts).drop_null()
         if self._pattern:
-            unique = unique.filter(pc.match_substring_regex(_roughly_folded(unique), self._pattern))
+            escaped = unique.filter(pc.match_substring_regex(unique, r"%|&|\\u")).to_pylist()
+            meant = [(text, reading) for text in escaped for reading in readings(text)[1:]]
+            written, read = ([pair[side] for pair in meant] for side in (0, 1))
+            found = pc.match_substring_regex(_roughly_folded(pa.concat_arrays([unique, _column(read)])), self._pattern)
+            unique = pc.unique(pa.concat_arrays([unique, _column(written)]).filter(found))
         return [text for text in unique.to_pylist() if self.mentions(text)]
 
     def rows(self, table: pa.Table) -> Flags:
@@ -158,6 +191,24 @@ def _blobs(column: pa.Array) -> Iterator[bytes]:
     elif pa.types.is_struct(column.type):
         for child in column.flatten():
             yield from _blobs(child)
+
+
+def _column(texts: list[str]) -> pa.Array:
+    return pa.array(texts, pa.string())
+
+
+def _of_json(found: re.Match[str]) -> str:
+    """Letters beyond the first 65,536 are written as two escapes there."""
+    units = bytes.fromhex(found[0].replace("\\", "").replace("u", ""))
+    return units.decode("utf-16-be", "replace")
+
+
+def _of_url(text: str) -> str:
+    """Percent escapes are bytes of UTF-8, or of Latin-1 where a server is old."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return unquote(text, "latin-1")
 
 
 def _telling(word: str) -> Iterator[str]:

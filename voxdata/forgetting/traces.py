@@ -2,7 +2,7 @@
 
 Hashed and compared with the tombstones are the file, each member of a tar, each blob in a Parquet file, each picture
 that a page carries, each part of its name, each text in a Parquet file, catalog or text file, and each run of up to
-four words in them.
+four words in them, also where letters are escaped as in JSON, HTML and URLs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import html
 import io
 import re
 import tarfile
@@ -31,7 +30,6 @@ UNREADABLE = "it cannot be read, so nothing is known of it"
 _PARQUET = b"PAR1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PICTURE = re.compile(r"data:[\w/+.-]+;base64,([A-Za-z0-9+/=]+)")
-_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _REMEMBERED = 1_000_000  # words
 Look = Callable[[bytes, Path | None], Iterator[str]]
 
@@ -82,7 +80,7 @@ class Traces:
                     yield "the bytes of a member"
                 if self._any_in(member.name.split("/")):
                     yield "the name of a member"
-                if member.name.endswith(".json") and self._any_in([_plain(content.decode("utf-8", "replace"))]):
+                if member.name.endswith(".json") and self._any_in([content.decode("utf-8", "replace")]):
                     yield "a text in a member"
 
     def _of_table(self, data: bytes, _: Path | None) -> Iterator[str]:
@@ -109,7 +107,7 @@ class Traces:
         text = data.decode("utf-8", "replace")
         if any(self._is_content(picture) for picture in _pictures(text)):
             yield "a picture in it"
-        if self._any_in(_plain(_PICTURE.sub(" ", text)).splitlines()):
+        if self._any_in(_PICTURE.sub(" ", text).splitlines()):
             yield "a text in it"
 
     def _is_content(self, data: bytes) -> bool:
@@ -137,11 +135,6 @@ def is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _plain(text: str) -> str:
-    """Text as JSON and HTML mean it: names with accents and apostrophes are written in escapes there."""
-    return html.unescape(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), text))
 
 
 def _pictures(text: str) -> Iterator[bytes]:
