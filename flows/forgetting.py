@@ -12,6 +12,8 @@ from voxdata.forgetting.places import GONE
 from voxdata.forgetting.trained import TrainingRun
 from voxdata.format.errors import BackendError, VoxdataError
 
+_RECIPE = "rename that folder, then voxdata build with its new path, then voxdata gc --older-than 0"
+
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """The lines of a plan. They name the person, so they belong on a terminal, and into no log."""
@@ -36,6 +38,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"{run}; {pictures} would be deleted"
     for output in plan.outputs:
         yield f"would be deleted: {output.kind} {output.path}, of snapshot {output.snapshot_id}"
+    for key in plan.recipes:
+        yield f"{key} names a folder or site of theirs and would stay; {_RECIPE}"
     if not plan.outputs:
         yield "no report, table, export or picture of theirs is noted"
 
@@ -56,6 +60,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
             for snapshot, where in person.shown.items()
         ],
         "runs": [{"name": run.name, "folder": run.folder, "snapshot": run.snapshot_id} for run in plan.runs],
+        "recipes": list(plan.recipes),
         "outputs": [{"kind": each.kind, "path": each.path, "snapshot": each.snapshot_id} for each in plan.outputs],
     }
 
@@ -69,11 +74,28 @@ def said_of(done: Forgotten) -> Iterator[str]:
         yield f"{done.unsaid} facts about others in the journal named them: these stay without the words"
     yield from map(str, (*done.outputs, *done.runs))
     for namesake in done.namesakes:
-        yield f"{namesake} bears the same name: later builds leave them out, too"
+        yield f"{namesake} bears the same name: later builds leave them out, too, and until then the proof finds it"
+    for tag in done.tags:
+        yield f"a tag that bore the name is called {tag} now"
     for snapshot in done.redacted:
         yield f"snapshot {snapshot} held them and is redacted"
     if done.published is not None:
         yield f"snapshot {done.published} is the current one"
+
+
+def mends(done: Sequence[Forgotten], left: Sequence[str], root: str) -> Iterator[str]:
+    """What to do about traces that forgetting has left: lines of `voxdata verify --forgotten`."""
+    folders = {line.split("/")[0] for line in left if "/" in line.split(":")[0]}
+    if "recipes" in folders:
+        yield f"a recipe names a source under a folder or site of that name: {_RECIPE} --root {root}"
+    namesakes = any(each.namesakes for each in done)
+    if namesakes:
+        yield f"rows of a namesake go with the next voxdata build, then voxdata gc --older-than 0 --root {root}"
+    if "runs" in folders:
+        yield f"a run's name or files bear the name: rename or delete them under {root}/runs"
+    if folders - {"recipes", "runs"} and not namesakes:
+        yield "files that are named above and are not ours: rename or delete them"
+    yield f"when that is mended, prove it with: voxdata verify --forgotten --root {root}"
 
 
 def delete_artifacts(runs: Sequence[TrainingRun]) -> bool:

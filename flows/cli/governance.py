@@ -49,8 +49,8 @@ def forget(
     Removes a person's photos, fragments, shard members, rows, previews, and every report, export and picture that was
     made from a version that held them; publishes what is left; keeps a tombstone so that nobody brings them back.
     Cannot be undone, so it says first who that is, where they are and what would be deleted, and asks. A call that was
-    killed is finished by the same call. Exit status 1 where it was not agreed to, or something could not be deleted.
-    See docs/governance.md.
+    killed is finished by the same call. Exit status 1 where it was not agreed to, something could not be deleted, or
+    the proof finds something of theirs and says what to do. See docs/governance.md.
     """
     from flows.forgetting import delete_artifacts, judge_again, said_of
     from voxdata.store.storage import open_storage
@@ -79,10 +79,23 @@ def forget(
     if left:
         print(f"not finished; when that is mended: voxdata forget --resume --root {root}", file=sys.stderr)
         return 1
-    if not delete_artifacts([run for done in finished for run in done.runs]):
-        return 1
-    print(f"prove it with: voxdata verify --forgotten --root {root}")
-    return 0
+    clean = delete_artifacts([run for done in finished for run in done.runs])
+    return 0 if _proved(storage, root, finished) and clean else 1
+
+
+def _proved(storage: Storage, root: str, finished: list[Forgotten]) -> bool:
+    """Whether nothing of forgotten people is left; says what is, and what to do."""
+    from flows.forgetting import mends
+    from voxdata.forgetting.proof import prove
+
+    left = prove(storage).left if finished else ()
+    for line in left:
+        print(f"left: {line}", file=sys.stderr)
+    for line in mends(finished, left, root) if left else ():
+        print(line, file=sys.stderr)
+    if not left:
+        print(f"nothing of theirs was found; prove it again with: voxdata verify --forgotten --root {root}")
+    return not left
 
 
 def _resumed(storage: Storage, root: str) -> list[Forgotten]:

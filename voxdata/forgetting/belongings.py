@@ -16,7 +16,8 @@ from voxdata.people.identities import safe_key
 from voxdata.people.names import LETTERS, fold_name
 from voxdata.people.pending import Forgetting
 
-PLACES = ("source_path", "source_key", "path")  # columns that say where a file came from
+_PAGES = ("source_path", "detail")  # of a log; `detail` says where a page has moved to, or what was wrong
+PLACES = (*_PAGES, "status_detail", "source_key", "path")  # columns that say where a file came from
 _KEYED = ("item_id", "face_id", "utterance_id", "key")  # <identity>/…
 TELLING = (
     "identity",
@@ -134,10 +135,10 @@ class Belongings:
             theirs |= _flags(pc.is_in(folders, value_set=pa.array(sorted(self._folders), pa.string())))
         if "photo_sha256" in columns:
             theirs |= _flags(pc.is_in(table["photo_sha256"], value_set=self._photos))
-        if "source_path" in columns and "identity" in columns:  # pages of a site are logged without an identity
+        for name in columns & set(_PAGES) if "identity" in columns else ():  # pages are logged without an identity
             nobody = pc.is_null(table["identity"])
-            pages = pa.array(self.mentioned(table["source_path"].filter(nobody)), pa.string())
-            theirs |= _flags(pc.and_(nobody, pc.is_in(table["source_path"], value_set=pages)))
+            pages = pa.array(self.mentioned(table[name].filter(nobody)), pa.string())
+            theirs |= _flags(pc.and_(nobody, pc.is_in(table[name], value_set=pages)))
         return theirs
 
     def without(self, table: pa.Table) -> pa.Table:

@@ -20,7 +20,7 @@ from voxdata.forgetting import outputs
 from voxdata.forgetting.belongings import Belongings
 from voxdata.forgetting.inquiry import inquire, inquire_again
 from voxdata.forgetting.outputs import Deletion, Output
-from voxdata.forgetting.places import GONE, Places, facts_about, facts_mentioning
+from voxdata.forgetting.places import GONE, Places, facts_about, facts_mentioning, recipes_naming, tags_naming
 from voxdata.forgetting.purge import purge
 from voxdata.forgetting.redact import Redaction, drop_moved, redact, repack
 from voxdata.forgetting.trained import TrainingRun, delete_pictures, runs_on
@@ -50,6 +50,7 @@ class Forgotten:
     redacted: Sequence[str]
     runs: Sequence[TrainingRun]  # that used them
     namesakes: Sequence[str]  # other people of the same name, who stay, but cannot come in again
+    tags: Sequence[str]  # what tags that bore the name are called now
     outputs: Sequence[str]
     left: Sequence[str]
 
@@ -63,6 +64,7 @@ class Plan:
     unsaid: int  # facts about others that name them
     runs: Sequence[TrainingRun]
     outputs: Sequence[Output]
+    recipes: Sequence[str]  # keys of those that name a folder or site of theirs, and stay
 
 
 def is_begun(storage: Storage, who: str) -> bool:
@@ -79,6 +81,7 @@ def plan(storage: Storage, who: str, book: IdentityBook, *, reason: str, at: str
         unsaid=len(facts_mentioning(storage, Belongings(forgetting), forgetting.photos)),
         runs=runs_on(storage, forgetting.redacted),
         outputs=doomed_outputs(storage, forgetting),
+        recipes=recipes_naming(storage, Belongings(forgetting)),
     )
 
 
@@ -137,6 +140,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
     old = [_sha256(storage, tar) for tar in moved]
     redaction = redact(storage, moved, name, at=forgetting.at)
     unsaid = _clear_journal(storage, belongings, forgetting)
+    _rename_tags(storage, belongings)
     runs = runs_on(storage, forgetting.redacted)
     deletions = [outputs.delete(storage, output) for output in doomed_outputs(storage, forgetting)]
     deletions += [each for run in runs for each in delete_pictures(run)]
@@ -156,6 +160,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
         redacted=list(forgetting.redacted),
         runs=runs,
         namesakes=forgetting.namesakes,
+        tags=sorted({without["tag"] for table, _, without in signed if table == "tags"}),
         outputs=[each.said for each in deletions if not each.left],
         left=left,
     )
@@ -177,6 +182,16 @@ def _clear_journal(storage: Storage, belongings: Belongings, forgetting: Forgett
     for table, about in (*about_them, *mentioning):
         storage.delete(f"journal/{table}/{about['fact']}.json")
     return len(mentioning)
+
+
+def _rename_tags(storage: Storage, belongings: Belongings) -> None:
+    """A tag that bears their name is called by a hash from now on, and keeps its snapshot."""
+    key = tombstones.make_key(storage)
+    for fact in tags_naming(storage, belongings):
+        renamed = f"renamed-{tombstones.hash_text(key, fact['tag'])[:8]}"
+        row = {column: value for column, value in fact.items() if column != "fact"}
+        journal.append(storage, "tags", {**row, "tag": renamed})
+        storage.delete(f"journal/tags/{fact['fact']}.json")
 
 
 def _sha256(storage: Storage, tar: str) -> str:

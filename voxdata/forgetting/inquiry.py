@@ -21,7 +21,7 @@ from voxdata.people.tombstones import Tombstones
 from voxdata.store.root_tables import all_tables, read_table
 from voxdata.store.storage import Storage
 
-_WHO = ("identity", "person", "item_id", "face_id", "utterance_id", "key", "source_path")
+_WHO = ("identity", "person", "item_id", "face_id", "utterance_id", "key", "source_path", "detail")
 _HASHES = ("photo_sha256", "audio_sha256", "pcm_sha256", "sha256")
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 

@@ -24,6 +24,7 @@ from voxdata.store.root_tables import all_tables, read_table
 from voxdata.store.storage import Storage
 
 SHARDS = "shards"
+RECIPES = "recipes"
 GONE = "cannot be asked"  # a snapshot, or tables of it, that are no longer there
 _ABOUT = {"reviews": ("identity",), "optouts": ("person",), "aliases": ("identity", "person")}  # whom a fact is about
 _SAID = {  # what somebody wrote about it, in their own words
@@ -82,7 +83,8 @@ def shown_by(storage: Storage, belongings: Belongings, places: Places, photos: I
     tables, or `GONE`. `photos` are those that only they have (sha256)."""
     have = {*all_tables(storage)}
     facts = [*facts_about(storage, belongings, photos), *facts_mentioning(storage, belongings, photos)]
-    everywhere = sorted({table for table, _ in facts} | _shipped(storage, belongings))
+    tags = {"tags"} if tags_naming(storage, belongings) else set()
+    everywhere = sorted({table for table, _ in facts} | tags | _shipped(storage, belongings))
     found = {}
     for identifier, tables in _tables_of_snapshots(storage).items():
         held = {stage for stage, keys in tables.items() if keys & places.keys}
@@ -131,6 +133,17 @@ def facts_mentioning(
             if naming and (table, fact["fact"]) not in theirs:
                 found.append((table, {**fact, **dict.fromkeys(naming)}))
     return found
+
+
+def tags_naming(storage: Storage, belongings: Belongings) -> list[Mapping[str, Any]]:
+    """The facts of tags that bear the person's name."""
+    return [fact for fact in journal.read_new(storage, "tags") if belongings.mentions(fact["tag"])]
+
+
+def recipes_naming(storage: Storage, belongings: Belongings) -> list[str]:
+    """Keys of recipes whose sources lie under one of their names: forgetting leaves them, or nothing could be built."""
+    found = {key: storage.read(key).decode("utf-8", "replace") for key in storage.keys(RECIPES)}
+    return [key for key, text in found.items() if any(belongings.mentions(line) for line in text.splitlines())]
 
 
 def _shipped(storage: Storage, belongings: Belongings) -> set[str]:
