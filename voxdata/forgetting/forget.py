@@ -140,7 +140,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
     old = [_sha256(storage, tar) for tar in moved]
     redaction = redact(storage, moved, name, at=forgetting.at)
     unsaid = _clear_journal(storage, belongings, forgetting)
-    _rename_tags(storage, belongings)
+    tags = _renamed_tags(storage, belongings)
     runs = runs_on(storage, forgetting.redacted)
     deletions = [outputs.delete(storage, output) for output in doomed_outputs(storage, forgetting)]
     deletions += [each for run in runs for each in delete_pictures(run)]
@@ -160,7 +160,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
         redacted=list(forgetting.redacted),
         runs=runs,
         namesakes=forgetting.namesakes,
-        tags=sorted({without["tag"] for table, _, without in signed if table == "tags"}),
+        tags=tags,
         outputs=[each.said for each in deletions if not each.left],
         left=left,
     )
@@ -184,14 +184,17 @@ def _clear_journal(storage: Storage, belongings: Belongings, forgetting: Forgett
     return len(mentioning)
 
 
-def _rename_tags(storage: Storage, belongings: Belongings) -> None:
-    """A tag that bears their name is called by a hash from now on, and keeps its snapshot."""
+def _renamed_tags(storage: Storage, belongings: Belongings) -> list[str]:
+    """Call a tag that bears their name by a hash from now on, it keeps its snapshot; return these new names."""
     key = tombstones.make_key(storage)
+    found = set()
     for fact in tags_naming(storage, belongings):
         renamed = f"renamed-{tombstones.hash_text(key, fact['tag'])[:8]}"
         row = {column: value for column, value in fact.items() if column != "fact"}
         journal.append(storage, "tags", {**row, "tag": renamed})
         storage.delete(f"journal/tags/{fact['fact']}.json")
+        found.add(renamed)
+    return sorted(found)
 
 
 def _sha256(storage: Storage, tar: str) -> str:
