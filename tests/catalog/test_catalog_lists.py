@@ -238,7 +238,7 @@ def test_roots_of_older_versions_have_no_lists_and_get_them_with_the_next_versio
     assert (root / README_KEY).exists()
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone", "too many"])
+@pytest.mark.parametrize("damage", ["changed", "gone", "too many", "of no version"])
 def test_a_list_that_differs_is_found_and_repaired(
     small: SmallRoot, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
@@ -251,13 +251,27 @@ def test_a_list_that_differs_is_found_and_repaired(
         case "gone":
             small.storage.delete(key)
         case _:
-            key = f"snapshots/{snapshot.id}/dev-faces.txt"
+            folder = snapshot.id if damage == "too many" else "deadbeefdeadbeef"
+            key = f"snapshots/{folder}/dev-faces.txt"
             small.storage.commit(key, before)
     (problem,) = verify(small.storage)
     assert (problem.kind, problem.key, "voxdata catalog rebuild" in problem.message) == ("catalog", key, True)
     assert main(["repair", "--root", small.storage.url]) == 0
     assert verify(small.storage) == []
-    assert small.storage.exists(key) == (damage != "too many")
+    assert small.storage.exists(key) == (damage in ("changed", "gone"))
+
+
+def test_a_version_that_lost_all_its_lists_is_found_and_repaired(small: SmallRoot) -> None:
+    old, new = two_versions(small.storage)
+    lost = {key for key in small.storage.keys(f"snapshots/{old.id}") if key.endswith(".txt")}
+    for key in lost:
+        small.storage.delete(key)
+    small.storage.commit(f"snapshots/{new.id}.notes.txt", b"not a list\n")
+    found = verify(small.storage)
+    assert {problem.key for problem in found if "list is gone" in problem.message} == lost != set()
+    assert main(["repair", "--root", small.storage.url]) == 0
+    assert all(list_of(small.storage, old, name) == tars(old, name) for name in LISTS if tars(old, name))
+    assert small.storage.exists(f"snapshots/{new.id}.notes.txt")
 
 
 def test_lists_go_with_their_snapshot(small: SmallRoot, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,12 +5,13 @@
     shards/README.txt                         says that `shards/*` is no version
 
 They say nothing that the snapshot's file does not say, and are written again whenever the catalog is. Nothing here
-reads them: a root of an older version, which has none, is as good as any other.
+reads them: a root of an older version, which has neither lists nor `shards/README.txt`, is as good as any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 
 from voxdata.format.errors import SnapshotError
@@ -18,6 +19,7 @@ from voxdata.format.snapshot import ShardEntry, Snapshot
 from voxdata.shards.write import FOLDER
 from voxdata.store.storage import LocalStorage, Storage
 
+_LIST = re.compile(r"snapshots/([0-9a-f]{16})/[^/]+\.txt")
 README_KEY = f"{FOLDER}/README.txt"
 README = b"""Do not take shards/*.tar: tars of earlier versions stay here, with people who opted out and portraits that
 were rejected since. Ask for the tars of one version, or take its lists:
@@ -49,8 +51,8 @@ def list_keys(snapshot: Snapshot) -> list[str]:
     return [f"{_folder(snapshot.id)}{name}{suffix}" for name in _by_list(snapshot) for suffix in (".txt", ".urls.txt")]
 
 
-def write_lists(storage: Storage, snapshots: Iterable[Snapshot]) -> None:
-    """Bring the lists of these versions up to date, and delete lists of theirs that name nothing any more."""
+def write_lists(storage: Storage, snapshots: Collection[Snapshot]) -> None:
+    """Bring the lists up to date, given all versions, and delete those that name nothing any more."""
     if not storage.exists(README_KEY) or storage.read(README_KEY) != README:
         storage.commit(README_KEY, README)
     there = set(storage.keys("snapshots"))
@@ -61,18 +63,26 @@ def write_lists(storage: Storage, snapshots: Iterable[Snapshot]) -> None:
                 storage.commit(key, content)
         for key in _of(snapshot.id, there) - promised.keys():
             storage.delete(key)
+    for key in _of_nobody(snapshots, there):
+        storage.delete(key)
 
 
-def stale_lists(storage: Storage, snapshots: Iterable[Snapshot]) -> Iterator[tuple[str, str]]:
-    """Yield (key, message) for each list that differs from its snapshot; versions without lists are older."""
+def stale_lists(storage: Storage, snapshots: Collection[Snapshot]) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for each list that differs from its snapshot, or has none, given all versions.
+
+    Whoever writes lists writes `shards/README.txt`, and lists of every version: a root without it is older.
+    """
     there = set(storage.keys("snapshots"))
+    has_lists = storage.exists(README_KEY)
     for snapshot in snapshots:
         promised, found = _lists(storage, snapshot), _of(snapshot.id, there)
-        for key in sorted(promised.keys() | found if found else ()):
+        for key in sorted(promised.keys() | found if found or has_lists else ()):
             if key not in found:
                 yield key, f"the list is gone; voxdata shards --snapshot {snapshot.id} prints it"
             elif key not in promised or storage.read(key) != promised[key]:
                 yield key, f"does not list the tars of snapshot {snapshot.id}; take them from: voxdata shards"
+    for key in _of_nobody(snapshots, there):
+        yield key, "lists tars of a snapshot that is not there; take those of another one from: voxdata shards"
 
 
 def _lists(storage: Storage, snapshot: Snapshot) -> Mapping[str, bytes]:
@@ -101,6 +111,12 @@ def _folder(identifier: str) -> str:
 
 def _of(identifier: str, keys: set[str]) -> set[str]:
     return {key for key in keys if key.startswith(_folder(identifier)) and key.endswith(".txt")}
+
+
+def _of_nobody(snapshots: Collection[Snapshot], keys: set[str]) -> list[str]:
+    """Lists of versions that are not there."""
+    known = {snapshot.id for snapshot in snapshots}
+    return sorted(key for key in keys if (match := _LIST.fullmatch(key)) and match[1] not in known)
 
 
 def _lines(entries: Iterable[str]) -> bytes:
