@@ -35,7 +35,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"snapshot {snapshot} {_shows(where)}{redacted}"
     for run in plan.runs:
         pictures = "its evaluations" if run.only_judged else "its pictures and evaluations"
-        yield f"{run}; {pictures} would be deleted"
+        yield f"{run}" if run.started_from else f"{run}; {pictures} would be deleted"
     for output in plan.outputs:
         yield f"would be deleted: {output.kind} {output.path}, of snapshot {output.snapshot_id}"
     for key in plan.recipes:

@@ -79,7 +79,7 @@ def forget(
     if left:
         print(f"not finished; when that is mended: voxdata forget --resume --root {root}", file=sys.stderr)
         return 1
-    clean = delete_artifacts([run for done in finished for run in done.runs])
+    clean = delete_artifacts([run for done in finished for run in done.runs if not run.started_from])
     return 0 if _proved(storage, root, finished) and clean else 1
 
 

@@ -326,6 +326,9 @@ def test_what_was_made_from_them_goes_and_runs_are_named(
     journal.append(copy.storage, "promotions", {"model": "sf2f", "run_id": "champion", "stage": "champion", "at": AT})
     write_run(copy.root / "runs" / "by-hand", snapshot.id)
     write_run(copy.root / "runs" / "another", "0" * 16)
+    write_run(copy.root / "runs" / "warm", "0" * 16, start=str(elsewhere / "champion"))
+    write_run(copy.root / "runs" / "warmer", "0" * 16, start=str(copy.root / "runs" / "warm"))
+    write_run(copy.root / "runs" / "apart", "0" * 16, start=str(copy.root / "runs" / "another"))
     tested = next(entry for entry in snapshot.shards if (entry.kind, entry.split) == ("faces", "test"))
     trained = next(entry for entry in snapshot.shards if (entry.kind, entry.split) == ("faces", "train"))
     caches = [tmp_path / "cache" / "portraits", tmp_path / "decoded", copy.root / "cache"]
@@ -353,7 +356,11 @@ def test_what_was_made_from_them_goes_and_runs_are_named(
         assert f"run {folder.name}" in out
         assert f"used snapshot {snapshot.id}, where they were in test" in out
     assert (copy.root / "runs" / "another" / "samples" / "step-1.png").exists()
+    for name in ("warm", "warmer"):
+        assert f"run {name}: started from weights of run champion, which used snapshot {snapshot.id}" in out
+        assert (copy.root / "runs" / name / "samples" / "step-1.png").exists()
     assert "run another" not in out
+    assert "run apart" not in out
     left = {path.name for cache in caches for path in cache.iterdir()}
     assert left == {f"{trained.sha256[:16]}-64px.npy"}
     assert judged == [elsewhere / "champion"]
