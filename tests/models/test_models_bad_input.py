@@ -78,7 +78,7 @@ def checkpoint_of_another_preset(run_dir: Path, snapshot: TinySnapshot, folder: 
 
 
 def going_on_with_another_preset(run_dir: Path, snapshot: TinySnapshot, folder: Path) -> None:
-    train(snapshot.config(run_dir, steps=4, overrides={"batch_size": 4}))
+    train(snapshot.config(run_dir, steps=2, overrides={"batch_size": 4}))
 
 
 def embedder_of_another_shape(run_dir: Path, snapshot: TinySnapshot, folder: Path) -> None:

@@ -62,7 +62,12 @@ FACES = Table(
         Column("backend_version", S, "Its version"),
         Column("photo_width_px", I, "Width of the photo"),
         Column("photo_height_px", I, "Height of the photo"),
-        Column("decoded_share", F, "Of a photo whose file was cut: share of the picture that was there; else null"),
+        Column(
+            "decoded_share",
+            F,
+            "Of a photo whose file was cut: share of the picture that was there; else null",
+            "Cut photo, share that is there",
+        ),
         Column("photo_phash", S, "64-bit perceptual hash of the photo, 16 hex digits", catalog=False),
         Column("grayscale", B, "Whether the photo has no colour, or one tint only as sepia has"),
         Column("box_x_px", F, "Left edge of the face box in the photo"),
