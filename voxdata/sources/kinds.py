@@ -35,12 +35,20 @@ class Place:
 class PhotoOffer:
     """A photo that a source has. `words` name whom it shows, by id or name; `key` is its place within the source.
 
-    `licence` is the photo's own; None: the recipe's for the source.
+    `licence` is the photo's own; None: the recipe's for the source. `page_url` is the page that shows and describes the
+    photo, `rank` its place in the source's own order for the person (0 first), and `face_box` where the source says that
+    the face is: left, top, right, bottom in pixels.
     """
 
     words: str
     key: str
     licence: str | None = None
+    licence_url: str | None = None
+    author: str | None = None
+    attribution: str | None = None
+    page_url: str | None = None
+    rank: int | None = None
+    face_box: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
