@@ -159,8 +159,11 @@ def catalog(
 ) -> int:
     """Maintain the catalog."""
     from voxdata.catalog.publish import rebuild
+    from voxdata.store.locks import building
     from voxdata.store.storage import open_storage
 
-    rebuild(open_storage(root))
+    storage = open_storage(root)
+    with building(storage):
+        rebuild(storage)
     print(f"catalog.duckdb under {root} is rebuilt")
     return 0

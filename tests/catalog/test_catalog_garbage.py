@@ -50,6 +50,7 @@ def test_an_unnamed_old_snapshot_goes_with_all_that_only_it_used(
     assert {entry.tar for entry in old.shards} - {entry.tar for entry in current.shards} <= set(gone.sizes)
     assert any(key.startswith("fragments/faces.render/0000") for key in gone.sizes)
     assert "photos/originals/0/b0000/x.tar" in after
+    assert [path.name for path in small.storage.local("snapshots").iterdir() if path.is_dir()] == [current.id]
     assert verify(small.storage) == []
     assert [each.id for each in list_snapshots(small.storage)] == [current.id]
     assert run_query(small.storage, "SELECT count(*) AS n FROM snapshots").to_pylist() == [{"n": 1}]

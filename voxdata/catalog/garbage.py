@@ -85,6 +85,8 @@ def collect(storage: Storage, *, older_than_s: float, now_s: float) -> Garbage:
         garbage = find_garbage(storage, older_than_s=older_than_s, now_s=now_s)
         for key in garbage.sizes:
             storage.delete(key)
+        for folder in _FOLDERS:
+            storage.prune(folder)
         if garbage.snapshots:
             rebuild(storage)
     return garbage

@@ -81,6 +81,9 @@ class Storage(ABC):
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens when it is not there. Raises `StorageError` where it may not be removed."""
 
+    def prune(self, folder: str) -> None:
+        """Remove the empty folders under `folder`. Nobody may be writing there."""
+
     @contextmanager
     def writing(self, folder: str) -> Iterator[Upload]:
         """An object that comes in pieces, and whose key, under `folder`, may depend on all of them."""
@@ -161,6 +164,11 @@ class LocalStorage(LocalFiles, Storage):
             (self.path / key).unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, self.url, key) from error
+
+    def prune(self, folder: str) -> None:
+        for parent, _, _ in os.walk(self.path / folder, topdown=False):
+            if not os.listdir(parent):
+                os.rmdir(parent)
 
     def leftovers(self) -> dict[str, bool]:
         return {

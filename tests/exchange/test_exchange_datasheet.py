@@ -1,0 +1,75 @@
+"""What a datasheet says of collection and choice: only what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import voxdata
+from tests.catalog.small_root import AT, SmallRoot
+from voxdata.catalog.publish import publish
+from voxdata.catalog.published_recipe import commit_recipe
+from voxdata.exchange.datasheet import datasheet
+from voxdata.exchange.export_facts import facts_of
+from voxdata.exchange.export_texts import collection
+from voxdata.recipe.sections import Recipe
+from voxdata.store import journal
+from voxdata.store.storage import Storage, open_storage
+
+
+def sheet(root: Path) -> str:
+    with voxdata.open(root) as data:
+        return datasheet(facts_of(data))
+
+
+def review(storage: Storage, decision: str, at: str, *, reviewer: str = "ann") -> None:
+    fact: dict[str, Any] = {"photo_sha256": "0" * 64, "pupils_x": 0.5, "pupils_y": 0.5, "identity": "id00001"}
+    journal.append(storage, "reviews", {**fact, "reviewer": reviewer, "decision": decision, "reviewed_at": at})
+
+
+def test_reviews_that_were_withdrawn_are_not_counted(tmp_path: Path) -> None:
+    small = SmallRoot(open_storage(tmp_path, create=True))
+    review(small.storage, "keep", "2026-01-01T00:00:00Z")
+    review(small.storage, "reject", "2026-01-02T00:00:00Z", reviewer="bob")
+    review(small.storage, "withdrawn", "2026-01-03T00:00:00Z", reviewer="bob")
+    small.publish(at=AT)
+    assert "\n1 human reviews acted on the choice" in sheet(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("faces", "said"),
+    [
+        ({}, "pose, expression, size and light,"),
+        ({"measure": {"embedding_model": "a.onnx"}}, "pose, expression, size, light and purity,"),
+        ({"expression": {"rule": "none"}}, "pose, size and light,"),
+    ],
+)
+def test_only_the_filters_that_a_recipe_has_are_named(faces: dict[str, Any], said: str) -> None:
+    recipe = Recipe.model_validate({"name": "small", "faces": faces})
+    assert f"filtered by {said}" in collection(recipe.result_settings())
+
+
+@pytest.mark.parametrize(
+    ("photos", "said"),
+    [
+        ({"kind": "folder", "path": "/photos"}, "folder"),
+        ({"kind": "site", "url": "https://photos.example/people/"}, "site photos.example"),
+    ],
+)
+def test_a_source_is_named_by_its_kind_and_never_by_its_number(
+    tmp_path: Path, photos: dict[str, Any], said: str
+) -> None:
+    small = SmallRoot(open_storage(tmp_path, create=True))
+    small.stage_tables()
+    stored = small.read("photos")
+    name = stored.schema.get_field_index("source")
+    small.commit("photos", stored.set_column(name, "source", pa.array(["corpus-0"] * stored.num_rows)))
+    snapshot = small.build_staged()
+    recipe = Recipe.model_validate({"name": "small", "sources": {"photos": photos}})
+    stated = commit_recipe(small.storage, recipe)
+    publish(small.storage, snapshot.id, at=AT, tables=small.tables, recipe=stated)
+    assert f"| {said} | cc0 |" in sheet(tmp_path)
+    assert "corpus-0" not in sheet(tmp_path)
