@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -45,6 +46,10 @@ def test_every_shipped_recipe_is_valid(name: str) -> None:
         ("sources.photos.kind=site", ["sources.photos", "kind=site needs url"]),
         ("sources.photos.url=http://h/", ["sources.photos", "url=http://h/", "kind=site"]),
         ("sources.photos={kind: site, url: ftp://h/}", ["sources.photos.url = 'ftp://h/'", "https?"]),
+        ("sources.photos=[{path: A}, {pth: B}]", ["sources.photos.1.pth = 'B'", "no such key", "path"]),
+        ("sources.photos=[{path: A}, {kind: site}]", ["sources.photos.1", "kind=site needs url"]),
+        ("sources.photos=[]", ["sources.photos", "at least 1"]),
+        ("sources.photos.2.path=A", ["sources.photos holds 1 sections", "0 to 1", "'2'"]),
         ("crawl.user_agent=böt", ["crawl.user_agent = 'böt'"]),
         ("name.inner=3", ["name", "not a section"]),
         ("faces.pose.max_angle_deg", ["write key=value"]),
@@ -99,13 +104,21 @@ ends with:
 """.splitlines()
 
 
+def held(recipe: Recipe, key: str) -> object:
+    """What a recipe has at a key; of a list that the key does not number, its first section."""
+    found: Any = recipe
+    for part in key.split("."):
+        if isinstance(found, list) and part.isdecimal():
+            found = found[int(part)]
+        else:
+            found = getattr(found[0] if isinstance(found, list) else found, part)
+    return found
+
+
 @pytest.mark.parametrize("text", WRITTEN)
 @pytest.mark.parametrize("key", ["name", "description", "sources.photos.path", "sources.metadata.path", "splits.salt"])
 def test_a_text_is_what_is_written(key: str, text: str) -> None:
-    found: Any = load_recipe("hq-voxceleb", [f"{key}={text}"])
-    for part in key.split("."):
-        found = getattr(found, part)
-    assert found == text
+    assert held(load_recipe("hq-voxceleb", [f"{key}={text}"]), key) == text
 
 
 @given(st.text(min_size=1).filter(lambda text: text not in ("~", "null", "Null", "NULL") and text[0] not in "'\""))
@@ -142,10 +155,40 @@ def test_any_text_is_a_path_as_it_is_written(text: str) -> None:
     ],
 )
 def test_other_values_are_yaml_but_for_numbers(pairs: list[str], key: str, value: object) -> None:
-    found: Any = load_recipe("hq-voxceleb", pairs)
-    for part in key.split("."):
-        found = getattr(found, part)
-    assert found == value
+    assert held(load_recipe("hq-voxceleb", pairs), key) == value
+
+
+def test_several_sources_of_photos_are_named_by_their_numbers(tmp_path: Path) -> None:
+    site = {"kind": "site", "url": "http://h/#b", "licence": "no"}
+    pairs = ["sources.photos.path=A #1", "sources.photos.1.licence=no", "sources.photos.1.url=http://h/#b"]
+    both = load_recipe("hq-voxceleb", [*pairs, "sources.photos.1.kind=site"])
+    assert [type(source).__name__ for source in both.sources.photos] == ["PhotoFolder", "PhotoSite"]
+    assert held(both, "sources.photos.0.path") == "A #1"
+    assert both.sources.photos[1].model_dump(exclude_none=True) == site
+    written = tmp_path / "two.yaml"
+    written.write_text(yaml.safe_dump({"name": "hq-voxceleb", "sources": {"photos": [{"path": "A #1"}, site]}}))
+    two = load_recipe(str(written))
+    assert two.sources == both.sources
+    assert load_recipe(str(written), ["sources.photos.1.url=http://i/"]).sources.photos[1].url == "http://i/"
+    also = load_recipe("hq-voxceleb", ["sources.also=[{speech: {path: x}}]", "sources.also.0.photos.path=010"])
+    assert (also.sources.also[0].photos[0].path, also.sources.also[0].speech.path) == ("010", "x")
+
+
+def test_a_list_of_one_source_is_that_source() -> None:
+    one = load_recipe("hq-voxceleb", ["sources.photos={path: A, licence: CC0}"])
+    assert load_recipe("hq-voxceleb", ["sources.photos=[{path: A, licence: CC0}]"]) == one
+    assert one.model_dump(mode="json")["sources"]["photos"] == {
+        "kind": "folder",
+        "path": "A",
+        "url": None,
+        "licence": "CC0",
+    }
+    assert one.result_settings()["sources"]["photos"] == {"kind": "folder", "licence": "CC0"}
+    more = load_recipe("hq-voxceleb", ["sources.photos=[{path: A, licence: CC0}, {path: B}]"])
+    assert more.result_settings()["sources"]["photos"] == [
+        {"kind": "folder", "licence": "CC0"},
+        {"kind": "folder", "licence": "unknown"},
+    ]
 
 
 def test_settings_merge_over_the_extended_recipe(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def snapshot(storage: Storage) -> Snapshot:
 
 def test_the_recipe_comes_back_with_absolute_sources(storage: Storage, snapshot: Snapshot) -> None:
     recipe = recipe_of(storage, snapshot)
-    assert recipe.sources.photos.path == str(Path("photos").absolute())
+    assert recipe.sources.photos[0].path == str(Path("photos").absolute())
     assert recipe.sources.metadata.path == [str(Path(name).absolute()) for name in ("a.csv", "b.csv")]
     assert recipe.faces == load_recipe("voxceleb-folder", SETTINGS).faces
     assert commit_recipe(storage, recipe) == published_recipe(storage, snapshot)

@@ -18,7 +18,7 @@ from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SnapshotError
 from voxdata.format.snapshot import Snapshot
 from voxdata.recipe.reading import refuse_what_is_not_measured, with_settings
-from voxdata.recipe.sections import Recipe, change_files
+from voxdata.recipe.sections import Recipe, change_files, stated_sources
 from voxdata.store.storage import LocalStorage, Storage
 from voxdata.weights import registry
 
@@ -86,10 +86,9 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def _absolute(settings: dict[str, Any]) -> dict[str, Any]:
-    for corpus in [settings["sources"], *settings["sources"]["also"]]:
-        for part in ("photos", "speech", "metadata"):
-            path = corpus[part]["path"]
-            corpus[part]["path"] = [_place(each) for each in path] if isinstance(path, list) else _place(path)
+    for source in stated_sources(settings["sources"]):
+        path = source["path"]
+        source["path"] = [_place(each) for each in path] if isinstance(path, list) else _place(path)
     for part in ("faces", "speech"):
         change_files(settings[part], _file)
     return settings

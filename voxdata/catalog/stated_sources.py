@@ -11,7 +11,7 @@ import yaml
 from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.errors import CatalogError, RecipeError
 from voxdata.format.snapshot import Snapshot
-from voxdata.sources.kinds import stated_place
+from voxdata.sources.kinds import source_name, stated_place
 from voxdata.store.storage import Storage
 from voxdata.tables.shards import SOURCES
 
@@ -38,7 +38,9 @@ def sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
 
 def _rows(source: str, corpus: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for medium in ("photos", "speech"):
-        place = stated_place(medium, corpus[medium])
-        if place is not None:
-            row = {"source": source, "medium": medium, "kind": corpus[medium]["kind"]}
-            yield row | {"address": place.address, "host": place.host}
+        several = corpus[medium] if isinstance(corpus[medium], list) else [corpus[medium]]
+        for number, stated in enumerate(several):
+            place = stated_place(medium, stated)
+            if place is not None:
+                row = {"source": source_name(source, number), "medium": medium, "kind": stated["kind"]}
+                yield row | {"address": place.address, "host": place.host}

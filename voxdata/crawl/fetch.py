@@ -8,11 +8,12 @@ rules and the pause of the host that they lead to hold as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -43,7 +44,18 @@ class Fetched:
     size_bytes: int = 0
     detail: str | None = None
     location: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the answer; keys in lower case
+    final_url: str | None = None  # where the bytes came from, after redirects
     retry_after_s: float | None = None  # None: another try is of no use
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiLimits:
+    """How a host wants to be asked: requests under way, the pause between two starts, and how fast bytes may come."""
+
+    connections: int = 1
+    delay_s: float = 0.0
+    mbit_per_s: float | None = None
 
 
 class Host:
@@ -85,6 +97,7 @@ class Fetcher:
         self._on_way = on_way
         self._hosts: dict[str, Host] = {}
         self._opening: dict[str, asyncio.Lock] = {}
+        self._apis: dict[str, Host] = {}
         self._session = aiohttp.ClientSession(
             headers={"User-Agent": crawl.user_agent},
             timeout=aiohttp.ClientTimeout(total=crawl.timeout_s),
@@ -130,14 +143,41 @@ class Fetcher:
             address = answer.location
         return Fetched(url=url, status="refused", detail=f"more than {MAX_REDIRECTS} redirects")
 
-    async def _ask(self, url: str, host: Host | None) -> Fetched:
+    async def api(
+        self,
+        url: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        limits: ApiLimits = ApiLimits(),
+        wait_s: Callable[[Fetched], float | None] = lambda answer: None,
+    ) -> Fetched:
+        """Ask a documented API, which has no robots.txt; `url` of the answer is without `params`, which may hold a key.
+
+        `wait_s` finds in an answer of status 200 that the service asks to wait, in seconds; such a request is repeated.
+        """
+        base = urlsplit(url).netloc
+        host = self._apis.get(base)
+        if host is None:
+            settings = {"connections_per_host": limits.connections, "delay_s": limits.delay_s}
+            paced = self._crawl.model_copy(update=settings)
+            host = self._apis[base] = Host(Protego.parse(""), paced, "api")
+
+        async def once() -> Fetched:
+            answer = replace(await self._once(url, ruled=True, params=params, headers=headers), final_url=url)
+            pause_s = wait_s(answer)
+            return answer if pause_s is None else replace(answer, status="failed", data=None, retry_after_s=pause_s)
+
+        async with host.slots:
+            return await self._ask(url, host, once)
+
+    async def _ask(self, url: str, host: Host | None, once: Callable[[], Awaitable[Fetched]] | None = None) -> Fetched:
         """One url with its retries; without a host (robots.txt) there are no rules yet, and redirects are followed."""
         for attempt in range(self._crawl.retries + 1):
             if host is not None:
                 await host.turn()
                 if host.closed is not None:
                     break
-            answer = await self._once(url, ruled=host is not None)
+            answer = await (once() if once is not None else self._once(url, ruled=host is not None))
             if answer.retry_after_s is None:
                 return answer
             if host is not None:
@@ -148,20 +188,30 @@ class Fetcher:
             await asyncio.sleep(min(MAX_WAIT_S, max(answer.retry_after_s, self._crawl.backoff_s * 2**attempt)))
         return Fetched(url=url, status="failed", detail=host.closed if host else None)
 
-    async def _once(self, url: str, *, ruled: bool) -> Fetched:
+    async def _once(
+        self,
+        url: str,
+        *,
+        ruled: bool,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Fetched:
+        sent: dict[str, Any] = {"params": params, "headers": headers}
         try:
-            async with self._session.get(url, allow_redirects=not ruled, max_redirects=MAX_REDIRECTS) as response:
-                status, headers = response.status, response.headers
+            async with self._session.get(
+                url, allow_redirects=not ruled, max_redirects=MAX_REDIRECTS, **sent
+            ) as response:
+                status, said = response.status, response.headers
                 if status in RETRIED:
-                    wait_s = _retry_after_s(headers.get("Retry-After", ""))
+                    wait_s = _retry_after_s(said.get("Retry-After", ""))
                     return Fetched(url=url, status="failed", http_status=status, retry_after_s=wait_s)
-                if status in REDIRECTS and "Location" in headers:
-                    target = urljoin(url, headers["Location"])
+                if status in REDIRECTS and "Location" in said:
+                    target = urljoin(url, said["Location"])
                     return Fetched(url=url, status="moved", http_status=status, detail=target, location=target)
                 if status >= 300:
                     named = "not_found" if status in (404, 410) else "refused"
                     return Fetched(url=url, status=named, http_status=status)
-                tags = ", ".join(headers.getall("X-Robots-Tag", [])).lower()
+                tags = ", ".join(said.getall("X-Robots-Tag", [])).lower()
                 if ruled and any(tag.strip() in OPT_OUTS for tag in tags.replace(":", ",").split(",")):
                     return Fetched(url=url, status="opted_out", http_status=status, detail=tags)
                 return await self._body(url, response)
@@ -180,7 +230,14 @@ class Fetcher:
                 size = len(data)
                 if size > limit:
                     break
-        answer = Fetched(url=url, status="stored", http_status=response.status, size_bytes=size)
+        answer = Fetched(
+            url=url,
+            status="stored",
+            http_status=response.status,
+            size_bytes=size,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            final_url=str(response.url),
+        )
         if size > limit:
             return replace(answer, status="too_large", detail=f"more than {self._crawl.max_file_mb} MB")
         return replace(answer, data=bytes(data))

@@ -169,7 +169,7 @@ class _Run:
         faces: dict[str, list[Imported]] = {}
         clips: dict[str, list[Imported]] = {}
         refused = self._tombstones.holds_content
-        origin = {"source": f"import:{self.layout}", "licence": self.recipe.sources.photos.licence}
+        origin = {"source": f"import:{self.layout}", "licence": self.recipe.sources.photos[0].licence}
         for person in people:
             who = who_of(person, self.book)
             faces.setdefault(who["person"], []).extend(read_portraits(person, who, origin, refused, self.shared))

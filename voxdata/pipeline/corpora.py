@@ -9,7 +9,8 @@ from voxdata.format.errors import SourceError
 from voxdata.people.book import open_book
 from voxdata.people.identities import Identity, IdentityBook, load_book
 from voxdata.recipe.sections import Corpus, Recipe
-from voxdata.sources.kinds import photo_kind, speech_kind
+from voxdata.recipe.sources import PhotoSource
+from voxdata.sources.kinds import photo_kind, source_name, speech_kind
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 
@@ -24,16 +25,26 @@ def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
     return [("corpus-0", "sources", recipe.sources), *further]
 
 
+def photo_sources(recipe: Recipe) -> list[tuple[str, str, PhotoSource]]:
+    """(name, setting, source) of the recipe's photos, for example ("corpus-0.1", "sources.photos.1", …)."""
+    return [
+        (source_name(name, number), f"{setting}.photos{f'.{number}' if len(corpus.photos) > 1 else ''}", source)
+        for name, setting, corpus in corpora(recipe)
+        for number, source in enumerate(corpus.photos)
+    ]
+
+
 def check_sources(recipe: Recipe) -> None:
     """Look whether the folders and tables that a recipe names are there, before anything long begins.
 
     Raises `SourceError` for the first that is not, or where there are no photos at all.
     """
-    if not any(corpus.photos.given for _, _, corpus in corpora(recipe)):
+    if not any(source.given for _, _, source in photo_sources(recipe)):
         raise SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER")
+    for _, setting, source in photo_sources(recipe):
+        if source.given:
+            photo_kind(source, setting).check(source, setting)
     for _, setting, corpus in corpora(recipe):
-        if corpus.photos.given:
-            photo_kind(corpus.photos, f"{setting}.photos").check(corpus.photos, f"{setting}.photos")
         if corpus.speech.given:
             speech_kind(corpus.speech, f"{setting}.speech").check(corpus.speech, f"{setting}.speech")
     load_book(_metadata(recipe))

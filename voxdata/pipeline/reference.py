@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from voxdata.faces import rules as faces
 from voxdata.plugins import plugins
+from voxdata.recipe.pairs import kinds_of
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.recipe.section import RegisteredKind, RegisteredName
 from voxdata.recipe.sections import Recipe
@@ -23,6 +24,12 @@ another recipe. On the command line `--set key=value` changes one setting, for e
 `--set faces.pose.max_angle_deg=8`. A text or a path is what is written (`--set 'sources.photos.path=B #1'`); other
 values are YAML, so a list is `--set speech.measure.front_ends=[torch40]` and a second corpus is
 `--set 'sources.also=[{photos: {path: B/photos}, speech: {path: B/wav}}]'`, whose texts want quotes where YAML does.
+
+`sources.photos` is one source or a list of several, which are asked in that order. In a recipe:
+`photos: [{kind: folder, path: A}, {kind: site, url: 'https://…/'}]`. On the command line a number names one of them,
+and the next number adds one: `--set sources.photos.path=A` is the only source, `--set sources.photos.0.path=A --set
+sources.photos.1.kind=site --set sources.photos.1.url=https://…/` are two. The same holds for
+`sources.also.0.photos.path`.
 
 Settings under `measure` and `render` decide what is computed from pixels and samples: changing one computes again.
 Settings under `link`, `purity`, `pose`, `resolution`, `expression`, `lighting`, `sharpness`, `rules` and `select`
@@ -53,9 +60,10 @@ def recipe_reference() -> str:
 
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
-        inner = field.annotation
+        inner, kinds = field.annotation, kinds_of(field)
+        if kinds is not None and get_origin(inner) is list:
+            (inner,) = get_args(inner)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            kinds = next((rule for rule in field.metadata if isinstance(rule, RegisteredKind)), None)
             below = f"{prefix}{name}."
             yield f"| **`{prefix}{name}`** | | | **{_summary(inner)}** |"
             yield from _rows(inner, below) if kinds is None else _kind_rows(kinds, inner, below)

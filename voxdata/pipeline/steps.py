@@ -24,7 +24,7 @@ from voxdata.people.optouts import in_force as optouts_in_force
 from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
-from voxdata.pipeline.corpora import book_at_hand, book_of, corpora
+from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, photo_sources
 from voxdata.pipeline.measured import MeasuredFaces, kept_people, measured_clips, portrait_people, render_states
 from voxdata.pipeline.progress import progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
@@ -49,9 +49,9 @@ def crawl(storage: Storage, recipe: Recipe) -> str:
     book = join_spellings(storage, book_of(storage, recipe), (), at=at)
     store = PhotoStore(storage, book, recipe.crawl)
     with progress("crawl", None) as advance:
-        for name, setting, corpus in corpora(recipe):
-            if corpus.photos.given:
-                store.add(corpus.photos, name, f"{setting}.photos", advance)
+        for name, setting, source in photo_sources(recipe):
+            if source.given:
+                store.add(source, name, setting, advance)
     manifest = store.manifest()
     depends = [*manifest["item_id"].to_pylist(), *manifest["source_key"].to_pylist(), *manifest["person"].to_pylist()]
     return _commit_once(storage, "crawl", depends, lambda: manifest)

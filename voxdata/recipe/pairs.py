@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from voxdata.format.errors import RecipeError
 from voxdata.plugins import plugins
-from voxdata.recipe.section import RegisteredKind, Section
+from voxdata.recipe.section import OneOrSeveral, RegisteredKind, Section
 from voxdata.recipe.sections import Recipe
 
 _NOT_YAML = object()
@@ -33,14 +33,33 @@ def apply_pairs(settings: dict[str, Any], pairs: Sequence[str]) -> None:
         if not separator or not key:
             raise RecipeError(f"--set {pair}: write key=value, for example --set faces.pose.max_angle_deg=8")
         value = read_value(key, text, _wanted(key.split("."), settings, kinds))
-        *path, last = key.split(".")
-        node = settings
-        for name in path:
-            below = node.setdefault(name, {})
-            if not isinstance(below, dict):
-                raise RecipeError(f"--set {pair}: {name} is {below!r}, not a section")
-            node = below
-        node[last] = value
+        _put(settings, key.split("."), value, pair)
+
+
+def _put(settings: dict[str, Any], path: list[str], value: Any, pair: str) -> None:
+    """Set what lies at `path`. A number names one of several sections; the next after the last one adds one."""
+    node: Any = settings
+    for name, following in zip(path, [*path[1:], None], strict=True):
+        if isinstance(node, list):
+            if not name.isdecimal() or int(name) > len(node):
+                raise RecipeError(
+                    f"--set {pair}: {'.'.join(path[: path.index(name)])} holds {len(node)} sections; "
+                    f"name one of them by its number, 0 to {len(node)}, in place of {name!r}"
+                )
+            place: Any = int(name)
+            node.extend([{}] * (place == len(node)))
+        elif isinstance(node, dict):
+            place = name
+        else:
+            raise RecipeError(f"--set {pair}: {path[path.index(name) - 1]} is {node!r}, not a section")
+        if following is None:
+            node[place] = value
+            return
+        below = node[place] if isinstance(node, list) or place in node else {}
+        if following.isdecimal() and isinstance(below, dict):
+            below = [below]
+        node[place] = below
+        node = below
 
 
 def read_value(key: str, text: str, wanted: frozenset[Any]) -> Any:
@@ -69,13 +88,23 @@ def read_value(key: str, text: str, wanted: frozenset[Any]) -> Any:
     return value
 
 
+def kinds_of(field: FieldInfo) -> RegisteredKind | None:
+    """The kinds of the section, or of the sections, that a field of a section holds."""
+    for rule in field.metadata:
+        if isinstance(rule, RegisteredKind | OneOrSeveral):
+            return rule.kinds if isinstance(rule, OneOrSeveral) else rule
+    return None
+
+
 def section_of(field: FieldInfo, kind: Any) -> type[Section] | None:
     """The class of the section that a field of a section holds, as its `kind` says; None where it holds a value."""
-    kinds = next((rule for rule in field.metadata if isinstance(rule, RegisteredKind)), None)
+    kinds = kinds_of(field)
     if kinds is not None:
         name = kinds.usual if kind is None else kind
         return kinds.section(name) if isinstance(name, str) and name in plugins(kinds.group) else None
     held = field.annotation
+    if get_origin(held) is list:
+        (held,) = get_args(held)
     return held if isinstance(held, type) and issubclass(held, Section) else None
 
 
@@ -85,15 +114,21 @@ def _wanted(path: list[str], settings: Any, kinds: Mapping[str, str]) -> frozens
     A kind counts wherever among the pairs it stands, so that their order does not matter.
     """
     section: type[Section] | None = Recipe
-    for depth, name in enumerate(path, start=1):
-        field = section.model_fields.get(name) if section is not None else None
+    depth = 0
+    while section is not None and depth < len(path):
+        field = section.model_fields.get(path[depth])
         if field is None:
             break
+        settings = settings.get(path[depth]) if isinstance(settings, Mapping) else None
+        depth += 1
         if depth == len(path):
             return frozenset(_types(field.annotation))
         if get_origin(field.annotation) is dict and depth == len(path) - 1:
             return frozenset(_types(get_args(field.annotation)[1]))
-        settings = settings.get(name) if isinstance(settings, Mapping) else None
+        if path[depth].isdecimal() and get_origin(field.annotation) is list:
+            number, several = int(path[depth]), settings if isinstance(settings, list) else [settings]
+            settings = several[number] if number < len(several) else None
+            depth += 1
         stated = settings.get("kind") if isinstance(settings, Mapping) else None
         section = section_of(field, kinds.get(".".join([*path[:depth], "kind"]), stated))
     return frozenset()

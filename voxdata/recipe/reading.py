@@ -99,7 +99,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explain(error: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    location = [part for part in error["loc"] if not str(part).startswith("function-")]
+    location = _written([part for part in error["loc"] if not str(part).startswith("function-")], settings)
     key = ".".join(str(part) for part in location)
     if error["type"] == "extra_forbidden":
         return f"{key} = {error['input']!r}: no such key{_suggestion(location, settings)}"
@@ -107,6 +107,18 @@ def _explain(error: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         return f"{key}: is missing"
     value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
     return f"{key}{value}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _written(location: list[Any], settings: Any) -> list[Any]:
+    """A place in the recipe as its author wrote it: one section that stands for a list of one has no number."""
+    kept = []
+    for part in location:
+        if part == 0 and isinstance(settings, Mapping):
+            continue
+        kept.append(part)
+        known = isinstance(settings, Mapping) and part in settings
+        settings = settings[part] if known or (isinstance(settings, list) and isinstance(part, int)) else None
+    return kept
 
 
 def _suggestion(location: list[Any], settings: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
@@ -73,3 +73,36 @@ class RegisteredKind:
                 "section", [InitErrorDetails(type=said, loc=("kind",), input=kind)]
             )
         return self.section(kind).model_validate(dict(value))
+
+
+@dataclass(frozen=True)
+class OneOrSeveral:
+    """Of a list of such sections: a recipe may write a single one without the list, and it is dumped so, too.
+
+    Recipes, fingerprints and snapshots of one source are therefore what they were before there could be several.
+    """
+
+    kinds: RegisteredKind
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        (base,) = get_args(source)
+        item = handler.generate_schema(Annotated[base, self.kinds])
+        return core_schema.no_info_before_validator_function(
+            _as_list,
+            core_schema.list_schema(item, min_length=1),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                _as_written, return_schema=core_schema.any_schema()
+            ),
+        )
+
+    def default(self) -> list[Any]:
+        """The sections of a recipe that says nothing."""
+        return [self.kinds.default()]
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_written(sections: list[Any]) -> Any:
+    return sections[0] if len(sections) == 1 else sections

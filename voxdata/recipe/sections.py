@@ -5,7 +5,7 @@ The paper's numbers (SF2F, App. B.1) are the defaults. `reading.py` reads recipe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.section import Section, Share
-from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
+from voxdata.recipe.sources import PHOTO_SOURCES, SPEECH_KINDS, PhotoSource, SpeechSource
 from voxdata.recipe.speech import Speech
 
 
@@ -28,7 +28,7 @@ class MetadataSource(Section):
 class Corpus(Section):
     """One corpus: photos, speech and metadata that belong together."""
 
-    photos: Annotated[PhotoSource, PHOTO_KINDS] = Field(default_factory=PHOTO_KINDS.default)
+    photos: Annotated[list[PhotoSource], PHOTO_SOURCES] = Field(default_factory=PHOTO_SOURCES.default)
     speech: Annotated[SpeechSource, SPEECH_KINDS] = Field(default_factory=SPEECH_KINDS.default)
     metadata: MetadataSource = MetadataSource()
 
@@ -122,13 +122,19 @@ class Recipe(Section):
     def result_settings(self) -> dict[str, Any]:
         """All settings that can change the result: everything but `work`, `limits` and where the sources lie."""
         settings = self.model_dump(mode="json", exclude={"work", "limits", "description"})
-        for corpus in [settings["sources"], *settings["sources"]["also"]]:
-            for part in ("photos", "speech", "metadata"):
-                for where in ("path", "url"):
-                    corpus[part].pop(where, None)
+        for source in stated_sources(settings["sources"]):
+            for where in [key for key in source if key in ("path", "url") or key.endswith("_url")]:
+                del source[where]
         for part in ("faces", "speech"):
             change_files(settings[part], _name)  # not where it lies
         return settings
+
+
+def stated_sources(sources: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The sections of photos, speech and metadata of all corpora, in the dump of a recipe's sources."""
+    for corpus in [sources, *sources["also"]]:
+        for part in ("photos", "speech", "metadata"):
+            yield from corpus[part] if isinstance(corpus[part], list) else [corpus[part]]
 
 
 def change_files(section: dict[str, Any], change: Callable[[str], str]) -> None:

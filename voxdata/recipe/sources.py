@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from voxdata.recipe.section import RegisteredKind, Section
+from voxdata.recipe.section import OneOrSeveral, RegisteredKind, Section
 
 PHOTO_KINDS = RegisteredKind("voxdata.photo_sources", "folder")
+PHOTO_SOURCES = OneOrSeveral(PHOTO_KINDS)
 SPEECH_KINDS = RegisteredKind("voxdata.speech_sources", "folder")
 
 

@@ -8,14 +8,15 @@ clips there are; they are read where they lie, when they are measured.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from voxdata.crawl.fetch import Fetched, Fetcher
+from voxdata.crawl.fetch import ApiLimits, Fetched, Fetcher
 from voxdata.format.errors import RecipeError
+from voxdata.people.identities import UNKNOWN
 from voxdata.plugins import plugin, plugins
 from voxdata.recipe.section import RegisteredKind
 from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
@@ -36,8 +37,8 @@ class PhotoOffer:
     """A photo that a source has. `words` name whom it shows, by id or name; `key` is its place within the source.
 
     `licence` is the photo's own; None: the recipe's for the source. `page_url` is the page that shows and describes the
-    photo, `rank` its place in the source's own order for the person (0 first), and `face_box` where the source says that
-    the face is: left, top, right, bottom in pixels.
+    photo, `rank` its place in the source's own order for the person (0 first), and `face_box` where the source says
+    that the face is: left, top, right, bottom in pixels.
     """
 
     words: str
@@ -68,16 +69,56 @@ class PhotoUrl(PhotoOffer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Person:
+    """Somebody whom a source is asked for by name; `sex` (m or f) and `nationality` are `unknown` where nobody says."""
+
+    identity: str
+    name: str
+    sex: str = UNKNOWN
+    nationality: str = UNKNOWN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of the people whom a name may mean at a source: its id there, its label, and what is said of it."""
+
+    id: str
+    label: str
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A page of what a source has of a person.
+
+    `cursor` asks for the next page; None: there is none. `choices` are the people whom the name may mean, where a
+    person has to say which of them is meant: no photo is offered then.
+    """
+
+    offers: Sequence[PhotoOffer] = ()
+    cursor: str | None = None
+    choices: Sequence[Choice] = ()
+
+
+def _undecided(person: Person) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Visit:
     """What a photo source works with: the key of its settings, for messages, and the polite client.
 
-    `note` logs what came of a page that leads to photos. Who was forgotten must not be asked for or noted.
+    `note` logs what came of a page that leads to photos. Who was forgotten must not be asked for or noted. `people` are
+    those whom the build's corpora know, none of them forgotten; `decided` says whom somebody chose for a person whose
+    name means several at this source: a `Choice.id`, an empty text for none of them, None where nobody has said.
     """
 
     setting: str
     fetcher: Fetcher
     note: Callable[[Fetched], None]
     is_forgotten: Callable[[str], bool]
+    people: Sequence[Person] = ()
+    decided: Callable[[Person], str | None] = _undecided
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +136,11 @@ class Clip:
     size_bytes: int
 
 
+def source_name(corpus: str, number: int) -> str:
+    """The name of a corpus's photo source in tables; the first one's is the corpus's own, as that of a single one."""
+    return f"{corpus}.{number}" if number else corpus
+
+
 def place_of(settings: Any) -> Place:
     """Where settings say that their source lies: at `url`, or else under `path`."""
     url = getattr(settings, "url", None)
@@ -103,6 +149,29 @@ def place_of(settings: Any) -> Place:
         host = site.netloc.rpartition("@")[2]
         return Place(address=f"{site.scheme}://{host}", host=host)
     return Place(address=None if settings.path is None else f"{settings.path}/")
+
+
+FindPerson = Callable[[Any, Visit, Person, str | None], Awaitable[Found]]
+
+
+def everybody(find_person: FindPerson) -> Callable[[Any, Visit], AsyncIterator[Sequence[PhotoOffer]]]:
+    """`find` of a kind that is asked person by person: all pages of all people, in their order."""
+
+    async def find(settings: Any, visit: Visit) -> AsyncIterator[Sequence[PhotoOffer]]:
+        for person in visit.people:
+            cursor = None
+            while True:
+                found = await find_person(settings, visit, person, cursor)
+                yield found.offers
+                cursor = found.cursor
+                if cursor is None:
+                    break
+
+    return find
+
+
+def _no_limits(settings: Any) -> Mapping[str, ApiLimits]:
+    return {}
 
 
 def _nothing_to_check(settings: Any, setting: str) -> None:
@@ -116,10 +185,16 @@ class PhotoKind:
     `find(settings, visit)` yields photos in batches that are stored together (a person's, a page's, a folder's) and
     raises `SourceError` where there is nothing to list. `check(settings, setting)` raises it, too, for what can be seen
     at once, before anything long begins.
+
+    A kind that is asked person by person has `find_person(settings, visit, person, cursor)`, a page of that person's
+    photos (cursor None: the first one), so that a crawl goes on where it stopped; its `find` may be
+    `everybody(find_person)`. `hosts(settings)` says how hosts of the photos want to be asked, where that is known.
     """
 
     settings: type[PhotoSource]
     find: Callable[[Any, Visit], AsyncIterator[Sequence[PhotoOffer]]]
+    find_person: FindPerson | None = None
+    hosts: Callable[[Any], Mapping[str, ApiLimits]] = _no_limits
     place: Callable[[Any], Place] = place_of
     check: Callable[[Any, str], None] = _nothing_to_check
 
