@@ -30,7 +30,7 @@ from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
 from voxdata.sources.folder import PhotoFolder
 from voxdata.sources.originals import PhotoStore, original_reader, originals
-from voxdata.sources.site import PhotoSite, site_key
+from voxdata.sources.site import PhotoSite, photo_key
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
 
@@ -93,7 +93,9 @@ def test_all_allowed_photos_arrive_and_nothing_is_asked_twice(storage: LocalStor
 def test_every_photo_has_a_row_with_hash_size_and_status(storage: LocalStorage, corpus: Path) -> None:
     with start_site(corpus) as site:
         stored = {row["source_key"]: row for row in crawl(storage, site.url).to_pylist()}
-    rows = {site_key(row["source_path"]): row for row in attempts(storage) if row["status"] == "stored"}
+    rows = {
+        photo_key(row["source_path"], row["source_path"]): row for row in attempts(storage) if row["status"] == "stored"
+    }
     assert set(stored) <= set(rows)
     for key, row in stored.items():
         assert rows[key]["http_status"] == 200

@@ -112,6 +112,10 @@ class Fetcher:
     ) -> None:
         await self._session.close()
 
+    def honours(self, opt_out: str) -> bool:
+        """Whether the recipe keeps an opt-out."""
+        return True
+
     async def host(self, url: str) -> Host:
         """The host of a url; its robots.txt is read once."""
         parts = urlsplit(url)

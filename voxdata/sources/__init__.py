@@ -3,6 +3,7 @@
 PHOTO_SOURCES = {
     "folder": "voxdata.sources.folder:PHOTO_FOLDER",
     "site": "voxdata.sources.site:PHOTO_SITE",
+    "video": "voxdata.faces.videos:PHOTO_VIDEOS",
 }
 SPEECH_SOURCES = {
     "folder": "voxdata.sources.speech_files:SPEECH_FOLDER",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,11 +54,16 @@ class PhotoOffer:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoFile(PhotoOffer):
-    """A photo on disk; one whose size and modification time stay is not read again."""
+    """A photo on disk; one whose size and modification time stay is not read again.
+
+    Of a photo within another file, such as a frame of a video, `path` names both, and `read` has its bytes; it raises
+    `OSError` where they cannot be had.
+    """
 
     path: str
     size_bytes: int
     modified_ns: int
+    read: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,17 @@ class Found:
     choices: Sequence[Choice] = ()
 
 
+class Memory:
+    """What a source found out at length and need not find out again: bytes by key. This one forgets."""
+
+    def read(self, key: str) -> bytes | None:
+        """What was written under a key; None where nothing was."""
+        return None
+
+    def write(self, key: str, data: bytes) -> None:
+        """Remember. A key says all that the bytes depend on, and names nobody."""
+
+
 def _undecided(person: Person) -> str | None:
     return None
 
@@ -111,6 +127,7 @@ class Visit:
     `note` logs what came of a page that leads to photos. Who was forgotten must not be asked for or noted. `people` are
     those whom the build's corpora know, none of them forgotten; `decided` says whom somebody chose for a person whose
     name means several at this source: a `Choice.id`, an empty text for none of them, None where nobody has said.
+    `memory` is the root's.
     """
 
     setting: str
@@ -119,6 +136,7 @@ class Visit:
     is_forgotten: Callable[[str], bool]
     people: Sequence[Person] = ()
     decided: Callable[[Person], str | None] = _undecided
+    memory: Memory = field(default_factory=Memory)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from voxdata.recipe.sections import Crawl
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.admission import admitted
 from voxdata.sources.folder import printable
-from voxdata.sources.kinds import PhotoFile, PhotoOffer, PhotoUrl, Visit, photo_kind
+from voxdata.sources.kinds import Memory, PhotoFile, PhotoOffer, PhotoUrl, Visit, photo_kind
 from voxdata.store.filelog import FORGOTTEN, SETTLED, FileLog
 from voxdata.store.fragments import Fragment, FragmentStore, chunks, fingerprint
 from voxdata.store.storage import Storage
@@ -50,6 +50,21 @@ Report = Callable[[int], None]
 def originals(storage: Storage) -> FragmentStore:
     """The stored original photos of a root."""
     return FragmentStore(storage, "originals", fingerprint("originals", VERSION, {}, {}), prefix="photos")
+
+
+class RootMemory(Memory):
+    """What a kind of source remembers in a root."""
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage = storage
+        self._folder = folder
+
+    def read(self, key: str) -> bytes | None:
+        at = f"{self._folder}/{key}"
+        return self._storage.read(at) if self._storage.exists(at) else None
+
+    def write(self, key: str, data: bytes) -> None:
+        self._storage.commit(f"{self._folder}/{key}", data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +111,13 @@ class PhotoStore:
             self._note_answer(answer, name, None)
 
         async with Fetcher(self._crawl, note) as fetcher:
-            visit = Visit(setting=setting, fetcher=fetcher, note=note, is_forgotten=self._book.forgotten)
+            visit = Visit(
+                setting=setting,
+                fetcher=fetcher,
+                note=note,
+                is_forgotten=self._book.forgotten,
+                memory=RootMemory(self._storage, f"photos/found/{source.kind}"),
+            )
             async for offers in kind.find(source, visit):
                 photos = [
                     _Photo(offer=offer, identity=identity, source=name, licence=offer.licence or source.licence)
@@ -170,9 +191,10 @@ class PhotoStore:
         if file.size_bytes > self._crawl.max_file_mb * 1e6:
             return None, "too_large", f"{file.size_bytes / 1e6:.1f} MB, limit {self._crawl.max_file_mb} MB"
         try:
-            return Path(file.path).read_bytes(), "stored", None
+            data = Path(file.path).read_bytes() if file.read is None else file.read()
+            return data, "stored", None
         except OSError as error:
-            return None, "unreadable", error.strerror
+            return None, "unreadable", error.strerror or str(error)
 
     async def _fetch_new(self, photos: Iterable[_Photo], fetcher: Fetcher) -> int:
         """Ask for the urls among photos that are not known, a few at once; return how many were settled."""

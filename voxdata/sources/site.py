@@ -1,31 +1,42 @@
-"""Photos on a web site with one page per identity that links to them.
+"""Photos on a web site with one page per identity that shows or links to them.
 
-The identity pages are those of the sitemaps that robots.txt names (one url per line, or XML), else the links of the
-given page. A page's title says whom it shows, or else the last part of its address; its links to image files on the
-same host are the photos.
+The identity pages are those of the sitemaps that robots.txt names, else the links of the given page. A page's title
+says whom it shows, or else the last part of its address; a title that is an error's is nobody's. Its photos are its
+links to image files, the pictures that it shows, and what the sitemap says of it, on the same host and on `hosts`.
 """
 
 from __future__ import annotations
 
-import html
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from html.parser import HTMLParser
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Literal
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from typing import Any, Literal
+from urllib.parse import unquote, urldefrag, urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from voxdata.crawl.fetch import Fetched, Fetcher
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import PhotoKind, PhotoUrl, Visit
 from voxdata.sources.magic import PHOTO_SUFFIXES
+from voxdata.sources.sitemap import read_sitemap
+from voxdata.sources.web_page import read_web_page, resolved
 
 MAX_SITEMAPS = 100
+MAX_TITLE = 200  # characters; a longer one is no name
+NO_PHOTO_SUFFIXES = frozenset({".svg", ".ico", ".css", ".js", ".html", ".htm", ".mp4", ".webm", ".pdf"})
+# Titles of pages that servers, and services before them, send in place of a page that they do not have or do not give.
+ERROR_TITLE = re.compile(
+    r"(error\W*)?[45]\d\d\b.*|(error\W*)?(page|file|document|site)? ?(was )?not (be )?found\b.*|error"
+    r"|(access )?(denied|forbidden)|just a moment\W*|attention required\b.*|service (temporarily )?unavailable"
+    r"|bad gateway|too many requests"
+    r"|(index of|login|log in|sign in)\b.*|untitled( document)?|(are you a )?robot\W*|captcha",
+    re.IGNORECASE | re.DOTALL,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +47,9 @@ class PhotoSite(PhotoSource):
     """A page per identity."""
 
     kind: Literal["site"] = "site"
+    hosts: list[str] = Field(
+        [], description="further hosts whose photos are taken, such as cdn.example.org or *.example.org"
+    )
 
     @model_validator(mode="after")
     def _says_where(self) -> PhotoSite:
@@ -43,154 +57,194 @@ class PhotoSite(PhotoSource):
             raise ValueError("kind=site needs url, for example url=http://127.0.0.1:8000/")
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_later_settings(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Ids of versions are digests of this; a setting that came later must not change those that do without it."""
+        settings: dict[str, Any] = dump(self)
+        return settings if settings["hosts"] else {key: settings[key] for key in settings if key != "hosts"}
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if re.fullmatch(r"(\*\.)?[\w-]+(\.[\w-]+)*(:\d{1,5})?", host) is None:
+                raise ValueError(f"{host!r} is no host; give names such as cdn.example.org or *.example.org")
+        return [host.lower() for host in hosts]
+
 
 async def find(settings: PhotoSite, visit: Visit) -> AsyncIterator[Sequence[PhotoUrl]]:
     """The photos of each page, in page order. Raises `SourceError` when the list of pages cannot be had."""
-    setting = f"{visit.setting}.url"
-    async for page in walk_site(visit.fetcher, str(settings.url), setting, visit.note, visit.is_forgotten):
-        yield [PhotoUrl(words=page.identity, key=site_key(url), url=url) for url in page.photos]
+    async for page in walk_site(visit, settings):
+        yield [
+            PhotoUrl(
+                words=page.identity,
+                key=photo_key(url, str(settings.url)),
+                url=url,
+                page_url=page.address,
+                rank=number,
+            )
+            for number, url in enumerate(page.photos)
+        ]
 
 
 PHOTO_SITE = PhotoKind(settings=PhotoSite, find=find)
 
 
-def site_key(url: str) -> str:
-    """A photo's key within its site: path and query."""
+def photo_key(url: str, site: str) -> str:
+    """A photo's key: path and query within its site, the whole url where it lies on another host."""
     parts = urlsplit(url)
+    if not _same_host(url, site):
+        return url
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 @dataclass(frozen=True)
 class Page:
-    """An identity's page: whom it shows, and the urls of its photos in page order."""
+    """An identity's page: whom it shows, where it lies, and the urls of its photos in page order."""
 
     identity: str
+    address: str
     photos: tuple[str, ...]
 
 
-async def walk_site(
-    fetcher: Fetcher, url: str, setting: str, note: Note, skipped: Callable[[str], bool] = lambda name: False
-) -> AsyncIterator[Page]:
-    """The site's identity pages, one after another; `note` is told what came of each page and sitemap.
+async def walk_site(visit: Visit, settings: PhotoSite) -> AsyncIterator[Page]:
+    """The site's identity pages, one after another; `visit.note` is told what came of each page and sitemap.
 
-    A page whose title or address names somebody for whom `skipped` holds is passed over, and not noted.
-    Raises `SourceError` naming `setting` when the list of pages cannot be had. A page that cannot be had is noted, and
-    their number is logged as a warning at the end.
+    A page whose title or address names somebody who was forgotten is passed over, and not noted. Raises `SourceError`
+    naming the setting when the list of pages cannot be had. Pages that cannot be had, or that show nobody, are noted,
+    and their numbers are logged as a warning at the end.
     """
-    addresses = await _addresses(fetcher, url, setting, note)
-    failed = 0
-    for address in addresses:
-        if skipped(_last_part(address)) or skipped(PurePosixPath(_last_part(address)).stem):
+    walk = _Walk(visit, settings)
+    addresses = await walk.addresses()
+    failed = nobody = 0
+    for address, pictures in addresses.items():
+        if visit.is_forgotten(_last_part(address)) or visit.is_forgotten(PurePosixPath(_last_part(address)).stem):
             continue
-        answer = await fetcher.get(address)
+        answer = await visit.fetcher.get(address)
         failed += answer.status == "failed"
-        page = None if answer.data is None else _read_page(address, answer.data)
-        if page is not None and skipped(page.identity):
+        page = None if answer.data is None else walk.read(answer, address, pictures)
+        if page is not None and visit.is_forgotten(page.identity):
             continue
-        _note_page(answer, note)
+        walk.note_page(answer)
         if page is not None and page.identity:
             yield page
+        nobody += page is not None and not page.identity
     if failed:
         logger.warning(
             "%s=%s: %d of %d pages did not answer, and their photos are missing; the same command asks for them again",
-            setting,
-            url,
+            walk.setting,
+            walk.url,
             failed,
             len(addresses),
         )
+    if nobody:
+        said = "%s=%s: %d of %d pages have the title of an error, and are nobody's"
+        logger.warning(said, walk.setting, walk.url, nobody, len(addresses))
 
 
-async def _addresses(fetcher: Fetcher, url: str, setting: str, note: Note) -> list[str]:
-    """Addresses of the identity pages."""
-    sitemaps = list(dict.fromkeys((await fetcher.host(url)).rules.sitemaps))
-    pages: list[str] = []
-    for sitemap in sitemaps:  # grows while a sitemap names further ones
-        answer = await _page(fetcher, sitemap, note)
-        if answer.status == "failed":
+class _Walk:
+    """One walk over a site."""
+
+    def __init__(self, visit: Visit, settings: PhotoSite) -> None:
+        self.url = str(settings.url)
+        self.setting = f"{visit.setting}.url"
+        self._fetcher: Fetcher = visit.fetcher
+        self._note = visit.note
+        self._hosts = settings.hosts
+
+    async def addresses(self) -> dict[str, tuple[str, ...]]:
+        """Address of each identity page -> the pictures that a sitemap says it has."""
+        sitemaps = self._resolved((await self._fetcher.host(self.url)).rules.sitemaps)
+        pages: dict[str, tuple[str, ...]] = {}
+        for sitemap in sitemaps:  # grows while a sitemap names further ones
+            answer = await self._page(sitemap)
+            if answer.status == "failed":
+                raise SourceError(
+                    f"{self.setting}={self.url}: its sitemap {sitemap} does not answer "
+                    f"({answer.http_status or answer.detail}); run the same command again later"
+                )
+            found = read_sitemap(answer.data or b"", answer.final_url or sitemap)
+            if found.mistake is not None:
+                logger.warning("%s=%s: sitemap %s: %s", self.setting, self.url, sitemap, found.mistake)
+            if found.left_out:
+                said = "%s=%s: %d entries of sitemap %s are left out; they are no address, or too many"
+                logger.warning(said, self.setting, self.url, found.left_out, sitemap)
+            sitemaps += [link for link in dict.fromkeys(found.further) if link not in sitemaps][
+                : max(0, MAX_SITEMAPS - len(sitemaps))
+            ]
+            for page, pictures in found.pages.items():
+                if _same_host(page, self.url):
+                    pages.setdefault(page, pictures)
+        return pages or dict.fromkeys(await self._linked(), ())
+
+    def _resolved(self, sitemaps: Iterable[str]) -> list[str]:
+        """The sitemaps of robots.txt that have an address."""
+        found = [(sitemap, resolved(self.url, sitemap)) for sitemap in dict.fromkeys(sitemaps)]
+        for sitemap, address in found:
+            if address is None:
+                said = "%s=%s: its robots.txt names a sitemap that is no address: %.100r"
+                logger.warning(said, self.setting, self.url, sitemap)
+        return [address for _, address in found if address is not None]
+
+    async def _linked(self) -> list[str]:
+        answer = await self._page(self.url)
+        if answer.data is None:
+            why = " ".join(str(part) for part in (answer.status, answer.http_status, answer.detail) if part is not None)
             raise SourceError(
-                f"{setting}={url}: its sitemap {sitemap} does not answer ({answer.http_status or answer.detail}); "
-                "run the same command again later"
+                f"{self.setting}={self.url} does not answer with a page ({why}); check the address, and what its "
+                "robots.txt allows"
             )
-        text = (answer.data or b"").decode(errors="replace")
-        entries = re.findall(r"<loc>\s*(.*?)\s*</loc>", text, re.DOTALL) or text.split()
-        links = _joined(sitemap, [html.unescape(entry) for entry in entries])
-        if "<sitemapindex" in text:
-            sitemaps += [link for link in dict.fromkeys(links) if link not in sitemaps][: MAX_SITEMAPS - len(sitemaps)]
-        else:
-            pages += [link for link in links if _same_host(link, url)]
-    return list(dict.fromkeys(pages)) or await _linked(fetcher, url, setting, note)
+        here = answer.final_url or self.url
+        starts = {urldefrag(each).url.rstrip("/") for each in (self.url, here)}
+        page = read_web_page(answer.data, here, charset=_charset(answer))
+        followed = [link.address for link in page.links if not (link.nofollow and self._fetcher.honours("nofollow"))]
+        pages = [
+            link
+            for link in followed
+            if _same_host(link, self.url) and not _is_photo(link) and link.rstrip("/") not in starts
+        ]
+        if not pages:
+            kept = len(page.links) - len(followed)
+            more = f" ({kept} links are nofollow)" if kept else ""
+            raise SourceError(
+                f"{self.setting}={self.url} links to no page of the same site{more}; expected one page per identity"
+            )
+        return list(dict.fromkeys(pages))
+
+    async def _page(self, address: str) -> Fetched:
+        answer = await self._fetcher.get(address)
+        self.note_page(answer)
+        return answer
+
+    def note_page(self, answer: Fetched) -> None:
+        self._note(answer if answer.data is None else replace(answer, status="page"))
+
+    def read(self, answer: Fetched, address: str, pictures: Iterable[str]) -> Page:
+        """An identity's page; nobody's (an empty identity) where its title is an error's."""
+        here = answer.final_url or address
+        page = read_web_page(answer.data or b"", here, charset=_charset(answer))
+        linked = (link.address for link in page.links if _is_photo(link.address))
+        photos = dict.fromkeys(self._allowed([*linked, *page.pictures, *pictures]))
+        title = page.title[:MAX_TITLE] or _last_part(address)
+        identity = "" if ERROR_TITLE.fullmatch(title) else title.replace("/", "_")
+        return Page(identity, here, tuple(photos))
+
+    def _allowed(self, urls: Iterable[str]) -> Iterator[str]:
+        """Those of the site and of the further hosts that may be a photo."""
+        for url in urls:
+            host = urlsplit(url).netloc.lower()
+            here = _same_host(url, self.url) or any(fnmatchcase(host, allowed) for allowed in self._hosts)
+            if here and PurePosixPath(urlsplit(url).path).suffix.lower() not in NO_PHOTO_SUFFIXES:
+                yield url
 
 
-async def _linked(fetcher: Fetcher, url: str, setting: str, note: Note) -> list[str]:
-    answer = await _page(fetcher, url, note)
-    if answer.data is None:
-        why = " ".join(str(part) for part in (answer.status, answer.http_status, answer.detail) if part is not None)
-        raise SourceError(
-            f"{setting}={url} does not answer with a page ({why}); check the address, and what its robots.txt allows"
-        )
-    start = urldefrag(url).url.rstrip("/")
-    _, links = _read_links(url, answer.data)
-    pages = [link for link in links if _same_host(link, url) and not _is_photo(link) and link.rstrip("/") != start]
-    if not pages:
-        raise SourceError(f"{setting}={url} links to no page of the same site; expected one page per identity")
-    return list(dict.fromkeys(pages))
-
-
-async def _page(fetcher: Fetcher, address: str, note: Note) -> Fetched:
-    answer = await fetcher.get(address)
-    _note_page(answer, note)
-    return answer
-
-
-def _note_page(answer: Fetched, note: Note) -> None:
-    note(answer if answer.data is None else replace(answer, status="page"))
+def _charset(answer: Fetched) -> str | None:
+    found = re.search(r"charset\s{0,4}=\s{0,4}[\"']?([\w.:-]{2,40})", answer.headers.get("content-type", ""))
+    return found[1] if found else None
 
 
 def _last_part(address: str) -> str:
     return unquote(PurePosixPath(urlsplit(address).path).name)
-
-
-def _read_page(address: str, data: bytes) -> Page:
-    title, links = _read_links(address, data)
-    photos = dict.fromkeys(link for link in links if _is_photo(link) and _same_host(link, address))
-    return Page((" ".join(title.split()) or _last_part(address)).replace("/", "_"), tuple(photos))
-
-
-def _read_links(address: str, data: bytes) -> tuple[str, list[str]]:
-    reader = _Links()
-    reader.feed(data.decode(errors="replace"))
-    return reader.title, _joined(address, reader.links)
-
-
-def _joined(address: str, links: list[str]) -> list[str]:
-    """Links as absolute urls without fragments; those that are no url are left out."""
-    joined = []
-    for link in links:
-        try:
-            joined.append(urldefrag(urljoin(address, link)).url)
-        except ValueError:
-            continue
-    return joined
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.title = ""
-        self._in_title = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        wanted = {"a": "href", "img": "src"}.get(tag)
-        self.links += [value for name, value in attrs if name == wanted and value]
-        self._in_title = tag == "title" and not self.title
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_title = False
-
-    def handle_data(self, data: str) -> None:
-        if self._in_title:
-            self.title += data
 
 
 def _is_photo(url: str) -> bool:
@@ -198,4 +252,11 @@ def _is_photo(url: str) -> bool:
 
 
 def _same_host(url: str, other: str) -> bool:
-    return urlsplit(url)[:2] == urlsplit(other)[:2]
+    return _origin(url) == _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, the same for every spelling of them."""
+    parts = urlsplit(url)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or usual

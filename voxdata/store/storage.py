@@ -81,8 +81,9 @@ class Storage(ABC):
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens when it is not there. Raises `StorageError` where it may not be removed."""
 
-    def prune(self, folder: str) -> None:
-        """Remove the empty folders under `folder`. Nobody may be writing there."""
+    def prune(self, folder: str) -> int:
+        """Remove the empty folders under `folder`, where nobody may be writing, and return their number."""
+        return 0
 
     @contextmanager
     def writing(self, folder: str) -> Iterator[Upload]:
@@ -165,10 +166,13 @@ class LocalStorage(LocalFiles, Storage):
         except OSError as error:
             raise storage_error(error, self.url, key) from error
 
-    def prune(self, folder: str) -> None:
+    def prune(self, folder: str) -> int:
+        empty = 0
         for parent, _, _ in os.walk(self.path / folder, topdown=False):
             if not os.listdir(parent):
                 os.rmdir(parent)
+                empty += 1
+        return empty
 
     def leftovers(self) -> dict[str, bool]:
         return {

@@ -1,0 +1,149 @@
+"""Pages and sitemaps as sites really write them."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxdata.sources.sitemap import read_sitemap
+from voxdata.sources.web_page import decoded, read_web_page
+
+HERE = "https://photos.example/people/ann/"
+NS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"'
+
+
+def pictures(body: str) -> list[str]:
+    return list(read_web_page(body.encode(), HERE).pictures)
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ('<img src="a.jpg">', [f"{HERE}a.jpg"]),
+        ('<img src="blank.gif" data-src="a.jpg">', [f"{HERE}a.jpg"]),
+        ('<img src="s.jpg" srcset="s.jpg 320w, m.jpg 640w, l.jpg 1280w">', [f"{HERE}l.jpg"]),
+        ('<img srcset="a.jpg, b.jpg 2x">', [f"{HERE}b.jpg"]),
+        ('<img srcset="/f/w_10,h_10/a.jpg 1x, /f/w_20,h_20/a.jpg 2x">', ["https://photos.example/f/w_20,h_20/a.jpg"]),
+        ('<picture><source srcset="a.webp 900w"><img src="a.jpg"></picture>', [f"{HERE}a.webp", f"{HERE}a.jpg"]),
+        ('<video><source src="a.mp4"></video>', []),
+        ('<meta property="og:image" content="https://cdn.example/o.jpg">', ["https://cdn.example/o.jpg"]),
+        ('<base href="/files/"><img src="a.jpg">', ["https://photos.example/files/a.jpg"]),
+        ('<img src="data:image/png;base64,AAAA">', []),
+        ('<img src="javascript:x()"><img src="http://[::1/a.jpg"><img src="http://x:99999999/a.jpg">', []),
+        ('<img src="a.jpg"><img src="a.jpg#top">', [f"{HERE}a.jpg"]),
+        ('<img src="/a.jpg?sig=a%2Cb">', ["https://photos.example/a.jpg?sig=a%2Cb"]),
+        ('<img src="//cdn.example/a.jpg">', ["https://cdn.example/a.jpg"]),
+    ],
+)
+def test_the_best_address_of_each_picture_is_found(body: str, found: list[str]) -> None:
+    assert pictures(body) == found
+
+
+def test_links_say_whether_they_may_be_followed() -> None:
+    page = read_web_page(b'<a href="/b">B</a><a rel="external NOFOLLOW" href="c">C</a><a>D</a>', HERE)
+    assert [(link.address, link.nofollow) for link in page.links] == [
+        ("https://photos.example/b", False),
+        (f"{HERE}c", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "charset"),
+    [
+        ("<title>Анна Ли</title>".encode("cp1251"), "windows-1251"),
+        ('<meta charset="windows-1251"><title>Анна Ли</title>'.encode("cp1251"), None),
+        (
+            '<meta http-equiv=content-type content="text/html; charset=koi8-r"><title>Анна Ли</title>'.encode("koi8-r"),
+            None,
+        ),
+        ("<title>Анна Ли</title>".encode(), None),
+        ("<title>Анна Ли</title>".encode("utf-8-sig"), "windows-1251"),
+        ("\ufeff<title>Анна Ли</title>".encode("utf-16-le"), None),
+        ('<?xml version="1.0" encoding="windows-1251"?><title>Анна Ли</title>'.encode(), "utf-8"),
+        ("<title>Анна Ли</title>".encode(), "no-such-charset"),
+    ],
+)
+def test_a_name_is_read_in_the_encoding_of_its_page(data: bytes, charset: str | None) -> None:
+    assert read_web_page(data, HERE, charset=charset).title == "Анна Ли"
+
+
+def test_two_names_whose_encoding_is_not_said_stay_two() -> None:
+    text = "<html><title>{}</title><p>Народная артистка, родилась в Москве и снималась в кино</p></html>"
+    titles = {read_web_page(text.format(name).encode("cp1251"), HERE).title for name in ("Анна Ли", "Инна Ги")}
+    assert titles == {"Анна Ли", "Инна Ги"}
+
+
+@given(data=st.binary(max_size=400), charset=st.none() | st.text(max_size=12))
+def test_any_bytes_are_a_page(data: bytes, charset: str | None) -> None:
+    page = read_web_page(b"<title>" + data + b"<a href=" + data + b"<img srcset=" + data, HERE, charset=charset)
+    for text in (page.title, *page.pictures, *(link.address for link in page.links), decoded(data, charset)):
+        text.encode()
+
+
+@pytest.mark.parametrize(
+    "piece", ["<a ", "<!--", "<", "<title>", "<a href='", "<div>", "<img srcset='a ", "</", "<![CDATA["]
+)
+def test_a_page_of_one_broken_piece_is_read_to_its_end(piece: str) -> None:
+    assert read_web_page(piece.encode() * 50_000, HERE).pictures in ((), (f"{HERE}a",))
+
+
+def sitemap(body: str) -> bytes:
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<urlset {NS}>{body}</urlset>'.encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        sitemap("<url><loc>https://photos.example/a?x=1&amp;y=2</loc></url>"),
+        sitemap("<url><loc>\n      <![CDATA[https://photos.example/a?x=1&y=2]]>\n</loc><lastmod>2020</lastmod></url>"),
+        b"\n\n" + sitemap("<url><loc>/a?x=1&amp;y=2</loc></url>"),
+        gzip.compress(sitemap("<url><loc>https://photos.example/a?x=1&amp;y=2</loc></url>")),
+        b"\xef\xbb\xbfhttps://photos.example/a?x=1&y=2\r\n",
+        sitemap("<url><loc>" + " " * 100_000 + "/a?x=1&amp;y=2</loc></url>"),
+    ],
+)
+def test_a_page_is_found_in_a_sitemap(data: bytes) -> None:
+    assert read_sitemap(data, "https://photos.example/sitemap.xml").pages == {"https://photos.example/a?x=1&y=2": ()}
+
+
+def test_pictures_of_a_sitemap_belong_to_their_page() -> None:
+    shown = "<image:image><image:loc>https://cdn.example/1.jpg</image:loc></image:image>"
+    found = read_sitemap(sitemap(f"<url><loc>/a</loc>{shown}{shown.replace('1.jpg', '2.jpg')}</url>"), HERE)
+    assert found.pages == {"https://photos.example/a": ("https://cdn.example/1.jpg", "https://cdn.example/2.jpg")}
+
+
+def test_an_index_leads_to_further_sitemaps() -> None:
+    data = f"<sitemapindex {NS}><sitemap><loc>/b.xml.gz</loc></sitemap></sitemapindex>".encode()
+    found = read_sitemap(data, HERE)
+    assert (found.further, found.pages) == (["https://photos.example/b.xml.gz"], {})
+
+
+@pytest.mark.parametrize(
+    ("data", "mistake"),
+    [
+        (sitemap("<url><loc>/a</loc></url><url><loc>/b"), "not XML"),
+        (gzip.compress(sitemap("<url><loc>/a</loc></url>"))[:-30], "not XML"),
+        (b'<!DOCTYPE x [<!ENTITY a "b">]>' + sitemap("<url><loc>/a</loc></url>"), "entities"),
+        (b"\x1f\x8bbroken", "Error -3"),
+        (gzip.compress(b" " * 60_000_000), "more than 50 MB"),
+        (b"<html><body>sign in</html>", "not XML"),
+    ],
+)
+def test_a_broken_sitemap_tells_its_mistake(data: bytes, mistake: str) -> None:
+    found = read_sitemap(data, HERE)
+    assert mistake in (found.mistake or "")
+    assert set(found.pages) <= {"https://photos.example/a"}
+
+
+def test_entries_that_are_no_address_are_counted() -> None:
+    found = read_sitemap(sitemap("<url><loc>mailto:a@b.example</loc></url><url><loc>http://[x</loc></url>"), HERE)
+    assert (found.pages, found.left_out) == ({}, 2)
+
+
+@given(data=st.binary(max_size=300))
+def test_any_bytes_are_a_sitemap(data: bytes) -> None:
+    for address in read_sitemap(data, HERE).pages:
+        address.encode()

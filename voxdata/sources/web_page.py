@@ -1,0 +1,150 @@
+"""What an HTML page says: its title, its links, and the pictures that it shows.
+
+The page is decoded as browsers do (byte order mark, HTTP header, `<meta>`, then what its bytes are most likely), since
+a name that is decoded wrongly is another name: two strangers would become one person. Addresses are resolved against
+`<base href>` where there is one. libxml2 repairs what is broken; no page makes reading it long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from charset_normalizer import from_bytes
+from lxml import etree, html
+
+MAX_ADDRESS = 4096  # characters; a longer one is no picture of use, but data in an address
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_META = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}[\"']?([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
+_META_BYTES = 1024  # where HTML wants it
+_SHARED_PICTURES = ("og:image", "og:image:url", "og:image:secure_url", "twitter:image")
+_LAZY = ("data-src", "data-original", "data-lazy-src")
+_LAZY_SETS = ("data-srcset", "srcset")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """An `<a href>`: an absolute address, and whether the page asks not to follow it (rel=nofollow)."""
+
+    address: str
+    nofollow: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebPage:
+    """A page. `pictures` are absolute addresses in page order, of each `<img>` and `<picture>` its largest variant."""
+
+    title: str
+    links: tuple[Link, ...]
+    pictures: tuple[str, ...]
+
+
+def read_web_page(data: bytes, address: str, *, charset: str | None = None) -> WebPage:
+    """Read a page that lies at `address`; `charset` is what the HTTP header says."""
+    tree = _tree(decoded(data, charset))
+    if tree is None:
+        return WebPage(title="", links=(), pictures=())
+    base = address
+    for element in tree.iter("base"):
+        if element.get("href"):
+            base = resolved(address, element.get("href", "")) or address
+            break
+    titles = (" ".join("".join(element.itertext()).split()) for element in tree.iter("title"))
+    return WebPage(
+        title=next((title for title in titles if title), ""),
+        links=tuple(_links(tree, base)),
+        pictures=tuple(dict.fromkeys(_pictures(tree, base))),
+    )
+
+
+def decoded(data: bytes, charset: str | None) -> str:
+    """A page's text. What fits no encoding at all is replaced by U+FFFD."""
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding, "replace")
+    meta = _META.search(data[:_META_BYTES])
+    for stated in (charset, meta[1].decode() if meta else None):
+        if stated:
+            try:
+                # Browsers read latin-1 as windows-1252, which is what pages that say so are written in.
+                return data.decode("cp1252" if stated.lower() in ("iso-8859-1", "latin1", "ascii") else stated)
+            except (LookupError, ValueError):
+                continue
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        best = from_bytes(data[: 1 << 16]).best()
+        return data.decode(best.encoding if best else "cp1252", "replace")
+
+
+def resolved(base: str, link: str) -> str | None:
+    """A link as an absolute http address without its fragment; None for what is none."""
+    link = link.strip()
+    if not link or len(link) > MAX_ADDRESS:
+        return None
+    try:
+        address = urldefrag(urljoin(base, link)).url
+        parts = urlsplit(address)
+        port = parts.port  # noqa: F841, raises where it is no number
+    except ValueError:
+        return None
+    return address if parts.scheme in ("http", "https") and parts.hostname else None
+
+
+def _tree(text: str) -> Any:
+    parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
+    try:
+        # Surrogates come from UTF-16 pages cut in the middle of a character.
+        return html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
+    except (etree.LxmlError, ValueError):
+        return None
+
+
+def _links(tree: Any, base: str) -> Iterator[Link]:
+    for element in tree.iter("a", "area"):
+        address = resolved(base, element.get("href", ""))
+        if address:
+            yield Link(address=address, nofollow="nofollow" in element.get("rel", "").lower().split())
+
+
+def _pictures(tree: Any, base: str) -> Iterator[str]:
+    for element in tree.iter("meta", "img", "source"):
+        if element.tag == "meta":
+            named = element.get("property") or element.get("name") or ""
+            found = element.get("content", "") if named.lower() in _SHARED_PICTURES else ""
+        elif element.tag == "img" or (element.getparent() is not None and element.getparent().tag == "picture"):
+            found = _largest(element)
+        else:
+            continue  # of a video or of sound
+        address = resolved(base, found)
+        if address:
+            yield address
+
+
+def _largest(element: Any) -> str:
+    """The address of the widest variant of a picture; `src` where nothing else is said."""
+    variants = [variant for name in _LAZY_SETS for variant in _variants(element.get(name, ""))]
+    if variants:
+        return max(variants, key=lambda variant: variant[0])[1]
+    return next((element.get(name) for name in (*_LAZY, "src") if element.get(name)), "")
+
+
+def _variants(srcset: str) -> Iterator[tuple[float, str]]:
+    """Width or density and address of each candidate of a srcset. Addresses may hold commas, but not at their end."""
+    words = srcset.split()
+    address = None
+    for word in words:
+        if address is None:
+            if word.endswith(","):
+                yield 1.0, word.rstrip(",")
+            else:
+                address = word
+            continue
+        size = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)[wx],?", word)
+        yield float(size[1]) if size else 1.0, address
+        address = None
+    if address is not None:
+        yield 1.0, address
