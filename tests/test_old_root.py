@@ -114,6 +114,24 @@ def test_it_is_decided_anew_without_measuring(root: OldRoot) -> None:
     assert told == [(PORTRAITS - 1, 0)]
 
 
+@pytest.mark.parametrize("by", ["video", "clip"])
+def test_deciding_anew_says_what_becomes_of_the_clips_that_are_held_out(root: OldRoot, by: str) -> None:
+    with voxdata.open(root.path) as dataset:
+        before = {row["key"]: row["holdout"] for row in dataset.utterances("train").to_pylist()}
+    said = root.command("redecide", "--set", f"splits.holdout_by={by}")
+    with voxdata.open(root.path) as dataset:
+        after = {row["key"]: row["holdout"] for row in dataset.utterances("train").to_pylist()}
+    assert before.keys() == after.keys()
+    if by == "clip":
+        assert after == before
+        assert "holdout is drawn" not in said.stdout + said.stderr
+    else:
+        were, are = sum(before.values()), sum(after.values())
+        moved = sum(before[key] != after[key] for key in before)
+        numbers = f"of {len(before)} training clips {were} were held out and {are} are, {moved} changed sides"
+        assert f"holdout is drawn by video, no longer by clip: {numbers}" in said.stdout
+
+
 def test_it_forgets_a_person_and_trains_on_the_others(root: OldRoot, tmp_path: Path) -> None:
     root.command("catalog", "rebuild")
     help_text = subprocess.run(

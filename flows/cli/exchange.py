@@ -177,9 +177,8 @@ def _tell(what: str, names: Sequence[str]) -> None:
 
 
 def _counts(result: Result) -> str:
-    of_split = result.snapshot.counts.values()
-    total = {name: sum(counts[name] for counts in of_split) for name in ("identities", "portraits", "utterances")}
-    return f"{total['identities']} people, {total['portraits']} portraits, {total['utterances']} utterances"
+    people, portraits, utterances = map(result.snapshot.total, ("identities", "portraits", "utterances"))
+    return f"{people} people, {portraits} portraits, {utterances} utterances"
 
 
 def _now() -> str:

@@ -206,6 +206,18 @@ def splits(world: World) -> Answer:
     return found
 
 
+def split_differences(world: World) -> Answer:
+    """Who a row mod 10 would put elsewhere; the truth's split hashes the person."""
+    found = []
+    for person in world.root.book.by_id.values():
+        canonical = world.root.book.by_id[world.people[person.identity]]
+        split, released = world.split(person.identity), {8: "test", 9: "val"}.get(person.row % 10, "train")
+        if split not in (None, released):
+            own = (canonical.identity, person.identity, person.name, person.row, split, released)
+            found.append((*own, canonical.name, canonical.row))
+    return sorted(found)
+
+
 def in_dataset(world: World) -> list[Row]:
     return [clip for clip in world.kept if clip["person"] in world.root.splits]
 
@@ -409,6 +421,7 @@ EXPECTED: dict[str, Callable[[World], Answer]] = {
     "reviewer-disagreements": reviewer_disagreements,
     "shard-balance": shard_balance,
     "speech-funnel": speech_funnel,
+    "split-differences": split_differences,
     "split-leaks": split_leaks,
     "splits": splits,
     "versions": versions,
@@ -486,7 +499,7 @@ def test_leaks_between_splits_are_named() -> None:
                 "INSERT INTO samples VALUES (?, ?, ?, ?, ?, 0, 'x.tar', [], 1)", [kind, key, split, person, person]
             )
         found = connection.sql(named_query("split-leaks").sql).fetchall()
-    assert found == [("person", "c", ["train", "val"]), ("photo", "0" * 64, ["test", "train"])]
+    assert found == [("person", "c", ["train", "val"], 1), ("photo", "0" * 64, ["test", "train"], 2)]
 
 
 def test_a_comparison_needs_a_second_version(world: World) -> None:

@@ -155,7 +155,7 @@ class TruthRoot:
         return _table(rows, schemas.RENDERS)
 
     def _pack(self, recipe: Recipe, faces: list[Row], clips: list[Row]) -> list[ShardEntry]:
-        marked = holdouts([clip["utterance_id"] for clip in clips], recipe.splits).to_pylist()
+        marked = holdouts(clips, recipe.splits).to_pylist()
         held = {row["utterance_id"]: row["holdout"] for row in marked}
         entries = []
         for first, last in plan_ranges(recipe.shards.buckets_per_shard):

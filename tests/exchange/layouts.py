@@ -56,6 +56,28 @@ def hq_voxceleb(folder: Path, people: int = PEOPLE) -> Path:
     return folder
 
 
+IN_BOTH_LISTS = (("vox1", "id10362", "Harry_Connick_Jr."), ("vox2", "id03347", "Harry_Connick,_Jr."))
+
+
+def person_in_both_lists(folder: Path) -> tuple[Path, list[Path]]:
+    """A person whom the shipped aliases merge, in row 1 of one table and row 9 of the other, and somebody else."""
+    for number, (list_, id_, named) in enumerate([*IN_BOTH_LISTS, ("vox1", "id10001", "Ann_Ask")]):
+        for item in range(3):
+            write(folder / list_ / "masked_faces" / named / f"{item}.jpg", jpeg(10 * number + item))
+            ids = {"spkid": id_, "clipid": f"v_{number}-{item}", "wavid": "00001"}
+            content = {"LogMel_Features": mel(10 * number + item), **ids}
+            file = folder / list_ / "mel_spectrograms" / named / f"{'_'.join(ids.values())}.pickle"
+            write(file, pickle.dumps(content, 2))
+    first = ["VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet", "id10001\tAnn_Ask\tf\tNorway\tdev"]
+    first += ["id10362\tHarry_Connick_Jr.\tm\tUSA\tdev"]
+    second = ["VoxCeleb2 ID\tName\tGender\tSet", *(f"id0990{row}\tNobody_{row}\tf\tdev" for row in range(9))]
+    second += ["id03347\tHarry_Connick,_Jr.\tm\tdev"]
+    tables = [folder.parent / "one.csv", folder.parent / "two.csv"]
+    for table, lines in zip(tables, (first, second), strict=True):
+        write(table, "\n".join(lines).encode())
+    return folder, tables
+
+
 def voice2face(folder: Path, people: int = 4) -> Path:
     """VoxCeleb1 people by name and id, with a metadata table; log-mels lie with time first."""
     for number in range(people):

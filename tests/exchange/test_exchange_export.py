@@ -48,7 +48,7 @@ def imported(folder: Path, root: Path, *sets: str, table: Path | None = None) ->
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
-    settings = ["splits.val_share=0.25", "splits.test_share=0.25", "splits.holdout_share=0.3"]
+    settings = ["splits.val_share=0.25", "splits.test_share=0.25", "splits.holdout_share=0.3", "splits.holdout_by=clip"]
     return imported(layouts.hq_voxceleb(folder / "layout"), folder / "root", *settings)
 
 

@@ -17,7 +17,7 @@ import voxdata
 from flows.cli import main
 from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
-from voxdata.catalog.query import run_query
+from voxdata.catalog.query import named_query, run_query
 from voxdata.catalog.verify import verify
 from voxdata.exchange.import_layouts import find_people
 from voxdata.people import optouts, tombstones
@@ -120,6 +120,37 @@ def test_an_imported_root_is_read_for_training(root: Path) -> None:
             portrait, utterance = pairs.keys(index)
             assert portrait.split("/")[0] == utterance.split("/")[0]
             assert int(batch["person"][index]) == pairs.people.index(portrait.split("/")[0])
+
+
+@pytest.mark.parametrize("rule", ["paper", "released"])
+def test_somebody_in_both_lists_is_in_two_splits_only_under_the_released_rule(
+    rule: str, tmp_path: Path, voxdata_: Voxdata
+) -> None:
+    folder, (one, two) = layouts.person_in_both_lists(tmp_path / "layout")
+    root = tmp_path / "root"
+    arguments = ["import", "hq-voxceleb", folder, "--root", root, "--metadata", one, "--metadata", two]
+    status, said, _ = voxdata_(*arguments, "--set", f"splits.rule={rule}")
+    assert status == 0
+    assert "2 people, 9 portraits, 9 utterances" in said
+    storage = open_storage(root)
+    rows = run_query(storage, "SELECT DISTINCT identity, kind, split FROM samples ORDER BY ALL").to_pylist()
+    other = "val" if rule == "released" else "train"
+    expected = {"id03347": other, "id10001": "train", "id10362": "train"}
+    assert [tuple(row.values()) for row in rows] == [
+        (identity, kind, split) for identity, split in expected.items() for kind in ("faces", "speech")
+    ]
+    said_of = run_query(storage, "SELECT identity, split FROM identities ORDER BY ALL").to_pylist()
+    assert {row["identity"]: row["split"] for row in said_of} == expected
+    differences = run_query(storage, named_query("split-differences").sql).to_pylist()
+    assert [(row["identity"], row["split"], row["released_split"], row["person_name"]) for row in differences] == (
+        [] if rule == "released" else [("id03347", "train", "val", "Harry_Connick_Jr.")]
+    )
+    leaks = run_query(storage, named_query("split-leaks").sql).to_pylist()
+    assert [(row["what"], row["name"]) for row in leaks] == ([("person", "id10362")] if rule == "released" else [])
+    assert list(verify(storage)) == []
+    assert run_query(storage, "SELECT identities FROM snapshots").to_pylist() == [{"identities": 2}]
+    with voxdata.open(root) as data:
+        assert not any(row["holdout"] for row in data.utterances("val").to_pylist())
 
 
 def test_a_metadata_table_names_sex_nationality_and_the_published_split(tmp_path: Path, voxdata_: Voxdata) -> None:

@@ -127,7 +127,12 @@ def assigned(people: Sequence[Mapping[str, Any]], rule: str) -> dict[str, str]:
 
 def held_out(utterances: Sequence[str]) -> list[str]:
     """Which of these clips are kept for closed-set tests."""
-    rows = holdouts(utterances, load_recipe("hq-voxceleb").splits).to_pylist()
+    clips = []
+    for key in utterances:
+        person, _, name = key.rpartition("/")
+        video, _, segment = name.rpartition("_")
+        clips.append({"utterance_id": key, "person": person, "video": video or None, "segment": segment})
+    rows = holdouts(clips, load_recipe("hq-voxceleb").splits).to_pylist()
     return [row["utterance_id"] for row in rows if row["holdout"]]
 
 

@@ -31,7 +31,11 @@ _DECISIONS = {
     "face": """SELECT item_id || '#' || face_number AS key, person,
         CASE WHEN portrait THEN 'kept' ELSE coalesce(reason, 'kept') END AS outcome FROM {at}.faces""",
     "clip": "SELECT item_id AS key, person, coalesce(reason, 'kept') AS outcome FROM {at}.utterances",
-    "split": "SELECT DISTINCT person AS key, person, split AS outcome FROM {at}.samples",
+    "split": "SELECT DISTINCT identity AS key, person, split AS outcome FROM {at}.samples",
+    "holdout": """SELECT u.item_id AS key, u.person,
+            CASE WHEN u.holdout THEN 'held out' ELSE 'trained on' END AS outcome
+        FROM {at}.samples s JOIN {at}.utterances u ON u.utterance_id = s.key AND u.verdict = 'keep'
+        WHERE s.kind = 'speech' AND s.split = 'train'""",
 }
 _MEASURED = {"faces": "portrait", "utterances": "verdict = 'keep'"}
 _DRIFT = pa.schema(

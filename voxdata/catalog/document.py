@@ -36,8 +36,8 @@ it is left out.
 
 - Totals: people, portraits, utterances, photos seen, clips heard: before, after, added, dropped, and the people's
   names.
-- Decided otherwise: faces, clips and people's splits that both versions know and judge differently, by the reason
-  before and after: items, people, an example.
+- Decided otherwise: faces, clips, splits, and which clips of training people are held out, that both versions know and
+  judge differently, by the reason before and after: items, people, an example.
 - Drift of the measurements of portraits and kept clips: numbers, 10th, 50th and 90th percentile in both, the
   Kolmogorov-Smirnov distance, and the distance that chance alone exceeds in 1 % of cases; the furthest apart first.
 - `--changes`: a row per item that came, went or was decided otherwise, with `--format csv`, `json` or `parquet` too.

@@ -194,10 +194,7 @@ def _snapshots(storage: Storage, known: Sequence[Snapshot], current: str) -> pa.
             "current": snapshot.id == current,
             "published_at": published.get(snapshot.id),
             "tags": sorted(tag for tag, identifier in tagged.items() if identifier == snapshot.id),
-            **{
-                count: sum(of_split[count] for of_split in snapshot.counts.values())
-                for count in ("identities", "portraits", "utterances")
-            },
+            **{count: snapshot.total(count) for count in ("identities", "portraits", "utterances")},
             "recipe_hash": snapshot.recipe_hash,
             "recipe": json.dumps(snapshot.recipe, sort_keys=True),
             "code_version": snapshot.code_version,

@@ -64,7 +64,10 @@ LOADS = {
             list_sort(list({'suffix': suffix, 'byte_offset': "offset", 'size_bytes': size})) AS members
         FROM in_samples GROUP BY ALL ORDER BY kind, key""",
     "identities": """
-        SELECT i.*, s.split FROM in_identities i LEFT JOIN in_splits s USING (person) ORDER BY i.identity""",
+        SELECT i.*, s.split
+        FROM in_identities i
+        LEFT JOIN in_splits s ON s.person = i.person AND coalesce(s.identity, i.identity) = i.identity
+        ORDER BY i.identity""",
     "aliases": "SELECT * FROM in_aliases ORDER BY identity",
     "sources": "SELECT * FROM in_sources ORDER BY source, medium",
     "optouts": "SELECT * FROM in_optouts ORDER BY fact",

@@ -46,6 +46,7 @@ def write_snapshot(
         return load_snapshot(storage, identifier)
     settings = recipe.result_settings()
     ordered = sorted(shards, key=lambda entry: entry.tar)
+    counts, in_two_splits = count_samples(storage, ordered)
     snapshot = Snapshot(
         id=identifier,
         name=recipe.name,
@@ -53,7 +54,8 @@ def write_snapshot(
         recipe_hash=digest(settings),
         code_version=code_version,
         shards=ordered,
-        counts=count_samples(storage, ordered),
+        counts=counts,
+        in_two_splits=in_two_splits,
         front_ends=front_ends,
         tables={stage: list(tables[stage]) for stage in sorted(tables)},
         versions=versions,
@@ -62,8 +64,8 @@ def write_snapshot(
     return snapshot
 
 
-def count_samples(storage: Storage, shards: Sequence[ShardEntry]) -> dict[str, dict[str, int]]:
-    """People, portraits and utterances per split, counted in the sidecars."""
+def count_samples(storage: Storage, shards: Sequence[ShardEntry]) -> tuple[dict[str, dict[str, int]], int]:
+    """People, portraits and utterances per split, counted in the sidecars, and how often people come once more."""
     people: dict[str, set[str]] = {split: set() for split in SPLITS}
     counts = {split: {"identities": 0, "portraits": 0, "utterances": 0} for split in SPLITS}
     for entry in shards:
@@ -73,7 +75,7 @@ def count_samples(storage: Storage, shards: Sequence[ShardEntry]) -> dict[str, d
         counts[entry.split][kind] += len(set(sidecar["key"].to_pylist()))
     for split in SPLITS:
         counts[split]["identities"] = len(people[split])
-    return counts
+    return counts, sum(map(len, people.values())) - len(set().union(*people.values()))
 
 
 def list_snapshots(storage: Storage) -> list[Snapshot]:

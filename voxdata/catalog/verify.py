@@ -111,9 +111,10 @@ def verify(storage: Storage, snapshot_id: str | None = None) -> list[Problem]:
         broken.update([tar] if found else [])
     for snapshot in snapshots:
         if broken.isdisjoint(entry.tar for entry in snapshot.shards):
-            counted = count_samples(storage, snapshot.shards)
-            if counted != snapshot.counts:
-                said = f"sidecars hold {counted}, the snapshot says {dict(snapshot.counts)}"
+            counted, said_so = count_samples(storage, snapshot.shards), (snapshot.counts, snapshot.in_two_splits)
+            if counted != said_so:
+                said = f"sidecars hold {counted[0]}, the snapshot says {dict(snapshot.counts)}"
+                said += f"; people in several splits: {counted[1]}, {said_so[1]}" if counted[1] != said_so[1] else ""
                 problems.append(Problem("counts", f"snapshots/{snapshot.id}.json", said))
     if snapshot_id is None:
         problems.extend(orphans(storage, entries.values()))

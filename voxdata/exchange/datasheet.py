@@ -71,8 +71,12 @@ def _composition(facts: Facts) -> list[str]:
         ["signal to noise, median", _number(speech["median_snr_db"], " dB")],
         ["utterances held out of training", _count(speech["held_out"])],
     ]
+    total, *of_split = (row["identities"] for row in facts.rows["splits"])
+    again = sum(of_split) - total
+    torn = {0: "nobody is", 1: "1 person is"}.get(again, f"{again} people are")
+    of_sf2f = ", as SF2F released them" if again else ""
     return [
-        "An instance is a person with at least one portrait and one utterance; nobody is in two splits.",
+        f"An instance is a person with at least one portrait and one utterance; {torn} in two splits{of_sf2f}.",
         _table(["split", "people", "portraits", "utterances"], splits),
         _table(["", "least", "median", "most"], portraits),
         _table(["measured", ""], measured),

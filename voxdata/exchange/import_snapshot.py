@@ -143,8 +143,9 @@ class _Run:
     def pack_all(self, people: Sequence[Person]) -> None:
         """Range by range, so that only one range's bytes are held."""
         identities = [self._identity_row(person) for person in people]
-        assigned = splits.assign(_table(identities, schemas.IDENTITIES), self.recipe.splits).to_pylist()
-        split_of = {row["person"]: row["split"] for row in assigned}
+        known = _table(identities, schemas.IDENTITIES)
+        self.assigned = splits.assign(known, self.recipe.splits)
+        split_of = splits.split_of_identities(known, self.assigned)
         self._commit("identities", identities)
         self.shared = shared_portraits(people, self.book)
         for first, last in plan_ranges(self.recipe.shards.buckets_per_shard):
@@ -178,12 +179,13 @@ class _Run:
         ranks = {who: _ranked(found) for who, found in faces.items()}
         self._commit_rows([each for found in ranks.values() for each in found], [c for f in clips.values() for c in f])
         both = sorted(who for who in faces if _good(ranks[who]) and _good(clips[who]))
-        self._commit("splits", [{"person": who, "split": split_of[who]} for who in both])
+        self._commit("splits", [row for row in self.assigned.to_pylist() if row["person"] in both])
+        good = [[each for who in both for each in _good(found[who])] for found in (ranks, clips)]
         for split in SPLITS:
-            chosen = [who for who in both if split_of[who] == split]
+            shown, heard = ([each for each in found if split_of[each.row["identity"]] == split] for found in good)
             samples = {
-                "faces": [_sample(each, "face_id", FACE_SIDECAR) for who in chosen for each in _good(ranks[who])],
-                "speech": self._speech([each for who in chosen for each in _good(clips[who])], split),
+                "faces": [_sample(each, "face_id", FACE_SIDECAR) for each in shown],
+                "speech": self._speech(heard, split),
             }
             for kind, schema in _KINDS:
                 entry = pack(
@@ -198,7 +200,7 @@ class _Run:
                 self.entries += [entry] if entry is not None else []
 
     def _speech(self, clips: Sequence[Imported], split: str) -> list[Sample]:
-        marked = splits.holdouts([clip.row["utterance_id"] for clip in clips], self.recipe.splits).to_pylist()
+        marked = splits.holdouts([clip.row for clip in clips], self.recipe.splits).to_pylist()
         held = {row["utterance_id"]: split == "train" and row["holdout"] for row in marked}
         for clip in clips:
             clip.row.update(front_end_columns(clip.row), holdout=held[clip.row["utterance_id"]])

@@ -152,10 +152,12 @@ def _moved(storage: Storage, snapshot: Snapshot, moved: Moved) -> Snapshot:
     """The snapshot with the shards that are in the place of its own, counted again."""
     places = [moved.get(entry.tar, entry) for entry in snapshot.shards]
     shards = sorted((entry for entry in places if entry is not None), key=lambda entry: entry.tar)
+    counts, in_two_splits = count_samples(storage, shards)
     return replace(
         snapshot,
         shards=shards,
-        counts=count_samples(storage, shards),
+        counts=counts,
+        in_two_splits=in_two_splits,
         front_ends={name: _said(storage, shards, name, said) for name, said in snapshot.front_ends.items()},
     )
 

@@ -55,12 +55,18 @@ class Snapshot:
     front_ends: Mapping[str, Mapping[str, Any]]
     tables: Tables  # stage -> keys of its Parquet files
     versions: Mapping[str, str]
+    in_two_splits: int = 0  # how often people come once more in `counts`, under splits.rule = released
     redacted: bool = False  # somebody in it was forgotten, and its shards are no longer those of its id
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the snapshot's file; `redacted` is in it only where it is true."""
+        """The content of the snapshot's file; `redacted` and `in_two_splits` are left out where they say nothing."""
         content = {"format": FORMAT, **asdict(self)}
-        return content if self.redacted else {name: value for name, value in content.items() if name != "redacted"}
+        return {name: value for name, value in content.items() if value or name not in ("redacted", "in_two_splits")}
+
+    def total(self, what: str) -> int:
+        """How many of `identities`, `portraits` or `utterances` there are in all splits; a person counts once."""
+        total = sum(of_split[what] for of_split in self.counts.values())
+        return total - self.in_two_splits if what == "identities" else total
 
 
 def snapshot_key(identifier: str) -> str:

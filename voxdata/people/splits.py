@@ -1,15 +1,21 @@
 """Who is trained on and who is held out: a person is in one split, and stays there when other people are added.
 
-Three rules. `leak-free` hashes the canonical person, so that someone who is in both VoxCeleb lists is on one side.
-`paper` is the rule of the released SF2F code: the row of the metadata table mod 10, where 8 is test and 9 validation.
+Four rules. `leak-free` hashes the canonical person, so that someone who is in both VoxCeleb lists is on one side.
+`paper` is the rule of the released SF2F code: the row of the metadata table mod 10, where 8 is test and 9 validation;
+somebody who is in both VoxCeleb lists goes by the row of one of them. `released` is the split that came of it, identity
+by identity: of the people whom the shipped aliases merge, five stand on two sides of it.
 `vggface-vox1` is the rule of the voice2face line of work, by the first letter of the name: A and B are validation, C to
 E test, the others training (of the 1,225 people of VoxCeleb1 in VGG-Face: 112, 189, 924; Wen et al. 2019, table 1).
+
+Of training people, whole videos are held out for closed-set tests: two segments of one video share speaker, microphone,
+room and hour, so that a test on one of them after training on the other asks little (`holdouts`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -21,39 +27,80 @@ from voxdata.tables.schemas import HOLDOUTS, SPLITS
 
 _PAPER_REMAINDERS = {8: "test", 9: "val"}
 _VGGFACE_LETTERS = {**dict.fromkeys("ab", "val"), **dict.fromkeys("cde", "test")}
+# A file name such as 1zcIwhmdeo4_00001 or id10001-1zcIwhmdeo4-00001: the 11 letters of a YouTube id before a number.
+_VIDEO_IN_NAME = re.compile(r"(?:.*[_.-])?(?P<video>[A-Za-z0-9_-]{11})[_.-]\d+(?:[.-]\d+)*")
+_KINDS_OF_LETTERS = (str.islower, str.isupper, str.isdigit)
 
 
 def assign(identities: pa.Table, settings: Splits) -> pa.Table:
     """Give every person in `identities` (`schemas.IDENTITIES`) a split; the result is `schemas.SPLITS` by person.
 
-    Under `paper` and `vggface-vox1`, a person with several identities goes by the row or name of the canonical one,
-    else by that of the first. Raises `DecisionError` where they meet a person without a row, or without a name.
+    Under `released` it has a row per identity instead: a person may be in two splits. Under `paper` and `vggface-vox1`,
+    a person with several identities goes by the row or name of the canonical one, else by that of the first. Raises
+    `DecisionError` where they meet a person without a row, or without a name.
     """
+    if settings.rule == "released":
+        known = identities.select(["identity", "person", "metadata_row"]).to_pylist()
+        rows = [row | {"split": _paper_split(row["identity"], row["metadata_row"], settings.rule)} for row in known]
+        return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["identity"])), schema=SPLITS)
     if settings.rule == "paper":
         chosen = {person: _paper_split(person, row) for person, row in _of_person(identities, "metadata_row").items()}
     elif settings.rule == "vggface-vox1":
         chosen = {person: _letter_split(person, name) for person, name in _of_person(identities, "name").items()}
     else:
         chosen = {person: _hashed_split(person, settings) for person in identities["person"].to_pylist()}
-    rows = [{"person": person, "split": chosen[person]} for person in sorted(chosen)]
+    rows = [{"identity": None, "person": person, "split": chosen[person]} for person in sorted(chosen)]
     return pa.Table.from_pylist(rows, schema=SPLITS)
 
 
-def holdouts(utterance_ids: Iterable[str], settings: Splits) -> pa.Table:
-    """Mark a hashed share of the clips for closed-set tests; the result is `schemas.HOLDOUTS` by utterance.
+def split_of_identities(identities: pa.Table, chosen: pa.Table) -> dict[str, str]:
+    """identity -> split, by `schemas.IDENTITIES` and `schemas.SPLITS` of any rule; who has none is left out."""
+    of_person: dict[str, str] = {}
+    of_identity: dict[str, str] = {}
+    for row in chosen.to_pylist():
+        if row.get("identity") is None:
+            of_person[row["person"]] = row["split"]
+        else:
+            of_identity[row["identity"]] = row["split"]
+    who = zip(identities["identity"].to_pylist(), identities["person"].to_pylist(), strict=True)
+    found = {identity: of_identity.get(identity, of_person.get(person)) for identity, person in who}
+    return {identity: split for identity, split in found.items() if split is not None}
 
-    An identity (the folder of an utterance id) always keeps one clip to train on: the one with the greatest hash.
+
+def holdouts(clips: Iterable[Mapping[str, Any]], settings: Splits) -> pa.Table:
+    """Mark a hashed share of the clips of training people for closed-set tests: `schemas.HOLDOUTS` by utterance.
+
+    A clip is a mapping of `utterance_id`, `person`, `video` (None where no folder stands for one) and `segment`. By
+    video, all clips of a video are on one side (`session`); of each person the video with the greatest hash is always
+    trained on, so that somebody with one video has no clip held out. By clip, as version 0.1 drew them, segments of one
+    video stand on both sides, and each identity (the folder of an utterance id) keeps one clip.
     """
-    shares = {name: hashed_share(settings.salt, name) for name in utterance_ids}
+    whose: dict[str, str] = {}
+    drawn: dict[str, float] = {}
+    for clip in clips:
+        name = clip["utterance_id"]
+        by_clip = settings.holdout_by == "clip"
+        whose[name] = name.rpartition("/")[0] if by_clip else clip["person"]
+        drawn[name] = hashed_share(settings.salt, name if by_clip else session(clip))
     kept: dict[str, float] = {}
-    for name, share in shares.items():
-        identity = name.rpartition("/")[0]
-        kept[identity] = max(share, kept.get(identity, 0.0))
+    for name, share in drawn.items():
+        kept[whose[name]] = max(share, kept.get(whose[name], 0.0))
     rows = [
-        {"utterance_id": name, "holdout": shares[name] < min(settings.holdout_share, kept[name.rpartition("/")[0]])}
-        for name in sorted(shares)
+        {"utterance_id": name, "holdout": drawn[name] < min(settings.holdout_share, kept[whose[name]])}
+        for name in sorted(drawn)
     ]
     return pa.Table.from_pylist(rows, schema=HOLDOUTS)
+
+
+def session(clip: Mapping[str, Any]) -> str:
+    """The recording that a clip was cut from: its person and video folder, else the video that its file is named after,
+    else the file itself (without suffix: `a.m4a` beside `a.wav` are one recording)."""
+    video = clip["video"]
+    if not video:
+        match = _VIDEO_IN_NAME.fullmatch(clip["segment"] or "")
+        mixed = match and sum(any(map(kind, match["video"])) for kind in _KINDS_OF_LETTERS) > 1
+        video = match["video"] if match and mixed else clip["segment"]
+    return f"{clip['person']}/{video}"
 
 
 def hashed_share(salt: str, name: str) -> float:
@@ -79,10 +126,10 @@ def _of_person(identities: pa.Table, column: str) -> dict[str, Any]:
     return found
 
 
-def _paper_split(person: str, row: int | None) -> str:
+def _paper_split(person: str, row: int | None, rule: str = "paper") -> str:
     if row is None:
         raise DecisionError(
-            f"splits.rule = paper: {person} has no row in the metadata tables and the rule is that row mod 10; "
+            f"splits.rule = {rule}: {person} has no row in the metadata tables and the rule is that row mod 10; "
             "name the table with --set sources.metadata.path=FILE, or build with --set splits.rule=leak-free"
         )
     return _PAPER_REMAINDERS.get(row % 10, "train")

@@ -57,8 +57,8 @@ def pack_range(
     Runs in a worker process.
     """
     people = {
-        person: row
-        for person, row in _people(storage, keys).items()
+        identity: row
+        for identity, row in _people(storage, keys).items()
         if row["split"] == split_name and first <= row["bucket"] <= last
     }
     samples = list((_face_samples if kind == "faces" else _speech_samples)(storage, recipe, keys, people))
@@ -115,11 +115,11 @@ def _front_ends(storage: Storage, recipe: Recipe, shards: list[ShardEntry]) -> d
 
 
 def _people(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """person -> split and bucket."""
+    """identity -> split and bucket, of those who are in the dataset."""
     identities = parquet_table(storage.read(keys["identities"]))
-    buckets = dict(zip(identities["person"].to_pylist(), identities["bucket"].to_pylist(), strict=True))
-    chosen = parquet_table(storage.read(keys["splits"])).to_pylist()
-    return {row["person"]: {"split": row["split"], "bucket": buckets[row["person"]]} for row in chosen}
+    buckets = dict(zip(identities["identity"].to_pylist(), identities["bucket"].to_pylist(), strict=True))
+    chosen = splits.split_of_identities(identities, parquet_table(storage.read(keys["splits"])))
+    return {identity: {"split": split, "bucket": buckets[identity]} for identity, split in chosen.items()}
 
 
 def _outcomes(storage: Storage, verdicts_key: str) -> str:
@@ -144,7 +144,7 @@ def _face_samples(
     who = _who(storage, keys)
     store = FACES_RENDER.store(storage, recipe)
     for row in faces.to_pylist():
-        if row["person"] not in people:
+        if row["identity"] not in people:
             continue
         face_id = row["face_id"]
         sources = (row, renders[face_id], who[row["identity"]])
@@ -158,17 +158,16 @@ def _speech_samples(
     storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
 ) -> Iterator[Sample]:
     buckets = sorted({row["bucket"] for row in people.values()})
-    clips = kept_rows(storage, recipe, keys, buckets)
+    clips = [row for row in kept_rows(storage, recipe, keys, buckets).to_pylist() if row["identity"] in people]
     who = _who(storage, keys)
     store = SPEECH_MEASURE.store(storage, recipe)
-    marked = splits.holdouts(clips["utterance_id"].to_pylist(), recipe.splits)
-    holdouts = dict(zip(marked["utterance_id"].to_pylist(), marked["holdout"].to_pylist(), strict=True))
-    for row in clips.to_pylist():
-        if row["person"] not in people or not row["members"]:
+    training = [row for row in clips if people[row["identity"]]["split"] == "train"]
+    held_out = {row["utterance_id"] for row in splits.holdouts(training, recipe.splits).to_pylist() if row["holdout"]}
+    for row in clips:
+        if not row["members"]:
             continue
-        training = people[row["person"]]["split"] == "train"
         merged = {**row, **front_end_columns(row), **who[row["identity"]]}
-        merged["holdout"] = training and holdouts[row["utterance_id"]]
+        merged["holdout"] = row["utterance_id"] in held_out
         yield _sample(store, row["utterance_id"], merged, SPEECH_SIDECAR)
 
 

@@ -19,6 +19,7 @@ from voxdata.catalog.snapshot import load_snapshot, published_tables
 from voxdata.faces.decide import decide as decide_faces_table
 from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SourceError
+from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline import steps
 from voxdata.pipeline.build import choose_portraits, finish
@@ -84,7 +85,7 @@ def redecide(finished: Finished, runner: Runner) -> Redecision:
         keys = {"photos": before["photos"], **choose_portraits(storage, recipe, before["photos"], runner)}
         keys |= _speech(finished, keys, runner)
         published = finish(storage, recipe, keys, runner)
-    return _compare(finished, keys, published, [])
+    return _compare(finished, keys, published, _holdout_notes(finished, published))
 
 
 def preview(finished: Finished, runner: Runner) -> Redecision:
@@ -119,7 +120,28 @@ def preview(finished: Finished, runner: Runner) -> Redecision:
     notes = [f"dry run: {len(missing)} faces are not rendered yet and are taken to succeed; nothing was published"]
     if new:
         notes.append(f"the speech of {len(new)} people who newly have portraits is not counted")
-    return _compare(finished, keys, None, notes)
+    return _compare(finished, keys, None, [*notes, *_holdout_notes(finished, None)])
+
+
+def _holdout_notes(finished: Finished, published: str | None) -> list[str]:
+    """What becomes of a snapshot of a version that knew no `splits.holdout_by` and drew clip by clip."""
+    storage, before = finished.storage, finished.snapshot
+    if "holdout_by" in before.recipe.get("splits", {}) or finished.recipe.splits.holdout_by == "clip":
+        return []
+    said, back = "holdout is drawn by video, no longer by clip", "to draw as before: --set splits.holdout_by=clip"
+    if published is None:
+        return [f"{said}; {back}"]
+    old, new = (_training_clips(storage, each) for each in (before, load_snapshot(storage, published)))
+    both = [(old[key], new[key]) for key in old.keys() & new.keys()]
+    were, are, moved = sum(a for a, _ in both), sum(b for _, b in both), sum(a != b for a, b in both)
+    return [f"{said}: of {len(both)} training clips {were} were held out and {are} are, {moved} changed sides; {back}"]
+
+
+def _training_clips(storage: Storage, snapshot: Snapshot) -> dict[str, bool]:
+    """utterance_id -> whether it is held out."""
+    shards = [entry for entry in snapshot.shards if (entry.kind, entry.split) == ("speech", "train")]
+    tables = [read_sidecar(storage, entry.sidecar, ("key",), where_there=("holdout",)) for entry in shards]
+    return {row["key"]: bool(row.get("holdout")) for table in tables for row in table.to_pylist()}
 
 
 def _speech(finished: Finished, keys: Mapping[str, str], runner: Runner) -> dict[str, str]:
@@ -162,9 +184,9 @@ def _compare(finished: Finished, after: Mapping[str, str], published: str | None
         _row({"what": "portraits"}, old_faces.num_rows, new_faces.num_rows),
     ]
     if published is not None:
-        counts = [each.counts.values() for each in (finished.snapshot, load_snapshot(storage, published))]
+        versions = (finished.snapshot, load_snapshot(storage, published))
         for what, count in (("people in the snapshot", "identities"), ("its utterances", "utterances")):
-            totals.append(_row({"what": what}, *(sum(split[count] for split in each) for each in counts)))
+            totals.append(_row({"what": what}, *(each.total(count) for each in versions)))
     return Redecision(
         before=finished.snapshot.id,
         snapshot=published,

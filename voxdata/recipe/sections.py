@@ -57,17 +57,23 @@ class Crawl(Section):
 
 
 class Splits(Section):
-    """Who is trained on and who is held out. A person is in one split."""
+    """Who is trained on and who is held out. A person is in one split, except under `released`."""
 
-    rule: Literal["leak-free", "paper", "vggface-vox1"] = Field(
+    rule: Literal["leak-free", "paper", "released", "vggface-vox1"] = Field(
         "leak-free",
-        description="`leak-free`: hash of the person; `paper`: metadata row mod 10 (8 test, 9 val); `vggface-vox1`: "
-        "first letter of the name (A, B val, C to E test)",
+        description="`leak-free`: hash of the person; `paper`: metadata row mod 10 (8 test, 9 val), one row per "
+        "person; `released`: each identity by its own row, as SF2F released it, with five people in two splits; "
+        "`vggface-vox1`: first letter of the name (A, B val, C to E test)",
     )
     val_share: Share = Field(0.1, description="share of people for validation (leak-free)")
     test_share: Share = Field(0.1, description="share of people for the test (leak-free)")
     holdout_share: Share = Field(0.05, description="clips of training people marked `holdout` for closed-set tests")
-    salt: str = Field("hq-voxceleb", description="changes the hash of the leak-free rule")
+    holdout_by: Literal["video", "clip"] = Field(
+        "video",
+        description="`video`: all clips of a video are on one side, and a person with one video has none held out; "
+        "`clip`: clip by clip, as version 0.1 drew them",
+    )
+    salt: str = Field("hq-voxceleb", description="changes the hash of the leak-free rule and of `holdout`")
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Splits:

@@ -36,9 +36,13 @@ IDENTITIES = Table(
 SPLITS = Table(
     "splits",
     "The split of each person with portraits and utterances",
-    (PERSON, replace(SPLIT, doc="Split of the person; null for people without portraits and utterances")),
+    (
+        Column("identity", S, "Whose split it is; null: of every identity of the person"),
+        PERSON,
+        replace(SPLIT, doc="Split of the person; null for people without portraits and utterances"),
+    ),
 )
-IDENTITIES_TABLE = replace(IDENTITIES, columns=(*IDENTITIES.columns, *SPLITS.without("person")))
+IDENTITIES_TABLE = replace(IDENTITIES, columns=(*IDENTITIES.columns, *SPLITS.without("identity", "person")))
 
 _REASON = Column("reason", S, "Why")
 
