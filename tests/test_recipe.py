@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from tests.pretrained import USED_WITH
 from voxdata.format.errors import RecipeError
 from voxdata.pipeline.reference import recipe_reference
+from voxdata.recipe.effect import PretrainedFile, Setting, settings_of
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.recipe.sections import Recipe
 
@@ -213,25 +215,34 @@ def test_unknown_recipe_lists_the_shipped_ones() -> None:
         load_recipe("hq-voxcelebb")
 
 
-def pretrained_file_keys(section: type[BaseModel], prefix: str = "") -> set[str]:
+def described_as_files(section: type[BaseModel], prefix: str = "") -> set[str]:
     """Settings that name a file of the weights registry, as their descriptions say."""
     found: set[str] = set()
     for name, field in section.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= pretrained_file_keys(field.annotation, f"{prefix}{name}.")
+            found |= described_as_files(field.annotation, f"{prefix}{name}.")
         elif name.endswith("_model") or any(known in str(field.description) for known in ("registry", "silero_vad")):
             found.add(prefix + name)
     return found
+
+
+def test_settings_of_pretrained_files_are_stated_as_such() -> None:
+    stated = [each for each in settings_of(load_recipe("hq-voxceleb")) if pretrained(each)]
+    assert {each.key for each in stated} == described_as_files(Recipe) == set(USED_WITH)
+
+
+def pretrained(setting: Setting) -> bool:
+    return any(isinstance(rule, PretrainedFile) for rule in setting.stated)
 
 
 def test_only_settings_that_change_the_result_are_part_of_it() -> None:
     plain = load_recipe("voxceleb-folder").result_settings()
     moved = ["work.workers=7", "sources.photos.path=/elsewhere", "limits.min_items=5"]
     assert load_recipe("voxceleb-folder", moved).result_settings() == plain
-    for key in sorted(pretrained_file_keys(Recipe)):
+    for key, pairs in USED_WITH.items():
         models = [f"{key}={folder}/y1.onnx" for folder in ("/here", "/elsewhere")]
-        here, elsewhere = (load_recipe("voxceleb-folder", [model]).result_settings() for model in models)
-        assert here == elsewhere != plain, key
+        here, elsewhere = (load_recipe("voxceleb-folder", [*pairs, model]).result_settings() for model in models)
+        assert here == elsewhere != load_recipe("voxceleb-folder", pairs).result_settings(), key
     site = [load_recipe("hq-voxceleb", [f"sources.photos={{kind: site, url: http://h:{port}/}}"]) for port in (1, 2)]
     assert site[0].result_settings() == site[1].result_settings()
     assert load_recipe("voxceleb-folder", ["faces.pose.max_angle_deg=6"]).result_settings() != plain

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.catalog.small_root import SmallRoot
+from tests.pretrained import USED_WITH
 from voxdata.catalog.publish import publish
 from voxdata.catalog.published_recipe import build_command, commit_recipe, recipe_of, redecided_recipe
 from voxdata.catalog.snapshot import published_recipe
@@ -43,13 +44,7 @@ def test_the_recipe_comes_back_with_absolute_sources(storage: Storage, snapshot:
     assert commit_recipe(storage, recipe) == published_recipe(storage, snapshot)
 
 
-FILE_SETTINGS = [
-    *("faces.measure.landmarker_model", "faces.measure.fan_model", "faces.measure.embedding_model"),
-    *("faces.measure.emotion_model", "faces.render.matting_model", "speech.measure.gate.silero"),
-]
-
-
-@pytest.mark.parametrize("key", FILE_SETTINGS)
+@pytest.mark.parametrize("key", USED_WITH)
 def test_a_file_is_found_again_from_another_folder_and_a_name_stays_a_name(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
@@ -57,7 +52,7 @@ def test_a_file_is_found_again_from_another_folder_and_a_name_stays_a_name(
     for name in ("mine.bin", "mobilefacenet"):
         (tmp_path / name).write_bytes(b"")
     for said, kept in (("mine.bin", str(tmp_path / "mine.bin")), ("mobilefacenet", "mobilefacenet")):
-        given = load_recipe("voxceleb-folder", [f"{key}={said}"])
+        given = load_recipe("voxceleb-folder", [*USED_WITH[key], f"{key}={said}"])
         settings = yaml.safe_load(storage.read(commit_recipe(storage, given)))
         found: Any = settings
         for part in key.split("."):

@@ -12,6 +12,7 @@ from file_server import Enter
 from flows.cli import app
 from models.embedders import PUBLISHED
 from models.evaluate.protocols import NAMES as PROTOCOLS
+from tests.pretrained import USED_WITH
 from voxdata import weights
 from voxdata.format.errors import WeightsError
 from voxdata.recipe.reading import load_recipe
@@ -42,7 +43,7 @@ def test_what_uses_a_file_exists(cache: Path) -> None:
                 said = parsed(*user.split()[1:2], "RUN", *user.split()[2:])
                 assert set(said["protocol"]) < set(PROTOCOLS)
             else:
-                load_recipe("hq-voxceleb", [user if "=" in user else f"{user}={weight.name}"])
+                load_recipe("hq-voxceleb", [*USED_WITH[user], f"{user}={weight.name}"])
 
 
 def test_embedders_of_the_models_are_the_same_files(cache: Path) -> None:

@@ -17,7 +17,12 @@ from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SnapshotError
 from voxdata.format.snapshot import Snapshot
-from voxdata.recipe.reading import refuse_what_is_not_measured, with_settings
+from voxdata.recipe.reading import (
+    refuse_what_is_not_measured,
+    refuse_without_effect,
+    said_in,
+    with_settings,
+)
 from voxdata.recipe.sections import Recipe, change_files, stated_sources
 from voxdata.store.storage import LocalStorage, Storage
 from voxdata.weights import registry
@@ -74,6 +79,7 @@ def redecided_recipe(storage: Storage, snapshot: Snapshot, sets: Sequence[str]) 
                 f"{build_command(storage, snapshot, sets)}"
             )
     refuse_what_is_not_measured(recipe, "of the snapshot")
+    refuse_without_effect(recipe, said_in(sets), "of the snapshot")
     return recipe
 
 

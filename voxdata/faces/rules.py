@@ -18,13 +18,18 @@ from voxdata.faces.measures.known import unmeasured
 from voxdata.faces.ownership import shared_photos, unwanted_faces, without_majority
 from voxdata.faces.quality import TERMS
 from voxdata.format.errors import RecipeError
+from voxdata.recipe import faces as limits
+from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.sections import Recipe
 from voxdata.rules import Flags, Rule, When, as_stored, by_reason, setting
 
-GEOMETRY = When("faces.expression.rule", ("geometry", "both", None))
-EMOTION = When("faces.expression.rule", ("emotion", "both"))
-BLENDSHAPES = When("faces.expression.rule", ("blendshapes",))
+
+def _when(needs: OnlyWith, *older: None) -> When:
+    return When(needs.setting, (*needs.values, *older))  # type: ignore[arg-type]
+
+
+GEOMETRY, EMOTION, BLENDSHAPES = _when(limits.GEOMETRY, None), _when(limits.EMOTION), _when(limits.BLENDSHAPES)
 
 
 def _small(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:

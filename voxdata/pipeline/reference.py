@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from voxdata.faces import rules as faces
 from voxdata.plugins import plugins
+from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.pairs import kinds_of
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.recipe.section import RegisteredKind, RegisteredName
@@ -34,6 +35,10 @@ sources.photos.1.kind=site --set sources.photos.1.url=https://…/` are two. The
 Settings under `measure` and `render` decide what is computed from pixels and samples: changing one computes again.
 Settings under `link`, `purity`, `pose`, `resolution`, `expression`, `lighting`, `sharpness`, `rules` and `select`
 are limits on stored measurements: changing one decides again in seconds. `work` never changes a byte of the result.
+
+Where the meaning ends in "only with", the setting has no effect without that. One that you wrote is refused then, in a
+file of your own as with `--set`; one that came with a recipe that yours extends, or whose condition `--set` took away,
+and one that depends on a source, is said by `voxdata check` and when a build begins. Defaults are never in the way.
 """
 
 SIDES = {"max": "at most", "min": "at least", "both": "within ±"}
@@ -65,10 +70,10 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
             (inner,) = get_args(inner)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             below = f"{prefix}{name}."
-            yield f"| **`{prefix}{name}`** | | | **{_summary(inner)}** |"
+            yield f"| **`{prefix}{name}`** | | | **{_summary(inner)}**{_needs(field)} |"
             yield from _rows(inner, below) if kinds is None else _kind_rows(kinds, inner, below)
         else:
-            yield _row(prefix + name, field, _cell(field.description))
+            yield _row(prefix + name, field)
 
 
 def _kind_rows(kinds: RegisteredKind, base: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -78,15 +83,21 @@ def _kind_rows(kinds: RegisteredKind, base: type[BaseModel], prefix: str) -> Ite
     yield f"| `{prefix}kind` | {_choice(sections)} | {_default(base.model_fields['kind'])} | {_cell(said)} |"
     for name, field in base.model_fields.items():
         if name != "kind":
-            yield _row(prefix + name, field, _cell(field.description))
+            yield _row(prefix + name, field)
     for kind, section in sections.items():
         for name, field in section.model_fields.items():
             if name not in base.model_fields:
-                yield _row(prefix + name, field, f"of `{kind}`: {_cell(field.description)}")
+                yield _row(prefix + name, field, f"of `{kind}`: ")
 
 
-def _row(key: str, field: FieldInfo, meaning: str) -> str:
-    return f"| `{key}` | {_type(field)} | {_default(field)} | {meaning} |"
+def _row(key: str, field: FieldInfo, of: str = "") -> str:
+    return f"| `{key}` | {_type(field)} | {_default(field)} | {of}{_cell(field.description)}{_needs(field)} |"
+
+
+def _needs(field: FieldInfo) -> str:
+    """What a setting, or all of a section, has an effect with."""
+    needs = [str(rule) for rule in field.metadata if isinstance(rule, OnlyWith)]
+    return f"; only with {' and '.join(needs)}" if needs else ""
 
 
 def _summary(section: type[BaseModel]) -> str:

@@ -14,10 +14,23 @@ from pydantic import (
 )
 
 from voxdata.plugins import plugins
+from voxdata.recipe.effect import OnlyWith, PretrainedFile
 from voxdata.recipe.section import RegisteredName, Section, Share
 
 MIN_DECODED_SHARE = 0.9  # of a picture whose file was cut
 MEASURES = "voxdata.measures"  # entry points of other packages
+USUAL_DEEPLABV3 = "deeplabv3_resnet50"  # in the weights registry
+
+BACKEND, RULE = "faces.measure.backend", "faces.expression.rule"
+FILE = PretrainedFile()
+TASKS, FAN = OnlyWith(BACKEND, ("mediapipe-tasks",)), OnlyWith(BACKEND, ("face-alignment",))
+EMBEDDINGS = OnlyWith("faces.measure.embedding_model")
+NO_EMBEDDINGS = OnlyWith("faces.measure.embedding_model", (None,))
+GEOMETRY, EMOTION = OnlyWith(RULE, ("geometry", "both")), OnlyWith(RULE, ("emotion", "both"))
+BLENDSHAPES = OnlyWith(RULE, ("blendshapes",))
+ON_WHITE = OnlyWith("faces.render.crop", ("aligned",))
+FOREIGN_MATTING = OnlyWith("faces.render.matting", but=("mediapipe-selfie",))
+DEEPLABV3 = OnlyWith("faces.render.matting", ("deeplabv3",))
 
 
 class FaceMeasure(Section):
@@ -28,11 +41,11 @@ class FaceMeasure(Section):
         description="face detector and landmarks: `mediapipe` (478 points, in the wheel), `mediapipe-tasks` (478 "
         "points and blendshapes, from `landmarker_model`), `face-alignment` (68 points, from `fan_model`)",
     )
-    landmarker_model: str = Field(
-        "face_landmarker", description="of `mediapipe-tasks`: the .task file, by path or registry name"
+    landmarker_model: Annotated[str, FILE, TASKS] = Field(
+        "face_landmarker", description="the .task file, by path or registry name"
     )
-    fan_model: str = Field("fan2d", description="of `face-alignment`: 2DFAN-4, by path or registry name")
-    fan_detector_model: str = Field("s3fd", description="of `face-alignment`: S3FD, by path or registry name")
+    fan_model: Annotated[str, FILE, FAN] = Field("fan2d", description="2DFAN-4, by path or registry name")
+    fan_detector_model: Annotated[str, FILE, FAN] = Field("s3fd", description="S3FD, by path or registry name")
     min_detection_score: Share = Field(0.5, description="floor of the detector's confidence")
     max_faces: int = Field(10, ge=1, le=100, description="faces measured per photo, largest first")
     min_photo_px: int = Field(32, ge=8, description="floor: shorter side of a photo worth looking at")
@@ -50,10 +63,10 @@ class FaceMeasure(Section):
         description="AFLW2000's pitch of a face that looks into the camera; measured pitches count from it",
     )
     min_face_px: float = Field(24.0, ge=8, description="floor: face boxes with a shorter side get no landmarks")
-    embedding_model: str | None = Field(
+    embedding_model: Annotated[str | None, FILE] = Field(
         None, description="face embedder: a name of `voxdata weights list`, or its file; null: no purity check"
     )
-    emotion_model: str | None = Field(
+    emotion_model: Annotated[str | None, FILE] = Field(
         None,
         description="mini_XCEPTION as Keras HDF5, by registry name (mini_xception) or path; null: no emotions measured",
     )
@@ -94,19 +107,27 @@ class Expression(Section):
         description="what judges it: landmark `geometry`, the probabilities of an `emotion` network, `both`, the "
         "`blendshapes` of the backend mediapipe-tasks, or `none`: nothing but the eyes",
     )
-    max_smile: float = Field(
+    max_smile: Annotated[float, GEOMETRY] = Field(
         0.8, ge=0, description="limit of the smile measure: 0 neutral, 1 the median smile of FER-2013's happy faces"
     )
-    max_mouth_open: float = Field(0.2, ge=0, description="limit of the inner lip gap, share of mouth width")
+    max_mouth_open: Annotated[float, GEOMETRY] = Field(
+        0.2, ge=0, description="limit of the inner lip gap, share of mouth width"
+    )
     min_eyes_open: float = Field(
         0.10, ge=0, description="limit of the eye aspect ratio, whatever the rule; lower means closed"
     )
-    max_expression: float = Field(1.3, ge=0, description="limit of the distance from neutral by landmark geometry")
-    min_calm: Share = Field(0.4, description="limit of p(neutral) + happy_allowance * p(happy) of the emotion network")
-    happy_allowance: Share = Field(0.6, description="how much p(happy) counts as calm: a minor smile is a happy face")
-    max_happy: Share = Field(0.9, description="limit of p(happy): above, it is no minor smile")
-    max_blend_smile: Share = Field(0.6, description="limit of the smile's blendshape")
-    max_blend_jaw_open: Share = Field(0.03, description="limit of the open jaw's blendshape")
+    max_expression: Annotated[float, GEOMETRY] = Field(
+        1.3, ge=0, description="limit of the distance from neutral by landmark geometry"
+    )
+    min_calm: Annotated[Share, EMOTION] = Field(
+        0.4, description="limit of p(neutral) + happy_allowance * p(happy) of the emotion network"
+    )
+    happy_allowance: Annotated[Share, EMOTION] = Field(
+        0.6, description="how much p(happy) counts as calm: a minor smile is a happy face"
+    )
+    max_happy: Annotated[Share, EMOTION] = Field(0.9, description="limit of p(happy): above, it is no minor smile")
+    max_blend_smile: Annotated[Share, BLENDSHAPES] = Field(0.6, description="limit of the smile's blendshape")
+    max_blend_jaw_open: Annotated[Share, BLENDSHAPES] = Field(0.03, description="limit of the open jaw's blendshape")
 
 
 class Occlusion(Section):
@@ -143,13 +164,13 @@ class Link(Section):
     max_hash_distance: int = Field(
         6, ge=0, le=64, description="bits of a 64-bit perceptual hash that near duplicates may differ in"
     )
-    agreement_similarity: float = Field(
+    agreement_similarity: Annotated[float, EMBEDDINGS] = Field(
         0.35, ge=-1, le=1, description="cosine with the centroid that counts as agreement"
     )
 
 
 class Purity(Section):
-    """Is this the named person? Only where embeddings were measured."""
+    """Is this the named person?"""
 
     min_similarity: float = Field(0.24, ge=-1, le=1, description="limit of the cosine with the person's centroid")
     min_agreement: float = Field(
@@ -188,8 +209,8 @@ class Select(Section):
 
     min_per_identity: int = Field(3, ge=1, description="people with fewer portraits are left out")
     max_per_identity: int = Field(7, ge=1, description="best portraits kept per person")
-    min_dominance: float = Field(
-        1.5, ge=1, description="without embeddings: the largest face must have this many times the area of the next"
+    min_dominance: Annotated[float, NO_EMBEDDINGS] = Field(
+        1.5, ge=1, description="of several faces the largest must have this many times the area of the next"
     )
 
     @model_validator(mode="after")
@@ -211,16 +232,18 @@ class Render(Section):
     max_enlargement: float = Field(
         4.5, gt=0, description="limit of output pixels per photo pixel; 30 px between the pupils need 4.27 at 512 px"
     )
-    matting: Annotated[str, RegisteredName("voxdata.mattings")] = Field(
+    matting: Annotated[str, RegisteredName("voxdata.mattings"), ON_WHITE] = Field(
         "mediapipe-selfie", description="person mask to white"
     )
-    matting_model: str | None = Field(
+    matting_model: Annotated[str | None, PretrainedFile(USUAL_DEEPLABV3, DEEPLABV3), FOREIGN_MATTING, ON_WHITE] = Field(
         None,
         description="deeplabv3: a name of `voxdata weights list`, or a torchvision file; null: deeplabv3_resnet50",
     )
-    min_person_share: Share = Field(0.15, description="a mask that covers less has failed")
+    min_person_share: Annotated[Share, ON_WHITE] = Field(0.15, description="a mask that covers less has failed")
     format: Literal["jpg", "webp"] = Field("jpg", description="`jpg`, or lossless `webp`")
-    jpeg_quality: int = Field(95, ge=50, le=100, description="quality of jpg portraits")
+    jpeg_quality: Annotated[int, OnlyWith("faces.render.format", ("jpg",))] = Field(
+        95, ge=50, le=100, description="quality of jpg portraits"
+    )
 
 
 class Faces(Section):
@@ -234,7 +257,7 @@ class Faces(Section):
     lighting: Lighting = Lighting()
     sharpness: Sharpness = Sharpness()
     link: Link = Link()
-    purity: Purity = Purity()
+    purity: Annotated[Purity, EMBEDDINGS] = Purity()
     quality: Quality = Quality()
     select: Select = Select()
     render: Render = Render()

@@ -6,7 +6,7 @@ Every mistake becomes one line that names the key, the value and the limit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from voxdata.format.digests import digest
 from voxdata.format.errors import RecipeError
 from voxdata.plugins import plugins
+from voxdata.recipe.effect import INHERITED, SET, WRITTEN, contradicts, without_effect
 from voxdata.recipe.pairs import apply_pairs, section_of
 from voxdata.recipe.sections import Corpus, Recipe
 
@@ -31,11 +33,31 @@ def shipped_recipes() -> list[str]:
 def load_recipe(name: str, sets: Iterable[str] = ()) -> Recipe:
     """Load a shipped recipe by name or a file by path and apply `key=value` pairs. Raises `RecipeError`.
 
-    A limit on what is not measured is refused; `with_settings` lets it pass, so that what was built with one opens.
+    A limit on what is not measured is refused, and what was written and can have no effect; `with_settings` lets both
+    pass, so that what was built with one opens.
     """
-    recipe = with_settings(_load_settings(name), sets, name)
+    pairs = list(sets)
+    said: dict[str, int] = {}
+    recipe = with_settings(_load_settings(name, said), pairs, name)
     refuse_what_is_not_measured(recipe, name)
+    refuse_without_effect(recipe, {**said, **said_in(pairs)}, name)
     return recipe
+
+
+def said_in(pairs: Iterable[str]) -> dict[str, int]:
+    """The settings of `key=value` pairs, as `refuse_without_effect` wants them."""
+    return {pair.partition("=")[0]: SET for pair in pairs}
+
+
+def refuse_without_effect(recipe: Recipe, said: Mapping[str, int], name: str) -> None:
+    """Refuse settings that can have no effect, of those that `said` has from the person (`effect.py`).
+
+    Raises `RecipeError`.
+    """
+    found = [each for each in without_effect(recipe) if contradicts(each, said)]
+    lines = [f"recipe {name}: {each}; leave it out, or change {each.missing[0].setting}, too" for each in found]
+    if lines:
+        raise RecipeError("\n".join(lines))
 
 
 def refuse_what_is_not_measured(recipe: Recipe, name: str) -> None:
@@ -63,7 +85,8 @@ def validate_recipe(settings: Mapping[str, Any], name: str) -> Recipe:
         raise RecipeError("\n".join(lines)) from None
 
 
-def _load_settings(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+def _load_settings(name: str, said: dict[str, int], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings of a recipe and of those that it extends; `said` is told who said which."""
     if name in seen:
         raise RecipeError(f"recipe {name}: extends itself through {' -> '.join([*seen, name])}")
     text = _recipe_text(name)
@@ -74,7 +97,23 @@ def _load_settings(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise RecipeError(f"recipe {name} holds {type(settings).__name__}; a mapping of settings is needed")
     base = settings.pop("extends", None)
-    return _merge(_load_settings(str(base), (*seen, name)), settings) if base else settings
+    merged = _merge(_load_settings(str(base), said, (*seen, name)), settings) if base else settings
+    said |= dict.fromkeys(_leaves(settings), INHERITED if seen or not _is_own(name, settings) else WRITTEN)
+    return merged
+
+
+def _is_own(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a person wrote a recipe: it is not shipped, and no publication wrote it with all that was in force."""
+    path = Path(name)
+    return path.suffix in (".yaml", ".yml") and path.stem != digest(settings)
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def _recipe_text(name: str) -> str:

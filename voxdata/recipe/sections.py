@@ -11,10 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.section import Section, Share
 from voxdata.recipe.sources import PHOTO_SOURCES, SPEECH_KINDS, PhotoSource, SpeechSource
 from voxdata.recipe.speech import Speech
+
+ONLINE = OnlyWith("sources.photos.kind", but=("folder",))
+HASHED = OnlyWith("splits.rule", ("leak-free",))
 
 
 class MetadataSource(Section):
@@ -44,16 +48,22 @@ class Crawl(Section):
 
     photos_per_identity: int = Field(300, ge=1, description="photos taken per identity; the paper collects 300")
     max_file_mb: float = Field(64.0, gt=0, description="a larger file is logged as too_large and not stored")
-    user_agent: str = Field(
+    user_agent: Annotated[str, ONLINE] = Field(
         "voxdata",
         pattern="^[!-~]([ -~]*[!-~])?$",
         description="how the crawler names itself, in ASCII; say who runs it and how to reach you",
     )
-    connections_per_host: int = Field(4, ge=1, le=32, description="requests under way at one host")
-    delay_s: float = Field(0.0, ge=0, description="pause between requests to one host; robots.txt may ask for more")
-    timeout_s: float = Field(30.0, gt=0, description="limit of one request")
-    retries: int = Field(3, ge=0, le=10, description="further tries after 429, 5xx or a broken connection")
-    backoff_s: float = Field(0.5, gt=0, description="first pause before a retry; doubles each time")
+    connections_per_host: Annotated[int, ONLINE] = Field(4, ge=1, le=32, description="requests under way at one host")
+    delay_s: Annotated[float, ONLINE] = Field(
+        0.0, ge=0, description="pause between requests to one host; robots.txt may ask for more"
+    )
+    timeout_s: Annotated[float, ONLINE] = Field(30.0, gt=0, description="limit of one request")
+    retries: Annotated[int, ONLINE] = Field(
+        3, ge=0, le=10, description="further tries after 429, 5xx or a broken connection"
+    )
+    backoff_s: Annotated[float, ONLINE, OnlyWith("crawl.retries", but=(0,))] = Field(
+        0.5, gt=0, description="first pause before a retry; doubles each time"
+    )
 
 
 class Splits(Section):
@@ -65,8 +75,8 @@ class Splits(Section):
         "person; `released`: each identity by its own row, as SF2F released it, with five people in two splits; "
         "`vggface-vox1`: first letter of the name (A, B val, C to E test)",
     )
-    val_share: Share = Field(0.1, description="share of people for validation (leak-free)")
-    test_share: Share = Field(0.1, description="share of people for the test (leak-free)")
+    val_share: Annotated[Share, HASHED] = Field(0.1, description="share of people for validation")
+    test_share: Annotated[Share, HASHED] = Field(0.1, description="share of people for the test")
     holdout_share: Share = Field(0.05, description="clips of training people marked `holdout` for closed-set tests")
     holdout_by: Literal["video", "clip"] = Field(
         "video",
@@ -97,7 +107,9 @@ class Work(Section):
     """How the work is divided. Never changes a byte of the result."""
 
     runner: Literal["processes", "dask"] = Field("processes", description="this machine's processes, or a Dask cluster")
-    dask_address: str | None = Field(None, description="scheduler of a Dask cluster; null: one on this machine")
+    dask_address: Annotated[str | None, OnlyWith("work.runner", ("dask",))] = Field(
+        None, description="scheduler of a Dask cluster; null: one on this machine"
+    )
     workers: int = Field(2, ge=1, le=256, description="worker processes")
     items_per_task: int = Field(100, ge=1, description="photos or clips per task, in whole buckets")
     max_tasks_per_stage: int = Field(100, ge=1, le=200, description="so that a flow run stays under 1,000 task runs")
@@ -119,7 +131,7 @@ class Recipe(Section):
     sources: Sources = Field(default_factory=Sources)
     crawl: Crawl = Crawl()
     faces: Faces = Faces()
-    speech: Speech = Speech()
+    speech: Annotated[Speech, OnlyWith("sources.speech.path")] = Speech()
     splits: Splits = Splits()
     shards: Shards = Shards()
     work: Work = Work()

@@ -6,8 +6,11 @@ move, and a published recipe holds a `path` as an absolute one. Every other sett
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
+from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.section import OneOrSeveral, RegisteredKind, Section
 
 PHOTO_KINDS = RegisteredKind("voxdata.photo_sources", "folder")
@@ -22,11 +25,15 @@ class PhotoSource(Section):
     """
 
     kind: str = Field("folder", description="kind of source")
-    path: str | None = Field(None, description="where it lies on disk; null for a corpus without photos")
+    path: Annotated[str | None, OnlyWith(".kind", but=("site",))] = Field(
+        None, description="where it lies on disk; null for a corpus without photos"
+    )
     url: str | None = Field(
         None, pattern=r"^https?://[^/\s]", description="where it lies on the web, http or https, for kinds that do"
     )
-    licence: str = Field("unknown", description="licence of the photos that state none of their own, kept on every row")
+    licence: Annotated[str, OnlyWith(".path", instead=".url")] = Field(
+        "unknown", description="licence of the photos that state none of their own, kept on every row"
+    )
 
     @property
     def given(self) -> bool:

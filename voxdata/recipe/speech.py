@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from voxdata.recipe.effect import OnlyWith, PretrainedFile
 from voxdata.recipe.section import RegisteredName, Section, Share
 
 FrontEndName = Annotated[str, RegisteredName("voxdata.front_ends")]
+PSF40, SPHINX64 = (OnlyWith("speech.measure.front_ends", (name,)) for name in ("psf40", "sphinx64"))
 
 
 class Vad(Section):
@@ -30,7 +32,7 @@ class Gate(Section):
     min_voiced_share: Share = Field(0.15, description="share of periodic frames that a segment needs")
     max_flatness: Share = Field(0.5, description="limit of a segment's median spectral flatness")
     max_held_share: Share = Field(0.55, description="limit of pitch steps under 0.05 semitones; more is music")
-    silero: str | None = Field(
+    silero: Annotated[str | None, PretrainedFile()] = Field(
         None, description="Silero's network as a third opinion, stored as `silero_ratio`: `silero_vad`, or a file"
     )
 
@@ -42,8 +44,8 @@ class SpeechMeasure(Section):
         600.0, gt=0, le=1200, description="limit: a longer file is not decoded further; clips are held in memory whole"
     )
     vad: Vad = Vad()
-    vad_psf40: Vad = SF2F_VAD
-    vad_sphinx64: Vad = VOICE2FACE_VAD
+    vad_psf40: Annotated[Vad, PSF40] = SF2F_VAD
+    vad_sphinx64: Annotated[Vad, SPHINX64] = VOICE2FACE_VAD
     gate: Gate = Gate()
     front_ends: list[FrontEndName] = Field(["torch40", "torch64"], min_length=1, description="log-mels that are stored")
 
@@ -55,11 +57,11 @@ class SpeechSelect(Section):
     min_vad_ratio: Share = Field(0.1, description="limit of the share of frames that WebRTC calls speech")
     min_gate_ratio: Share = Field(0.3, description="limit of the share of those that the second gate confirms")
     max_music_ratio: Share = Field(0.5, description="limit of the share of those that the second gate calls music")
-    min_silero_ratio: Share = Field(
-        0.1, description="limit of the share of the clip that Silero calls speech, if asked"
+    min_silero_ratio: Annotated[Share, OnlyWith("speech.measure.gate.silero")] = Field(
+        0.1, description="limit of the share of the clip that Silero calls speech"
     )
-    unknown_identity: Literal["keep", "reject"] = Field(
-        "keep", description="clips of people whom no metadata names, where the recipe has metadata"
+    unknown_identity: Annotated[Literal["keep", "reject"], OnlyWith("sources.metadata.path")] = Field(
+        "keep", description="clips of people whom no metadata names"
     )
     max_clipped_share: Share = Field(0.05, description="limit of clipped samples")
     max_per_identity: int | None = Field(None, ge=1, description="clips kept per person; null: all")
@@ -71,13 +73,3 @@ class Speech(Section):
     who: Literal["portraits", "all"] = Field("portraits", description="measure people with portraits only, or all")
     measure: SpeechMeasure = SpeechMeasure()
     select: SpeechSelect = SpeechSelect()
-
-    @model_validator(mode="after")
-    def _silero_is_measured(self) -> Speech:
-        usual = SpeechSelect.model_fields["min_silero_ratio"].default
-        if self.select.min_silero_ratio > usual and self.measure.gate.silero is None:
-            raise ValueError(
-                f"select.min_silero_ratio={self.select.min_silero_ratio} limits what is not measured; "
-                "set speech.measure.gate.silero=silero_vad, too"
-            )
-        return self

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from voxdata.faces.decode import Pixels
 from voxdata.faces.portrait.matting import Matting
 from voxdata.format.errors import WeightsError
+from voxdata.recipe.faces import USUAL_DEEPLABV3
 from voxdata.weights import load_state_dict, resolve, sha256_of
 
-USUAL_FILE = "deeplabv3_resnet50"  # in the weights registry
 CLASSES, PERSON = 21, 15  # Pascal VOC with background; the person's index
 INPUT_PX = 520  # shorter side that the published file was trained at
 MAX_PX = 1040  # longer side at most: bounds memory for strips
@@ -136,8 +136,8 @@ def version(model: str) -> str:
 
 
 DEEPLABV3 = Matting(
-    mask=lambda pixels, model: person_mask(pixels, model or USUAL_FILE),
-    version=lambda model: version(model or USUAL_FILE),
+    mask=lambda pixels, model: person_mask(pixels, model or USUAL_DEEPLABV3),
+    version=lambda model: version(model or USUAL_DEEPLABV3),
 )
 
 

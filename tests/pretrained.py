@@ -1,0 +1,14 @@
+"""The settings that name a pretrained file, with the pairs that have it used."""
+
+from __future__ import annotations
+
+_FAN = ["faces.measure.backend=face-alignment", "faces.expression.rule=none", "faces.quality.expression=0"]
+USED_WITH: dict[str, list[str]] = {
+    "faces.measure.landmarker_model": ["faces.measure.backend=mediapipe-tasks"],
+    "faces.measure.fan_model": _FAN,
+    "faces.measure.fan_detector_model": _FAN,
+    "faces.measure.embedding_model": [],
+    "faces.measure.emotion_model": [],
+    "faces.render.matting_model": ["faces.render.matting=deeplabv3"],
+    "speech.measure.gate.silero": [],
+}
