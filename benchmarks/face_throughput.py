@@ -43,7 +43,7 @@ from throughput.photos import PHOTO_PX, mixed_photos, real_photos, simulated_pho
 from voxdata.faces import face, measure
 from voxdata.faces.detect.mediapipe_wheel import MediapipeLandmarker, mediapipe_solutions
 from voxdata.faces.measures import expression, lighting, occlusion, sharpness
-from voxdata.faces.measures.embed import Embedder
+from voxdata.faces.measures.embedding import Embedder
 from voxdata.faces.measures.emotion import EmotionNet
 from voxdata.faces.portrait import render
 from voxdata.recipe.faces import FaceMeasure, Render
@@ -169,7 +169,7 @@ def _networks(settings: FaceMeasure) -> dict[str, tuple[type, str]]:
 
         networks["embedding"] = (onnxruntime.InferenceSession, "run")
     if settings.emotion_model is not None:
-        from voxdata.faces.measures.mini_xception import MiniXception
+        from voxdata.faces.mini_xception import MiniXception
 
         networks["emotions"] = (MiniXception, "__call__")
     return networks

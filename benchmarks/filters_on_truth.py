@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from voxdata.faces import decide, link, measure
+from voxdata.faces.columns import FACES
 from voxdata.people.identities import bucket_of
 from voxdata.recipe.reading import load_recipe
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
@@ -18,7 +19,7 @@ from voxdata.simulate.truth import judge_clips, judge_photos
 from voxdata.speech import decide as speech_decide
 from voxdata.speech import measure as speech_measure
 from voxdata.store.items import ClipItem, PhotoItem
-from voxdata.tables.schemas import FACES, UTTERANCES
+from voxdata.tables.schemas import UTTERANCES
 
 RESULTS = Path(__file__).parent / "results" / "filters_on_truth.json"
 ANGLES_DEG = (5.0, 12.0)

@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.faces.columns import FACES
+from voxdata.faces.measures.emotion import EMOTIONS
 from voxdata.people.identities import bucket_of
 from voxdata.tables import schemas
 
@@ -134,7 +136,7 @@ class ScaleData:
         return _table(columns, schemas.PHOTOS)
 
     def faces(self) -> pa.Table:
-        """`schemas.FACES` without embeddings, one row per photo."""
+        """`FACES.schema` without embeddings, one row per photo."""
         count = len(self.photo_owner)
         found, measured = self._status < 0.92, self.measured
         columns = {
@@ -154,14 +156,14 @@ class ScaleData:
             "grayscale": pa.array(self.rng.random(count) < 0.05),
             "embedding_model": _where(measured, pa.repeat("facenet", count)),
         }
-        given = {"emotion_model", "embedding", *(f"emotion_{name}" for name in schemas.EMOTIONS)}
-        for field in schemas.FACES:
+        given = {"emotion_model", "embedding", *(f"emotion_{name}" for name in EMOTIONS)}
+        for field in FACES.schema:
             if field.type == pa.float32() and field.name not in given and not field.name.startswith("blend_"):
                 seen = found if field.name.startswith("box_") or field.name == "detection_score" else measured
                 columns[field.name] = self._measurement(field.name, seen)
         halves = columns["light_left_right"], columns["light_top_bottom"]
         columns["light_evenness"] = pc.min_element_wise(*halves, skip_nulls=False)
-        return _table(columns, schemas.FACES)
+        return _table(columns, FACES.schema)
 
     def links(self) -> pa.Table:
         """`schemas.LINKS`."""

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.faces.face_kit import face_row, faces_table, link_row, links_table
 from voxdata.faces import rules as face_rules
+from voxdata.faces.columns import measured_with
 from voxdata.faces.decide import decide as decide_faces
-from voxdata.faces.measures.known import measured_with
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.speech import SpeechSelect
 from voxdata.rules import Rule

@@ -29,7 +29,8 @@ OWN: dict[str, str] = {
     "voxdata.front_ends": "voxdata.speech.front_ends:FRONT_ENDS",
     "voxdata.landmarks": "voxdata.faces.detect:LANDMARK_BACKENDS",
     "voxdata.mattings": "voxdata.faces.portrait:MATTINGS",
-    "voxdata.measures": "voxdata.faces.measures.known:OWN",
+    "voxdata.measures": "voxdata.faces.measures:MEASURES",
+    "voxdata.usual_limits": "voxdata.faces:USUAL_LIMITS",
     "voxdata.recipe_checks": "voxdata.faces:RECIPE_CHECKS",
 }
 

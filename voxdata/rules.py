@@ -65,7 +65,7 @@ class Rule:
     when: When | None = None  # applies always where there is none
     judge: Callable[[Any, Mapping[str, Any]], Flags] | None = None  # (columns, recipe) -> failing rows
     tried: tuple[float, ...] = ()  # other limits, of the what-if curves
-    default: float | None = None  # limit of a rule under `faces.rules`, where the recipe sets none
+    default: float | None = None  # usual limit of a rule whose setting is `faces.rules.<reason>`
     strict: bool = False  # the limit itself fails: a majority is more than half; only with a `judge`
     floor: bool = False  # the limit spares further measurements, or the file is not looked at further
     whole: bool = False  # concerns the whole photo, not the face

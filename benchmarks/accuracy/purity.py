@@ -20,12 +20,12 @@ import pyarrow as pa
 from figures import Figure, Section, in_fitting_half, interval
 
 from voxdata.faces import measure as faces_measure
+from voxdata.faces.columns import FACES
 from voxdata.faces.face_table import FaceTable
 from voxdata.faces.link import link
 from voxdata.faces.rules import REASONS
 from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.store.items import PhotoItem
-from voxdata.tables.schemas import FACES
 
 WEIGHTS = "weights/mobilefacenet_y1.onnx"
 COLLECTIONS = ("photos/web", "photos/lfw-gray", "voxceleb1-mini/photos")
@@ -124,7 +124,7 @@ def _judged(folders: Folders, strangers: Mapping[str, list[Rows]], settings: Fac
             rows += [
                 {**row, "person": person, "item_id": item, "face_id": f"{item}_{i}"} for i, row in enumerate(photo)
             ]
-    faces = pa.Table.from_pylist(rows, schema=FACES)
+    faces = pa.Table.from_pylist(rows, schema=FACES.schema)
     table = FaceTable(faces, link(faces, settings.link))
     flags = {name: REASONS[name].failing(table, {"faces": settings}) for name in PURITY_RULES}
     failing = np.logical_or.reduce(list(flags.values()))

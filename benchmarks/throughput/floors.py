@@ -12,11 +12,11 @@ from figures import Figure, Section
 
 from throughput.calls import alternated, medians, spent
 from voxdata.faces import measure
+from voxdata.faces.columns import FACES
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
 from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.store.items import PhotoItem
-from voxdata.tables.schemas import FACES
 
 LOWEST = {"min_photo_px": 8, "min_detection_score": 0.0, "min_face_px": 8.0, "max_faces": 100}
 # reasons that are not the face's own fault

@@ -19,7 +19,7 @@ from PIL import Image
 from throughput.photos import item
 from voxdata.faces import measure
 from voxdata.faces.detect.mediapipe_wheel import MediapipeLandmarker
-from voxdata.faces.measures.embed import Embedder
+from voxdata.faces.measures.embedding import Embedder
 from voxdata.faces.measures.emotion import EmotionNet
 from voxdata.pipeline.processes import prepare_worker
 from voxdata.recipe.faces import FaceMeasure

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ADDED = {  # after this column of this module stands a new one
-    ("faces", 'Column("sharpness"'): 'Column("freckle_px", F, "Size of a freckle", "Freckle"),',
+    ("faces", 'Column("face_share"'): 'Column("freckle_px", F, "Size of a freckle", "Freckle"),',
     ("faces", 'Column("cluster_people"'): 'Column("kinship", F, "Cousins\' share", "Kinship"),',
     ("faces", 'Column("candidate"'): 'Column("applause_db", F, "How loud they clapped", "Applause", "{} < 100"),',
     ("faces", 'Column("format"'): 'Column("frame", S, "Frame around the portrait"),',
@@ -41,6 +41,7 @@ def said(root: str) -> dict[str, Any]:
 
     from voxdata.catalog.document import document
     from voxdata.catalog.query import open_readonly
+    from voxdata.faces.columns import FACES
     from voxdata.pages.report.measures import FACE_MEASURES, SPEECH_MEASURES
     from voxdata.shards.sidecars import FACE_SIDECAR, SPEECH_SIDECAR
     from voxdata.store.storage import open_storage
@@ -60,8 +61,8 @@ def said(root: str) -> dict[str, Any]:
         checked = [text for (text,) in checks.fetchall() if "applause_db" in text]
         values = connection.execute("SELECT freckle_px, kinship, applause_db, frame FROM portraits").fetchall()
         echoes = connection.execute("SELECT DISTINCT echo_s FROM speech").fetchall()
-    tables = {name: getattr(schemas, name) for name in ("FACES", "LINKS", "FACE_VERDICTS", "RENDERS", "UTTERANCES")}
-    tables |= {"FACE_SIDECAR": FACE_SIDECAR, "SPEECH_SIDECAR": SPEECH_SIDECAR}
+    tables = {name: getattr(schemas, name) for name in ("LINKS", "FACE_VERDICTS", "RENDERS", "UTTERANCES")}
+    tables |= {"FACES": FACES.schema, "FACE_SIDECAR": FACE_SIDECAR, "SPEECH_SIDECAR": SPEECH_SIDECAR}
     page = document().splitlines()
     return {
         "arrow": {name: [new for new in VALUES if new in schema.names] for name, schema in tables.items()},

@@ -13,6 +13,7 @@ from PIL import Image
 
 from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import write_snapshot
+from voxdata.faces.columns import FACES
 from voxdata.format.digests import digest
 from voxdata.format.snapshot import ShardEntry, Snapshot
 from voxdata.people.identities import bucket_of
@@ -89,7 +90,7 @@ class SmallRoot:
         ]
         self.commit("identities", table(identities, schemas.IDENTITIES))
         self.commit("photos", table([p for n in self.people for p in photos(n)], schemas.PHOTOS))
-        self.commit("faces", table([f for n in self.people for f in faces(n)], schemas.FACES))
+        self.commit("faces", table([f for n in self.people for f in faces(n)], FACES.schema))
         self.commit("face_verdicts", table([v for n in self.people for v in verdicts(n)], schemas.FACE_VERDICTS))
         self.commit("links", table([link for n in self.people for link in links(n)], schemas.LINKS))
         self.commit("utterance_verdicts", table([v for n in self.people for v in heard(n)], schemas.UTTERANCE_VERDICTS))

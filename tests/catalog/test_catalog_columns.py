@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from voxdata.tables.all_tables import CATALOG, JOURNAL
+from voxdata.catalog.tables import CATALOG
+from voxdata.store import journal
 from voxdata.tables.column import Column, F, L, S, Table
 
 HERE = Path(__file__).parent
@@ -70,9 +71,9 @@ def test_a_new_column_is_in_the_document_and_on_the_pages(said: dict[str, Any]) 
 
 
 def test_a_column_name_stands_once_in_a_table() -> None:
-    for table in (*CATALOG, *JOURNAL.values()):
-        names = list(table.columns) if not isinstance(table, Table) else list(table.names)
-        assert len(names) == len(set(names)), table.name
+    tables = {each.name: list(each.names if isinstance(each, Table) else each.columns) for each in CATALOG}
+    for table, names in (*tables.items(), *((name, schema.names) for name, schema in journal.SCHEMAS.items())):
+        assert len(names) == len(set(names)), table
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from voxdata.catalog.publish import publish, rebuild
 from voxdata.catalog.query import open_readonly, run_query
 from voxdata.catalog.snapshot import latest, list_snapshots
 from voxdata.catalog.verify import verify
+from voxdata.faces.columns import FACES
 from voxdata.format.errors import CatalogError, StorageError, StorageFullError
 from voxdata.people.tombstones import make_key
 from voxdata.store import journal
@@ -38,7 +39,7 @@ def test_every_column_of_the_schemas_has_its_place() -> None:
     for table, schema, left_out in (
         ("identities", schemas.IDENTITIES, set()),
         ("photos", schemas.PHOTOS, set()),
-        ("faces", schemas.FACES, {"embedding", "photo_phash"}),
+        ("faces", FACES.schema, {"embedding", "photo_phash"}),
         ("faces", schemas.FACE_VERDICTS, set()),
         ("faces", schemas.RENDERS, set()),
         ("links", schemas.LINKS, set()),
@@ -312,7 +313,7 @@ def test_a_row_too_many_is_refused_where_no_index_would(
 @pytest.mark.parametrize("change", [{"item_id": "id00000/other"}, {"face_id": "id00000/other_1", "face_index": 1}])
 def test_ids_that_the_catalog_would_compute_otherwise_are_refused(small: SmallRoot, change: dict[str, object]) -> None:
     first = small.publish()
-    for stage, schema in (("faces", schemas.FACES), ("face_verdicts", schemas.FACE_VERDICTS)):
+    for stage, schema in (("faces", FACES.schema), ("face_verdicts", schemas.FACE_VERDICTS)):
         doubled(small, stage, {name: value for name, value in change.items() if name in schema.names})
     with pytest.raises(CatalogError, match=r"faces cannot be loaded: .* id00000/\w+ and id00000/\w+ do not fit their"):
         publish(small.storage, first.id, at=AT, tables=small.tables)

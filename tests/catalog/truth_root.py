@@ -20,6 +20,7 @@ from small_root import FACE_ROW, SPEECH_ROW
 from voxdata.catalog.publish import publish
 from voxdata.catalog.published_recipe import commit_recipe
 from voxdata.catalog.snapshot import write_snapshot
+from voxdata.faces.columns import FACES
 from voxdata.faces.decide import decide as decide_faces
 from voxdata.faces.link import link
 from voxdata.format.digests import digest
@@ -93,7 +94,7 @@ class TruthRoot:
             journal.append(storage, "reviews", _fact(photo, reviewer, decision, at))
         _follow_rules(self.photos)
         self.faces = pa.Table.from_pylist(
-            [_filled(face, schemas.FACES) for photo in self.photos for face in _face_rows(photo)], schemas.FACES
+            [_filled(face, FACES.schema) for photo in self.photos for face in _face_rows(photo)], FACES.schema
         )
         self.links = link(self.faces, LIMITS.link)
         self.utterances = _table(self.clips, schemas.UTTERANCES)

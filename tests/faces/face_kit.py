@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
+from voxdata.faces.columns import FACES
 from voxdata.store.items import FaceItem, PhotoItem
-from voxdata.tables.schemas import FACES, LINKS, RENDERS
+from voxdata.tables.schemas import LINKS, RENDERS
 
 GOOD_FACE: Mapping[str, Any] = {
     "photo_status": "ok",
@@ -69,7 +70,7 @@ def face_row(person: str = "ann", photo: str = "p", index: int = 0, **changes: A
 
 
 def faces_table(*rows: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=FACES)
+    return pa.Table.from_pylist(list(rows), schema=FACES.schema)
 
 
 def links_table(*rows: dict[str, Any]) -> pa.Table:

@@ -16,7 +16,7 @@ from onnx_writer import flatten_network
 from voxdata import weights
 from voxdata.faces import measure
 from voxdata.faces.link import link
-from voxdata.faces.measures.embed import (
+from voxdata.faces.measures.embedding import (
     FIVE_POINTS,
     INPUT_PX,
     SCALES,

@@ -16,8 +16,7 @@ from voxdata.faces import measure
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
 from voxdata.faces.measures.emotion import EMOTIONS, INPUT_PX, emotion_crop, open_emotion_net
-from voxdata.faces.measures.keras_file import KerasFile
-from voxdata.faces.measures.mini_xception import MiniXception
+from voxdata.faces.mini_xception import KerasFile, MiniXception
 from voxdata.format.errors import DecisionError, RecipeError, WeightsError
 from voxdata.recipe.faces import FaceMeasure, Faces
 from voxdata.recipe.reading import load_recipe

@@ -10,6 +10,7 @@ import pytest
 from face_kit import encoded, links_table, photo_item
 
 from voxdata.faces import measure
+from voxdata.faces.columns import FACES
 from voxdata.faces.decide import decide
 from voxdata.format.errors import BackendError, RecipeError
 from voxdata.recipe.faces import FaceMeasure
@@ -18,7 +19,6 @@ from voxdata.recipe.sections import Recipe
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.people import draw_people
 from voxdata.store import fragments
-from voxdata.tables.schemas import FACES
 
 DEFAULTS = {
     "backend": "mediapipe",
@@ -30,7 +30,7 @@ DEFAULTS = {
     "min_face_px": 24.0,
 }
 FRECKLED = """
-from voxdata.faces.measures.interface import Measure
+from voxdata.faces.face import Measure
 from voxdata.rules import Rule
 from voxdata.tables.column import Column, F
 
@@ -71,7 +71,7 @@ def test_fingerprint_of_the_default_recipe_is_what_it_was() -> None:
     backends = {"opencv-contrib-python", "pillow", "mediapipe"}
     versions = {name: importlib.metadata.version(name) for name in backends}
     assert measure.fingerprint(FaceMeasure()) == fragments.fingerprint("faces.measure", 8, DEFAULTS, versions)
-    assert measure.schema(FaceMeasure()) == FACES
+    assert measure.schema(FaceMeasure()) == FACES.schema
 
 
 def test_recipes_without_further_measures_are_written_as_before() -> None:

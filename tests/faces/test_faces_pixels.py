@@ -15,6 +15,7 @@ from face_kit import encoded, face_item, photo_item
 from PIL import Image
 
 from voxdata.faces import measure
+from voxdata.faces.columns import FACES
 from voxdata.faces.detect.backends import open_landmarker
 from voxdata.faces.detect.landmarks import Box, crop_around, photo_points
 from voxdata.faces.portrait import render
@@ -23,7 +24,7 @@ from voxdata.recipe.faces import FaceMeasure, Render
 from voxdata.simulate.face import Scene, Shot, paint_photo, paint_scene, pupils_px
 from voxdata.simulate.people import draw_people
 from voxdata.store.items import PhotoItem
-from voxdata.tables.schemas import FACES, RENDERS
+from voxdata.tables.schemas import RENDERS
 
 Pixels = npt.NDArray[np.uint8]
 PUPILS = ("pupil_left_x_px", "pupil_left_y_px", "pupil_right_x_px", "pupil_right_y_px")
@@ -48,7 +49,7 @@ def painted_face(person: int = 0, **shot: float) -> dict[str, Any]:
 
 def test_one_row_with_every_measurement() -> None:
     table = measure.run([photo_item(encoded(painted()))], FaceMeasure()).rows
-    assert table.schema == FACES
+    assert table.schema == FACES.schema
     (row,) = table.to_pylist()
     assert row["measured_until"] == "all"
     assert row["photo_status"] == "ok"

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.report.report_root import noise
 from voxdata.faces import rules as face_rules
+from voxdata.faces.columns import FACES
 from voxdata.pages.report.charts import WIDTH, Limits, bar, histogram, interval, lines, ticks
 from voxdata.pages.report.facts import PORTRAITS, REJECTS_PER_REASON, TRUE_FACES
 from voxdata.pages.report.html import element
@@ -57,7 +58,7 @@ def test_every_measurement_has_a_chart() -> None:
     drawn = {measure.key for measure in (*FACE_MEASURES, *SPEECH_MEASURES)}
     stored = {
         field.name
-        for schema in (schemas.FACES, schemas.LINKS, schemas.RENDERS, schemas.UTTERANCES)
+        for schema in (FACES.schema, schemas.LINKS, schemas.RENDERS, schemas.UTTERANCES)
         for field in schema
         if pa.types.is_floating(field.type)
     }

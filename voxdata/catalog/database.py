@@ -14,8 +14,8 @@ from pathlib import Path
 
 import duckdb
 
+from voxdata.catalog.tables import CATALOG
 from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
-from voxdata.tables.all_tables import CATALOG
 
 SCHEMA_VERSION = 8
 CATALOG_KEY = "catalog.duckdb"

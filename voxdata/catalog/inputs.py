@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from voxdata.catalog.database import first_line, quoted
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.catalog.stated_sources import sources
+from voxdata.faces.columns import FACES
 from voxdata.format.errors import CatalogError, StorageError
 from voxdata.format.snapshot import Snapshot
 from voxdata.people.merging import aliases_in_force, stated
@@ -34,7 +35,7 @@ STAGES: Mapping[str, Table] = {
     **{
         table.name: table
         for table in (
-            *(people.IDENTITIES, people.SPLITS, faces.PHOTOS, faces.FACES, faces.LINKS, faces.FACE_VERDICTS),
+            *(people.IDENTITIES, people.SPLITS, faces.PHOTOS, FACES, faces.LINKS, faces.FACE_VERDICTS),
             *(faces.RENDERS, speech.UTTERANCES_EVER, speech.UTTERANCE_VERDICTS),
         )
     },

@@ -22,6 +22,7 @@ from voxdata.catalog.inputs import Input, inputs
 from voxdata.catalog.keys import REPEATABLE, check_unique, key_repeats, once, repeats
 from voxdata.catalog.lists import write_lists
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, published_tables, state_publication
+from voxdata.faces.columns import FACES
 from voxdata.format.atomic import TEMPORARY_PREFIX
 from voxdata.format.errors import StorageError
 from voxdata.format.snapshot import Snapshot, Tables
@@ -75,7 +76,7 @@ LOADS = {
         SELECT person, reason, stated_at FROM in_tombstones
         QUALIFY row_number() OVER (PARTITION BY person ORDER BY {_TIME}, fact) = 1 ORDER BY person""",
     "faces": f"""
-        SELECT f.* EXCLUDE ({_computed(faces.FACES)})
+        SELECT f.* EXCLUDE ({_computed(FACES)})
                 REPLACE ({_PERSON.format("f")}, {_PHOTO} AS photo_sha256),
             coalesce(f.face_index + 1, 0) AS face_number,
             nullif(f.face_id[:strpos(f.face_id, '/') - 1], f.identity) AS face_folder,

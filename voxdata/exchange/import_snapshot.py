@@ -18,6 +18,7 @@ from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import write_snapshot
 from voxdata.exchange.import_layouts import FRONT_ENDS, Layout, Person
 from voxdata.exchange.import_members import SHARED, Imported, read_mels, read_portraits, shared_portraits, who_of
+from voxdata.faces.columns import FACES
 from voxdata.format.digests import digest
 from voxdata.format.errors import SourceError
 from voxdata.format.snapshot import SPLITS, Kind, ShardEntry, Snapshot
@@ -42,7 +43,7 @@ Row = dict[str, Any]
 _SCHEMAS = {
     "identities": schemas.IDENTITIES,
     "photos": schemas.PHOTOS,
-    "faces": schemas.FACES,
+    "faces": FACES.schema,
     "face_verdicts": schemas.FACE_VERDICTS,
     "renders": schemas.RENDERS,
     "utterances": schemas.UTTERANCES,

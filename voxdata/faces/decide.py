@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.faces.columns import measured_with
 from voxdata.faces.diversity import diversified
 from voxdata.faces.face_table import FaceTable
-from voxdata.faces.measures.known import measured_with
 from voxdata.faces.ownership import claimed_twice, kept_for
 from voxdata.faces.quality import quality
 from voxdata.faces.reviewed import Words, reviewed

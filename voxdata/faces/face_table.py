@@ -18,7 +18,7 @@ Codes = npt.NDArray[np.int64]
 
 
 class FaceTable(Columns):
-    """`schemas.FACES` with the `schemas.LINKS` of its faces. Null numbers are NaN, null texts are empty.
+    """`columns.FACES` with the `schemas.LINKS` of its faces. Null numbers are NaN, null texts are empty.
 
     There can be millions of rows: rules compare texts in Arrow (`is_text`) or by number (`codes`), and ask for objects
     (`texts`) of few rows only.

@@ -14,14 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from voxdata.faces.columns import FACES, FIRST, OWN, measures_of, more_fields
 from voxdata.faces.decode import Photo, decode_photo, is_grayscale, perceptual_hash, thumbnail
 from voxdata.faces.detect.backends import GROUP, find_backend
 from voxdata.faces.detect.landmarks import Box, Landmarker
 from voxdata.faces.detect.upside_down import PhotoFaces
-from voxdata.faces.face import Face
+from voxdata.faces.face import Face, Measure, Settings, Take
 from voxdata.faces.geometry.looks import second_look
-from voxdata.faces.measures.interface import Measure, Settings, Take
-from voxdata.faces.measures.known import OWN, measures_of, more_fields
 from voxdata.format.errors import BackendError, PhotoDecodeError, StorageError
 from voxdata.people.identities import safe_key
 from voxdata.plugins import package_of
@@ -29,7 +28,6 @@ from voxdata.recipe.faces import FaceMeasure
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment
 from voxdata.store.items import PhotoItem
-from voxdata.tables.schemas import FACES
 
 STAGE = "faces.measure"
 VERSION = 8
@@ -48,8 +46,8 @@ def fingerprint(settings: FaceMeasure) -> str:
     given = settings.model_dump(mode="json")
     named = {name: value for name, value in given.items() if name not in (*NETWORK_FILES, *LANDMARK_FILES)}
     measures = measures_of(given)
-    if settings.more:
-        named["more"] = {measure.name: measure.version for measure in measures if measure.name not in OWN}
+    if joined := {measure.name: measure.version for measure in measures if measure.name not in FIRST}:
+        named["more"] = joined
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow")}
     backends[settings.backend] = find_backend(settings.backend).version(settings)
     if (package := package_of(GROUP, settings.backend)) is not None:
@@ -60,8 +58,8 @@ def fingerprint(settings: FaceMeasure) -> str:
 
 
 def schema(settings: FaceMeasure) -> pa.Schema:
-    """`schemas.FACES` with the columns of the measures that the recipe adds."""
-    return pa.schema([*FACES, *more_fields(settings.model_dump(mode="json"))])
+    """`columns.FACES` with the columns of the measures that the recipe adds."""
+    return pa.schema([*FACES.schema, *more_fields(settings.model_dump(mode="json"))])
 
 
 def run(items: Iterable[PhotoItem], settings: FaceMeasure) -> Fragment:

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from voxdata.faces.columns import rules_of as brought
+from voxdata.faces.columns import unmeasured
 from voxdata.faces.face_table import FaceTable
-from voxdata.faces.measures.known import rules_of as brought
-from voxdata.faces.measures.known import unmeasured
 from voxdata.faces.ownership import shared_photos, unwanted_faces, without_majority
 from voxdata.faces.quality import TERMS
 from voxdata.format.errors import RecipeError
+from voxdata.plugins import plugins
 from voxdata.recipe import faces as limits
 from voxdata.recipe.effect import OnlyWith
-from voxdata.recipe.faces import Faces
+from voxdata.recipe.faces import MEASURES, FaceMeasure, Faces
 from voxdata.recipe.sections import Recipe
 from voxdata.rules import Flags, Rule, When, as_stored, by_reason, setting
 
@@ -125,16 +126,27 @@ def rules_of(settings: Faces) -> tuple[Rule, ...]:
     return (*RULES, *brought(settings.measure.model_dump(mode="json")))
 
 
+def usual_limits(measure: FaceMeasure) -> dict[str, float | None]:
+    """Reason -> the limit that its line proposes, None where it is off, of all rules under `faces.rules`.
+
+    They are lines of `RULES` and of measures; a measure that is not installed brings none.
+    """
+    there_is = plugins(MEASURES)
+    known = measure.model_copy(update={"more": [name for name in measure.more if name in there_is]})
+    rules = (*RULES, *brought(known.model_dump(mode="json")))
+    return {rule.reason: rule.default for rule in rules if rule.setting == f"faces.rules.{rule.reason}"}
+
+
 def refuse_unmeasured(asked_for: Recipe) -> None:
     """Refuse limits on what a recipe does not measure of faces: every face would pass. Raises `RecipeError`.
 
     The same for a weight of `faces.quality`, as no face would have a quality, and for rules that no measure brings.
     """
     settings = asked_for.faces
-    brings = {rule.reason for rule in brought(settings.measure.model_dump(mode="json"))}
-    unknown = next((reason for reason in settings.rules if reason not in brings), None)
+    limits = usual_limits(settings.measure)
+    unknown = next((reason for reason in settings.rules if reason not in limits), None)
     if unknown is not None:
-        there_is = f"there are {', '.join(sorted(brings))}" if brings else "faces.measure.more brings none"
+        there_is = f"there are {', '.join(sorted(limits))}" if limits else "faces.measure.more brings none"
         raise RecipeError(f"faces.rules.{unknown} = {settings.rules[unknown]}: there is no such rule; {there_is}")
     missing = unmeasured(settings.measure.model_dump(mode="json"))
     recipe = {"faces": settings}

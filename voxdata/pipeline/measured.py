@@ -13,12 +13,13 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.faces.columns import FACES
 from voxdata.people.merging import aliases_in_force, homes, with_persons
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import Storage
-from voxdata.tables.schemas import FACES, RENDERS, UTTERANCES
+from voxdata.tables.schemas import RENDERS, UTTERANCES
 
 WHOSE = ("item_id", "identity", "person", "bucket")  # what it takes to name the person of today
 FACE_COLUMNS = [name for name in FACES.names if name != "embedding"]
@@ -106,7 +107,7 @@ def portrait_rows(storage: Storage, recipe: Recipe, keys: Mapping[str, str], buc
     """The face rows of the final portraits in these buckets, without embeddings."""
     chosen = portraits(storage, keys["photos"], keys["face_verdicts"])
     rows = rows_of(
-        FACES_MEASURE, storage, recipe, chosen["item_id"], FACES, columns=FACE_COLUMNS, buckets=buckets
+        FACES_MEASURE, storage, recipe, chosen["item_id"], FACES.schema, columns=FACE_COLUMNS, buckets=buckets
     ).select(FACE_COLUMNS)
     return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen["face_id"])))
 

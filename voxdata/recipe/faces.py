@@ -19,6 +19,7 @@ from voxdata.recipe.section import RegisteredName, Section, Share
 
 MIN_DECODED_SHARE = 0.9  # of a picture whose file was cut
 MEASURES = "voxdata.measures"  # entry points of other packages
+LIMITS = "voxdata.usual_limits"  # who knows the rules
 USUAL_DEEPLABV3 = "deeplabv3_resnet50"  # in the weights registry
 
 BACKEND, RULE = "faces.measure.backend", "faces.expression.rule"
@@ -264,21 +265,19 @@ class Faces(Section):
     rules: dict[str, float | None] = Field(
         {},
         validate_default=True,
-        description="limits of the rules that `measure.more` brings, by the rule's reason; null: off",
+        description="limits of rules that have no setting of their own, by the rule's reason; null: off",
     )
 
     @field_validator("rules")
     @classmethod
     def _with_usual_limits(cls, given: dict[str, float | None], info: ValidationInfo) -> dict[str, float | None]:
-        """Fill in the limits that the measures themselves propose, so that a snapshot's recipe holds every limit.
+        """Fill in the limits that the lines of rules propose, so that a snapshot's recipe holds every limit.
 
         `load_recipe` refuses names that are not known; a recipe that was built with opens without the package, too.
         """
         measure = info.data.get("measure")
-        more: list[str] = measure.more if isinstance(measure, FaceMeasure) else []
-        there_is = plugins(MEASURES) if more else {}
-        usual = {rule.reason: rule.default for name in more if name in there_is for rule in there_is[name].rules}
-        return {**usual, **given}
+        usual = plugins(LIMITS)["faces"](measure) if isinstance(measure, FaceMeasure) else {}
+        return {**{reason: limit for reason, limit in usual.items() if limit is not None}, **given}
 
     @model_serializer(mode="wrap")
     def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

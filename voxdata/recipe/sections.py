@@ -130,7 +130,7 @@ class Recipe(Section):
     description: str = Field("", description="one line about it")
     sources: Sources = Field(default_factory=Sources)
     crawl: Crawl = Crawl()
-    faces: Faces = Faces()
+    faces: Faces = Field(default_factory=Faces)  # whose limits the table of face rules has
     speech: Annotated[Speech, OnlyWith("sources.speech.path")] = Speech()
     splits: Splits = Splits()
     shards: Shards = Shards()

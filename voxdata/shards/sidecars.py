@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from voxdata.tables.schemas import FACE_VERDICTS, FACES, IDENTITIES, PHOTOS, RENDERS
+from voxdata.faces.columns import FACES
+from voxdata.tables.schemas import FACE_VERDICTS, IDENTITIES, PHOTOS, RENDERS
 from voxdata.tables.speech import SIDECAR_CLIP
 
 WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
@@ -27,7 +28,7 @@ def _others(schema: pa.Schema, *without: str) -> tuple[str, ...]:
 
 FACE_SIDECAR = _schema(
     (IDENTITIES, WHO_COLUMNS),
-    (FACES, _others(FACES, "item_id", "embedding", *LATER)),
+    (FACES.schema, _others(FACES.schema, "item_id", "embedding", *LATER)),
     (FACE_VERDICTS, VERDICT_COLUMNS),
     (PHOTOS, PHOTO_COLUMNS),
     (RENDERS, _others(RENDERS, "item_id")),

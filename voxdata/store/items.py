@@ -19,7 +19,7 @@ class PhotoItem:
 
 @dataclass(frozen=True, kw_only=True)
 class FaceItem:
-    """A face to render: its row (`schemas.FACES`) and the original bytes of its photo."""
+    """A face to render: its row (`columns.FACES`) and the original bytes of its photo."""
 
     row: Row
     data: Callable[[], bytes]

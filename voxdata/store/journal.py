@@ -19,9 +19,16 @@ import pyarrow as pa
 from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
 from voxdata.store.storage import Storage
-from voxdata.tables.all_tables import JOURNAL
+from voxdata.tables import faces, models, people, shards
 
-SCHEMAS: Mapping[str, pa.Schema] = {name: table.schema for name, table in JOURNAL.items()}
+SCHEMAS: Mapping[str, pa.Schema] = {
+    table.name: table.schema
+    for table in (
+        *(faces.REVIEWS, people.OPTOUTS, people.TOMBSTONES, people.ALIASES),
+        *(shards.OUTPUTS, shards.TAGS, shards.PUBLICATIONS),
+        *(models.RUNS, models.EVALUATIONS, models.DECISIONS, models.PROMOTIONS),
+    )
+}
 GIVES_WAY: Mapping[str, Sequence[str]] = {
     "optouts": ("withdrawn",),
     "reviews": ("keep", "withdrawn"),

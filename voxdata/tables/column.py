@@ -6,6 +6,7 @@ columns and comments, `docs/catalog.md`, and the labels and units of the report 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -139,6 +140,11 @@ def sql_type(kind: pa.DataType) -> str:
     if pa.types.is_struct(kind):
         return f"STRUCT({', '.join(f'{field.name} {sql_type(field.type)}' for field in kind)})"
     return _SQL_TYPES[kind]
+
+
+def fits_catalog(column: Column) -> bool:
+    """Whether a column that another package declares can stand in the catalog: by its name and its type."""
+    return bool(re.fullmatch("[a-z][a-z0-9_]*", column.name)) and column.type in _SQL_TYPES
 
 
 def one_of(*values: str) -> str:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pyarrow as pa
-
-from voxdata.tables.column import TEXTS, B, Column, D, F, I, L, S, Table, View, one_of
+from voxdata.tables.column import TEXTS, B, Column, D, F, I, L, S, Table, one_of
 from voxdata.tables.people import AT, WHO, WHOSE, stated
-
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # in the order of FER-2013's labels
 
 ITEM_ID = Column("item_id", S, "Its photo: <identity>/<photo_sha256>", computed="identity || '/' || photo_sha256")
 PHOTO_SHA256 = Column("photo_sha256", S, "sha256 of the photo's original bytes", required=True)
@@ -40,8 +36,9 @@ PHOTOS = Table(
     ),
 )
 
-# faces.measure; the unit of measuring is the photo (`item_id`).
-FACES = Table(
+# faces.measure without the measures, whose columns stand in their own files; `voxdata/faces/columns.py` has them all.
+# The unit of measuring is the photo (`item_id`).
+FACE_ROWS = Table(
     "faces",
     "Every face that was looked at, kept or not; a photo without one keeps a single row",
     (
@@ -76,66 +73,6 @@ FACES = Table(
         Column("box_height_px", F, "Height of the face box"),
         Column("detection_score", F, "Confidence of the detector", "Detector confidence"),
         Column("face_share", F, "Area of the face box, share of the photo's", "Face box, share of the photo"),
-        Column("pupil_left_x_px", F, "Pupil on the left of the photo, x"),
-        Column("pupil_left_y_px", F, "Pupil on the left of the photo, y"),
-        Column("pupil_right_x_px", F, "Pupil on the right of the photo, x"),
-        Column("pupil_right_y_px", F, "Pupil on the right of the photo, y"),
-        Column("pupil_distance_px", F, "Between the pupils, in pixels of the photo", "Pupil distance"),
-        Column("yaw_deg", F, "Turn to the side; above 0 the nose is to the left of the photo, 0 is frontal", "Yaw"),
-        Column(
-            "pitch_deg",
-            F,
-            "Nod; above 0 the chin is raised, 0 looks into the camera: counted from the recipe's "
-            "faces.measure.frontal_pitch_deg",
-            "Pitch",
-        ),
-        Column(
-            "roll_deg", F, "Tilt in the plane of the photo; above 0 the head is tipped clockwise, 0 is upright", "Roll"
-        ),
-        Column(
-            "face_angle_deg",
-            F,
-            "Between the plane of the face and of the photo: acos(cos yaw * cos pitch)",
-            "Face angle",
-        ),
-        Column("asymmetry", F, "Left/right landmark misalignment, share of the pupil distance", "Left/right asymmetry"),
-        Column("smile", F, "Smile by landmark geometry", "Smile"),
-        Column("mouth_open", F, "Inner lip gap, share of the mouth's width", "Mouth open"),
-        Column("eyes_open", F, "Eye aspect ratio", "Eyes open"),
-        Column("brow_raise", F, "Raised brows by landmark geometry", "Brow raise"),
-        Column("expression", F, "Distance from neutral by landmark geometry; 0 is neutral", "Distance from neutral"),
-        Column("emotion_model", S, "Network of the seven emotion probabilities; null without one"),
-        *(Column(f"emotion_{name}", F, f"Probability of {name}", f"Emotion network: {name}") for name in EMOTIONS),
-        Column("blend_smile", F, "Blendshape of a smile, 0 to 1; null where the backend has none", "Blendshape: smile"),
-        Column("blend_jaw_open", F, "Blendshape of an open jaw", "Blendshape: jaw open"),
-        Column("blend_brow_up", F, "Blendshape of raised brows", "Blendshape: brows up"),
-        Column("blend_eyes_closed", F, "Blendshape of closed eyes", "Blendshape: eyes closed"),
-        Column("glasses", F, "Line over the nose between the eyes, 0 to 1; 0.5 and more is likely glasses", "Glasses"),
-        Column("occlusion", F, "Share of the upper face that is not skin-coloured", "Upper face hidden"),
-        Column(
-            "light_left_right",  # linear light
-            F,
-            "Darker half of the face over the brighter one, left against right",
-            "Light, left to right",
-        ),
-        Column(
-            "light_top_bottom",
-            F,
-            "Darker half of the face over the brighter one, top against bottom",
-            "Light, top to bottom",
-        ),
-        Column(
-            "light_evenness",
-            F,
-            "The smaller of the two: 1 for even light, 0 where half of the face is dark",
-            "Light evenness",
-        ),
-        Column("skin_level", F, "Median linear light of the skin: 0 black, 1 white", "Light on the skin"),
-        Column("highlight_share", F, "Share of clipped highlights on the face", "Clipped highlights"),
-        Column("shadow_share", F, "Share of crushed shadows on the face", "Crushed shadows"),
-        Column("sharpness", F, "Focus, corrected for scale", "Sharpness"),
-        Column("embedding_model", S, "Network of the face embedding; null without one"),
-        Column("embedding", pa.list_(F), "Face embedding; links are made of it", catalog=False),
     ),
 )
 
@@ -193,7 +130,7 @@ LINKS = Table(
     ),
 )
 
-# faces.decide: one row per row of FACES.
+# faces.decide: one row per row of `faces`.
 FACE_VERDICTS = Table(
     "face_verdicts",
     "What was decided about each face",
@@ -235,42 +172,7 @@ RENDERS = Table(
 OF_PHOTOS = PHOTOS.without("item_id", "identity", "person", "bucket", "photo_sha256")
 OF_VERDICTS = FACE_VERDICTS.without("item_id", "face_id")
 OF_LINKS = LINKS.without("face_id", "photo_sha256", "photo_cluster")
-OF_RENDERS = RENDERS.without(*FACES.names)
-_IDS = ("item_id", "identity", "person", "bucket", "photo_sha256", "face_id", "face_index", "face_count")
-
-FACES_TABLE = replace(
-    FACES,
-    columns=(
-        ITEM_ID,
-        Column("face_number", I, "face_index + 1; 0 for a photo without a face", required=True, check="{} >= 0"),
-        *WHO,
-        PHOTO_SHA256,
-        *(replace(column, name=f"photo_{column.name}") for column in OF_PHOTOS),
-        FACE_ID,
-        Column("face_folder", S, "Folder of its shard key, where that is not the identity"),
-        *FACES.pick("face_index", "face_count"),
-        *OF_VERDICTS,
-        *FACES.without(*_IDS),
-        LINKS["photo_cluster"],
-        Column("duplicate_cluster", S, "photo_cluster of a photo that has near duplicates; null otherwise"),
-        *OF_LINKS,
-        *OF_RENDERS,
-    ),
-)
-PHOTOS_VIEW = View(
-    PHOTOS.name,
-    PHOTOS.doc,
-    {name: name if name in FACES_TABLE.names else f"photo_{name}" for name in PHOTOS.names},
-    source=FACES_TABLE.name,
-    where="face_number <= 1",
-)
-LINKS_VIEW = View(
-    LINKS.name,
-    LINKS.doc,
-    {name: name for name in LINKS.names},
-    source=FACES_TABLE.name,
-    where="cluster_photos IS NOT NULL OR centroid_similarity IS NOT NULL",
-)
+OF_RENDERS = RENDERS.without(*FACE_ROWS.names)
 
 # A person's judgement of one face: the photo and where its pupils are, so that it survives another backend.
 REVIEWS = Table(

@@ -7,14 +7,12 @@ bytes; a face is `<photo_sha256[:16]>_<index>` under its identity.
 from __future__ import annotations
 
 from voxdata.tables import faces, people, speech
-from voxdata.tables.faces import EMOTIONS as EMOTIONS
 
 WHO = [(column.name, column.type) for column in people.WHO]
 
 IDENTITIES = people.IDENTITIES.schema
 SPLITS = people.SPLITS.schema
 PHOTOS = faces.PHOTOS.schema
-FACES = faces.FACES.schema
 LINKS = faces.LINKS.schema
 FACE_VERDICTS = faces.FACE_VERDICTS.schema
 RENDERS = faces.RENDERS.schema

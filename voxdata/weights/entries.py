@@ -53,7 +53,7 @@ class Weight:
     `hashed` (a file in our hands), `published` (its owner states it), `reported` (seen in other public manifests, first
     checked on your import), `prefix`, `unknown`. `url` is null where there is no public one; `no_url` says why. A
     weight with `archive` is the `member` of that zip. `face_input` says how a face embedder takes its pixels, see
-    `voxdata.faces.measures.embed`.
+    `voxdata.faces.measures.embedding`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

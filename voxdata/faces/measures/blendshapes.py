@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from voxdata.faces.detect.backends import sees
-from voxdata.faces.face import Face
-from voxdata.faces.measures.interface import Measure, Row, Settings
-from voxdata.tables.faces import FACES
+from voxdata.faces.face import Face, Measure, Row, Settings
+from voxdata.tables.column import Column, F
 
 # column -> ARKit blendshapes whose mean it is
 BLENDSHAPES = {
@@ -34,7 +33,12 @@ def _unmeasured(settings: Settings) -> Iterable[str]:
 MEASURE = Measure(
     name="blendshapes",
     at="landmarks",
-    columns=FACES.pick("blend_smile", "blend_jaw_open", "blend_brow_up", "blend_eyes_closed"),
+    columns=(
+        Column("blend_smile", F, "Blendshape of a smile, 0 to 1; null where the backend has none", "Blendshape: smile"),
+        Column("blend_jaw_open", F, "Blendshape of an open jaw", "Blendshape: jaw open"),
+        Column("blend_brow_up", F, "Blendshape of raised brows", "Blendshape: brows up"),
+        Column("blend_eyes_closed", F, "Blendshape of closed eyes", "Blendshape: eyes closed"),
+    ),
     take=_take,
     unmeasured=_unmeasured,
     measured_with="faces.measure.backend=mediapipe-tasks",

@@ -23,11 +23,10 @@ import numpy.typing as npt
 from voxdata.faces.align import warp
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import FACE_OVAL, Floats, backend_version
-from voxdata.faces.face import Face
+from voxdata.faces.face import Face, Measure, Row, Settings, Take
 from voxdata.faces.geometry.eyes import find_pupils
-from voxdata.faces.measures.interface import Measure, Row, Settings, Take
 from voxdata.format.errors import WeightsError
-from voxdata.tables.faces import FACES
+from voxdata.tables.column import Column, F, S
 from voxdata.weights import resolve, sha256_of
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # in the order of FER-2013's labels
@@ -48,8 +47,7 @@ class EmotionNet:
     """One loaded network; `name` goes into the row of each face."""
 
     def __init__(self, file: EmotionFile) -> None:
-        from voxdata.faces.measures.keras_file import KerasFile
-        from voxdata.faces.measures.mini_xception import MiniXception
+        from voxdata.faces.mini_xception import KerasFile, MiniXception
 
         self.name = f"{file.path.stem}@{file.sha256[:12]}"
         self._network = MiniXception(KerasFile(file.path), str(file.path))
@@ -153,7 +151,10 @@ def _unmeasured(settings: Settings) -> Iterable[str]:
 
 MEASURE = Measure(
     name="emotion",
-    columns=FACES.pick("emotion_model", *(f"emotion_{name}" for name in EMOTIONS)),
+    columns=(
+        Column("emotion_model", S, "Network of the seven emotion probabilities; null without one"),
+        *(Column(f"emotion_{name}", F, f"Probability of {name}", f"Emotion network: {name}") for name in EMOTIONS),
+    ),
     load=_loaded,
     backends=_backends,
     unmeasured=_unmeasured,

@@ -16,10 +16,9 @@ import numpy as np
 
 from voxdata.faces.detect.backends import sees
 from voxdata.faces.detect.landmarks import Floats
-from voxdata.faces.face import Face
+from voxdata.faces.face import Face, Measure, Row, Settings
 from voxdata.faces.geometry.eyes import eyes_open
-from voxdata.faces.measures.interface import Measure, Row, Settings
-from voxdata.tables.faces import FACES
+from voxdata.tables.column import Column, F
 
 MOUTH_CORNERS = (61, 291)
 INNER_CORNERS = (78, 308)
@@ -93,7 +92,13 @@ def _unmeasured(settings: Settings) -> Iterable[str]:
 MEASURE = Measure(
     name="expression",
     at="landmarks",
-    columns=FACES.pick("smile", "mouth_open", "eyes_open", "brow_raise", "expression"),
+    columns=(
+        Column("smile", F, "Smile by landmark geometry", "Smile"),
+        Column("mouth_open", F, "Inner lip gap, share of the mouth's width", "Mouth open"),
+        Column("eyes_open", F, "Eye aspect ratio", "Eyes open"),
+        Column("brow_raise", F, "Raised brows by landmark geometry", "Brow raise"),
+        Column("expression", F, "Distance from neutral by landmark geometry; 0 is neutral", "Distance from neutral"),
+    ),
     take=_take,
     unmeasured=_unmeasured,
     measured_with="faces.measure.backend=mediapipe",

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxdata.faces.decode import Pixels
-from voxdata.faces.face import Face
+from voxdata.faces.face import Face, Measure, Row
 from voxdata.faces.geometry.patch import FacePatch
-from voxdata.faces.measures.interface import Measure, Row
-from voxdata.tables.faces import FACES
+from voxdata.tables.column import Column, F
 
 CLIPPED_LEVEL = 250.0
 BRIGHT_PERCENTILE = 90.0
@@ -100,8 +99,28 @@ def _take(face: Face) -> Row:
 
 MEASURE = Measure(
     name="lighting",
-    columns=FACES.pick(
-        "light_left_right", "light_top_bottom", "light_evenness", "skin_level", "highlight_share", "shadow_share"
+    columns=(
+        Column(
+            "light_left_right",  # linear light
+            F,
+            "Darker half of the face over the brighter one, left against right",
+            "Light, left to right",
+        ),
+        Column(
+            "light_top_bottom",
+            F,
+            "Darker half of the face over the brighter one, top against bottom",
+            "Light, top to bottom",
+        ),
+        Column(
+            "light_evenness",
+            F,
+            "The smaller of the two: 1 for even light, 0 where half of the face is dark",
+            "Light evenness",
+        ),
+        Column("skin_level", F, "Median linear light of the skin: 0 black, 1 white", "Light on the skin"),
+        Column("highlight_share", F, "Share of clipped highlights on the face", "Clipped highlights"),
+        Column("shadow_share", F, "Share of crushed shadows on the face", "Crushed shadows"),
     ),
     take=_take,
 )

@@ -23,10 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.faces.detect.backends import sees
-from voxdata.faces.face import Face
+from voxdata.faces.face import Face, Measure, Row, Settings
 from voxdata.faces.geometry.patch import PATCH_PX, FacePatch
-from voxdata.faces.measures.interface import Measure, Row, Settings
-from voxdata.tables.faces import FACES
+from voxdata.tables.column import Column, F
 
 INNER_CORNERS = (133, 362)
 BETWEEN_BROWS, MID_NOSE = 9, 197
@@ -115,7 +114,10 @@ def _unmeasured(settings: Settings) -> Iterable[str]:
 
 MEASURE = Measure(
     name="occlusion",
-    columns=FACES.pick("glasses", "occlusion"),
+    columns=(
+        Column("glasses", F, "Line over the nose between the eyes, 0 to 1; 0.5 and more is likely glasses", "Glasses"),
+        Column("occlusion", F, "Share of the upper face that is not skin-coloured", "Upper face hidden"),
+    ),
     take=_take,
     unmeasured=_unmeasured,
     measured_with="faces.measure.backend=mediapipe",

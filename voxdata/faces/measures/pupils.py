@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from voxdata.faces.face import Face
-from voxdata.faces.measures.interface import Measure, Row
-from voxdata.tables.faces import FACES
+from voxdata.faces.face import Face, Measure, Row
+from voxdata.tables.column import Column, F
 
 
 def _take(face: Face) -> Row:
@@ -21,8 +20,12 @@ def _take(face: Face) -> Row:
 MEASURE = Measure(
     name="pupils",
     at="landmarks",
-    columns=FACES.pick(
-        "pupil_left_x_px", "pupil_left_y_px", "pupil_right_x_px", "pupil_right_y_px", "pupil_distance_px"
+    columns=(
+        Column("pupil_left_x_px", F, "Pupil on the left of the photo, x"),
+        Column("pupil_left_y_px", F, "Pupil on the left of the photo, y"),
+        Column("pupil_right_x_px", F, "Pupil on the right of the photo, x"),
+        Column("pupil_right_y_px", F, "Pupil on the right of the photo, y"),
+        Column("pupil_distance_px", F, "Between the pupils, in pixels of the photo", "Pupil distance"),
     ),
     take=_take,
 )

@@ -10,9 +10,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from voxdata.faces.face import Measure
 from voxdata.faces.geometry.patch import FacePatch
-from voxdata.faces.measures.interface import Measure
-from voxdata.tables.faces import FACES
+from voxdata.tables.column import Column, F
 
 MIN_FACE_PX = 200  # of the patch; below, the face lies outside the photo
 
@@ -30,6 +30,6 @@ def measure_sharpness(patch: FacePatch) -> float:
 
 MEASURE = Measure(
     name="sharpness",
-    columns=FACES.pick("sharpness"),
+    columns=(Column("sharpness", F, "Focus, corrected for scale", "Sharpness"),),
     take=lambda face: {"sharpness": measure_sharpness(face.patch)},
 )

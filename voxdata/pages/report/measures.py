@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voxdata.faces import rules as face_rules
+from voxdata.faces.columns import FACES
 from voxdata.pages.report.charts import Limits, short
 from voxdata.rules import Rule
 from voxdata.speech import rules as speech_rules
@@ -91,5 +92,5 @@ def _measure(column: Column) -> Measure:
     return Measure(key=column.name, label=column.label, unit=column.unit, sql=sql)
 
 
-FACE_MEASURES = _measures(*faces.FACES.columns, *faces.OF_VERDICTS, *faces.OF_LINKS, *faces.SIDES, *faces.OF_RENDERS)
+FACE_MEASURES = _measures(*FACES.columns, *faces.OF_VERDICTS, *faces.OF_LINKS, *faces.SIDES, *faces.OF_RENDERS)
 SPEECH_MEASURES = _measures(*speech.UTTERANCES_TABLE.columns)

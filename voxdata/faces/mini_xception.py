@@ -9,20 +9,30 @@ A batch normalisation that follows a convolution is folded into it: one kernel a
 
 Keras' "same" padding for a stride of 2 and a window of 3 on an even side adds one row below and one column to the
 right, none above and left: torch's symmetric padding would shift every map. Shapes: N batch, C channels, H, W sides.
+
+The weights come out of the published file without Keras. A file of Keras 1 or 2 (`model.save`) is an HDF5 tree: the
+root's attribute `model_config` is the model as JSON, and the group `model_weights` holds one group per layer whose
+attribute `weight_names` lists its arrays in Keras' order, each at that path under the layer's group. Kernels lie
+channels last: (height, width, in, out), those of depthwise convolutions (height, width, in, multiplier).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from voxdata.faces.measures.keras_file import Array, KerasFile
 from voxdata.format.errors import WeightsError
 
+Array = npt.NDArray[np.float32]
 INPUT_PX = 64
 BLOCKS = 4
 STEM_CHANNELS = (8, 8)
@@ -126,3 +136,32 @@ def _pool_same(x: Tensor) -> Tensor:
         missing = max((-(-side // STRIDE) - 1) * STRIDE + POOL_PX - side, 0)
         padding += [missing // 2, missing - missing // 2]
     return F.max_pool2d(F.pad(x, padding, value=float("-inf")), POOL_PX, STRIDE)
+
+
+class KerasFile:
+    """Layers by name, in the file's order: `weights` name -> {"kernel", "beta", ...: array}, `config` name -> dict."""
+
+    def __init__(self, path: Path) -> None:
+        """Read everything. Raises `WeightsError` for what is no Keras HDF5 file."""
+        try:
+            with h5py.File(path, "r") as file:
+                self.config = _layer_configs(file)
+                root = file["model_weights"]
+                self.weights = {_text(name): _layer_weights(root[_text(name)]) for name in root.attrs["layer_names"]}
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise WeightsError(f"{path} is not a Keras HDF5 file with weights: {error}") from error
+
+
+def _layer_configs(file: Any) -> dict[str, dict[str, Any]]:
+    layers = json.loads(_text(file.attrs["model_config"]))["config"]["layers"]
+    return {layer["config"]["name"]: {"class_name": layer["class_name"], **layer["config"]} for layer in layers}
+
+
+def _layer_weights(group: Any) -> dict[str, Array]:
+    """`conv2d_1/kernel:0` -> {"kernel": array}."""
+    names = [_text(name) for name in group.attrs["weight_names"]]
+    return {name.rpartition("/")[2].partition(":")[0]: np.asarray(group[name], np.float32) for name in names}
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from voxdata.faces.align import warp
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import Floats, backend_version
-from voxdata.faces.face import Face
-from voxdata.faces.measures.interface import Measure, Row, Settings, Take
+from voxdata.faces.face import Face, Measure, Row, Settings, Take
 from voxdata.format.errors import BackendError, WeightsError
-from voxdata.tables.faces import FACES
+from voxdata.tables.column import Column, F, S
 from voxdata.weights import Weight, known_by_digest, registry, resolve, sha256_of
 
 INPUT_PX = 112
@@ -153,7 +153,10 @@ def _backends(settings: Settings) -> Mapping[str, str]:
 
 MEASURE = Measure(
     name="embedding",
-    columns=FACES.pick("embedding_model", "embedding"),
+    columns=(
+        Column("embedding_model", S, "Network of the face embedding; null without one"),
+        Column("embedding", pa.list_(F), "Face embedding; links are made of it", catalog=False),
+    ),
     load=_loaded,
     backends=_backends,
 )

@@ -1,0 +1,107 @@
+"""Every measure of a face, ours and those of other packages that a recipe names, and the columns that they make.
+
+Ours are always taken; `faces.measure.more` names those of other packages, by their entry points in the group
+`voxdata.measures`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import pyarrow as pa
+
+from voxdata.faces import measures
+from voxdata.faces.face import Measure, Settings
+from voxdata.format.errors import RecipeError
+from voxdata.plugins import plugin
+from voxdata.recipe.faces import MEASURES
+from voxdata.rules import Rule, by_reason
+from voxdata.tables.column import Table, fits_catalog
+from voxdata.tables.faces import FACE_ROWS, FACE_VERDICTS, LINKS, RENDERS
+
+MORE = "faces.measure.more"
+# Their columns stand first, as in all files that were ever written; those of a measure that joins follow, by its name.
+FIRST = (
+    *("pupils", "face_angle", "expression", "emotion", "blendshapes"),
+    *("occlusion", "lighting", "sharpness", "embedding"),
+)
+OWN: Mapping[str, Measure] = {
+    name: import_module(f"{measures.__name__}.{name}").MEASURE
+    for name in (*FIRST, *sorted(set(measures.MEASURES) - set(FIRST)))
+}
+FACES: Table = replace(
+    FACE_ROWS, columns=(*FACE_ROWS.columns, *(column for measure in OWN.values() for column in measure.columns))
+)
+# Names that the catalog's `faces` has.
+TAKEN = {"face_number", "face_folder", "duplicate_cluster"}.union(
+    *(table.names for table in (FACES, LINKS, FACE_VERDICTS, RENDERS))
+)
+
+
+def measures_of(settings: Settings) -> tuple[Measure, ...]:
+    """Ours and those that `faces.measure.more` names. Raises `RecipeError` for a name that is not known, and for two of
+    one column or rule."""
+    more = [_foreign(name) for name in settings.get("more", ())]
+    for kind, names in (
+        ("column", [column.name for measure in more for column in measure.columns]),
+        ("rule", [rule.reason for measure in more for rule in by_reason(measure.rules).values()]),
+    ):
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
+        if twice is not None:
+            named = ", ".join(settings["more"])
+            raise RecipeError(f"{MORE}: two of {named} have a {kind} {twice}; leave one of them out")
+    return (*OWN.values(), *more)
+
+
+def rules_of(settings: Settings) -> tuple[Rule, ...]:
+    """The rules that these measures bring, in the order of the measures."""
+    return tuple(rule for measure in measures_of(settings) for rule in measure.rules)
+
+
+def more_fields(settings: Settings) -> list[pa.Field]:
+    """The columns that measures of other packages add."""
+    added = (column for name in settings.get("more", ()) for column in _foreign(name).columns)
+    return [pa.field(column.name, column.type) for column in added]
+
+
+def unmeasured(settings: Settings) -> Mapping[str, str]:
+    """Column -> the setting that has it measured, of all columns that are null under these settings."""
+    return {
+        column: measure.measured_with for measure in measures_of(settings) for column in measure.unmeasured(settings)
+    }
+
+
+def measured_with(column: str) -> str:
+    """The setting that has one of our columns measured, as `key=value`; empty for those that always are."""
+    return next(
+        (measure.measured_with for measure in OWN.values() if column in {each.name for each in measure.columns}), ""
+    )
+
+
+def _foreign(name: str) -> Measure:
+    found: Any = plugin(MEASURES, name, setting=MORE)
+    if name in OWN:
+        raise RecipeError(f"{MORE} = {name!r}: it is always measured; leave it out")
+    if not isinstance(found, Measure):
+        raise RecipeError(f"{MORE} = {name!r}: the package gives {type(found).__name__}, not a measure")
+    for column in found.columns:
+        if column.name in TAKEN or column.name.startswith("photo_"):
+            raise RecipeError(
+                f"{MORE} = {name!r}: its column {column.name} is one of ours; the package has to rename it"
+            )
+        if not fits_catalog(column):
+            raise RecipeError(
+                f"{MORE} = {name!r}: its column {column.name} of type {column.type} does not fit into the catalog; a "
+                "name is lower case letters, digits and _, a type one of voxdata.tables.column: S, B, I, L, F, D"
+            )
+    for rule in found.rules:
+        if rule.setting != f"faces.rules.{rule.reason}":
+            raise RecipeError(
+                f"{MORE} = {name!r}: the limit of its rule {rule.reason} is {rule.setting}, "
+                f"must be faces.rules.{rule.reason}"
+            )
+    return found
