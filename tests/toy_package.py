@@ -10,6 +10,7 @@ POINTS = {
     "voxdata.front_ends": {"toy16": "toyvox.front_end:TOY16"},
     "voxdata.landmarks": {"toy-landmarks": "toyvox.landmarks:TOY"},
     "voxdata.mattings": {"toy-oval": "toyvox.matting:OVAL"},
+    "voxdata.measures": {"warmth": "toyvox.warmth:MEASURE"},
 }
 CODE = {
     "__init__": "",
@@ -117,6 +118,25 @@ def mask(pixels, model):
 
 
 OVAL = Matting(mask=mask, version=lambda model: "oval 1")
+''',
+    "warmth": '''
+"""How red a photo is, against how blue."""
+from voxdata.faces.face import Measure
+from voxdata.rules import Rule
+from voxdata.tables.column import Column, F
+
+
+def take(face):
+    red, _, blue = face.pixels.reshape(-1, 3).mean(axis=0)
+    return {"warmth": float(red / (red + blue))}
+
+
+MEASURE = Measure(
+    name="warmth",
+    columns=(Column("warmth", F, "Red against blue, 0.5 is neither", "Warmth"),),
+    take=take,
+    rules=(Rule("cold", "bluish light", "warmth", "faces.rules.cold", "min", default=0.1, tried=(0.4, 0.5, 0.6)),),
+)
 ''',
 }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json, say_table, show
 from flows.cli.options import AS_TABLE, THREE_WAYS, Json, MaybeRoot, Output, Root, Snapshot, command
 from voxdata.format.errors import QueryError
+
+if TYPE_CHECKING:
+    from voxdata.store.storage import Storage
 
 app = App()
 
@@ -39,7 +42,7 @@ def sql(
     if root is None:
         raise QueryError(f"--root is missing; {THREE_WAYS}")
     storage = open_storage(root)
-    asked = _statement(statement, query, before, root)
+    asked = _statement(storage, statement, query, snapshot, before)
     if output.out is None:
         return show(run_query_at(storage, asked, snapshot, before=before), output, storage)
     shown = [snapshot, *([before] if before is not None else [])]
@@ -65,8 +68,12 @@ def _list_queries(output: Output) -> int:
     return 0
 
 
-def _statement(statement: str | None, query: str | None, before: str | None, root: str) -> str:
+def _statement(
+    storage: Storage, statement: str | None, query: str | None, snapshot: str | None, before: str | None
+) -> str:
     from voxdata.catalog.query import named_query
+    from voxdata.catalog.snapshot import load_snapshot
+    from voxdata.faces.columns import stated_rules
 
     if (statement is None) == (query is None):
         raise QueryError('give either SQL or --query NAME, for example: voxdata sql "from funnel" --root DIR')
@@ -76,8 +83,10 @@ def _statement(statement: str | None, query: str | None, before: str | None, roo
     if named.compares and before is None:
         raise QueryError(
             f"--query {named.name} compares two versions; add --before ID, from the list of: voxdata snapshots "
-            f"--root {root}"
+            f"--root {storage.url}"
         )
+    if named.asks_of_rules:
+        named = named_query(query, stated_rules(load_snapshot(storage, snapshot).measures))
     return named.sql
 
 

@@ -54,6 +54,7 @@ class SmallRoot:
         self.people = range(people)
         self.jpeg_colour = jpeg_colour
         self.tables: dict[str, list[str]] = {}
+        self.recipe, self.measures = RECIPE, dict[str, Any]()
         self.renders = FragmentStore(storage, "faces.render", "f0")
         self.utterances = FragmentStore(storage, "speech.measure", "f0")
 
@@ -65,12 +66,13 @@ class SmallRoot:
         entries = self.pack()
         return write_snapshot(
             self.storage,
-            recipe=RECIPE,
+            recipe=self.recipe,
             code_version="1",
             shards=entries,
             front_ends={"torch40": {"n_mels": 40, "hop_s": 0.01}},
             tables=self.tables,
             versions={"pyarrow": pa.__version__},
+            measures=self.measures,
         )
 
     def publish(self, *, at: str = AT) -> Snapshot:

@@ -1,4 +1,4 @@
-"""A package of somebody else adds a source of each kind, a front end, landmarks and a matting; a build uses them."""
+"""A package of somebody else adds a source of each kind, a front end, landmarks, a matting and a measure; a build uses them."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def toy_root(tmp_path_factory: pytest.TempPathFactory, lists: dict[str, Path], v
         "speech.measure.front_ends=[torch40,toy16]",
         "faces.measure.backend=toy-landmarks",
         "faces.render.matting=toy-oval",
+        "faces.measure.more=[warmth]",
         "faces.pose.max_angle_deg=12",
         "faces.select.min_per_identity=1",
         "work.workers=2",
@@ -72,6 +73,24 @@ def test_every_part_of_the_package_did_its_work(toy_root: Path, lists: dict[str,
     assert all(licence == f"CC-{identity}" for identity, licence in licences)
     backends = "select distinct backend, backend_version, matting_backend, matting_version from faces where portrait"
     assert rows(toy_root, backends) == [("toy-landmarks", "7", "toy-oval", "oval 1")]
+
+
+def test_what_the_measure_found_is_in_the_catalog_the_queries_and_the_report(
+    toy_root: Path, tmp_path: Path, here: Voxdata
+) -> None:
+    ((least, most, comment),) = rows(
+        toy_root,
+        "select min(warmth), max(warmth), any_value(comment) from portraits, duckdb_columns() "
+        "where table_name = 'faces' and column_name = 'warmth'",
+    )
+    assert 0 < least <= most < 1
+    assert comment == "Red against blue, 0.5 is neither"
+    tried = here("sql", "--query", "what-if-faces", "--root", str(toy_root), "--format", "json")
+    limits = [(row["limit_"], row["in_force"]) for row in json.loads(tried.stdout) if row["rule"] == "cold"]
+    assert sorted(limits) == [(0.1, True), (0.4, False), (0.5, False), (0.6, False)]
+    page = tmp_path / "report.html"
+    assert here("report", "--root", str(toy_root), "--out", str(page)).returncode == 0
+    assert "Distribution of Warmth" in page.read_text()
 
 
 def test_the_front_end_is_its_own_and_the_snapshot_says_how_to_compute_it(toy_root: Path) -> None:

@@ -1,6 +1,6 @@
 """The catalog file: its schema, how it is opened, and what DuckDB's errors mean.
 
-Its tables are declared in `voxdata/tables/`, its macros and views in `catalogs/schema/*.sql`. A connection is always to
+Its tables are declared in `tables.py`, its macros and views in `catalogs/schema/*.sql`. A connection is always to
 an in-memory database that has the file attached: two connections of one process then never share state, and a process
 that holds an older file open sees the new one when it connects again.
 """
@@ -8,14 +8,16 @@ that holds an older file open sees the new one when it connects again.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 import duckdb
 
-from voxdata.catalog.tables import CATALOG
+from voxdata.catalog.tables import with_columns
 from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
+from voxdata.tables.column import Column
 
 SCHEMA_VERSION = 8
 CATALOG_KEY = "catalog.duckdb"
@@ -25,18 +27,22 @@ ROW_GROUP = 245_760  # rows; twice the default wastes less of the last block of 
 _FILE_OPTIONS = f"(STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP})"
 
 
-def schema_sql() -> str:
-    """All statements that make an empty catalog: tables, then `catalogs/schema/*.sql` in the order of the names."""
+def schema_sql(more: Sequence[Column] = ()) -> str:
+    """All statements that make an empty catalog: tables, then `catalogs/schema/*.sql` in the order of the names.
+
+    `more` are columns that measures of other packages add to `faces`.
+    """
     folder = resources.files("catalogs").joinpath("schema")
     entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
-    return "\n".join([*(each.ddl() for each in CATALOG), *(entry.read_text(encoding="utf-8") for entry in entries)])
+    tables = [each.ddl() for each in with_columns(more)]
+    return "\n".join([*tables, *(entry.read_text(encoding="utf-8") for entry in entries)])
 
 
-def create(path: Path | None = None) -> duckdb.DuckDBPyConnection:
+def create(path: Path | None = None, more: Sequence[Column] = ()) -> duckdb.DuckDBPyConnection:
     """A new catalog with the schema and no rows, in the file `path` or in memory. Raises `OSError`."""
     if path is None:
-        return _made("':memory:'", "")
-    path.write_bytes(_empty_file())
+        return _made("':memory:'", "", more)
+    path.write_bytes(_empty_file(tuple(more)))
     connection = duckdb.connect()
     connection.execute(f"ATTACH {quoted(str(path))} AS {NAME} {_FILE_OPTIONS}")
     connection.execute(f"USE {NAME}")
@@ -44,20 +50,20 @@ def create(path: Path | None = None) -> duckdb.DuckDBPyConnection:
 
 
 @cache
-def _empty_file() -> bytes:
+def _empty_file(more: tuple[Column, ...]) -> bytes:
     """A catalog file without rows. Its hundreds of comments take longer than loading a small root: one in a process."""
     with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
         path = Path(folder) / CATALOG_KEY
-        with _made(quoted(str(path)), _FILE_OPTIONS) as connection:
+        with _made(quoted(str(path)), _FILE_OPTIONS, more) as connection:
             connection.execute("CHECKPOINT")  # which would fail in silence where the connection is closed
         return path.read_bytes()
 
 
-def _made(place: str, options: str) -> duckdb.DuckDBPyConnection:
+def _made(place: str, options: str, more: Sequence[Column]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute(f"ATTACH {place} AS {NAME} {options}")
     connection.execute(f"USE {NAME}")
-    connection.execute(f"BEGIN; {schema_sql()}; COMMIT")
+    connection.execute(f"BEGIN; {schema_sql(more)}; COMMIT")
     return connection
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from voxdata.catalog.database import first_line, quoted
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.catalog.stated_sources import sources
-from voxdata.faces.columns import FACES
+from voxdata.faces.columns import FACES, stated_columns
 from voxdata.format.errors import CatalogError, StorageError
 from voxdata.format.snapshot import Snapshot
 from voxdata.people.merging import aliases_in_force, stated
@@ -53,9 +53,11 @@ def inputs(
     unknown = sorted(set(tables) - set(STAGES))
     if unknown:
         raise CatalogError(f"snapshot {snapshot.id} names the table {unknown[0]!r}; known are {', '.join(STAGES)}")
+    more = stated_columns(snapshot.measures)
+    stages = {**STAGES, FACES.name: replace(FACES, columns=(*FACES.columns, *more))}
     found: dict[str, Input] = {
         f"in_{stage}": _read(storage, connection, tables.get(stage, ()), table.loaded)
-        for stage, table in STAGES.items()
+        for stage, table in stages.items()
     }
     found["in_samples"] = _samples(storage, connection, snapshot)
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):

@@ -22,7 +22,7 @@ from voxdata.catalog.inputs import Input, inputs
 from voxdata.catalog.keys import REPEATABLE, check_unique, key_repeats, once, repeats
 from voxdata.catalog.lists import write_lists
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, published_tables, state_publication
-from voxdata.faces.columns import FACES
+from voxdata.faces.columns import FACES, stated_columns
 from voxdata.format.atomic import TEMPORARY_PREFIX
 from voxdata.format.errors import StorageError
 from voxdata.format.snapshot import Snapshot, Tables
@@ -190,7 +190,7 @@ def build_catalog(storage: Storage, snapshot: Snapshot, path: Path) -> None:
     """Write the catalog of any snapshot to the file `path`; nothing under the root changes. Raises as `rebuild`."""
     what = "the schema"
     try:
-        with create(path) as connection:
+        with create(path, stated_columns(snapshot.measures)) as connection:
             connection.execute(_SETTINGS)
             tables = published_tables(storage, snapshot)
             given = {**inputs(storage, snapshot, tables, connection), "in_about": _about(snapshot)}

@@ -19,6 +19,7 @@ import pyarrow as pa
 from voxdata.catalog.database import CATALOG_KEY, attach
 from voxdata.catalog.what_if import filled
 from voxdata.format.errors import CatalogError, QueryError
+from voxdata.rules import Rule
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import LocalStorage, Storage
 
@@ -41,6 +42,11 @@ class NamedQuery:
     def compares(self) -> bool:
         """Whether it asks two versions: its own, and another one as the schema `before`."""
         return f"{BEFORE}." in self.sql
+
+    @property
+    def asks_of_rules(self) -> bool:
+        """Whether it reckons with the rules, some of which a snapshot may have from another package."""
+        return self.name.startswith("what-if")
 
 
 def open_readonly(storage: Storage) -> duckdb.DuckDBPyConnection:
@@ -90,20 +96,23 @@ def comparing_queries() -> dict[str, NamedQuery]:
     return {name: query for name, query in _shipped().items() if query.compares}
 
 
-def _shipped() -> dict[str, NamedQuery]:
+def _shipped(more: Sequence[Rule] = ()) -> dict[str, NamedQuery]:
     folder = resources.files("catalogs").joinpath("queries")
     found = {}
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".sql"):
             name, text = entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8")
             description = text.partition("\n")[0].removeprefix("--").strip()
-            found[name] = NamedQuery(name, description, filled(name, text))
+            found[name] = NamedQuery(name, description, filled(name, text, more))
     return found
 
 
-def named_query(name: str) -> NamedQuery:
-    """The shipped query of this name, `_` being the same as `-`. Raises `QueryError` with the names that there are."""
-    queries = _shipped()
+def named_query(name: str, more: Sequence[Rule] = ()) -> NamedQuery:
+    """The shipped query of this name, `_` being the same as `-`. Raises `QueryError` with the names that there are.
+
+    `more` are the rules that a snapshot states besides ours (`faces.columns.stated_rules`), for `asks_of_rules`.
+    """
+    queries = _shipped(more)
     name = name.replace("_", "-")
     if name not in queries:
         raise QueryError(f"no query {name!r}; there are {', '.join(queries)}")

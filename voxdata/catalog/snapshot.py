@@ -39,6 +39,7 @@ def write_snapshot(
     front_ends: Mapping[str, Mapping[str, Any]],
     tables: Tables,
     versions: Mapping[str, str],
+    measures: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Snapshot:
     """Commit the snapshot of these shards and return it; where it exists already, return what was committed."""
     identifier = snapshot_id(shards, recipe)
@@ -59,6 +60,7 @@ def write_snapshot(
         front_ends=front_ends,
         tables={stage: list(tables[stage]) for stage in sorted(tables)},
         versions=versions,
+        measures=measures or {},
     )
     storage.commit(snapshot_key(identifier), json.dumps(snapshot.to_json(), sort_keys=True, indent=1).encode())
     return snapshot

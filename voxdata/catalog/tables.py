@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from voxdata.faces.columns import FACES
@@ -50,3 +51,10 @@ CATALOG: tuple[Table | View, ...] = (
     *(models.RUNS_TABLE, models.MODELS_TABLE, models.EVALUATIONS_TABLE),
     *(PHOTOS_VIEW, LINKS_VIEW),
 )
+
+
+def with_columns(more: Sequence[Column]) -> tuple[Table | View, ...]:
+    """`CATALOG`, with columns that measures of other packages add to `faces`."""
+    return tuple(
+        replace(each, columns=(*FACES_TABLE.columns, *more)) if each is FACES_TABLE else each for each in CATALOG
+    )

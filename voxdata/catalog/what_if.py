@@ -10,9 +10,10 @@ from voxdata.rules import Rule
 from voxdata.speech import rules as speech
 
 
-def filled(name: str, sql: str) -> str:
-    """A named query with its `{{...}}` filled in; all but the what-if queries have none."""
-    rules = {"what-if-faces": faces.RULES, "what-if-clips": speech.RULES}.get(name, ())
+def filled(name: str, sql: str, more: Sequence[Rule] = ()) -> str:
+    """A named query with its `{{...}}` filled in; all but the what-if queries have none. `more` are rules of faces that
+    measures of other packages brought."""
+    rules = {"what-if-faces": (*faces.RULES, *more), "what-if-clips": speech.RULES}.get(name, ())
     for key, text in _texts([rule for rule in rules if rule.tried]).items():
         sql = sql.replace(f"{{{{{key}}}}}", text)
     return sql

@@ -20,7 +20,7 @@ from voxdata.format.errors import RecipeError
 from voxdata.plugins import plugin
 from voxdata.recipe.faces import MEASURES
 from voxdata.rules import Rule, by_reason
-from voxdata.tables.column import Table, fits_catalog
+from voxdata.tables.column import Column, Table, fits_catalog
 from voxdata.tables.faces import FACE_ROWS, FACE_VERDICTS, LINKS, RENDERS
 
 MORE = "faces.measure.more"
@@ -66,6 +66,40 @@ def more_fields(settings: Settings) -> list[pa.Field]:
     """The columns that measures of other packages add."""
     added = (column for name in settings.get("more", ()) for column in _foreign(name).columns)
     return [pa.field(column.name, column.type) for column in added]
+
+
+def stated(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What a snapshot says of the measures of other packages (`Snapshot.measures`): name -> columns and rules."""
+    return {
+        measure.name: {
+            "columns": [
+                {"name": each.name, "type": str(each.type), "doc": each.doc, "label": each.label}
+                for each in measure.columns
+            ],
+            "rules": [
+                {"reason": rule.reason, "text": rule.text, "column": rule.column, "setting": rule.setting}
+                | {"side": rule.side, "tried": list(rule.tried), "overruled": rule.overruled}
+                for rule in measure.rules
+            ],
+        }
+        for measure in measures_of(settings)
+        if measure.name not in OWN
+    }
+
+
+def stated_columns(said: Mapping[str, Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns of `stated`. A page shows one without a label by its name."""
+    return tuple(
+        Column(**{**column, "type": pa.type_for_alias(column["type"]), "label": column["label"] or column["name"]})
+        for measure in said.values()
+        for column in measure["columns"]
+    )
+
+
+def stated_rules(said: Mapping[str, Mapping[str, Any]]) -> tuple[Rule, ...]:
+    """The rules of `stated`, without what judges their rows."""
+    rules = [rule for measure in said.values() for rule in measure["rules"]]
+    return tuple(Rule(**{**rule, "tried": tuple(rule["tried"])}) for rule in rules)
 
 
 def unmeasured(settings: Settings) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from voxdata.faces.columns import rules_of as brought
-from voxdata.faces.columns import unmeasured
+from voxdata.faces.columns import stated_rules, unmeasured
 from voxdata.faces.face_table import FaceTable
 from voxdata.faces.ownership import shared_photos, unwanted_faces, without_majority
 from voxdata.faces.quality import TERMS
@@ -119,6 +119,11 @@ SELECTION = (
 # fmt: on
 LINES = (*STATUSES, *FACTS, *RULES, *SELECTION)
 REASONS = by_reason(LINES)
+
+
+def lines_of(said: Mapping[str, Mapping[str, Any]]) -> tuple[Rule, ...]:
+    """`LINES` with the rules that a snapshot states of measures of other packages (`Snapshot.measures`)."""
+    return (*STATUSES, *FACTS, *RULES, *stated_rules(said), *SELECTION)
 
 
 def rules_of(settings: Faces) -> tuple[Rule, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from voxdata.format.errors import SnapshotError
@@ -56,12 +56,15 @@ class Snapshot:
     tables: Tables  # stage -> keys of its Parquet files
     versions: Mapping[str, str]
     in_two_splits: int = 0  # how often people come once more in `counts`, under splits.rule = released
+    # of measures of other packages: name -> their columns and rules, so that pages and queries need no such package
+    measures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     redacted: bool = False  # somebody in it was forgotten, and its shards are no longer those of its id
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the snapshot's file; `redacted` and `in_two_splits` are left out where they say nothing."""
+        """The content of the snapshot's file, without what came later and says nothing."""
         content = {"format": FORMAT, **asdict(self)}
-        return {name: value for name, value in content.items() if value or name not in ("redacted", "in_two_splits")}
+        later = ("in_two_splits", "measures", "redacted")
+        return {name: value for name, value in content.items() if value or name not in later}
 
     def total(self, what: str) -> int:
         """How many of `identities`, `portraits` or `utterances` there are in all splits; a person counts once."""
@@ -93,7 +96,10 @@ def parse_snapshot(data: bytes, key: str) -> Snapshot:
 def _made(kind: type[T], content: Any, what: str) -> T:
     if not isinstance(content, dict):
         raise SnapshotError(f"{what} is no JSON object; run: voxdata verify")
-    known = {field.name: field.default is MISSING for field in fields(kind)}  # type: ignore[arg-type]
+    known = {
+        each.name: each.default is MISSING and each.default_factory is MISSING
+        for each in fields(kind)  # type: ignore[arg-type]
+    }
     for name in content.keys() - known.keys():
         raise SnapshotError(f"{what} says {name!r}, which this code does not know: use the version that wrote it")
     for name in (name for name, required in known.items() if required and name not in content):

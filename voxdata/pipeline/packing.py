@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from voxdata.catalog.publish import publish as publish_catalog
 from voxdata.catalog.published_recipe import commit_recipe
 from voxdata.catalog.snapshot import write_snapshot
+from voxdata.faces.columns import stated
 from voxdata.format.errors import BuildStoppedError
 from voxdata.format.snapshot import ShardEntry
 from voxdata.people import splits
@@ -95,6 +96,7 @@ def publish(storage: Storage, recipe: Recipe, keys: Mapping[str, str], entries: 
         front_ends=_front_ends(storage, recipe, shards),
         tables=tables,
         versions={name: version(name) for name in ("mediapipe", "opencv-python", "torch", "webrtcvad-wheels")},
+        measures=stated(recipe.faces.measure.model_dump(mode="json")),
     )
     publish_catalog(
         storage,

@@ -8,17 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from voxdata.catalog.query import stats
-from voxdata.faces.rules import LINES, STATUSES
-from voxdata.faces.rules import REASONS as FACE_REASONS
+from voxdata.faces.rules import STATUSES, lines_of
 from voxdata.pages.report.charts import Limits, bar, histogram, short
 from voxdata.pages.report.facts import Facts, Row
 from voxdata.pages.report.html import Html, element, join, note, table
-from voxdata.pages.report.measures import FACE_MEASURES, SPEECH_MEASURES, Measure
+from voxdata.pages.report.measures import SPEECH_MEASURES, Measure, face_measures
 from voxdata.pages.report.pictures import Originals, member, small_picture
 from voxdata.rules import Rule, by_reason, setting
 from voxdata.speech.rules import REASONS as SPEECH_REASONS
-
-MEASURE_OF = {measure.key: measure for measure in (*FACE_MEASURES, *SPEECH_MEASURES)}
 
 NO_PIXELS = frozenset({"unreadable", "too_large"})
 PHOTO_REASONS = frozenset(by_reason(STATUSES))
@@ -44,7 +41,7 @@ def funnel(facts: Facts) -> Html:
     return join(
         element("p", "Each row is the first rule that an item failed, in the order in which the rules are applied."),
         _purity_warning(facts),
-        _funnel_of(facts, "faces", FACE_REASONS, "portraits", "No photo was looked at."),
+        _funnel_of(facts, "faces", _face_reasons(facts), "portraits", "No photo was looked at."),
         _funnel_of(facts, "speech", SPEECH_REASONS, "utterances kept", "No speech was listened to."),
     )
 
@@ -85,7 +82,8 @@ def rejects(facts: Facts) -> Html:
         return note("Nothing was rejected.")
     chosen, originals = facts.rejects(), Originals(facts.storage)
     parts = [
-        _rejected(name, rows[name], chosen.get(name, []), originals, facts) for name in in_order(rows, FACE_REASONS)
+        _rejected(name, rows[name], chosen.get(name, []), originals, facts)
+        for name in in_order(rows, _face_reasons(facts))
     ]
     intro = "Crops of the original photos, drawn by chance but the same every time; orange boxes outline the face."
     return join(element("p", intro), element("div", *parts, class_="reasons"))
@@ -106,7 +104,7 @@ def distributions(facts: Facts) -> Html:
     return join(
         legend,
         element("h3", "Faces"),
-        _histograms(facts, "faces", FACE_MEASURES, "No face was measured."),
+        _histograms(facts, "faces", face_measures(facts.snapshot), "No face was measured."),
         element("h3", "Speech"),
         _histograms(facts, "speech", SPEECH_MEASURES, "No speech was measured."),
     )
@@ -227,7 +225,7 @@ def _portrait(facts: Facts, row: Row) -> Html:
 
 def _rejected(name: str, counts: Row, faces: Sequence[Row], originals: Originals, facts: Facts) -> Html:
     measure = _judging(name, facts)
-    reason = FACE_REASONS.get(name, Rule(name, name.replace("_", " ")))
+    reason = _face_reasons(facts).get(name, Rule(name, name.replace("_", " ")))
     figures = []
     for face in faces:
         picture = originals.picture(face, whole=reason.whole) if name not in NO_PIXELS else None
@@ -258,10 +256,16 @@ def _sheet(entries: Sequence[Html], name: str) -> Html:
 
 def _judging(name: str, facts: Facts) -> Measure | None:
     """The measurement that a reason judged: the one whose limit is in force, or else the first."""
-    lines = [rule for rule in LINES if rule.reason == name and rule.column]
+    lines = [rule for rule in lines_of(facts.snapshot.measures) if rule.reason == name and rule.column]
     recipe = facts.snapshot.recipe
     limited = [rule for rule in lines if rule.limit(recipe) is not None]
-    return MEASURE_OF[(limited or lines)[0].column] if lines else None
+    judged = (limited or lines)[0].column if lines else ""
+    return next((measure for measure in face_measures(facts.snapshot) if measure.key == judged), None)
+
+
+def _face_reasons(facts: Facts) -> Mapping[str, Rule]:
+    """Reason -> its rule, in the order of the rules."""
+    return by_reason(lines_of(facts.snapshot.measures))
 
 
 def _judged(measure: Measure | None, face: Row, facts: Facts) -> str:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from voxdata.faces import rules as face_rules
-from voxdata.faces.columns import FACES
+from voxdata.faces.columns import FACES, stated_columns
+from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.charts import Limits, short
 from voxdata.rules import Rule
 from voxdata.speech import rules as speech_rules
 from voxdata.tables import faces, speech
-from voxdata.tables.column import Column
-
-
-def _lines_of() -> dict[str, list[Rule]]:
-    """Measurement -> the lines of the tables of rules that limit it."""
-    found: dict[str, list[Rule]] = {}
-    for rule in (*face_rules.LINES, *speech_rules.LINES):
-        if rule.setting:
-            found.setdefault(rule.column, []).append(rule)
-    return found
-
-
-_LINES_OF = _lines_of()
+from voxdata.tables.column import B, Column, S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +24,7 @@ class Measure:
     label: str
     unit: str = ""
     sql: str = ""  # where the value is not simply the column `key`
+    lines: tuple[Rule, ...] = ()  # of the tables of rules: those that limit it
 
     def expression(self) -> str:
         """The value in SQL."""
@@ -42,7 +32,7 @@ class Measure:
 
     def rule(self, recipe: Mapping[str, Any]) -> Rule | None:
         """What limits it under a recipe."""
-        return next((rule for rule in _LINES_OF.get(self.key, ()) if rule.limit(recipe) is not None), None)
+        return next((rule for rule in self.lines if rule.limit(recipe) is not None), None)
 
     def limits(self, recipe: Mapping[str, Any]) -> Limits:
         """The limits that a snapshot's recipe sets."""
@@ -76,21 +66,32 @@ _BEFORE = {
 }
 
 
-def _measures(*columns: Column) -> tuple[Measure, ...]:
-    """The columns that have a label, in the order of the pages."""
+def _measures(rules: Sequence[Rule], *columns: Column) -> tuple[Measure, ...]:
+    """The columns that have a label, in the order of the pages, with the rules that limit them."""
     shown = {column.name: column for column in columns if column.label}
     order = list(shown)
     for name, other in _BEFORE.items():
         if name in shown:
             order.remove(name)
             order.insert(order.index(other), name)
-    return tuple(_measure(shown[name]) for name in order)
+    return tuple(_measure(shown[name], rules) for name in order)
 
 
-def _measure(column: Column) -> Measure:
+def _measure(column: Column, rules: Sequence[Rule]) -> Measure:
     sql = column.computed if column in faces.SIDES else ""
-    return Measure(key=column.name, label=column.label, unit=column.unit, sql=sql)
+    lines = tuple(rule for rule in rules if rule.column == column.name and rule.setting)
+    return Measure(key=column.name, label=column.label, unit=column.unit, sql=sql, lines=lines)
 
 
-FACE_MEASURES = _measures(*FACES.columns, *faces.OF_VERDICTS, *faces.OF_LINKS, *faces.SIDES, *faces.OF_RENDERS)
-SPEECH_MEASURES = _measures(*speech.UTTERANCES_TABLE.columns)
+_FACES = (*FACES.columns, *faces.OF_VERDICTS, *faces.OF_LINKS, *faces.SIDES, *faces.OF_RENDERS)
+FACE_MEASURES = _measures(face_rules.LINES, *_FACES)
+SPEECH_MEASURES = _measures(speech_rules.LINES, *speech.UTTERANCES_TABLE.columns)
+
+
+def face_measures(snapshot: Snapshot) -> tuple[Measure, ...]:
+    """`FACE_MEASURES`, and the numbers that measures of other packages found, as the snapshot states them."""
+    said = snapshot.measures
+    if not said:
+        return FACE_MEASURES
+    numbers = [column for column in stated_columns(said) if column.type not in (S, B)]
+    return _measures(face_rules.lines_of(said), *_FACES, *numbers)

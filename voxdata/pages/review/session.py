@@ -117,11 +117,11 @@ class Desk:
 
     def face(self, key: str) -> Row:
         """Everything about one face: measurements, reasons, source. Raises `UnknownError`."""
-        row = self._row(key)
+        row, snapshot = self._row(key), self.sheets.snapshot
         return {
             "key": key,
-            "measurements": measurements(row, self.sheets.snapshot),
-            "reasons": [{"name": name, "text": reason_text(name)} for name in row["reasons"] or ()],
+            "measurements": measurements(row, snapshot),
+            "reasons": [{"name": name, "text": reason_text(name, snapshot)} for name in row["reasons"] or ()],
             "measured_until": row["measured_until"],
             "photo_px": None if row["photo_width_px"] is None else [row["photo_width_px"], row["photo_height_px"]],
             **{name: row[name] for name in ("identity", "source", "source_key", "licence", "photo_sha256", "backend")},
@@ -152,7 +152,7 @@ class Desk:
         if place is None:
             raise ReviewError(f"{key} cannot be judged: without pupils a word would not find it again")
         if decision == "keep" and not can_keep(row):
-            raise ReviewError(f"{key} cannot be kept: {reason_text(row['reason'])}")
+            raise ReviewError(f"{key} cannot be kept: {reason_text(row['reason'], self.sheets.snapshot)}")
         with self._lock:
             identity = row["identity"] if decision == "keep" else None
             holds = self.book.words(place).get(reviewer, WITHDRAWN) == decision
@@ -242,7 +242,7 @@ class Desk:
             "portrait": bool(row["portrait"]),
             "rank": row["rank"],
             "reason": row["reason"],
-            "reason_text": reason_text(row["reason"]),
+            "reason_text": reason_text(row["reason"], self.sheets.snapshot),
             "reasons": len(row["reasons"] or ()),
             "can_judge": place is not None,
             "can_keep": can_keep(row),

@@ -18,13 +18,13 @@ import numpy as np
 from voxdata.catalog.database import CATALOG_KEY
 from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot, published_tables
-from voxdata.faces.rules import REASONS
+from voxdata.faces.rules import REASONS, lines_of
 from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.facts import hidden_people
-from voxdata.pages.report.measures import FACE_MEASURES
+from voxdata.pages.report.measures import FACE_MEASURES, face_measures
 from voxdata.pages.review.decisions import Place
 from voxdata.people.names import fold_name
-from voxdata.rules import setting
+from voxdata.rules import by_reason, setting
 from voxdata.store.storage import LocalStorage, Storage
 
 CANNOT_KEEP = frozenset(name for name, rule in REASONS.items() if not rule.overruled)  # there is nothing to align
@@ -186,7 +186,7 @@ def can_keep(face: Row) -> bool:
 def measurements(face: Row, snapshot: Snapshot) -> list[Row]:
     """The face's measurements in words: label, value, limits, and whether it is beyond one."""
     found = []
-    for measure in FACE_MEASURES:
+    for measure in face_measures(snapshot):
         value = face.get(measure.key)
         if value is None:
             continue
@@ -201,11 +201,12 @@ def measurements(face: Row, snapshot: Snapshot) -> list[Row]:
     return found
 
 
-def reason_text(reason: str | None) -> str:
+def reason_text(reason: str | None, snapshot: Snapshot) -> str:
     """A reason in words."""
     if reason is None:
         return ""
-    return REASONS[reason].text if reason in REASONS else reason.replace("_", " ")
+    rule = REASONS.get(reason) or by_reason(lines_of(snapshot.measures)).get(reason)
+    return rule.text if rule is not None else reason.replace("_", " ")
 
 
 def _stamp(storage: Storage) -> object:
