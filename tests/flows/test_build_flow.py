@@ -191,11 +191,3 @@ def test_a_model_is_trained_judged_and_asked(root: Path, corpus: Path, here: Vox
     wrong = here("train", "sf2f", "--root", str(root), "--run", str(tmp_path / "x"), "--set", "batchsize=3")
     assert wrong.returncode == 2
     assert "batchsize: no such setting; the nearest is batch_size; settings are root, " in wrong.stderr
-
-
-@pytest.mark.long
-def test_a_dask_cluster_gives_the_same_bytes(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
-    pytest.importorskip("prefect_dask", reason="the dask extra is not installed: pip install 'voxdata[dask]'")
-    done = voxdata(*build_arguments(corpus, tmp_path / "root", "work.runner=dask"))
-    assert done.returncode == 0, done.stderr
-    assert shard_bytes(tmp_path / "root") == shard_bytes(root)

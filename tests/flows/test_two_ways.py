@@ -94,6 +94,16 @@ def test_a_temporary_server_does_for_a_flow_that_was_asked_for(
     assert "dry run" in dry.stdout
 
 
+@pytest.mark.long
+def test_a_dask_cluster_gives_the_same_bytes(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
+    built = tmp_path / "root"
+    done = voxdata(*build_arguments(corpus, built, "work.runner=dask"))
+    assert done.returncode == 0, done.stderr
+    assert shard_bytes(built) == shard_bytes(root) != {}
+    assert committed(built) == committed(root)
+    assert tables(built) == tables(root)
+
+
 def test_a_build_without_a_flow_loads_no_prefect(
     root: Path, corpus: Path, plain_environment: dict[str, str], tmp_path: Path
 ) -> None:
