@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,51 +24,51 @@ app = App()
 Device = Annotated[str | None, Parameter("--device", help="auto, cpu or cuda")]
 
 
-@command(app, "voxdata train sf2f --preset tiny --root data --set batch_size=16")
-def train(
-    system: Annotated[str, Parameter(name="system", help=f"which system: {', '.join(system_names())}")],
-    /,
-    *,
-    root: Root,
-    preset: Annotated[
-        str | None, Parameter(help="numbers of the system: tiny (the default; two cores), paper, …")
-    ] = None,
-    snapshot: Snapshot = None,
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """The settings of a training that have options of their own, by the names that they have in run.json."""
+
+    root: Root
+    preset: Annotated[str | None, Parameter(help="numbers of the system: tiny (the default; two cores), paper, …")] = (
+        None
+    )
+    snapshot: Snapshot = None
     front_end: Annotated[
         str | None, Parameter("--front-end", metavar="NAME", help="log-mels of the snapshot (torch40)")
-    ] = None,
+    ] = None
     normalise: Annotated[
         str | None, Parameter(help="log-mels as the snapshot states, or global, utterance (per bin), none")
-    ] = None,
-    sex: Annotated[Literal["all", "f", "m"] | None, Parameter(help="train and judge on one sex only")] = None,
+    ] = None
+    sex: Annotated[Literal["all", "f", "m"] | None, Parameter(help="train and judge on one sex only")] = None
     embedder: Annotated[
         str | None,
         Parameter(
             help="perceptual loss and figures: self-trained, mobilefacenet, facenet, w600k_r50, vggface2_resnet50"
         ),
-    ] = None,
+    ] = None
     weights: Annotated[
         str | None,
         Parameter(metavar="FILE", help="the embedder's published file, or its name: voxdata weights list"),
-    ] = None,
+    ] = None
     allow_missing_weights: Annotated[
         bool,
         Parameter(
             "--allow-missing-weights",
             help="go on without the losses and figures whose published file is not here",
         ),
-    ] = False,
-    seconds: Annotated[float | None, Parameter(help="stop after this time instead of the preset's steps")] = None,
-    steps: Annotated[int | None, Parameter(help="steps of the first training stage instead of the preset's")] = None,
-    seed: int | None = None,
-    settings: Settings = (),
-    run: Annotated[
-        str | None, Parameter(metavar="DIR", help="default: ROOT/runs/<system>-<preset>-<snapshot>-<seed>")
-    ] = None,
-    device: Device = None,
-    processes: Annotated[
-        int | None, Parameter(metavar="N", help="train in N processes, each on a GPU of its own")
-    ] = None,
+    ] = False
+    seconds: Annotated[float | None, Parameter(help="stop after this time instead of the preset's steps")] = None
+    steps: Annotated[int | None, Parameter(help="steps of the first training stage instead of the preset's")] = None
+    seed: int | None = None
+    run_dir: Annotated[
+        str | None,
+        Parameter("--run", metavar="DIR", help="default: ROOT/runs/SYSTEM-PRESET-SNAPSHOT-SEED"),
+    ] = None
+    device: Device = None
+    processes: Annotated[int | None, Parameter(metavar="N", help="train in N processes, each on a GPU of its own")] = (
+        None
+    )
     tracking: Annotated[
         tuple[str, ...] | None,
         Parameter(
@@ -75,7 +76,16 @@ def train(
             metavar="NAME",
             help="also hand the metrics to tensorboard or mlflow; repeatable (pip install 'voxdata[tracking]')",
         ),
-    ] = None,
+    ] = None
+
+
+@command(app, "voxdata train sf2f --preset tiny --root data --set batch_size=16")
+def train(
+    system: Annotated[str, Parameter(name="system", help=f"which system: {', '.join(system_names())}")],
+    /,
+    *,
+    order: Order,
+    settings: Settings = (),
 ) -> int:
     """Train a model on a snapshot.
 
@@ -88,28 +98,8 @@ def train(
     from flows.runs import prepare, process_group
     from models.train import INTERRUPTED
 
-    prepared = prepare(
-        ordered(
-            settings,
-            root=root,
-            system=system,
-            preset=preset,
-            snapshot=snapshot,
-            front_end=front_end,
-            normalise=normalise,
-            sex=sex,
-            embedder=embedder,
-            weights=weights,
-            allow_missing_weights=allow_missing_weights or None,
-            seed=seed,
-            steps=steps,
-            seconds=seconds,
-            run_dir=run,
-            device=device,
-            tracking=tracking,
-            processes=processes,
-        )
-    )
+    said = vars(order) | {"allow_missing_weights": order.allow_missing_weights or None}
+    prepared = prepare(ordered(settings, system=system, **said))
     prepared.note("started")
     with (
         free_cards(prepared.config.device, prepared.config.processes) as held,
