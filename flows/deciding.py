@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.cards import DECISION, lineage, write_card
-from flows.code import code_version
+from flows.cards import DECISION, code_version, lineage, write_card
 from flows.registry import now, run_folder
 from flows.runs import local_storage, network_files
 from models.evaluate.compare import Comparison, compare

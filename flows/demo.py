@@ -80,7 +80,7 @@ def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
 def _finish(folder: Path, root: Path, started: float) -> None:
     from flows.demo_truth import judge_with_truth
     from flows.gallery import write_gallery
-    from flows.noted import write_noted
+    from voxdata.forgetting.outputs import write_noted
     from voxdata.pages.report.page import build_report
     from voxdata.pages.report.runs import shown_snapshots
     from voxdata.store.storage import open_storage

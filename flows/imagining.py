@@ -15,7 +15,6 @@ from pathlib import Path
 from prefect import flow
 
 from flows.artifacts import show_faces, shown_counts
-from flows.noted import note_output
 from flows.registry import named_run
 from flows.runs import local_storage
 from flows.voices import Listener
@@ -23,7 +22,7 @@ from models.errors import ClipError
 from models.images import write_png
 from models.training.checkpoint import read_run_config
 from models.training.config import RunConfig
-from voxdata.forgetting.outputs import MARKER
+from voxdata.forgetting.outputs import MARKER, note_output
 from voxdata.format.atomic import write_atomic
 from voxdata.format.errors import SourceError
 from voxdata.format.portraits import Uint8Array

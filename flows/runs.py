@@ -18,8 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cards import write_card
-from flows.code import code_version
+from flows.cards import code_version, write_card
 from flows.gpus import NOTHING, Held
 from flows.orders import from_here, run_name
 from models.embedders import PUBLISHED, SELF_TRAINED

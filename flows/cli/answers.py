@@ -31,8 +31,8 @@ def say_table(table: pa.Table) -> None:
 
 def show(table: pa.Table, output: Output, storage: Storage, *snapshot_ids: str) -> int:
     """Print a table, or write it to `--out` as an output of these snapshots; returns the exit status 0."""
-    from flows.noted import write_noted
     from voxdata.catalog.query import encoded, format_table
+    from voxdata.forgetting.outputs import write_noted
 
     said = format_table(table, output.asked)
     if output.out is not None:

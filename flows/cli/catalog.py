@@ -31,10 +31,10 @@ def sql(
     ] = None,
 ) -> int:
     """Ask the catalog: run SQL over it, read-only."""
-    from flows.noted import write_noted
     from voxdata.catalog.query import encoded, format_table
     from voxdata.catalog.snapshot import load_snapshot
     from voxdata.catalog.versions import run_query_at
+    from voxdata.forgetting.outputs import write_noted
     from voxdata.store.storage import open_storage
 
     if query == "list":

@@ -90,11 +90,11 @@ def imagine(
 
     It shows no real person and identifies nobody.
     """
-    from flows.noted import note_output
     from flows.registry import meant_enhancer, meant_run
     from flows.voices import Listener, open_enhancer
     from models.images import write_png
     from models.training.checkpoint import read_run_config
+    from voxdata.forgetting.outputs import note_output
     from voxdata.store.storage import open_storage
 
     run_dir = meant_run(run, root, model)

@@ -24,7 +24,7 @@ def report(
     out: Annotated[str, Parameter(metavar="FILE", help="page to write")] = "report.html",
 ) -> int:
     """One HTML page about the dataset and its models; opens offline."""
-    from flows.noted import write_noted
+    from voxdata.forgetting.outputs import write_noted
     from voxdata.pages.report.page import build_report
     from voxdata.pages.report.runs import shown_snapshots
     from voxdata.store.storage import open_storage

@@ -1,4 +1,4 @@
-"""A package of somebody else adds a source of each kind, a front end, landmarks, a matting and a measure; a build uses them."""
+"""A package of somebody else adds sources, a front end, landmarks, a matting and a measure; a build uses them."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from models.errors import ConfigError
 from models.systems.sf2f.networks import DecoderConfig, EncoderConfig
@@ -135,8 +135,4 @@ TINY = Preset(
 seconds buys more recall by painting."""
 
 PRESETS: Mapping[str, Preset] = {"full": FULL, "tiny": TINY}
-
-
-def make_preset(name: str, overrides: Mapping[str, Any]) -> Preset:
-    """A preset with single numbers changed. Raises `ConfigError` naming the key, the value and the limit."""
-    return choose("align", PRESETS, name, overrides)
+make_preset = partial(choose, "align", PRESETS)

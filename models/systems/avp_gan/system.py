@@ -5,15 +5,46 @@ The image enhancement behind the generator is a model of its own (`enhance`).
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from models.systems.avp_gan.networks import AttentiveGenerator, AttentiveTrunk
-from models.systems.avp_gan.presets import make_preset
 from models.systems.base import SystemSpec
+from models.systems.voice2face import presets as voice2face
 from models.systems.voice2face.system import VoiceCritic, VoiceFace, VoiceGan
+from models.training.presets import choose
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset(voice2face.Preset):
+    """As voice2face's; `cbam` puts attention after each layer of the generator and of the judges."""
+
+    cbam: bool = True
+
+
+PAPER = Preset(kernel=4, encoder_last_norm=False, crop_s=(8.0, 8.0), window_s=8.0, steps=50_000)
+"""Sections 3 and 4.1."""
+
+NO_CBAM = dataclasses.replace(PAPER, cbam=False)
+"""The ablation without attention (Table 4)."""
+
+_SMALL: Mapping[str, Any] = {
+    field.name: getattr(voice2face.TINY, field.name) for field in dataclasses.fields(voice2face.Preset)
+} | {"noise": 0.0, "flip": False}
+TINY = Preset(**_SMALL)
+"""Trains in minutes on two cores."""
+
+PRESETS: Mapping[str, Preset] = {
+    "paper": PAPER,
+    "no-cbam": NO_CBAM,
+    "tiny": TINY,
+    "tiny-no-cbam": dataclasses.replace(TINY, cbam=False),
+}
+make_preset = partial(choose, "avp_gan", PRESETS)
 
 
 class AttentiveFace(VoiceFace):

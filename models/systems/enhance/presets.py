@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 from models.errors import ConfigError
 from models.systems.enhance.degradation import Degradation
@@ -142,8 +143,4 @@ TINY = dataclasses.replace(
 heavy as the paper's drive it apart within a hundred steps, so they are light here."""
 
 PRESETS: Mapping[str, Preset] = {"paper": PAPER, "code": CODE, "tiny": TINY}
-
-
-def make_preset(name: str, overrides: Mapping[str, Any]) -> Preset:
-    """A preset with single numbers changed. Raises `ConfigError` naming the key, the value and the limit."""
-    return choose("enhance", PRESETS, name, overrides)
+make_preset = partial(choose, "enhance", PRESETS)

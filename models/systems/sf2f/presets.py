@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 from models.errors import ConfigError
 from models.systems.sf2f.networks import DecoderConfig, DiscriminatorConfig, EncoderConfig, Flavour
@@ -200,8 +201,4 @@ PRESETS: Mapping[str, Preset] = {
     "tiny": TINY,
     "small": SMALL,
 }
-
-
-def make_preset(name: str, overrides: Mapping[str, Any]) -> Preset:
-    """A preset with single numbers changed. Raises `ConfigError` naming the key, the value and the limit."""
-    return choose("sf2f", PRESETS, name, overrides)
+make_preset = partial(choose, "sf2f", PRESETS)

@@ -18,7 +18,7 @@ from models.images import from_range, to_range
 from models.pretrained.needs import Need
 from models.systems.base import Batch, Critic, System, SystemSpec, VoiceToFace, update
 from models.systems.sf2f import losses
-from models.systems.sf2f.features import RealFeatures, sizes
+from models.systems.sf2f.losses import RealFeatures, sizes
 from models.systems.sf2f.networks import EmbeddingFuser, FaceDecoder, Pyramid, VoiceEncoder
 from models.systems.sf2f.presets import CROPS, Preset, make_preset
 from models.training.presets import frames, window_frames

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 from models.errors import ConfigError
 from models.systems.voice2face.networks import START_PX, EncoderConfig, GeneratorConfig, Output, TrunkConfig, Upsampling
@@ -138,8 +139,4 @@ PRESETS: Mapping[str, Preset] = {
     "speech2face-gan": SPEECH2FACE_GAN,
     "tiny": TINY,
 }
-
-
-def make_preset(name: str, overrides: Mapping[str, Any]) -> Preset:
-    """A preset with single numbers changed. Raises `ConfigError` naming the key, the value and the limit."""
-    return choose("voice2face", PRESETS, name, overrides)
+make_preset = partial(choose, "voice2face", PRESETS)
