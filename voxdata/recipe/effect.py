@@ -130,18 +130,22 @@ def contradicts(found: NoEffect, said: Mapping[str, int]) -> bool:
 
 
 def values_at(recipe: Section, path: str) -> list[Any]:
-    """The value under a path; below `sources.` that of each corpus, but for a path that names one of `also`."""
+    """The values under a path; below `sources.` those of each corpus, but for a path that names one of `also`."""
     first, _, rest = path.partition(".")
     sections: list[Any] = [recipe]
     if first == "sources" and not rest.startswith("also"):
         sources = getattr(recipe, "sources")  # noqa: B009
         sections, path = [sources, *sources.also], rest
-    found = []
-    for node in sections:
-        for name in path.split("."):
-            node = node[int(name)] if isinstance(node, list) else getattr(node, name, None)
-        found.append(node)
-    return found
+    for name in path.split("."):
+        sections = [below for node in sections for below in _below(node, name)]
+    return sections
+
+
+def _below(node: Any, name: str) -> list[Any]:
+    """What a key names in a section, or in each section of a list that it names no place of."""
+    if isinstance(node, list):
+        return [node[int(name)]] if name.isdecimal() else [getattr(each, name, None) for each in node]
+    return [getattr(node, name, None)]
 
 
 def _settings(section: Section, usual: Any, prefix: str, above: tuple[object, ...]) -> Iterator[Setting]:
@@ -152,8 +156,9 @@ def _settings(section: Section, usual: Any, prefix: str, above: tuple[object, ..
         if isinstance(value, Section):
             yield from _settings(value, default, f"{key}.", stated)
         elif isinstance(value, list) and value and isinstance(value[0], Section):
-            for number, each in enumerate(value):
-                yield from _settings(each, None, f"{key}.{number}.", stated)
+            for number, each in enumerate(value):  # a single photo source is written without its number
+                single = len(value) == 1 and key.endswith("photos")
+                yield from _settings(each, None, f"{key}." if single else f"{key}.{number}.", stated)
         else:
             yield Setting(key, value, default, stated)
 
