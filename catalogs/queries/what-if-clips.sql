@@ -17,7 +17,9 @@ stairs AS (
         )) AS heights
     FROM rules
 ),
--- clips that fail none or one of these rules; of those in which no speech was heard, what would be a copy is left out
+-- people who have portraits, or would, had they speech
+pictured AS (SELECT DISTINCT person FROM outcomes WHERE kind = 'faces' AND outcome IN ('kept', 'without_speech')),
+-- clips of theirs that fail none or one of these rules; of those in which no speech was heard, what would be a copy is left out
 near AS MATERIALIZED (
     SELECT
         rowid AS clip,
@@ -25,7 +27,7 @@ near AS MATERIALIZED (
         speech_s AS seconds,
         CASE WHEN reason IN (SELECT rule FROM rules) THEN reason END AS failed,
         {{measures}}
-    FROM utterances
+    FROM utterances SEMI JOIN pictured USING (person)
     WHERE (reason IS NULL OR reason = 'over_cap' OR reason IN (SELECT rule FROM rules))
         AND (reasons IS NULL OR len(reasons) <= 1)
     QUALIFY reason IS NULL

@@ -39,7 +39,7 @@ passing AS MATERIALIZED (
     FROM faces
     WHERE (reasons IS NULL OR len(reasons) <= 1) AND (
         reason IS NULL
-        OR reason IN ('duplicate', 'render_failed', 'too_few_portraits', 'over_cap')
+        OR reason IN ('duplicate', 'render_failed', 'too_few_portraits', 'over_cap', 'without_speech')
         OR reason IN (SELECT rule FROM rules)
     )
 ),
@@ -72,6 +72,17 @@ gained AS (
     FROM clusters
 ),
 limits AS (SELECT *, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs),
+-- people whose speech was looked for, and none was kept; of others nobody knows, and they are taken to have some
+silent AS (
+    SELECT person FROM outcomes WHERE kind = 'faces' AND outcome = 'without_speech'
+    UNION
+    SELECT person FROM outcomes WHERE kind = 'speech'
+    GROUP BY person HAVING NOT bool_or(outcome IN ('kept', 'without_portraits'))
+    UNION
+    SELECT person FROM identities CROSS JOIN recipes
+    WHERE recipe ->> '$.speech.who' = 'all' AND EXISTS (FROM outcomes WHERE kind = 'speech')
+        AND person NOT IN (SELECT person FROM outcomes WHERE kind = 'speech')
+),
 people AS (
     SELECT limits.place, limits.step, person, sum(n) AS n
     FROM limits JOIN gained ON gained.place = limits.place AND gained.step <= limits.step
@@ -90,8 +101,8 @@ SELECT
     sign * height AS limit_,
     sign * height IS NOT DISTINCT FROM in_force AS in_force,
     coalesce(sum(n), 0)::BIGINT AS faces,
-    coalesce(sum(least(n, most)) FILTER (WHERE n >= fewest), 0)::BIGINT AS portraits,
-    count(*) FILTER (WHERE n >= fewest) AS people
-FROM limits CROSS JOIN chosen LEFT JOIN people USING (place, step)
+    coalesce(sum(least(n, most)) FILTER (WHERE n >= fewest AND silent.person IS NULL), 0)::BIGINT AS portraits,
+    count(*) FILTER (WHERE n >= fewest AND silent.person IS NULL) AS people
+FROM limits CROSS JOIN chosen LEFT JOIN people USING (place, step) LEFT JOIN silent USING (person)
 GROUP BY rule, measure, sign, height, in_force
 ORDER BY rule, measure, height;

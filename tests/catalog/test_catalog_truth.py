@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.root = TruthRoot(LocalStorage(folder / "root"), folder / "corpus")
         self.before = self.root.publish(STRICTER, at=FIRST_AT)
+        self.splits_before = self.root.splits
         tag(self.root.storage, "first", self.before.id, at=FIRST_AT)
         self.now = self.root.publish(at=SECOND_AT)
         self.photos, self.clips = self.root.photos, self.root.clips
@@ -43,8 +44,9 @@ class World:
         self.small_faces = [
             photo for photo in self.photos if photo["people"] == 2 and photo["kind"] == "several_people"
         ]
+        self.passing = [clip for clip in self.clips if clip_outcome(clip) == "kept"]
         for clip in self.clips:
-            clip["outcome"] = clip_outcome(clip)
+            clip["outcome"] = clip_outcome(clip, self.root.splits)
         self.kept = [clip for clip in self.clips if clip["outcome"] == "kept"]
         self.people = {identity: self.root.who(identity)["person"] for identity in self.root.book.by_id}
 
@@ -64,7 +66,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(tmp_path_factory.mktemp("truth"))
 
 
-def clip_outcome(clip: Row) -> str:
+def clip_outcome(clip: Row, people: Container[str] | None = None) -> str:
+    """What the rules make of a clip and, where the people of a version are given, whether it is in it."""
     if clip["speech_status"] != "ok":
         return str(clip["speech_status"])
     kinds = {"silent": "no_speech", "tone": "music", "noise": "noise"}
@@ -74,7 +77,9 @@ def clip_outcome(clip: Row) -> str:
         return "too_short"
     if clip["kind"] == "clipped":
         return "clipped"
-    return str(clip["repeats"] or "kept")
+    if clip["repeats"]:
+        return str(clip["repeats"])
+    return "kept" if people is None or clip["person"] in people else "without_portraits"
 
 
 def by(rows: Iterable[Row], *names: str) -> dict[Any, list[Row]]:
@@ -201,7 +206,7 @@ def splits(world: World) -> Answer:
     found = []
     for name in ("total", "train", "val", "test"):
         inside = {person for person, split in world.root.splits.items() if name in ("total", split)}
-        images, clips = (sum(row["person"] in inside for row in rows) for rows in (world.portraits, in_dataset(world)))
+        images, clips = (sum(row["person"] in inside for row in rows) for rows in (world.portraits, world.kept))
         found.append((name, len(inside), images, clips, 64.0))
     return found
 
@@ -218,14 +223,10 @@ def split_differences(world: World) -> Answer:
     return sorted(found)
 
 
-def in_dataset(world: World) -> list[Row]:
-    return [clip for clip in world.kept if clip["person"] in world.root.splits]
-
-
 def shard_balance(world: World) -> Answer:
     found = []
     for entry in world.now.shards:
-        rows = world.portraits if entry.kind == "faces" else in_dataset(world)
+        rows = world.portraits if entry.kind == "faces" else world.kept
         samples = sum(
             world.root.splits[row["person"]] == entry.split and entry.first_bucket <= row["bucket"] <= entry.last_bucket
             for row in rows
@@ -240,7 +241,7 @@ def provenance(world: World) -> Answer:
     found = []
     for kind, name, content, rows in (
         ("faces", "face_id", "photo_sha256", world.portraits),
-        ("speech", "utterance_id", "audio_sha256", in_dataset(world)),
+        ("speech", "utterance_id", "audio_sha256", world.kept),
     ):
         for row in rows:
             split = world.root.splits[row["person"]]
@@ -339,6 +340,7 @@ def what_if_faces(world: World) -> Answer:
 def what_if_clips(world: World) -> Answer:
     found = []
     rows = {clip["item_id"]: clip for clip in world.clips}
+    pictured = {photo["person"] for photo in world.portraits}
     for rule in CLIP_RULES:
         if world.root.utterances[rule.column].null_count == world.root.utterances.num_rows:
             continue
@@ -347,7 +349,8 @@ def what_if_clips(world: World) -> Answer:
         for limit in sorted({*rule.tried, given}, reverse=rule.side == "min"):
             select = RECIPE.speech.select.model_copy(update={name: limit})
             verdicts = decide_clips(world.root.utterances, select).to_pylist()
-            kept = [rows[row["item_id"]] for row in verdicts if row["verdict"] == "keep"]
+            passing = [rows[row["item_id"]] for row in verdicts if row["verdict"] == "keep"]
+            kept = [clip for clip in passing if clip["person"] in pictured]
             hours = round(sum(clip["speech_s"] for clip in kept) / 3600, 4)
             must = "at least" if rule.side == "min" else "at most"
             found.append((rule.reason, rule.column, must, limit, limit == given, len(kept), hours, people_of(kept)))
@@ -355,8 +358,9 @@ def what_if_clips(world: World) -> Answer:
 
 
 def drift(world: World) -> Answer:
-    """Only portraits changed; clips have the same measurements in both versions."""
+    """Portraits changed, and with them whose clips are in the version; these have the same measurements in both."""
     shown = by_version(world)
+    spoken = [[clip for clip in world.passing if clip["person"] in people] for people in versions_people(world)]
     measured = {
         "face_angle_deg": angle_deg,
         "pupil_distance_px": lambda photo: photo["pupil_distance_px"],
@@ -373,8 +377,12 @@ def drift(world: World) -> Answer:
         "vad_ratio": lambda clip: clip["vad_ratio"],
     }
     found = [moved(name, *(list(map(value, photos)) for photos in shown)) for name, value in measured.items()]
-    found += [moved(name, *[list(map(value, world.kept))] * 2) for name, value in heard.items()]
+    found += [moved(name, *(list(map(value, clips)) for clips in spoken)) for name, value in heard.items()]
     return sorted(found, key=lambda row: (row[-1] is None, -abs(row[-1] or 0), row[0]))
+
+
+def versions_people(world: World) -> tuple[Container[str], Container[str]]:
+    return world.splits_before, world.root.splits
 
 
 def by_version(world: World) -> tuple[list[Row], list[Row]]:
@@ -391,15 +399,15 @@ def moved(name: str, before: list[float], now: list[float]) -> tuple[Any, ...]:
 
 
 def funnel_change(world: World) -> Answer:
-    stricter = Counter("kept" if row["portrait"] else row["reason"] for row in world.root.decided(STRICTER).to_pylist())
-    now = {row[0]: row for row in funnel(world)}
-    total = sum(stricter.values())
+    faces = Counter("kept" if row["portrait"] else row["reason"] for row in world.root.decided(STRICTER).to_pylist())
+    clips = Counter(clip_outcome(clip, world.splits_before) for clip in world.clips)
     found = []
-    for outcome in {*stricter, *now}:
-        items = now[outcome][1] if outcome in now else 0
-        share = (round(stricter[outcome] / total, 4), now[outcome][3] if outcome in now else 0)
-        found.append(("faces", outcome, stricter[outcome], items, items - stricter[outcome], *share))
-    found += [("speech", outcome, items, items, 0, share, share) for outcome, items, _, share in speech_funnel(world)]
+    for kind, stricter, counted in (("faces", faces, funnel(world)), ("speech", clips, speech_funnel(world))):
+        now = {row[0]: row for row in counted}
+        for outcome in {*stricter, *now}:
+            items = now[outcome][1] if outcome in now else 0
+            share = (round(stricter[outcome] / sum(stricter.values()), 4), now[outcome][3] if outcome in now else 0)
+            found.append((kind, outcome, stricter[outcome], items, items - stricter[outcome], *share))
     return sorted(found, key=lambda row: (-abs(row[4]), *row[:2]))
 
 

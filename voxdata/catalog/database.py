@@ -19,7 +19,7 @@ from voxdata.catalog.tables import with_columns
 from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
 from voxdata.tables.column import Column
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 CATALOG_KEY = "catalog.duckdb"
 NAME = "voxdata"  # of the attached database
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb whose shell opens the file

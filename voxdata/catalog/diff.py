@@ -29,7 +29,7 @@ _ITEMS = {
 }
 _DECISIONS = {
     "face": """SELECT item_id || '#' || face_number AS key, person,
-        CASE WHEN portrait THEN 'kept' ELSE coalesce(reason, 'kept') END AS outcome FROM {at}.faces""",
+        coalesce(reason, 'kept') AS outcome FROM {at}.faces""",
     "clip": "SELECT item_id AS key, person, coalesce(reason, 'kept') AS outcome FROM {at}.utterances",
     "split": "SELECT DISTINCT identity AS key, person, split AS outcome FROM {at}.samples",
     "holdout": """SELECT u.item_id AS key, u.person,

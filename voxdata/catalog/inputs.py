@@ -60,6 +60,7 @@ def inputs(
         for stage, table in stages.items()
     }
     found["in_samples"] = _samples(storage, connection, snapshot)
+    found["in_packed"] = "SELECT kind, key FROM samples"  # which the catalog has when it asks
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
         found[f"in_{table}"] = _journal(storage, table)
     found["in_aliases"] = _aliases(storage)

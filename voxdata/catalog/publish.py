@@ -56,6 +56,26 @@ def _computed(table: Table) -> str:
     return ", ".join(column.name for column in table.columns if column.computed)
 
 
+def _decided(verdicts: str, kind: str, key: str, passed: str, lacks: str) -> str:
+    """SQL of `verdicts` in which nothing is kept that the version does not hold.
+
+    A stage decides on what it has measured. Whether the person has what else the version requires is known when all
+    stages have decided, and the samples of the version say it; what passed and is none has the reason `lacks`.
+    """
+    out = f"({passed}) AND packed.key IS NULL"
+    reasons = f"CASE WHEN {out} THEN ['{lacks}'] ELSE reasons END AS reasons"
+    changed = [f"CASE WHEN {out} THEN 'reject' ELSE verdict END AS verdict"]
+    changed += [f"CASE WHEN {out} THEN '{lacks}' ELSE reason END AS reason", reasons]
+    changed += ["portrait AND packed.key IS NOT NULL AS portrait"] if kind == "faces" else []
+    return f"""(SELECT d.* REPLACE ({", ".join(changed)})
+            FROM {verdicts} d LEFT JOIN in_packed packed ON packed.kind = '{kind}' AND packed.key = d.{key})"""
+
+
+_FACE_VERDICTS = _decided("in_face_verdicts", "faces", "face_id", "portrait", faces.WITHOUT_SPEECH)
+_CLIP_VERDICTS = _decided(
+    "in_utterance_verdicts", "speech", "utterance_id", "verdict = 'keep'", speech.WITHOUT_PORTRAITS
+)
+
 LOADS = {
     "about": "SELECT schema_version, snapshot_id FROM in_about",
     "snapshots": "SELECT * FROM in_snapshots ORDER BY snapshot_id",
@@ -85,7 +105,7 @@ LOADS = {
                 AS duplicate_cluster,
             {_of("l", faces.OF_LINKS)}, {_of("v", faces.OF_VERDICTS)}, {_of("r", faces.OF_RENDERS)}
         FROM in_faces f
-        JOIN in_face_verdicts v ON v.item_id = f.item_id AND v.face_id IS NOT DISTINCT FROM f.face_id
+        JOIN {_FACE_VERDICTS} v ON v.item_id = f.item_id AND v.face_id IS NOT DISTINCT FROM f.face_id
         LEFT JOIN in_identities n ON n.identity = f.identity
         LEFT JOIN in_photos p ON p.item_id = f.item_id
         LEFT JOIN in_links l ON l.face_id = f.face_id
@@ -97,14 +117,14 @@ LOADS = {
             nullif(u.utterance_id, u.identity || '/' || u.video || '_' || u.segment) AS utterance_name,
             {_of("v", speech.OF_VERDICTS)}, {_of("x", speech.OF_FILES)}, h.holdout
         FROM in_utterances u
-        JOIN in_utterance_verdicts v USING (item_id)
+        JOIN {_CLIP_VERDICTS} v USING (item_id)
         LEFT JOIN in_identities n ON n.identity = u.identity
         LEFT JOIN in_utterance_files x USING (item_id)
         LEFT JOIN (SELECT key, holdout FROM in_samples WHERE kind = 'speech' AND suffix = 'json') h
             ON h.key = u.utterance_id AND v.verdict = 'keep'""",
     "outcomes": """
         SELECT 'faces' AS kind, identity, any_value(person) AS person, coalesce(photo_source, 'unknown') AS source,
-            verdict, CASE WHEN portrait THEN 'kept' ELSE coalesce(reason, 'kept') END AS outcome, count(*) AS items,
+            verdict, coalesce(reason, 'kept') AS outcome, count(*) AS items,
             [sha256[:8] FOR sha256 IN min(photo_sha256, 3)] AS first_hashes
         FROM faces GROUP BY ALL
         UNION ALL

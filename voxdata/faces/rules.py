@@ -24,6 +24,7 @@ from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.faces import MEASURES, FaceMeasure, Faces
 from voxdata.recipe.sections import Recipe
 from voxdata.rules import Flags, Rule, When, as_stored, by_reason, setting
+from voxdata.tables.faces import WITHOUT_SPEECH
 
 
 def _when(needs: OnlyWith, *older: None) -> When:
@@ -115,6 +116,7 @@ SELECTION = (
     Rule("render_failed", "", "person_share", "faces.render.min_person_share", "min"),
     Rule("too_few_portraits", "the person has too few portraits"),
     Rule("over_cap", "passes, but the person has enough better ones"),
+    Rule(WITHOUT_SPEECH, "passes, but no speech of the person was kept"),
 )
 # fmt: on
 LINES = (*STATUSES, *FACTS, *RULES, *SELECTION)

@@ -21,6 +21,7 @@ from voxdata.format.errors import BuildStoppedError
 from voxdata.format.snapshot import ShardEntry
 from voxdata.people import splits
 from voxdata.pipeline.measured import kept_rows, portrait_rows, render_rows
+from voxdata.pipeline.outcomes import outcomes
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
@@ -35,7 +36,7 @@ def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> l
     """The shards that may have samples: kind, split and bucket range of each. Stops the build when there are none."""
     people = _people(storage, keys)
     if not people:
-        faces, clips = (_outcomes(storage, keys[name]) for name in ("face_verdicts", "utterance_verdicts"))
+        faces, clips = (_said(counts) for counts in outcomes(storage, keys, ()).values())
         raise BuildStoppedError(
             f"nobody is left: no person has {recipe.faces.select.min_per_identity} portraits and speech; "
             f"faces: {faces}; clips: {clips}; relax a limit, for example with --set faces.pose.max_angle_deg=12"
@@ -124,9 +125,8 @@ def _people(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, An
     return {identity: {"split": split, "bucket": buckets[identity]} for identity, split in chosen.items()}
 
 
-def _outcomes(storage: Storage, verdicts_key: str) -> str:
-    """Items per outcome, the most frequent first: the funnel of a build that has no catalog to ask."""
-    counts = Counter(parquet_table(storage.read(verdicts_key))["reason"].fill_null("kept").to_pylist())
+def _said(counts: Counter[str]) -> str:
+    """Items per outcome, the most frequent first."""
     return ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()) or "none"
 
 

@@ -23,7 +23,8 @@ from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline import steps
 from voxdata.pipeline.build import choose_portraits, finish
-from voxdata.pipeline.measured import MeasuredFaces, portrait_people, portraits, render_states
+from voxdata.pipeline.measured import MeasuredFaces, portrait_people, render_states
+from voxdata.pipeline.outcomes import KEPT, asks_for_speech, outcomes, packed_people, packed_portraits
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, plan
 from voxdata.recipe.sections import Recipe
@@ -85,7 +86,8 @@ def redecide(finished: Finished, runner: Runner) -> Redecision:
         keys = {"photos": before["photos"], **choose_portraits(storage, recipe, before["photos"], runner)}
         keys |= _speech(finished, keys, runner)
         published = finish(storage, recipe, keys, runner)
-    return _compare(finished, keys, published, _holdout_notes(finished, published))
+    notes = _holdout_notes(finished, published)
+    return _compare(finished, keys, packed_people(storage, recipe, keys), published, notes)
 
 
 def preview(finished: Finished, runner: Runner) -> Redecision:
@@ -116,11 +118,15 @@ def preview(finished: Finished, runner: Runner) -> Redecision:
     keys["utterance_verdicts"] = runner.step(
         "speech.decide", steps.decide_speech, storage, recipe, keys["utterance_files"]
     )
-    new = _new_people(storage, keys, before)
+    unheard = _new_people(storage, keys, before) if recipe.speech.who == "portraits" else set()
     notes = [f"dry run: {len(missing)} faces are not rendered yet and are taken to succeed; nothing was published"]
-    if new:
-        notes.append(f"the speech of {len(new)} people who newly have portraits is not counted")
-    return _compare(finished, keys, None, [*notes, *_holdout_notes(finished, None)])
+    if unheard and asks_for_speech(recipe):
+        notes.append(
+            f"{len(unheard)} people newly have portraits and are taken to have speech, which is not counted: nobody "
+            "has listened to it yet"
+        )
+    notes += _holdout_notes(finished, None)
+    return _compare(finished, keys, packed_people(storage, recipe, keys) | unheard, None, notes)
 
 
 def _holdout_notes(finished: Finished, published: str | None) -> list[str]:
@@ -170,23 +176,28 @@ def _clips(storage: Storage, key: str) -> set[str]:
     return set(parquet_table(storage.read(key), ["item_id"])["item_id"].to_pylist())
 
 
-def _compare(finished: Finished, after: Mapping[str, str], published: str | None, notes: Sequence[str]) -> Redecision:
-    storage, before = finished.storage, finished.keys
+def _compare(
+    finished: Finished, after: Mapping[str, str], people_after: set[str], published: str | None, notes: Sequence[str]
+) -> Redecision:
+    storage = finished.storage
+    people_before = packed_people(storage, finished.recipe, finished.keys)
+    versions = ((finished.keys, people_before), (after, people_after))
+    counted = [outcomes(storage, keys, people) for keys, people in versions]
     rows = []
-    for kind, table in (("faces", "face_verdicts"), ("speech", "utterance_verdicts")):
-        old, new = (_outcomes(parquet_table(storage.read(keys[table]))) for keys in (before, after))
-        names = sorted({*old, *new}, key=lambda name: (name == "kept", -max(old.get(name, 0), new.get(name, 0)), name))
-        rows += [_row({"kind": kind, "outcome": name}, old.get(name, 0), new.get(name, 0)) for name in names]
-    old_faces, new_faces = (portraits(storage, keys["photos"], keys["face_verdicts"]) for keys in (before, after))
+    for kind in counted[0]:
+        old, new = (counts[kind] for counts in counted)
+        names = sorted({*old, *new}, key=lambda name: (name == KEPT, -max(old[name], new[name]), name))
+        rows += [_row({"kind": kind, "outcome": name}, old[name], new[name]) for name in names]
+    old_faces, new_faces = (packed_portraits(storage, keys, people) for keys, people in versions)
     people = (len(pc.unique(faces["person"])) for faces in (old_faces, new_faces))
     totals = [
         _row({"what": "people with portraits"}, *people),
         _row({"what": "portraits"}, old_faces.num_rows, new_faces.num_rows),
     ]
     if published is not None:
-        versions = (finished.snapshot, load_snapshot(storage, published))
+        published_ones = (finished.snapshot, load_snapshot(storage, published))
         for what, count in (("people in the snapshot", "identities"), ("its utterances", "utterances")):
-            totals.append(_row({"what": what}, *(each.total(count) for each in versions)))
+            totals.append(_row({"what": what}, *(each.total(count) for each in published_ones)))
     return Redecision(
         before=finished.snapshot.id,
         snapshot=published,
@@ -194,14 +205,6 @@ def _compare(finished: Finished, after: Mapping[str, str], published: str | None
         totals=pa.Table.from_pylist(totals),
         notes=notes,
     )
-
-
-def _outcomes(verdicts: pa.Table) -> dict[str, int]:
-    """Items per outcome, as the view `funnel` counts them."""
-    outcome = pc.fill_null(verdicts["reason"], "kept")
-    if "portrait" in verdicts.column_names:
-        outcome = pc.if_else(verdicts["portrait"], "kept", outcome)
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(outcome).to_pylist()}
 
 
 def _row(named: dict[str, str], before: int, after: int) -> dict[str, str | int]:

@@ -25,7 +25,8 @@ from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
 from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, photo_sources
-from voxdata.pipeline.measured import MeasuredFaces, kept_people, measured_clips, portrait_people, render_states
+from voxdata.pipeline.measured import MeasuredFaces, measured_clips, portrait_people, render_states
+from voxdata.pipeline.outcomes import packed_people
 from voxdata.pipeline.progress import progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
@@ -189,9 +190,7 @@ def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -
 
 def split(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
     """The split of every person with portraits and, where the recipe has speech, with clips (`schemas.SPLITS`)."""
-    people = set(portrait_people(storage, keys))
-    if any(corpus.speech.given for _, _, corpus in corpora(recipe)):
-        people &= kept_people(storage, keys)
+    people = packed_people(storage, recipe, keys)
     identities = parquet_table(storage.read(keys["identities"]))
     chosen = identities.filter(pc.is_in(identities["person"], value_set=pa.array(sorted(people), pa.string())))
     depends = [sorted(people), keys["identities"], recipe.splits.model_dump()]

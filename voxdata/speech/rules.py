@@ -7,6 +7,7 @@ while it is measured, and no other rule applies to it then; `decide` finds what 
 from __future__ import annotations
 
 from voxdata.rules import Rule, by_reason
+from voxdata.tables.speech import WITHOUT_PORTRAITS
 
 # fmt: off
 STATUSES = (
@@ -32,6 +33,7 @@ SELECTION = (
     Rule("shared_clip", "the same sound under several people"),
     Rule("duplicate", "the same sound again"),
     Rule("over_cap", "passes, but the person has enough clips"),
+    Rule(WITHOUT_PORTRAITS, "passes, but the person has no portraits"),
 )
 # fmt: on
 # who fails one of these holds no speech; only clips that do are compared with others, as silence is like any other

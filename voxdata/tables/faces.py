@@ -130,6 +130,10 @@ LINKS = Table(
     ),
 )
 
+# Reason of a face that would be a portrait, had a clip of its person been kept. What was kept of whom is known when
+# everything is decided: the catalog states it, `faces.decide` cannot.
+WITHOUT_SPEECH = "without_speech"
+
 # faces.decide: one row per row of `faces`.
 FACE_VERDICTS = Table(
     "face_verdicts",
@@ -142,8 +146,8 @@ FACE_VERDICTS = Table(
         Column("quality", F, "Score that ranks the faces of a person", "Quality score"),
         Column("rank", I, "1 is the best of its person among faces that pass every rule", check="{} >= 1"),
         Column("candidate", B, "Whether it was good enough to be rendered"),  # within 2 x cap
-        # verdict keep, rendered, within the cap, and its person has enough
-        Column("portrait", B, "Whether it is a portrait of the dataset"),
+        # As decided: kept, rendered, within the cap, and its person has enough. In the catalog it is packed, too.
+        Column("portrait", B, "Whether it is a portrait of the version: kept, and packed with speech of its person"),
     ),
 )
 

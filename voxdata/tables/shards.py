@@ -148,7 +148,7 @@ OUTCOMES = Table(
         Column(
             "outcome",
             S,
-            "kept (for faces: a portrait, or no rule failed), or the first rule that it failed",
+            "kept: a sample of the version; or the first rule that it failed",
             required=True,
         ),
         Column("items", L, "Faces or clips", required=True, check="{} > 0"),

@@ -165,6 +165,9 @@ def front_end_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     return {column.name: found.get(column.name) for column in FRONT_END_COLUMNS}
 
 
+# Reason of a clip that was good, had its person a portrait; the catalog states it, as `faces.WITHOUT_SPEECH`.
+WITHOUT_PORTRAITS = "without_portraits"
+
 # speech.decide: one row per row of UTTERANCES.
 UTTERANCE_VERDICTS = Table(
     "utterance_verdicts",
