@@ -17,6 +17,7 @@ def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb", settings: list[str
 
     `recipe` is a shipped recipe's name or a YAML file, `settings` are `key=value` pairs on top of it.
     """
+    speak_up()
     return _run(pipeline.open_build(root, recipe, settings or []))
 
 

@@ -1,4 +1,4 @@
-"""The commands that make versions of a dataset: build, redecide, recipes."""
+"""The commands that make versions of a dataset, and what is looked at before: check, build, redecide, recipes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json, say_table
-from flows.cli.options import Json, NewRoot, Root, Settings, command
+from flows.cli.options import Json, MaybeRoot, NewRoot, Root, Settings, command
 
 app = App()
 Prefect = Annotated[
@@ -18,6 +18,30 @@ Prefect = Annotated[
     ),
 ]
 Recipe = Annotated[str, Parameter(name="RECIPE", help="a shipped recipe (see: voxdata recipes) or a .yaml file")]
+
+
+@command(app, "voxdata check voxceleb-folder --set sources.photos.path=photos --set sources.speech.path=wav")
+def check(
+    recipe: Recipe = "voxceleb-folder", /, *, root: MaybeRoot = None, settings: Settings = (), json: Json = False
+) -> int:
+    """Look at what the sources of a recipe hold, before any work.
+
+    Says in seconds who has photos and speech, whom folders stand for, what is not read, and what would stop a build.
+    Nothing is changed. With a root, its names and opt-outs count. Status 1 where a build would stop.
+    """
+    from flows.checking import report
+    from voxdata.pipeline.build import existing_root
+    from voxdata.pipeline.check import check
+    from voxdata.recipe.reading import load_recipe
+
+    findings = check(load_recipe(recipe, settings), None if root is None else existing_root(root))
+    if json:
+        from dataclasses import asdict
+
+        say_json({**asdict(findings), "stops": list(map(str, findings.stops))})
+    else:
+        print("\n".join(report(findings)))
+    return 1 if findings.stops else 0
 
 
 @command(app, "voxdata build hq-voxceleb --root data --set work.workers=8")

@@ -297,4 +297,4 @@ def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("")
     with pytest.raises(SourceError, match="holds no photo"):
-        list_photos(str(tmp_path / "texts"), "sources.photos.path")
+        list_photos(str(tmp_path / "texts"), "sources.photos.path").taken()

@@ -106,7 +106,7 @@ def test_help_says_what_a_command_does_and_ends_with_an_example_that_parses(
         (["diff", "a", "--root"], "voxdata diff: --root needs a value; see: voxdata diff --help"),
         (["train", "sf2f", "--root", "x", "--seed", "one"], "voxdata train: invalid value for --seed: "),
         (["aliases", "--root", "x", "--confirm", "one"], "voxdata aliases: --confirm requires 2"),
-        ([], "voxdata: which command? there are build, "),
+        ([], "voxdata: which command? there are check, build, "),
         (["weights"], "voxdata weights: which command? there are list, pull, import, verify, path; see: "),
         (["gc", "--root", "x", "--json"], "voxdata gc: --json cannot ask; add --dry-run to look, or --yes to delete\n"),
     ],

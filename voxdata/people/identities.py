@@ -30,12 +30,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from voxdata.format.errors import IdentityError, SourceError
 from voxdata.people.names import fold_name, nfc, plain_name, shown
 
 BUCKETS = 4096
 UNKNOWN = "unknown"
+Step = Literal["id", "name", "root", "spelling", "new"]
+"""The steps of the rule above, in its order; `root` is an id that the root has, `spelling` NFC and folding."""
 _SEXES = {"m": "m", "f": "f", "male": "m", "female": "f"}
 _ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "voxceleb2id", "identity", "id")
 _NAME_COLUMNS = ("vggface1 id", "name")
@@ -85,13 +88,18 @@ class IdentityBook:
 
     def called(self, word: str) -> list[str]:
         """The identities that a word stands for at the first step that finds one; several may be one person."""
+        return self.found(word)[1]
+
+    def found(self, word: str) -> tuple[Step, list[str]]:
+        """By which step a word is found, and whom it stands for; nobody for `new`."""
         if word in self.by_id:
-            return [word]
+            return "id", [word]
         if named := self._names.get(plain_name(word)):
-            return named
+            return "name", named
         if word in self.of_root:
-            return [word]
-        return self._composed.get(nfc(word)) or self.alike(word)
+            return "root", [word]
+        alike = self._composed.get(nfc(word)) or self.alike(word)
+        return ("spelling", alike) if alike else ("new", [])
 
     def alike(self, word: str) -> list[str]:
         """Everyone whose id or name is the word when folded, those of the metadata first."""

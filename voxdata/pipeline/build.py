@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from voxdata.format.errors import RootMissingError
 from voxdata.pipeline import packing, steps
-from voxdata.pipeline.corpora import check_sources
+from voxdata.pipeline.check import check
+from voxdata.pipeline.findings import Findings
 from voxdata.pipeline.measured import MeasuredFaces
+from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, do
 from voxdata.recipe.reading import load_recipe
@@ -24,7 +27,8 @@ from voxdata.store.storage import Storage, open_storage
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """What is to be built, read and looked at: the recipe is sound, its sources are there, the root can be written."""
+    """What is to be built, read and looked at: the recipe is sound, its sources hold what a build needs, the root can
+    be written."""
 
     storage: Storage
     recipe: Recipe
@@ -33,11 +37,34 @@ class Build:
 def open_build(root: str, recipe: str, settings: Sequence[str]) -> Build:
     """Read the order for a build: a shipped recipe's name or a file, `key=value` pairs on top, and the root.
 
-    Nothing is made before everything was found. Raises `RecipeError`, `SourceError`, `StorageError`.
+    Nothing is made before everything was found. Raises `RecipeError`, `StorageError`, and what a build would stop on
+    later (`check.py`).
     """
     chosen = load_recipe(recipe, settings)
-    check_sources(chosen)
+    findings = check(chosen, existing_root(root))
+    findings.stop()
+    _say(findings)
     return Build(storage=open_storage(root, create=True), recipe=chosen)
+
+
+def existing_root(root: str) -> Storage | None:
+    """The root, None where there is none yet. Raises `StorageError`."""
+    try:
+        return open_storage(root)
+    except RootMissingError:
+        return None
+
+
+def _say(findings: Findings) -> None:
+    """What one wants to know before hours of work; `voxdata check` says more."""
+    people = findings.people
+    if people is not None:
+        logger.info("%d people of the sources can be used", people.usable)
+        for what, some in (("photos and no speech", people.photos_only), ("speech and no photos", people.speech_only)):
+            if some.count:
+                logger.info("%d people have %s: %s", some.count, what, some)
+    for note in findings.notes:
+        logger.warning("%s", note)
 
 
 def build(order: Build, runner: Runner) -> str:

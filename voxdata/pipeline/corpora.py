@@ -1,4 +1,4 @@
-"""The corpora of a recipe, and whether they are there."""
+"""The corpora of a recipe, and who is in their tables."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from voxdata.format.errors import SourceError
 from voxdata.people.book import open_book
-from voxdata.people.identities import Identity, IdentityBook, load_book
+from voxdata.people.identities import Identity, IdentityBook
 from voxdata.recipe.sections import Corpus, Recipe
 from voxdata.recipe.sources import PhotoSource
-from voxdata.sources.kinds import photo_kind, source_name, speech_kind
+from voxdata.sources.kinds import source_name
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 
@@ -34,25 +34,9 @@ def photo_sources(recipe: Recipe) -> list[tuple[str, str, PhotoSource]]:
     ]
 
 
-def check_sources(recipe: Recipe) -> None:
-    """Look whether the folders and tables that a recipe names are there, before anything long begins.
-
-    Raises `SourceError` for the first that is not, or where there are no photos at all.
-    """
-    if not any(source.given for _, _, source in photo_sources(recipe)):
-        raise SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER")
-    for _, setting, source in photo_sources(recipe):
-        if source.given:
-            photo_kind(source, setting).check(source, setting)
-    for _, setting, corpus in corpora(recipe):
-        if corpus.speech.given:
-            speech_kind(corpus.speech, f"{setting}.speech").check(corpus.speech, f"{setting}.speech")
-    load_book(_metadata(recipe))
-
-
 def book_of(storage: Storage, recipe: Recipe) -> IdentityBook:
     """The identities of all metadata tables of the recipe, with the aliases and tombstones of the root."""
-    return open_book(storage, _metadata(recipe))
+    return open_book(storage, metadata_files(recipe))
 
 
 def book_at_hand(storage: Storage, recipe: Recipe) -> IdentityBook:
@@ -75,7 +59,8 @@ def book_at_hand(storage: Storage, recipe: Recipe) -> IdentityBook:
         return replace(open_book(storage, []), by_id=listed)
 
 
-def _metadata(recipe: Recipe) -> list[str]:
+def metadata_files(recipe: Recipe) -> list[str]:
+    """The metadata tables of all corpora."""
     paths: list[str] = []
     for _, _, corpus in corpora(recipe):
         given = corpus.metadata.path

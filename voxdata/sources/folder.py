@@ -19,6 +19,7 @@ from pydantic import model_validator
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
+from voxdata.sources.listing import Listing
 from voxdata.sources.magic import PHOTO_SUFFIXES, Sniffer, photo_sniffer
 from voxdata.sources.trees import person_in, tree_depths
 
@@ -48,7 +49,13 @@ class PhotoFolder(PhotoSource):
 
 async def find(settings: PhotoFolder, visit: Visit) -> AsyncIterator[Sequence[PhotoFile]]:
     """All photos of the folder, by path. Raises `SourceError` when there are none."""
-    yield [
+    yield listed(settings, visit.setting).taken()
+
+
+def listed(settings: PhotoFolder, setting: str) -> Listing[PhotoFile]:
+    """What the folder holds. Raises `SourceError` when it cannot be listed."""
+    found = list_photos(str(settings.path), f"{setting}.path")
+    photos = [
         PhotoFile(
             words=file.folder,
             key=file.key,
@@ -56,8 +63,9 @@ async def find(settings: PhotoFolder, visit: Visit) -> AsyncIterator[Sequence[Ph
             size_bytes=file.size_bytes,
             modified_ns=file.modified_ns,
         )
-        for file in list_photos(str(settings.path), f"{visit.setting}.path")
+        for file in found.files
     ]
+    return Listing(files=photos, nothing=found.nothing, passed=found.passed, remarks=found.remarks)
 
 
 def check(settings: PhotoFolder, setting: str) -> None:
@@ -65,22 +73,22 @@ def check(settings: PhotoFolder, setting: str) -> None:
     check_folder(str(settings.path), f"{setting}.path")
 
 
-PHOTO_FOLDER = PhotoKind(settings=PhotoFolder, find=find, check=check)
+PHOTO_FOLDER = PhotoKind(settings=PhotoFolder, find=find, check=check, listed=listed)
 
 
-def list_photos(folder: str, setting: str) -> list[SourceFile]:
-    """Photo files under `folder`, sorted by key. Raises `SourceError` naming `setting` when there are none."""
+def list_photos(folder: str, setting: str) -> Listing[SourceFile]:
+    """Photo files under `folder`, by key. Raises `SourceError` naming `setting` when it cannot be listed."""
     sniffer = photo_sniffer()
     found = sorted(walk_files(folder, PHOTO_SUFFIXES, setting, sniffer), key=lambda file: file.key)
-    sniffer.say(setting, "photos")
-    if not found:
-        suffixes = " ".join(sorted(PHOTO_SUFFIXES))
-        raise SourceError(f"{setting}={folder} holds no photo ({suffixes}); expected <identity>/<photo>.jpg")
     depths = tree_depths([file.key for file in found], below=2)
-    return [
+    files = [
         replace(file, folder=person_in(file.key, depth)) if depth else file
         for file, depth in zip(found, depths, strict=True)
     ]
+    suffixes = " ".join(sorted(PHOTO_SUFFIXES))
+    nothing = f"{setting}={folder} holds no photo ({suffixes}); expected <identity>/<photo>.jpg"
+    remarks = sniffer.remarks(setting, "photos")
+    return Listing(files=files, nothing=nothing, passed=dict(sniffer.passed), remarks=remarks)
 
 
 def walk_files(

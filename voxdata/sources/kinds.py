@@ -20,6 +20,7 @@ from voxdata.people.identities import UNKNOWN
 from voxdata.plugins import plugin, plugins
 from voxdata.recipe.section import RegisteredKind
 from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
+from voxdata.sources.listing import Listing
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +203,8 @@ class PhotoKind:
 
     `find(settings, visit)` yields photos in batches that are stored together (a person's, a page's, a folder's) and
     raises `SourceError` where there is nothing to list. `check(settings, setting)` raises it, too, for what can be seen
-    at once, before anything long begins.
+    at once, before anything long begins. `listed(settings, setting)` lists all photos where that asks nobody: of
+    sources on disk; it may be empty.
 
     A kind that is asked person by person has `find_person(settings, visit, person, cursor)`, a page of that person's
     photos (cursor None: the first one), so that a crawl goes on where it stopped; its `find` may be
@@ -215,6 +217,7 @@ class PhotoKind:
     hosts: Callable[[Any], Mapping[str, ApiLimits]] = _no_limits
     place: Callable[[Any], Place] = place_of
     check: Callable[[Any, str], None] = _nothing_to_check
+    listed: Callable[[Any, str], Listing[PhotoFile]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,13 +225,15 @@ class SpeechKind:
     """A kind of speech source.
 
     `find(settings, setting)` yields clips in any order; `setting` is the key of the settings, for messages. Raises
-    `SourceError` where there is nothing to list; so does `check`, for what can be seen at once.
+    `SourceError` where there is nothing to list; so does `check`, for what can be seen at once. `listed` has besides
+    what is passed over, and may be empty; without it `find` is asked.
     """
 
     settings: type[SpeechSource]
     find: Callable[[Any, str], Iterator[Clip]]
     place: Callable[[Any], Place] = place_of
     check: Callable[[Any, str], None] = _nothing_to_check
+    listed: Callable[[Any, str], Listing[Clip]] | None = None
 
 
 def photo_kind(settings: PhotoSource, setting: str) -> PhotoKind:

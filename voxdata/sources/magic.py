@@ -41,8 +41,6 @@ _SPEECH = re.compile(
     re.DOTALL,
 )
 
-logger = logging.getLogger(__name__)
-
 
 def is_heic(head: bytes) -> bool:
     """Whether a file that begins so is a HEIF picture, as phones write them."""
@@ -86,15 +84,19 @@ class Sniffer:
         self.passed[suffix or "no suffix"] += 1
         return False
 
-    def say(self, setting: str, what: str) -> None:
-        """Log what was passed over."""
+    def remarks(self, setting: str, what: str) -> list[tuple[int, str]]:
+        """What is said of what was passed over, with logging levels."""
+        found = []
         if self.passed:
             named = ", ".join(f"{suffix} ({count})" for suffix, count in self.passed.most_common(NAMED))
             more = f" and {len(self.passed) - NAMED} more suffixes" if len(self.passed) > NAMED else ""
             count = self.passed.total()
-            logger.info("%s: %d files are no %s and are passed over: %s%s", setting, count, what, named, more)
+            line = f"{setting}: {count} files are no {what} and are passed over: {named}{more}"
+            found.append((logging.INFO, line))
         if self.heic:
-            logger.warning("%s: %d of them are HEIC photos; to read them: %s", setting, self.heic, HEIC_EXTRA)
+            line = f"{setting}: {self.heic} of them are HEIC photos; to read them: {HEIC_EXTRA}"
+            found.append((logging.WARNING, line))
+        return found
 
 
 def photo_sniffer() -> Sniffer:

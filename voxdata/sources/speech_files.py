@@ -21,17 +21,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import SpeechSource
 from voxdata.sources.folder import SourceFile, printable, walk_files
 from voxdata.sources.kinds import Clip, SpeechKind
+from voxdata.sources.listing import Listing
 from voxdata.sources.magic import SPEECH_SUFFIXES, speech_sniffer
 from voxdata.sources.speech_tars import TAR_SUFFIX, check, is_tar, place, tar_clips, tar_files
 from voxdata.sources.trees import person_in, tree_depths
 
 NAMED = 5  # folders in a message
-
-logger = logging.getLogger(__name__)
+FILMS = "mp4 (their sound is another file)"
 
 
 class SpeechFolder(SpeechSource):
@@ -42,41 +41,45 @@ class SpeechFolder(SpeechSource):
 
 def find(settings: SpeechFolder, setting: str) -> Iterator[Clip]:
     """The clips of a folder, or of one tar. Raises `SourceError` when it cannot be listed or holds no speech."""
+    yield from listed(settings, setting).taken()
+
+
+def listed(settings: SpeechFolder, setting: str) -> Listing[Clip]:
+    """What a folder holds, or one tar. Raises `SourceError` when it cannot be listed."""
     folder = str(settings.path)
-    found = False
-    for clip in _clips(folder, f"{setting}.path"):
-        found = True
-        yield clip
-    if not found:
-        raise SourceError(
-            f"{setting}.path={folder} holds no speech ({' '.join(sorted(SPEECH_SUFFIXES))}); "
-            "expected wav/<identity>/<video>/<segment>.wav, <identity>/<file>.wav, <identity>.wav or WebDataset tars"
-        )
-
-
-SPEECH_FOLDER = SpeechKind(settings=SpeechFolder, find=find, place=place, check=check)
-
-
-def _clips(folder: str, setting: str) -> Iterator[Clip]:
+    key = f"{setting}.path"
+    nothing = (
+        f"{key}={folder} holds no speech ({' '.join(sorted(SPEECH_SUFFIXES))}); "
+        "expected wav/<identity>/<video>/<segment>.wav, <identity>/<file>.wav, <identity>.wav or WebDataset tars"
+    )
     if Path(folder).is_file() and is_tar(folder):
-        for tar in tar_files(folder, setting):
-            yield from tar_clips(tar.key, tar)
-        return
+        clips = [clip for tar in tar_files(folder, key) for clip in tar_clips(tar.key, tar)]
+        return Listing(files=clips, nothing=nothing)
     sniffer = speech_sniffer()
-    files = sorted(walk_files(folder, SPEECH_SUFFIXES | {TAR_SUFFIX}, setting, sniffer), key=lambda file: file.key)
-    sniffer.say(setting, "speech")
+    files = sorted(walk_files(folder, SPEECH_SUFFIXES | {TAR_SUFFIX}, key, sniffer), key=lambda file: file.key)
     loose = [file for file in files if not is_tar(file.path)]
     depths = tree_depths([file.key for file in loose], below=3)
+    passed, remarks = Counter(sniffer.passed), sniffer.remarks(key, "speech")
     if any(depths):
-        yield from _of_trees(files, {file.key: depth for file, depth in zip(loose, depths, strict=True)}, setting)
-        return
-    for file in files:
-        yield from tar_clips(file.key, file) if is_tar(file.path) else [_clip(file, 0)]
+        by_key = {file.key: depth for file, depth in zip(loose, depths, strict=True)}
+        clips, beside, films = _of_trees(files, by_key)
+        passed.update({**beside, FILMS: films} if films else beside)
+        remarks += _said_of_trees(beside, films, key)
+    else:
+        clips = []
+        for file in files:
+            clips += tar_clips(file.key, file) if is_tar(file.path) else [_clip(file, 0)]
+    return Listing(files=clips, nothing=nothing, passed=dict(passed), remarks=remarks)
 
 
-def _of_trees(files: Iterable[SourceFile], depths: dict[str, int], setting: str) -> Iterator[Clip]:
-    """The clips of VoxCeleb's trees; what is passed over is counted in the log."""
+SPEECH_FOLDER = SpeechKind(settings=SpeechFolder, find=find, place=place, check=check, listed=listed)
+
+
+def _of_trees(files: Iterable[SourceFile], depths: dict[str, int]) -> tuple[list[Clip], Counter[str], int]:
+    """The clips of VoxCeleb's trees, the files beside them by their first folder, and how many videos have their sound
+    in another tree."""
     beside: Counter[str] = Counter()
+    clips: list[Clip] = []
     films: list[tuple[SourceFile, tuple[str, ...]]] = []
     heard: set[tuple[str, ...]] = set()
     for file in files:
@@ -89,22 +92,26 @@ def _of_trees(files: Iterable[SourceFile], depths: dict[str, int], setting: str)
             films.append((file, segment))
         else:
             heard.add(segment)
-            yield _clip(file, depth)
+            clips.append(_clip(file, depth))
     silent = [file for file, segment in films if segment not in heard]
-    yield from (_clip(file, depths[file.key]) for file in silent)
+    return clips + [_clip(file, depths[file.key]) for file in silent], beside, len(films) - len(silent)
+
+
+def _said_of_trees(beside: Counter[str], films: int, setting: str) -> list[tuple[int, str]]:
+    """What is said of what lies beside the trees, and of videos whose sound lies in one."""
+    remarks = []
     if beside:
         named = ", ".join(f"{name} ({count})" for name, count in beside.most_common(NAMED))
         more = f" and {len(beside) - NAMED} more" if len(beside) > NAMED else ""
-        logger.warning(
-            "%s: only VoxCeleb's trees are read; %d files of speech beside them are passed over: %s%s; "
-            "name what else is to be read in sources.also",
-            setting,
-            beside.total(),
-            named,
-            more,
+        line = (
+            f"{setting}: only VoxCeleb's trees are read; {beside.total()} files of speech beside them are passed over: "
+            f"{named}{more}; name what else is to be read in sources.also"
         )
-    if len(silent) < len(films):
-        logger.info("%s: %d videos are passed over: their sound lies in wav or aac", setting, len(films) - len(silent))
+        remarks.append((logging.WARNING, line))
+    if films:
+        line = f"{setting}: {films} videos are passed over: their sound lies in wav or aac"
+        remarks.append((logging.INFO, line))
+    return remarks
 
 
 def _words(file: SourceFile, depth: int) -> set[str]:

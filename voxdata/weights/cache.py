@@ -86,12 +86,18 @@ def how_to_get(weight: Weight) -> str:
         archive = read_registry().archives[weight.archive]
         zipped = archive.url.rsplit("/", 1)[-1]
         return (
-            f"run: voxdata weights pull {weight.name}; without a network get {archive.url} elsewhere and run: "
+            f"run: {command_for(weight)}; without a network get {archive.url} elsewhere and run: "
             f"voxdata weights import {zipped}"
         )
     if weight.url is None:
         return f"there is no public url ({weight.no_url}); with the file in hand run: {target} ({weight.expected})"
-    return f"run: voxdata weights pull {weight.name}; without a network get {weight.url} elsewhere and run: {target}"
+    return f"run: {command_for(weight)}; without a network get {weight.url} elsewhere and run: {target}"
+
+
+def command_for(weight: Weight) -> str:
+    """The one command that brings a file: from its url where there is one, else from where the person has it."""
+    there_is = weight.url is not None or weight.archive is not None
+    return f"voxdata weights pull {weight.name}" if there_is else f"voxdata weights import {weight.file}"
 
 
 def sha256_of(file: Path) -> str:

@@ -1,0 +1,309 @@
+"""What the sources of a recipe hold, looked at before any work; no byte is changed anywhere.
+
+Files are listed and not read, but for the first bytes of those whose suffix says nothing, and the indices of tars.
+People are matched as a build matches them (`people/identities.py`). Sources on the web are not asked. What a build
+could stop on only later, after all faces were measured, is found here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import ParamSpec, TypeVar
+
+from voxdata.format.errors import BuildStoppedError, DecisionError, SourceError, VoxdataError, WeightsError
+from voxdata.people.book import open_book
+from voxdata.people.identities import IdentityBook, load_book, read_metadata
+from voxdata.people.names import fold_name, shown
+from voxdata.people.optouts import opted_out
+from voxdata.people.roll_call import Called, RollCall, names_of, near
+from voxdata.people.spelling import join_spellings
+from voxdata.pipeline.corpora import corpora, metadata_files, photo_sources
+from voxdata.pipeline.findings import Findings, ModelFile, People, Some, Someone, Source, Table
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER
+from voxdata.recipe.effect import PretrainedFile, settings_of, without_effect
+from voxdata.recipe.sections import Recipe
+from voxdata.recipe.sources import PhotoSource, SpeechSource
+from voxdata.sources.clips import UNKNOWN_IDENTITY
+from voxdata.sources.kinds import Clip, PhotoFile, photo_kind, speech_kind
+from voxdata.sources.listing import Listing
+from voxdata.store.storage import Storage
+from voxdata.weights.cache import command_for, resolve
+from voxdata.weights.entries import registry
+
+NAMED = 8  # people in a list, the others are counted
+REFUSED = 5  # folders that several people are called by, each with a line of its own
+TOO_LARGE = "over crawl.max_file_mb"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass
+class _Said:
+    """What a look at the sources comes upon: errors that end a build, and remarks that need be no mistakes."""
+
+    stops: list[VoxdataError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def attempt(self, look: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | None:
+        """What `look` returns; None where it raises what a build would end on."""
+        try:
+            return look(*arguments, **named)
+        except VoxdataError as error:
+            self.stops.append(error)
+            return None
+
+
+def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
+    """Look at the sources of a recipe; with `storage` as a build under that root does, with its names and opt-outs.
+
+    Raises `StorageError` where the root cannot be read.
+    """
+    said = _Said(notes=list(map(str, without_effect(recipe))))
+    tables = _tables(recipe, said)
+    book = _book(storage, tables)
+    roll, names = RollCall(book), names_of(book)
+    sources: list[Source] = []
+    called: dict[str, list[Called | None]] = {"photos": [], "speech": []}
+    for medium, setting, source in _given(recipe):
+        listing = said.attempt(_listing, setting, source, recipe, said)
+        words = None if listing is None else _call(roll, setting, listing, said)
+        called[medium].append(words)
+        sources.append(_described(setting, source, listing, words, names))
+    if not called["photos"]:
+        said.stops.append(SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER"))
+    whole = len(tables) == len(metadata_files(recipe)) and None not in (*called["photos"], *called["speech"])
+    people = _people(recipe, called, book, storage, said) if whole and called["photos"] else None
+    files = _files(recipe, said)
+    return Findings(metadata=tables, sources=sources, people=people, files=files, notes=said.notes, stops=said.stops)
+
+
+def _tables(recipe: Recipe, said: _Said) -> list[Table]:
+    found = []
+    for path in metadata_files(recipe):
+        people = said.attempt(read_metadata, Path(path))
+        if people is not None:
+            found.append(Table(path=str(path), rows=len(people), named=sum(bool(each.names) for each in people)))
+    return found
+
+
+def _book(storage: Storage | None, tables: Sequence[Table]) -> IdentityBook:
+    """As a build has it, of the tables that can be read; nothing is written."""
+    paths = [table.path for table in tables]
+    if storage is None:
+        return load_book(paths)
+    return join_spellings(storage, open_book(storage, paths), (), at=None)
+
+
+def _given(recipe: Recipe) -> Iterator[tuple[str, str, PhotoSource | SpeechSource]]:
+    """(medium, setting, source), all photos first: the order in which a build meets their people."""
+    for _, setting, source in photo_sources(recipe):
+        if source.given:
+            yield "photos", setting, source
+    for _, setting, corpus in corpora(recipe):
+        if corpus.speech.given:
+            yield "speech", f"{setting}.speech", corpus.speech
+
+
+def _listing(
+    setting: str, source: PhotoSource | SpeechSource, recipe: Recipe, said: _Said
+) -> Listing[PhotoFile] | Listing[Clip] | None:
+    """What a source holds; None where nobody is asked. Raises `SourceError`, `RecipeError`."""
+    if isinstance(source, SpeechSource):
+        speech = speech_kind(source, setting)
+        speech.check(source, setting)
+        if speech.listed is not None:
+            return speech.listed(source, setting)
+        return Listing(files=list(speech.find(source, setting)), nothing=f"{setting} holds no speech")
+    photos = photo_kind(source, setting)
+    photos.check(source, setting)
+    if photos.listed is None:
+        said.notes.append(
+            f"{setting}: {source.url or source.path} is not asked here; who is on it shows when a build crawls it"
+        )
+        return None
+    listing = photos.listed(source, setting)
+    fit = [file for file in listing.files if file.size_bytes <= recipe.crawl.max_file_mb * 1e6]
+    large = len(listing.files) - len(fit)
+    passed = {**listing.passed, TOO_LARGE: large} if large else listing.passed
+    return Listing(files=fit, nothing=listing.nothing, passed=passed, remarks=listing.remarks)
+
+
+def _call(roll: RollCall, setting: str, listing: Listing[PhotoFile] | Listing[Clip], said: _Said) -> Called:
+    called = roll.call((file.words for file in listing.files), UNKNOWN_IDENTITY)
+    if not listing.files:
+        said.stops.append(SourceError(listing.nothing))
+    said.stops += [SourceError(f"{setting}: {line}") for line in called.refused[:REFUSED]]
+    if len(called.refused) > REFUSED:
+        said.stops.append(SourceError(f"{setting}: so are {len(called.refused) - REFUSED} more folders"))
+    if called.forgotten:
+        said.notes.append(f"{setting}: {called.forgotten} files of people who were forgotten are passed over")
+    if called.nameless:
+        said.notes.append(f"{setting}: {called.nameless} clips name nobody, and are left out as unknown_identity")
+    return called
+
+
+def _described(
+    setting: str,
+    source: PhotoSource | SpeechSource,
+    listing: Listing[PhotoFile] | Listing[Clip] | None,
+    called: Called | None,
+    names: Mapping[str, str],
+) -> Source:
+    address = str(getattr(source, "url", None) or source.path)
+    if listing is None or called is None:
+        return Source(setting=setting, kind=source.kind, address=address)
+    counts = sorted(called.files.values())
+    return Source(
+        setting=setting,
+        kind=source.kind,
+        address=address,
+        files=len(listing.files),
+        people=len(counts),
+        per_person=(counts[0], median(counts), counts[-1]) if counts else None,
+        matched={str(step): count for step, count in called.steps.items()},
+        unmatched=_some(called.new, names) if names else Some(),
+        passed=listing.passed,
+        remarks=[line for _, line in listing.remarks],
+    )
+
+
+def _people(
+    recipe: Recipe,
+    called: Mapping[str, Sequence[Called | None]],
+    book: IdentityBook,
+    storage: Storage | None,
+    said: _Said,
+) -> People:
+    """Who has what a sample needs."""
+    photos, speech = ([each for each in called[medium] if each is not None] for medium in ("photos", "speech"))
+    shown_by, heard_by = _words(photos), _words(speech)
+    if recipe.speech.select.unknown_identity == "reject" and book.by_id:
+        strangers = {word for each in speech for word in each.new}
+        known = {person: words for person, words in heard_by.items() if not strangers.issuperset(words)}
+        if len(known) < len(heard_by):
+            out = len(heard_by) - len(known)
+            said.notes.append(f"speech.select.unknown_identity = reject leaves out {out} people whom no table names")
+        heard_by = known
+    both = {person for person in shown_by if person in heard_by} if speech else set(shown_by)
+    gone = both & opted_out(storage, book) if storage is not None else set()
+    people = People(
+        usable=len(both - gone),
+        photos_only=_some(_lacking(shown_by, both), _pool(_lacking(heard_by, both))),
+        speech_only=_some(_lacking(heard_by, both), _pool(_lacking(shown_by, both))),
+        opted_out=len(gone),
+    )
+    if all(each.files for each in (*photos, *speech)):  # else it was said that a source holds nothing
+        _judge(recipe, people, _photos_of(photos, both - gone, recipe.crawl.photos_per_identity), said)
+    _judge_splits(recipe, both - gone, book, said)
+    return people
+
+
+def _judge(recipe: Recipe, people: People, photos: Mapping[str, int], said: _Said) -> None:
+    """What the numbers of people and of their photos say about the end of a build."""
+    needed = recipe.faces.select.min_per_identity
+    few = sum(count < needed for count in photos.values())
+    if people.opted_out and not people.usable:
+        said.stops.append(BuildStoppedError(f"all {people.opted_out} people whom the sources hold opted out"))
+    elif not people.usable:
+        only = people.photos_only, people.speech_only
+        said.stops.append(
+            BuildStoppedError(
+                f"nobody has both photos and speech: {only[0].count} people have photos only ({only[0]}), "
+                f"{only[1].count} speech only ({only[1]}); name both folders of a person alike, or name a table "
+                "that has their ids and names with --set sources.metadata.path=FILE"
+            )
+        )
+    elif few == len(photos):
+        said.stops.append(
+            BuildStoppedError(
+                f"faces.select.min_per_identity = {needed}, and nobody has that many photos: the most are "
+                f"{max(photos.values())}; add photos, or --set faces.select.min_per_identity=1"
+            )
+        )
+    elif few:
+        said.notes.append(
+            f"{few} people have fewer photos than faces.select.min_per_identity = {needed}: they stay out"
+        )
+
+
+def _judge_splits(recipe: Recipe, people: Collection[str], book: IdentityBook, said: _Said) -> None:
+    """The published rules of splits need what metadata tables say of everybody."""
+    rule = recipe.splits.rule
+    what = {"paper": "row", "released": "row", "vggface-vox1": "name"}.get(rule)
+    if what is None or not people:
+        return
+    lacking = [each for each in people if getattr(book.described(each), what) in (None, "")]
+    if not book.by_id:
+        said.stops.append(
+            DecisionError(
+                f"splits.rule = {rule} goes by each person's {what} in a metadata table, and the recipe names none; "
+                "add --set sources.metadata.path=FILE, or --set splits.rule=leak-free"
+            )
+        )
+    elif lacking:
+        said.notes.append(
+            f"splits.rule = {rule}: {len(lacking)} people have no {what} in the metadata tables, the first is "
+            f"{min(lacking)}; a build stops where one of them gets portraits"
+        )
+
+
+def _files(recipe: Recipe, said: _Said) -> list[ModelFile]:
+    """The pretrained files that the recipe has used; a missing one, and one that does not fit, ends a build."""
+    found = []
+    for setting in settings_of(recipe):
+        stated = next((rule for rule in setting.stated if isinstance(rule, PretrainedFile)), None)
+        if stated is None or setting.missing(recipe):
+            continue
+        usual = stated.usual if stated.usual_with is None or stated.usual_with.holds(recipe) else None
+        if setting.value or usual:
+            found.append(_file(setting.key, setting.value or str(usual), said))
+    if all(each.there for each in found):
+        for stage in (FACES_MEASURE, FACES_RENDER):  # speech's needs torch, which takes seconds to load
+            said.attempt(stage.fingerprint, recipe)
+    return found
+
+
+def _file(key: str, name: str, said: _Said) -> ModelFile:
+    try:
+        resolve(name)
+    except WeightsError as error:
+        said.stops.append(WeightsError(f"{key} = {name}: {str(error).removeprefix(f'{name}: ')}"))
+        known = registry().get(name)
+        return ModelFile(setting=key, name=name, there=False, command=command_for(known) if known else None)
+    return ModelFile(setting=key, name=name, there=True)
+
+
+def _words(called: Sequence[Called]) -> dict[str, list[str]]:
+    """Person -> the words of all sources that stand for them."""
+    found: dict[str, list[str]] = {}
+    for each in called:
+        for person, words in each.words.items():
+            found.setdefault(person, []).extend(words)
+    return found
+
+
+def _photos_of(called: Sequence[Called], people: Collection[str], most: int) -> Counter[str]:
+    """How many photos of these people are taken, at most so many of each and source."""
+    counts: Counter[str] = Counter()
+    for each in called:
+        counts.update({person: min(count, most) for person, count in each.files.items() if person in people})
+    return counts
+
+
+def _lacking(words: Mapping[str, Sequence[str]], both: Collection[str]) -> list[str]:
+    """The first word of each person who has one medium and not the other."""
+    return [found[0] for person, found in words.items() if person not in both]
+
+
+def _pool(words: Sequence[str]) -> dict[str, str]:
+    return {fold_name(word): shown(word) for word in words}
+
+
+def _some(words: Sequence[str], people: Mapping[str, str]) -> Some:
+    first = sorted(words)[:NAMED]
+    return Some(count=len(words), first=[Someone(name=shown(word), near=near(word, people)) for word in first])
