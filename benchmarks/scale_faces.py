@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from figures import Figure, Section
 from scale_data import ScaleData
+from scale_prints import drawn
 from scale_root import RECIPE, peak_gb, rendered
 
 from voxdata.faces.decide import decide
@@ -37,8 +38,8 @@ def decide_faces(scale: float, folder: Path) -> Section:
 
 
 def link_photos(scale: float, folder: Path) -> Section:
-    """Duplicate clusters and agreement with the person's centroid, of embeddings of 128 numbers."""
-    faces = _embedded(ScaleData(scale))
+    """Duplicate clusters and agreement with the person's centroid, of embeddings of 128 numbers and drawn prints."""
+    faces, what = _embedded(ScaleData(scale))
     before = peak_gb()
     started, cpu = time.perf_counter(), time.process_time()
     linked = link(faces, RECIPE.faces.link)
@@ -52,24 +53,28 @@ def link_photos(scale: float, folder: Path) -> Section:
         ],
         notes=[
             f"{linked.num_rows} faces, {clusters} of them in clusters of near duplicates; "
-            f"{cpu / 60:.1f} minutes of CPU; {before:.1f} GB before it began."
+            f"{cpu / 60:.1f} minutes of CPU; {before:.1f} GB before it began. Prints are drawn like those of {what}."
         ],
     )
 
 
-def _embedded(data: ScaleData) -> pa.Table:
-    """What `link` reads of faces with embeddings."""
+def _embedded(data: ScaleData) -> tuple[pa.Table, str]:
+    """What `link` reads of faces with embeddings and prints, one in fifty a near copy; and what the prints are like."""
     embeddings, rows = data.embeddings()
     count, width = embeddings.shape
     offsets = pa.array(np.arange(count + 1) * width, pa.int32())
     taken = pa.array(rows)
-    return pa.table(
+    prints, what = drawn(count, data.rng, np.flatnonzero(data.rng.random(count) < 0.02)[1:])
+    table = pa.table(
         {
             "face_id": data.face_ids().take(taken),
             "photo_sha256": data.photo_hashes.take(taken),
             "person": data.identities["person"].take(pa.array(data.photo_owner[rows])),
             "photo_phash": data.phashes().take(taken),
             "pupil_distance_px": pa.repeat(pa.scalar(80, pa.float32()), count),
+            "measured_until": pa.repeat("all", count),
             "embedding": pa.ListArray.from_arrays(offsets, pa.array(embeddings.ravel())),
+            "face_print": prints,
         }
     )
+    return table, what

@@ -106,6 +106,7 @@ def test_it_is_decided_anew_without_measuring(root: OldRoot) -> None:
     assert (
         "the 4 people whom this root knows from it are used" in said.stderr
     )  # the table is where it was written, gone
+    assert "measured before faces had prints: copies of their photos are told by the photo's hash alone" in said.stderr
     assert root.measured() == before
     to_do = re.findall(r"(faces\.\w+|speech\.\w+): \d+ items, (\d+) to do", said.stderr)
     assert {stage: int(items) for stage, items in to_do} == {"faces.render": 0, "speech.measure": 0}

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from figures import Figure, Section, in_fitting_half, mean_figure
 from PIL import Image, ImageEnhance
 
+from voxdata.faces.copies import popcount
 from voxdata.faces.decode import decode_photo, perceptual_hash, thumbnail
-from voxdata.faces.link import popcount
 from voxdata.recipe.faces import Link
 
 COLLECTIONS = ("photos/web", "photos/lfw-gray", "voxceleb1-mini/photos")

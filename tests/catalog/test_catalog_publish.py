@@ -39,7 +39,7 @@ def test_every_column_of_the_schemas_has_its_place() -> None:
     for table, schema, left_out in (
         ("identities", schemas.IDENTITIES, set()),
         ("photos", schemas.PHOTOS, set()),
-        ("faces", FACES.schema, {"embedding", "photo_phash"}),
+        ("faces", FACES.schema, {"embedding", "face_print", "photo_phash"}),
         ("faces", schemas.FACE_VERDICTS, set()),
         ("faces", schemas.RENDERS, set()),
         ("links", schemas.LINKS, set()),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from face_kit import face_row, faces_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.faces.link import link, near_duplicate_clusters
+from voxdata.faces.link import clusters, link, near_hashes
 from voxdata.recipe.faces import Link
 from voxdata.tables.schemas import LINKS
+
+
+def near_duplicate_clusters(hashes: npt.NDArray[np.uint64], max_distance: int) -> npt.NDArray[np.int64]:
+    return clusters(len(hashes), near_hashes(hashes, max_distance, np.ones(len(hashes), bool)))
 
 
 def brute_force(hashes: list[int], max_distance: int) -> list[int]:
@@ -23,7 +28,7 @@ def brute_force(hashes: list[int], max_distance: int) -> list[int]:
 
 
 @st.composite
-def near_hashes(draw: st.DrawFn) -> list[int]:
+def hashes_and_copies(draw: st.DrawFn) -> list[int]:
     """A few random hashes, each with copies that differ in up to nine bits."""
     found: list[int] = []
     for centre in draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4)):
@@ -33,7 +38,7 @@ def near_hashes(draw: st.DrawFn) -> list[int]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(near_hashes(), st.integers(0, 12))
+@given(hashes_and_copies(), st.integers(0, 12))
 def test_clusters_are_those_of_all_pairs(hashes: list[int], max_distance: int) -> None:
     found = near_duplicate_clusters(np.array(hashes, np.uint64), max_distance)
     assert found.tolist() == brute_force(hashes, max_distance)

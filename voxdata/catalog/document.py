@@ -19,8 +19,8 @@ process that opens it read-write shuts the others out. Schema version {SCHEMA_VE
 Small tables have primary keys. `faces`, `utterances` and `samples` have none: over millions of texts, an index costs
 more space and time than it is worth (`benchmarks/catalog_scale.py` prints both). Instead every load counts their keys,
 named "unique" below, before it commits, and refuses rows that repeat one. What can be computed is not stored: ids are
-generated columns, `photos` and `links` are views of `faces`. Embeddings and perceptual hashes are not here: links were
-made of them, and they stay in the Parquet files of `faces.measure`.
+generated columns, `photos` and `links` are views of `faces`. Embeddings, prints and perceptual hashes are not here:
+links were made of them, and they stay in the Parquet files of `faces.measure`.
 
 What many ask for is counted once, when the catalog is built: `outcomes`, from which the funnels are read.
 

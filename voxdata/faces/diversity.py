@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from voxdata.faces.copies import popcount
 from voxdata.faces.face_table import FaceTable
-from voxdata.faces.link import popcount
 from voxdata.rules import Flags, Numbers
 
 POSE_FULL_DEG = 30.0  # a difference of yaw, pitch or roll that counts as wholly different

@@ -1,7 +1,9 @@
 """What photos and faces have to do with each other across the whole dataset: duplicates and purity. No thresholds of
 the recipe's rules; only what counts as a near duplicate and as agreement (`recipe.Link`).
 
-Near duplicates are found by multi-index hashing (Norouzi, Punjani and Fleet 2012): 64 bits are cut into
+Photos are near duplicates where a face of the one is a copy of a face of the other (`copies.py`). Faces that were
+measured before there were prints have none; their photos are told by the perceptual hash of the whole photo, as they
+were then. Those hashes are found by multi-index hashing (Norouzi, Punjani and Fleet 2012): 64 bits are cut into
 `distance // 2 + 1` bands; two hashes that differ in at most `distance` bits differ in at most one bit of some band, so
 only hashes whose bands are that near are compared. Clusters are the connected components. Purity is `purity.py`'s.
 """
@@ -9,13 +11,16 @@ only hashes whose bands are that near are compared. Clusters are the connected c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from voxdata.faces.copies import PRINT_PX, Prints, copies, popcount
 from voxdata.faces.purity import agreement
 from voxdata.recipe.faces import Link
 from voxdata.tables.schemas import LINKS
@@ -23,7 +28,13 @@ from voxdata.tables.schemas import LINKS
 HASH_BITS = 64
 PURITY = ("centroid_similarity", "person_agreement", "rival_agreement")
 _PAIRS_PER_STEP = 1 << 20
-_OCTET_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+_LINKED = (
+    "face_id",
+    "photo_sha256",
+    "person",
+    "pupil_distance_px",
+    "embedding",
+)  # what faces are linked by, but prints
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -31,7 +42,8 @@ Numbers = npt.NDArray[np.int64]
 
 def link(faces: pa.Table, settings: Link) -> pa.Table:
     """Rows of `schemas.LINKS`, one per face with landmarks, sorted by `face_id`."""
-    photos = _photo_clusters(faces, settings.max_hash_distance)
+    photos = _photo_clusters(faces, settings)
+    faces = faces.select(_LINKED)
     landmarked = faces.filter(pc.and_(pc.is_valid(faces["face_id"]), pc.is_valid(faces["pupil_distance_px"])))
     where = pc.index_in(landmarked["photo_sha256"], value_set=photos["photo_sha256"])
     cluster = photos["photo_cluster"].take(where).combine_chunks()
@@ -49,29 +61,51 @@ def link(faces: pa.Table, settings: Link) -> pa.Table:
     return table.cast(LINKS).sort_by("face_id")
 
 
-def near_duplicate_clusters(hashes: Hashes, max_distance: int) -> Numbers:
-    """For uint64 (N,): the smallest index of each hash's cluster, (N,). Joined up to `max_distance` bits."""
+def without_print(faces: pa.Table) -> npt.NDArray[np.bool_]:
+    """Rows (N,) of faces that were measured to the end before faces had prints."""
+    measured = pc.fill_null(pc.equal(faces["measured_until"], "all"), False)
+    return np.asarray(pc.and_(measured, pc.is_null(faces["face_print"])).to_numpy(), np.bool_)
+
+
+def clusters(count: int, pairs: Iterable[tuple[Numbers, Numbers]]) -> Numbers:
+    """Of `count` items that are joined in pairs: the smallest member of each one's cluster, (count,)."""
+    found = [np.zeros((2, 0), np.int64), *(np.stack(pair) for pair in pairs)]
+    left, right = np.concatenate(found, axis=1)
+    joined = coo_array((np.ones(len(left), bool), (left, right)), shape=(count, count))
+    _, labels = connected_components(joined, directed=False)
+    smallest = np.full(count, count, np.int64)
+    np.minimum.at(smallest, labels, np.arange(count))
+    smallest_of_each: Numbers = smallest[labels]
+    return smallest_of_each
+
+
+def near_hashes(hashes: Hashes, max_distance: int, old: npt.NDArray[np.bool_]) -> Iterator[tuple[Numbers, Numbers]]:
+    """Index pairs that join those of uint64 (N,) within `max_distance` bits of each other, one of them `old`."""
+    old_hashes, first = np.unique(hashes[old], return_index=True)
+    old_of = np.flatnonzero(old)[first]
     unique, inverse = np.unique(hashes, return_inverse=True)
-    first = np.full(len(unique), len(hashes), np.int64)
-    np.minimum.at(first, inverse, np.arange(len(hashes)))
-    parent = np.arange(len(unique))
+    place = np.searchsorted(unique, old_hashes)
+    old_at = np.full(len(unique), -1, np.int64)
+    old_at[place] = old_of
+    equal = old_at[inverse] >= 0
+    yield old_at[inverse[equal]], np.flatnonzero(equal)
+    order = np.argsort(inverse, kind="stable")
+    starts = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
     for left, right in _near_pairs(unique, max_distance):
-        for a, b in zip(left.tolist(), right.tolist(), strict=True):
-            _join(parent, a, b)
-    roots = np.array([_root(parent, index) for index in range(len(unique))], np.int64)
-    smallest = np.full(len(unique), len(hashes), np.int64)
-    np.minimum.at(smallest, roots, first)
-    clusters: Numbers = smallest[roots][inverse]
-    return clusters
+        for one, other in ((left, right), (right, left)):
+            rows = old_at[one] >= 0
+            counts = starts[other[rows] + 1] - starts[other[rows]]
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            yield np.repeat(old_at[one[rows]], counts), order[np.repeat(starts[other[rows]], counts) + within]
 
 
-def _photo_clusters(faces: pa.Table, max_distance: int) -> pa.Table:
-    seen = faces.filter(pc.is_valid(faces["photo_phash"]))
+def _photo_clusters(faces: pa.Table, settings: Link) -> pa.Table:
+    seen = faces.select(["photo_sha256", "person", "photo_phash"])
+    seen = seen.filter(pc.is_valid(seen["photo_phash"]))
     owners = seen.group_by(["photo_sha256", "person"]).aggregate([]).sort_by([("photo_sha256", "ascending")])
     photos = seen.group_by("photo_sha256").aggregate([("photo_phash", "min")]).sort_by("photo_sha256")
     names = photos["photo_sha256"].to_pylist()
-    hashes = np.array([int(text, 16) for text in photos["photo_phash_min"].to_pylist()], np.uint64)
-    cluster = near_duplicate_clusters(hashes, max_distance) if names else np.zeros(0, np.int64)
+    cluster = clusters(len(names), _photo_pairs(faces, photos, settings)) if names else np.zeros(0, np.int64)
     of_photo = dict(zip(names, cluster.tolist(), strict=True))
     people: dict[int, set[str]] = {}
     size: dict[int, int] = {}
@@ -89,12 +123,37 @@ def _photo_clusters(faces: pa.Table, max_distance: int) -> pa.Table:
     )
 
 
+def _photo_pairs(faces: pa.Table, photos: pa.Table, settings: Link) -> Iterator[tuple[Numbers, Numbers]]:
+    """Pairs of rows of `photos` that are copies of each other."""
+    photo = pc.index_in(faces["photo_sha256"], value_set=photos["photo_sha256"]).combine_chunks()
+    printed = np.flatnonzero(pc.is_valid(faces["face_print"]).to_numpy())
+    if len(printed):
+        of = photo.take(pa.array(printed)).to_numpy()
+        prints = _prints(faces["face_print"])
+        for left, right in copies(prints, settings.min_copy_correlation):
+            yield of[left], of[right]
+    unprinted = without_print(faces) & pc.is_valid(photo).to_numpy(zero_copy_only=False)
+    if unprinted.any():
+        old = np.zeros(photos.num_rows, bool)
+        old[photo.take(pa.array(np.flatnonzero(unprinted))).to_numpy()] = True
+        hashes = np.array([int(text, 16) for text in photos["photo_phash_min"].to_pylist()], np.uint64)
+        yield from near_hashes(hashes, settings.max_hash_distance, old)
+
+
+def _prints(column: pa.ChunkedArray) -> Prints:
+    """The prints that there are, (N, 1024)."""
+    known = column.drop_null().combine_chunks()
+    size = PRINT_PX**2
+    data = np.frombuffer(known.buffers()[1], np.uint8, len(known) * size, known.offset * size)
+    return data.reshape(-1, size)
+
+
 def _purity(faces: pa.Table, ballots: pa.Array, agreement_similarity: float) -> dict[str, npt.NDArray[np.float64]]:
     columns = {name: np.full(faces.num_rows, np.nan) for name in PURITY}
     known = np.flatnonzero(pc.is_valid(faces["embedding"]).to_numpy())
     if not len(known):
         return columns
-    taken = faces.take(known)
+    taken = faces.select(["embedding", "person"]).take(known)
     embeddings = pa.concat_arrays(taken["embedding"].chunks).flatten().to_numpy().reshape(len(known), -1)
     persons = np.array(taken["person"].to_pylist())
     votes = ballots.take(pa.array(known)).dictionary_encode().indices.to_numpy().astype(np.int64)
@@ -135,21 +194,3 @@ def _same_band(keys: Hashes, masks: list[int]) -> Iterator[tuple[Numbers, Number
             right = order[np.repeat(low[rows], counts[rows]) + within]
             once = left < right
             yield left[once], right[once]
-
-
-def popcount(values: Hashes) -> Numbers:
-    """Set bits of each of uint64 (N,)."""
-    octets = _OCTET_BITS[values.view(np.uint8)].reshape(-1, 8)
-    return np.asarray(octets.sum(axis=1), np.int64)
-
-
-def _root(parent: Numbers, index: int) -> int:
-    while parent[index] != index:
-        parent[index] = parent[parent[index]]
-        index = int(parent[index])
-    return index
-
-
-def _join(parent: Numbers, a: int, b: int) -> None:
-    low, high = sorted((_root(parent, a), _root(parent, b)))
-    parent[high] = low

@@ -19,10 +19,11 @@ from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE,
 from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import Storage
+from voxdata.tables.faces import FOR_LINKS
 from voxdata.tables.schemas import RENDERS, UTTERANCES
 
 WHOSE = ("item_id", "identity", "person", "bucket")  # what it takes to name the person of today
-FACE_COLUMNS = [name for name in FACES.names if name != "embedding"]
+FACE_COLUMNS = [name for name in FACES.names if name not in FOR_LINKS]
 
 
 def rows_of(
@@ -67,7 +68,7 @@ class MeasuredFaces:
 
     @cached_property
     def rows(self) -> pa.Table:
-        """All columns of `faces.measure`, sorted by item. Links and diversity need the embeddings."""
+        """All columns of `faces.measure`, sorted by item. Links need the prints, links and diversity the embeddings."""
         from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
 
         photos = parquet_table(self._storage.read(self.photos_key), ["item_id"])["item_id"]
@@ -104,7 +105,7 @@ def portrait_people(storage: Storage, keys: Mapping[str, str]) -> list[str]:
 
 
 def portrait_rows(storage: Storage, recipe: Recipe, keys: Mapping[str, str], buckets: Sequence[int]) -> pa.Table:
-    """The face rows of the final portraits in these buckets, without embeddings."""
+    """The face rows of the final portraits in these buckets, without embeddings and prints."""
     chosen = portraits(storage, keys["photos"], keys["face_verdicts"])
     rows = rows_of(
         FACES_MEASURE, storage, recipe, chosen["item_id"], FACES.schema, columns=FACE_COLUMNS, buckets=buckets

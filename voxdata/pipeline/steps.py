@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.faces.decide import decide as decide_faces_table
 from voxdata.faces.link import link as link_table
+from voxdata.faces.link import without_print
 from voxdata.format.digests import digest
 from voxdata.format.errors import BuildStoppedError, SourceError
 from voxdata.people import splits
@@ -27,7 +29,7 @@ from voxdata.people.spelling import join_spellings
 from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, photo_sources
 from voxdata.pipeline.measured import MeasuredFaces, measured_clips, portrait_people, render_states
 from voxdata.pipeline.outcomes import packed_people
-from voxdata.pipeline.progress import progress
+from voxdata.pipeline.progress import logger, progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import find_utterances, inventory
@@ -37,10 +39,11 @@ from voxdata.store import journal
 from voxdata.store.fragments import commit_table, parquet_table
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
+from voxdata.tables.faces import FOR_LINKS
 from voxdata.tables.schemas import IDENTITIES, UTTERANCE_FILES
 
 # Raised by hand when the same settings link or decide differently, or when the tables gain columns.
-LINK_VERSION, DECISION_VERSION = 2, 5
+LINK_VERSION, DECISION_VERSION = 3, 5
 
 
 def crawl(storage: Storage, recipe: Recipe) -> str:
@@ -61,6 +64,15 @@ def crawl(storage: Storage, recipe: Recipe) -> str:
 def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces) -> str:
     """Duplicates and purity (`schemas.LINKS`). Stops the build when too many photos are unreadable."""
     _stop_if_unreadable(recipe, "photos", faces.rows["item_id"], faces.rows["photo_status"])
+    old = int(np.count_nonzero(without_print(faces.rows)))
+    if old:
+        logger.warning(
+            "%d of %d faces were measured before faces had prints: copies of their photos are told by the photo's hash "
+            "alone (faces.link.max_hash_distance=%d); a build into another --root measures them anew",
+            old,
+            faces.rows.num_rows,
+            recipe.faces.link.max_hash_distance,
+        )
     depends = [faces.photos_key, FACES_MEASURE.fingerprint(recipe), recipe.faces.link.model_dump(), LINK_VERSION]
     return _commit_once(storage, "faces.link", depends, lambda: link_table(faces.rows, recipe.faces.link))
 
@@ -96,7 +108,7 @@ def candidates(storage: Storage, faces: MeasuredFaces, verdicts_key: str) -> str
 
     def table() -> pa.Table:
         chosen = parquet_table(storage.read(verdicts_key)).filter(pc.field("candidate"))["face_id"]
-        rows = faces.rows.drop_columns(["embedding"])
+        rows = faces.rows.drop_columns(FOR_LINKS)
         return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen)))
 
     return _commit_once(storage, "faces.candidates", [faces.photos_key, verdicts_key], table)

@@ -18,6 +18,7 @@ from voxdata.recipe.effect import OnlyWith, PretrainedFile
 from voxdata.recipe.section import RegisteredName, Section, Share
 
 MIN_DECODED_SHARE = 0.9  # of a picture whose file was cut
+MIN_COPY_CORRELATION = 0.97  # of prints; benchmarks/near_copies.py, docs/faces.md
 MEASURES = "voxdata.measures"  # entry points of other packages
 LIMITS = "voxdata.usual_limits"  # who knows the rules
 USUAL_DEEPLABV3 = "deeplabv3_resnet50"  # in the weights registry
@@ -162,12 +163,28 @@ class Sharpness(Section):
 class Link(Section):
     """Duplicates and purity."""
 
+    min_copy_correlation: float = Field(
+        MIN_COPY_CORRELATION,
+        ge=0,
+        le=1,
+        description="limit of the correlation of two faces' prints from which on their photos are copies",
+    )
     max_hash_distance: int = Field(
-        6, ge=0, le=64, description="bits of a 64-bit perceptual hash that near duplicates may differ in"
+        6,
+        ge=0,
+        le=64,
+        description="of photos measured before faces had prints: bits of a 64-bit perceptual hash that copies may "
+        "differ in",
     )
     agreement_similarity: Annotated[float, EMBEDDINGS] = Field(
         0.35, ge=-1, le=1, description="cosine with the centroid that counts as agreement"
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before the setting came, where it has its usual value: snapshots stay."""
+        usual = {"min_copy_correlation": MIN_COPY_CORRELATION}
+        return {name: value for name, value in dump(self).items() if name not in usual or value != usual[name]}
 
 
 class Purity(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from voxdata.faces.columns import FACES
+from voxdata.tables.faces import FOR_LINKS
 from voxdata.tables.schemas import FACE_VERDICTS, IDENTITIES, PHOTOS, RENDERS
 from voxdata.tables.speech import SIDECAR_CLIP
 
@@ -28,7 +29,7 @@ def _others(schema: pa.Schema, *without: str) -> tuple[str, ...]:
 
 FACE_SIDECAR = _schema(
     (IDENTITIES, WHO_COLUMNS),
-    (FACES.schema, _others(FACES.schema, "item_id", "embedding", *LATER)),
+    (FACES.schema, _others(FACES.schema, "item_id", *FOR_LINKS, *LATER)),
     (FACE_VERDICTS, VERDICT_COLUMNS),
     (PHOTOS, PHOTO_COLUMNS),
     (RENDERS, _others(RENDERS, "item_id")),

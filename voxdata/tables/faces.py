@@ -76,6 +76,9 @@ FACE_ROWS = Table(
     ),
 )
 
+# What links are made of: large, and in the fragments only.
+FOR_LINKS = ("embedding", "face_print")
+
 # What a page computes from columns of the catalog.
 SIDES = (
     Column(
