@@ -16,6 +16,7 @@ from voxdata.faces.decide import decide
 from voxdata.faces.link import link
 from voxdata.faces.portrait import render
 from voxdata.recipe.faces import FaceMeasure, Faces, Link, Render
+from voxdata.recipe.reading import load_recipe
 
 
 def measured(paths: list[Path], **settings: Any) -> list[dict[str, Any]]:
@@ -29,16 +30,23 @@ def released(shared_data: Path) -> list[Path]:
     return sorted((shared_data / "truth" / "hq-voxceleb-samples").glob("*/*.jpg"))
 
 
+# Limits that were chosen with the released portraits in sight, which cannot confirm them: see docs/faces.md.
+CHOSEN_ON_THEM = {"uneven_light", "highlights", "shadows", "blurred", "smiling", "mouth_open", "expression"}
+
+
 def test_released_portraits_are_good_faces(released: list[Path]) -> None:
-    rows = measured(released)
+    recipe = load_recipe("hq-voxceleb", ["faces.select.min_per_identity=1"]).faces
+    items = [photo_item(path.read_bytes(), path.parent.name) for path in released]
+    faces = measure.run(items, recipe.measure).rows
+    rows = faces.to_pylist()
     assert len(rows) == len(released)
     targets = np.array([(row["pupil_left_x_px"], row["pupil_left_y_px"]) for row in rows])
     sides = np.array([row["photo_width_px"] for row in rows])
     assert np.abs(targets / sides[:, None] - (0.375, 0.475)).mean() < 0.01
-    relaxed = Faces.model_validate({"pose": {"max_angle_deg": 12.0}, "select": {"min_per_identity": 1}})
-    faces = measure.run([photo_item(path.read_bytes(), path.parent.name) for path in released], FaceMeasure()).rows
-    verdicts = decide(faces, link(faces, Link()), relaxed)["verdict"].to_pylist()
-    assert verdicts.count("keep") >= 11
+    reasons = [
+        set(found) - CHOSEN_ON_THEM for found in decide(faces, link(faces, Link()), recipe)["reasons"].to_pylist()
+    ]
+    assert reasons.count(set()) >= 11
 
 
 def test_released_portraits_render_as_themselves(released: list[Path]) -> None:
