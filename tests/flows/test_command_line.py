@@ -22,7 +22,6 @@ from flows.cli.options import ROOT_VARIABLE
 from voxdata.catalog.query import format_table, json_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 HEAVY = {"torch", "prefect", "mediapipe", "duckdb", "pyarrow", "numpy", "cv2"}
 WAYS = "--root DIR or VOXDATA_ROOT"
 
@@ -48,28 +47,6 @@ def parses(line: str) -> None:
     words = [word for word in shlex.split(line, comments=True) if word != "--quiet"][1:]
     if "--help" not in words and "--version" not in words:
         app.parse_args(words, exit_on_error=False, print_error=False)
-
-
-def shell_lines(text: str) -> Iterator[str]:
-    """The calls of voxdata in the fenced shell blocks of a page."""
-    for block in re.findall(r"```(?:sh|bash|console|text)?\n(.*?)```", text, flags=re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in re.split(r"&&|\||;|>", line.partition(" #")[0]):
-                if part.strip().startswith("voxdata "):
-                    yield part.strip()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_line_in_the_docs_is_one(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ROOT_VARIABLE, "data")
-    wrong = {}
-    for line in shell_lines(page.read_text(encoding="utf-8")):
-        written = re.sub(r"\[[^\]]*\]|…", "", line)  # optional parts
-        try:
-            parses(written)
-        except Exception as error:  # whatever the parser says
-            wrong[line] = str(error)
-    assert not wrong
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
