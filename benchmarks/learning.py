@@ -348,8 +348,11 @@ def _of_optimum(name: str, rows: Rows, key: str, must: float | None) -> Figure:
 
 
 def _line(what: str, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    cells = {key: row.get(key, {}).get("value", math.nan) for key in (R100, SAME_SEX, "centred_cosine", "cosine", "l1")}
-    return {"run": what, "row": name, **cells}
+    """A row of a table: each figure and, behind them, the ends of its 95 % interval."""
+    found = {key: _of(row, key) for key in (R100, SAME_SEX, "centred_cosine", "cosine", "l1")}
+    values = {key: figure["value"] for key, figure in found.items()}
+    ends = {f"{key}, {end}": figure.get(end, math.nan) for key, figure in found.items() for end in ("low", "high")}
+    return {"run": what, "row": name, **values, **ends}
 
 
 if __name__ == "__main__":
