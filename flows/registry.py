@@ -61,12 +61,15 @@ def listing(storage: Storage) -> pa.Table:
 
 
 def run_folder(storage: Storage, run: str, *, may_be_gone: bool = False) -> Path:
-    """Where a run of this root lies. Raises `ModelError` for an unknown one, or one without weights."""
+    """Where a run of this root lies. Raises `ModelError` for an unknown one, or one without weights.
+
+    The root's own folder comes first: where the root was moved or copied, what the journal states is the old place.
+    """
     facts = [fact for fact in journal.read_new(storage, "runs") if fact["run_id"] == run]
     places = [Path(fact["path"]) for fact in facts[-1:] if fact["path"]]
     if isinstance(storage, LocalStorage):
         places.append(storage.local(f"runs/{run}"))
-    folder = next((place for place in places if checkpoints(place)), None)
+    folder = next((place for place in reversed(places) if checkpoints(place)), None)
     if folder is not None:
         return folder
     if may_be_gone and places:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.registry import named_run
 from voxdata.catalog import champions
 from voxdata.catalog.champions import Aliases
 from voxdata.format.errors import ModelError
@@ -96,3 +97,22 @@ def test_where_there_is_nothing_to_go_back_to(storage: LocalStorage) -> None:
         champions.earlier(storage, to="b")
     with pytest.raises(ModelError, match="run a is the champion now"):
         champions.earlier(storage, to="a")
+
+
+def test_a_run_of_a_copied_root_is_the_copy(tmp_path: Path) -> None:
+    before, copy = LocalStorage(tmp_path / "before"), LocalStorage(tmp_path / "copy")
+    for storage in (before, copy):
+        (storage.local("runs/one/checkpoints")).mkdir(parents=True)
+        (storage.local("runs/one/checkpoints/step-000000001.pt")).touch()
+        fact = {"run_id": "one", "status": "finished", "path": str(before.local("runs/one")), "at": at()}
+        journal.append(storage, "runs", fact)
+    assert named_run(copy, "one") == copy.local("runs/one")
+    assert named_run(before, "one") == before.local("runs/one")
+
+
+def test_a_run_outside_of_its_root_is_where_the_journal_says(tmp_path: Path) -> None:
+    storage, elsewhere = LocalStorage(tmp_path / "root"), tmp_path / "elsewhere"
+    (elsewhere / "checkpoints").mkdir(parents=True)
+    (elsewhere / "checkpoints" / "step-000000001.pt").touch()
+    journal.append(storage, "runs", {"run_id": "one", "status": "finished", "path": str(elsewhere), "at": at()})
+    assert named_run(storage, "one") == elsewhere
