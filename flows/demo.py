@@ -27,6 +27,7 @@ from models.processes import python_module
 from voxdata.format.errors import BackendError, VoxdataError
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
+from voxdata.store.proxies import spare_loopback
 
 POOLS = ("voxdata-cpu", "voxdata-gpu")
 SERVER_LIMIT_S = 120
@@ -36,6 +37,7 @@ HEARD = "| voxdata - "
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit status."""
     options = _parser().parse_args(arguments)
+    spare_loopback()
     try:
         run_demo(Path(options.folder).absolute(), options.people, options.seconds, options.seed)
     except VoxdataError as error:

@@ -24,6 +24,7 @@ import flows.cli.versions as versions
 import flows.cli.weights as weights
 from flows.cli.options import ROOT_VARIABLE, find_root, no_root, shown_default
 from voxdata.format.errors import StorageError, VoxdataError
+from voxdata.store.proxies import spare_loopback
 
 PREFECT_DEFAULTS = {
     "DO_NOT_TRACK": "1",
@@ -82,6 +83,7 @@ def _run(
     logging.getLogger("voxdata").setLevel(logging.WARNING if quiet else logging.INFO)
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    spare_loopback()
     _, (*_, last), rest = app.parse_commands(words)
     if not rest and last.default_command is None:
         raise CycloptsError(msg=f"which command? there are {', '.join(_names(last))}")

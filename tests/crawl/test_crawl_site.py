@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
-from typing import Any
-from urllib.parse import urlsplit
 
-import pyarrow as pa
 import pytest
 from aiohttp import web
-from protego import Protego
 
+from tests.crawl.serving import (
+    Handler,
+    attempts,
+    crawl,
+    history,
+    moved,
+    page,
+    photo,
+    photo_of,
+    serving,
+    text,
+)
 from voxdata.crawl import fetch
-from voxdata.crawl.fetch import Fetcher, Host
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import load_book
 from voxdata.recipe.sections import Crawl
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
 from voxdata.sources.folder import PhotoFolder
+from voxdata.sources.incoming import incoming
 from voxdata.sources.originals import PhotoStore, original_reader, originals
 from voxdata.sources.site import PhotoSite, photo_key
-from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
-
-Handler = Callable[[web.Request], web.Response | Awaitable[web.Response]]
 
 
 @pytest.fixture
@@ -51,22 +52,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def crawl(storage: LocalStorage, url: str, **settings: object) -> pa.Table:
-    store = PhotoStore(storage, load_book([]), Crawl.model_validate({"backoff_s": 0.01, **settings}))
-    store.add(PhotoSite(url=url, licence="CC-BY"), "corpus-0", "sources.photos")
-    return store.manifest()
-
-
-def attempts(storage: LocalStorage) -> list[dict[str, Any]]:
-    rows = [row for key in storage.keys("photos/log") for row in parquet_table(storage.read(key)).to_pylist()]
-    return sorted(rows, key=lambda row: row["attempted_at"])
-
-
-def history(storage: LocalStorage, path: str) -> list[str]:
-    """What became of each attempt at a path, oldest first."""
-    return [row["status"] for row in attempts(storage) if urlsplit(row["source_path"]).path == path]
-
-
 def test_all_allowed_photos_arrive_and_nothing_is_asked_twice(storage: LocalStorage, corpus: Path) -> None:
     files = {path.read_bytes() for path in (corpus / "photos").rglob("*.jpg")}
     with start_site(corpus) as site:
@@ -81,7 +66,7 @@ def test_all_allowed_photos_arrive_and_nothing_is_asked_twice(storage: LocalStor
     assert any(path.startswith("/moved/") for path in asked)
     assert not any(path.endswith(".jpg") for path in again)
     assert second.equals(first)
-    assert len(storage.keys("photos/log")) == logged + 1
+    assert len(storage.keys("photos/log")) > logged
     for person in (path.name for path in (corpus / "photos").iterdir()):
         assert history(storage, f"/photos/{person}/gone.jpg") == ["not_found"]
         assert history(storage, f"/private/{person}.jpg") == ["disallowed"]
@@ -112,46 +97,8 @@ def test_a_site_gives_the_same_items_as_its_folder(storage: LocalStorage, corpus
     assert from_site["item_id"].to_pylist() == folder.manifest()["item_id"].to_pylist()
 
 
-@contextmanager
-def serving(routes: dict[str, Handler]) -> Iterator[tuple[str, list[str]]]:
-    """A site that answers as told; yields its address and the paths that were asked for."""
-    asked: list[str] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        asked.append(request.path)
-        handler = routes.get(request.path)
-        said = web.Response(status=404) if handler is None else handler(request)
-        return await said if isinstance(said, Awaitable) else said
-
-    loop = asyncio.new_event_loop()
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(application, access_log=None)
-    loop.run_until_complete(runner.setup())
-    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
-    thread = Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
-
-
-def page(*links: str, title: str = "ann") -> Handler:
-    body = "".join(f'<a href="{link}">x</a>' for link in links)
-    return lambda request: web.Response(text=f"<title>{title}</title>{body}", content_type="text/html")
-
-
-def bytes_of(data: bytes, **headers: str) -> Handler:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda request: web.Response(body=data, headers=named)
-
-
 def test_without_a_sitemap_the_pages_are_those_that_the_address_links_to(storage: LocalStorage) -> None:
-    routes = {"/": page("/p/ann", "https://elsewhere.invalid/p"), "/p/ann": page("/1.jpg"), "/1.jpg": bytes_of(b"1")}
+    routes = {"/": page("/p/ann", "https://elsewhere.invalid/p"), "/p/ann": page("/1.jpg"), "/1.jpg": photo_of("1")}
     with serving(routes) as (url, _):
         assert crawl(storage, url)["identity"].to_pylist() == ["ann"]
 
@@ -161,11 +108,11 @@ def test_busy_servers_are_asked_again_and_dead_ones_in_the_next_build(storage: L
 
     def busy(request: web.Request) -> web.Response:
         tries["busy"] += 1
-        return web.Response(status=503) if tries["busy"] < 3 else web.Response(body=b"1")
+        return web.Response(status=503) if tries["busy"] < 3 else web.Response(body=photo("1"))
 
     def dead(request: web.Request) -> web.Response:
         tries["dead"] += 1
-        return web.Response(status=500) if tries["dead"] < 5 else web.Response(body=b"2")
+        return web.Response(status=500) if tries["dead"] < 5 else web.Response(body=photo("2"))
 
     routes = {"/": page("/p/ann"), "/p/ann": page("/busy.jpg", "/dead.jpg"), "/busy.jpg": busy, "/dead.jpg": dead}
     with serving(routes) as (url, _):
@@ -181,9 +128,9 @@ def test_owners_who_opt_out_and_files_that_are_too_large_leave_a_row(storage: Lo
     routes = {
         "/": page("/p/ann"),
         "/p/ann": page("/no.jpg", "/big.jpg", "/fine.jpg"),
-        "/no.jpg": bytes_of(b"1", X_Robots_Tag="noimageai"),
-        "/big.jpg": bytes_of(b"x" * 5000),
-        "/fine.jpg": bytes_of(b"2", X_Robots_Tag="noarchive"),
+        "/no.jpg": photo_of("1", X_Robots_Tag="noimageai"),
+        "/big.jpg": photo_of("x" * 5000),
+        "/fine.jpg": photo_of("2", X_Robots_Tag="noarchive"),
     }
     with serving(routes) as (url, _):
         assert crawl(storage, url, max_file_mb=0.001)["source_key"].to_pylist() == ["/fine.jpg"]
@@ -192,7 +139,8 @@ def test_owners_who_opt_out_and_files_that_are_too_large_leave_a_row(storage: Lo
             ["too_large"],
             ["stored"],
         ]
-        assert crawl(storage, url)["source_key"].to_pylist() == ["/big.jpg", "/fine.jpg"], "the limit was raised"
+        raised = crawl(storage, url)["source_key"].to_pylist()
+        assert sorted(raised) == ["/big.jpg", "/fine.jpg"], "the limit was raised"
         assert history(storage, "/no.jpg") == ["opted_out"]
 
 
@@ -212,7 +160,7 @@ def test_requests_to_one_host_are_bounded(storage: LocalStorage) -> None:
         most = max(most, under_way)
         await asyncio.sleep(0.02)
         under_way -= 1
-        return web.Response(body=request.path.encode())
+        return web.Response(body=photo(request.path))
 
     links = [f"/{index}.jpg" for index in range(12)]
     routes: dict[str, Handler] = {"/": page("/p/ann"), "/p/ann": page(*links), **dict.fromkeys(links, slow)}
@@ -226,105 +174,45 @@ def test_an_address_that_does_not_answer_is_named(storage: LocalStorage) -> None
         crawl(storage, "http://127.0.0.1:9", retries=0)
 
 
-def text(body: str, media_type: str = "text/plain") -> Handler:
-    return lambda request: web.Response(text=body, content_type=media_type)
-
-
-def moved(target: str) -> Handler:
-    return lambda request: web.Response(status=302, headers={"Location": target})
-
-
 def test_a_redirect_does_not_lead_past_robots_txt_or_round_in_circles(storage: LocalStorage) -> None:
     routes = {
         "/robots.txt": text("User-agent: *\nDisallow: /secret/\n"),
         "/": page("/p/ann"),
         "/p/ann": page("/to-secret.jpg", "/round.jpg", "/nowhere.jpg", "/fine.jpg"),
         "/to-secret.jpg": moved("/secret/1.jpg"),
-        "/secret/1.jpg": bytes_of(b"1"),
+        "/secret/1.jpg": photo_of("1"),
         "/round.jpg": moved("/round.jpg"),
         "/nowhere.jpg": moved("http://[bad/"),
         "/fine.jpg": moved("fine/2.jpg"),
-        "/fine/2.jpg": bytes_of(b"2"),
+        "/fine/2.jpg": photo_of("2"),
     }
     with serving(routes) as (url, asked):
         assert crawl(storage, url)["source_key"].to_pylist() == ["/fine.jpg"]
     assert "/secret/1.jpg" not in asked
     assert asked.count("/round.jpg") == fetch.MAX_REDIRECTS + 1
     assert history(storage, "/to-secret.jpg") == ["moved", "disallowed"]
-    assert history(storage, "/round.jpg")[-1] == "refused"
-    assert history(storage, "/nowhere.jpg") == ["failed"]
+    assert history(storage, "/round.jpg")[-1] == "redirects"
+    assert history(storage, "/nowhere.jpg") == ["bad_url"]
 
 
 def test_the_crawler_says_who_it_is_and_rules_for_it_hold(storage: LocalStorage) -> None:
     agents = set()
 
-    def photo(request: web.Request) -> web.Response:
+    def shown(request: web.Request) -> web.Response:
         agents.add(request.headers["User-Agent"])
-        return web.Response(body=b"1")
+        return web.Response(body=photo("1"))
 
     routes = {
         "/robots.txt": text("User-agent: ourbot\nDisallow: /2.jpg\n\nUser-agent: *\nDisallow: /1.jpg\n"),
         "/": page("/p/ann"),
         "/p/ann": page("/1.jpg", "/2.jpg"),
-        "/1.jpg": photo,
-        "/2.jpg": photo,
+        "/1.jpg": shown,
+        "/2.jpg": shown,
     }
     with serving(routes) as (url, _):
         found = crawl(storage, url, user_agent="ourbot/1 (+mailto:us@lab.example)")
     assert found["source_key"].to_pylist() == ["/1.jpg"]
     assert agents == {"ourbot/1 (+mailto:us@lab.example)"}
-
-
-@pytest.mark.parametrize(("asked_for", "waits"), [("Crawl-delay: 3", [0, 3, 6]), ("Crawl-delay: 1", [0, 2, 4])])
-def test_requests_to_one_host_keep_the_larger_pause(
-    asked_for: str, waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    planned: list[float] = []
-
-    async def note(seconds: float) -> None:
-        planned.append(seconds)
-
-    async def three_turns() -> None:
-        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 100.0)
-        monkeypatch.setattr(fetch.asyncio, "sleep", note)
-        host = Host(Protego.parse(f"User-agent: *\n{asked_for}\n"), Crawl(delay_s=2.0), "robots.txt")
-        for _ in range(3):
-            await host.turn()
-
-    asyncio.run(three_turns())
-    assert planned == waits
-
-
-def test_a_host_that_asks_for_a_long_pause_is_left_alone(
-    storage: LocalStorage, caplog: pytest.LogCaptureFixture
-) -> None:
-    later: Handler = lambda request: web.Response(status=429, headers={"Retry-After": "3600"})  # noqa: E731
-    routes = {"/": page("/p/ann", "/p/bob"), "/p/ann": page("/1.jpg"), "/1.jpg": later, "/p/bob": page("/2.jpg")}
-    with serving(routes) as (url, asked), caplog.at_level(logging.WARNING, "voxdata"):
-        assert crawl(storage, url).num_rows == 0
-    assert asked == ["/robots.txt", "/", "/p/ann", "/1.jpg"]
-    assert "1 of 2 pages did not answer" in caplog.text
-
-
-def test_a_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    sleep = asyncio.sleep
-
-    async def note(seconds: float) -> None:
-        slept.append(seconds)
-        await sleep(0)
-
-    answers = iter([web.Response(status=429, headers={"Retry-After": "7"}), web.Response(body=b"1")])
-    with serving({"/1.jpg": lambda request: next(answers)}) as (url, _):
-
-        async def get() -> fetch.Fetched:
-            async with Fetcher(Crawl(backoff_s=0.01)) as fetcher:
-                await fetcher.host(url)
-                monkeypatch.setattr(fetch.asyncio, "sleep", note)
-                return await fetcher.get(f"{url}/1.jpg")
-
-        assert asyncio.run(get()).data == b"1"
-    assert max(slept) >= 7
 
 
 @pytest.mark.parametrize(
@@ -340,16 +228,16 @@ def test_a_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, least: float, most: float) -> None:
-    assert least <= fetch._retry_after_s(value) <= most
+    assert least <= fetch.read_retry_after(value) <= most
 
 
 def test_a_slow_answer_fails_and_does_not_hold_the_rest(storage: LocalStorage) -> None:
     async def stuck(request: web.Request) -> web.Response:
         await asyncio.sleep(1)
-        return web.Response(body=b"late")
+        return web.Response(body=photo("late"))
 
     routes: dict[str, Handler] = {"/": page("/p/ann"), "/p/ann": page("/1.jpg", "/2.jpg"), "/1.jpg": stuck}
-    with serving({**routes, "/2.jpg": bytes_of(b"2")}) as (url, _):
+    with serving({**routes, "/2.jpg": photo_of("2")}) as (url, _):
         assert crawl(storage, url, timeout_s=0.2, retries=0)["source_key"].to_pylist() == ["/2.jpg"]
     assert history(storage, "/1.jpg") == ["failed"]
 
@@ -359,18 +247,18 @@ def test_a_photo_on_two_pages_is_fetched_once_and_stored_for_both(storage: Local
         "/": page("/p/ann", "/p/bob"),
         "/p/ann": page("/both.jpg"),
         "/p/bob": page("/both.jpg", title="bob"),
-        "/both.jpg": bytes_of(b"both"),
+        "/both.jpg": photo_of("both"),
     }
     with serving(routes) as (url, asked):
         for _ in range(2):
             rows = crawl(storage, url).to_pylist()
             assert [row["identity"] for row in rows] == ["ann", "bob"]
-            assert {original_reader(storage, row["bucket"])(row["item_id"])() for row in rows} == {b"both"}
+            assert {original_reader(storage, row["bucket"])(row["item_id"])() for row in rows} == {photo("both")}
     assert asked.count("/both.jpg") == 1
 
 
 def test_a_log_that_is_ahead_of_the_store_asks_again(storage: LocalStorage) -> None:
-    routes = {"/": page("/p/ann"), "/p/ann": page("/1.jpg"), "/1.jpg": bytes_of(b"1")}
+    routes = {"/": page("/p/ann"), "/p/ann": page("/1.jpg"), "/1.jpg": photo_of("1")}
     with serving(routes) as (url, asked):
         first = crawl(storage, url)
         for key in originals(storage).parts():
@@ -387,7 +275,7 @@ def test_a_log_that_is_ahead_of_the_store_asks_again(storage: LocalStorage) -> N
 def test_an_identity_has_at_most_its_photos_over_all_its_pages(storage: LocalStorage) -> None:
     links = [f"/{index}.jpg" for index in range(6)]
     routes = {"/": page("/p/1", "/p/2"), "/p/1": page(*links[:3]), "/p/2": page(*links[3:])}
-    routes |= {link: bytes_of(link.encode()) for link in links}
+    routes |= {link: photo_of(link) for link in links}
     with serving(routes) as (url, asked):
         found = crawl(storage, url, photos_per_identity=4)
     assert sorted(found["source_key"].to_pylist()) == links[:4]
@@ -397,8 +285,8 @@ def test_an_identity_has_at_most_its_photos_over_all_its_pages(storage: LocalSto
 def test_pages_of_an_xml_sitemap_and_of_those_that_it_names_are_found(storage: LocalStorage) -> None:
     routes: dict[str, Handler] = {
         "/p": lambda request: page(f"/{request.query['who']}.jpg", title=request.query["who"])(request),
-        "/ann.jpg": bytes_of(b"a"),
-        "/bob.jpg": bytes_of(b"b"),
+        "/ann.jpg": photo_of("a"),
+        "/bob.jpg": photo_of("b"),
     }
     with serving(routes) as (url, _):
         index = f"<sitemapindex><sitemap><loc>{url}/people.xml</loc></sitemap></sitemapindex>"
@@ -415,7 +303,7 @@ def test_a_sitemap_that_does_not_answer_stops_the_crawl(storage: LocalStorage) -
         routes["/robots.txt"] = text(f"Sitemap: {url}/sitemap")
         with pytest.raises(SourceError, match=r"its sitemap .*/sitemap does not answer \(503\)"):
             crawl(storage, url, retries=0)
-    assert asked == ["/robots.txt", "/sitemap"]
+    assert asked == ["/robots.txt", "/.well-known/tdmrep.json", "/sitemap"]
 
 
 @pytest.mark.parametrize(
@@ -424,7 +312,7 @@ def test_a_sitemap_that_does_not_answer_stops_the_crawl(storage: LocalStorage) -
 )
 def test_broken_pages_do_not_end_a_crawl(storage: LocalStorage, body: str) -> None:
     html = f'<title> ann\n</title>{body}<a href="/1.jpg#top">x</a><img src="/1.jpg"><a href="mailto:x@y">m</a>'
-    routes = {"/": page("/", "#", "/p/ann", "//[x"), "/p/ann": text(html, "text/html"), "/1.jpg": bytes_of(b"1")}
+    routes = {"/": page("/", "#", "/p/ann", "//[x"), "/p/ann": text(html, "text/html"), "/1.jpg": photo_of("1")}
     with serving(routes) as (url, asked):
         rows = crawl(storage, url).to_pylist()
     assert [(row["identity"], row["source_key"]) for row in rows] == [("ann", "/1.jpg")]
@@ -434,11 +322,12 @@ def test_broken_pages_do_not_end_a_crawl(storage: LocalStorage, body: str) -> No
 def test_names_on_pages_are_resolved_through_the_metadata(storage: LocalStorage, tmp_path: Path) -> None:
     meta = tmp_path / "meta.csv"
     meta.write_text("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10009\tAdam_Beach\tm\tCanada\tdev\n")
-    routes = {"/": page("/p/1"), "/p/1": page("/1.jpg", title="Adam Beach"), "/1.jpg": bytes_of(b"1")}
+    routes = {"/": page("/p/1"), "/p/1": page("/1.jpg", title="Adam Beach"), "/1.jpg": photo_of("1")}
     with serving(routes) as (url, _):
         store = PhotoStore(storage, load_book([meta]), Crawl())
         store.add(PhotoSite(url=url), "corpus-0", "sources.photos")
-    assert store.manifest()["identity"].to_pylist() == ["id10009"]
+        found = store.manifest()
+    assert found["identity"].to_pylist() == ["id10009"]
 
 
 def test_pages_in_several_spellings_and_of_several_people(
@@ -450,11 +339,12 @@ def test_pages_in_several_spellings_and_of_several_people(
     titles = ["Jose\u0301 Rui\u0301z", "JOSE RUIZ", "Mari\u0301a Lo\u0301pez", "Maria-Lopez"]
     routes = {"/": page(*(f"/p/{number}" for number in range(4)))}
     for number, title in enumerate(titles):
-        routes |= {f"/p/{number}": page(f"/{number}.jpg", title=title), f"/{number}.jpg": bytes_of(b"%d" % number)}
+        routes |= {f"/p/{number}": page(f"/{number}.jpg", title=title), f"/{number}.jpg": photo_of(str(number))}
     with serving(routes) as (url, asked):
         store = PhotoStore(storage, load_book([meta]), Crawl())
         store.add(PhotoSite(url=url), "corpus-0", "sources.photos")
-    assert sorted(store.manifest()["identity"].to_pylist()) == ["Jos\u00e9 Ru\u00edz", "Jos\u00e9 Ru\u00edz", "id10002"]
+        found = store.manifest()
+    assert sorted(found["identity"].to_pylist()) == ["Jos\u00e9 Ru\u00edz", "Jos\u00e9 Ru\u00edz", "id10002"]
     assert "a page is passed over: 'Maria-Lopez' is the name of 2 people: id10001" in caplog.text
     assert "/3.jpg" not in asked
 
@@ -462,47 +352,50 @@ def test_pages_in_several_spellings_and_of_several_people(
 @pytest.mark.parametrize("setting", [200, 404])
 def test_an_empty_or_missing_robots_file_allows_everything(storage: LocalStorage, setting: int) -> None:
     routes = {"/robots.txt": lambda request: web.Response(status=setting), "/": page("/p/ann")}
-    with serving({**routes, "/p/ann": page("/1.jpg"), "/1.jpg": bytes_of(b"1")}) as (url, _):
+    with serving({**routes, "/p/ann": page("/1.jpg"), "/1.jpg": photo_of("1")}) as (url, _):
         assert crawl(storage, url).num_rows == 1
 
 
 CRAWLING = """
 import sys
 from voxdata.people.identities import load_book
+from voxdata.sources import fetching
+fetching.COMMIT_S = 0.1
 from voxdata.recipe.sections import Crawl
 from voxdata.sources.originals import PhotoStore
 from voxdata.sources.site import PhotoSite
 from voxdata.store.storage import open_storage
-PhotoStore(open_storage(sys.argv[1]), load_book([]), Crawl()).add(
-    PhotoSite(url=sys.argv[2]), "corpus-0", "sources.photos"
-)
+store = PhotoStore(open_storage(sys.argv[1]), load_book([]), Crawl(connections=1))
+store.add(PhotoSite(url=sys.argv[2]), "corpus-0", "sources.photos")
+store.fetch()
 """
 
 
 def test_a_killed_crawl_goes_on_where_it_was(storage: LocalStorage, tmp_path: Path) -> None:
     process: list[subprocess.Popen[bytes]] = []
+    links = [f"/{index}.jpg" for index in range(60)]
+    killed: list[int] = []
 
-    def kill(request: web.Request) -> web.Response:
-        if process[0].poll() is None:
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.02)
+        if len([path for path in asked if path.endswith(".jpg")]) >= 40 and process[0].poll() is None:
             os.kill(process[0].pid, signal.SIGKILL)
-        return web.Response(body=b"3")
+            killed.append(len(originals_and_incoming(storage)))
+        return web.Response(body=photo(request.path))
 
-    routes: dict[str, Handler] = {
-        "/": page("/p/ann", "/p/bob", "/p/cleo"),
-        "/p/ann": page("/1.jpg", "/2.jpg"),
-        "/p/bob": page("/3.jpg", title="bob"),
-        "/p/cleo": page("/4.jpg", title="cleo"),
-        "/3.jpg": kill,
-        **{f"/{index}.jpg": bytes_of(str(index).encode()) for index in (1, 2, 4)},
-    }
+    routes: dict[str, Handler] = {"/": page("/p/ann", "/p/bob"), "/p/ann": page(*links[:30])}
+    routes |= {"/p/bob": page(*links[30:], title="bob"), **dict.fromkeys(links, slow)}
     with serving(routes) as (url, asked):
         process.append(subprocess.Popen([sys.executable, "-c", CRAWLING, str(tmp_path / "root"), url]))
         assert process[0].wait(60) == -signal.SIGKILL
-        assert "/4.jpg" not in asked
-        assert sorted(crawl(storage, url)["source_key"].to_pylist()) == [f"/{index}.jpg" for index in (1, 2, 3, 4)]
-    assert Counter(path for path in asked if path.endswith(".jpg")) == {
-        "/1.jpg": 1,
-        "/2.jpg": 1,
-        "/3.jpg": 2,
-        "/4.jpg": 1,
-    }
+        assert killed[0] > 0, "photos are committed while others come"
+        assert sorted(crawl(storage, url)["source_key"].to_pylist()) == sorted(links)
+    again = sum(count - 1 for path, count in Counter(asked).items() if path.endswith(".jpg"))
+    assert again <= 40 - killed[0] + 1
+    items = list(originals_and_incoming(storage))
+    assert len(items) == len(set(items)) == 60
+
+
+def originals_and_incoming(storage: LocalStorage) -> list[str]:
+    rows = [store.read(columns=["item_id"]) for store in (originals(storage), incoming(storage))]
+    return [item for table in rows if table is not None for item in table["item_id"].to_pylist()]

@@ -10,7 +10,7 @@ import pytest
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import IdentityBook, bucket_of, load_book
 from voxdata.recipe.sections import Crawl
-from voxdata.sources import originals as store_module
+from voxdata.sources import taking
 from voxdata.sources.folder import PhotoFolder, list_photos
 from voxdata.sources.magic import reads_heic
 from voxdata.sources.originals import PhotoStore, original_reader, originals
@@ -122,7 +122,7 @@ def test_unchanged_files_are_not_read_again(
     parts = originals(storage).parts()
     opened: list[str] = []
     read_bytes = Path.read_bytes
-    monkeypatch.setattr(store_module.Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path))
+    monkeypatch.setattr(taking.Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path))
     (photos / "bob" / "2.jpg").write_bytes(b"new")
     second = add(storage, photos)
     assert [name for name in opened if not name.endswith((".parquet", ".tar"))] == ["2.jpg"]
@@ -218,24 +218,24 @@ def test_parts_are_bounded_and_the_log_follows_them(
 ) -> None:
     for index in range(7):
         (photos / "ann" / f"n{index}.jpg").write_bytes(f"n{index}".encode())
-    monkeypatch.setattr(store_module, "PART_PHOTOS", 2)
-    monkeypatch.setattr(store_module, "LOG_ROWS", 1)
-    committed: list[str] = []
+    monkeypatch.setattr(taking, "PART_PHOTOS", 2)
+    monkeypatch.setattr(taking, "LOG_ROWS", 1)
+    committed: list[tuple[str, bytes]] = []
     commit = storage.commit
-    monkeypatch.setattr(storage, "commit", lambda key, data: (committed.append(key), commit(key, data))[1])
+    monkeypatch.setattr(storage, "commit", lambda key, data: (committed.append((key, data)), commit(key, data))[1])
     manifest = add(storage, photos)
     ann = f"b{bucket_of('ann'):04d}"
     assert len(originals(storage).parts(bucket_of("ann"))) >= 5
     known: set[object] = set()
     stored: set[object] = set()
-    for key in committed:
+    for key, data in committed:
         if key.startswith("photos/log/"):
-            known |= {f"{row['identity']}/{row['sha256']}" for row in parquet_table(storage.read(key)).to_pylist()}
+            known |= {f"{row['identity']}/{row['sha256']}" for row in parquet_table(data).to_pylist()}
         elif key.endswith(".parquet"):
-            stored |= set(parquet_table(storage.read(key))["item_id"].to_pylist())
+            stored |= set(parquet_table(data)["item_id"].to_pylist())
         assert known <= stored, "a photo is in the log before it is in the store"
     assert known == set(manifest["item_id"].to_pylist())
-    assert any(ann in key for key in committed)
+    assert any(ann in key for key, _ in committed)
 
 
 def test_names_of_the_metadata_are_resolved_and_aliases_share_a_bucket(storage: LocalStorage, tmp_path: Path) -> None:

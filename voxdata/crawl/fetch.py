@@ -1,40 +1,54 @@
-"""A polite HTTP client: robots.txt, a pause between requests to one host, few at once, bounded size, retries.
+"""A polite HTTP client. What came of a url is a `Fetched`, never an exception: one bad url must not end a crawl.
 
-What came of a url is a `Fetched`, never an exception, because one bad url must not end a crawl. robots.txt is read as
-RFC 9309 says: a 4xx allows everything, no answer or a 5xx allows nothing. Redirects are followed hop by hop, so the
-rules and the pause of the host that they lead to hold as well.
+Who may be asked, and when, is `hosts.py`'s; what owners say is `signals.py`'s; where a connection may go is
+`addresses.py`'s. Redirects are followed hop by hop, so the rules and the pace of the host that they lead to hold as
+well. `get` and `api` are for what leads to photos and wait for their turn; `photo` is one request for a photo, whose
+turn the frontier keeps.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import aiohttp
-from protego import Protego
+from yarl import URL
 
-from voxdata.recipe.sections import Crawl
+from voxdata.crawl.addresses import Address, AddressBook, AddressRefusedError, Lookup, UrlRefusedError, read_address
+from voxdata.crawl.contents import image_format, looks_whole, text_kind
+from voxdata.crawl.hosts import ApiLimits as ApiLimits
+from voxdata.crawl.hosts import Clock, Host, Hosts, agents_of
+from voxdata.crawl.memory import Memory
+from voxdata.crawl.robots import ROBOTS_BYTES, read_robots
+from voxdata.crawl.signals import TDMREP, Rules, header_opt_out, meta_opt_out, read_reservations
+from voxdata.format.errors import SourceError
+from voxdata.recipe.crawl import Crawl
+from voxdata.store.proxies import proxy_for
+from voxdata.store.rows import clean
 
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+BUSY = frozenset({429, 503})
+RETRIED = frozenset({408, 425, 429})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
-MAX_WAIT_S = 30.0
 CHUNK_BYTES = 1 << 16
-OPT_OUTS = ("noai", "noimageai")  # of X-Robots-Tag: its owner does not want it used to train models
+PAGE_BYTES = 16 << 20  # of a page or a sitemap, unpacked
+CLOSED = "User-agent: *\nDisallow: /"  # what holds while a host's robots.txt cannot be had
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """What came of one url. `data` is there when `status` is `stored`.
+    """What came of one url. `data` is there when `status` is `stored`, and of a page, an API's answer and robots.txt.
 
-    Status: stored | disallowed (robots.txt) | opted_out (X-Robots-Tag) | not_found | refused | too_large | failed; of a
-    request on the way: moved | failed | robots.
+    Status of a photo: stored | unchanged (304) | disallowed (robots.txt) | opted_out | not_found | refused | too_large
+    | html | svg | not_image | empty | no_content | partial | short | address (not a public one) | bad_url | redirects
+    | failed; of a request on the way: moved | failed | robots.
     """
 
     url: str
@@ -47,62 +61,78 @@ class Fetched:
     headers: Mapping[str, str] = field(default_factory=dict)  # of the answer; keys in lower case
     final_url: str | None = None  # where the bytes came from, after redirects
     retry_after_s: float | None = None  # None: another try is of no use
+    format: str | None = None  # of an image, by its header
+    ip: str | None = None
+    opt_out: str | None = None  # which one
+    wire_bytes: int = 0
+    wait_s: float = 0.0  # for its turn
+    duration_s: float = 0.0
+    latency_s: float | None = None  # until the headers came
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApiLimits:
-    """How a host wants to be asked: requests under way, the pause between two starts, and how fast bytes may come."""
+class Validators:
+    """What an earlier answer gave to ask for changes only."""
 
-    connections: int = 1
-    delay_s: float = 0.0
-    mbit_per_s: float | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a conditional request."""
+        found = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in found.items() if value}
 
 
-class Host:
-    """What is known of one host: its rules, and when it may be asked again."""
+class Pages(Protocol):
+    """Pages as they were when they were last asked for."""
 
-    def __init__(self, rules: Protego, crawl: Crawl, detail: str) -> None:
-        self.rules = rules
-        self.detail = detail
-        delay = rules.crawl_delay(crawl.user_agent)
-        self.delay_s = max(crawl.delay_s, float(delay) if delay is not None else 0.0)
-        self.slots = asyncio.Semaphore(crawl.connections_per_host)
-        self.closed: str | None = None
-        self._next_s = 0.0
+    def find(self, url: str) -> tuple[Validators, bytes] | None:
+        """What to ask with, and the page; None where it is not known."""
 
-    async def turn(self) -> None:
-        """Wait for the next moment at which a request to this host may start."""
-        now = asyncio.get_running_loop().time()
-        start = max(now, self._next_s)
-        self._next_s = start + self.delay_s
-        await asyncio.sleep(start - now)
-
-    def rest(self, wait_s: float) -> None:
-        """Heed a Retry-After: a short one delays every request to the host, a long one ends this crawl's requests."""
-        if wait_s > MAX_WAIT_S:
-            self.closed = f"the host asked to wait {wait_s:.0f} s"
-        elif wait_s > 0:
-            self._next_s = max(self._next_s, asyncio.get_running_loop().time() + wait_s)
+    def keep(self, answer: Fetched) -> None:
+        """Remember a page that came, where it can be asked for conditionally."""
 
 
 class Fetcher:
     """Use as `async with Fetcher(crawl, on_way) as fetcher`.
 
     `on_way` is told of every request that did not settle a url: tries that failed before another one, redirects, and
-    robots.txt. What settled it is returned.
+    robots.txt. What settled it is returned. `hosts` holds what is known of hosts already, `own` are urls that the
+    recipe states, `lookup` resolves names.
     """
 
-    def __init__(self, crawl: Crawl, on_way: Callable[[Fetched], None] = lambda fetched: None) -> None:
-        self._crawl = crawl
+    def __init__(
+        self,
+        crawl: Crawl,
+        on_way: Callable[[Fetched], None] = lambda fetched: None,
+        *,
+        hosts: Hosts | None = None,
+        pages: Pages | None = None,
+        own: Iterable[str] = (),
+        lookup: Lookup | None = None,
+        clock: Clock = Clock(),  # noqa: B008 (it is frozen)
+    ) -> None:
+        self.crawl = crawl
+        self.hosts = hosts or Hosts(crawl, clock=clock)
+        self.addresses = AddressBook(crawl.private_addresses, own, lookup)
+        self.memory = Memory(int(crawl.memory_mb * 1e6))
+        self.clock = clock
         self._on_way = on_way
-        self._hosts: dict[str, Host] = {}
+        self._pages = pages
+        self._limit = int(crawl.max_file_mb * 1e6)
         self._opening: dict[str, asyncio.Lock] = {}
-        self._apis: dict[str, Host] = {}
-        self._session = aiohttp.ClientSession(
-            headers={"User-Agent": crawl.user_agent},
-            timeout=aiohttp.ClientTimeout(total=crawl.timeout_s),
-            cookie_jar=aiohttp.DummyCookieJar(),
+        self._opened: set[str] = set()
+        self._session = self._open(
+            aiohttp.TCPConnector(
+                resolver=self.addresses,
+                socket_factory=self.addresses.make_socket,
+                limit=0,
+                ttl_dns_cache=300,
+                happy_eyeballs_delay=None,
+            )
         )
+        self._behind_proxy: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Fetcher:
         return self
@@ -111,149 +141,442 @@ class Fetcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+        await self.addresses.close()
+        if self._behind_proxy is not None:
+            await self._behind_proxy.close()
 
     def honours(self, opt_out: str) -> bool:
-        """Whether the recipe keeps an opt-out."""
-        return True
+        """Whether the recipe honours an opt-out of this name, for example `nofollow`."""
+        return opt_out in self.crawl.opt_outs
 
-    async def host(self, url: str) -> Host:
-        """The host of a url; its robots.txt is read once."""
-        parts = urlsplit(url)
-        base = f"{parts.scheme}://{parts.netloc}"
-        async with self._opening.setdefault(base, asyncio.Lock()):
-            if base not in self._hosts:
-                answer = await self._ask(f"{base}/robots.txt", None)
-                self._on_way(replace(answer, status="robots", detail=answer.detail or answer.status))
-                if answer.data is not None or answer.status in ("not_found", "refused"):
-                    text, detail = (answer.data or b"").decode(errors="replace"), "robots.txt"
-                else:
-                    text = "User-agent: *\nDisallow: /"
-                    detail = f"robots.txt: {answer.detail or answer.http_status}"
-                self._hosts[base] = Host(Protego.parse(text), self._crawl, detail)
-        return self._hosts[base]
+    async def rules(self, url: str) -> Rules:
+        """What the robots.txt of a url's host says; it is read once a day. Raises `SourceError` for no url."""
+        try:
+            host = self.host_of(read_address(url))
+        except UrlRefusedError as error:
+            raise SourceError(f"{clean(url)} is not asked for: {error}") from None
+        return await self._know_rules(host)
+
+    def host_of(self, address: Address) -> Host:
+        """The host that an address leads to. Raises `SourceError` where nobody would know who asks it."""
+        known = self.crawl.says_who or address.origin in self.hosts.by_origin
+        if not known and not self.addresses.is_named(address) and not self.addresses.refuses(address):
+            raise SourceError(
+                f"{address.host} would be asked by somebody whom it cannot reach; say who you are: --set "
+                "crawl.contact=mailto:you@your-lab.org"
+            )
+        return self.hosts.get(address.origin)
 
     async def get(self, url: str) -> Fetched:
-        """Fetch a url, through at most `MAX_REDIRECTS` redirects, if every host on the way allows it."""
-        address = url
-        for _ in range(MAX_REDIRECTS + 1):
-            host = await self.host(address)
-            if not host.rules.can_fetch(address, self._crawl.user_agent):
-                return Fetched(url=url, status="disallowed", detail=f"{host.detail} ({address})")
-            async with host.slots:
-                answer = await self._ask(address, host)
-            if answer.location is None:
-                return replace(answer, url=url, detail=answer.detail or (address if address != url else None))
-            self._on_way(answer)
-            address = answer.location
-        return Fetched(url=url, status="refused", detail=f"more than {MAX_REDIRECTS} redirects")
+        """Fetch a page, through at most `MAX_REDIRECTS` redirects, if every host on the way allows it."""
+        try:
+            address = read_address(url)
+            for _ in range(MAX_REDIRECTS + 1):
+                answer = await self._get_here(address)
+                if answer.location is None:
+                    moved = address.url if address.url != url else None
+                    return replace(answer, url=url, detail=answer.detail or moved, final_url=address.url)
+                self._on_way(answer)
+                address = read_address(answer.location)
+        except UrlRefusedError as error:
+            return Fetched(url=url, status="bad_url", detail=str(error))
+        return Fetched(url=url, status="redirects", detail=f"more than {MAX_REDIRECTS} redirects")
 
     async def api(
         self,
         url: str,
         params: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
-        limits: ApiLimits = ApiLimits(),
+        limits: ApiLimits = ApiLimits(),  # noqa: B008 (it is frozen)
         wait_s: Callable[[Fetched], float | None] = lambda answer: None,
     ) -> Fetched:
         """Ask a documented API, which has no robots.txt; `url` of the answer is without `params`, which may hold a key.
 
         `wait_s` finds in an answer of status 200 that the service asks to wait, in seconds; such a request is repeated.
         """
-        base = urlsplit(url).netloc
-        host = self._apis.get(base)
-        if host is None:
-            settings = {"connections_per_host": limits.connections, "delay_s": limits.delay_s}
-            paced = self._crawl.model_copy(update=settings)
-            host = self._apis[base] = Host(Protego.parse(""), paced, "api")
+        try:
+            address = read_address(url)
+        except UrlRefusedError as error:
+            return Fetched(url=url, status="bad_url", detail=str(error))
+        self.hosts.limit(f"{address.host}:{address.port}", limits)
+        host = self.host_of(address)
+        query = urlencode(params)
+        asked = f"{address.url}{'&' if '?' in address.url else '?'}{query}" if query else address.url
 
         async def once() -> Fetched:
-            answer = replace(await self._once(url, ruled=True, params=params, headers=headers), final_url=url)
-            pause_s = wait_s(answer)
-            return answer if pause_s is None else replace(answer, status="failed", data=None, retry_after_s=pause_s)
+            answer = await self._once(replace(address, url=asked), host, "api", headers or {})
+            pause_s = wait_s(answer) if answer.http_status == 200 else None
+            busy = answer if pause_s is None else replace(answer, status="busy", data=None, retry_after_s=pause_s)
+            return replace(busy, url=url, final_url=url)
 
-        async with host.slots:
-            return await self._ask(url, host, once)
+        return await self._in_turn(host, once, url)
 
-    async def _ask(self, url: str, host: Host | None, once: Callable[[], Awaitable[Fetched]] | None = None) -> Fetched:
-        """One url with its retries; without a host (robots.txt) there are no rules yet, and redirects are followed."""
-        for attempt in range(self._crawl.retries + 1):
-            if host is not None:
-                await host.turn()
-                if host.closed is not None:
+    async def photo(self, address: Address, host: Host, validators: Validators | None = None) -> Fetched:
+        """One request for a photo, whose turn has come: stored, moved, or why not. It settles with its host."""
+        refusal = self._refusal(address, host)
+        if refusal is not None:
+            return refusal
+        answer = await self._once(address, host, "photo", validators.headers if validators is not None else {})
+        self.settle(host, answer)
+        return answer
+
+    async def read_rules(self, host: Host) -> bool:
+        """One try at a host's robots.txt, and what else it says of the whole host; whether it is known now."""
+        address = read_address(f"{host.origin}/robots.txt")
+        answer = await self._follow(address, host)
+        self._on_way(replace(answer, status="robots", data=None, detail=answer.detail or answer.status))
+        if answer.status == "address":
+            host.refused, host.rules_at = answer.detail, self.clock.now()
+            return True
+        open_to_all = answer.status in ("not_found", "refused", "empty", "no_content")
+        if answer.data is None and not open_to_all:
+            host.rules = Rules(text=CLOSED, agents=agents_of(self.crawl), detail=f"robots.txt: {_said(answer)}")
+            return False
+        text = "" if answer.data is None else read_robots(answer.data)
+        reservations: list[tuple[str, bool]] = []
+        if self.honours("tdmrep"):
+            stated = await self._follow(read_address(f"{host.origin}{TDMREP}"), host)
+            reservations = read_reservations(stated.data or b"")
+        host.rules = Rules(text=text, agents=agents_of(self.crawl), reservations=reservations)
+        host.rules_at, host.changed = self.clock.now(), True
+        if host.rules.delay_s > self.crawl.max_crawl_delay_s:
+            host.left = (
+                f"its robots.txt asks for {host.rules.delay_s:.0f} s between requests, limit crawl.max_crawl_delay_s="
+                f"{self.crawl.max_crawl_delay_s:.0f}"
+            )
+        return True
+
+    def settle(self, host: Host, answer: Fetched) -> None:
+        """Tell a host what came of a request."""
+        now = self.clock.now()
+        host.ip = answer.ip or host.ip
+        if answer.status == "busy" or answer.http_status in BUSY:
+            host.busy_signal(now, answer.retry_after_s or 0.0)
+            if not answer.retry_after_s:
+                host.failed(now, _said(answer))
+        elif answer.http_status is not None and answer.http_status < 500:
+            host.answered(answer.latency_s or 0.0)
+        elif answer.retry_after_s is not None:
+            host.failed(now, _said(answer), answer.duration_s)
+
+    async def _know_rules(self, host: Host) -> Rules:
+        """Have a host's robots.txt; where it cannot be had, nothing is allowed until it can."""
+        async with self._opening.setdefault(host.origin, asyncio.Lock()):
+            tries = 0 if host.origin in self._opened else self.crawl.retries + 1
+            self._opened.add(host.origin)
+            for attempt in range(tries):
+                if host.knows_rules(self.clock.now()) or not await self._turn(host):
                     break
-            answer = await (once() if once is not None else self._once(url, ruled=host is not None))
-            if answer.retry_after_s is None:
-                return answer
-            if host is not None:
-                host.rest(answer.retry_after_s)
-            if attempt == self._crawl.retries or answer.retry_after_s > MAX_WAIT_S:
-                return answer
+                try:
+                    known = await self.read_rules(host)
+                finally:
+                    host.end()
+                if not known and attempt < self.crawl.retries:
+                    await self.clock.sleep(self._pause(attempt))
+            if host.rules is None:
+                host.rules = Rules(text=CLOSED, agents=agents_of(self.crawl), detail=host.why or "robots.txt")
+            return host.rules
+
+    async def _get_here(self, address: Address) -> Fetched:
+        host = self.host_of(address)
+        await self._know_rules(host)
+        refusal = self._refusal(address, host)
+        if refusal is not None:
+            return refusal
+        known = self._pages.find(address.url) if self._pages is not None else None
+        headers = known[0].headers if known is not None else {}
+        answer = await self._in_turn(host, lambda: self._once(address, host, "page", headers), address.url)
+        if answer.http_status == 304 and known is not None:
+            answer = replace(answer, status="stored", data=known[1], size_bytes=len(known[1]), detail="304")
+        elif answer.status == "stored" and self._pages is not None:
+            self._pages.keep(answer)
+        said = meta_opt_out(answer.data or b"", self.crawl.opt_outs)
+        return answer if said is None else replace(answer, status="opted_out", data=None, opt_out=said, detail=said)
+
+    def _refusal(self, address: Address, host: Host) -> Fetched | None:
+        """Why a url is not asked for at all, by what its host says."""
+        if host.refused is not None:
+            return Fetched(url=address.url, status="address", detail=host.refused)
+        if host.left is not None:
+            return Fetched(url=address.url, status="disallowed", detail=host.left)
+        rules = host.rules
+        if rules is None or not rules.allow(address.target):
+            detail = f"{rules.detail if rules is not None else 'robots.txt'} ({address.url})"
+            return Fetched(url=address.url, status="disallowed", detail=detail)
+        said = rules.opt_out(address.target, self.crawl.opt_outs)
+        if said is not None:
+            return Fetched(url=address.url, status="opted_out", opt_out=said, detail=said)
+        return None
+
+    async def _in_turn(self, host: Host, once: Callable[[], Any], url: str) -> Fetched:
+        """One url with its retries, each when the host may be asked."""
+        for attempt in range(self.crawl.retries + 1):
+            asked_at = self.clock.now()
+            if not await self._turn(host):
+                return Fetched(url=url, status="failed", detail=f"{host.origin} rests: {host.why}")
+            waited = self.clock.now() - asked_at
+            try:
+                answer: Fetched = replace(await once(), wait_s=waited)
+            finally:
+                host.end()
+            self.settle(host, answer)
+            if answer.retry_after_s is None or attempt == self.crawl.retries:
+                break
             self._on_way(answer)
-            await asyncio.sleep(min(MAX_WAIT_S, max(answer.retry_after_s, self._crawl.backoff_s * 2**attempt)))
-        return Fetched(url=url, status="failed", detail=host.closed if host else None)
+            await self.clock.sleep(min(self._pause(attempt), self.crawl.max_wait_s))
+        return answer
 
-    async def _once(
-        self,
-        url: str,
-        *,
-        ruled: bool,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Fetched:
-        sent: dict[str, Any] = {"params": params, "headers": headers}
+    async def _turn(self, host: Host) -> bool:
+        """Wait for the next moment at which a request to this host may start, and start; False where that is far."""
+        while True:
+            if host.busy >= host.may:
+                waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                host.waiters.append(waiter)
+                await waiter
+                continue
+            now = self.clock.now()
+            wait = host.ready_at() - now
+            if wait <= 0:
+                host.start(now)
+                return True
+            if host.rests_until - now > self.crawl.max_wait_s:
+                return False
+            await self.clock.sleep(wait)
+
+    def _pause(self, attempt: int) -> float:
+        return self.crawl.backoff_s * 2.0**attempt
+
+    async def _follow(self, address: Address, host: Host) -> Fetched:
+        """robots.txt and its kin: redirects are followed wherever they lead that may be connected to."""
+        asked = address.url
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = await self._once(address, host, "robots", {})
+            if address.origin == host.origin:
+                self.settle(host, answer)
+            if answer.location is None:
+                return replace(answer, url=asked)
+            try:
+                address = read_address(answer.location)
+                self.addresses.check(address)
+            except (UrlRefusedError, AddressRefusedError) as error:
+                return Fetched(url=asked, status="failed", detail=f"it leads to {clean(answer.location)}: {error}")
+        return Fetched(url=asked, status="failed", detail=f"more than {MAX_REDIRECTS} redirects")
+
+    async def _once(self, address: Address, host: Host, kind: str, headers: Mapping[str, str]) -> Fetched:
+        """One request; whatever goes wrong is told, not raised."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self.memory.begin()
         try:
-            async with self._session.get(
-                url, allow_redirects=not ruled, max_redirects=MAX_REDIRECTS, **sent
-            ) as response:
-                status, said = response.status, response.headers
-                if status in RETRIED:
-                    wait_s = _retry_after_s(said.get("Retry-After", ""))
-                    return Fetched(url=url, status="failed", http_status=status, retry_after_s=wait_s)
-                if status in REDIRECTS and "Location" in said:
-                    target = urljoin(url, said["Location"])
-                    return Fetched(url=url, status="moved", http_status=status, detail=target, location=target)
-                if status >= 300:
-                    named = "not_found" if status in (404, 410) else "refused"
-                    return Fetched(url=url, status=named, http_status=status)
-                tags = ", ".join(said.getall("X-Robots-Tag", [])).lower()
-                if ruled and any(tag.strip() in OPT_OUTS for tag in tags.replace(":", ",").split(",")):
-                    return Fetched(url=url, status="opted_out", http_status=status, detail=tags)
-                return await self._body(url, response)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            again = isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
-            detail = f"{type(error).__name__}: {error}".strip(": ")
-            return Fetched(url=url, status="failed", detail=detail, retry_after_s=0.0 if again else None)
+            self.addresses.check(address)
+            async with asyncio.timeout(self.crawl.timeout_s):
+                answer = await self._ask(address, host, kind, headers, began)
+        except Exception as error:
+            answer = self._wrong(address.url, error)
+        finally:
+            self.memory.end()
+        return replace(answer, duration_s=loop.time() - began, final_url=address.url)
 
-    async def _body(self, url: str, response: aiohttp.ClientResponse) -> Fetched:
-        limit = int(self._crawl.max_file_mb * 1e6)
-        data = bytearray()
-        size = response.content_length or 0
-        if size <= limit:
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                data += chunk
-                size = len(data)
-                if size > limit:
-                    break
-        answer = Fetched(
-            url=url,
-            status="stored",
-            http_status=response.status,
-            size_bytes=size,
-            headers={name.lower(): value for name, value in response.headers.items()},
-            final_url=str(response.url),
+    async def _ask(self, address: Address, host: Host, kind: str, headers: Mapping[str, str], began: float) -> Fetched:
+        packed = "identity" if kind == "photo" else "gzip, deflate"
+        session, proxy = await self._way(address)
+        async with session.get(
+            URL(address.url, encoded=True),
+            allow_redirects=False,
+            headers={"Accept-Encoding": packed, **headers},
+            proxy=proxy,
+        ) as response:
+            transport = response.connection.transport if response.connection is not None else None
+            peer = transport.get_extra_info("peername") if transport is not None else None
+            answer = Fetched(
+                url=address.url,
+                status="failed",
+                http_status=response.status,
+                headers=_joined(response.headers),
+                ip=peer[0] if peer else host.ip,
+                latency_s=asyncio.get_running_loop().time() - began,
+            )
+            settled = self._by_status(answer, conditional="If-None-Match" in headers or "If-Modified-Since" in headers)
+            if settled is not None:
+                return settled
+            said = None if kind in ("robots", "api") else header_opt_out(answer.headers, self.crawl.opt_outs)
+            if said is not None:
+                return replace(answer, status="opted_out", opt_out=said, detail=said)
+            return await self._body(answer, response, host, kind)
+
+    async def _way(self, address: Address) -> tuple[aiohttp.ClientSession, str | None]:
+        """The session that leads to an address, and the proxy. Behind one, names are looked up here to be checked."""
+        proxy = proxy_for(address.scheme, address.host, address.port)
+        if proxy is None:
+            return self._session, None
+        try:
+            await self.addresses.resolve(address.host, address.port)
+        except AddressRefusedError:
+            raise
+        except OSError:
+            pass  # there may be no name service but the proxy's
+        if self._behind_proxy is None:
+            self._behind_proxy = self._open(aiohttp.TCPConnector(limit=0))
+        return self._behind_proxy, proxy
+
+    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            headers={"User-Agent": self.crawl.agent, "Accept": "*/*"},
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            connector=connector,
         )
-        if size > limit:
-            return replace(answer, status="too_large", detail=f"more than {self._crawl.max_file_mb} MB")
-        return replace(answer, data=bytes(data))
+
+    def _by_status(self, answer: Fetched, *, conditional: bool) -> Fetched | None:
+        """What the status alone settles; None for a 200, whose body decides."""
+        status, headers = answer.http_status or 0, answer.headers
+        if status in (200, 203):
+            return None
+        if status in RETRIED or status >= 500:
+            wait_s = read_retry_after(headers.get("retry-after", ""))
+            return replace(answer, status="failed", retry_after_s=wait_s)
+        if status in REDIRECTS and headers.get("location", "").strip():
+            try:
+                target = read_address(headers["location"], answer.url).url
+            except UrlRefusedError as error:
+                return replace(answer, status="bad_url", detail=f"{clean(headers['location'])[:500]}: {error}")
+            return replace(answer, status="moved", detail=target, location=target)
+        if status == 304 and conditional:
+            return replace(answer, status="unchanged")
+        if status == 206:
+            return replace(answer, status="partial", detail="a part that was not asked for")
+        if 200 <= status < 300:
+            return replace(answer, status="no_content")
+        return replace(answer, status="not_found" if status in (404, 410) else "refused")
+
+    async def _body(self, answer: Fetched, response: aiohttp.ClientResponse, host: Host, kind: str) -> Fetched:
+        limit = {"robots": ROBOTS_BYTES + 1, "page": PAGE_BYTES, "api": PAGE_BYTES}.get(kind, self._limit)
+        stated = response.content_length or 0
+        if stated > limit and kind != "robots":
+            response.close()
+            detail = f"{stated / 1e6:.1f} MB, limit {limit / 1e6:g} MB"
+            return replace(answer, status="too_large", size_bytes=stated, detail=detail)
+        reader = _Reader(answer.headers.get("content-encoding", ""), limit)
+        try:
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                pause_s = host.take(self.clock.now(), len(chunk))
+                if pause_s > 0:
+                    await self.clock.sleep(pause_s)
+                kept = reader.add(chunk)
+                if kept:
+                    await self.memory.take(kept)
+                    reader.held += kept
+                if reader.full:
+                    break
+            whole = reader.full or reader.whole
+            answer = replace(answer, size_bytes=len(reader.data), wire_bytes=reader.wire)
+            if reader.full and kind != "robots":
+                response.close()
+                answer = replace(answer, status="too_large", detail=f"more than {limit / 1e6:g} MB")
+            elif not whole:
+                answer = replace(answer, status="short", retry_after_s=0.0, detail="its packed body ends too early")
+            elif kind == "photo":
+                answer = _photo(answer, reader.data, ends_by_closing=_ends_by_closing(response))
+            else:
+                answer = replace(answer, status="stored", data=bytes(reader.data))
+        finally:
+            if answer.status != "stored" or kind != "photo":
+                self.memory.free(reader.held)
+        return answer
+
+    def _wrong(self, url: str, error: Exception) -> Fetched:
+        """What an exception says of a url: whether it may be tried again, and why."""
+        cause = getattr(error, "os_error", None) or error
+        refused = next(
+            (each for each in (error, cause, error.__cause__) if isinstance(each, AddressRefusedError)), None
+        )
+        if refused is not None:
+            return Fetched(url=url, status="address", detail=clean(str(refused)))
+        if isinstance(error, TimeoutError):
+            detail = f"no answer within crawl.timeout_s={self.crawl.timeout_s:g}"
+            return Fetched(url=url, status="failed", detail=detail, retry_after_s=0.0)
+        detail = clean(f"{type(error).__name__}: {error}".strip(": "))[:500]
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return Fetched(url=url, status="short", detail=detail, retry_after_s=0.0)
+        if isinstance(error, zlib.error):
+            return Fetched(url=url, status="short", detail=detail, retry_after_s=0.0)
+        again = isinstance(error, aiohttp.ClientConnectionError | OSError)
+        return Fetched(url=url, status="failed", detail=detail, retry_after_s=0.0 if again else None)
 
 
-def _retry_after_s(value: str) -> float:
+class _Reader:
+    """A body as it comes, unpacked no further than its limit."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        self.data = bytearray()
+        self.wire = self.held = 0
+        self.full = False
+        self._limit = limit
+        self._unpacker: Any = None
+        self._encoding = encoding.strip().lower()
+        if self._encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise ValueError(f"content-encoding {self._encoding[:50]!r}, which was not asked for")
+
+    def add(self, chunk: bytes) -> int:
+        """Take a piece; how many bytes of the body it gave."""
+        self.wire += len(chunk)
+        before = len(self.data)
+        if self._encoding in ("", "identity"):
+            self.data += chunk
+        else:
+            if self._unpacker is None:
+                plain = self._encoding == "deflate" and (chunk[0] & 0x0F) != 8
+                self._unpacker = zlib.decompressobj(-15 if plain else 47)
+            self.data += self._unpacker.decompress(chunk, self._limit + 1 - before)
+        self.full = len(self.data) > self._limit
+        return len(self.data) - before
+
+    @property
+    def whole(self) -> bool:
+        """Whether a packed body has reached its end."""
+        return self._unpacker is None or bool(self._unpacker.eof)
+
+
+def _photo(answer: Fetched, data: bytearray, *, ends_by_closing: bool) -> Fetched:
+    """What a whole body is: a photo, or why not."""
+    if not data:
+        return replace(answer, status="empty")
+    found = image_format(data)
+    if found is None:
+        media = answer.headers.get("content-type", "").split(";")[0].strip().lower()
+        named = "svg" if media == "image/svg+xml" else "html" if "html" in media else "not_image"
+        return replace(answer, status=text_kind(data) or named, detail=clean(media)[:100] or None)
+    if ends_by_closing and not looks_whole(found, data):
+        return replace(answer, status="short", retry_after_s=0.0, detail=f"a {found} without its end", format=found)
+    return replace(answer, status="stored", data=bytes(data), format=found)
+
+
+def _ends_by_closing(response: aiohttp.ClientResponse) -> bool:
+    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    return response.content_length is None and not chunked
+
+
+def _joined(headers: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found and key != "location" else value
+    return found
+
+
+def _said(answer: Fetched) -> str:
+    return str(answer.detail or answer.http_status or answer.status)
+
+
+def read_retry_after(value: str) -> float:
     """Seconds that a Retry-After header asks for, as a number or a date; 0 where it says nothing."""
-    if value.strip().isdecimal():
-        return float(value)
+    value = value.strip()
+    if value.isascii() and value.isdecimal():
+        return float(value[:300])
     try:
         until = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
+        now = datetime.now(UTC)
+        return max(0.0, (until - (now if until.tzinfo else now.replace(tzinfo=None))).total_seconds())
+    except (ValueError, OverflowError, TypeError):
         return 0.0
-    now = datetime.now(UTC)
-    return max(0.0, (until - (now if until.tzinfo else now.replace(tzinfo=None))).total_seconds())

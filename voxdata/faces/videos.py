@@ -142,7 +142,7 @@ def _frames(settings: PhotoVideos, visit: Visit, video: SourceFile, spool: _Spoo
         try:
             taken = _decoded(settings, video, spool)
         except OSError as error:
-            yield _offer(video, video.key, video.path, video.size_bytes, partial(_fail, str(error)))
+            yield _offer(video, video.key, video.path, 0, partial(_fail, str(error)))
             return
         visit.memory.write(key, json.dumps([asdict(one) for one in taken]).encode())
     else:

@@ -29,14 +29,16 @@ from voxdata.people.spelling import join_spellings
 from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, photo_sources
 from voxdata.pipeline.measured import MeasuredFaces, measured_clips, portrait_people, render_states
 from voxdata.pipeline.outcomes import packed_people
-from voxdata.pipeline.progress import logger, progress
+from voxdata.pipeline.progress import crawl_progress, logger, progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import find_utterances, inventory
+from voxdata.sources.fetching import Figures
 from voxdata.sources.originals import PhotoStore
 from voxdata.speech.decide import decide as decide_speech_table
 from voxdata.store import journal
 from voxdata.store.fragments import commit_table, parquet_table
+from voxdata.store.locks import crawling
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 from voxdata.tables.faces import FOR_LINKS
@@ -51,14 +53,14 @@ def crawl(storage: Storage, recipe: Recipe) -> str:
     storage.sweep()
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     book = join_spellings(storage, book_of(storage, recipe), (), at=at)
-    store = PhotoStore(storage, book, recipe.crawl)
-    with progress("crawl", None) as advance:
-        for name, setting, source in photo_sources(recipe):
-            if source.given:
-                store.add(source, name, setting, advance)
-    manifest = store.manifest()
-    depends = [*manifest["item_id"].to_pylist(), *manifest["source_key"].to_pylist(), *manifest["person"].to_pylist()]
-    return _commit_once(storage, "crawl", depends, lambda: manifest)
+    with crawling(storage), PhotoStore(storage, book, recipe.crawl) as store:
+        with progress("crawl.find", None) as advance:
+            for name, setting, source in photo_sources(recipe):
+                if source.given:
+                    store.add(source, name, setting, advance)
+        with crawl_progress() as watch:
+            _stop_if_thin(recipe, store.fetch(watch))
+        return store.commit_manifest()
 
 
 def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces) -> str:
@@ -239,6 +241,16 @@ def _stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statu
         raise BuildStoppedError(
             f"{len(bad)} of {len(states)} {what} are unreadable ({share:.0%}, limit limits.max_unreadable_share="
             f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit"
+        )
+
+
+def _stop_if_thin(recipe: Recipe, figures: Figures) -> None:
+    limit = recipe.crawl.max_failed_share
+    if figures.total >= recipe.limits.min_items and figures.failed_share > limit:
+        raise BuildStoppedError(
+            f"{figures.failed} of {figures.total} photos on the web could not be had ({figures.failed_share:.0%}, "
+            f"limit crawl.max_failed_share={limit}); what came is kept, and the same command asks for the rest; to "
+            "build from what there is, raise the limit"
         )
 
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from voxdata.recipe.crawl import Crawl as Crawl
 from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.section import Section, Share
 from voxdata.recipe.sources import PHOTO_SOURCES, SPEECH_KINDS, PhotoSource, SpeechSource
 from voxdata.recipe.speech import Speech
 
-ONLINE = OnlyWith("sources.photos.kind", but=("folder",))
 HASHED = OnlyWith("splits.rule", ("leak-free",))
 
 
@@ -41,29 +41,6 @@ class Sources(Corpus):
     """The corpora of a build."""
 
     also: list[Corpus] = Field([], description="further corpora that are joined into the same snapshot")
-
-
-class Crawl(Section):
-    """How photos are collected (SF2F, App. B.1, data collection)."""
-
-    photos_per_identity: int = Field(300, ge=1, description="photos taken per identity; the paper collects 300")
-    max_file_mb: float = Field(64.0, gt=0, description="a larger file is logged as too_large and not stored")
-    user_agent: Annotated[str, ONLINE] = Field(
-        "voxdata",
-        pattern="^[!-~]([ -~]*[!-~])?$",
-        description="how the crawler names itself, in ASCII; say who runs it and how to reach you",
-    )
-    connections_per_host: Annotated[int, ONLINE] = Field(4, ge=1, le=32, description="requests under way at one host")
-    delay_s: Annotated[float, ONLINE] = Field(
-        0.0, ge=0, description="pause between requests to one host; robots.txt may ask for more"
-    )
-    timeout_s: Annotated[float, ONLINE] = Field(30.0, gt=0, description="limit of one request")
-    retries: Annotated[int, ONLINE] = Field(
-        3, ge=0, le=10, description="further tries after 429, 5xx or a broken connection"
-    )
-    backoff_s: Annotated[float, ONLINE, OnlyWith("crawl.retries", but=(0,))] = Field(
-        0.5, gt=0, description="first pause before a retry; doubles each time"
-    )
 
 
 class Splits(Section):
@@ -145,6 +122,7 @@ class Recipe(Section):
                 del source[where]
         for part in ("faces", "speech"):
             change_files(settings[part], _name)  # not where it lies
+        settings["crawl"] = self.crawl.result_settings()
         return settings
 
 

@@ -154,7 +154,7 @@ class _Walk:
 
     async def addresses(self) -> dict[str, tuple[str, ...]]:
         """Address of each identity page -> the pictures that a sitemap says it has."""
-        sitemaps = self._resolved((await self._fetcher.host(self.url)).rules.sitemaps)
+        sitemaps = self._resolved((await self._fetcher.rules(self.url)).sitemaps)
         pages: dict[str, tuple[str, ...]] = {}
         for sitemap in sitemaps:  # grows while a sitemap names further ones
             answer = await self._page(sitemap)

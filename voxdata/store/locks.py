@@ -1,26 +1,53 @@
 """Who may delete under a root: nobody while somebody builds there.
 
 A build holds `<root>/.lock` shared, garbage collection exclusively (flock, given back when the process ends). Object
-storage has no such lock: there, the age limit of the collection is what keeps a running build's files.
+storage has no such lock: there, the age limit of the collection is what keeps a running build's files. A crawl holds
+`<root>/.crawl.lock` alone.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from voxdata.format.errors import StorageError
 from voxdata.store.storage import LocalStorage, Storage
 
 LOCK_KEY = ".lock"
+CRAWL_KEY = ".crawl.lock"
 
 
 @contextmanager
 def building(storage: Storage) -> Iterator[None]:
     """Hold while shards and fragments of this root are counted on. Raises `StorageError` while garbage is collected."""
     with _held(storage, fcntl.LOCK_SH, "garbage is collected under it right now; run the same command again"):
+        yield
+
+
+@contextmanager
+def crawling(storage: Storage) -> Iterator[None]:
+    """Hold while hosts are asked for this root: two crawls would ask them twice as fast as either may.
+
+    Raises `StorageError` while another one does, saying who.
+    """
+    if not isinstance(storage, LocalStorage):
+        yield
+        return
+    with open(storage.local(CRAWL_KEY), "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise StorageError(f"root {storage.url}: {holder} crawls for it; wait until it has ended") from None
+        file.truncate(0)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now},")
+        file.flush()
         yield
 
 

@@ -14,6 +14,7 @@ import os
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from io import FileIO
 from pathlib import Path
 
 from voxdata.format.errors import WeightsError
+from voxdata.store.proxies import is_this_machine
 from voxdata.weights.cache import CACHE_VARIABLE, how_to_get, import_members, made_cache_folder, path, problem_of
 from voxdata.weights.entries import Archive, Weight, find, read_registry, registry
 
@@ -153,7 +155,7 @@ def _try(download: _Download, arrived: int) -> None:
         headers["Range"] = f"bytes={arrived}-"
     request = urllib.request.Request(download.url, headers=headers)
     try:
-        response = urllib.request.urlopen(request, timeout=download.timeout_s)
+        response = _opener(download.url).open(request, timeout=download.timeout_s)
     except urllib.error.HTTPError as error:
         with error:
             _heed(download, error, arrived)
@@ -164,6 +166,12 @@ def _try(download: _Download, arrived: int) -> None:
         raise _BrokenError(f"no answer ({error or type(error).__name__})") from None
     with response:
         _read(download, response, arrived)
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """Through the proxy that the environment names, but for this machine's own servers."""
+    here = is_this_machine(urllib.parse.urlsplit(url).hostname or "")
+    return urllib.request.build_opener(urllib.request.ProxyHandler({} if here else None))
 
 
 def _heed(download: _Download, error: urllib.error.HTTPError, arrived: int) -> None:

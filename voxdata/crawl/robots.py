@@ -1,0 +1,173 @@
+"""robots.txt as RFC 9309 says: groups, the longest rule that matches, `*` and `$`. Reading and asking take linear time.
+
+A file is a stranger's: it may hold half a megabyte of anything, so there is no regular expression on it that could go
+back and forth, and a rule without wildcards is looked up, not tried.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote_to_bytes
+
+ROBOTS_BYTES = 500 << 10
+MOST_WILDCARDS = 2000  # rules with `*` in the groups that hold for one name; a file with more closes its host
+MAX_DELAY_S = 1e9
+
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_SAFE = "%/?:@!$&'()*+,;=-._~[]#"
+
+
+@dataclass
+class _Group:
+    names: list[str] = field(default_factory=list)
+    rules: list[tuple[bool, str]] = field(default_factory=list)  # allowed, pattern
+    delay_s: float | None = None
+    signals: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+
+
+class _Rules:
+    """The rules of all groups that hold for one name."""
+
+    def __init__(self, groups: Sequence[_Group]) -> None:
+        self._plain: dict[str, bool] = {}
+        self._wild: list[tuple[bool, str]] = []
+        for group in groups:
+            for allowed, pattern in group.rules:
+                if "*" in pattern or pattern.endswith("$"):
+                    self._wild.append((allowed, pattern))
+                else:
+                    self._plain[pattern] = allowed or self._plain.get(pattern, False)
+        self._lengths = sorted({len(pattern) for pattern in self._plain}, reverse=True)
+        self._wild.sort(key=lambda rule: (-len(rule[1]), not rule[0]))
+        self.closed = len(self._wild) > MOST_WILDCARDS
+
+    def allow(self, path: str) -> bool:
+        """Whether the longest rule that matches allows; of two equally long ones, allowing wins."""
+        if self.closed:
+            return False
+        plain = next((path[:length] for length in self._lengths if path[:length] in self._plain), None)
+        known = -1 if plain is None else len(plain)
+        for allowed, pattern in self._wild:
+            if len(pattern) < known:
+                break
+            if matches(pattern, path):
+                return allowed or (len(pattern) == known and self._plain[str(plain)])
+        return True if plain is None else self._plain[plain]
+
+
+class Robots:
+    """What a robots.txt says."""
+
+    def __init__(self, text: str) -> None:
+        self.sitemaps: list[str] = []
+        self._groups: list[_Group] = [_Group(["*"])]  # what stands before every group holds for all
+        self._read(text)
+        self._known: dict[str, _Rules] = {}
+
+    def allow(self, target: str, agent: str) -> bool:
+        """Whether a path and query (`/…`) may be asked for by a crawler of this name."""
+        rules = self._known.get(agent)
+        if rules is None:
+            rules = self._known[agent] = _Rules(self._groups_of(agent))
+        return target == "/robots.txt" or rules.allow(normal(target))
+
+    def delay_s(self, agent: str) -> float:
+        """The longest pause that a group for this name asks for."""
+        return max((group.delay_s or 0.0 for group in self._groups_of(agent)), default=0.0)
+
+    def signals(self, agent: str) -> list[tuple[str, Mapping[str, str]]]:
+        """The Content-Signal lines for this name: a pattern of paths, and what is said."""
+        return [said for group in self._groups_of(agent) for said in group.signals]
+
+    def _groups_of(self, agent: str) -> list[_Group]:
+        """The groups with the longest name that is in the crawler's; without one, those for everybody."""
+        named = agent.lower()
+        best, found = 0, [group for group in self._groups if "*" in group.names]
+        for group in self._groups:
+            length = max((len(name) for name in group.names if name and name != "*" and name in named), default=0)
+            if length > best:
+                best, found = length, []
+            if length and length == best:
+                found.append(group)
+        return found
+
+    def _read(self, text: str) -> None:
+        naming = False
+        for line in text.splitlines():
+            name, colon, value = line.partition("#")[0].partition(":")
+            key, value = name.strip().lower(), value.strip()
+            if not colon:
+                continue
+            if key == "sitemap":
+                self.sitemaps.append(line.partition(":")[2].strip())
+                continue
+            if key == "user-agent":
+                if not naming:
+                    self._groups.append(_Group())
+                self._groups[-1].names.append(value.lower())
+            else:
+                self._add(key, value)
+            naming = key == "user-agent"
+
+    def _add(self, key: str, value: str) -> None:
+        group = self._groups[-1]
+        if key in ("allow", "disallow") and value:
+            pattern = normal(value if value.startswith(("/", "*")) else f"/{value}")
+            group.rules.append((key == "allow", pattern))
+        elif key == "crawl-delay":
+            group.delay_s = max(group.delay_s or 0.0, _seconds(value))
+        elif key == "content-signal":
+            group.signals.append(_signal(value))
+
+
+def read_robots(data: bytes) -> str:
+    """The text of a robots.txt: UTF-8, with or without a byte order mark, its first 500 KiB."""
+    kept = data[:ROBOTS_BYTES]
+    if len(data) > ROBOTS_BYTES:
+        kept = kept[: kept.rfind(b"\n") + 1]
+    return kept.decode("utf-8-sig", "replace").replace("\0", "\ufffd")
+
+
+def normal(text: str) -> str:
+    """A path or a pattern with its escapes in one spelling."""
+    quoted = quote(text, safe=_SAFE, errors="surrogatepass")
+    return _ESCAPE.sub(_one_spelling, quoted) if "%" in quoted else quoted
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a pattern of paths, with `*` and a `$` at the end, matches the beginning of a path."""
+    anchored = pattern.endswith("$")
+    first, *rest = pattern.removesuffix("$").split("*")
+    if not path.startswith(first):
+        return False
+    at = len(first)
+    for number, part in enumerate(rest):
+        if anchored and number == len(rest) - 1:
+            return path.endswith(part) and len(path) - len(part) >= at
+        found = path.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return not anchored or at == len(path)
+
+
+def _one_spelling(found: re.Match[str]) -> str:
+    byte = unquote_to_bytes(found[0])
+    return byte.decode() if byte[0] in _UNRESERVED else found[0].upper()
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        return 0.0
+    return min(seconds, MAX_DELAY_S) if seconds > 0 else 0.0  # not a number is no pause
+
+
+def _signal(value: str) -> tuple[str, Mapping[str, str]]:
+    pattern, _, rest = value.partition(" ") if value.startswith("/") else ("/", "", value)
+    said = (part.partition("=") for part in rest.split(","))
+    return pattern, {name.strip().lower(): text.strip().lower() for name, _, text in said}

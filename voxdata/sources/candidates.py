@@ -1,0 +1,203 @@
+"""What the sources of a build name, in their order: kept on disk, a few numbers of each in memory.
+
+    <root>/photos/candidates/<hash>.parquet    what a source names, in parts; those of other times are deleted
+
+A list of two million urls must start in seconds and fit into little memory. So the words of a candidate lie in a file
+beside (an Arrow file that is mapped, not read), and what must be looked at for all of them (which url, which host,
+whose, what came of it) are NumPy columns.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from voxdata.store.rows import Hashes, clean, hash64
+from voxdata.tables.crawl import CANDIDATES
+from voxdata.tables.faces import PHOTOS
+
+BATCH = 20_000
+NOWHERE = -1  # the origin of a file, and of a url that is not asked for
+# What a source says of its photo, besides where it is and whose.
+FACTS = tuple(
+    name
+    for name in dict.fromkeys((*CANDIDATES.names, *PHOTOS.names))
+    if name not in ("item_id", "identity", "person", "bucket", "photo_sha256", "size_bytes", "source", "source_path")
+    and name not in ("cursor", "asked", "asked_at")
+)
+_TYPES = {column.name: column.type for table in (PHOTOS, CANDIDATES) for column in table.columns}
+SCHEMA = pa.schema([(name, _TYPES[name]) for name in ("source", "identity", "source_path", *FACTS)])
+
+
+class _Growing:
+    """A column of numbers that grows in batches."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._parts: list[npt.NDArray[Any]] = []
+
+    def add(self, values: Sequence[Any]) -> None:
+        self._parts.append(np.array(values, self._kind))
+
+    def whole(self) -> npt.NDArray[Any]:
+        """All of it; the parts are joined."""
+        self._parts = [np.concatenate(self._parts)] if self._parts else [np.empty(0, self._kind)]
+        return self._parts[0]
+
+
+class Candidates:
+    """`add` candidates, `close_list`, then ask; `close` at the end. Numbers are in the order of adding."""
+
+    def __init__(self) -> None:
+        descriptor, self._path = tempfile.mkstemp(prefix="voxdata-candidates-", suffix=".arrow")
+        os.close(descriptor)
+        self._delete = weakref.finalize(self, Path(self._path).unlink, missing_ok=True)
+        self._writer = pa.ipc.new_file(self._path, SCHEMA)
+        self._waiting: list[dict[str, Any]] = []
+        self._numbers: dict[str, list[Any]] = {"url": [], "origin": [], "identity": [], "size": []}
+        kinds = {"url": np.uint64, "origin": np.int32, "identity": np.int32, "size": np.int64}
+        self._columns = {name: _Growing(kind) for name, kind in kinds.items()}
+        self._sha256: dict[int, bytes] = {}
+        self.origins: list[str] = []
+        self.identities: list[str] = []
+        self._codes: dict[str, dict[str, int]] = {"origin": {}, "identity": {}}
+        self.count = 0
+
+    def close(self) -> None:
+        """Delete the file beside."""
+        self._batches: list[pa.RecordBatch] = []
+        self._writer.close()
+        self._delete()
+
+    def add(
+        self, row: Mapping[str, Any], *, origin: str | None = None, sha256: str | None = None, size_bytes: int = -1
+    ) -> int:
+        """Add a candidate (a row of `SCHEMA`) and return its number. `origin` is the host of a url that is to be
+        asked; of a file that was read, `sha256` and `size_bytes` say what was in it."""
+        self._waiting.append(row)  # type: ignore[arg-type]
+        for name, value in (
+            ("url", hash64(row["source_path"]) if origin is not None else 0),
+            ("origin", NOWHERE if origin is None else self._code("origin", origin, self.origins)),
+            ("identity", self._code("identity", row["identity"], self.identities)),
+            ("size", size_bytes),
+        ):
+            self._numbers[name].append(value)
+        if sha256 is not None:
+            self._sha256[self.count] = bytes.fromhex(sha256)
+        self.count += 1
+        if len(self._waiting) >= BATCH:
+            self._write()
+        return self.count - 1
+
+    def close_list(self) -> None:
+        """End adding: from now on candidates can be asked for, and what comes of them noted."""
+        self._write()
+        self._writer.close()
+        file = pa.ipc.open_file(pa.memory_map(self._path))
+        self._delete()  # the mapping keeps what is in it
+        self._batches = [file.get_batch(number) for number in range(file.num_record_batches)]
+        self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
+        self.url: Hashes = self._columns["url"].whole()
+        self.origin: npt.NDArray[np.int32] = self._columns["origin"].whole()
+        self.identity: npt.NDArray[np.int32] = self._columns["identity"].whole()
+        self.size: npt.NDArray[np.int64] = self._columns["size"].whole()
+        self.sha256 = np.zeros((self.count, 32), np.uint8)
+        self.held = np.zeros(self.count, bool)
+        for number, digest in self._sha256.items():
+            self.sha256[number], self.held[number] = np.frombuffer(digest, np.uint8), True
+        self._sha256 = {}
+        self._by_url = np.argsort(self.url, kind="stable")
+
+    def row(self, number: int) -> dict[str, Any]:
+        """The words of a candidate."""
+        batch = int(np.searchsorted(self._starts, number, "right")) - 1
+        found: dict[str, Any] = self._batches[batch].slice(number - int(self._starts[batch]), 1).to_pylist()[0]
+        return found
+
+    def text(self, name: str, number: int) -> Any:
+        """One word of a candidate."""
+        batch = int(np.searchsorted(self._starts, number, "right")) - 1
+        return self._batches[batch].column(name)[number - int(self._starts[batch])].as_py()
+
+    def rows(self, numbers: npt.NDArray[np.int64], names: Sequence[str]) -> pa.Table:
+        """Columns of many candidates, in the order of `numbers`."""
+        wanted = np.argsort(numbers, kind="stable")
+        ordered = numbers[wanted]
+        tables = []
+        for index, batch in enumerate(self._batches):
+            first, last = np.searchsorted(ordered, self._starts[index : index + 2])
+            if last > first:
+                inside = pa.array(ordered[first:last] - self._starts[index])
+                tables.append(pa.table({name: batch.column(name).take(inside) for name in names}))
+        if not tables:
+            return pa.table({name: pa.array([], SCHEMA.field(name).type) for name in names})
+        back = np.empty(len(numbers), np.int64)
+        back[wanted] = np.arange(len(numbers))
+        return pa.concat_tables(tables).take(pa.array(back))
+
+    def all_of_url(self, number: int) -> list[int]:
+        """The candidates with the url of this one, in their order, itself among them."""
+        url = self.url[number]
+        first = int(np.searchsorted(self.url, url, "left", sorter=self._by_url))
+        last = int(np.searchsorted(self.url, url, "right", sorter=self._by_url))
+        found: list[int] = self._by_url[first:last].tolist()
+        return found
+
+    def first_of_each_url(self) -> npt.NDArray[np.int64]:
+        """The first candidate of every url that is to be asked, in their order."""
+        order = self._by_url
+        urls = self.url[order]
+        first = order[np.append(True, urls[1:] != urls[:-1])] if len(order) else order
+        return np.sort(first[self.origin[first] != NOWHERE])
+
+    def note(self, number: int, sha256: str, size_bytes: int) -> None:
+        """A candidate's photo is in the store."""
+        self.sha256[number] = np.frombuffer(bytes.fromhex(sha256), np.uint8)
+        self.size[number], self.held[number] = size_bytes, True
+
+    def who(self, number: int) -> str:
+        """Whom a candidate shows."""
+        return self.identities[int(self.identity[number])]
+
+    def _code(self, kind: str, text: str, listed: list[str]) -> int:
+        codes = self._codes[kind]
+        code = codes.get(text)
+        if code is None:
+            code = codes[text] = len(listed)
+            listed.append(text)
+        return code
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._writer.write_batch(batch_of(self._waiting))
+            for name, values in self._numbers.items():
+                self._columns[name].add(values)
+                self._numbers[name] = []
+            self._waiting = []
+
+
+def batch_of(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    """Rows of `SCHEMA`; a name that a row has not is null."""
+    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in SCHEMA]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def facts_of(offer: Any, licence: str) -> dict[str, Any]:
+    """What a source says of its photo, for a row."""
+    facts = {name: getattr(offer, name, None) for name in FACTS}
+    facts |= {"source_key": offer.key, "licence": offer.licence or licence}
+    return {name: clean(value) if isinstance(value, str) else value for name, value in facts.items()}
+
+
+def in_pieces(numbers: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Consecutive runs of at most `size` numbers."""
+    for first in range(0, len(numbers), size):
+        yield numbers[first : first + size]

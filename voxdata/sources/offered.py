@@ -1,0 +1,134 @@
+"""What one source names, on disk: so that a search goes on where it stopped, and SQL can ask for it.
+
+    <root>/photos/candidates/<hash>.parquet    rows of `tables.crawl.CANDIDATES`, of one source each
+
+A source that enumerates is listed anew in each build. One that is asked person by person is not: each page of a person
+is committed with the cursor that leads to the next one, and whoever was looked for is not looked for again before
+`crawl.recheck.searched_days`, unless the source's settings changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from voxdata.store.fragments import parquet_bytes
+from voxdata.store.rows import clean_row
+from voxdata.store.storage import Storage
+from voxdata.tables.crawl import CANDIDATES
+
+FOLDER = "photos/candidates"
+PART_ROWS = 50_000
+PAGES_S = 5.0  # between two commits of a search
+_SOURCE = b"voxdata.source"
+
+
+@dataclass
+class Searched:
+    """How far a person was looked for: what was found, and where the source goes on (None: it has no more)."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    cursor: str | None = None
+    asked_at: datetime | None = None
+
+
+class Offered:
+    """The candidates of one source in this build; `asked` is a hash of the settings that it is asked with."""
+
+    def __init__(self, storage: Storage, source: str, asked: str) -> None:
+        self._storage = storage
+        self._source = source
+        self._asked = asked
+        self._rows: list[dict[str, Any]] = []
+        self._before = [key for key in storage.keys(FOLDER) if _source_of(storage, key) == source]
+        self._now: list[str] = []
+        self._committed_at = time.monotonic()
+
+    def searched(self, identities: Iterable[str]) -> dict[str, Searched]:
+        """How far each of these people was looked for with these settings; the parts that say so are kept."""
+        found: dict[str, Searched] = {identity: Searched() for identity in identities}
+        tables = [self._part(key) for key in self._before]
+        rows = pa.concat_tables(tables, promote_options="default").to_pylist() if tables else []
+        pages: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            if row["asked"] == self._asked and row["identity"] in found:
+                pages.setdefault(row["identity"], []).append(row)
+        for identity, listed in pages.items():
+            ends = [row for row in listed if row["source_path"] is None]
+            last = max(ends, key=lambda row: row["asked_at"], default=None)
+            if last is not None:
+                state = found[identity]
+                state.rows = [row for row in listed if row["source_path"] is not None]
+                state.cursor, state.asked_at = last["cursor"], last["asked_at"]
+        self._now = list(self._before)
+        return found
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """A candidate (`candidates.SCHEMA`)."""
+        self._rows.append({**row, "asked": self._asked})
+        if len(self._rows) >= PART_ROWS:
+            self._commit()
+
+    def page_ends(self, identity: str, cursor: str | None) -> None:
+        """A page of a person is complete; it is committed with the cursor, and with other pages of these seconds."""
+        end = {"source": self._source, "identity": identity, "cursor": cursor, "asked": self._asked}
+        self._rows.append({**clean_row(end), "asked_at": datetime.now(UTC)})
+        if time.monotonic() - self._committed_at >= PAGES_S:
+            self._commit()
+
+    def begin_again(self, identity: str) -> None:
+        """Forget what was found of a person, who is looked for anew; the parts are written again without it."""
+        for key in self._now:
+            table = self._part(key)
+            kept = table.filter(pc.fill_null(pc.not_equal(table["identity"], identity), True))
+            if kept.num_rows < table.num_rows:
+                self._storage.delete(key)
+                self._now = [each for each in self._now if each != key]
+                if kept.num_rows:
+                    self._now.append(self._write(kept))
+
+    def close(self) -> None:
+        """Commit what is left, and delete the parts of this source that no longer say what it names."""
+        self._commit()
+        for key in self._before:
+            if key not in self._now:
+                self._storage.delete(key)
+
+    def keep(self) -> None:
+        """Commit what is left and delete nothing: the source was not listed to its end."""
+        self._commit()
+
+    def _commit(self) -> None:
+        self._committed_at = time.monotonic()
+        if self._rows:
+            key = self._write(pa.Table.from_pylist(self._rows, CANDIDATES.schema))
+            self._now = [*(each for each in self._now if each != key), key]
+            self._rows = []
+
+    def _write(self, table: pa.Table) -> str:
+        data = parquet_bytes(table.replace_schema_metadata({_SOURCE: self._source.encode()}))
+        key = f"{FOLDER}/{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+        if not self._storage.exists(key):
+            self._storage.commit(key, data)
+        return key
+
+    def _part(self, key: str) -> pa.Table:
+        return pq.read_table(pa.BufferReader(self._storage.read(key)))
+
+
+def _source_of(storage: Storage, key: str) -> str | None:
+    """The source whose candidates a part holds; a part that was written without a person may not state it."""
+    file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
+    stated = (file.schema_arrow.metadata or {}).get(_SOURCE)
+    if stated is not None:
+        return bytes(stated).decode()
+    named: Sequence[str | None] = file.read(columns=["source"])["source"].slice(0, 1).to_pylist()
+    return named[0] if named else None

@@ -1,0 +1,194 @@
+"""What becomes of the photos that a source offers: whose they are, and whether they are read now or asked for later.
+
+Files are read and stored at once, bucket by bucket, unless they are known; urls become candidates. Of each identity at
+most `crawl.photos_per_identity` are taken, whichever of its names they stand under, in the order of the source.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from voxdata.crawl.addresses import UrlRefusedError, read_address
+from voxdata.format.errors import IdentityError, SourceError
+from voxdata.recipe.sources import PhotoSource
+from voxdata.sources.admission import admitted
+from voxdata.sources.candidates import Candidates, facts_of
+from voxdata.sources.folder import printable
+from voxdata.sources.incoming import PART_BYTES, PART_PHOTOS, Held, sha256_of
+from voxdata.sources.kinds import PhotoFile, PhotoOffer, PhotoUrl
+from voxdata.sources.offered import Offered
+from voxdata.sources.stores import Stores
+from voxdata.store.filelog import FORGOTTEN
+from voxdata.store.rows import clean
+
+logger = logging.getLogger(__name__)
+
+LOG_ROWS = 2000
+
+
+class Taker:
+    """Takes what one source offers; `finish` at the end."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        candidates: Candidates,
+        listing: Offered,
+        source: PhotoSource,
+        name: str,
+        setting: str,
+        report: Callable[[int], None],
+    ) -> None:
+        self._stores = stores
+        self._candidates = candidates
+        self._listing = listing
+        self._source = source
+        self._name = name
+        self._setting = setting
+        self._report = report
+        self._taken = Counter[str]()
+        self._held: list[Held] = []
+        self._held_bytes = 0
+        self._online: dict[str, str | None] = {}
+
+    def offers(self, offered: Iterable[PhotoOffer]) -> None:
+        """Take a batch. Raises `SourceError` for what is no offer, and a folder whose name means several people."""
+        offers = list(offered)
+        files = [offer for offer in offers if isinstance(offer, PhotoFile)]
+        if files:
+            self._take_files(files)
+        for offer in offers:
+            if isinstance(offer, PhotoUrl):
+                self._take_url(offer)
+            elif not isinstance(offer, PhotoFile):
+                raise SourceError(f"{self._name} offers {offer!r}; a PhotoFile or a PhotoUrl is needed")
+
+    def again(self, row: Mapping[str, Any]) -> None:
+        """Take a candidate that an earlier search has found, and its listing still has."""
+        facts = {name: value for name, value in row.items() if name not in ("cursor", "asked", "asked_at")}
+        self._add_url(row["identity"], row["source_path"], facts, listed=True)
+
+    def has_enough(self, identity: str) -> bool:
+        """Whether no more of somebody's photos are taken."""
+        return self._taken[identity] >= self._stores.crawl.photos_per_identity
+
+    def finish(self) -> None:
+        """Commit the files that were read; the log follows them."""
+        self._commit()
+        self._stores.log.flush()
+
+    def _take_url(self, offer: PhotoUrl) -> None:
+        identity = self._whose(offer.words)
+        if identity is not None:
+            facts = facts_of(offer, self._source.licence)
+            self._add_url(identity, offer.url, {**facts, "source": self._name, "identity": identity}, listed=False)
+
+    def _add_url(self, identity: str, url: str, facts: dict[str, Any], *, listed: bool) -> None:
+        if self.has_enough(identity):
+            return
+        self._taken[identity] += 1
+        try:
+            address = read_address(url)
+            row, origin = {**facts, "source_path": address.url}, address.origin
+        except UrlRefusedError as error:
+            row, origin = {**facts, "source_path": clean(url)}, None
+            self._refuse(row, str(error))
+        self._candidates.add(row, origin=origin)
+        if not listed:
+            self._listing.add(row)
+        self._report(1)
+
+    def _refuse(self, row: Mapping[str, Any], why: str) -> None:
+        """Log a url that is not asked for, once."""
+        seen = self._stores.log.find_url(row["source_path"])
+        if seen is None or seen["status"] != "bad_url":
+            named = {name: row[name] for name in ("source", "source_path", "identity")}
+            self._stores.log.add({**named, "status": "bad_url", "detail": why})
+
+    def _whose(self, words: str) -> str | None:
+        """The identity that words stand for; None for somebody forgotten, and for words that mean several people."""
+        if words not in self._online:
+            identity = None
+            try:
+                if not self._stores.book.forgotten(words):
+                    identity = self._stores.book.admit(words).identity
+            except IdentityError as error:
+                logger.warning("%s: a page is passed over: %s", self._setting, error)
+            self._online[words] = identity
+        return self._online[words]
+
+    def _take_files(self, files: Sequence[PhotoFile]) -> None:
+        identities = admitted((file.words for file in files), self._stores.book, f"{self._setting}.path")
+        chosen: list[tuple[PhotoFile, str]] = []
+        for file in files:
+            identity = identities.get(file.words)
+            if identity is not None and not self.has_enough(identity):
+                self._taken[identity] += 1
+                chosen.append((file, identity))
+        bucket = -1
+        for file, identity in sorted(chosen, key=lambda each: self._stores.book.bucket(each[1])):
+            if self._stores.book.bucket(identity) != bucket:
+                self._commit()
+                bucket = self._stores.book.bucket(identity)
+            self._take_file(file, identity)
+            self._report(1)
+        self._commit()
+
+    def _take_file(self, file: PhotoFile, identity: str) -> None:
+        """Read a file unless it is known and stored, and note what is in it."""
+        place, log = printable(file.path), self._stores.log
+        seen = log.find(place, file.size_bytes, file.modified_ns)
+        if seen is None or seen["status"] != "stored" or f"{identity}/{seen['sha256']}" not in self._stores.shelf:
+            data, status, detail = self._read(file)
+            sha256 = None if data is None else sha256_of(data)
+            if sha256 is not None and self._stores.tombstones.holds_content(sha256):
+                data, sha256, status = None, None, FORGOTTEN
+            if data is None and seen is not None and (seen["status"], seen["detail"]) == (status, detail):
+                return
+            seen = log.add(
+                {
+                    "source": self._name,
+                    "source_path": place,
+                    "identity": identity,
+                    "size_bytes": file.size_bytes,
+                    "modified_ns": file.modified_ns,
+                    "sha256": sha256,
+                    "status": status,
+                    "detail": detail,
+                }
+            )
+            if data is not None:
+                self._hold(file, identity, str(sha256), data)
+        if seen["status"] == "stored":
+            facts = {**facts_of(file, self._source.licence), "source": self._name, "source_path": place}
+            self._candidates.add({**facts, "identity": identity}, sha256=seen["sha256"], size_bytes=seen["size_bytes"])
+
+    def _read(self, file: PhotoFile) -> tuple[bytes | None, str, str | None]:
+        limit = self._stores.crawl.max_file_mb
+        if file.size_bytes > limit * 1e6:
+            return None, "too_large", f"{file.size_bytes / 1e6:.1f} MB, limit {limit} MB"
+        try:
+            data = Path(file.path).read_bytes() if file.read is None else file.read()
+            return data, "stored", None
+        except OSError as error:
+            return None, "unreadable", error.strerror or str(error)
+
+    def _hold(self, file: PhotoFile, identity: str, sha256: str, data: bytes) -> None:
+        if self._stores.shelf.claim(f"{identity}/{sha256}"):
+            facts = {**facts_of(file, self._source.licence), "source": self._name}
+            self._held.append((self._stores.photo_row(facts, identity, sha256, file.size_bytes), data))
+            self._held_bytes += len(data)
+            if len(self._held) >= PART_PHOTOS or self._held_bytes >= PART_BYTES:
+                self._commit()
+
+    def _commit(self) -> None:
+        """Commit what is held, all of one bucket; the log follows its photos, never the other way round."""
+        if self._held:
+            self._stores.shelf.append(self._held[0][0]["bucket"], self._held)
+            self._held, self._held_bytes = [], 0
+            if self._stores.log.pending >= LOG_ROWS:
+                self._stores.log.flush()
