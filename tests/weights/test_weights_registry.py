@@ -6,17 +6,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+import torch
 from file_server import Enter
 
 from flows.cli import app
 from models.embedders import PUBLISHED
 from models.evaluate.protocols import NAMES as PROTOCOLS
+from models.pretrained.files import PUBLISHED as FILES
 from tests.pretrained import USED_WITH
 from voxdata import weights
+from voxdata.faces.measures.embed import SCALES
+from voxdata.faces.measures.known import measured_with
+from voxdata.faces.portrait import deeplab
 from voxdata.format.errors import WeightsError
+from voxdata.recipe.faces import FaceMeasure
 from voxdata.recipe.reading import load_recipe
 
+MATTED = {"deeplabv3_resnet50": 6, "deeplabv3_resnet101": 23}  # blocks of the third stage, as torchvision has them
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
 
 
@@ -36,9 +44,14 @@ def test_what_uses_a_file_exists(cache: Path) -> None:
     """`used_by` names a setting that a recipe accepts, or a command that parses."""
     for weight in weights.registry().values():
         for user in weight.used_by:
-            if user.startswith("voxdata train "):
+            if user == "voxdata train enhance":
+                assert parsed(*user.split()[1:], "--root", "x")["system"] == "enhance"
+            elif user.startswith("voxdata train "):
                 said = parsed(*user.split()[1:2], "sf2f", "--root", "x", *user.split()[2:])
                 assert said["embedder"] in PUBLISHED
+            elif user.startswith("voxdata imagine "):
+                said = parsed("imagine", "a.wav", "--run", "RUN", "--out", "x.png", *user.split()[2:])
+                assert weight.name in said["enhance"]
             elif user.startswith("voxdata evaluate "):
                 said = parsed(*user.split()[1:2], "RUN", *user.split()[2:])
                 assert set(said["protocol"]) < set(PROTOCOLS)
@@ -46,10 +59,50 @@ def test_what_uses_a_file_exists(cache: Path) -> None:
                 load_recipe("hq-voxceleb", [*USED_WITH[user], f"{user}={weight.name}"])
 
 
-def test_embedders_of_the_models_are_the_same_files(cache: Path) -> None:
+def test_files_of_the_models_are_the_same_and_are_used(cache: Path) -> None:
     known = weights.registry()
-    for name, published in PUBLISHED.items():
+    for name, published in FILES.items():
         assert (known[name].file, known[name].sha256) == (published.file, published.sha256)
+    of_commands = {name for name, each in known.items() if any(use.startswith("voxdata ") for use in each.used_by)}
+    assert of_commands == set(FILES)
+
+
+def test_a_file_that_a_setting_is_said_to_take_is_taken_by_it(cache: Path) -> None:
+    """The one that code asks for by its name, or any that the code of the setting loads."""
+    usual = {
+        "faces.measure.landmarker_model": FaceMeasure().landmarker_model,
+        "faces.measure.fan_model": FaceMeasure().fan_model,
+        "faces.measure.fan_detector_model": FaceMeasure().fan_detector_model,
+        "faces.measure.emotion_model": measured_with("emotion_neutral").partition("=")[2],
+        "speech.measure.gate.silero": "silero_vad",
+    }
+    seen = set()
+    for name, weight in weights.registry().items():
+        for setting in (use for use in weight.used_by if not use.startswith("voxdata ")):
+            seen.add(setting)
+            if setting == "faces.measure.embedding_model":
+                assert weight.face_input in SCALES
+                assert weight.format == "onnx"
+            elif setting == "faces.render.matting_model":
+                assert name in MATTED
+            else:
+                assert usual[setting] == name
+    assert seen == set(USED_WITH)
+
+
+@pytest.mark.parametrize("name", MATTED)
+def test_every_deeplab_file_is_loaded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros of the published shapes; `torch.save` stores an expanded tensor as the one number that it repeats."""
+    assert weights.find(name).used_by == ("faces.render.matting_model",)
+    monkeypatch.setattr(deeplab, "INPUT_PX", 48)
+    with torch.device("meta"):
+        shapes = deeplab.DeepLabV3(MATTED[name]).state_dict()
+    file = tmp_path / f"{name}.pth"
+    torch.save({key: torch.zeros((), dtype=each.dtype).expand(each.shape) for key, each in shapes.items()}, file)
+    blocks = {key.split(".")[2] for key in shapes if key.startswith("backbone.layer3.")}
+    assert len(blocks) == MATTED[name]
+    mask = deeplab.person_mask(np.zeros((40, 40, 3), np.uint8), str(file))
+    assert np.allclose(mask, 1 / deeplab.CLASSES)
 
 
 def test_nothing_shipped_is_vouched_for_twice_or_fetched_in_the_open(cache: Path) -> None:

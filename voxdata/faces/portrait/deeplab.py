@@ -1,8 +1,8 @@
-"""DeepLabV3 with a dilated ResNet-50 (Chen, Papandreou, Schroff and Adam 2017), for portraits' masks.
+"""DeepLabV3 with a dilated ResNet (Chen, Papandreou, Schroff and Adam 2017), for portraits' masks.
 
-The state-dict keys are those of torchvision's `deeplabv3_resnet50`, so that its published file
-(`deeplabv3_resnet50_coco-cd0a2569.pth`, the 21 classes of Pascal VOC) loads strictly. SF2F used PSPNet; both widen a
-dilated ResNet's view before a per-pixel classifier.
+The state-dict keys are those of torchvision's `deeplabv3_resnet50` and `deeplabv3_resnet101`, so that its published
+files (`deeplabv3_resnet50_coco-cd0a2569.pth` and the like, the 21 classes of Pascal VOC) load strictly. SF2F used
+PSPNet; both widen a dilated ResNet's view before a per-pixel classifier.
 
 Shape suffixes: B batch, C channels, H and W pixels; the backbone's maps are H/8 x W/8.
 """
@@ -30,6 +30,7 @@ INPUT_PX = 520  # shorter side that the published file was trained at
 MAX_PX = 1040  # longer side at most: bounds memory for strips
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB 0..1
 EXPANSION = 4
+THIRD_STAGE = (6, 23)  # bottlenecks in it: a ResNet-50, a ResNet-101
 RATES = (12, 24, 36)  # of the atrous spatial pyramid
 PYRAMID_CHANNELS = 256
 
@@ -57,14 +58,14 @@ class Bottleneck(nn.Module):
 
 
 class Backbone(nn.Module):
-    """ResNet-50 whose last two stages dilate instead of striding."""
+    """ResNet whose last two stages dilate instead of striding."""
 
-    def __init__(self) -> None:
+    def __init__(self, third: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
         self.layer1 = _stage(64, 64, 3, stride=1, first=1, rest=1)
         self.layer2 = _stage(256, 128, 4, stride=2, first=1, rest=1)
-        self.layer3 = _stage(512, 256, 6, stride=1, first=1, rest=2)
+        self.layer3 = _stage(512, 256, third, stride=1, first=1, rest=2)
         self.layer4 = _stage(1024, 512, 3, stride=1, first=2, rest=4)
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,9 +103,9 @@ class Pyramid(nn.Module):
 class DeepLabV3(nn.Module):
     """The whole network; `aux_classifier` was used in training only and is there for the published keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, third: int = THIRD_STAGE[0]) -> None:
         super().__init__()
-        self.backbone = Backbone()
+        self.backbone = Backbone(third)
         head = _convolved(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3)
         self.classifier = nn.Sequential(Pyramid(2048), *head, nn.Conv2d(PYRAMID_CHANNELS, CLASSES, 1))
         self.aux_classifier = nn.Sequential(*_convolved(1024, 256, 3), nn.Dropout(0.1), nn.Conv2d(256, CLASSES, 1))
@@ -143,13 +144,15 @@ DEEPLABV3 = Matting(
 
 @functools.cache
 def _network(file: str) -> DeepLabV3:
-    network = DeepLabV3()
+    state = load_state_dict(Path(file))
+    short, long = THIRD_STAGE
+    network = DeepLabV3(long if f"backbone.layer3.{long - 1}.conv1.weight" in state else short)
     try:
-        network.load_state_dict(load_state_dict(Path(file)), strict=True)
+        network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         cause = str(error).splitlines()[-1].strip()
         raise WeightsError(
-            f"{file} is not torchvision's deeplabv3_resnet50 with {CLASSES} classes: {cause}; "
+            f"{file} is not torchvision's deeplabv3_resnet50 or deeplabv3_resnet101 with {CLASSES} classes: {cause}; "
             "show the known files with: voxdata weights list"
         ) from error
     return network.eval()
