@@ -110,3 +110,8 @@ def test_publishing_an_older_snapshot_keeps_its_recipe(storage: Storage, snapsho
     SmallRoot(storage, people=3).publish(at="2026-01-02T00:00:00Z")
     publish(storage, snapshot.id, at="2026-01-03T00:00:00Z")
     assert published_recipe(storage, snapshot) == key
+
+
+def test_a_limit_without_effect_is_refused_when_deciding_again(storage: Storage, snapshot: Snapshot) -> None:
+    with pytest.raises(RecipeError, match=r"faces\.purity\.min_similarity = 0\.3 has no effect: .*embedding_model"):
+        redecided_recipe(storage, snapshot, ["faces.purity.min_similarity=0.3"])
