@@ -10,8 +10,9 @@ import pytest
 from face_kit import encoded, links_table, photo_item
 
 from voxdata.faces import measure
-from voxdata.faces.columns import FACES
+from voxdata.faces.columns import FACES, OWN
 from voxdata.faces.decide import decide
+from voxdata.faces.measures import MEASURES
 from voxdata.format.errors import BackendError, RecipeError
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.recipe.reading import load_recipe
@@ -37,7 +38,7 @@ from voxdata.tables.column import Column, F
 MEASURE = Measure(
     name="freckles",
     version={version},
-    columns=(Column("freckles", F, "Share of the face that is freckled"),),
+    columns=({column},),
     take=lambda face: {take},
     rules=(Rule("freckled", "too many freckles", "freckles", "faces.rules.freckled", default=0.5),),
 )
@@ -57,9 +58,13 @@ def freckled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write(folder: Path, take: str = "{'freckles': 0.8}", version: int = 1) -> None:
+COLUMN = 'Column("freckles", F, "Share of the face that is freckled")'
+
+
+def write(folder: Path, take: str = "{'freckles': 0.8}", version: int = 1, column: str = COLUMN) -> None:
     sys.modules.pop("freckled", None)
-    (folder / "freckled.py").write_text(FRECKLED.replace("{take}", take).replace("{version}", str(version)))
+    code = FRECKLED.replace("{take}", take).replace("{version}", str(version)).replace("{column}", column)
+    (folder / "freckled.py").write_text(code)
 
 
 def photo() -> bytes:
@@ -126,6 +131,26 @@ def test_a_recipe_opens_where_the_package_is_gone(freckled: Path) -> None:
     written = load_recipe("hq-voxceleb", SETTINGS).model_dump(mode="json")
     (freckled / "freckled-1.0.dist-info" / "entry_points.txt").write_text("")
     assert Recipe.model_validate(written).model_dump(mode="json") == written
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ('Column("smile", F, "x")', r"its column smile is one of ours"),
+        ('Column("portrait", F, "x")', r"its column portrait is one of ours"),
+        ('Column("photo_hue", F, "x")', r"its column photo_hue is one of ours"),
+        ('Column("Freckles", F, "x")', r"Freckles of type float does not fit into the catalog; a name is lower case"),
+        ('Column("freckles", F, "x"), Column("freckles", F, "y")', r"two of freckles have a column freckles"),
+    ],
+)
+def test_columns_that_the_catalog_cannot_take_are_refused(freckled: Path, column: str, said: str) -> None:
+    write(freckled, column=column)
+    with pytest.raises(RecipeError, match=said):
+        load_recipe("hq-voxceleb", SETTINGS)
+
+
+def test_a_measure_of_ours_is_named_as_its_file() -> None:
+    assert {name: each.name for name, each in OWN.items()} == {name: name for name in MEASURES}
 
 
 def test_a_measure_that_fails_names_itself(freckled: Path) -> None:
