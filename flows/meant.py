@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from voxdata.catalog import unpublished
 from voxdata.catalog.published_recipe import recipe_of
-from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.snapshot import load_snapshot, published
 from voxdata.format.errors import IdentityError, RecipeError, SnapshotError, SourceError
 from voxdata.people.book import open_book
 from voxdata.people.identities import IdentityBook
@@ -24,7 +25,8 @@ def book_under(storage: Storage, metadata: Sequence[str] | None) -> IdentityBook
     if metadata is not None:
         return open_book(storage, metadata)
     try:
-        return book_of(storage, recipe_of(storage, load_snapshot(storage)))
+        left = None if published(storage) else unpublished.load(storage)
+        return book_of(storage, recipe_of(storage, left.as_snapshot() if left else load_snapshot(storage)))
     except SnapshotError:
         return open_book(storage, [])
     except (RecipeError, SourceError) as error:  # a table is gone, or the package of a source is not installed

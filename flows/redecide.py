@@ -13,12 +13,15 @@ NAME = "redecide"
 
 
 @flow(name=NAME, persist_result=False, validate_parameters=True)
-def redecide(root: str, settings: list[str] | None = None, dry_run: bool = False) -> Redecision:
+def redecide(
+    root: str, settings: list[str] | None = None, dry_run: bool = False, unpublished: bool = False
+) -> Redecision:
     """Decide again under `root` with `key=value` pairs on top of the current snapshot's recipe, and publish.
 
-    `dry_run` publishes nothing, renders nothing and listens to nothing.
+    `dry_run` publishes nothing, renders nothing and listens to nothing. `unpublished` decides on what a build without a
+    version has measured.
     """
-    return _run(pipeline.open_finished(root, settings or []), dry_run)
+    return _run(pipeline.open_finished(root, settings or [], unpublished=unpublished), dry_run)
 
 
 def redecide_opened(finished: pipeline.Finished, root: str, settings: list[str], dry_run: bool) -> Redecision:

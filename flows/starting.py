@@ -37,9 +37,19 @@ def build(root: str, recipe: str, settings: Sequence[str], *, prefect: bool = Fa
         return build_opened(order, root, recipe, list(settings))
 
 
-def redecide(root: str, settings: Sequence[str], *, dry_run: bool = False, prefect: bool = False) -> Redecision:
-    """Decide again under `root`, or only say what would change; `prefect` and errors as in `build`."""
-    finished = redeciding.open_finished(root, settings)
+def redecide(
+    root: str,
+    settings: Sequence[str],
+    *,
+    dry_run: bool = False,
+    unpublished: bool = False,
+    prefect: bool = False,
+) -> Redecision:
+    """Decide again under `root`, or only say what would change; `prefect` and errors as in `build`.
+
+    With `unpublished`, decide on what a build without a version has measured.
+    """
+    finished = redeciding.open_finished(root, settings, unpublished=unpublished)
     if not as_flow(finished.recipe.work, prefect):
         with open_pool(finished.recipe.work) as runner:
             return (redeciding.preview if dry_run else redeciding.redecide)(finished, runner)

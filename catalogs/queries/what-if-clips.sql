@@ -1,6 +1,6 @@
 -- Clips, hours and people that other limits of a rule would leave, all else as it is, before the cap on clips per person
 WITH
-recipes AS (SELECT recipe FROM snapshots WHERE current),
+recipes AS (SELECT recipe FROM about),
 -- the table of rules; a measurement passes a limit where sign * measurement <= sign * limit
 stated (place, rule, measure, sign, setting, only_with, only_values, tried) AS (VALUES
     {{limits}}

@@ -1,6 +1,6 @@
 -- Faces, portraits and people that other limits of a rule would leave, all else as it is, if every face can be rendered
 WITH
-recipes AS (SELECT recipe FROM snapshots WHERE current),
+recipes AS (SELECT recipe FROM about),
 -- the table of rules; a limit applies where the setting `only_with` has one of `only_values`, '' being none
 stated (place, rule, measure, sign, setting, only_with, only_values, tried) AS (VALUES
     {{limits}}

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json, say_table
-from flows.cli.options import Json, MaybeRoot, NewRoot, Root, Settings, command
+from flows.cli.options import Json, MaybeRoot, NewRoot, Root, Settings, Unpublished, command
 
 app = App()
 Prefect = Annotated[
@@ -70,17 +70,21 @@ def redecide(
     root: Root,
     settings: Settings = (),
     dry_run: Annotated[bool, Parameter("--dry-run", help="only print what would change; publish nothing")] = False,
+    unpublished: Unpublished = False,
     prefect: Prefect = False,
     json: Json = False,
 ) -> int:
     """Apply changed limits and new reviews to a finished build.
 
     Applies the rules again to what a finished build measured; pixels are touched only for faces that pass now. Prints
-    the funnel before and after.
+    the funnel before and after. What a build without a version has measured becomes one so.
     """
     from flows import starting
+    from flows.unpublished import meant
+    from voxdata.store.storage import open_storage
 
-    done = starting.redecide(root, list(settings), dry_run=dry_run, prefect=prefect)
+    left = meant(open_storage(root), unpublished) is not None
+    done = starting.redecide(root, list(settings), dry_run=dry_run, unpublished=left, prefect=prefect)
     if json:
         return say_json({name: getattr(done, name) for name in ("before", "snapshot", "funnel", "totals", "notes")})
     for table in (done.funnel, done.totals):
@@ -89,8 +93,8 @@ def redecide(
     for note in done.notes:
         print(note)
     if done.snapshot is not None:
-        stays = done.snapshot == done.before
-        print(f"snapshot {done.snapshot} {'stays' if stays else f'follows {done.before}'} under {root}")
+        said = "stays" if done.snapshot == done.before else "is published" if left else f"follows {done.before}"
+        print(f"snapshot {done.snapshot} {said} under {root}")
     return 0
 
 

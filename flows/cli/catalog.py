@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json, say_table, show
-from flows.cli.options import AS_TABLE, THREE_WAYS, Json, MaybeRoot, Output, Root, Snapshot, command
+from flows.cli.options import AS_TABLE, THREE_WAYS, Json, MaybeRoot, Output, Root, Snapshot, Unpublished, command
 from voxdata.format.errors import QueryError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from voxdata.store.storage import Storage
 
 app = App()
@@ -26,13 +28,16 @@ def sql(
     output: Output = AS_TABLE,
     root: MaybeRoot = None,
     snapshot: Snapshot = None,
+    unpublished: Unpublished = False,
     before: Annotated[
         str | None, Parameter(metavar="ID", help="another version beside it: its tables are before.faces, before.…")
     ] = None,
 ) -> int:
     """Ask the catalog: run SQL over it, read-only."""
+    from flows.unpublished import meant
     from voxdata.catalog.query import encoded, format_table
     from voxdata.catalog.snapshot import load_snapshot
+    from voxdata.catalog.unpublished import UNPUBLISHED
     from voxdata.catalog.versions import run_query_at
     from voxdata.forgetting.outputs import write_noted
     from voxdata.store.storage import open_storage
@@ -43,15 +48,20 @@ def sql(
         raise QueryError(f"--root is missing; {THREE_WAYS}")
     storage = open_storage(root)
     asked = _statement(storage, statement, query, snapshot, before)
+    left = meant(storage, unpublished, snapshot) is not None
+
+    def answered() -> pa.Table:
+        return run_query_at(storage, asked, snapshot, before=before, unpublished=left)
+
     if output.out is None:
-        return show(run_query_at(storage, asked, snapshot, before=before), output, storage)
-    shown = [snapshot, *([before] if before is not None else [])]
+        return show(answered(), output, storage)
+    versions = [*([] if left else [snapshot]), *([before] if before is not None else [])]
     write_noted(
         storage,
         "table",
         output.out,
-        lambda: [load_snapshot(storage, each).id for each in shown],
-        lambda: encoded(format_table(run_query_at(storage, asked, snapshot, before=before), output.asked)),
+        lambda: [*([UNPUBLISHED] if left else []), *(load_snapshot(storage, each).id for each in versions)],
+        lambda: encoded(format_table(answered(), output.asked)),
     )
     return 0
 

@@ -49,6 +49,13 @@ Model = Annotated[
 Snapshot = Annotated[
     str | None, Parameter("--snapshot", metavar="ID", help="this version, an id or a tag; default: the current one")
 ]
+Unpublished = Annotated[
+    bool,
+    Parameter(
+        "--unpublished",
+        help="what a build without a version has measured; the default where nothing is published",
+    ),
+]
 Json = Annotated[bool, Parameter("--json", help="print JSON")]
 Reason = Annotated[str | None, Parameter("--reason", metavar="TEXT", help="why; the journal keeps it")]
 Host = Annotated[str, Parameter("--host", help="address to listen on; 127.0.0.1 is this machine alone")]

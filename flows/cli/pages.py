@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from flows.cli.models import Enhance, Run, enhancer
-from flows.cli.options import Host, Model, Root, RunRoot, command
+from flows.cli.options import Host, Model, Root, RunRoot, Unpublished, command
 
 if TYPE_CHECKING:
     from voxdata.pages.local_server import Page
@@ -22,15 +22,22 @@ def report(
     *,
     root: Root,
     out: Annotated[str, Parameter(metavar="FILE", help="page to write")] = "report.html",
+    unpublished: Unpublished = False,
 ) -> int:
     """One HTML page about the dataset and its models; opens offline."""
+    from flows.unpublished import meant
+    from voxdata.catalog.unpublished import UNPUBLISHED
     from voxdata.forgetting.outputs import write_noted
     from voxdata.pages.report.page import build_report
     from voxdata.pages.report.runs import shown_snapshots
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
-    size = write_noted(storage, "report", out, lambda: shown_snapshots(storage), lambda: build_report(storage).encode())
+    left = meant(storage, unpublished)
+    named = UNPUBLISHED if left is not None else None
+    size = write_noted(
+        storage, "report", out, lambda: shown_snapshots(storage, named), lambda: build_report(storage, left).encode()
+    )
     print(f"{out}: {size / 1e6:.1f} MB, opens in any browser, offline")
     return 0
 
@@ -44,19 +51,22 @@ def review(
     ] = None,
     host: Host = "127.0.0.1",
     port: Annotated[int, Parameter(help="0 takes any free one")] = 8765,
+    unpublished: Unpublished = False,
 ) -> int:
     """A local web page on which people keep and reject portraits.
 
     Serves it until Ctrl-C, on this machine only unless told otherwise. What they decide is kept in the journal at once
     and acts in the next publish.
     """
+    from flows.unpublished import meant
     from voxdata.pages.review.decisions import reviewer_name
     from voxdata.pages.review.routes import review_page
     from voxdata.pages.review.session import Desk
     from voxdata.store.storage import open_storage
 
     name = reviewer_name(reviewer) if reviewer else ""
-    desk = Desk(open_storage(root))
+    storage = open_storage(root)
+    desk = Desk(storage, unpublished=meant(storage, unpublished) is not None)
     try:
         _serve_page(
             review_page(desk, name),

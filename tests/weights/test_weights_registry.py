@@ -17,8 +17,8 @@ from models.evaluate.protocols import NAMES as PROTOCOLS
 from models.pretrained.files import PUBLISHED as FILES
 from tests.pretrained import USED_WITH
 from voxdata import weights
-from voxdata.faces.measures.embed import SCALES
-from voxdata.faces.measures.known import measured_with
+from voxdata.faces.columns import measured_with
+from voxdata.faces.measures.embedding import SCALES
 from voxdata.faces.portrait import deeplab
 from voxdata.format.errors import WeightsError
 from voxdata.recipe.faces import FaceMeasure

@@ -21,6 +21,7 @@ from voxdata.tables.column import Column
 
 SCHEMA_VERSION = 9
 CATALOG_KEY = "catalog.duckdb"
+UNPUBLISHED_CATALOG_KEY = "catalog-unpublished.duckdb"  # of a build that has no version (`unpublished.py`)
 NAME = "voxdata"  # of the attached database
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb whose shell opens the file
 ROW_GROUP = 245_760  # rows; twice the default wastes less of the last block of each column

@@ -3,7 +3,8 @@
 A snapshot stays that is current, has a tag, or is named by a fact of the journal (a training run, an evaluation, an
 export, …) or by a `runs/<run>/run.json`. With it stay its shards and sidecars, its tables and its recipe. Measured and
 rendered parts stay whose fingerprint one of these snapshots uses: the next build counts on them. Originals, fetch logs
-and the journal always stay, and so does whatever is younger than the age limit.
+and the journal always stay, and so does whatever is younger than the age limit. What a build without a version has left
+stays with what it names, until a version is published after it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from voxdata.catalog import unpublished
+from voxdata.catalog.database import UNPUBLISHED_CATALOG_KEY
 from voxdata.catalog.lists import README_KEY, list_keys
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.snapshot import latest, list_snapshots, published_recipe, published_tables
+from voxdata.catalog.snapshot import latest, list_snapshots, published_at, published_recipe, published_tables
 from voxdata.catalog.tags import tags
+from voxdata.catalog.unpublished import Unpublished
 from voxdata.format.snapshot import Snapshot
 from voxdata.store import journal
 from voxdata.store.locks import collecting
@@ -63,8 +67,12 @@ def find_garbage(storage: Storage, *, older_than_s: float, now_s: float) -> Garb
     kept = [snapshot for snapshot in snapshots if snapshot.id in reasons]
     used = {README_KEY, *(key for snapshot in kept for key in _keys_of(storage, snapshot))}
     going = {snapshot.id for snapshot in snapshots} - set(reasons)
+    left = unpublished.load(storage)
+    superseded = left is not None and unpublished.is_superseded(left, published_at(storage).get(current))
+    if left is not None and not superseded:
+        used.update(_keys_of_unpublished(storage, left))
     sizes = {}
-    for key in _candidates(storage, used):
+    for key in (*_candidates(storage, used), *(_unpublished(storage) if superseded else ())):
         size, written = storage.stat(key)
         of_going = (match := _LIST.fullmatch(key)) is not None and match[1] in going  # a list goes with its snapshot
         if of_going or now_s - written > older_than_s:
@@ -127,6 +135,19 @@ def _keys_of(storage: Storage, snapshot: Snapshot) -> Iterable[str]:
     for tables in (snapshot.tables, published_tables(storage, snapshot)):
         for keys in tables.values():
             yield from keys
+
+
+def _keys_of_unpublished(storage: Storage, left: Unpublished) -> Iterable[str]:
+    yield left.recipe
+    for tables in (left.tables, left.shown):
+        for keys in tables.values():
+            yield from keys
+    for folder in left.folders.values():
+        yield from storage.keys(folder)
+
+
+def _unpublished(storage: Storage) -> list[str]:
+    return [key for key in (UNPUBLISHED_CATALOG_KEY, unpublished.STATE_KEY) if storage.exists(key)]
 
 
 def _candidates(storage: Storage, used: set[str]) -> Iterable[str]:

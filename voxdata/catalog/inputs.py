@@ -18,12 +18,14 @@ import pyarrow.parquet as pq
 from voxdata.catalog.database import first_line, quoted
 from voxdata.catalog.snapshot import list_snapshots
 from voxdata.catalog.stated_sources import sources
+from voxdata.catalog.unpublished import UNPUBLISHED
 from voxdata.faces.columns import FACES, stated_columns
 from voxdata.format.errors import CatalogError, StorageError
 from voxdata.format.snapshot import Snapshot
 from voxdata.people.merging import aliases_in_force, stated
 from voxdata.people.tombstones import Tombstones
 from voxdata.store import journal
+from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, Storage
 from voxdata.tables import faces, models, people, shards, speech
 from voxdata.tables.column import Table, sql_type
@@ -60,7 +62,7 @@ def inputs(
         for stage, table in stages.items()
     }
     found["in_samples"] = _samples(storage, connection, snapshot)
-    found["in_packed"] = "SELECT kind, key FROM samples"  # which the catalog has when it asks
+    found["in_packed"] = _packed(storage, snapshot, tables)
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
         found[f"in_{table}"] = _journal(storage, table)
     found["in_aliases"] = _aliases(storage)
@@ -148,6 +150,25 @@ def _samples(storage: Storage, connection: duckdb.DuckDBPyConnection, snapshot: 
         table = _columns(storage, entry.sidecar, wanted)
         tables.append(table.append_column("tar", pa.array([entry.tar] * table.num_rows, pa.string())))
     return pa.concat_tables(tables) if tables else pa.schema([*wanted, ("tar", pa.string())]).empty_table()
+
+
+def _packed(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[str]]) -> Input:
+    """`kind` and `key` of what the version holds; of a build that has none, of what it would hold as far as it came."""
+    if snapshot.id != UNPUBLISHED:
+        return "SELECT kind, key FROM samples"  # which is loaded when this is asked
+    splits = [row for key in tables.get("splits", ()) for row in parquet_table(storage.read(key)).to_pylist()]
+    people = {row["person"] for row in splits} if "splits" in tables else None
+    found: dict[str, list[str]] = {"kind": [], "key": []}
+    for kind, stage, column in (
+        ("faces", "face_verdicts", "face_id"),
+        ("speech", "utterance_verdicts", "utterance_id"),
+    ):
+        for key in tables.get(stage, ()):
+            for row in parquet_table(storage.read(key), [column, "person", "verdict"]).to_pylist():
+                if row["verdict"] == "keep" and (people is None or row["person"] in people):
+                    found["kind"].append(kind)
+                    found["key"].append(row[column])
+    return pa.table(found, pa.schema([("kind", pa.string()), ("key", pa.string())]))
 
 
 def _aliases(storage: Storage) -> pa.Table:

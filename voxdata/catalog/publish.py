@@ -6,6 +6,7 @@ connects afterwards gets the new one, nobody waits. Nothing in the catalog exist
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -17,11 +18,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, create, load_error
+from voxdata.catalog import unpublished
+from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, UNPUBLISHED_CATALOG_KEY, create, load_error
 from voxdata.catalog.inputs import Input, inputs
 from voxdata.catalog.keys import REPEATABLE, check_unique, key_repeats, once, repeats
 from voxdata.catalog.lists import write_lists
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, published_tables, state_publication
+from voxdata.catalog.unpublished import UNPUBLISHED, Unpublished
 from voxdata.faces.columns import FACES, stated_columns
 from voxdata.format.atomic import TEMPORARY_PREFIX
 from voxdata.format.errors import StorageError
@@ -29,6 +32,7 @@ from voxdata.format.snapshot import Snapshot, Tables
 from voxdata.store.storage import LocalStorage, Storage
 from voxdata.tables import faces, models, speech
 from voxdata.tables.column import Column, Table
+from voxdata.tables.shards import ABOUT
 
 _TIME = "replace(stated_at, 'Z', '+00:00')"  # so written, times of any digits are in order as texts
 # Fragments are append-only, so a row counts only where this snapshot decided on it, and once (`keys.py`). Rows were
@@ -77,7 +81,7 @@ _CLIP_VERDICTS = _decided(
 )
 
 LOADS = {
-    "about": "SELECT schema_version, snapshot_id FROM in_about",
+    "about": "SELECT schema_version, snapshot_id, recipe FROM in_about",
     "snapshots": "SELECT * FROM in_snapshots ORDER BY snapshot_id",
     "shards": "SELECT * FROM in_shards ORDER BY snapshot_id, tar",
     "samples": """
@@ -155,7 +159,7 @@ def publish(
     `at` is the time of publication (ISO 8601, UTC). `tables` names the Parquet files of this build where they are not
     those of the snapshot's own file: the same shards can come from more photos. `recipe` is the key of the recipe with
     its sources (`catalog/recipes.py`). Of several processes that publish
-    at once, the catalog ends with the snapshot that was stated last.
+    at once, the catalog ends with the snapshot that was stated last. What an earlier build left unpublished goes.
     """
     snapshot = load_snapshot(storage, snapshot_id)
     state_publication(storage, snapshot, snapshot.tables if tables is None else tables, at=at, recipe=recipe)
@@ -163,6 +167,7 @@ def publish(
         built = latest(storage)
         path = rebuild(storage, built)
         if latest(storage) == built:
+            unpublished.drop(storage)
             return path
 
 
@@ -176,29 +181,44 @@ def rebuild(storage: Storage, snapshot_id: str | None = None) -> str:
     """
     snapshot = load_snapshot(storage, snapshot_id)
     write_lists(storage, list_snapshots(storage))
+    return _build_under(storage, CATALOG_KEY, snapshot)
+
+
+def rebuild_unpublished(storage: Storage, found: Unpublished) -> str:
+    """Build the catalog of a build that has no version, beside the published one; return its path or URL."""
+    return _build_under(storage, UNPUBLISHED_CATALOG_KEY, found.as_snapshot())
+
+
+def _build_under(storage: Storage, key: str, snapshot: Snapshot) -> str:
     if isinstance(storage, LocalStorage):
-        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}-{CATALOG_KEY}"
-        return _swap_in(storage, storage.local(name), snapshot)
+        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}-{key}"
+        return _swap_in(storage, key, storage.local(name), snapshot)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / CATALOG_KEY
+        path = Path(folder) / key
         build_catalog(storage, snapshot, path)
-        storage.commit(CATALOG_KEY, path.read_bytes())
-    return f"{storage.url}/{CATALOG_KEY}"
+        storage.commit(key, path.read_bytes())
+    return f"{storage.url}/{key}"
 
 
 def _about(snapshot: Snapshot) -> pa.Table:
-    return pa.table({"schema_version": pa.array([SCHEMA_VERSION], pa.int32()), "snapshot_id": [snapshot.id]})
+    named = None if snapshot.id == UNPUBLISHED else snapshot.id
+    row = {
+        "schema_version": SCHEMA_VERSION,
+        "snapshot_id": named,
+        "recipe": json.dumps(snapshot.recipe, sort_keys=True),
+    }
+    return pa.Table.from_pylist([row], ABOUT.schema)
 
 
-def _swap_in(storage: LocalStorage, temporary: Path, snapshot: Snapshot) -> str:
-    target = storage.local(CATALOG_KEY)
+def _swap_in(storage: LocalStorage, key: str, temporary: Path, snapshot: Snapshot) -> str:
+    target = storage.local(key)
     try:
         build_catalog(storage, snapshot, temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        raise StorageError(f"{CATALOG_KEY} under {storage.url} cannot be written: {error.strerror}") from error
+        raise StorageError(f"{key} under {storage.url} cannot be written: {error.strerror}") from error
     finally:
         for left in (temporary, temporary.with_name(temporary.name + ".wal")):
             with suppress(OSError):

@@ -25,6 +25,7 @@ from voxdata.store.storage import LocalStorage, Storage
 
 Format = Literal["table", "csv", "json", "parquet"]
 
+SPLIT_SUMMARY = "SELECT * FROM split_summary"
 BEFORE = "before"  # name of the other version's catalog
 _READS = {"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI"}
 _WIDEST_CELL = 60
@@ -49,21 +50,21 @@ class NamedQuery:
         return self.name.startswith("what-if")
 
 
-def open_readonly(storage: Storage) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to the catalog; close it, or use it as a context manager.
+def open_readonly(storage: Storage, key: str = CATALOG_KEY) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to the catalog, or to the one under another `key`; close it, or use it in a `with`.
 
     It keeps seeing the file that it opened, also after a publish. Raises `CatalogError`.
     """
     if isinstance(storage, LocalStorage):
-        path = storage.local(CATALOG_KEY)
+        path = storage.local(key)
         if not path.is_file():
             raise _missing(storage)
         return attach(path, storage.url)
-    if not storage.exists(CATALOG_KEY):
+    if not storage.exists(key):
         raise _missing(storage)
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / CATALOG_KEY
-        copy.write_bytes(storage.read(CATALOG_KEY))
+        copy = Path(folder) / key
+        copy.write_bytes(storage.read(key))
         return attach(copy, storage.url)
 
 
@@ -121,7 +122,12 @@ def named_query(name: str, more: Sequence[Rule] = ()) -> NamedQuery:
 
 def stats(storage: Storage) -> pa.Table:
     """Table 1 of the SF2F paper for the current snapshot: an attribute per row, a split per column."""
-    rows = {row["split"]: row for row in run_query(storage, "SELECT * FROM split_summary").to_pylist()}
+    return table_1(run_query(storage, SPLIT_SUMMARY).to_pylist())
+
+
+def table_1(summary: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Table 1 of the SF2F paper, of the rows of `split_summary`."""
+    rows = {row["split"]: row for row in summary}
     attributes = {"#Identity": "identities", "#Image": "images", "#Speech": "utterances"}
     table = [
         {"Attribute": label, **{split: f"{row[column]:,}" for split, row in rows.items()}}

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from voxdata.catalog import unpublished
 from voxdata.catalog.tags import tags
 from voxdata.format.digests import digest
 from voxdata.format.errors import SnapshotError
@@ -93,6 +94,8 @@ def load_snapshot(storage: Storage, identifier: str | None = None) -> Snapshot:
     if identifier is None:
         return load_snapshot(storage, latest(storage))
     identifier = tags(storage).get(identifier, identifier)
+    if identifier == unpublished.UNPUBLISHED and unpublished.load(storage) is not None:
+        raise SnapshotError(f"the unpublished build is no version: {_what_next(storage)}")
     if not storage.exists(snapshot_key(identifier)):
         raise SnapshotError(
             f"no snapshot {identifier!r} under {storage.url}; list them with: voxdata snapshots --root {storage.url}"
@@ -104,8 +107,24 @@ def latest(storage: Storage) -> str:
     """The id of the current snapshot: the last one published. Raises `SnapshotError` where none was."""
     order = published(storage)
     if not order:
-        raise SnapshotError(f"nothing is published under {storage.url}; run: voxdata build RECIPE --root {storage.url}")
+        raise SnapshotError(_nothing(storage))
     return order[-1]
+
+
+def _nothing(storage: Storage) -> str:
+    found = unpublished.load(storage)
+    if found is None:
+        return f"nothing is published under {storage.url}; run: voxdata build RECIPE --root {storage.url}"
+    why = f": {found.ended}" if found.ended else ""
+    return f"nothing is published under {storage.url}, a build has no version yet{why}; {_what_next(storage)}"
+
+
+def _what_next(storage: Storage) -> str:
+    return (
+        "nothing can be trained on it or made of it; look at it with: voxdata report --unpublished --root "
+        f"{storage.url}, publish it with: voxdata redecide --unpublished --root {storage.url} --set KEY=VALUE, or go "
+        "on building"
+    )
 
 
 def published(storage: Storage) -> list[str]:
@@ -131,6 +150,9 @@ def published_tables(storage: Storage, snapshot: Snapshot) -> dict[str, list[str
 
 def published_recipe(storage: Storage, snapshot: Snapshot) -> str | None:
     """The key of the recipe that `snapshot` was last published with; None where none was stated."""
+    if snapshot.id == unpublished.UNPUBLISHED:
+        found = unpublished.load(storage)
+        return None if found is None else found.recipe
     named = [fact["recipe"] for fact in _publications(storage) if fact["snapshot_id"] == snapshot.id]
     return next((key for key in reversed(named) if key), None)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from voxdata.catalog.database import CATALOG_KEY, attach, quoted
+from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY, attach, quoted
 from voxdata.catalog.publish import build_catalog
 from voxdata.catalog.query import BEFORE, answer, open_readonly, run_query
 from voxdata.catalog.snapshot import load_snapshot
@@ -25,19 +25,24 @@ from voxdata.store.storage import Storage
 logger = logging.getLogger("voxdata")
 
 
-def run_query_at(storage: Storage, sql: str, snapshot: str | None = None, *, before: str | None = None) -> pa.Table:
-    """The result of one SQL statement on a snapshot (an id or a tag; default: what the catalog holds).
+def run_query_at(
+    storage: Storage, sql: str, snapshot: str | None = None, *, before: str | None = None, unpublished: bool = False
+) -> pa.Table:
+    """The result of one SQL statement on a snapshot (an id or a tag; default: what the catalog holds), or with
+    `unpublished` on what a build without a version has left, whose catalog is there.
 
     The tables and views of the snapshot `before` are there as `before.faces`, `before.funnel` and so on. Raises
     `QueryError`, `CatalogError`, `SnapshotError`.
     """
-    if snapshot is None and before is None:
+    if snapshot is None and before is None and not unpublished:
         with suppress(OldCatalogError):
             return run_query(storage, sql)
     earlier = None if before is None else load_snapshot(storage, before)
     with (
         tempfile.TemporaryDirectory(prefix="voxdata-") as folder,
-        opened_at(storage, load_snapshot(storage, snapshot), Path(folder)) as connection,
+        open_readonly(storage, UNPUBLISHED_CATALOG_KEY)
+        if unpublished
+        else opened_at(storage, load_snapshot(storage, snapshot), Path(folder)) as connection,
     ):
         if earlier is not None:
             path = quoted(str(built_aside(storage, earlier, Path(folder))))

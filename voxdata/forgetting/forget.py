@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voxdata.catalog.database import CATALOG_KEY
+from voxdata.catalog import unpublished
+from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY
 from voxdata.catalog.publish import rebuild
 from voxdata.forgetting import outputs
 from voxdata.forgetting.belongings import Belongings
 from voxdata.forgetting.inquiry import inquire, inquire_again
 from voxdata.forgetting.outputs import Deletion, Output
 from voxdata.forgetting.places import GONE, Places, facts_about, facts_mentioning, recipes_naming, tags_naming
-from voxdata.forgetting.purge import purge
+from voxdata.forgetting.purge import purge, referenced
 from voxdata.forgetting.redact import Redaction, drop_moved, redact, repack
 from voxdata.forgetting.trained import TrainingRun, delete_pictures, runs_on
 from voxdata.format.portraits import cached_files
@@ -146,6 +147,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
     deletions += [each for run in runs for each in delete_pictures(run)]
     deletions += _delete_decoded(storage, old, [*caches, *(run.cache for run in runs if run.cache)])
     drop_moved(storage, moved)
+    _forget_unpublished(storage, belongings, name)
     _catalog_anew(storage, redaction)
     left = [each.said for each in deletions if each.left]
     if not left:
@@ -227,6 +229,16 @@ def _delete_decoded(storage: Storage, shards: Iterable[str], caches: Sequence[Pa
                 Deletion(said=f"decoded portraits {decoded}: cannot be deleted, {error.strerror or error}", left=True)
             )
     return failed
+
+
+def _forget_unpublished(storage: Storage, belongings: Belongings, name: str) -> None:
+    """What a build without a version has left names the tables without them; its catalog is built when it is asked."""
+    found = unpublished.load(storage)
+    storage.delete(UNPUBLISHED_CATALOG_KEY)
+    if found is not None:
+        tables, shown = (referenced(storage, each, name) for each in (found.tables, found.shown))
+        ended = None if belongings.mentions(found.ended) else found.ended
+        unpublished.state(storage, replace(found, tables=tables, shown=shown, ended=ended))
 
 
 def _catalog_anew(storage: Storage, redaction: Redaction) -> None:

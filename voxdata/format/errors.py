@@ -52,7 +52,14 @@ class DecisionError(VoxdataError):
 
 
 class BuildStoppedError(VoxdataError):
-    """Too large a share of one unexpected reason; the recipe's limit stops the build."""
+    """Nobody is left, or too large a share has one unexpected reason; a limit of the recipe stops the build.
+
+    `relax` is the `setting=value` that would let it go on, where it is not one of the rules.
+    """
+
+    def __init__(self, said: str, *, relax: str | None = None) -> None:
+        super().__init__(said)
+        self.relax = relax
 
 
 class ShardError(VoxdataError):

@@ -18,7 +18,8 @@ from voxdata.pipeline.findings import Findings
 from voxdata.pipeline.measured import MeasuredFaces
 from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, do
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
+from voxdata.pipeline.unpublished import Attempt, attempted
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.store.locks import building
@@ -70,34 +71,35 @@ def _say(findings: Findings) -> None:
 def build(order: Build, runner: Runner) -> str:
     """Build or update the dataset and return the id of the published snapshot."""
     storage, recipe = order.storage, order.recipe
-    with building(storage):
-        keys = {"photos": runner.step("crawl", steps.crawl, storage, recipe)}
-        do(FACES_MEASURE, storage, recipe, keys["photos"], runner)
-        keys |= choose_portraits(storage, recipe, keys["photos"], runner)
-        keys["utterance_files"] = runner.step("speech.find", steps.find_speech, storage, recipe, keys)
-        keys["identities"] = runner.step("identities", steps.list_identities, storage, recipe, keys)
-        return finish(storage, recipe, keys, runner)
+    with building(storage), attempted(storage, recipe) as attempt:
+        attempt.note(photos=runner.step("crawl", steps.crawl, storage, recipe))
+        attempt.do(FACES_MEASURE, attempt.keys["photos"], runner)
+        choose_portraits(storage, recipe, attempt, runner)
+        attempt.note(utterance_files=runner.step("speech.find", steps.find_speech, storage, recipe, attempt.keys))
+        attempt.note(identities=runner.step("identities", steps.list_identities, storage, recipe, attempt.keys))
+        return finish(storage, recipe, attempt, runner)
 
 
-def choose_portraits(storage: Storage, recipe: Recipe, photos_key: str, runner: Runner) -> dict[str, str]:
-    """From measured faces to portraits: keys of `links` and `face_verdicts`."""
-    faces = MeasuredFaces(storage, recipe, photos_key)
+def choose_portraits(storage: Storage, recipe: Recipe, attempt: Attempt, runner: Runner) -> None:
+    """From measured faces to portraits: `links` and `face_verdicts` of the attempt."""
+    faces = MeasuredFaces(storage, recipe, attempt.keys["photos"])
     links = runner.step("faces.link", steps.link_faces, storage, recipe, faces)
     first = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=False)
+    attempt.note(links=links, face_verdicts=first)
     chosen = runner.step("faces.candidates", steps.candidates, storage, faces, first)
     faces.let_go()
-    do(FACES_RENDER, storage, recipe, chosen, runner)
+    attempt.do(FACES_RENDER, chosen, runner)
     final = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=True)
-    return {"links": links, "face_verdicts": final}
+    attempt.note(face_verdicts=final)
 
 
-def finish(storage: Storage, recipe: Recipe, keys: dict[str, str], runner: Runner) -> str:
-    """From portraits and a list of clips to a published snapshot; returns its id. What is made joins `keys`."""
-    do(SPEECH_MEASURE, storage, recipe, keys["utterance_files"], runner)
-    keys["utterance_verdicts"] = runner.step(
-        "speech.decide", steps.decide_speech, storage, recipe, keys["utterance_files"]
-    )
-    keys["splits"] = runner.step("split", steps.split, storage, recipe, keys)
+def finish(storage: Storage, recipe: Recipe, attempt: Attempt, runner: Runner) -> str:
+    """From portraits and a list of clips to a published snapshot; returns its id."""
+    keys = attempt.keys
+    attempt.do(SPEECH_MEASURE, keys["utterance_files"], runner)
+    clips = runner.step("speech.decide", steps.decide_speech, storage, recipe, keys["utterance_files"])
+    attempt.note(utterance_verdicts=clips)
+    attempt.note(splits=runner.step("split", steps.split, storage, recipe, keys))
     entries = _pack(storage, recipe, keys, runner)
     snapshot = runner.step("publish", packing.publish, storage, recipe, keys, entries)
     runner.published(storage, snapshot)

@@ -32,7 +32,8 @@ def asks_for_speech(recipe: Recipe) -> bool:
 def packed_people(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> set[str]:
     """The people of the version: those with portraits and, where the recipe has speech, with clips that are kept."""
     people = set(portrait_people(storage, keys))
-    return people & kept_people(storage, keys) if asks_for_speech(recipe) else people
+    decided = "utterance_verdicts" in keys  # a build that was stopped before has not looked for speech
+    return people & kept_people(storage, keys) if asks_for_speech(recipe) and decided else people
 
 
 def packed_portraits(storage: Storage, keys: Mapping[str, str], people: Collection[str]) -> pa.Table:
@@ -47,6 +48,9 @@ def outcomes(storage: Storage, keys: Mapping[str, str], people: Collection[str])
         ("faces", "face_verdicts", WITHOUT_SPEECH),
         ("speech", "utterance_verdicts", WITHOUT_PORTRAITS),
     ):
+        if table not in keys:
+            found[kind] = Counter[str]()
+            continue
         verdicts = parquet_table(storage.read(keys[table]), ["reason", *WHOSE])
         counts = Counter(verdicts["reason"].drop_null().to_pylist())
         passed = with_persons(verdicts.filter(pc.is_null(verdicts["reason"])), aliases_in_force(storage))

@@ -39,7 +39,7 @@ def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> l
         faces, clips = (_said(counts) for counts in outcomes(storage, keys, ()).values())
         raise BuildStoppedError(
             f"nobody is left: no person has {recipe.faces.select.min_per_identity} portraits and speech; "
-            f"faces: {faces}; clips: {clips}; relax a limit, for example with --set faces.pose.max_angle_deg=12"
+            f"faces: {faces}; clips: {clips}"
         )
     wanted = []
     for first, last in plan_ranges(recipe.shards.buckets_per_shard):

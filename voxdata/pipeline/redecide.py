@@ -27,6 +27,7 @@ from voxdata.pipeline.measured import MeasuredFaces, portrait_people, render_sta
 from voxdata.pipeline.outcomes import KEPT, asks_for_speech, outcomes, packed_people, packed_portraits
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, plan
+from voxdata.pipeline.unpublished import attempted, keys_of, settle
 from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import commit_table, parquet_table
 from voxdata.store.locks import building
@@ -59,17 +60,23 @@ class Finished:
     keys: Mapping[str, str]
 
 
-def open_finished(root: str, settings: Sequence[str]) -> Finished:
+def open_finished(root: str, settings: Sequence[str], *, unpublished: bool = False) -> Finished:
     """Read the current snapshot of a root, with `key=value` pairs on top of its recipe.
 
-    Raises `DecisionError` for settings that need new measurements, `RecipeError`, `SnapshotError`, `StorageError`.
+    With `unpublished`, read what a build without a version has measured. Raises `DecisionError` for settings that need
+    new measurements, `RecipeError`, `SnapshotError`, `StorageError`.
     """
     storage = open_storage(root)
-    snapshot = load_snapshot(storage)
+    if unpublished:
+        left = settle(storage)
+        snapshot, keys = left.as_snapshot(), keys_of(left)
+    else:
+        snapshot = load_snapshot(storage)
+        keys = {stage: named[0] for stage, named in published_tables(storage, snapshot).items() if len(named) > 0}
     recipe = redecided_recipe(storage, snapshot, settings)
-    keys = {stage: named[0] for stage, named in published_tables(storage, snapshot).items() if len(named) > 0}
     for stage, table in (("crawl", "photos"), ("speech.find", "utterance_files"), ("identities", "identities")):
-        keys[table] = steps.with_current_people(storage, stage, keys[table])
+        if table in keys:
+            keys[table] = steps.with_current_people(storage, stage, keys[table])
     todo = plan(FACES_MEASURE, storage, recipe, keys["photos"]).todo
     if todo:
         raise DecisionError(
@@ -81,13 +88,15 @@ def open_finished(root: str, settings: Sequence[str]) -> Finished:
 
 def redecide(finished: Finished, runner: Runner) -> Redecision:
     """Decide again and publish. Raises `SourceError` where the speech of a new person cannot be read."""
-    storage, recipe, before = finished.storage, finished.recipe, finished.keys
-    with building(storage):
-        keys = {"photos": before["photos"], **choose_portraits(storage, recipe, before["photos"], runner)}
-        keys |= _speech(finished, keys, runner)
-        published = finish(storage, recipe, keys, runner)
+    storage, recipe = finished.storage, finished.recipe
+    known = {"photos": finished.keys["photos"]}
+    with building(storage), attempted(storage, recipe, known) as attempt:
+        attempt.has(FACES_MEASURE)
+        choose_portraits(storage, recipe, attempt, runner)
+        attempt.note(**_speech(finished, attempt.keys, runner))
+        published = finish(storage, recipe, attempt, runner)
     notes = _holdout_notes(finished, published)
-    return _compare(finished, keys, packed_people(storage, recipe, keys), published, notes)
+    return _compare(finished, attempt.keys, packed_people(storage, recipe, attempt.keys), published, notes)
 
 
 def preview(finished: Finished, runner: Runner) -> Redecision:
@@ -112,13 +121,12 @@ def preview(finished: Finished, runner: Runner) -> Redecision:
     )
     key = commit_table(storage, "faces.preview", digest([first, verdicts["verdict"].to_pylist()]), verdicts)
     keys = {"photos": before["photos"], "links": links, "face_verdicts": key}
-    keys["utterance_files"] = runner.step(
-        "speech.carry", steps.carry_speech, storage, recipe, keys, before, search=False
-    )
-    keys["utterance_verdicts"] = runner.step(
-        "speech.decide", steps.decide_speech, storage, recipe, keys["utterance_files"]
-    )
-    unheard = _new_people(storage, keys, before) if recipe.speech.who == "portraits" else set()
+    unheard = set(portrait_people(storage, keys))
+    if "utterance_files" in before:
+        carried = runner.step("speech.carry", steps.carry_speech, storage, recipe, keys, before, search=False)
+        keys["utterance_files"] = carried
+        keys["utterance_verdicts"] = runner.step("speech.decide", steps.decide_speech, storage, recipe, carried)
+        unheard = _new_people(storage, keys, before) if recipe.speech.who == "portraits" else set()
     notes = [f"dry run: {len(missing)} faces are not rendered yet and are taken to succeed; nothing was published"]
     if unheard and asks_for_speech(recipe):
         notes.append(
@@ -152,6 +160,12 @@ def _training_clips(storage: Storage, snapshot: Snapshot) -> dict[str, bool]:
 
 def _speech(finished: Finished, keys: Mapping[str, str], runner: Runner) -> dict[str, str]:
     storage, recipe, before = finished.storage, finished.recipe, finished.keys
+    if "utterance_files" not in before:  # a build was stopped before it looked for speech
+        found = {"utterance_files": runner.step("speech.find", steps.find_speech, storage, recipe, keys)}
+        return {
+            **found,
+            "identities": runner.step("identities", steps.list_identities, storage, recipe, {**keys, **found}),
+        }
     try:
         clips = runner.step("speech.carry", steps.carry_speech, storage, recipe, keys, before, search=True)
     except SourceError as error:

@@ -6,6 +6,7 @@ is not computed again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -63,9 +64,10 @@ def crawl(storage: Storage, recipe: Recipe) -> str:
         return store.commit_manifest()
 
 
-def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces) -> str:
-    """Duplicates and purity (`schemas.LINKS`). Stops the build when too many photos are unreadable."""
-    _stop_if_unreadable(recipe, "photos", faces.rows["item_id"], faces.rows["photo_status"])
+def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, *, stop: bool = True) -> str:
+    """Duplicates and purity (`schemas.LINKS`). With `stop`, stops the build when too many photos are unreadable."""
+    if stop:
+        _stop_if_unreadable(recipe, "photos", faces.rows["item_id"], faces.rows["photo_status"])
     old = int(np.count_nonzero(without_print(faces.rows)))
     if old:
         logger.warning(
@@ -177,10 +179,11 @@ def _without_collisions(found: pa.Table) -> pa.Table:
     return found.set_column(place, found.schema.field(place), pa.array(names, pa.string()))
 
 
-def decide_speech(storage: Storage, recipe: Recipe, clips_key: str) -> str:
-    """Verdicts of all clips (`schemas.UTTERANCE_VERDICTS`). Stops the build when too many are unreadable."""
+def decide_speech(storage: Storage, recipe: Recipe, clips_key: str, *, stop: bool = True) -> str:
+    """Verdicts of all clips (`schemas.UTTERANCE_VERDICTS`). With `stop`, stops where too many are unreadable."""
     clips = measured_clips(storage, recipe, clips_key)
-    _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
+    if stop:
+        _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
     book = book_at_hand(storage, recipe)
     known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
     depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), recipe.speech.select.model_dump(), sorted(known)]
@@ -196,7 +199,7 @@ def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -
     """Everyone whom the sources name (`schemas.IDENTITIES`)."""
     book = book_at_hand(storage, recipe)
     seen: set[str] = set()
-    for key in (keys["photos"], keys["utterance_files"]):
+    for key in (keys[name] for name in ("photos", "utterance_files") if name in keys):
         seen.update(parquet_table(storage.read(key), ["identity"])["identity"].to_pylist())
     rows = [_identity_row(book, name) for name in sorted(seen)]
     return _commit_once(storage, "identities", rows, lambda: pa.Table.from_pylist(rows, IDENTITIES))
@@ -240,7 +243,8 @@ def _stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statu
     if len(states) >= recipe.limits.min_items and share > recipe.limits.max_unreadable_share:
         raise BuildStoppedError(
             f"{len(bad)} of {len(states)} {what} are unreadable ({share:.0%}, limit limits.max_unreadable_share="
-            f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit"
+            f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit",
+            relax=f"limits.max_unreadable_share={math.ceil(share * 100) / 100:g}",
         )
 
 

@@ -106,7 +106,7 @@ SNAPSHOTS = Table(
 
 ABOUT = Table(
     "about",
-    "One row: which schema this file has and which snapshot its tables hold",
+    "One row: which schema this file has, and what its tables hold",
     (
         Column(
             "schema_version",
@@ -117,9 +117,9 @@ ABOUT = Table(
         Column(
             "snapshot_id",
             S,
-            "Snapshot that faces, utterances, samples and the other tables belong to",
-            required=True,
+            "Snapshot that faces, utterances and the other tables belong to; null for a build without a version",
         ),
+        Column("recipe", S, "Settings that its faces and clips were decided with, as JSON", required=True),
     ),
     key=("schema_version",),
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from voxdata.catalog.query import stats
+from voxdata.catalog.query import SPLIT_SUMMARY, table_1
 from voxdata.faces.rules import STATUSES, lines_of
 from voxdata.pages.report.charts import Limits, bar, histogram, short
 from voxdata.pages.report.facts import Facts, Row
@@ -17,6 +17,7 @@ from voxdata.pages.report.pictures import Originals, member, small_picture
 from voxdata.rules import Rule, by_reason, setting
 from voxdata.speech.rules import REASONS as SPEECH_REASONS
 
+PASS = "pass so far"  # of a build that has no version
 NO_PIXELS = frozenset({"unreadable", "too_large"})
 PHOTO_REASONS = frozenset(by_reason(STATUSES))
 
@@ -41,8 +42,16 @@ def funnel(facts: Facts) -> Html:
     return join(
         element("p", "Each row is the first rule that an item failed, in the order in which the rules are applied."),
         _purity_warning(facts),
-        _funnel_of(facts, "faces", _face_reasons(facts), "portraits", "No photo was looked at."),
-        _funnel_of(facts, "speech", SPEECH_REASONS, "utterances kept", "No speech was listened to."),
+        _funnel_of(
+            facts, "faces", _face_reasons(facts), "portraits" if facts.left is None else PASS, "No photo was looked at."
+        ),
+        _funnel_of(
+            facts,
+            "speech",
+            SPEECH_REASONS,
+            "utterances kept" if facts.left is None else PASS,
+            "No speech was listened to.",
+        ),
     )
 
 
@@ -66,7 +75,8 @@ def portraits(facts: Facts) -> Html:
     """A contact sheet of portraits."""
     total = facts.totals()["portraits"]
     if not total:
-        return note("The snapshot has no portraits. The funnel says which rule cost them.")
+        what = "The snapshot has" if facts.left is None else "Nothing is published, so there are"
+        return note(f"{what} no portraits. The funnel says which rule cost them.")
     chosen = facts.portraits()
     figures = [_portrait(facts, row) for row in chosen]
     return join(
@@ -112,7 +122,7 @@ def distributions(facts: Facts) -> Html:
 
 def splits(facts: Facts) -> Html:
     """Table 1 of the paper, and who is in each split."""
-    summary = stats(facts.storage)
+    summary = table_1(facts.rows(SPLIT_SUMMARY))
     rows = [[str(value) for value in row.values()] for row in summary.to_pylist()]
     by_sex = facts.people_by_sex()
     sexes = sorted({row["sex"] for row in by_sex})
@@ -132,7 +142,7 @@ def versions(facts: Facts) -> Html:
     """Everything that names this dataset version."""
     snapshot = facts.snapshot
     named = [
-        ["snapshot", snapshot.id],
+        ["snapshot", snapshot.id if facts.left is None else "none, unpublished"],
         ["recipe", f"{snapshot.name}, hash {snapshot.recipe_hash}"],
         ["code", f"voxdata {snapshot.code_version}"],
         *([name, version] for name, version in sorted(snapshot.versions.items())),

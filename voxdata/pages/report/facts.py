@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from voxdata.catalog.unpublished import Unpublished
 from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.charts import Numbers
 from voxdata.pages.report.measures import FACE_MEASURES, Measure
@@ -26,12 +27,14 @@ _SHOWN = "NOT list_contains($hidden::VARCHAR[], {0}.person) AND NOT list_contain
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A root, its snapshot, a connection to its catalog, and who must not be shown."""
+    """A root, its snapshot, a connection to its catalog, and who must not be shown; `left` where it is no snapshot but
+    what a build without a version has left."""
 
     storage: Storage
     snapshot: Snapshot
     connection: duckdb.DuckDBPyConnection
     hidden: Sequence[str]
+    left: Unpublished | None = None
 
     def rows(self, sql: str, **values: Any) -> list[Row]:
         """All rows of a query as dictionaries."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from importlib import resources
 
+from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY
 from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.unpublished import Unpublished
 from voxdata.pages.report import dataset, training
 from voxdata.pages.report.facts import Facts, hidden_people
 from voxdata.pages.report.html import Html, element, join
@@ -15,14 +17,17 @@ from voxdata.store.storage import Storage
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def build_report(storage: Storage) -> str:
+def build_report(storage: Storage, left: Unpublished | None = None) -> str:
     """The report of a root's current snapshot as one HTML page; the same root gives the same page.
 
-    Raises `SnapshotError` where nothing is published, `CatalogError` without a catalog.
+    With `left`, the report of a build that has no version, whose catalog is there. Raises `SnapshotError` where nothing
+    is published, `CatalogError` without a catalog.
     """
-    snapshot = load_snapshot(storage)
-    with open_readonly(storage) as connection:
-        facts = Facts(storage=storage, snapshot=snapshot, connection=connection, hidden=hidden_people(storage))
+    snapshot = load_snapshot(storage) if left is None else left.as_snapshot()
+    with open_readonly(storage, CATALOG_KEY if left is None else UNPUBLISHED_CATALOG_KEY) as connection:
+        facts = Facts(
+            storage=storage, snapshot=snapshot, connection=connection, hidden=hidden_people(storage), left=left
+        )
         return _document(facts)
 
 
@@ -61,11 +66,11 @@ def _body(facts: Facts) -> Html:
         element("h1", facts.snapshot.name),
         element(
             "p",
-            "snapshot ",
-            element("code", facts.snapshot.id),
+            *(("snapshot ", element("code", facts.snapshot.id)) if facts.left is None else ("unpublished",)),
             " · recipe ",
             element("code", facts.snapshot.recipe_hash),
         ),
+        None if facts.left is None else element("p", facts.left.said(facts.storage.url), class_="warning"),
         dataset.tiles(facts),
     )
     content = [element("section", element("h2", title), part, id=name.lower()) for name, title, part in sections]

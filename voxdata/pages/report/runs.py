@@ -49,9 +49,10 @@ def load_runs(storage: Storage, snapshot: str) -> list[Run]:
     return sorted((run for run in runs if _says_something(run)), key=lambda run: (run.snapshot != snapshot, run.name))
 
 
-def shown_snapshots(storage: Storage) -> list[str]:
-    """Every snapshot that a report shows something of: the current one, and those that its runs have used."""
-    current = latest(storage)
+def shown_snapshots(storage: Storage, current: str | None = None) -> list[str]:
+    """Every snapshot that a report of `current` (default: the current one) shows something of: it, and those that its
+    runs have used."""
+    current = current or latest(storage)
     runs = load_runs(storage, current)
     judged = (evaluation.get("snapshot") for run in runs for evaluation in run.evaluations)
     named = [current, *(run.snapshot for run in runs), *(each for each in judged if isinstance(each, str))]

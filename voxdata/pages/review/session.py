@@ -45,10 +45,16 @@ class Said:
 class Desk:
     """The state behind the page. Thread-safe. Raises `CatalogError` or `SnapshotError` where nothing is built."""
 
-    def __init__(self, storage: Storage, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        unpublished: bool = False,
+    ) -> None:
         self._clock = clock
         self._lock = threading.RLock()
-        self.sheets = Sheets(storage)
+        self.sheets = Sheets(storage, unpublished=unpublished)
         self.book = ReviewBook(storage)
         self.pictures = Pictures(storage)
         self._seen = (0, 0)  # generation of the sheets and version of the book that `_judged` knows

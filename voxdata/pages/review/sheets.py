@@ -15,9 +15,10 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from voxdata.catalog.database import CATALOG_KEY
+from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY
 from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot, published_tables
+from voxdata.catalog.unpublished import load as load_unpublished
 from voxdata.faces.rules import REASONS, lines_of
 from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.facts import hidden_people
@@ -58,8 +59,9 @@ class Person:
 class Sheets:
     """The catalog of a root's current snapshot. Thread-safe. Raises `CatalogError`, `SnapshotError` without one."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, unpublished: bool = False) -> None:
         self._storage = storage
+        self._unpublished = unpublished  # what a build without a version has left, until one is published
         self._lock = threading.RLock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._stamp: object = None
@@ -81,14 +83,17 @@ class Sheets:
     def refresh(self) -> None:
         """See a new build, and who has opted out since."""
         hidden = hidden_people(self._storage)
-        stamp = _stamp(self._storage)
+        self._unpublished &= self._storage.exists(UNPUBLISHED_CATALOG_KEY)
+        key = UNPUBLISHED_CATALOG_KEY if self._unpublished else CATALOG_KEY
+        stamp = _stamp(self._storage, key)
         with self._lock:
             if self._connection is None or stamp != self._stamp:
                 self.close()
-                self._connection = open_readonly(self._storage)
+                self._connection = open_readonly(self._storage, key)
                 self._stamp = stamp
                 (about,) = self._rows("SELECT snapshot_id FROM about")
-                self.snapshot = load_snapshot(self._storage, about["snapshot_id"])
+                left = load_unpublished(self._storage) if about["snapshot_id"] is None else None
+                self.snapshot = left.as_snapshot() if left else load_snapshot(self._storage, about["snapshot_id"])
                 self.render_parts = published_tables(self._storage, self.snapshot).get("renders", [])
             elif hidden == self.hidden:
                 return
@@ -209,12 +214,12 @@ def reason_text(reason: str | None, snapshot: Snapshot) -> str:
     return rule.text if rule is not None else reason.replace("_", " ")
 
 
-def _stamp(storage: Storage) -> object:
+def _stamp(storage: Storage, key: str) -> object:
     """Changes when a build swaps the catalog in; always the same on object storage, where a copy is read."""
     if not isinstance(storage, LocalStorage):
-        return storage.url
+        return storage.url, key
     try:
-        status = Path(storage.local(CATALOG_KEY)).stat()
+        status = Path(storage.local(key)).stat()
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns
+    return key, status.st_ino, status.st_mtime_ns

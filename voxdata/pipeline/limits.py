@@ -1,0 +1,56 @@
+"""Which limit of a recipe to relax where nobody is left: the one that rejects most, to where somebody passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from voxdata.catalog.query import named_query
+from voxdata.catalog.versions import run_query_at
+from voxdata.faces.rules import LINES as FACE_LINES
+from voxdata.format.errors import BuildStoppedError, VoxdataError
+from voxdata.rules import Rule
+from voxdata.speech.rules import LINES as SPEECH_LINES
+from voxdata.store.storage import Storage
+from voxdata.tables.faces import WITHOUT_SPEECH
+
+SOMETHING = "KEY=VALUE"
+TOO_FEW = "too_few_portraits"
+
+
+def what_to_relax(storage: Storage, error: VoxdataError) -> str:
+    """`setting=value` for `voxdata redecide --set`, of the unpublished catalog; `SOMETHING` where no limit is at fault.
+
+    A build that a limit of its own has stopped says which (`BuildStoppedError.relax`). Where faces pass whose people
+    have no speech, it is a limit on speech.
+    """
+    if isinstance(error, BuildStoppedError) and error.relax is not None:
+        return error.relax
+    funnel = _ask(
+        storage, "SELECT kind, outcome, items FROM funnel WHERE outcome <> 'kept' ORDER BY items DESC, outcome"
+    )
+    faces_pass = any(row["outcome"] == WITHOUT_SPEECH for row in funnel)
+    kind = "speech" if faces_pass else "faces"
+    lines, query = (SPEECH_LINES, "what-if-clips") if faces_pass else (FACE_LINES, "what-if-faces")
+    curves = _ask(storage, named_query(query).sql)
+    costly = [row["outcome"] for row in funnel if row["kind"] == kind]
+    if costly and costly[0] == TOO_FEW:
+        return "faces.select.min_per_identity=1"
+    rules = [rule for outcome in costly for rule in lines if rule.reason == outcome and rule.setting]
+    tried = [(rule, row) for rule in rules for row in _looser(rule, curves)]
+    helping = [(rule, row) for rule, row in tried if row["people"]]
+    for rule, row in (*helping, *reversed([pair for pair in tried if pair[0] is tried[0][0]])):
+        return f"{rule.setting}={row['limit_']:g}"
+    return SOMETHING
+
+
+def _ask(storage: Storage, sql: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = run_query_at(storage, sql, unpublished=True).to_pylist()
+    return rows
+
+
+def _looser(rule: Rule, curves: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The limits of a rule that are tried beyond the one in force, from strict to lenient."""
+    mine = [row for row in curves if (row["rule"], row["measure"]) == (rule.reason, rule.column)]
+    ordered = sorted(mine, key=lambda row: row["limit_"], reverse=rule.side == "min")
+    return ordered[next((n for n, row in enumerate(ordered, 1) if row["in_force"]), 0) :]
