@@ -92,7 +92,7 @@ def test_settings_of_another_packages_kind_are_read_checked_and_described() -> N
 
 
 def test_a_kind_that_nobody_has_is_named_where_it_stands_with_the_nearest() -> None:
-    said = r"sources\.also\.0\.photos\.kind = 'folders': .*there are folder, site, video; did you mean folder\?"
+    said = r"sources\.also\.0\.photos\.kind = 'folders': .*there are folder, .*site, .*; did you mean folder\?"
     with pytest.raises(RecipeError, match=said):
         load_recipe("hq-voxceleb", ["sources.also=[{photos: {kind: folders, path: b}}]"])
 

@@ -10,7 +10,9 @@ SELECT
     faces.photo_source AS source,
     faces.photo_source_key AS source_key,
     sources.address || faces.photo_source_key AS location,
-    faces.photo_licence AS licence
+    faces.photo_licence AS licence,
+    faces.photo_author AS author,
+    faces.photo_page_url AS page_url
 FROM chosen
 JOIN faces ON chosen.kind = 'faces' AND faces.face_id = chosen.key AND faces.portrait
 LEFT JOIN sources ON sources.source = faces.photo_source AND sources.medium = 'photos'
@@ -25,6 +27,8 @@ SELECT
     clips.source,
     clips.source_key,
     sources.address || clips.source_key,
+    NULL,
+    NULL,
     NULL
 FROM chosen
 JOIN utterances AS clips ON chosen.kind = 'speech' AND clips.utterance_id = chosen.key AND clips.verdict = 'keep'

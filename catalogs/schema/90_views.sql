@@ -158,7 +158,11 @@ SELECT
     faces.photo_source AS source,
     faces.photo_source_key AS source_key,
     sources.address || faces.photo_source_key AS location,
-    faces.photo_licence AS licence
+    faces.photo_licence AS licence,
+    faces.photo_licence_url AS licence_url,
+    faces.photo_author AS author,
+    faces.photo_attribution AS attribution,
+    faces.photo_page_url AS page_url
 FROM samples
 JOIN faces ON samples.kind = 'faces' AND faces.face_id = samples.key AND faces.portrait
 LEFT JOIN sources ON sources.source = faces.photo_source AND sources.medium = 'photos'
@@ -173,6 +177,10 @@ SELECT
     utterances.source,
     utterances.source_key,
     sources.address || utterances.source_key,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
     NULL
 FROM samples
 JOIN utterances

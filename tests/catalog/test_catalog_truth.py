@@ -189,6 +189,15 @@ def licences(world: World) -> Answer:
     return sorted(found, key=lambda row: (-row[2], -row[1], row[0]))
 
 
+def attributions(world: World) -> Answer:
+    found = []
+    for row in world.portraits:
+        said = [row.get(name) for name in ("licence", "author", "attribution", "restrictions", "licence_url")]
+        page = row.get("page_url") or row["source_key"]
+        found.append((*said, page, row["identity"], row["face_id"]))
+    return sorted(found, key=lambda row: [(value is None, value or "") for value in row])
+
+
 def best_documented(world: World) -> Answer:
     found = []
     for person, rows in by(world.portraits, "person").items():
@@ -248,7 +257,8 @@ def provenance(world: World) -> Answer:
             location = {"photo/corpus-0": "https://photos.example:8443/", "photo/corpus-1": "/data/more/"}.get(
                 f"{row['medium']}/{row['source']}", "/data/vox/"
             ) + row["source_key"].removeprefix("/")
-            place = (row[content], row["source"], row["source_key"], location, row.get("licence"))
+            said = tuple(row.get(name) for name in ("licence", "author", "page_url"))
+            place = (row[content], row["source"], row["source_key"], location, *said)
             found.append((kind, row[name], split, row["identity"], tars[kind, split, row["bucket"] // 2048], *place))
     return sorted(found, key=lambda row: row[:2])
 
@@ -412,6 +422,7 @@ def funnel_change(world: World) -> Answer:
 
 
 EXPECTED: dict[str, Callable[[World], Answer]] = {
+    "attributions": attributions,
     "best-documented": best_documented,
     "drift": drift,
     "funnel": funnel,

@@ -73,6 +73,7 @@ LIMITS = RECIPE.faces
 ALIAS = ("id90012", "id90001")  # two identities, one person
 UNNAMED_COUNTRY = ("id90009", "id90010", "id90011", "id90012")  # they are in a table like VoxCeleb2's
 LICENCES = ("CC0 1.0", "CC BY 4.0", None)
+AUTHORS = ("Jo", None, "The Museum")
 FIRST_AT, SECOND_AT = "2026-11-20T09:00:00Z", "2026-11-21T09:00:00Z"
 Row = dict[str, Any]
 
@@ -187,7 +188,17 @@ class TruthRoot:
             item = f"{row['identity']}/{row['sha256']}"
             place = {"source": f"corpus-{number % 2}", "source_key": "/" * (number % 2 == 0) + row["path"]}
             original = of_path[row["copy_of"]]["sha256"] if row["copy_of"] else row["sha256"]
-            made = {"licence": LICENCES[number % 3], "photo_sha256": row["sha256"], "original": original, "words": {}}
+            stated = (
+                {"author": AUTHORS[number % 3], "page_url": f"https://photos.example/{number}"} if number % 2 else {}
+            )
+            stated |= {"attribution": "as named"} if number % 4 == 1 else {}
+            made = {
+                **stated,
+                "licence": LICENCES[number % 3],
+                "photo_sha256": row["sha256"],
+                "original": original,
+                "words": {},
+            }
             found.setdefault(item, {**row, **self.who(row["identity"]), **place, **made, "item_id": item})
         return list(found.values())
 

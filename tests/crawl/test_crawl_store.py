@@ -122,7 +122,7 @@ def test_unchanged_files_are_not_read_again(
     parts = originals(storage).parts()
     opened: list[str] = []
     read_bytes = Path.read_bytes
-    monkeypatch.setattr(taking.Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path))
     (photos / "bob" / "2.jpg").write_bytes(b"new")
     second = add(storage, photos)
     assert [name for name in opened if not name.endswith((".parquet", ".tar"))] == ["2.jpg"]

@@ -131,7 +131,7 @@ def test_what_is_not_installed_is_named_with_what_is(toy_root: Path, here: Voxda
     (recipe,) = (toy_root / "recipes").iterdir()
     said = here("build", str(recipe), "--root", str(toy_root)).stderr
     for line in (
-        "sources.photos.kind = 'toy-list': there is no such name; there are folder, site",
+        "sources.photos.kind = 'toy-list': there is no such name; there are folder, ",
         "sources.speech.kind = 'toy-list': there is no such name; there are folder, webdataset",
         "speech.measure.front_ends.1 = 'toy16': there is no such name; there are psf40, sphinx64, torch40, torch64",
         "faces.measure.backend = 'toy-landmarks': there is no such name; there are face-alignment, mediapipe",

@@ -156,7 +156,7 @@ def _frames(settings: PhotoVideos, visit: Visit, video: SourceFile, spool: _Spoo
 
 def _offer(video: SourceFile, key: str, path: str, size_bytes: int, read: partial[bytes]) -> PhotoFile:
     return PhotoFile(
-        words=video.folder, key=key, path=path, size_bytes=size_bytes, modified_ns=video.modified_ns, read=read
+        words=video.folder, key=key, path=path, size_bytes=size_bytes, modified_ns=video.modified_ns, made=read
     )
 
 

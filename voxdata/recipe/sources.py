@@ -6,15 +6,16 @@ move, and a published recipe holds a `path` as an absolute one. Every other sett
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.section import OneOrSeveral, RegisteredKind, Section
 
 PHOTO_KINDS = RegisteredKind("voxdata.photo_sources", "folder")
 PHOTO_SOURCES = OneOrSeveral(PHOTO_KINDS)
+LATER = ("licences", "hosts")  # settings that ids of versions do without where they are empty
 SPEECH_KINDS = RegisteredKind("voxdata.speech_sources", "folder")
 
 
@@ -34,6 +35,14 @@ class PhotoSource(Section):
     licence: Annotated[str, OnlyWith(".path", instead=".url")] = Field(
         "unknown", description="licence of the photos that state none of their own, kept on every row"
     )
+    licences: list[str] = Field(
+        [], description="licences that are taken, as `CC0-1.0` or, with an asterisk, `CC-BY-*`; none named: all"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before settings of every kind came, where these say nothing."""
+        return {name: value for name, value in dump(self).items() if name not in LATER or value}
 
     @property
     def given(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,6 +48,7 @@ class PhotoOffer:
     licence_url: str | None = None
     author: str | None = None
     attribution: str | None = None
+    restrictions: str | None = None  # rights besides the licence, as `personality` or `trademarked`
     page_url: str | None = None
     rank: int | None = None
     face_box: tuple[float, float, float, float] | None = None
@@ -57,14 +58,31 @@ class PhotoOffer:
 class PhotoFile(PhotoOffer):
     """A photo on disk; one whose size and modification time stay is not read again.
 
-    Of a photo within another file, such as a frame of a video, `path` names both, and `read` has its bytes; it raises
-    `OSError` where they cannot be had.
+    A member of an uncompressed tar has its name in the tar, and where its bytes begin in the file `path`. What is made
+    of a file, such as a frame of a video, has a `path` that says of which part, and `made`, which raises `OSError`.
     """
 
     path: str
     size_bytes: int
     modified_ns: int
-    read: Callable[[], bytes] | None = None
+    member: str | None = None
+    offset: int = 0
+    made: Callable[[], bytes] | None = None
+
+    @property
+    def place(self) -> str:
+        """What the log calls it: its path, of a member with its name in the tar."""
+        return self.path if self.member is None else f"{self.path}!{self.member}"
+
+    def read(self) -> bytes:
+        """Its bytes. Raises `OSError`."""
+        if self.made is not None:
+            return self.made()
+        if self.member is None:
+            return Path(self.path).read_bytes()
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +135,15 @@ class Memory:
         """Remember. A key says all that the bytes depend on, and names nobody."""
 
 
-def _undecided(person: Person) -> str | None:
+class NoAnswerError(Exception):
+    """A service did not answer for a person as it should; the page is to be asked for again another time."""
+
+
+def _nobody_said(person: Person) -> str | None:
+    return None
+
+
+def _not_noted(person: Person, choices: Sequence[Choice]) -> None:
     return None
 
 
@@ -128,7 +154,7 @@ class Visit:
     `note` logs what came of a page that leads to photos. Who was forgotten must not be asked for or noted. `people` are
     those whom the build's corpora know, none of them forgotten; `decided` says whom somebody chose for a person whose
     name means several at this source: a `Choice.id`, an empty text for none of them, None where nobody has said.
-    `memory` is the root's.
+    `undecided` notes whom a name may mean, for a person to decide; `memory` is the root's.
     """
 
     setting: str
@@ -136,7 +162,8 @@ class Visit:
     note: Callable[[Fetched], None]
     is_forgotten: Callable[[str], bool]
     people: Sequence[Person] = ()
-    decided: Callable[[Person], str | None] = _undecided
+    decided: Callable[[Person], str | None] = _nobody_said
+    undecided: Callable[[Person, Sequence[Choice]], None] = _not_noted
     memory: Memory = field(default_factory=Memory)
 
 
@@ -174,19 +201,42 @@ FindPerson = Callable[[Any, Visit, Person, str | None], Awaitable[Found]]
 
 
 def everybody(find_person: FindPerson) -> Callable[[Any, Visit], AsyncIterator[Sequence[PhotoOffer]]]:
-    """`find` of a kind that is asked person by person: all pages of all people, in their order."""
+    """`find` of a kind that is asked person by person: all pages of all people, in their order.
+
+    Somebody for whom the source does not answer is left for another time; their number is logged as a warning.
+    """
 
     async def find(settings: Any, visit: Visit) -> AsyncIterator[Sequence[PhotoOffer]]:
+        failed: list[str] = []
         for person in visit.people:
-            cursor = None
-            while True:
-                found = await find_person(settings, visit, person, cursor)
-                yield found.offers
-                cursor = found.cursor
-                if cursor is None:
-                    break
+            try:
+                async for found in pages(find_person, settings, visit, person):
+                    if found.choices:
+                        visit.undecided(person, found.choices)
+                    yield found.offers
+            except NoAnswerError as error:
+                failed.append(f"{person.name}: {error}")
+        if failed:
+            logger.warning(
+                "%s: %d of %d people were not answered for; the same command asks again; the first is %s",
+                visit.setting,
+                len(failed),
+                len(visit.people),
+                failed[0],
+            )
 
     return find
+
+
+async def pages(find_person: FindPerson, settings: Any, visit: Visit, person: Person) -> AsyncIterator[Found]:
+    """All pages that a source has of a person. Raises `NoAnswerError` for one that does not come."""
+    cursor = None
+    while True:
+        found = await find_person(settings, visit, person, cursor)
+        yield found
+        cursor = found.cursor
+        if cursor is None:
+            return
 
 
 def _no_limits(settings: Any) -> Mapping[str, ApiLimits]:
@@ -207,8 +257,9 @@ class PhotoKind:
     sources on disk; it may be empty.
 
     A kind that is asked person by person has `find_person(settings, visit, person, cursor)`, a page of that person's
-    photos (cursor None: the first one), so that a crawl goes on where it stopped; its `find` may be
-    `everybody(find_person)`. `hosts(settings)` says how hosts of the photos want to be asked, where that is known.
+    photos (cursor None: the first one), so that a crawl goes on where it stopped; it raises `NoAnswerError` for a page
+    that does not come. Its `find` may be `everybody(find_person)`. `hosts(settings)` says how hosts of the photos want
+    to be asked, where that is known.
     """
 
     settings: type[PhotoSource]

@@ -34,6 +34,7 @@ from voxdata.sources.fetching import FAILED, Fetching, Figures, Watch, attempt
 from voxdata.sources.incoming import Shelf
 from voxdata.sources.incoming import originals as originals
 from voxdata.sources.kinds import Memory, Person, Visit, photo_kind
+from voxdata.sources.licences import LicenceGate
 from voxdata.sources.manifest import Manifest
 from voxdata.sources.offered import Offered
 from voxdata.sources.remembered import PageShelf, known_hosts
@@ -142,6 +143,7 @@ class PhotoStore:
             self._hosts.limit(host, limits)
         asked = source.model_dump(mode="json")
         listing = Offered(self._stores.storage, name, digest({**asked, "path": None}))
+        gate = LicenceGate(source, setting)
         taker = Taker(self._stores, self._candidates, listing, source, name, setting, report)
         note = self._noting(name)
         async with self._fetcher(note) as fetcher:
@@ -157,10 +159,11 @@ class PhotoStore:
             try:
                 if kind.find_person is None:
                     async for offers in kind.find(source, visit):
-                        taker.offers(offers)
+                        taker.offers(gate.passed(offers))
                 else:
-                    await search(kind, source, visit, listing, taker, self._stores, name)
+                    await search(kind, source, visit, listing, taker, gate, self._stores, name)
                 listing.close()
+                gate.say()
             finally:
                 listing.keep()
                 taker.finish()

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from voxdata.format.errors import VoxdataError
 from voxdata.sources.kinds import Choice, Person, PhotoKind, Visit
+from voxdata.sources.licences import LicenceGate
 from voxdata.sources.offered import Offered
 from voxdata.sources.stores import Stores
 from voxdata.sources.taking import Taker
@@ -24,7 +25,14 @@ logger = logging.getLogger(__name__)
 
 
 async def search(
-    kind: PhotoKind, settings: Any, visit: Visit, listing: Offered, taker: Taker, stores: Stores, name: str
+    kind: PhotoKind,
+    settings: Any,
+    visit: Visit,
+    listing: Offered,
+    taker: Taker,
+    gate: LicenceGate,
+    stores: Stores,
+    name: str,
 ) -> None:
     """Ask a source for the photos of everybody in `visit.people`, from where the last search stopped."""
     assert kind.find_person is not None
@@ -46,7 +54,7 @@ async def search(
         try:
             while not taker.has_enough(person.identity):
                 found = await kind.find_person(settings, visit, person, cursor)
-                taker.offers(found.offers)
+                taker.offers(gate.passed(found.offers))
                 names += _choices(name, person, found.choices)
                 cursor = found.cursor
                 if not (found.choices and decided is None):

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote, urldefrag, urlsplit
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from voxdata.crawl.fetch import Fetched, Fetcher
 from voxdata.format.errors import SourceError
@@ -56,12 +56,6 @@ class PhotoSite(PhotoSource):
         if self.url is None:
             raise ValueError("kind=site needs url, for example url=http://127.0.0.1:8000/")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_later_settings(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Ids of versions are digests of this; a setting that came later must not change those that do without it."""
-        settings: dict[str, Any] = dump(self)
-        return settings if settings["hosts"] else {key: settings[key] for key in settings if key != "hosts"}
 
     @field_validator("hosts")
     @classmethod

@@ -119,7 +119,7 @@ def list_clips(path: str, suffixes: Collection[str]) -> Iterator[TarClip]:
                 elif member.isreg() and suffix == ".json":
                     named = _named_in(tar.extractfile(member))
                     people |= {sample_of(member.name): named} if named else {}
-        _check_end(path, end)
+        check_end(path, end)
     except (tarfile.TarError, OSError) as error:
         raise SourceError(
             f"the tar {path} cannot be read: {error}; copy it again, or take it out of the folder"
@@ -131,7 +131,7 @@ def list_clips(path: str, suffixes: Collection[str]) -> Iterator[TarClip]:
         yield TarClip(member=name, identity=identity, offset=member.offset_data, size_bytes=member.size)
 
 
-def _check_end(path: str, end: int) -> None:
+def check_end(path: str, end: int) -> None:
     """A whole tar has an empty block behind its last member; `tarfile` takes a cut one for shorter."""
     with open(path, "rb") as file:
         file.seek(end)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from voxdata.crawl.addresses import UrlRefusedError, read_address
@@ -140,7 +139,7 @@ class Taker:
 
     def _take_file(self, file: PhotoFile, identity: str) -> None:
         """Read a file unless it is known and stored, and note what is in it."""
-        place, log = printable(file.path), self._stores.log
+        place, log = printable(file.place), self._stores.log
         seen = log.find(place, file.size_bytes, file.modified_ns)
         if seen is None or seen["status"] != "stored" or f"{identity}/{seen['sha256']}" not in self._stores.shelf:
             data, status, detail = self._read(file)
@@ -172,8 +171,7 @@ class Taker:
         if file.size_bytes > limit * 1e6:
             return None, "too_large", f"{file.size_bytes / 1e6:.1f} MB, limit {limit} MB"
         try:
-            data = Path(file.path).read_bytes() if file.read is None else file.read()
-            return data, "stored", None
+            return file.read(), "stored", None
         except OSError as error:
             return None, "unreadable", error.strerror or str(error)
 

@@ -56,6 +56,7 @@ CANDIDATES = Table(
         Column("licence_url", S, "Text of the licence"),
         Column("author", S, "Who made the photo"),
         Column("attribution", S, "How its source wants it to be credited"),
+        Column("restrictions", S, "Rights besides the licence that the source names, as personality"),
         Column("page_url", S, "Page that shows and describes the photo"),
         Column("rank", L, "Place in the source's own order for the person, from 0"),
         Column("face_box", pa.list_(D), "Where the source says that the face is: left, top, right, bottom in px"),

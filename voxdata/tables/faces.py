@@ -21,6 +21,9 @@ VERDICT = (
     Column("reasons", TEXTS, "All rules that it failed"),
 )
 
+# What a source may say of its photo, besides the licence.
+STATED_FACTS = ("licence_url", "author", "attribution", "restrictions", "page_url")
+
 # What a build's sources hold now.
 PHOTOS = Table(
     "photos",
@@ -32,7 +35,12 @@ PHOTOS = Table(
         Column("size_bytes", L, "Size of the original", check="{} >= 0"),
         Column("source", S, "Kind of source of the photo"),
         Column("source_key", S, "Where in the source: a path or a URL"),
-        Column("licence", S, "Licence of the photo, as the source says"),
+        Column("licence", S, "Licence of the photo, as the source says; where it is known, by its SPDX-like name"),
+        Column("licence_url", S, "Where the licence can be read"),
+        Column("author", S, "Who made the photo"),
+        Column("attribution", S, "How the author wants to be named, as the source says"),
+        Column("restrictions", S, "Rights besides the licence that the source names, as personality"),
+        Column("page_url", S, "Page that shows and describes the photo"),
     ),
 )
 

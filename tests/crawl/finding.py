@@ -1,0 +1,75 @@
+"""What a source of photos finds, asked without a store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from voxdata.crawl.fetch import Fetcher
+from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.sections import Crawl
+from voxdata.recipe.sources import PhotoSource
+from voxdata.sources.kinds import Choice, Found, Person, PhotoOffer, Visit, pages, photo_kind
+
+SETTING = "sources.photos"
+
+
+def source(**settings: object) -> PhotoSource:
+    """The section of a recipe."""
+    found: PhotoSource = load_recipe("hq-voxceleb").sources.model_validate({"photos": settings}).photos[0]
+    return found
+
+
+def found(
+    settings: PhotoSource,
+    people: Sequence[Person] = (),
+    *,
+    forgotten: Callable[[str], bool] = lambda word: False,
+    undecided: Callable[[Person, Sequence[Choice]], None] = lambda person, choices: None,
+    **crawl: object,
+) -> list[PhotoOffer]:
+    """All offers of a source, in order."""
+
+    async def collect() -> list[PhotoOffer]:
+        async with Fetcher(Crawl.model_validate({"backoff_s": 0.01, **crawl})) as fetcher:
+            visit = Visit(
+                setting=SETTING,
+                fetcher=fetcher,
+                note=lambda answer: None,
+                is_forgotten=forgotten,
+                people=people,
+                undecided=undecided,
+            )
+            kind = photo_kind(settings, SETTING)
+            return [offer async for offers in kind.find(settings, visit) for offer in offers]
+
+    return asyncio.run(collect())
+
+
+def asked(
+    settings: PhotoSource,
+    person: Person,
+    *,
+    decided: str | None = None,
+    cursor: str | None = None,
+    only_first: bool = False,
+    **crawl: object,
+) -> list[Found]:
+    """The pages that a source has of a person, from `cursor` on."""
+
+    async def collect() -> list[Found]:
+        async with Fetcher(Crawl.model_validate({"backoff_s": 0.01, **crawl})) as fetcher:
+            visit = Visit(
+                setting=SETTING,
+                fetcher=fetcher,
+                note=lambda answer: None,
+                is_forgotten=lambda word: False,
+                decided=lambda person: decided,
+            )
+            find_person: Any = photo_kind(settings, SETTING).find_person
+            if only_first or cursor is not None:
+                return [await find_person(settings, visit, person, cursor)]
+            return [page async for page in pages(find_person, settings, visit, person)]
+
+    return asyncio.run(collect())

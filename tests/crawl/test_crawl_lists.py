@@ -1,0 +1,265 @@
+"""Lists of urls and tars of others, as their writers write them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import logging
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.crawl.finding import found, source
+from voxdata.format.errors import SourceError
+from voxdata.people.identities import load_book
+from voxdata.recipe.sections import Crawl
+from voxdata.simulate.corpus import CorpusSettings, write_corpus
+from voxdata.sources.kinds import PhotoUrl
+from voxdata.sources.originals import PhotoStore, original_reader
+from voxdata.sources.photo_list import columns_of
+from voxdata.store.storage import open_storage
+
+SHARED_LISTS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "meta" / "vggface_urls"
+ROWS = [
+    {
+        "name": "Ann Lee",
+        "link": "https://h/a.jpg",
+        "license": "CC BY 4.0",
+        "by": "Jo",
+        "l": 1,
+        "t": 2,
+        "r": 30,
+        "b": 40,
+    },
+    {"name": "Bo", "link": "http://h/b 1.jpg", "license": "", "by": "", "l": None, "t": None, "r": None, "b": None},
+]
+COLUMNS = {"author_column": "by", "box_columns": ["l", "t", "r", "b"]}
+
+
+def written(folder: Path, suffix: str) -> Path:
+    """The rows in one of the formats."""
+    path = folder / f"photos{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+        return path
+    if "jsonl" in suffix:
+        text = "".join(f"{json.dumps(row)}\n" for row in ROWS)
+    else:
+        comma = "\t" if "tsv" in suffix else ","
+        lines = [list(ROWS[0]), *([str("" if value is None else value) for value in row.values()] for row in ROWS)]
+        text = "\ufeff" + "".join(f"{comma.join(line)}\r\n" for line in lines)
+    path.write_bytes(gzip.compress(text.encode()) if suffix.endswith(".gz") else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz"])
+def test_a_list_says_whose_a_photo_is_and_what_is_known_of_it(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path, suffix)
+    first, second = found(source(kind="list", path=str(path), **COLUMNS))
+    assert first == PhotoUrl(
+        words="Ann Lee",
+        key="https://h/a.jpg",
+        url="https://h/a.jpg",
+        licence="CC-BY-4.0",
+        author="Jo",
+        face_box=(1, 2, 30, 40),
+    )
+    assert second == PhotoUrl(words="Bo", key="http://h/b%201.jpg", url="http://h/b%201.jpg")
+    assert found(source(kind="list", path=str(tmp_path), **COLUMNS)) == [first, second]
+
+
+def test_columns_of_other_names_are_named_in_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text('wer,wo,rang,kasten\nid10001,https://h/1.jpg,3,"[1, 2, 3, 4]"\n')
+    named = {"identity_column": "wer", "url_column": "wo", "rank_column": "rang", "box_columns": ["kasten"]}
+    (offer,) = found(source(kind="list", path=str(path), **named))
+    assert (offer.words, offer.key, offer.rank, offer.face_box) == ("id10001", "https://h/1.jpg", 3, (1, 2, 3, 4))
+    with pytest.raises(SourceError, match=r"list\.csv has the columns wer, wo, rang, kasten.*identity_column"):
+        found(source(kind="list", path=str(path)))
+    with pytest.raises(SourceError, match=r"list\.csv has no column 'who'; it has wer, wo"):
+        found(source(kind="list", path=str(path), identity_column="who"))
+
+
+def test_rows_without_a_person_or_an_address_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "list.tsv"
+    rows = [
+        "Ann\thttps://h/1.jpg",
+        "\thttps://h/2.jpg",
+        "Bo\tftp://h/3.jpg",
+        "Bo\t",
+        "A/B\thttp://h/4.jpg",
+        "Bo\thttp://[",
+    ]
+    path.write_text("identity\turl\n" + "\n".join(rows))
+    with caplog.at_level(logging.WARNING):
+        offers = found(source(kind="list", path=str(path)))
+    assert [offer.words for offer in offers] == ["Ann", "A_B"]
+    assert "4 rows are passed over: 3 have no http or https url, 1 name nobody" in caplog.text
+    path.write_text("identity\turl\nBo\tnone\n")
+    with pytest.raises(SourceError, match=r"lists no photo \(1 rows are passed over\)"):
+        found(source(kind="list", path=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("list.jsonl", b'{"identity": "a", "url": "http://h/"}\n{', r"line 2 of .*list\.jsonl is not JSON"),
+        ("list.jsonl", b"[1]\n", r"line 1 of .*list\.jsonl is list"),
+        ("list.parquet", b"no parquet", r"list\.parquet cannot be read"),
+        ("list.csv.gz", b"no gzip", r"list\.csv\.gz cannot be read"),
+        ("list.csv", b"", r"list\.csv has the columns , none"),
+        ("Ann.txt", b"1 http://h/1.jpg 2 3\n", r"line 1 of .*Ann\.txt has 4 fields.*curation"),
+        ("list.xlsx", b"PK", r"list\.xlsx is no list of photos"),
+        ("list.csv", b'identity,url\na,"' + b"x" * 200_000, r"list\.csv cannot be read: field larger"),
+    ],
+)
+def test_what_is_no_list_is_one_line(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(SourceError, match=said) as caught:
+        found(source(kind="list", path=str(tmp_path / name)))
+    assert "\n" not in str(caught.value)
+
+
+@given(data=st.binary(max_size=200), suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".txt", ".parquet"]))
+def test_whatever_stands_in_a_list_is_offers_or_one_error(tmp_path_factory: Any, data: bytes, suffix: str) -> None:
+    path = tmp_path_factory.mktemp("any") / f"list{suffix}"
+    path.write_bytes(
+        (b"identity\turl\n" if suffix == ".tsv" else b"identity,url\n" if suffix == ".csv" else b"") + data
+    )
+    said, offers = "", []
+    try:
+        offers = found(source(kind="list", path=str(path)))
+    except SourceError as error:
+        said = str(error)
+    assert bool(offers) != (path.name in said)
+    for offer in offers:
+        assert all(text for text in (offer.words, offer.key))
+        assert "/" not in offer.words
+        offer.words.encode()
+
+
+def test_vggface_lists_name_the_face_and_the_curated(tmp_path: Path) -> None:
+    (tmp_path / "licence.txt").write_text("read this")
+    files = tmp_path / "files"
+    files.mkdir()
+    lines = [
+        "00000001 http://h/a.jpg 52.98 156.95 285.91 389.88 4.00 3.78 1",
+        "00000002 http://h/b.jpg 1 2 3 4 1 3.7 0",
+    ]
+    (files / "Adam_Beach.txt").write_text("\n".join(lines))
+    first, second = found(source(kind="list", path=str(tmp_path), licence="research"))
+    assert (first.words, first.rank, first.face_box) == ("Adam_Beach", 1, (52.98, 156.95, 285.91, 389.88))
+    assert second.key == "http://h/b.jpg"
+    assert found(source(kind="list", path=str(tmp_path), only_curated=True)) == [first]
+    assert found(source(kind="list", path=str(tmp_path)), forgotten=lambda word: word == "Adam_Beach") == []
+
+
+@pytest.mark.skipif(not SHARED_LISTS.is_dir(), reason="needs ../shared/data/meta/vggface_urls")
+def test_the_published_lists_of_vggface_are_read_as_they_are() -> None:
+    offers = found(source(kind="list", path=str(SHARED_LISTS)))
+    lines = sum(len(path.read_text().split("\n")) - 1 for path in (SHARED_LISTS / "files").glob("*.txt"))
+    assert len(offers) == lines
+    assert {offer.words for offer in offers} == {path.stem for path in (SHARED_LISTS / "files").glob("*.txt")}
+    assert all(offer.face_box is not None for offer in offers[:100])
+
+
+def test_only_the_columns_that_are_needed_are_read_of_a_parquet_file() -> None:
+    there = ["url", "caption", "embedding", "status"]
+    assert columns_of(source(kind="list", path="x"), there, "x").wanted == ["caption", "url", "status"]  # type: ignore[arg-type]
+
+
+def img2dataset_output(folder: Path, photos: dict[str, bytes]) -> Path:
+    """A shard as img2dataset writes it: tar with jpg, txt and json, Parquet beside it with what failed, and stats."""
+    rows = []
+    with tarfile.open(folder / "00000.tar", "w") as tar:
+        for number, (name, data) in enumerate(photos.items()):
+            key = f"{number:09d}"
+            row = {
+                "url": f"https://h/{key}.jpg",
+                "caption": name,
+                "key": key,
+                "status": "success",
+                "error_message": None,
+            }
+            row |= {"sha256": hashlib.sha256(data).hexdigest(), "license": "CC BY-SA 2.0", "creator": "Jo"}
+            rows.append(row)
+            members = {"jpg": data, "txt": name.encode(), "json": json.dumps(row, indent=4).encode()}
+            for suffix, content in members.items():
+                info = tarfile.TarInfo(f"{key}.{suffix}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    failed = {"key": "000000009", "url": "https://h/gone.jpg", "caption": "Ann Lee", "status": "failed_to_download"}
+    pq.write_table(pa.Table.from_pylist([*rows, failed]), folder / "00000.parquet")
+    (folder / "00000_stats.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    corpus = tmp_path_factory.mktemp("corpus")
+    write_corpus(corpus, CorpusSettings(people=2, photos_per_person=1, clips_per_person=0, seed=3))
+    files = sorted((corpus / "photos").rglob("*.jpg"))
+    return dict(zip(("Ann Lee", "Bo"), (path.read_bytes() for path in files[:2]), strict=True))
+
+
+def test_img2datasets_tars_are_stored_and_what_it_did_not_get_is_a_list(
+    tmp_path: Path, photos: dict[str, bytes]
+) -> None:
+    folder = img2dataset_output(tmp_path, photos)
+    (failed,) = found(source(kind="list", path=str(folder), only_failed=True))
+    assert (failed.words, failed.key) == ("Ann Lee", "https://h/gone.jpg")
+    assert len(found(source(kind="list", path=str(folder)))) == 3
+    storage = open_storage(tmp_path / "root", create=True)
+    store = PhotoStore(storage, load_book([]), Crawl())
+    store.add(source(kind="webdataset", path=str(folder)), "corpus-0", "sources.photos")
+    rows = {row["identity"]: row for row in store.manifest().to_pylist()}
+    assert {name: original_reader(storage, row["bucket"])(row["item_id"])() for name, row in rows.items()} == photos
+    row = rows["Bo"]
+    assert row["source_key"] == "00000.tar!000000001.jpg"
+    assert (row["licence"], row["author"], row["page_url"]) == ("CC-BY-SA-2.0", "Jo", "https://h/000000001.jpg")
+    again = PhotoStore(storage, load_book([]), Crawl())
+    again.add(source(kind="webdataset", path=str(folder)), "corpus-0", "sources.photos")
+    assert again.manifest() == store.manifest()
+    assert len(storage.keys("photos/log")) == 1
+
+
+def tar_of(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_a_tar_names_its_people_in_json_cls_txt_or_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    members = {
+        "a.jpg": b"1",
+        "a.json": b'{"identity": "Ann", "celebrity": "Anna"}',
+        "b.png": b"2",
+        "b.cls": b"7\n",
+        "Cy/c.jpg": b"3",
+        "d.jpg": b"4",
+        "d.json": b"no json",
+    }
+    path = tar_of(tmp_path / "x.tar", members)
+    with caplog.at_level(logging.WARNING):
+        offers = found(source(kind="webdataset", path=str(path)))
+    assert [offer.words for offer in offers] == ["Ann", "7", "Cy"]
+    assert "1 photos name nobody" in caplog.text
+    assert "x.tar!d.jpg" in caplog.text
+    (offer,) = found(source(kind="webdataset", path=str(path), identity_field="celebrity"))
+    assert offer.words == "Anna"
+    with pytest.raises(SourceError, match=r"holds no photo of anybody.*4 name nobody"):
+        found(source(kind="webdataset", path=str(path), identity_field="who"))
+    path.write_bytes(path.read_bytes()[:-9000])
+    with pytest.raises(SourceError, match=r"x\.tar cannot be read"):
+        found(source(kind="webdataset", path=str(path)))

@@ -1,0 +1,306 @@
+"""The sources `openverse` and `image-api` against servers that answer as the services document it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.crawl.finding import asked, found, source
+from tests.crawl.loopback import serve
+from voxdata.format.errors import RecipeError, SourceError
+from voxdata.people.identities import load_book
+from voxdata.recipe.reading import load_recipe
+from voxdata.recipe.sections import Crawl
+from voxdata.sources.kinds import NoAnswerError, Person, PhotoUrl, photo_kind
+from voxdata.sources.originals import PhotoStore
+from voxdata.store.fragments import parquet_table
+from voxdata.store.storage import open_storage
+
+ANN = Person(identity="id10001", name='Ann "Annie" Lee')
+KEY = "s3cret-key-of-a-user"
+OPENVERSE = {"kind": "openverse", "requests_per_minute": 60_000}
+
+
+def openverse_result(number: int) -> dict[str, Any]:
+    """One of `results` (Openverse's API reference, image search)."""
+    return {
+        "id": f"{number:032x}",
+        "title": "Ann Lee",
+        "foreign_landing_url": f"https://www.flickr.com/photos/jo/{number}",
+        "url": f"https://live.staticflickr.com/{number}_b.jpg",
+        "creator": "Jo",
+        "creator_url": "https://www.flickr.com/photos/jo",
+        "license": ("by-sa", "cc0", "pdm")[number % 3],
+        "license_version": ("2.0", "1.0", "1.0")[number % 3],
+        "license_url": None if number % 3 else "https://creativecommons.org/licenses/by-sa/2.0/",
+        "provider": "flickr",
+        "attribution": '"Ann Lee" by Jo is licensed under CC BY-SA 2.0.',
+        "fields_matched": ["title"],
+        "mature": False,
+    }
+
+
+def openverse(total: int, *faults: web.Response) -> Callable[[web.Request], Any]:
+    """The image search with so many results, anonymous or with the token `KEY`."""
+    waiting = list(faults)
+
+    async def answer(request: web.Request) -> web.Response:
+        if waiting:
+            return waiting.pop(0)
+        page, size = int(request.query["page"]), int(request.query["page_size"])
+        token = request.headers.get("Authorization")
+        if token not in (None, f"Bearer {KEY}"):
+            return web.json_response({"detail": "Authentication credentials were not provided."}, status=401)
+        if token is None and size > 20:
+            return web.json_response({"detail": "Ensure this value is less than or equal to 20."}, status=401)
+        results = [openverse_result(number) for number in range(total)][(page - 1) * size : page * size]
+        counts = {"result_count": total, "page_count": -(-total // size), "page_size": size, "page": page}
+        return web.json_response({**counts, "results": results})
+
+    return answer
+
+
+def test_openverse_says_licence_author_and_attribution_page_by_page() -> None:
+    with serve(openverse(45)) as server:
+        settings = source(**OPENVERSE, api_url=f"{server.url}/v1/images/", parameters={"license_type": "modification"})
+        pages = asked(settings, ANN)
+        assert [len(page.offers) for page in pages] == [20, 20, 5]
+        assert [page.cursor for page in pages] == ["2", "3", None]
+        assert asked(settings, ANN, cursor="3") == pages[2:]
+        queries = server.queries("/v1/images/")
+    assert queries[0] == {"q": '"Ann Annie Lee"', "page": "1", "page_size": "20", "license_type": "modification"}
+    assert [query["page"] for query in queries] == ["1", "2", "3", "3"]
+    assert "Authorization" not in server.requests[0].headers
+    first, second, third = pages[0].offers[:3]
+    assert first == PhotoUrl(
+        words="id10001",
+        key="https://live.staticflickr.com/0_b.jpg",
+        url="https://live.staticflickr.com/0_b.jpg",
+        licence="CC-BY-SA-2.0",
+        licence_url="https://creativecommons.org/licenses/by-sa/2.0/",
+        author="Jo",
+        attribution='"Ann Lee" by Jo is licensed under CC BY-SA 2.0.',
+        page_url="https://www.flickr.com/photos/jo/0",
+        rank=0,
+    )
+    assert (second.licence, third.licence) == ("CC0-1.0", "CC-PDM-1.0")
+    assert [offer.rank for page in pages for offer in page.offers] == list(range(45))
+
+
+def test_openverse_gives_more_to_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(openverse(45)) as server:
+        registered = {**OPENVERSE, "api_url": f"{server.url}/", "key_env": "OPENVERSE_TOKEN", "page_size": 40}
+        monkeypatch.setenv("OPENVERSE_TOKEN", KEY)
+        assert [len(page.offers) for page in asked(source(**registered), ANN)] == [40, 5]
+        assert len(asked(source(**registered, max_pages=1), ANN)) == 1
+        monkeypatch.setenv("OPENVERSE_TOKEN", "old")
+        with pytest.raises(SourceError, match=r"refuses to answer \(status 401\); look at the key in OPENVERSE_TOKEN"):
+            asked(source(**registered), ANN)
+        monkeypatch.delenv("OPENVERSE_TOKEN")
+        with pytest.raises(
+            SourceError, match=r"sources\.photos\.key_env=OPENVERSE_TOKEN: .*run: export OPENVERSE_TOKEN"
+        ):
+            photo_kind(source(**registered), "sources.photos").check(source(**registered), "sources.photos")
+
+
+def test_openverse_is_waited_for_and_what_is_empty_is_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    throttled = web.json_response({"detail": "Request was throttled."}, status=429, headers={"Retry-After": "1"})
+    with serve(openverse(3, throttled)) as server:
+        assert len(found(source(**OPENVERSE, api_url=f"{server.url}/"), [ANN])) == 3
+        assert len(server.requests) == 2
+    with serve(openverse(0)) as server:
+        assert found(source(**OPENVERSE, api_url=f"{server.url}/"), [ANN]) == []
+    broken = [web.json_response({"detail": {"q": ["too long"]}}, status=400), web.json_response({"results": None})]
+    with serve(openverse(1, *broken)) as server, caplog.at_level(logging.WARNING):
+        people = [ANN, Person(identity="b", name="Bo"), Person(identity="c", name="Cy")]
+        offers = found(source(**OPENVERSE, api_url=f"{server.url}/"), people)
+    assert [offer.words for offer in offers] == ["c"]
+    assert "2 of 3 people were not answered for" in caplog.text
+
+
+BRAVE = {
+    "kind": "image-api",
+    "fields": {"results": "results", "url": "properties.url", "page_url": "url", "author": "source"},
+    "key_env": "BRAVE_KEY",
+    "key_header": "X-Subscription-Token",
+    "page_size": 100,
+    "requests_per_minute": 60_000,
+}
+FLICKR = {
+    "kind": "image-api",
+    "fields": {
+        "results": "photos.photo",
+        "page_count": "photos.pages",
+        "error": "message",
+        "url": "url_l",
+        "author": "ownername",
+        "licence": "license",
+    },
+    "ok": {"stat": "ok"},
+    "licence_names": {"4": "CC-BY-2.0", "0": "all-rights-reserved"},
+    "key_env": "FLICKR_KEY",
+    "key_parameter": "api_key",
+    "page_size": 2,
+    "max_pages": 9,
+    "requests_per_minute": 60_000,
+}
+
+
+async def brave(request: web.Request) -> web.Response:
+    """Brave's image search, as its documentation shows it; it has no pages."""
+    if request.headers.get("X-Subscription-Token") != KEY:
+        error = {"code": "SUBSCRIPTION_TOKEN_INVALID", "status": 403, "detail": "token"}
+        return web.json_response({"type": "ErrorResponse", "error": error}, status=403)
+    results = [
+        {
+            "type": "image_result",
+            "title": request.query["q"],
+            "url": f"https://news.example/{number}",
+            "source": "news.example",
+            "thumbnail": {"src": f"https://imgs.search.brave.com/{number}"},
+            "properties": {"url": f"https://news.example/{number}.jpg", "placeholder": "x"},
+        }
+        for number in range(3)
+    ]
+    return web.json_response({"type": "images", "query": {"original": request.query["q"]}, "results": results})
+
+
+async def flickr(request: web.Request) -> web.Response:
+    """flickr.photos.search, which answers errors with status 200."""
+    asked = request.query
+    if asked.get("api_key") != KEY:
+        return web.json_response({"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"})
+    page, size = int(asked["page"]), int(asked["per_page"])
+    photos = [
+        {"id": str(n), "ownername": "Jo", "license": "04"[n % 2], **({"url_l": f"https://live/{n}.jpg"} if n else {})}
+        for n in range(5)
+    ]
+    found = {"page": page, "pages": -(-5 // size), "perpage": size, "total": 5}
+    return web.json_response({"photos": {**found, "photo": photos[(page - 1) * size : page * size]}, "stat": "ok"})
+
+
+def brave_at(url: str, **settings: object) -> Any:
+    return source(
+        **{**BRAVE, "url": f"{url}/res/v1/images/search?q={{name}}&count={{count}}&safesearch=strict", **settings}
+    )
+
+
+def flickr_at(url: str) -> Any:
+    query = "method=flickr.photos.search&format=json&nojsoncallback=1&text=%22{name}%22&page={page}&per_page={count}"
+    return source(**FLICKR, url=f"{url}/services/rest/?{query}")
+
+
+def test_a_search_with_a_key_in_a_header_is_read_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAVE_KEY", KEY)
+    with serve(brave) as server:
+        (page,) = asked(brave_at(server.url), Person(identity="x", name="Zoë & Co"))
+        assert server.queries("/res/v1/images/search") == [{"q": "Zoë & Co", "count": "100", "safesearch": "strict"}]
+        assert page.offers[1] == PhotoUrl(
+            words="x",
+            key="https://news.example/1.jpg",
+            url="https://news.example/1.jpg",
+            author="news.example",
+            page_url="https://news.example/1",
+            rank=1,
+        )
+        monkeypatch.setenv("BRAVE_KEY", "other")
+        with pytest.raises(SourceError, match=r"refuses to answer \(status 403\); look at the key in BRAVE_KEY"):
+            asked(brave_at(server.url), ANN)
+
+
+def test_a_search_with_pages_and_numbered_licences_and_errors_within_200(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLICKR_KEY", KEY)
+    with serve(flickr) as server:
+        pages = asked(flickr_at(server.url), Person(identity="x", name="Ann Lee"))
+        first = server.queries("/services/rest/")[0]
+        monkeypatch.setenv("FLICKR_KEY", "wrong")
+        with pytest.raises(SourceError, match=r"answers stat = fail: Invalid API Key \(Key not found\)"):
+            asked(flickr_at(server.url), ANN)
+    assert (first["text"], first["api_key"]) == ('"Ann Lee"', KEY)
+    assert [[offer.key for offer in page.offers] for page in pages] == [
+        ["https://live/1.jpg"],  # the first photo has no large size
+        ["https://live/2.jpg", "https://live/3.jpg"],
+        ["https://live/4.jpg"],
+    ]
+    licences = [offer.licence for page in pages for offer in page.offers]
+    assert licences == ["CC-BY-2.0", "all-rights-reserved", "CC-BY-2.0", "all-rights-reserved"]
+
+
+def test_marks_of_the_service_lead_from_page_to_page() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        mark = request.query["after"]
+        following = {"": "b c", "b c": None}[mark]
+        return web.json_response({"data": {"items": [{"u": f"//h/{len(mark)}.jpg"}]}, "next": following})
+
+    fields = {"results": "data.items", "url": "u", "next_cursor": "next"}
+    with serve(answer) as server:
+        url = f"{server.url}/{{name}}/images?after={{cursor}}"
+        api = source(kind="image-api", url=url, fields=fields, max_pages=5, requests_per_minute=60_000)
+        pages = asked(api, Person(identity="x", name="A/B"))
+        assert [offer.url for page in pages for offer in page.offers] == ["https://h/0.jpg", "https://h/3.jpg"]
+        assert server.requests[0].raw_path.startswith("/A%2FB/images")
+
+
+def test_answers_of_another_form_leave_the_person_for_another_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAVE_KEY", KEY)
+    said: list[Any] = [
+        {"other": 1},
+        {"results": 5},
+        {"results": [{"properties": "x"}, 7, {"properties": {"url": "ftp://h"}}]},
+    ]
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(said.pop(0))
+
+    with serve(answer) as server:
+        for why in ("has no results; it has other", "another form: TypeError"):
+            with pytest.raises(NoAnswerError, match=why):
+                asked(brave_at(server.url), ANN)
+        (page,) = asked(brave_at(server.url), ANN)
+    assert page.offers == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"url": "https://h/?q=x"}, "must have {name}"),
+        ({"url": "https://h/?q={name}&p={pages}"}, "{pages} is unknown; there are {name}, {page}"),
+        ({"url": "https://h/?q={name}", "fields": {"results": "r"}}, "it needs results and url"),
+        ({"url": "https://h/?q={name}", "fields": {"results": "r", "url": "u", "x": "y"}}, "it needs results and url"),
+        ({"url": "https://h/?q={name}", "key_env": "K"}, "needs one of key_header and key_parameter"),
+        ({"url": "https://h/?q={name}", "key_header": "X"}, "need key_env"),
+        ({"url": "https://h/?q={name}", "max_pages": 2}, "the same page again and again"),
+        ({"kind": "openverse", "page_size": 50}, "page_size=50 needs a token"),
+        ({"kind": "openverse", "key_block": "b"}, "needs key_env"),
+    ],
+)
+def test_a_search_that_cannot_work_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("hq-voxceleb", [f"sources.photos={ {'kind': 'image-api', **settings} }"])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_are_in_no_log_table_or_recipe(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FLICKR_KEY", KEY)
+    storage = open_storage(tmp_path / "root", create=True)
+    with serve(flickr) as server, caplog.at_level(logging.DEBUG):
+        settings = flickr_at(server.url)
+        people = [Person(identity="x", name="Ann Lee")]
+        store = PhotoStore(storage, load_book([]), Crawl(retries=0, timeout_s=2), people)
+        store.add(settings, "corpus-0", "sources.photos")
+    server.requests.clear()
+    store.add(settings, "corpus-0", "sources.photos")  # nobody answers any more
+    rows = [row for key in storage.keys("photos/log") for row in parquet_table(storage.read(key)).to_pylist()]
+    assert rows
+    assert not [row for row in rows if KEY in str(row)]
+    assert KEY not in caplog.text
+    assert KEY not in settings.model_dump_json()
+    written = [path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file()]
+    assert not [data for data in written if KEY.encode() in data]

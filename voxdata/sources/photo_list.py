@@ -1,0 +1,314 @@
+"""Lists of photo urls: CSV, TSV, JSON lines, Parquet, and the text files of VGGFace.
+
+A row names whom a photo shows and its url, and may say more of it; which column is which, the recipe says, and usual
+names are found without. A list is read row by row, however long it is. In a folder every list is read, by name.
+
+    VGGFace     <Name>.txt: id url left top right bottom pose detection_score curation, one photo per line
+    img2dataset its input as it is (url and caption); of its output the Parquet files, whose `status` says what failed
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Literal
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from voxdata.format.errors import SourceError
+from voxdata.recipe.sources import PhotoSource
+from voxdata.sources.folder import check_folder, walk_files
+from voxdata.sources.kinds import PhotoKind, PhotoUrl, Place, Visit
+from voxdata.sources.licences import licence_name
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
+USUAL: Mapping[str, tuple[str, ...]] = {  # column names that need not be given, in the order of preference
+    "identity": ("identity", "person", "name", "label", "class", "caption"),
+    "url": ("url", "image_url", "photo_url", "image", "link"),
+    "licence": ("licence", "license"),
+    "licence_url": ("licence_url", "license_url"),
+    "author": ("author", "creator", "artist", "photographer"),
+    "attribution": ("attribution", "credit"),
+    "page_url": ("page_url", "page", "foreign_landing_url", "source_page"),
+    "rank": ("rank",),
+}
+FAILED_STATUS = "status"  # of img2dataset: success, failed_to_download or failed_to_resize
+BATCH = 1000
+
+logger = logging.getLogger(__name__)
+
+Row = Mapping[str, Any]
+
+
+class PhotoList(PhotoSource):
+    """A list of urls with the person of each: CSV, TSV, JSON lines, Parquet, VGGFace's text files, or a folder."""
+
+    kind: Literal["list"] = "list"
+    identity_column: str | None = Field(
+        None, description="column with the person's id or name; null: identity, person, name, label, class or caption"
+    )
+    url_column: str | None = Field(
+        None, description="column with the url; null: url, image_url, photo_url, image, link"
+    )
+    licence_column: str | None = Field(None, description="column with the licence; null: licence or license")
+    licence_url_column: str | None = Field(None, description="column with the link to the licence")
+    author_column: str | None = Field(None, description="column with who made the photo; null: author, creator, …")
+    attribution_column: str | None = Field(None, description="column with how the author wants to be named")
+    page_column: str | None = Field(None, description="column with the page that shows the photo")
+    rank_column: str | None = Field(None, description="column with the photo's place in the person's order, 0 first")
+    box_columns: list[str] = Field(
+        [], description="columns with left, top, right and bottom of the face in pixels, or one that lists all four"
+    )
+    only_curated: bool = Field(False, description="of VGGFace's files: only lines whose last number is 1")
+    only_failed: bool = Field(
+        False, description="of img2dataset's Parquet files: only rows that it did not get; the others are in its tars"
+    )
+
+    @model_validator(mode="after")
+    def _is_a_file(self) -> PhotoList:
+        if self.url is not None:
+            raise ValueError(f"url={self.url}: a list is read from disk; download it and give path")
+        if len(self.box_columns) not in (0, 1, 4):
+            raise ValueError(f"box_columns={self.box_columns} must be four columns, or one that lists all four")
+        return self
+
+
+async def find(settings: PhotoList, visit: Visit) -> AsyncIterator[Sequence[PhotoUrl]]:
+    """The urls of all lists, in the order of the rows. Raises `SourceError` where a list cannot be read."""
+    passed = Counter[str]()
+    found = 0
+    offers = _offers(settings, f"{visit.setting}.path", passed)
+    while batch := list(islice(offers, BATCH)):
+        found += len(batch)
+        yield [offer for offer in batch if not visit.is_forgotten(offer.words)]
+    if passed:
+        said = ", ".join(f"{count} {why}" for why, count in sorted(passed.items()))
+        logger.warning("%s.path=%s: %d rows are passed over: %s", visit.setting, settings.path, passed.total(), said)
+    if not found:
+        raise SourceError(
+            f"{visit.setting}.path={settings.path} lists no photo ({passed.total()} rows are passed over); expected "
+            "rows with a person and an http or https url"
+        )
+
+
+def check(settings: PhotoList, setting: str) -> None:
+    """Raises `SourceError` where there is no list, or the first one lacks the columns that are needed."""
+    files = list_files(str(settings.path), f"{setting}.path")
+    next(_rows(files[0], settings), None)
+
+
+def place(settings: PhotoList) -> Place:
+    """A list names whole urls."""
+    return Place(address="")
+
+
+PHOTO_LIST = PhotoKind(settings=PhotoList, find=find, check=check, place=place)
+
+
+def list_files(path: str, setting: str) -> list[Path]:
+    """The list at `path`, or all lists of the folder there, by name. Raises `SourceError` naming `setting`."""
+    if Path(path).is_file():
+        return [Path(path)]
+    check_folder(path, setting)
+    last = {f".{suffix.rpartition('.')[2]}" for suffix in SUFFIXES}
+    files = sorted(walk_files(path, last, setting), key=lambda file: file.key)
+    lists = [Path(file.path) for file in files if file.key.lower().endswith(SUFFIXES) and _is_list(file.key)]
+    if not lists:
+        raise SourceError(f"{setting}={path} holds no list of photos ({' '.join(SUFFIXES)})")
+    return lists
+
+
+def _is_list(key: str) -> bool:
+    """Whether a text file may be one of VGGFace's, which are called after a person, and no licence or readme."""
+    name = Path(key).name.lower()
+    return not name.endswith(".txt") or not name.startswith(("licence", "license", "readme"))
+
+
+def _offers(settings: PhotoList, setting: str, passed: Counter[str]) -> Iterator[PhotoUrl]:
+    for path in list_files(str(settings.path), setting):
+        for row in _rows(path, settings):
+            if settings.only_failed and row.get(FAILED_STATUS) == "success":
+                passed["were fetched by img2dataset"] += 1
+                continue
+            offer = _offer(row)
+            if isinstance(offer, str):
+                passed[offer] += 1
+            else:
+                yield offer
+
+
+def _offer(row: Row) -> PhotoUrl | str:
+    """What a row offers, or why it is passed over."""
+    words = _text(row.get("identity"))
+    url = (_text(row.get("url")) or "").replace(" ", "%20")
+    if words is None:
+        return "name nobody"
+    if not _is_url(url):
+        return "have no http or https url"
+    licence, licence_url = _text(row.get("licence")), _text(row.get("licence_url"))
+    return PhotoUrl(
+        words=words.replace("/", "_"),
+        key=url,
+        url=url,
+        licence=licence_name(licence, licence_url),
+        licence_url=licence_url,
+        author=_text(row.get("author")),
+        attribution=_text(row.get("attribution")),
+        page_url=_text(row.get("page_url")),
+        rank=_rank(row.get("rank")),
+        face_box=_box(row.get("box")),
+    )
+
+
+def _rows(path: Path, settings: PhotoList) -> Iterator[Row]:
+    """The rows of a list under our names. Raises `SourceError` for a file that is none, or lacks a column."""
+    name = path.name.lower().removesuffix(".gz")
+    try:
+        if name.endswith(".parquet"):
+            yield from _parquet_rows(path, settings)
+            return
+        with _opened(path) as file:
+            if name.endswith(".txt"):
+                yield from _vggface_rows(path, file, settings.only_curated)
+            elif name.endswith((".jsonl", ".ndjson")):
+                yield from _json_rows(path, file, settings)
+            elif name.endswith((".csv", ".tsv")):
+                yield from _table_rows(path, file, "\t" if name.endswith(".tsv") else ",", settings)
+            else:
+                raise SourceError(f"{path} is no list of photos; its name must end in one of {' '.join(SUFFIXES)}")
+    except (OSError, EOFError, pa.ArrowException, csv.Error) as error:
+        raise SourceError(f"the list {path} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _opened(path: Path) -> IO[str]:
+    """A list as text; bytes that are not UTF-8 are written as `\\xNN`, so that rows can hold them."""
+    said: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "backslashreplace", "newline": ""}
+    opener: Callable[..., IO[str]] = gzip.open if path.name.lower().endswith(".gz") else open
+    return opener(path, "rt", **said)
+
+
+def _table_rows(path: Path, file: Iterable[str], delimiter: str, settings: PhotoList) -> Iterator[Row]:
+    reader = csv.DictReader(file, delimiter=delimiter)
+    columns = columns_of(settings, list(reader.fieldnames or []), str(path))
+    for row in reader:
+        yield columns.named(row)
+
+
+def _json_rows(path: Path, file: Iterable[str], settings: PhotoList) -> Iterator[Row]:
+    columns = None
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise SourceError(f"line {number} of {path} is not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise SourceError(f"line {number} of {path} is {type(row).__name__}; an object with its columns is needed")
+        columns = columns or columns_of(settings, list(row), str(path))
+        yield columns.named(row)
+
+
+def _parquet_rows(path: Path, settings: PhotoList) -> Iterator[Row]:
+    with pq.ParquetFile(path) as file:
+        columns = columns_of(settings, file.schema_arrow.names, str(path))
+        for batch in file.iter_batches(batch_size=BATCH, columns=columns.wanted):
+            for row in batch.to_pylist():
+                yield columns.named(row)
+
+
+def _vggface_rows(path: Path, file: Iterable[str], only_curated: bool) -> Iterator[Row]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        first, *rest = line.split()
+        if len(rest) < 8:
+            raise SourceError(
+                f"line {number} of {path} has {len(rest) + 1} fields; a text file must be one of VGGFace's: "
+                "id url left top right bottom pose detection_score curation"
+            )
+        *url, left, top, right, bottom, _pose, _score, curation = rest
+        if not only_curated or curation == "1":
+            box = [left, top, right, bottom]
+            yield {"identity": path.stem, "url": " ".join(url), "rank": first, "box": box}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Our name of a column -> its name in the list; `box` has one or four of them."""
+
+    of: Mapping[str, str]
+    box: Sequence[str]
+    further: Sequence[str]
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns that are read."""
+        return list(dict.fromkeys([*self.of.values(), *self.box, *self.further]))
+
+    def named(self, row: Row) -> Row:
+        """A row of the list under our names."""
+        values = {name: row.get(column) for name, column in self.of.items()}
+        values |= {name: row.get(name) for name in self.further}
+        boxed = [row.get(column) for column in self.box]
+        return {**values, "box": boxed[0] if len(boxed) == 1 else boxed}
+
+
+def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns:
+    """Which of the columns that there are is which. Raises `SourceError` where a named or a needed one is missing."""
+    given = {"page_url": settings.page_column} | {
+        name: getattr(settings, f"{name}_column") for name in USUAL if name != "page_url"
+    }
+    wanted = [*(column for column in given.values() if column), *settings.box_columns]
+    missing = [column for column in wanted if column not in there]
+    if missing:
+        raise SourceError(f"{where} has no column {missing[0]!r}; it has {', '.join(map(str, there))}")
+    found = {name: given[name] or next((each for each in USUAL[name] if each in there), None) for name in USUAL}
+    for name in ("identity", "url"):
+        if found[name] is None:
+            raise SourceError(
+                f"{where} has the columns {', '.join(map(str, there))}, none of which is known to hold the "
+                f"{'person' if name == 'identity' else 'url'}; name it with {name}_column"
+            )
+    known = {name: column for name, column in found.items() if column is not None}
+    return Columns(known, settings.box_columns, [name for name in (FAILED_STATUS,) if name in there])
+
+
+def _text(value: Any) -> str | None:
+    text = "" if value is None else str(value).strip()
+    return text.encode("utf-8", "backslashreplace").decode() or None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _rank(value: Any) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _box(value: Any) -> tuple[float, float, float, float] | None:
+    """Left, top, right and bottom, from four values or a text of four; None where they are no box."""
+    parts = value.strip("[]() ").replace(",", " ").split() if isinstance(value, str) else value
+    try:
+        left, top, right, bottom = (float(part) for part in parts or ())
+    except (TypeError, ValueError):
+        return None
+    return (left, top, right, bottom) if right > left and bottom > top else None

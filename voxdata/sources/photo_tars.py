@@ -1,0 +1,160 @@
+"""Photos in WebDataset tars of others: img2dataset's output, or any tar with a `.json` beside each photo.
+
+A sample is the members that share a name up to its first dot. Its photo is the member with a suffix of photos; whom it
+shows says a field of its `.json` or its `.cls` or `.txt`, else the first folder of its name. What else the `.json`
+says of the photo (licence, author, the url that it was fetched from) stays with it. Tars must not be compressed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tarfile
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from voxdata.format.errors import SourceError
+from voxdata.recipe.sources import PhotoSource
+from voxdata.sources.folder import SourceFile, printable
+from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
+from voxdata.sources.licences import licence_name
+from voxdata.sources.magic import PHOTO_SUFFIXES
+from voxdata.sources.photo_list import USUAL
+from voxdata.sources.speech_tars import check, check_end, place, sample_of, tar_files
+
+IDENTITY_MEMBERS = (".cls", ".txt")
+MAX_TEXT_BYTES = 1 << 20  # of a member that describes a photo
+
+logger = logging.getLogger(__name__)
+
+
+class PhotoTars(PhotoSource):
+    """WebDataset tars of photos, one or a folder of them, with a `.json` beside each photo."""
+
+    kind: Literal["webdataset"] = "webdataset"
+    identity_field: str | None = Field(
+        None, description="field of the `.json` with the person; null: identity, person, name, label, class or caption"
+    )
+
+    @model_validator(mode="after")
+    def _is_a_file(self) -> PhotoTars:
+        if self.url is not None:
+            raise ValueError(f"url={self.url}: tars are read from disk; download them and give path")
+        return self
+
+
+async def find(settings: PhotoTars, visit: Visit) -> AsyncIterator[Sequence[PhotoFile]]:
+    """The photos of each tar. Raises `SourceError` when there are none, or a tar is damaged."""
+    path, found = str(settings.path), 0
+    nobody: list[str] = []
+    for tar in tar_files(path, f"{visit.setting}.path"):
+        photos = tar_photos(tar, settings, nobody)
+        found += len(photos)
+        yield photos
+    if nobody:
+        field = settings.identity_field or f"one of {', '.join(USUAL['identity'])}"
+        logger.warning(
+            "%s.path=%s: %d photos name nobody (%s in their .json) and are passed over; the first is %s",
+            visit.setting,
+            path,
+            len(nobody),
+            field,
+            nobody[0],
+        )
+    if not found:
+        raise SourceError(
+            f"{visit.setting}.path={path} holds no photo of anybody in a .tar file "
+            f"({' '.join(sorted(PHOTO_SUFFIXES))}; {len(nobody)} name nobody); expected a WebDataset tar or a folder "
+            "of them; for loose files set kind=folder"
+        )
+
+
+PHOTO_TARS = PhotoKind(settings=PhotoTars, find=find, check=check, place=place)
+
+
+def tar_photos(tar: SourceFile, settings: PhotoTars, nobody: list[str]) -> list[PhotoFile]:
+    """The photos of a tar in the order of its members; those that name nobody go to `nobody`. Raises `SourceError`."""
+    path = str(Path(tar.path).absolute())
+    photos: list[tarfile.TarInfo] = []
+    texts: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+    try:
+        with tarfile.open(path, "r:", errors="backslashreplace", encoding="utf-8") as opened:
+            end = 0
+            for member in opened:
+                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                suffix = os.path.splitext(member.name)[1].lower()
+                if not member.isreg() or PurePosixPath(member.name).name.startswith("."):
+                    continue
+                if suffix in PHOTO_SUFFIXES:
+                    photos.append(member)
+                elif suffix in (".json", *IDENTITY_MEMBERS) and member.size <= MAX_TEXT_BYTES:
+                    file = opened.extractfile(member)
+                    texts[sample_of(member.name)][suffix] = b"" if file is None else file.read()
+        check_end(path, end)
+    except (tarfile.TarError, OSError) as error:
+        raise SourceError(
+            f"the tar {path} cannot be read: {error}; copy it again, or take it out of the folder"
+        ) from None
+    found = []
+    for member in photos:
+        photo = _photo(tar, path, member, texts[sample_of(member.name)], settings)
+        if photo is None:
+            nobody.append(f"{path}!{member.name}")
+        else:
+            found.append(photo)
+    return found
+
+
+def _photo(
+    tar: SourceFile, path: str, member: tarfile.TarInfo, texts: dict[str, bytes], settings: PhotoTars
+) -> PhotoFile | None:
+    name = member.name.removeprefix("./")
+    said = _object(texts.get(".json"))
+    words = _first(said, [settings.identity_field] if settings.identity_field else USUAL["identity"])
+    if words is None and settings.identity_field is None:
+        beside = (_text(texts.get(suffix)) for suffix in IDENTITY_MEMBERS)
+        folder = PurePosixPath(name).parts[0] if "/" in name else None
+        words = next((text for text in beside if text), folder)
+    if words is None:
+        return None
+    licence_url = _first(said, USUAL["licence_url"])
+    return PhotoFile(
+        words=words.replace("/", "_"),
+        key=f"{tar.key}!{name}",
+        path=printable(path),
+        member=name,
+        offset=member.offset_data,
+        size_bytes=member.size,
+        modified_ns=tar.modified_ns,
+        licence=licence_name(_first(said, USUAL["licence"]), licence_url),
+        licence_url=licence_url,
+        author=_first(said, USUAL["author"]),
+        attribution=_first(said, USUAL["attribution"]),
+        page_url=_first(said, [*USUAL["page_url"], *USUAL["url"]]),
+    )
+
+
+def _object(data: bytes | None) -> dict[str, Any]:
+    try:
+        found = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _first(said: dict[str, Any], names: Sequence[str]) -> str | None:
+    return next((text for name in names if (text := _plain(said.get(name)))), None)
+
+
+def _plain(value: Any) -> str | None:
+    text = value if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+    return text.strip().encode("utf-8", "backslashreplace").decode() or None
+
+
+def _text(data: bytes | None) -> str | None:
+    return (data or b"").decode("utf-8", "backslashreplace").strip() or None
