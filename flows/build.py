@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.keys import put_keys
 from flows.runners import open_task_runs
 from voxdata.pipeline import build as pipeline
 from voxdata.pipeline.progress import speak_up
@@ -18,6 +19,7 @@ def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb", settings: list[str
     `recipe` is a shipped recipe's name or a YAML file, `settings` are `key=value` pairs on top of it.
     """
     speak_up()
+    put_keys(recipe, settings or [])
     return _run(pipeline.open_build(root, recipe, settings or []))
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.keys import put_keys
 from voxdata.pipeline import build as building
 from voxdata.pipeline import redecide as redeciding
 from voxdata.pipeline.redecide import Redecision
@@ -25,6 +26,7 @@ def build(root: str, recipe: str, settings: Sequence[str], *, prefect: bool = Fa
     `prefect` asks for a flow even where no API is configured. Raises one-line errors, for what can be known beforehand
     before anything is started.
     """
+    put_keys(recipe, settings)
     order = building.open_build(root, recipe, settings)
     if not as_flow(order.recipe.work, prefect):
         with open_pool(order.recipe.work) as runner:

@@ -14,6 +14,7 @@ from cyclopts.completion import ShellDetectionError
 
 import flows.cli.building as building
 import flows.cli.catalog as catalog
+import flows.cli.crawling as crawling
 import flows.cli.exchange as exchange
 import flows.cli.governance as governance
 import flows.cli.models as models
@@ -47,7 +48,7 @@ app = App(
     default_parameter=Parameter(negative=(), show_default=shown_default),
     config=find_root,
 )
-for group in (building, simulate, catalog, versions, governance, exchange, training, models, pages, weights):
+for group in (building, crawling, simulate, catalog, versions, governance, exchange, training, models, pages, weights):
     for name, each in group.app.resolved_commands().items():
         if not name.startswith("-"):
             app.command(each, name=name)

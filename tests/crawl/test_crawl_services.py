@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from tests.crawl.finding import asked, found, source
@@ -304,3 +307,13 @@ def test_keys_are_in_no_log_table_or_recipe(
     assert KEY not in settings.model_dump_json()
     written = [path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file()]
     assert not [data for data in written if KEY.encode() in data]
+
+
+def test_the_services_that_the_documentation_shows_are_settings_that_hold() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "crawl.md").read_text()
+    blocks = [yaml.safe_load(block.partition("```")[0]) for block in page.split("```yaml")[1:]]
+    assert len(blocks) == 2
+    for block in blocks:
+        photos = load_recipe("hq-voxceleb", [f"sources.photos={json.dumps(block['photos'])}"]).sources.photos
+        assert [each.kind for each in photos] == [each["kind"] for each in block["photos"]]
+    assert [each["fields"] for each in blocks[1]["photos"]] == [BRAVE["fields"], FLICKR["fields"]]

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import voxdata
+from tests.catalog import small_root
 from tests.catalog.small_root import SmallRoot
 from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
@@ -348,3 +349,27 @@ def test_what_is_wrong_is_said_in_one_line(
     assert told.count("\n") == 1
     assert (tmp_path / "full" / "mine.txt").read_bytes() == b"mine"
     assert not (tmp_path / "out").exists()
+
+
+def test_exports_name_the_authors_of_the_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, voxdata_: Voxdata
+) -> None:
+    photos = small_root.photos
+    stated = {"licence": "CC-BY-4.0", "author": "Jo *Doe*", "attribution": "Jo, CC BY", "page_url": "https://h/p"}
+    told = {1: stated, 2: {**stated, "author": "Al"}}
+    monkeypatch.setattr(small_root, "photos", lambda n: [{**row, **told.get(n, {})} for row in photos(n)])
+    root = tmp_path / "root"
+    SmallRoot(open_storage(root, create=True)).publish()
+    assert voxdata_("export", "huggingface", tmp_path / "hf", "--root", root)[0] == 0
+    assert voxdata_("export", "sf2f", tmp_path / "sf2f", "--root", root, "--front-end", "torch40")[0] == 0
+    listed = list(csv.DictReader(io.StringIO((tmp_path / "hf" / "attributions.csv").read_text())))
+    assert (tmp_path / "sf2f" / "attributions.csv").read_bytes() == (tmp_path / "hf" / "attributions.csv").read_bytes()
+    assert len(listed) == 10  # everybody's portrait
+    named = {row["identity"]: (row["author"], row["attribution"], row["page_url"]) for row in listed if row["author"]}
+    assert named == {
+        "id00001": ("Jo *Doe*", "Jo, CC BY", "https://h/p"),
+        "id00002": ("Al", "Jo, CC BY", "https://h/p"),
+    }
+    card = (tmp_path / "hf" / "README.md").read_text()
+    assert "2 portraits are cut from photos whose authors are known" in card
+    assert "| Jo \\*Doe\\* | CC-BY-4.0 | 1 |" in card

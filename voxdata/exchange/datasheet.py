@@ -124,10 +124,24 @@ def _preprocessing(facts: Facts) -> list[str]:
 
 def _distribution(facts: Facts) -> list[str]:
     named = ", ".join(map(_text, facts.licences)) or "unknown"
+    authors = facts.rows["authors"]
     return [
         f"Licences of the photos, as their sources state them: {named}. Each row carries its own; a recording's rights "
         "stay with its publisher.",
+        *(_attributions(authors) if authors else []),
         _ask("Under which terms is this version given away, and to whom?"),
+    ]
+
+
+def _attributions(authors: Sequence[Row]) -> list[str]:
+    rows = [[row["author"], row["licence"], _count(row["portraits"])] for row in authors[:MOST_ROWS]]
+    rest = authors[MOST_ROWS:]
+    rows += [[f"{len(rest)} others", "", _count(sum(row["portraits"] for row in rest))]] if rest else []
+    return [
+        f"{_count(sum(row['portraits'] for row in authors))} portraits are cut from photos whose authors are known. "
+        "Many of their licences want the author named wherever a copy goes: exports have `attributions.csv`, and "
+        "`voxdata sql --query attributions` lists everybody, with the page of each photo.",
+        _table(["author", "licence", "portraits"], rows),
     ]
 
 

@@ -25,6 +25,10 @@ _QUERIES = {
             coalesce(provenance.licence, 'unknown') AS licence, count(*) AS portraits
         FROM provenance LEFT JOIN sources ON sources.source = provenance.source AND sources.medium = 'photos'
         WHERE provenance.kind = 'faces' GROUP BY ALL ORDER BY portraits DESC, source, licence""",
+    "authors": """
+        SELECT author, coalesce(licence, 'unknown') AS licence, count(*) AS portraits
+        FROM provenance WHERE kind = 'faces' AND author IS NOT NULL
+        GROUP BY ALL ORDER BY portraits DESC, author, licence""",
     "funnel": "SELECT kind, outcome, items, people FROM funnel ORDER BY kind, items DESC, outcome",
     "makers": """
         SELECT DISTINCT coalesce(backend, 'unknown') AS backend, backend_version, matting_backend, matting_version

@@ -2,6 +2,7 @@
 
     faces/train-00000-of-00003.parquet      image (bytes as they are), who it is, every measurement
     speech/train-00000-of-00003.parquet     mel_<front end> (T, F) float16, who it is, every measurement
+    attributions.csv                        who is to be named for each portrait, where a source says so
     croissant.json                          the same files as Croissant metadata
     README.md                               the datasheet, with the header that names the files; written last
 
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from voxdata.dataset.opened import Dataset
+from voxdata.exchange.attributions import write_attributions
 from voxdata.exchange.croissant import DataFile, Table, croissant
 from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import Facts, facts_of
@@ -64,6 +66,7 @@ def write_parquet(dataset: Dataset, folder: str | Path, *, at: str, report: Repo
     facts = facts_of(dataset)
     try:
         tables = [table for kind in KINDS if (table := _write_kind(dataset, kind, place, facts, report)) is not None]
+        write_attributions(dataset, place)
         metadata = croissant(facts, tables)
         (place / "croissant.json").write_text(json.dumps(metadata, indent=1, ensure_ascii=False), encoding="utf-8")
         (place / "README.md").write_text(f"{_header(facts, tables)}\n{datasheet(facts)}", encoding="utf-8")

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from voxdata.dataset.opened import Dataset
+from voxdata.exchange.attributions import write_attributions
 from voxdata.exchange.export_target import claim_folder, portrait_of, shelves
 from voxdata.format.errors import ShardError, SnapshotError, StorageError
 from voxdata.format.snapshot import SPLITS
@@ -66,6 +67,7 @@ def write_sf2f(
             for kind in ("masked_faces", "mel_spectrograms"):
                 (place / list_ / kind).mkdir(parents=True)
         portraits = _write_faces(dataset, place, names, report)
+        write_attributions(dataset, place)
         utterances, held_out = _write_mels(dataset, place, names, chosen, report)
         (place / "split.json").write_text(json.dumps(split_lists(dataset, names), indent=1), encoding="utf-8")
     except OSError as error:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import IdentityError, SourceError
 from voxdata.people.book import open_book
 from voxdata.people.identities import Identity, IdentityBook
+from voxdata.people.optouts import opted_out
 from voxdata.recipe.sections import Corpus, Recipe
 from voxdata.recipe.sources import PhotoSource
-from voxdata.sources.kinds import source_name
+from voxdata.sources.clips import UNKNOWN_IDENTITY
+from voxdata.sources.kinds import Person, photo_kind, source_name, speech_kind
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 
 logger = logging.getLogger(__name__)
+
+NUMBER = re.compile(r"[a-zA-Z]{0,3}[0-9]+")  # of VoxCeleb, VGGFace2 and others, in place of a name
 
 
 def corpora(recipe: Recipe) -> list[tuple[str, str, Corpus]]:
@@ -57,6 +62,59 @@ def book_at_hand(storage: Storage, recipe: Recipe) -> IdentityBook:
             raise
         logger.warning("%s; the %d people whom this root knows from it are used", error, len(listed))
         return replace(open_book(storage, []), by_id=listed)
+
+
+def people_asked_for(storage: Storage, recipe: Recipe, book: IdentityBook) -> list[Person]:
+    """`people_of`, where the recipe has a source that is asked person by person; else nobody is looked for."""
+    given = [(source, setting) for _, setting, source in photo_sources(recipe) if source.given]
+    asked = any(photo_kind(source, setting).find_person is not None for source, setting in given)
+    return people_of(storage, recipe, book) if asked else []
+
+
+def people_of(storage: Storage, recipe: Recipe, book: IdentityBook) -> list[Person]:
+    """Whom sources are asked for by name: everybody with speech, or in the metadata where the recipe has no speech.
+
+    Nobody who was forgotten or opted out, of several identities of a person the first, and nobody of whom only a number
+    is known, which is said. Raises `SourceError`.
+    """
+    out = opted_out(storage, book)
+    people: dict[str, Person] = {}
+    numbers = []
+    for word in sorted(_words_of_people(recipe, book)):
+        try:
+            identity = book.resolve(word).identity
+        except IdentityError as error:
+            logger.warning("somebody is not asked for: %s", error)
+            continue
+        person = book.person(identity)
+        if book.forgotten(word) or {identity, person} & out or person in people:
+            continue
+        said = book.described(identity)
+        name = (said.name or identity).replace("_", " ").strip()
+        if NUMBER.fullmatch(name):
+            numbers.append(identity)
+            continue
+        people[person] = Person(identity=identity, name=name, sex=said.sex, nationality=said.nationality)
+    if numbers:
+        logger.warning(
+            "%d people are not asked for, because nothing but a number is known of them, as %s; name a table that has "
+            "their names: --set sources.metadata.path=vox1_meta.csv",
+            len(numbers),
+            numbers[0],
+        )
+    return list(people.values())
+
+
+def _words_of_people(recipe: Recipe, book: IdentityBook) -> set[str]:
+    speech = [(setting, corpus.speech) for _, setting, corpus in corpora(recipe) if corpus.speech.given]
+    if not speech:
+        return set(book.by_id)
+    return {
+        clip.words
+        for setting, source in speech
+        for clip in speech_kind(source, f"{setting}.speech").find(source, f"{setting}.speech")
+        if clip.words != UNKNOWN_IDENTITY
+    }
 
 
 def metadata_files(recipe: Recipe) -> list[str]:

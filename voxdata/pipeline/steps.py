@@ -27,13 +27,14 @@ from voxdata.people.optouts import in_force as optouts_in_force
 from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
-from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, photo_sources
+from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, people_asked_for, photo_sources
 from voxdata.pipeline.measured import MeasuredFaces, measured_clips, portrait_people, render_states
 from voxdata.pipeline.outcomes import packed_people
 from voxdata.pipeline.progress import crawl_progress, logger, progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import find_utterances, inventory
+from voxdata.sources.crawl_names import decisions
 from voxdata.sources.fetching import Figures
 from voxdata.sources.originals import PhotoStore
 from voxdata.speech.decide import decide as decide_speech_table
@@ -54,7 +55,8 @@ def crawl(storage: Storage, recipe: Recipe) -> str:
     storage.sweep()
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     book = join_spellings(storage, book_of(storage, recipe), (), at=at)
-    with crawling(storage), PhotoStore(storage, book, recipe.crawl) as store:
+    asked = people_asked_for(storage, recipe, book)
+    with crawling(storage), PhotoStore(storage, book, recipe.crawl, asked, decisions(storage)) as store:
         with progress("crawl.find", None) as advance:
             for name, setting, source in photo_sources(recipe):
                 if source.given:

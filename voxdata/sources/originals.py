@@ -30,6 +30,7 @@ from voxdata.people.tombstones import Tombstones
 from voxdata.recipe.crawl import Crawl
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.candidates import Candidates
+from voxdata.sources.crawl_names import Undecided
 from voxdata.sources.fetching import FAILED, Fetching, Figures, Watch, attempt
 from voxdata.sources.incoming import Shelf
 from voxdata.sources.incoming import originals as originals
@@ -143,7 +144,7 @@ class PhotoStore:
             self._hosts.limit(host, limits)
         asked = source.model_dump(mode="json")
         listing = Offered(self._stores.storage, name, digest({**asked, "path": None}))
-        gate = LicenceGate(source, setting)
+        gate, undecided = LicenceGate(source, setting), Undecided(self._stores.storage)
         taker = Taker(self._stores, self._candidates, listing, source, name, setting, report)
         note = self._noting(name)
         async with self._fetcher(note) as fetcher:
@@ -154,6 +155,7 @@ class PhotoStore:
                 is_forgotten=self._stores.book.forgotten,
                 people=self._people,
                 decided=lambda person: self._decided(name, person),
+                undecided=lambda person, choices: undecided.add(name, person, choices),
                 memory=RootMemory(self._stores.storage, f"photos/found/{source.kind}"),
             )
             try:
@@ -165,6 +167,7 @@ class PhotoStore:
                 listing.close()
                 gate.say()
             finally:
+                undecided.commit(setting)
                 listing.keep()
                 taker.finish()
                 self._stores.log.join()

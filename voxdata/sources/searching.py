@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-
 from voxdata.format.errors import VoxdataError
-from voxdata.sources.kinds import Choice, Person, PhotoKind, Visit
+from voxdata.sources.kinds import PhotoKind, Visit
 from voxdata.sources.licences import LicenceGate
 from voxdata.sources.offered import Offered
 from voxdata.sources.stores import Stores
 from voxdata.sources.taking import Taker
-from voxdata.store.fragments import parquet_bytes
-from voxdata.store.rows import clean, clean_row
-from voxdata.store.storage import Storage
-from voxdata.tables.crawl import CRAWL_NAMES
+from voxdata.store.rows import clean
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +31,6 @@ async def search(
     assert kind.find_person is not None
     known = listing.searched(person.identity for person in visit.people)
     again = datetime.now(UTC) - timedelta(days=stores.crawl.recheck.searched_days)
-    names: list[dict[str, Any]] = []
     failed: list[str] = []
     for person in visit.people:
         state = known[person.identity]
@@ -55,7 +47,8 @@ async def search(
             while not taker.has_enough(person.identity):
                 found = await kind.find_person(settings, visit, person, cursor)
                 taker.offers(gate.passed(found.offers))
-                names += _choices(name, person, found.choices)
+                if found.choices:
+                    visit.undecided(person, found.choices)
                 cursor = found.cursor
                 if not (found.choices and decided is None):
                     listing.page_ends(person.identity, cursor)
@@ -65,7 +58,6 @@ async def search(
             raise
         except Exception as error:
             failed.append(f"{person.identity} ({clean(f'{type(error).__name__}: {error}')[:200]})")
-    _commit_names(stores.storage, names)
     if failed:
         logger.warning(
             "%s: %d people could not be looked for: %s; the same command asks for them again",
@@ -73,28 +65,3 @@ async def search(
             len(failed),
             ", ".join(failed[:5]),
         )
-    if names:
-        people = len({row["identity"] for row in names})
-        logger.warning("%s: the names of %d people mean several; see: voxdata crawl names", visit.setting, people)
-
-
-def _choices(source: str, person: Person, choices: Sequence[Choice]) -> list[dict[str, Any]]:
-    return [
-        clean_row(
-            {
-                "source": source,
-                "identity": person.identity,
-                "name": person.name,
-                "choice": choice.id,
-                "label": choice.label,
-                "description": choice.description,
-            }
-        )
-        for choice in choices
-    ]
-
-
-def _commit_names(storage: Storage, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        data = parquet_bytes(pa.Table.from_pylist(list(rows), CRAWL_NAMES.schema))
-        storage.commit(f"photos/names/{hashlib.sha256(data).hexdigest()[:16]}.parquet", data)

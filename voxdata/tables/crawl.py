@@ -100,17 +100,3 @@ PAGES = Table(
         Column("last_modified", S, "For asking again conditionally"),
     ),
 )
-
-# Names that mean several people at a source, for a person to decide; kept as `photos/names`.
-CRAWL_NAMES = Table(
-    "crawl_names",
-    "People whom a name of ours may mean at a source",
-    (
-        _SOURCE,
-        replace(IDENTITY, doc="Whom we look for"),
-        Column("name", S, "The name that was asked for"),
-        Column("choice", S, "Id of somebody of that name at the source"),
-        Column("label", S, "What the source calls them"),
-        Column("description", S, "What the source says of them"),
-    ),
-)

@@ -73,6 +73,30 @@ ALIASES_TABLE = replace(
     ),
 )
 
+# Names that mean several people at a source of photos, for a person to decide; kept as `photos/names`.
+CRAWL_NAMES = Table(
+    "crawl_names",
+    "People whom a name of ours may mean at a source",
+    (
+        Column("source", S, "Corpus and source that was asked"),
+        replace(IDENTITY, doc="Whom we look for"),
+        Column("name", S, "The name that was asked for"),
+        Column("choice", S, "Id of somebody of that name at the source"),
+        Column("label", S, "What the source calls them"),
+        Column("description", S, "What the source says of them"),
+    ),
+)
+# What a person said of such a name; kept as `photos/decided`.
+CRAWL_CHOICES = Table(
+    "crawl_choices",
+    "Who is meant by a name at a source, as a person has said",
+    (
+        replace(IDENTITY, doc="Whom we look for"),
+        Column("choice", S, "Id of who is meant at the source; empty: nobody there"),
+        AT,
+    ),
+)
+
 OPTOUTS = Table(
     "optouts",
     "People who asked not to be used",

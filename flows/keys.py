@@ -1,0 +1,34 @@
+"""Keys of services from Prefect's secret blocks, put into the environment variables that a recipe's sources read.
+
+A recipe names the variable (`key_env`) and may name the block (`key_block`); neither holds a key. A variable that is
+set already counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from voxdata.format.errors import SourceError
+from voxdata.pipeline.corpora import photo_sources
+from voxdata.recipe.reading import load_recipe
+
+
+def put_keys(recipe: str, settings: Sequence[str]) -> None:
+    """Set the variables whose blocks a recipe names. Raises `SourceError` for a block that is not there."""
+    for _, setting, source in photo_sources(load_recipe(recipe, settings)):
+        block, variable = getattr(source, "key_block", None), getattr(source, "key_env", None)
+        if block and variable and not os.environ.get(variable):
+            os.environ[variable] = _secret(block, f"{setting}.key_block={block}")
+
+
+def _secret(block: str, setting: str) -> str:
+    from prefect.blocks.system import Secret
+
+    try:
+        value = Secret.load(block, _sync=True).get()  # type: ignore[union-attr, call-arg]
+    except ValueError:
+        raise SourceError(
+            f"{setting}: Prefect has no secret block of that name; create one, or set the variable of key_env"
+        ) from None
+    return str(value)
