@@ -41,7 +41,7 @@ from voxdata.recipe.faces import MIN_COPY_CORRELATION, FaceMeasure, Link
 NAMED = ("photos/web", "photos/lfw-gray", "voxceleb1-mini/photos", "truth/landmarks-ytf")  # <person>/…
 UNNAMED = ("avspeech-mini", "truth/pose-aflw2000", "truth/mask-celebamask/images")
 MUST = 1e-12  # false links per pair
-NEAREST, TAIL, DRAWS = 2000, 300, 200
+NEAREST, TAIL, DRAWS = 2000, 300, 100
 ROUGH = 0.3  # correlation before registration of the pairs that are looked at
 OLD_LIMITS = (6, 8, 10, 12)
 NEAR = (0.9, MIN_COPY_CORRELATION)
@@ -266,7 +266,9 @@ def _beyond(z: Numbers, pairs: float, limit: float, kind: str) -> float:
     share = TAIL / pairs
     if kind == "log-linear":
         return float(share * np.exp(-(limit - nearest[TAIL]) / excess.mean()))
-    shape, _, scale = genpareto.fit(excess, floc=0)
+    # by probability-weighted moments: Hosking and Wallis 1987
+    mean, weighted = excess.mean(), (excess * (np.arange(TAIL) + 0.5)).mean() / TAIL
+    shape, scale = 2 - mean / (mean - 2 * weighted), 2 * mean * weighted / (mean - 2 * weighted)
     return float(share * genpareto.sf(limit - nearest[TAIL], shape, 0, scale))
 
 

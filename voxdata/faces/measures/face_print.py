@@ -25,7 +25,10 @@ SIDE_MM = 220.0  # of the square, on the face model: the whole head, and what is
 _MIDDLE_MM = (0.0, -5.0)  # of the square: below the eyes
 _DEVIATION = 40.0  # of a print's pixels
 _FLAT = 1e-3  # grey levels; below, there is nothing to see
-_TARGET: Floats = ((MODEL_MM[:, :2] - _MIDDLE_MM) * (1.0, -1.0)) * PRINT_PX / SIDE_MM + (PRINT_PX - 1) / 2
+# A print's pixel is the mean of 4 x 4: sampled at once, copies would be blurred as their pixels happen to lie.
+_FINE = 4
+_FINE_PX = _FINE * PRINT_PX
+_TARGET: Floats = ((MODEL_MM[:, :2] - _MIDDLE_MM) * (1.0, -1.0)) * _FINE_PX / SIDE_MM + (_FINE_PX - 1) / 2
 
 
 def print_of(face: Face) -> bytes:
@@ -39,9 +42,10 @@ def print_of(face: Face) -> bytes:
         return bytes(PRINT_PX**2)
     matrix = similarity(points[seen], _TARGET[seen])
     inside = _inside(face.pixels.shape, matrix)
-    shown, moved = source_window(face.pixels, matrix, (PRINT_PX, PRINT_PX))
+    shown, moved = source_window(face.pixels, matrix, (_FINE_PX, _FINE_PX))
     gray = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)
-    small = warp(gray, moved, PRINT_PX, enlarge=cv2.INTER_LINEAR, border=cv2.BORDER_REPLICATE).astype(np.float32)
+    fine = warp(gray, moved, _FINE_PX, enlarge=cv2.INTER_LINEAR, border=cv2.BORDER_REPLICATE).astype(np.float32)
+    small = fine.reshape(PRINT_PX, _FINE, PRINT_PX, _FINE).mean(axis=(1, 3))
     if not inside.any():
         return bytes(PRINT_PX**2)
     known = small[inside]
@@ -53,7 +57,8 @@ def print_of(face: Face) -> bytes:
 def _inside(shape: tuple[int, ...], matrix: Floats) -> npt.NDArray[np.bool_]:
     """Pixels (32, 32) whose centres lie in a photo of `shape` (H, W, 3)."""
     inverse = cv2.invertAffineTransform(matrix)
-    x, y = np.meshgrid(np.arange(PRINT_PX), np.arange(PRINT_PX))
+    centres = np.arange(PRINT_PX) * _FINE + (_FINE - 1) / 2
+    x, y = np.meshgrid(centres, centres)
     source_x = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]
     source_y = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]
     inside: npt.NDArray[np.bool_] = (
