@@ -41,7 +41,7 @@ from voxdata.recipe.faces import MIN_COPY_CORRELATION, FaceMeasure, Link
 NAMED = ("photos/web", "photos/lfw-gray", "voxceleb1-mini/photos", "truth/landmarks-ytf")  # <person>/…
 UNNAMED = ("avspeech-mini", "truth/pose-aflw2000", "truth/mask-celebamask/images")
 MUST = 1e-12  # false links per pair
-NEAREST, TAIL, DRAWS = 2000, 300, 100
+NEAREST, TAIL, DRAWS = 1200, 300, 100
 ROUGH = 0.3  # correlation before registration of the pairs that are looked at
 OLD_LIMITS = (6, 8, 10, 12)
 NEAR = (0.9, MIN_COPY_CORRELATION)

@@ -18,7 +18,7 @@ from voxdata.recipe.effect import OnlyWith, PretrainedFile
 from voxdata.recipe.section import RegisteredName, Section, Share
 
 MIN_DECODED_SHARE = 0.9  # of a picture whose file was cut
-MIN_COPY_CORRELATION = 0.97  # of prints; benchmarks/near_copies.py, docs/faces.md
+MIN_COPY_CORRELATION = 0.96  # of prints; benchmarks/near_copies.py, docs/faces.md
 MEASURES = "voxdata.measures"  # entry points of other packages
 LIMITS = "voxdata.usual_limits"  # who knows the rules
 USUAL_DEEPLABV3 = "deeplabv3_resnet50"  # in the weights registry
