@@ -28,14 +28,14 @@ class Asked:
 
 @contextmanager
 def serve(answer: Answer) -> Iterator[Asked]:
-    """Serve `answer` on a free port of 127.0.0.1; robots.txt does not exist."""
+    """Serve `answer` on a free port of 127.0.0.1, which states no rules for crawlers."""
     loop = asyncio.new_event_loop()
     asked = Asked("")
     under_way = 0
 
     async def handle(request: web.Request) -> web.StreamResponse:
         nonlocal under_way
-        if request.path == "/robots.txt":
+        if request.path == "/robots.txt" or request.path.startswith("/.well-known/"):
             return web.Response(status=404)
         asked.requests.append(request)
         under_way += 1

@@ -96,7 +96,7 @@ def test_photos_under_other_licences_are_counted_and_not_asked_for(
         wanted = source(kind="list", path=str(tmp_path / "list.jsonl"), licence="CC-BY-2.0", licences=["CC-BY-*"])
         with caplog.at_level(logging.WARNING):
             store.add(wanted, "corpus-0", "sources.photos")
-    kept = {row["source_key"]: row for row in store.manifest().to_pylist()}
+            kept = {row["source_key"]: row for row in store.manifest().to_pylist()}
     assert set(kept) == {rows[0]["url"], rows[2]["url"]}
     assert [path for path in site.requests if path.endswith(".jpg")] == [f"/{names[0]}", f"/{names[2]}"]
     assert (kept[rows[0]["url"]]["licence"], kept[rows[0]["url"]]["author"]) == ("CC-BY-4.0", "Jo")
