@@ -17,7 +17,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from flows.artifacts import show_snapshot, shown_counts
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.packing import pack_range
-from voxdata.pipeline.processes import prepare_worker
+from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
 from voxdata.pipeline.progress import Advance, progress
 from voxdata.pipeline.runner import P, R, Runner, lost_workers_said
 from voxdata.pipeline.stages import work_on
@@ -36,7 +36,11 @@ MANY: dict[Callable[..., Any], Task[..., Any]] = {
 def open_task_runs(work: Work) -> Iterator[Runner]:
     """Task runs of the flow that is running. Raises `BackendError` where Dask is asked for and not installed."""
     with ExitStack() as stack:
-        yield _TaskRuns(_task_runner(work), stack)
+        try:
+            yield _TaskRuns(_task_runner(work), stack)
+        except BaseException:  # the task runner would wait for what its workers are doing
+            kill_workers()
+            raise
 
 
 class _TaskRuns(Runner):
@@ -55,7 +59,9 @@ class _TaskRuns(Runner):
             self._stack.enter_context(self._runner)
             self._started = True
         with lost_workers_said(name):
-            for future in as_completed([self._runner.submit(MANY[function], dict(call)) for call in calls]):
+            with deaf_to_interrupts():  # workers are started as calls are handed over
+                futures = [self._runner.submit(MANY[function], dict(call)) for call in calls]
+            for future in as_completed(futures):
                 yield future.result()
 
     @contextmanager

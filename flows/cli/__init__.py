@@ -4,6 +4,6 @@ Nothing heavy is imported at the top of these modules: handlers import what they
 mistakes are answered at once. `tests/flows/test_command_line.py` holds this.
 """
 
-from flows.cli.entry import app, main
+from flows.cli.entry import app, command_line, main
 
-__all__ = ["app", "main"]
+__all__ = ["app", "command_line", "main"]

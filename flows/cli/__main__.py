@@ -2,6 +2,6 @@
 
 import sys
 
-from flows.cli import main
+from flows.cli import command_line
 
-sys.exit(main())
+sys.exit(command_line())

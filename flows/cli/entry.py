@@ -23,6 +23,8 @@ import flows.cli.simulate as simulate
 import flows.cli.training as training
 import flows.cli.versions as versions
 import flows.cli.weights as weights
+from flows.cli import interrupts
+from flows.cli.interrupts import INTERRUPTED
 from flows.cli.options import ROOT_VARIABLE, find_root, no_root, shown_default
 from voxdata.format.errors import StorageError, VoxdataError
 from voxdata.store.proxies import spare_loopback
@@ -33,7 +35,7 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
 }
-MISUSED, INTERRUPTED = 2, 130
+MISUSED = 2
 QUERY_INTERRUPTED = "Query interrupted"  # what DuckDB makes of a signal in the middle of a query
 
 app = App(
@@ -54,6 +56,18 @@ for group in (building, crawling, simulate, catalog, versions, governance, excha
             app.command(each, name=name)
 
 
+def command_line() -> int:
+    """Run the command that the process was started with, which Ctrl-C ends in seconds, and return its exit status."""
+    interrupts.heed(lambda: _interrupted(sys.argv[1:]))
+    try:
+        status = main()
+    except KeyboardInterrupt:  # a second one, while the first unwound
+        status = INTERRUPTED
+    if status == INTERRUPTED:
+        interrupts.end()
+    return status
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -68,8 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != QUERY_INTERRUPTED:
             raise
-        said = "interrupted; what was committed stays, the same command resumes there"
-        return _refuse(_called(words)[:1], said, INTERRUPTED)
+        interrupts.say(_interrupted(words))
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -126,6 +140,14 @@ def _mistake(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         return f"nothing is known of {' '.join(map(repr, error.unused_tokens or ()))} here"
     return said[:1].lower() + said[1:]
+
+
+def _interrupted(words: Sequence[str]) -> str:
+    try:
+        called = _called(words)[:1]
+    except CycloptsError:
+        called = ()
+    return f"{' '.join(('voxdata', *called))}: interrupted; what was committed stays, the same command resumes there"
 
 
 def _refuse(called: Sequence[str], said: str, status: int) -> int:

@@ -42,11 +42,13 @@ def simulate(
 
 
 def _write(folder: str, *, people: int, photos: int, clips: int, link: float, seed: int) -> int:
+    from voxdata.pipeline.processes import deaf_to_interrupts
     from voxdata.pipeline.progress import progress
     from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
     settings = CorpusSettings(people=people, photos_per_person=photos, clips_per_person=clips, link=link, seed=seed)
-    with progress("simulate", people) as advance:
+    # What is waited for here waits for its workers: Ctrl-C ends all of them from outside (flows/cli/interrupts.py).
+    with progress("simulate", people) as advance, deaf_to_interrupts():
         truth = write_corpus(Path(folder), settings, workers=2, progress=lambda done, total: advance(1))
     print(f"{truth.num_rows} files of {people} people, and the truth of each, are in {folder}")
     return 0

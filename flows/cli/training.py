@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json
+from flows.cli.interrupts import INTERRUPTED as ENDED
+from flows.cli.interrupts import left_to_command, say
 from flows.cli.options import RUN, Json, Model, Root, RunRoot, Settings, Snapshot, command
 from models.errors import ConfigError
 from models.systems.registry import system_names
@@ -104,9 +107,12 @@ def train(
     with (
         free_cards(prepared.config.device, prepared.config.processes) as held,
         process_group(prepared.command, held=held) as process,
-        _passing_signals_on(process),
+        _passing_signals_on(process) as passed,
     ):
         status = process.wait()
+    if passed and status < 0:  # it had not begun yet, or was ended by a second Ctrl-C
+        say(f"training ended at once; the same command resumes from what is saved: {prepared.folder}")
+        return ENDED
     if status == 0:
         prepared.note("finished")
         beside = "" if prepared.config.spec().hears else "RUN --enhance "
@@ -119,15 +125,25 @@ def train(
 
 
 @contextmanager
-def _passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM reach the training, which ends at a checkpoint; a second one ends it at once."""
+def _passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM reach the training, which ends at a checkpoint; a second one ends it at once.
+
+    Yields the list of the signals that came.
+    """
+    passed: list[int] = []
 
     def pass_on(number: int, frame: object) -> None:
-        process.send_signal(signal.SIGTERM)
+        passed.append(number)
+        with suppress(ProcessLookupError):
+            if len(passed) == 1:
+                process.send_signal(signal.SIGTERM)
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with left_to_command():
+            yield passed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

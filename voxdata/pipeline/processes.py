@@ -6,10 +6,14 @@ when numpy and torch are loaded.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 POLL_S = 1.0
@@ -33,6 +37,54 @@ def prepare_worker(parent: int, leash: Connection | None = None) -> None:
     die_with(parent)
     if leash is not None:
         threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started in this context never hear Ctrl-C, not even while they load their first modules.
+
+    This one heeds it when the context ends: a process that is left half started would speak of that.
+    """
+    heard: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # elsewhere nothing is raised anyway
+    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number)) if is_main else None
+    resource_tracker.ensure_running()  # comes with the first worker, and would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+    if heard:
+        raise KeyboardInterrupt
+
+
+def kill_workers() -> None:
+    """End the worker processes of this one in the middle of what they do, even one that is deep in a library."""
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
+def kill_descendants() -> None:
+    """End every process that this one has started, and those that they have: what /proc shows, else the workers."""
+    mine = [os.getpid()]
+    for parent in mine:
+        mine += [child for child in _children(parent) if child not in mine]
+    for each in mine[1:]:
+        with suppress(OSError):
+            os.kill(each, signal.SIGKILL)
+    kill_workers()
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    with suppress(OSError):
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stat:
+                if stat.read().rpartition(")")[2].split()[1] == str(parent):
+                    found.append(int(name))
+    return found
 
 
 def _watch(parent: int) -> None:

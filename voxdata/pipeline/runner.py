@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from voxdata.format.errors import BackendError
-from voxdata.pipeline.processes import prepare_worker
+from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
 from voxdata.pipeline.progress import Advance, progress
 from voxdata.recipe.sections import Work
 from voxdata.store.storage import Storage
@@ -69,7 +69,9 @@ class _Pool(Runner):
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
         with lost_workers_said(name):
-            for future in as_completed([self._executor.submit(function, **call) for call in calls]):
+            with deaf_to_interrupts():  # workers are started as calls are handed over
+                futures = [self._executor.submit(function, **call) for call in calls]
+            for future in as_completed(futures):
                 yield future.result()
 
     def close(self) -> None:
@@ -81,6 +83,7 @@ class _Pool(Runner):
     def stop(self) -> None:
         """End the workers in the middle of what they do: an error, or Ctrl-C."""
         self._held.close()
+        kill_workers()
         self._executor.shutdown(cancel_futures=True)
         self._leash.close()
 

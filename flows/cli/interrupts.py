@@ -1,0 +1,98 @@
+"""Ctrl-C: the prompt is back within seconds and after one line, whatever a command is doing.
+
+Python raises `KeyboardInterrupt` in the main thread once that runs Python again, and what then unwinds may wait: for a
+worker in the middle of a photo, for a server that is gone, for threads of libraries as the interpreter ends. So a
+thread hears of the signal at the same time (`signal.set_wakeup_fd`). It silences whatever else would still speak, lets
+the command unwind for `GRACE_S`, and then ends this process and those that it started; a second Ctrl-C does so at once.
+Nothing is lost by it: what is committed is whole, locks go with the process, and the same command resumes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+from voxdata.pipeline.processes import kill_descendants
+
+GRACE_S = 1.0
+INTERRUPTED = 130
+
+
+class _Interrupts:
+    """What became of Ctrl-C in this process. `line` is what the command has to say when it is interrupted."""
+
+    def __init__(self) -> None:
+        self.line: Callable[[], str] = lambda: "voxdata: interrupted"
+        self.left_to_command = 0
+        self._terminal: int | None = None  # standard error as it was, once everybody else is silenced
+        self._said = threading.Lock()
+
+    def say(self, line: str) -> None:
+        """Say it, unless the line was said already."""
+        if not self._said.acquire(blocking=False):
+            return
+        with suppress(OSError):
+            if self._terminal is None:
+                print(line, file=sys.stderr, flush=True)
+            else:
+                fresh = "\n" if os.isatty(self._terminal) else ""  # the terminal shows ^C, and perhaps a bar
+                os.write(self._terminal, f"{fresh}{line}\n".encode())
+
+    def watch(self, heard: int) -> None:
+        """Read the numbers of signals from a pipe, and end this process where it does not end by itself."""
+        until: float | None = None
+        while True:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            ready, _, _ = select.select([heard], [], [], left)
+            times = os.read(heard, 64).count(signal.SIGINT) if ready else 0
+            if ready and (not times or self.left_to_command):
+                continue
+            if until is not None or times > 1:
+                self.end()
+            until = time.monotonic() + GRACE_S
+            self._silence()
+
+    def _silence(self) -> None:
+        with suppress(OSError):
+            self._terminal = os.dup(2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (1, 2):
+                os.dup2(nowhere, stream)
+
+    def end(self) -> NoReturn:
+        """End this process and those that it started, now: the interpreter's own end waits for threads of libraries."""
+        if self._terminal is None:
+            self._silence()
+        self.say(self.line())
+        kill_descendants()
+        os._exit(INTERRUPTED)
+
+
+_interrupts = _Interrupts()
+say, end = _interrupts.say, _interrupts.end
+
+
+@contextmanager
+def left_to_command() -> Iterator[None]:
+    """Within this context the command sees to Ctrl-C itself: a training ends at a checkpoint, which takes its time."""
+    _interrupts.left_to_command += 1
+    try:
+        yield
+    finally:
+        _interrupts.left_to_command -= 1
+
+
+def heed(line: Callable[[], str]) -> None:
+    """From now on Ctrl-C ends this process as described above; `line()` is what it says then."""
+    _interrupts.line = line
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=_interrupts.watch, args=(heard,), name="interrupts", daemon=True).start()
