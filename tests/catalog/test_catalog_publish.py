@@ -359,7 +359,7 @@ def test_a_disk_that_refuses_is_said_and_the_old_catalog_stays(
 ) -> None:
     small.publish()
 
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise duckdb.IOException(f"IO Error: {said}")
 
     monkeypatch.setattr("voxdata.catalog.publish.create", refuse)
