@@ -12,7 +12,7 @@ import pytest
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
 
-from flows import code
+from flows import cards
 from flows.cards import write_card
 from flows.orders import ordered
 from flows.runs import Run, prepare
@@ -99,10 +99,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
     for words in (["init", "-q"], ["add", "code.py"], [*who, "commit", "-q", "-m", "first"]):
         subprocess.run(["git", "-C", str(folder), *words], check=True)
-    monkeypatch.setattr(code, "CHECKOUT", folder)
-    code.code_version.cache_clear()
+    monkeypatch.setattr(cards, "CHECKOUT", folder)
+    cards.code_version.cache_clear()
     yield folder
-    code.code_version.cache_clear()
+    cards.code_version.cache_clear()
 
 
 def test_what_is_stated_of_a_run_names_commit_step_and_the_digest_of_its_weights(run: Run, checkout: Path) -> None:
@@ -115,8 +115,8 @@ def test_what_is_stated_of_a_run_names_commit_step_and_the_digest_of_its_weights
     digest = subprocess.run(["sha256sum", fact["checkpoint"]], capture_output=True, text=True, check=True).stdout
     assert fact["checkpoint_sha256"] == digest.split()[0]
     (checkout / "code.py").write_text("changed\n")
-    code.code_version.cache_clear()
-    assert code.code_version().endswith(".changed")
+    cards.code_version.cache_clear()
+    assert cards.code_version().endswith(".changed")
 
 
 def test_a_card_names_the_digest_of_every_pretrained_file(run: Run, checkout: Path, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_card_names_the_digest_of_every_pretrained_file(run: Run, checkout: Pa
 
 
 def test_outside_a_checkout_the_version_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "CHECKOUT", tmp_path)
-    code.code_version.cache_clear()
-    assert re.fullmatch(r"[\d.]+", code.code_version())
-    code.code_version.cache_clear()
+    monkeypatch.setattr(cards, "CHECKOUT", tmp_path)
+    cards.code_version.cache_clear()
+    assert re.fullmatch(r"[\d.]+", cards.code_version())
+    cards.code_version.cache_clear()

@@ -17,7 +17,7 @@ from models.data.sampler import Groups, independent_batch
 from models.errors import ConfigError
 from models.evaluate.protocol import evaluate
 from models.generator import Generator as Trained
-from models.systems.avp_gan import presets as avp_gan
+from models.systems.avp_gan import system as avp_gan
 from models.systems.avp_gan.networks import AttentiveGenerator, AttentiveTrunk, Cbam, ChannelAttention, SpatialAttention
 from models.systems.voice2face.networks import Generator, SpeakerEncoder, Trunk, tiled
 from models.systems.voice2face.presets import CODE, MANIYAR, PAPER, SPEECH2FACE_GAN, make_preset
