@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.keys import put_keys
+from voxdata.format.errors import BackendError
 from voxdata.pipeline import build as building
 from voxdata.pipeline import redecide as redeciding
 from voxdata.pipeline.redecide import Redecision
@@ -31,6 +32,7 @@ def build(root: str, recipe: str, settings: Sequence[str], *, prefect: bool = Fa
     if not as_flow(order.recipe.work, prefect):
         with open_pool(order.recipe.work) as runner:
             return building.build(order, runner)
+    _check_home()
     from flows.prefect_api import running_flows
 
     with running_flows():
@@ -55,6 +57,7 @@ def redecide(
     if not as_flow(finished.recipe.work, prefect):
         with open_pool(finished.recipe.work) as runner:
             return (redeciding.preview if dry_run else redeciding.redecide)(finished, runner)
+    _check_home()
     from flows.prefect_api import running_flows
 
     with running_flows():
@@ -66,6 +69,21 @@ def redecide(
 def as_flow(work: Work, prefect: bool) -> bool:
     """Whether a pipeline runs as a Prefect flow."""
     return prefect or work.runner == "dask" or _api_is_configured()
+
+
+def _check_home() -> None:
+    """Raises `BackendError` where Prefect, which writes to its home as soon as it is imported, cannot."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(home, os.W_OK) else "permission denied"
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
+        raise BackendError(
+            f"Prefect keeps its database and settings in {home}, which cannot be written: {why}; "
+            "say where else: export PREFECT_HOME=FOLDER, or build without --prefect"
+        )
 
 
 def _api_is_configured() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -59,6 +60,7 @@ for group in (building, crawling, simulate, catalog, versions, governance, excha
 
 def command_line() -> int:
     """Run the command that the process was started with, which Ctrl-C ends in seconds, and return its exit status."""
+    _speak_utf8()
     interrupts.heed(lambda: _interrupted(sys.argv[1:]))
     try:
         status = main()
@@ -67,6 +69,19 @@ def command_line() -> int:
     if status == INTERRUPTED:
         interrupts.end()
     return status
+
+
+def _speak_utf8() -> None:
+    """Read words, names and files as UTF-8 whatever the locale says, and escape what the terminal cannot show.
+
+    Python decides at its start how it reads words and names, so under an ASCII locale it is started once more.
+    """
+    if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
