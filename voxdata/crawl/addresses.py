@@ -173,6 +173,7 @@ class AddressBook(AbstractResolver):
                 self._named.add(entry.lower().removesuffix("."))
         self._lookup = lookup or self._ask_system
         self._let: set[tuple[str, int]] = set()
+        self._found: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="names")
         for url in own:
             self.name(url)
@@ -201,6 +202,10 @@ class AddressBook(AbstractResolver):
         except AddressRefusedError:
             return True
         return False
+
+    def found(self, host: str) -> str | None:
+        """The first address of a host that was looked up."""
+        return self._found.get(host)
 
     def is_named(self, address: Address) -> bool:
         """Whether the recipe lets a host be asked that is not on the public network."""
@@ -246,6 +251,7 @@ class AddressBook(AbstractResolver):
                 f"--set crawl.private_addresses=[{host}]"
             )
         self._let.update((ip, port) for ip in passed)
+        self._found[host] = passed[0]
         return passed
 
     def _in_networks(self, text: str) -> bool:

@@ -133,6 +133,7 @@ class Fetcher:
             )
         )
         self._behind_proxy: aiohttp.ClientSession | None = None
+        self.on_sent: Callable[[Host], None] = lambda host: None
 
     async def __aenter__(self) -> Fetcher:
         return self
@@ -329,7 +330,7 @@ class Fetcher:
     async def _turn(self, host: Host) -> bool:
         """Wait for the next moment at which a request to this host may start, and start; False where that is far."""
         while True:
-            if host.busy >= host.may:
+            if not host.may_start:
                 waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 host.waiters.append(waiter)
                 await waiter
@@ -369,15 +370,23 @@ class Fetcher:
         self.memory.begin()
         try:
             self.addresses.check(address)
-            async with asyncio.timeout(self.crawl.timeout_s):
-                answer = await self._ask(address, host, kind, headers, began)
+            async with asyncio.timeout(self.crawl.timeout_s) as limit:
+                answer = await self._ask(address, host, kind, headers, began, limit)
         except Exception as error:
             answer = self._wrong(address.url, error)
         finally:
             self.memory.end()
         return replace(answer, duration_s=loop.time() - began, final_url=address.url)
 
-    async def _ask(self, address: Address, host: Host, kind: str, headers: Mapping[str, str], began: float) -> Fetched:
+    async def _ask(
+        self,
+        address: Address,
+        host: Host,
+        kind: str,
+        headers: Mapping[str, str],
+        began: float,
+        limit: asyncio.Timeout,
+    ) -> Fetched:
         packed = "identity" if kind == "photo" else "gzip, deflate"
         session, proxy = await self._way(address)
         async with session.get(
@@ -385,6 +394,7 @@ class Fetcher:
             allow_redirects=False,
             headers={"Accept-Encoding": packed, **headers},
             proxy=proxy,
+            trace_request_ctx=host,
         ) as response:
             transport = response.connection.transport if response.connection is not None else None
             peer = transport.get_extra_info("peername") if transport is not None else None
@@ -393,7 +403,7 @@ class Fetcher:
                 status="failed",
                 http_status=response.status,
                 headers=_joined(response.headers),
-                ip=peer[0] if peer else host.ip,
+                ip=peer[0] if peer else self.addresses.found(address.host),
                 latency_s=asyncio.get_running_loop().time() - began,
             )
             settled = self._by_status(answer, conditional="If-None-Match" in headers or "If-Modified-Since" in headers)
@@ -402,7 +412,7 @@ class Fetcher:
             said = None if kind in ("robots", "api") else header_opt_out(answer.headers, self.crawl.opt_outs)
             if said is not None:
                 return replace(answer, status="opted_out", opt_out=said, detail=said)
-            return await self._body(answer, response, host, kind)
+            return await self._body(answer, response, host, kind, limit)
 
     async def _way(self, address: Address) -> tuple[aiohttp.ClientSession, str | None]:
         """The session that leads to an address, and the proxy. Behind one, names are looked up here to be checked."""
@@ -420,13 +430,22 @@ class Fetcher:
         return self._behind_proxy, proxy
 
     def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(self._sent)
         return aiohttp.ClientSession(
+            trace_configs=[tracing],
             headers={"User-Agent": self.crawl.agent, "Accept": "*/*"},
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             connector=connector,
         )
+
+    async def _sent(self, session: aiohttp.ClientSession, context: Any, told: Any) -> None:
+        host: Host = context.trace_request_ctx
+        if host.sending:
+            host.sent(self.clock.now())
+            self.on_sent(host)
 
     def _by_status(self, answer: Fetched, *, conditional: bool) -> Fetched | None:
         """What the status alone settles; None for a 200, whose body decides."""
@@ -450,14 +469,16 @@ class Fetcher:
             return replace(answer, status="no_content")
         return replace(answer, status="not_found" if status in (404, 410) else "refused")
 
-    async def _body(self, answer: Fetched, response: aiohttp.ClientResponse, host: Host, kind: str) -> Fetched:
-        limit = {"robots": ROBOTS_BYTES + 1, "page": PAGE_BYTES, "api": PAGE_BYTES}.get(kind, self._limit)
+    async def _body(
+        self, answer: Fetched, response: aiohttp.ClientResponse, host: Host, kind: str, limit: asyncio.Timeout
+    ) -> Fetched:
+        most = {"robots": ROBOTS_BYTES + 1, "page": PAGE_BYTES, "api": PAGE_BYTES}.get(kind, self._limit)
         stated = response.content_length or 0
-        if stated > limit and kind != "robots":
+        if stated > most and kind != "robots":
             response.close()
-            detail = f"{stated / 1e6:.1f} MB, limit {limit / 1e6:g} MB"
+            detail = f"{stated / 1e6:.1f} MB, limit {most / 1e6:g} MB"
             return replace(answer, status="too_large", size_bytes=stated, detail=detail)
-        reader = _Reader(answer.headers.get("content-encoding", ""), limit)
+        reader = _Reader(answer.headers.get("content-encoding", ""), most)
         try:
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 pause_s = host.take(self.clock.now(), len(chunk))
@@ -465,7 +486,7 @@ class Fetcher:
                     await self.clock.sleep(pause_s)
                 kept = reader.add(chunk)
                 if kept:
-                    await self.memory.take(kept)
+                    await self._have_room(kept, limit)
                     reader.held += kept
                 if reader.full:
                     break
@@ -473,7 +494,7 @@ class Fetcher:
             answer = replace(answer, size_bytes=len(reader.data), wire_bytes=reader.wire)
             if reader.full and kind != "robots":
                 response.close()
-                answer = replace(answer, status="too_large", detail=f"more than {limit / 1e6:g} MB")
+                answer = replace(answer, status="too_large", detail=f"more than {most / 1e6:g} MB")
             elif not whole:
                 answer = replace(answer, status="short", retry_after_s=0.0, detail="its packed body ends too early")
             elif kind == "photo":
@@ -484,6 +505,17 @@ class Fetcher:
             if answer.status != "stored" or kind != "photo":
                 self.memory.free(reader.held)
         return answer
+
+    async def _have_room(self, size: int, limit: asyncio.Timeout) -> None:
+        """Keep bytes in memory; the host is not to blame for the time that waiting for room takes."""
+        if self.memory.held + size > self.memory.limit:
+            loop, until = asyncio.get_running_loop(), limit.when()
+            waits_from = loop.time()
+            limit.reschedule(None)
+            await self.memory.take(size)
+            limit.reschedule(None if until is None else until + loop.time() - waits_from)
+        else:
+            await self.memory.take(size)
 
     def _wrong(self, url: str, error: Exception) -> Fetched:
         """What an exception says of a url: whether it may be tried again, and why."""

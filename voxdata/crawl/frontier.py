@@ -84,6 +84,7 @@ class Frontier:
     async def run(self) -> None:
         """Work until nothing is left that may be asked soon. Raises `SourceError` where nobody would know who asks."""
         self._over = asyncio.get_running_loop().create_future()
+        self._fetcher.on_sent = self._sent
         self._fresh.extend(self._work.origins())
         try:
             self.pump()
@@ -94,6 +95,12 @@ class Frontier:
             for task in self._running:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
+
+    def end_with(self, task: asyncio.Future[None]) -> None:
+        """End because something beside has failed: a full disk must not look like a slow crawl."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._over is not None and not self._over.done():
+            self._over.set_exception(error)
 
     @property
     def under_way(self) -> int:
@@ -128,7 +135,7 @@ class Frontier:
             host = heapq.heappop(self._heap)[2]
             self._scheduled.discard(host.origin)
             at = host.next_at()
-            if at is not None and at <= now and host.busy < host.may and not host.reading:
+            if at is not None and at <= now and host.may_start:
                 return host
             self._schedule(host)
         while self._fresh:
@@ -154,6 +161,10 @@ class Frontier:
         self._schedule(host)
         self._do(self._ask(host, job, now))
 
+    def _sent(self, host: Host) -> None:
+        self._schedule(host)
+        self.pump()
+
     def _do(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
@@ -161,10 +172,7 @@ class Frontier:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and self._over is not None and not self._over.done():
-            error = task.exception()
-            if error is not None:
-                self._over.set_exception(error)
+        self.end_with(task)
         self.pump()
 
     async def _read_rules(self, host: Host) -> None:
@@ -237,7 +245,7 @@ class Frontier:
     def _schedule(self, host: Host) -> None:
         """Put a host into the heap, once, where it has something to do and room for a request."""
         at = host.next_at()
-        if at is None or host.busy >= host.may or host.reading or host.origin in self._scheduled:
+        if at is None or not host.may_start or host.origin in self._scheduled:
             return
         self._count += 1
         heapq.heappush(self._heap, (at, self._count, host))

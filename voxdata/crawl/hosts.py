@@ -75,6 +75,7 @@ class Host:
     changed: bool = False  # since it was remembered
     ip: str | None = None
     reading: bool = False  # its robots.txt
+    sending: bool = False  # a request whose headers are not out yet, and whose successor must keep a pause
     free_at: float = 0.0  # when the next start may be
     bytes_free_at: float = 0.0  # when the next bytes may come
     queue: deque[Any] = field(default_factory=deque)
@@ -104,10 +105,31 @@ class Host:
         self.busy += 1
         self.requests += 1
         self.free_at = now + self.pause_s
+        self.sending = self.paced
+
+    def sent(self, now: float) -> None:
+        """Note that a request is out: the pause begins now, however long it took to connect."""
+        self.sending = False
+        self.free_at = max(self.free_at, now + self.pause_s)
+        self._wake()
+
+    @property
+    def paced(self) -> bool:
+        """Whether the recipe, a source or robots.txt asks for a pause between two requests."""
+        return self.delay_s > 0 or (self.rules is not None and self.rules.delay_s > 0)
+
+    @property
+    def may_start(self) -> bool:
+        """Whether one more request has room."""
+        return self.busy < self.may and not self.sending and not self.reading
 
     def end(self) -> None:
         """Note that a request is over."""
         self.busy -= 1
+        self.sending = False
+        self._wake()
+
+    def _wake(self) -> None:
         while self.waiters:
             waiter = self.waiters.popleft()
             if not waiter.done():

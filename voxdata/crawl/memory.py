@@ -18,7 +18,7 @@ class Memory:
         self.held = 0
         self.pending = 0  # of those held: handed on, and freed when they are committed
         self._readers = 0
-        self._blocked: deque[tuple[asyncio.Future[None], asyncio.Task[Any] | None]] = deque()
+        self._blocked: deque[tuple[asyncio.Future[None], int, asyncio.Task[Any] | None]] = deque()
         self._first: asyncio.Task[Any] | None = None  # the reader that need not wait, until it is done
 
     @property
@@ -47,7 +47,7 @@ class Memory:
         task = asyncio.current_task()
         while self.held + size > self.limit and self._first is not task:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._blocked.append((waiter, task))
+            self._blocked.append((waiter, size, task))
             self._settle()
             try:
                 await waiter
@@ -67,10 +67,14 @@ class Memory:
 
     def _settle(self) -> None:
         """Wake those that may go on: all when there is room, one where nothing else would ever make room."""
-        woken = list(self._blocked) if self.held < self.limit else []
+        room = self.limit - self.held
+        woken = 0
+        for waiter, size, _ in self._blocked:
+            if size <= room and not waiter.done():
+                waiter.set_result(None)
+                room, woken = room - size, woken + 1
         stuck = len(self._blocked) >= self._readers and not self.pending and self._first is None
-        if not woken and self._blocked and stuck:
-            woken, self._first = [self._blocked[0]], self._blocked[0][1]
-        for waiter, _ in woken:
+        if self._blocked and not woken and stuck:
+            waiter, _, self._first = self._blocked[0]
             if not waiter.done():
                 waiter.set_result(None)

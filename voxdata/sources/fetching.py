@@ -7,10 +7,10 @@ of `crawl.memory_mb` is used: photos first, then the log, never the other way ro
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,7 @@ class Fetching:
         self._came: list[tuple[Job, Fetched]] = []
         self._written_at = self._hosts_at = time.monotonic()
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
         self.figures = Figures()
 
     async def run(self, watch: Watch) -> Figures:
@@ -88,6 +89,8 @@ class Fetching:
         self._frontier = Frontier(self._fetcher, self._work, self._done, self._on_way)
         began = time.monotonic()
         beside = [asyncio.ensure_future(self._keep_writing()), asyncio.ensure_future(self._show(watch, began))]
+        for task in beside:
+            task.add_done_callback(self._frontier.end_with)
         try:
             await self._frontier.run()
         finally:
@@ -184,8 +187,9 @@ class Fetching:
 
     async def _keep_writing(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.05, self._written_at + COMMIT_S - time.monotonic()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.05, self._written_at + COMMIT_S - time.monotonic())):
+                    await self._wake.wait()
             self._wake.clear()
             await asyncio.shield(self._write())
             if time.monotonic() - self._hosts_at > HOSTS_S:
@@ -193,6 +197,10 @@ class Fetching:
 
     async def _write(self) -> None:
         """Commit what has come: photos, then the log."""
+        async with self._writing:
+            await self._write_all()
+
+    async def _write_all(self) -> None:
         came, self._came = self._came, []
         self._written_at = time.monotonic()
         stored = await asyncio.to_thread(self._store, came)
