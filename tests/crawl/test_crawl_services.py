@@ -175,11 +175,18 @@ async def brave(request: web.Request) -> web.Response:
 async def flickr(request: web.Request) -> web.Response:
     """flickr.photos.search, which answers errors with status 200."""
     asked = request.query
+    if request.path.endswith(".jpg"):
+        return web.Response(status=404)
     if asked.get("api_key") != KEY:
         return web.json_response({"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"})
     page, size = int(asked["page"]), int(asked["per_page"])
     photos = [
-        {"id": str(n), "ownername": "Jo", "license": "04"[n % 2], **({"url_l": f"https://live/{n}.jpg"} if n else {})}
+        {
+            "id": str(n),
+            "ownername": "Jo",
+            "license": "04"[n % 2],
+            **({"url_l": f"http://{request.host}/{n}.jpg"} if n else {}),
+        }
         for n in range(5)
     ]
     found = {"page": page, "pages": -(-5 // size), "perpage": size, "total": 5}
@@ -224,10 +231,10 @@ def test_a_search_with_pages_and_numbered_licences_and_errors_within_200(monkeyp
         with pytest.raises(SourceError, match=r"answers stat = fail: Invalid API Key \(Key not found\)"):
             asked(flickr_at(server.url), ANN)
     assert (first["text"], first["api_key"]) == ('"Ann Lee"', KEY)
-    assert [[offer.key for offer in page.offers] for page in pages] == [
-        ["https://live/1.jpg"],  # the first photo has no large size
-        ["https://live/2.jpg", "https://live/3.jpg"],
-        ["https://live/4.jpg"],
+    assert [[offer.key.removeprefix(server.url) for offer in page.offers] for page in pages] == [
+        ["/1.jpg"],  # the first photo has no large size
+        ["/2.jpg", "/3.jpg"],
+        ["/4.jpg"],
     ]
     licences = [offer.licence for page in pages for offer in page.offers]
     assert licences == ["CC-BY-2.0", "all-rights-reserved", "CC-BY-2.0", "all-rights-reserved"]
