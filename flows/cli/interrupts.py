@@ -31,12 +31,13 @@ class _Interrupts:
     def __init__(self) -> None:
         self.line: Callable[[], str] = lambda: "voxdata: interrupted"
         self.left_to_command = 0
+        self.heeded = False
         self._terminal: int | None = None  # standard error as it was, once everybody else is silenced
         self._said = threading.Lock()
 
     def say(self, line: str) -> None:
-        """Say it, unless the line was said already."""
-        if not self._said.acquire(blocking=False):
+        """Say it, unless the line was said already: where Ctrl-C is heeded, two threads may want to."""
+        if self.heeded and not self._said.acquire(blocking=False):
             return
         with suppress(OSError):
             if self._terminal is None:
@@ -91,7 +92,7 @@ def left_to_command() -> Iterator[None]:
 
 def heed(line: Callable[[], str]) -> None:
     """From now on Ctrl-C ends this process as described above; `line()` is what it says then."""
-    _interrupts.line = line
+    _interrupts.line, _interrupts.heeded = line, True
     heard, told = os.pipe()
     os.set_blocking(told, False)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)

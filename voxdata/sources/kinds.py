@@ -11,16 +11,18 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from voxdata.crawl.fetch import ApiLimits, Fetched, Fetcher
 from voxdata.format.errors import RecipeError
 from voxdata.people.identities import UNKNOWN
 from voxdata.plugins import plugin, plugins
 from voxdata.recipe.section import RegisteredKind
 from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
 from voxdata.sources.listing import Listing
+
+if TYPE_CHECKING:  # its HTTP client takes as long to import as all else of a command's help
+    from voxdata.crawl.fetch import ApiLimits, Fetched, Fetcher
 
 logger = logging.getLogger(__name__)
 
