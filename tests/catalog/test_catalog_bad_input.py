@@ -40,7 +40,8 @@ def root(sound: Path, tmp_path: Path) -> Path:
 
 
 def content(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 def truncate_tar(root: Path, entry: ShardEntry) -> None:

@@ -10,7 +10,7 @@ from voxdata.crawl.fetch import Fetcher
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Crawl
 from voxdata.recipe.sources import PhotoSource
-from voxdata.sources.kinds import Choice, Found, Person, PhotoOffer, Visit, pages, photo_kind
+from voxdata.sources.kinds import Choice, Found, Person, PhotoOffer, Visit, pages, photo_kind, stated_urls
 
 SETTING = "sources.photos"
 
@@ -32,7 +32,8 @@ def found(
     """All offers of a source, in order."""
 
     async def collect() -> list[PhotoOffer]:
-        async with Fetcher(Crawl.model_validate({"backoff_s": 0.01, **crawl})) as fetcher:
+        settled = Crawl.model_validate({"backoff_s": 0.01, **crawl})
+        async with Fetcher(settled, own=stated_urls(settings)) as fetcher:
             visit = Visit(
                 setting=SETTING,
                 fetcher=fetcher,
@@ -59,7 +60,8 @@ def asked(
     """The pages that a source has of a person, from `cursor` on."""
 
     async def collect() -> list[Found]:
-        async with Fetcher(Crawl.model_validate({"backoff_s": 0.01, **crawl})) as fetcher:
+        settled = Crawl.model_validate({"backoff_s": 0.01, **crawl})
+        async with Fetcher(settled, own=stated_urls(settings)) as fetcher:
             visit = Visit(
                 setting=SETTING,
                 fetcher=fetcher,

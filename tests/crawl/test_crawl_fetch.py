@@ -115,7 +115,8 @@ def test_many_hosts_are_asked_at_once_and_each_keeps_its_pace(storage: LocalStor
         found = fetch(storage, urls, connections_per_host=2, delay_s=0.05)
     assert found.num_rows == 48
     assert max(watched.most.values()) <= 2
-    assert min(watched.gaps()) >= 0.025, "but for what the machine adds and takes between client and server"
+    for starts in watched.starts.values():
+        assert starts[-1] - starts[0] >= 0.9 * 7 * 0.05, "a pause between any two, but for what the machine adds"
     begun = sorted(starts[0] for starts in watched.starts.values())
     assert begun[-1] - begun[0] < sum(watched.gaps()) / 2, "hosts do not wait for each other"
 
@@ -415,8 +416,8 @@ def test_a_search_goes_on_where_it_stopped(
         shelves = Shelves(url)
         shelves.fails_at = ("bob", "2")
         assert run(shelves).num_rows == 3
-        assert "1 people could not be looked for: bob (RuntimeError: the service broke)" in caplog.text
-        assert "the names of 1 people mean several; see: voxdata crawl names" in caplog.text
+        assert "1 of 3 people were not answered for; the same command asks again: bob (RuntimeError: the" in caplog.text
+        assert "the names of 1 people may mean others" in caplog.text
         shelves.asked, shelves.fails_at = [], None
         found = run(shelves)
         assert shelves.asked == [("bob", "2"), ("Jo", None)]

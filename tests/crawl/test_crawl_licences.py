@@ -92,7 +92,7 @@ def test_photos_under_other_licences_are_counted_and_not_asked_for(
             for name, (licence, author) in zip(names, LISTED, strict=True)
         ]
         (tmp_path / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-        store = PhotoStore(storage, load_book([]), Crawl())
+        store = PhotoStore(storage, load_book([]), Crawl(private_addresses=["127.0.0.1"]))
         wanted = source(kind="list", path=str(tmp_path / "list.jsonl"), licence="CC-BY-2.0", licences=["CC-BY-*"])
         with caplog.at_level(logging.WARNING):
             store.add(wanted, "corpus-0", "sources.photos")

@@ -17,7 +17,17 @@ from voxdata.people.names import LETTERS, fold_name
 from voxdata.people.pending import Forgetting
 
 _PAGES = ("source_path", "detail")  # of a log; `detail` says where a page has moved to, or what was wrong
-PLACES = (*_PAGES, "status_detail", "source_key", "path")  # columns that say where a file came from
+PLACES = (
+    *_PAGES,
+    "status_detail",
+    "source_key",
+    "path",
+    "final_url",
+    "page_url",
+    "author",
+    "attribution",
+    "why",
+)  # columns that say where a file came from
 _KEYED = ("item_id", "face_id", "utterance_id", "key")  # <identity>/…
 TELLING = (
     "identity",

@@ -18,7 +18,7 @@ from voxdata.pipeline.corpora import book_of, people_of, photo_sources
 from voxdata.recipe.sections import Crawl, Recipe
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.crawl_names import decisions
-from voxdata.sources.kinds import NoAnswerError, Person, PhotoOffer, Visit, pages, photo_kind
+from voxdata.sources.kinds import NoAnswerError, Person, PhotoOffer, Visit, pages, photo_kind, stated_urls
 from voxdata.sources.licences import LicenceGate, licence_name
 from voxdata.store.storage import Storage
 
@@ -143,7 +143,7 @@ class _Asking:
     async def run(self, decided: Callable[[Person], str | None], said: Callable[[str], None]) -> SourceEstimate:
         """Ask, and count."""
         kind = photo_kind(self._source, self._setting)
-        async with Fetcher(self._crawl) as fetcher:
+        async with Fetcher(self._crawl, own=stated_urls(self._source)) as fetcher:
             visit = Visit(
                 setting=self._setting,
                 fetcher=fetcher,

@@ -199,6 +199,11 @@ def place_of(settings: Any) -> Place:
     return Place(address=None if settings.path is None else f"{settings.path}/")
 
 
+def stated_urls(settings: PhotoSource) -> list[str]:
+    """The urls that a source's settings state; those of this machine may be asked for it (`Fetcher`, `own`)."""
+    return [value for value in settings.model_dump().values() if isinstance(value, str) and "://" in value]
+
+
 FindPerson = Callable[[Any, Visit, Person, str | None], Awaitable[Found]]
 
 

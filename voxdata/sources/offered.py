@@ -38,6 +38,7 @@ class Searched:
     rows: list[dict[str, Any]] = field(default_factory=list)
     cursor: str | None = None
     asked_at: datetime | None = None
+    otherwise: bool = False  # it was looked for with other settings, too
 
 
 class Offered:
@@ -47,20 +48,27 @@ class Offered:
         self._storage = storage
         self._source = source
         self._asked = asked
+        self._chosen: Mapping[str, str | None] = {}
         self._rows: list[dict[str, Any]] = []
         self._before = [key for key in storage.keys(FOLDER) if _source_of(storage, key) == source]
         self._now: list[str] = []
         self._committed_at = time.monotonic()
 
-    def searched(self, identities: Iterable[str]) -> dict[str, Searched]:
-        """How far each of these people was looked for with these settings; the parts that say so are kept."""
-        found: dict[str, Searched] = {identity: Searched() for identity in identities}
+    def searched(self, chosen: Mapping[str, str | None]) -> dict[str, Searched]:
+        """How far each of these people was looked for with these settings; the parts that say so are kept.
+
+        `chosen` is whom somebody said to be meant by each person's name, where somebody did.
+        """
+        self._chosen = chosen
+        found: dict[str, Searched] = {identity: Searched() for identity in chosen}
         tables = [self._part(key) for key in self._before]
         rows = pa.concat_tables(tables, promote_options="default").to_pylist() if tables else []
         pages: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
-            if row["asked"] == self._asked and row["identity"] in found:
+            if row["identity"] in found and row["asked"] == self._asked_for(row["identity"]):
                 pages.setdefault(row["identity"], []).append(row)
+            elif row["identity"] in found:
+                found[row["identity"]].otherwise = True
         for identity, listed in pages.items():
             ends = [row for row in listed if row["source_path"] is None]
             last = max(ends, key=lambda row: row["asked_at"], default=None)
@@ -73,22 +81,24 @@ class Offered:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """A candidate (`candidates.SCHEMA`)."""
-        self._rows.append({**row, "asked": self._asked})
+        self._rows.append({**row, "asked": self._asked_for(row["identity"])})
         if len(self._rows) >= PART_ROWS:
             self._commit()
 
     def page_ends(self, identity: str, cursor: str | None) -> None:
         """A page of a person is complete; it is committed with the cursor, and with other pages of these seconds."""
-        end = {"source": self._source, "identity": identity, "cursor": cursor, "asked": self._asked}
+        end = {"source": self._source, "identity": identity, "cursor": cursor}
+        end["asked"] = self._asked_for(identity)
         self._rows.append({**clean_row(end), "asked_at": datetime.now(UTC)})
         if time.monotonic() - self._committed_at >= PAGES_S:
             self._commit()
 
-    def begin_again(self, identity: str) -> None:
-        """Forget what was found of a person, who is looked for anew; the parts are written again without it."""
-        for key in self._now:
+    def begin_again(self, identities: Iterable[str]) -> None:
+        """Forget what was found of people, who are looked for anew; the parts are written again without it."""
+        gone = pa.array(sorted(identities), pa.string())
+        for key in self._now if len(gone) else ():
             table = self._part(key)
-            kept = table.filter(pc.fill_null(pc.not_equal(table["identity"], identity), True))
+            kept = table.filter(pc.invert(pc.is_in(table["identity"], value_set=gone)))
             if kept.num_rows < table.num_rows:
                 self._storage.delete(key)
                 self._now = [each for each in self._now if each != key]
@@ -105,6 +115,10 @@ class Offered:
     def keep(self) -> None:
         """Commit what is left and delete nothing: the source was not listed to its end."""
         self._commit()
+
+    def _asked_for(self, identity: str) -> str:
+        chosen = self._chosen.get(identity)
+        return self._asked if chosen is None else f"{self._asked} {chosen}"
 
     def _commit(self) -> None:
         self._committed_at = time.monotonic()

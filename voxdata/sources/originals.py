@@ -34,8 +34,7 @@ from voxdata.sources.crawl_names import Undecided
 from voxdata.sources.fetching import FAILED, Fetching, Figures, Watch, attempt
 from voxdata.sources.incoming import Shelf
 from voxdata.sources.incoming import originals as originals
-from voxdata.sources.kinds import Memory, Person, Visit, photo_kind
-from voxdata.sources.licences import LicenceGate
+from voxdata.sources.kinds import Memory, Person, Visit, photo_kind, stated_urls
 from voxdata.sources.manifest import Manifest
 from voxdata.sources.offered import Offered
 from voxdata.sources.remembered import PageShelf, known_hosts
@@ -138,15 +137,14 @@ class PhotoStore:
 
     async def _add(self, source: PhotoSource, name: str, setting: str, report: Report) -> None:
         kind = photo_kind(source, setting)
-        if source.url is not None:
-            self._own.append(source.url)
+        self._own += stated_urls(source)
         for host, limits in kind.hosts(source).items():
             self._hosts.limit(host, limits)
         asked = source.model_dump(mode="json")
         listing = Offered(self._stores.storage, name, digest({**asked, "path": None}))
-        gate, undecided = LicenceGate(source, setting), Undecided(self._stores.storage)
         taker = Taker(self._stores, self._candidates, listing, source, name, setting, report)
         note = self._noting(name)
+        undecided = Undecided(self._stores.storage)
         async with self._fetcher(note) as fetcher:
             visit = Visit(
                 setting=setting,
@@ -161,15 +159,14 @@ class PhotoStore:
             try:
                 if kind.find_person is None:
                     async for offers in kind.find(source, visit):
-                        taker.offers(gate.passed(offers))
+                        taker.offers(offers)
                 else:
-                    await search(kind, source, visit, listing, taker, gate, self._stores, name)
+                    await search(kind, source, visit, listing, taker, self._stores.crawl)
                 listing.close()
-                gate.say()
             finally:
-                undecided.commit(setting)
                 listing.keep()
                 taker.finish()
+                undecided.commit(setting)
                 self._stores.log.join()
                 self._pages.flush()
 

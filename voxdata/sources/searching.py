@@ -7,61 +7,62 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from voxdata.format.errors import VoxdataError
-from voxdata.sources.kinds import PhotoKind, Visit
-from voxdata.sources.licences import LicenceGate
-from voxdata.sources.offered import Offered
-from voxdata.sources.stores import Stores
+from voxdata.recipe.crawl import Crawl
+from voxdata.sources.kinds import NoAnswerError, Person, PhotoKind, Visit
+from voxdata.sources.offered import Offered, Searched
 from voxdata.sources.taking import Taker
 from voxdata.store.rows import clean
+
+NAMED = 5  # people in a message
 
 logger = logging.getLogger(__name__)
 
 
-async def search(
-    kind: PhotoKind,
-    settings: Any,
-    visit: Visit,
-    listing: Offered,
-    taker: Taker,
-    gate: LicenceGate,
-    stores: Stores,
-    name: str,
-) -> None:
+async def search(kind: PhotoKind, settings: Any, visit: Visit, listing: Offered, taker: Taker, crawl: Crawl) -> None:
     """Ask a source for the photos of everybody in `visit.people`, from where the last search stopped."""
-    assert kind.find_person is not None
-    known = listing.searched(person.identity for person in visit.people)
-    again = datetime.now(UTC) - timedelta(days=stores.crawl.recheck.searched_days)
+    known = listing.searched({person.identity: visit.decided(person) for person in visit.people})
+    expired = datetime.now(UTC) - timedelta(days=crawl.recheck.searched_days)
+    anew = {who for who, state in known.items() if state.otherwise or (state.asked_at or expired) < expired}
+    listing.begin_again(anew)
     failed: list[str] = []
     for person in visit.people:
-        state = known[person.identity]
-        decided = visit.decided(person)
-        if state.asked_at is not None and (state.asked_at < again or (decided is not None and not state.rows)):
-            listing.begin_again(person.identity)
-            state.rows, state.cursor, state.asked_at = [], None, None
+        state = Searched() if person.identity in anew else known[person.identity]
         for row in state.rows:
             taker.again(row)
         if state.asked_at is not None and state.cursor is None:
             continue
-        cursor = state.cursor
         try:
-            while not taker.has_enough(person.identity):
-                found = await kind.find_person(settings, visit, person, cursor)
-                taker.offers(gate.passed(found.offers))
-                if found.choices:
-                    visit.undecided(person, found.choices)
-                cursor = found.cursor
-                if not (found.choices and decided is None):
-                    listing.page_ends(person.identity, cursor)
-                if cursor is None:
-                    break
+            await _look_for(kind, settings, visit, listing, taker, person, state.cursor)
+        except NoAnswerError as error:
+            failed.append(f"{person.identity} ({error})")
         except VoxdataError:
             raise
-        except Exception as error:
+        except Exception as error:  # an answer that nobody foresaw leaves its person for another time
             failed.append(f"{person.identity} ({clean(f'{type(error).__name__}: {error}')[:200]})")
     if failed:
         logger.warning(
-            "%s: %d people could not be looked for: %s; the same command asks for them again",
+            "%s: %d of %d people were not answered for; the same command asks again: %s%s",
             visit.setting,
             len(failed),
-            ", ".join(failed[:5]),
+            len(visit.people),
+            ", ".join(failed[:NAMED]),
+            f" and {len(failed) - NAMED} more" if len(failed) > NAMED else "",
         )
+
+
+async def _look_for(
+    kind: PhotoKind, settings: Any, visit: Visit, listing: Offered, taker: Taker, person: Person, cursor: str | None
+) -> None:
+    """All pages of a person from a cursor on, until there are enough photos. Whom somebody has to tell apart first is
+    asked for again in the next build."""
+    assert kind.find_person is not None
+    while not taker.has_enough(person.identity):
+        found = await kind.find_person(settings, visit, person, cursor)
+        taker.offers(found.offers)
+        if found.choices:
+            visit.undecided(person, found.choices)
+            return
+        listing.page_ends(person.identity, found.cursor)
+        cursor = found.cursor
+        if cursor is None:
+            return

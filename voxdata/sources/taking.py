@@ -19,6 +19,7 @@ from voxdata.sources.candidates import Candidates, facts_of
 from voxdata.sources.folder import printable
 from voxdata.sources.incoming import PART_BYTES, PART_PHOTOS, Held, sha256_of
 from voxdata.sources.kinds import PhotoFile, PhotoOffer, PhotoUrl
+from voxdata.sources.licences import LicenceGate
 from voxdata.sources.offered import Offered
 from voxdata.sources.stores import Stores
 from voxdata.store.filelog import FORGOTTEN
@@ -49,6 +50,7 @@ class Taker:
         self._name = name
         self._setting = setting
         self._report = report
+        self._gate = LicenceGate(source, setting)
         self._taken = Counter[str]()
         self._held: list[Held] = []
         self._held_bytes = 0
@@ -56,7 +58,7 @@ class Taker:
 
     def offers(self, offered: Iterable[PhotoOffer]) -> None:
         """Take a batch. Raises `SourceError` for what is no offer, and a folder whose name means several people."""
-        offers = list(offered)
+        offers = list(self._gate.passed(offered))
         files = [offer for offer in offers if isinstance(offer, PhotoFile)]
         if files:
             self._take_files(files)
@@ -76,7 +78,8 @@ class Taker:
         return self._taken[identity] >= self._stores.crawl.photos_per_identity
 
     def finish(self) -> None:
-        """Commit the files that were read; the log follows them."""
+        """Commit the files that were read; the log follows them. Say what was left out."""
+        self._gate.say()
         self._commit()
         self._stores.log.flush()
 
