@@ -14,14 +14,15 @@ from prefect.events import emit_event
 from prefect.futures import as_completed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows.artifacts import show_snapshot, shown_counts
+from flows.artifacts import show_snapshot, shown_counts, shown_progress
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.packing import pack_range
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
-from voxdata.pipeline.progress import Advance, progress
+from voxdata.pipeline.progress import Advance, crawl_progress, progress, said
 from voxdata.pipeline.runner import P, R, Runner, lost_workers_said
 from voxdata.pipeline.stages import work_on
 from voxdata.recipe.sections import Work
+from voxdata.sources.fetching import Figures
 from voxdata.store.storage import Storage
 
 PUBLISHED = "voxdata.snapshot.published"
@@ -71,6 +72,16 @@ class _TaskRuns(Runner):
             def both(count: int) -> None:
                 advance(count)
                 show(count)
+
+            yield both
+
+    @contextmanager
+    def crawling(self) -> Iterator[Callable[[Figures], None]]:
+        with crawl_progress() as watch, shown_progress("crawl-fetch", "crawl.fetch") as show:
+
+            def both(figures: Figures) -> None:
+                watch(figures)
+                show(100.0 * (figures.known + figures.done) / max(1, figures.total), said(figures))
 
             yield both
 

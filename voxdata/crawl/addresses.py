@@ -61,8 +61,11 @@ class Address:
     @property
     def origin(self) -> str:
         """Scheme, host and port: what one host is to a polite crawler."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return (
+            f"{self.scheme}://[{self.host}]:{self.port}"
+            if ":" in self.host
+            else f"{self.scheme}://{self.host}:{self.port}"
+        )
 
     @property
     def target(self) -> str:

@@ -72,7 +72,7 @@ def build(order: Build, runner: Runner) -> str:
     """Build or update the dataset and return the id of the published snapshot."""
     storage, recipe = order.storage, order.recipe
     with building(storage), attempted(storage, recipe) as attempt:
-        attempt.note(photos=runner.step("crawl", steps.crawl, storage, recipe))
+        attempt.note(photos=runner.step("crawl", steps.crawl, storage, recipe, runner.crawling))
         attempt.do(FACES_MEASURE, attempt.keys["photos"], runner)
         choose_portraits(storage, recipe, attempt, runner)
         attempt.note(utterance_files=runner.step("speech.find", steps.find_speech, storage, recipe, attempt.keys))

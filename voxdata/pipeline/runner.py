@@ -17,8 +17,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
-from voxdata.pipeline.progress import Advance, progress
+from voxdata.pipeline.progress import Advance, crawl_progress, progress
 from voxdata.recipe.sections import Work
+from voxdata.sources.fetching import Figures
 from voxdata.store.storage import Storage
 
 P = ParamSpec("P")
@@ -42,6 +43,10 @@ class Runner(ABC):
     def counting(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Show the progress of `total` items; yields the function that says how many more are done."""
         return progress(label, total)
+
+    def crawling(self) -> AbstractContextManager[Callable[[Figures], None]]:
+        """Show how far a crawl is; yields the function that is told its figures."""
+        return crawl_progress()
 
     def published(self, storage: Storage, snapshot: str) -> None:  # noqa: B027
         """Hear that a snapshot was published, before the pipeline ends; nothing follows unless a subclass says so."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,12 +47,17 @@ from voxdata.store.storage import Storage
 from voxdata.tables.faces import FOR_LINKS
 from voxdata.tables.schemas import IDENTITIES, UTTERANCE_FILES
 
+Shown = Callable[[], AbstractContextManager[Callable[[Figures], None]]]
+
 # Raised by hand when the same settings link or decide differently, or when the tables gain columns.
 LINK_VERSION, DECISION_VERSION = 3, 5
 
 
-def crawl(storage: Storage, recipe: Recipe) -> str:
-    """Store new photos and commit the manifest of what the sources hold now (`schemas.PHOTOS`)."""
+def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress) -> str:
+    """Store new photos and commit the manifest of what the sources hold now (`schemas.PHOTOS`).
+
+    `shown` shows how far it is. Stops the build when too many photos on the web could not be had.
+    """
     storage.sweep()
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     book = join_spellings(storage, book_of(storage, recipe), (), at=at)
@@ -61,7 +67,7 @@ def crawl(storage: Storage, recipe: Recipe) -> str:
             for name, setting, source in photo_sources(recipe):
                 if source.given:
                     store.add(source, name, setting, advance)
-        with crawl_progress() as watch:
+        with shown() as watch:
             _stop_if_thin(recipe, store.fetch(watch))
         return store.commit_manifest()
 

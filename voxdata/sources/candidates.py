@@ -13,6 +13,8 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from voxdata.sources.kinds import PhotoOffer
 from voxdata.store.rows import Hashes, clean, hash64
 from voxdata.tables.crawl import CANDIDATES
 from voxdata.tables.faces import PHOTOS
@@ -33,6 +36,8 @@ FACTS = tuple(
     if name not in ("item_id", "identity", "person", "bucket", "photo_sha256", "size_bytes", "source", "source_path")
     and name not in ("cursor", "asked", "asked_at")
 )
+_OFFERED = tuple(field.name for field in fields(PhotoOffer) if field.name in FACTS)
+_OF_OFFER = attrgetter(*_OFFERED)
 _TYPES = {column.name: column.type for table in (PHOTOS, CANDIDATES) for column in table.columns}
 SCHEMA = pa.schema([(name, _TYPES[name]) for name in ("source", "identity", "source_path", *FACTS)])
 
@@ -83,13 +88,11 @@ class Candidates:
         """Add a candidate (a row of `SCHEMA`) and return its number. `origin` is the host of a url that is to be
         asked; of a file that was read, `sha256` and `size_bytes` say what was in it."""
         self._waiting.append(row)  # type: ignore[arg-type]
-        for name, value in (
-            ("url", hash64(row["source_path"]) if origin is not None else 0),
-            ("origin", NOWHERE if origin is None else self._code("origin", origin, self.origins)),
-            ("identity", self._code("identity", row["identity"], self.identities)),
-            ("size", size_bytes),
-        ):
-            self._numbers[name].append(value)
+        numbers = self._numbers
+        numbers["url"].append(hash64(row["source_path"]) if origin is not None else 0)
+        numbers["origin"].append(NOWHERE if origin is None else self._code("origin", origin, self.origins))
+        numbers["identity"].append(self._code("identity", row["identity"], self.identities))
+        numbers["size"].append(size_bytes)
         if sha256 is not None:
             self._sha256[self.count] = bytes.fromhex(sha256)
         self.count += 1
@@ -186,15 +189,24 @@ class Candidates:
 
 def batch_of(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     """Rows of `SCHEMA`; a name that a row has not is null."""
-    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in SCHEMA]
+    columns = [column_of([row.get(field.name) for row in rows], field.type) for field in SCHEMA]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def facts_of(offer: Any, licence: str) -> dict[str, Any]:
+def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Values as a column; text that is not Unicode is cleaned, which is looked for only where there is some."""
+    try:
+        return pa.array(values, kind)
+    except (UnicodeError, pa.ArrowInvalid):
+        return pa.array([clean(value) if isinstance(value, str) else value for value in values], kind)
+
+
+def facts_of(offer: PhotoOffer, licence: str) -> dict[str, Any]:
     """What a source says of its photo, for a row."""
-    facts = {name: getattr(offer, name, None) for name in FACTS}
-    facts |= {"source_key": offer.key, "licence": offer.licence or licence}
-    return {name: clean(value) if isinstance(value, str) else value for name, value in facts.items()}
+    facts = dict(zip(_OFFERED, _OF_OFFER(offer), strict=True))
+    facts["source_key"] = offer.key
+    facts["licence"] = facts["licence"] or licence
+    return facts
 
 
 def in_pieces(numbers: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from voxdata.sources.candidates import column_of
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.rows import clean_row
 from voxdata.store.storage import Storage
@@ -79,16 +80,15 @@ class Offered:
         self._now = list(self._before)
         return found
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: dict[str, Any]) -> None:
         """A candidate (`candidates.SCHEMA`)."""
-        self._rows.append({**row, "asked": self._asked_for(row["identity"])})
+        self._rows.append(row)
         if len(self._rows) >= PART_ROWS:
             self._commit()
 
     def page_ends(self, identity: str, cursor: str | None) -> None:
         """A page of a person is complete; it is committed with the cursor, and with other pages of these seconds."""
         end = {"source": self._source, "identity": identity, "cursor": cursor}
-        end["asked"] = self._asked_for(identity)
         self._rows.append({**clean_row(end), "asked_at": datetime.now(UTC)})
         if time.monotonic() - self._committed_at >= PAGES_S:
             self._commit()
@@ -123,7 +123,13 @@ class Offered:
     def _commit(self) -> None:
         self._committed_at = time.monotonic()
         if self._rows:
-            key = self._write(pa.Table.from_pylist(self._rows, CANDIDATES.schema))
+            columns = {
+                field.name: column_of([row.get(field.name) for row in self._rows], field.type)
+                for field in CANDIDATES.schema
+                if field.name != "asked"
+            }
+            asked = [self._asked_for(row["identity"]) for row in self._rows]
+            key = self._write(pa.table({**columns, "asked": asked}).select(CANDIDATES.names))
             self._now = [*(each for each in self._now if each != key), key]
             self._rows = []
 

@@ -13,6 +13,7 @@ import csv
 import gzip
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ FAILED_STATUS = "status"  # of img2dataset: success, failed_to_download or faile
 BATCH = 1000
 
 logger = logging.getLogger(__name__)
+
+_PLAIN_URL = re.compile(r"https?://[a-z0-9]")
 
 Row = Mapping[str, Any]
 
@@ -285,11 +288,15 @@ def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns
 
 
 def _text(value: Any) -> str | None:
-    text = "" if value is None else str(value).strip()
-    return text.encode("utf-8", "backslashreplace").decode() or None
+    if value is None:
+        return None
+    text = str(value).strip()
+    return (text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()) or None
 
 
 def _is_url(text: str) -> bool:
+    if _PLAIN_URL.match(text):
+        return True
     try:
         parts = urlsplit(text)
         return parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
@@ -306,6 +313,8 @@ def _rank(value: Any) -> int | None:
 
 def _box(value: Any) -> tuple[float, float, float, float] | None:
     """Left, top, right and bottom, from four values or a text of four; None where they are no box."""
+    if not value:
+        return None
     parts = value.strip("[]() ").replace(",", " ").split() if isinstance(value, str) else value
     try:
         left, top, right, bottom = (float(part) for part in parts or ())

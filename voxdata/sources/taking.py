@@ -87,17 +87,19 @@ class Taker:
         identity = self._whose(offer.words)
         if identity is not None:
             facts = facts_of(offer, self._source.licence)
-            self._add_url(identity, offer.url, {**facts, "source": self._name, "identity": identity}, listed=False)
+            facts["source"], facts["identity"] = self._name, identity
+            self._add_url(identity, offer.url, facts, listed=False)
 
-    def _add_url(self, identity: str, url: str, facts: dict[str, Any], *, listed: bool) -> None:
+    def _add_url(self, identity: str, url: str, row: dict[str, Any], *, listed: bool) -> None:
         if self.has_enough(identity):
             return
         self._taken[identity] += 1
+        origin: str | None
         try:
             address = read_address(url)
-            row, origin = {**facts, "source_path": address.url}, address.origin
+            row["source_path"], origin = address.url, address.origin
         except UrlRefusedError as error:
-            row, origin = {**facts, "source_path": clean(url)}, None
+            row["source_path"], origin = clean(url), None
             self._refuse(row, str(error))
         self._candidates.add(row, origin=origin)
         if not listed:

@@ -1,0 +1,377 @@
+"""Figures of the crawl: speed beside img2dataset, a list of two million, politeness, dead hosts, kills, reruns.
+
+    python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset==1.47.0 'numpy<2' 'setuptools<81'
+    python benchmarks/crawl_throughput.py --img2dataset /tmp/i2d/bin/python         about 10 minutes
+    python benchmarks/crawl_throughput.py --only list
+
+Everything is asked on loopback. The server (`crawl_server.py`) is a process of its own, and what it saw is what counts:
+speed is photos between its first and its last one. The two programs take turns at the same urls with the same number of
+connections; medians of `--repeats` runs. img2dataset fetches only: no resizing, no re-encoding. The hostile server is
+`tests/crawl/test_crawl_hostile.py`, which fails where a case does not end as it must.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from crawl_server import Behaviour, Seen, Served
+from figures import Figure, Section, show
+
+from voxdata.crawl import hosts as pace
+from voxdata.people.identities import load_book
+from voxdata.recipe.sections import Crawl
+from voxdata.sources.incoming import incoming, originals
+from voxdata.sources.originals import PhotoStore
+from voxdata.sources.photo_list import PhotoList
+from voxdata.store.storage import open_storage
+
+CPU_PHOTOS, CPU_HOSTS, CPU_CONNECTIONS = 3000, 4, 32
+SLOW_PHOTOS, SLOW_HOSTS, SLOW_CONNECTIONS, LATENCY_S = 2400, 100, 64, 0.2
+LISTED, LISTED_HOSTS = 2_000_000, 20_000
+KILLS = 20
+HOUR_S = 24.0  # of the dead host: its rests are shortened as much
+
+IMG2DATASET = """
+import sys
+from img2dataset import download
+urls, out, threads = sys.argv[1:]
+download(url_list=urls, output_folder=out, input_format="csv", url_col="url", output_format="webdataset", timeout=30,
+         resize_mode="no", disable_all_reencoding=True, processes_count=1, thread_count=int(threads), retries=0,
+         number_sample_per_shard=1000, compute_hash="sha256", save_additional_columns=["name"], enable_wandb=False)
+"""
+
+
+def crawl_here(urls: str, root: str, *settings: str) -> None:
+    """What the child process of a run does: `python crawl_throughput.py --child URLS ROOT key=number …`."""
+    chosen = {
+        key: float(value) if "." in value else int(value) for key, _, value in (s.partition("=") for s in settings)
+    }
+    stored_days = chosen.pop("stored_days", None)
+    pace.FIRST_REST_S = chosen.pop("first_rest_s", pace.FIRST_REST_S)
+    pace.LONGEST_REST_S = chosen.pop("longest_rest_s", pace.LONGEST_REST_S)
+    crawl = Crawl.model_validate(
+        {
+            "private_addresses": ["127.0.0.0/8"],
+            "photos_per_identity": 10**6,
+            **chosen,
+            "recheck": {"stored_days": stored_days},
+        }
+    )
+    with PhotoStore(open_storage(root, create=True), load_book([]), crawl) as store:
+        store.add(PhotoList(path=urls, licence="CC0"), "corpus-0", "sources.photos")
+        store.fetch()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def throughput(served: Served, folder: Path, other: str | None, repeats: int) -> Section:
+    """Photos a second and peak memory, ours and img2dataset's in turn."""
+    figures, rows = [], []
+    parts = [
+        ("CPU-bound", Behaviour(), CPU_PHOTOS, CPU_HOSTS, CPU_CONNECTIONS, 2.0),
+        ("200 ms latency, 100 hosts", Behaviour(latency_s=LATENCY_S), SLOW_PHOTOS, SLOW_HOSTS, SLOW_CONNECTIONS, 1.2),
+    ]
+    for name, behaviour, photos, hosts, connections, must in parts:
+        urls = _urls(folder / "urls.csv", served.port, photos, hosts, net=3)
+        ours, theirs = [], []
+        for _ in range(repeats):
+            served.behave(behaviour)
+            per_host = max(4, min(32, connections // hosts))
+            memory = _child(urls, folder / "root", f"connections={connections}", f"connections_per_host={per_host}")
+            ours.append((_speed(served.take()), memory))
+            if other is not None:
+                served.behave(behaviour)
+                memory = _img2dataset(other, urls, folder / "out", connections)
+                theirs.append((_speed(served.take()), memory))
+        speed, memory = (statistics.median(each[n] for each in ours) for n in (0, 1))
+        row = {"run": name, "connections": connections, "photos": photos, "ours, photos/s": speed, "ours, MB": memory}
+        if theirs:
+            their_speed, their_memory = (statistics.median(each[n] for each in theirs) for n in (0, 1))
+            row |= {"img2dataset, photos/s": their_speed, "img2dataset, MB": their_memory}
+            figures += [
+                Figure(name=f"{name}: times img2dataset", value=speed / their_speed, n=repeats, must=must, higher=True),
+                Figure(
+                    name=f"{name}: memory, share of img2dataset's", value=memory / their_memory, n=repeats, must=1.0
+                ),
+            ]
+        rows.append(row)
+    return Section(title="Throughput", figures=figures, tables={"Medians": rows}, notes=[_load()])
+
+
+def two_million(folder: Path) -> Section:
+    """From nothing to the first request of a list of two million urls, and the peak of memory."""
+    urls = folder / "many.csv"
+    with urls.open("w") as file:
+        file.write("name,url\n")
+        for number in range(LISTED):
+            file.write(
+                f"person {number // 300},http://h{number % LISTED_HOSTS}.photos.example/{number // 7}/{number}.jpg\n"
+            )
+    done = _python("--start", str(urls), str(folder / "many-root"))
+    seconds, peak, total = (float(word) for word in done.split())
+    assert total == LISTED
+    return Section(
+        title="A list of 2,000,000 urls",
+        figures=[
+            Figure(name="to the first request, s", value=seconds, n=1, must=30),
+            Figure(name="peak memory, MB", value=peak, n=1, must=500),
+        ],
+        notes=[f"{LISTED_HOSTS:,} hosts, {LISTED // 300:,} people.", _load()],
+    )
+
+
+def start_here(urls: str, root: str) -> None:
+    """What the child process of `two_million` does: it stops at the first request."""
+    from voxdata.crawl.fetch import Fetcher
+
+    class Asked(BaseException):
+        pass
+
+    def first(self: Fetcher, host: Any) -> Any:
+        raise Asked
+
+    Fetcher.read_rules = first  # type: ignore[method-assign]
+    began = time.monotonic()
+    crawl = Crawl(contact="mailto:nobody@lab.example", connections=1)
+    with PhotoStore(open_storage(root, create=True), load_book([]), crawl) as store:
+        store.add(PhotoList(path=urls, licence="CC0"), "corpus-0", "sources.photos")
+        with suppress(Asked):
+            store.fetch(lambda figures: totals.append(figures.total))
+        seconds = time.monotonic() - began
+    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, max(totals))
+
+
+totals: list[int] = [0]
+
+
+def politeness(served: Served, folder: Path) -> Section:
+    """What the server saw of a crawl that must keep two connections, a pause, and Retry-After."""
+    delay_s, wait_s, hosts, connections = 0.1, 2, 6, 2
+    urls = _urls(folder / "urls.csv", served.port, 240, hosts, net=4)
+    busy = Behaviour(latency_s=0.15, busy_every=15, retry_after_s=wait_s)
+    served.behave(Behaviour(latency_s=0.15), {f"127.0.4.{n}": busy for n in (1, 2)})
+    _child(urls, folder / "polite", f"delay_s={delay_s}", f"connections_per_host={connections}")
+    seen = served.take()
+    by_host: dict[str, list[Seen]] = defaultdict(list)
+    for each in seen:
+        by_host[each.host].append(each)
+    crowded = sum(_under_way(each, host) > connections for host in by_host.values() for each in host)
+    gaps = [after.began - before.began for host in by_host.values() for before, after in pairwise(host)]
+    early = sum(
+        busy_one.ended + 0.02 < later.began < busy_one.ended + wait_s - 0.02
+        for host in by_host.values()
+        for busy_one in host
+        if busy_one.status == 429
+        for later in host
+    )
+    photos = sum(each.status == 200 and each.path.endswith(".jpg") for each in seen)
+    return Section(
+        title="Politeness, as the server sees it",
+        figures=[
+            Figure(name="more than 2 requests under way at a host", value=crowded, n=len(seen), must=0),
+            Figure(
+                name="pauses below 0.1 s by more than 20 ms",
+                value=sum(gap < delay_s - 0.02 for gap in gaps),
+                n=len(gaps),
+                must=0,
+            ),
+            Figure(name="requests while Retry-After runs", value=early, n=len(seen), must=0),
+            Figure(name="photos that came, of 240", value=photos, n=240, must=240, higher=True),
+        ],
+        notes=[f"Shortest pause: {min(gaps) * 1000:.0f} ms.", _load()],
+    )
+
+
+def dead_host(served: Served, folder: Path) -> Section:
+    """A host that fails for an hour: how often it is asked, and what the others lose by it."""
+    seconds = []
+    asked = 0
+    for fails in (False, True):
+        urls = _urls(folder / "urls.csv", served.port, 2000, 5 if fails else 4, net=5, more=1600)
+        served.behave(Behaviour(latency_s=0.2), {"127.0.5.5": Behaviour(fails=True)} if fails else {})
+        _child(
+            urls,
+            folder / f"dead-{fails}",
+            "connections=32",
+            "connections_per_host=4",
+            "max_wait_s=0",
+            "first_rest_s=" + str(60 * HOUR_S / 3600),
+            "longest_rest_s=" + str(HOUR_S),
+        )
+        seen = served.take()
+        alive = [each for each in seen if each.host != "127.0.5.5" and each.path.endswith(".jpg")]
+        seconds.append(alive[-1].ended - alive[0].began)
+        asked = len(seen) - len([each for each in seen if each.host != "127.0.5.5"])
+    lost = 100 * (seconds[1] / seconds[0] - 1)
+    return Section(
+        title="A dead host for an hour",
+        figures=[
+            Figure(name="requests to it", value=asked, n=1, must=20),
+            Figure(name="time that the others lose, %", value=lost, n=1, must=5),
+        ],
+        notes=[
+            f"An hour lasts {HOUR_S:.0f} s here; its rests are shortened as much. The others took {seconds[1]:.1f} s.",
+            _load(),
+        ],
+    )
+
+
+def kills(served: Served, folder: Path, seed: int) -> Section:
+    """kill -9 at random moments and the same command again, until all is there."""
+    rng = random.Random(seed)
+    photos, rate = 4000, 16 / 0.1
+    urls = _urls(folder / "urls.csv", served.port, photos, 8, net=6)
+    served.behave(Behaviour(latency_s=0.1))
+    root = folder / "killed"
+    command = _command("--child", str(urls), str(root), "connections=16", "connections_per_host=2")
+    for _ in range(KILLS):
+        before = served.count()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while served.count() == before and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0.0, 3.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    _child(urls, root, "connections=32", "connections_per_host=4")
+    asked = Counter(each.host + each.path for each in served.take() if each.path.endswith(".jpg"))
+    storage = open_storage(root)
+    tables = [store.read(columns=["item_id"]) for store in (originals(storage), incoming(storage))]
+    items = [item for table in tables if table is not None for item in table["item_id"].to_pylist()]
+    again = sum(asked.values()) - len(asked)
+    return Section(
+        title=f"kill -9 at {KILLS} random moments",
+        figures=[
+            Figure(name="photos that are missing", value=photos - len(set(items)), n=photos, must=0),
+            Figure(name="photos stored twice", value=len(items) - len(set(items)), n=photos, must=0),
+            Figure(name="fetched again, for each kill", value=again / KILLS, n=KILLS, must=16 + 5 * rate),
+        ],
+        notes=["The limit is the requests under way and what comes in 5 s.", _load()],
+    )
+
+
+def unchanged(served: Served, folder: Path) -> Section:
+    """The same crawl twice more: without and with asking whether photos have changed."""
+    urls = _urls(folder / "urls.csv", served.port, 500, 5, net=7)
+    served.behave(Behaviour())
+    _child(urls, folder / "same", "connections=16")
+    served.take()
+    _child(urls, folder / "same", "connections=16")
+    skipped = served.take()
+    _child(urls, folder / "same", "connections=16", "stored_days=0.0")
+    asked = [each for each in served.take() if each.path.endswith(".jpg")]
+    return Section(
+        title="An unchanged rerun",
+        figures=[
+            Figure(name="requests without asking for changes", value=len(skipped), n=500, must=0),
+            Figure(
+                name="bodies sent when asked for changes",
+                value=sum(each.status != 304 for each in asked),
+                n=len(asked),
+                must=0,
+            ),
+        ],
+    )
+
+
+def _under_way(one: Seen, host: Sequence[Seen]) -> int:
+    """Requests of a host that were under way when this one began."""
+    return sum(each.began <= one.began < each.ended for each in host)
+
+
+def _urls(path: Path, port: int, photos: int, hosts: int, *, net: int, more: int = 0) -> Path:
+    """A list of photos over hosts `127.0.<net>.<n>`; of `more`, the first hosts but the last have these only."""
+    with path.open("w") as file:
+        file.write("name,url\n")
+        for number in range(photos if not more or hosts == 5 else more):
+            file.write(f"person {number // 40},http://127.0.{net}.{number % hosts + 1}:{port}/{number // hosts}.jpg\n")
+    return path
+
+
+def _command(*words: str) -> list[str]:
+    return [sys.executable, __file__, *words]
+
+
+def _python(*words: str) -> str:
+    return subprocess.run(_command(*words), check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+
+
+def _child(urls: Path, root: Path, *settings: str) -> float:
+    """Our crawl in a process of its own; its peak of memory in MB. A root whose name is `root` is new."""
+    if root.name == "root":
+        shutil.rmtree(root, ignore_errors=True)
+    return float(_python("--child", str(urls), str(root), *settings))
+
+
+def _img2dataset(python: str, urls: Path, out: Path, threads: int) -> float:
+    """img2dataset; the largest peak of memory of its processes in MB."""
+    shutil.rmtree(out, ignore_errors=True)
+    environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONWARNINGS": "ignore"}
+    script = IMG2DATASET + "import resource\nprint(max(resource.getrusage(who).ru_maxrss for who in (0, -1)) / 1024)\n"
+    done = subprocess.run(
+        [python, "-c", script, str(urls), str(out), str(threads)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    return float(done.stdout.splitlines()[-1])
+
+
+def _speed(seen: Sequence[Seen]) -> float:
+    photos = [each for each in seen if each.path.endswith(".jpg") and each.status == 200]
+    return (len(photos) - 1) / (max(each.ended for each in photos) - photos[0].began)
+
+
+def _load() -> str:
+    return f"Load average of the machine then: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
+
+
+def main() -> None:
+    """Run the parts, print them, and write them with `--result`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--img2dataset", help="python of an environment that has it")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--result", help="write benchmarks/results/<result>.json")
+    options = parser.parse_args()
+    served = Served()
+    with tempfile.TemporaryDirectory(prefix="crawl-") as name:
+        folder = Path(name)
+        parts: dict[str, Callable[[], Section]] = {
+            "throughput": lambda: throughput(served, folder, options.img2dataset, options.repeats),
+            "list": lambda: two_million(folder),
+            "polite": lambda: politeness(served, folder),
+            "dead": lambda: dead_host(served, folder),
+            "kills": lambda: kills(served, folder, options.seed),
+            "unchanged": lambda: unchanged(served, folder),
+        }
+        try:
+            show([part() for key, part in parts.items() if not options.only or key in options.only], options.result)
+        finally:
+            served.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        crawl_here(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--start"]:
+        start_here(*sys.argv[2:])
+    else:
+        main()
