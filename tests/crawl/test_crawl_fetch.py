@@ -195,7 +195,9 @@ def test_a_host_that_comes_back_is_asked_again(storage: LocalStorage, monkeypatc
 
     links = [f"/{n}.jpg" for n in range(10)]
     with serving(dict.fromkeys(links, flaky)) as (url, _):
-        found = fetch(storage, [("ann", url + link) for link in links], connections_per_host=2, max_wait_s=3.0)
+        found = fetch(
+            storage, [("ann", url + link) for link in links], connections_per_host=2, max_wait_s=3.0, retries=10
+        )
     assert found.num_rows == 10
 
 
