@@ -1,4 +1,4 @@
-"""How `voxdata build` and `voxdata redecide` start their pipeline: in this process, or as a Prefect flow.
+"""How `voxdata build`, `crawl run` and `redecide` start their pipeline: in this process, or as a Prefect flow.
 
 It runs as a flow where it was asked to, where a Prefect API is configured, and where its recipe asks for Dask, which
 comes with Prefect. Prefect is imported only then.
@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.keys import put_keys
 from voxdata.format.errors import BackendError
 from voxdata.pipeline import build as building
+from voxdata.pipeline import crawling
 from voxdata.pipeline import redecide as redeciding
 from voxdata.pipeline.redecide import Redecision
 from voxdata.pipeline.runner import open_pool
 from voxdata.recipe.sections import Work
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 API_VARIABLE = "PREFECT_API_URL"
 
@@ -39,6 +44,24 @@ def build(root: str, recipe: str, settings: Sequence[str], *, prefect: bool = Fa
         from flows.build import build_opened
 
         return build_opened(order, root, recipe, list(settings))
+
+
+def crawl(
+    root: str, recipe: str, settings: Sequence[str], *, below: int | None = None, prefect: bool = False
+) -> pa.Table:
+    """Collect photos and nothing else: people and photos by source; `prefect` and errors as in `build`."""
+    put_keys(recipe, settings)
+    order = crawling.open_crawl(root, recipe, settings)
+    if not as_flow(order.recipe.work, prefect):
+        with open_pool(order.recipe.work) as runner:
+            return crawling.crawl(order, runner, below)
+    _check_home()
+    from flows.prefect_api import running_flows
+
+    with running_flows():
+        from flows.crawl import crawl_opened
+
+        return crawl_opened(order, root, recipe, list(settings), below)
 
 
 def redecide(

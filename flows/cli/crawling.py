@@ -1,4 +1,4 @@
-"""`voxdata crawl`: what sources of photos can be expected to give, and whom ambiguous names mean."""
+"""`voxdata crawl`: collecting photos, what sources can be expected to give, and whom ambiguous names mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json, say_table
-from flows.cli.building import Recipe
+from flows.cli.building import Prefect, Recipe
 from flows.cli.options import Json, NewRoot, Root, Settings, command
 from voxdata.format.errors import IdentityError
 
@@ -19,10 +19,48 @@ if TYPE_CHECKING:
 app = App()
 crawl = App(
     name="crawl",
-    help="Sources of photos: what they can be expected to give, and whom ambiguous names mean.",
+    help="Photos and their sources: collect them, what can be expected, and whom ambiguous names mean.",
     help_epilogue="Example: voxdata crawl estimate hq-voxceleb --people 50 --root data",
 )
 app.command(crawl)
+
+
+@command(
+    crawl,
+    "voxdata crawl run my.yaml --root data --set sources.photos.kind=wikimedia "
+    "--set sources.metadata.path=vox1_meta.csv --set crawl.contact=mailto:you@your-lab.org",
+)
+def run(
+    recipe: Recipe,
+    /,
+    *,
+    root: NewRoot,
+    settings: Settings = (),
+    below: Annotated[
+        int | None,
+        Parameter(
+            metavar="N", help="look only for people with fewer portraits in the current version, and for these anew"
+        ),
+    ] = None,
+    prefect: Prefect = False,
+    json: Json = False,
+) -> int:
+    """Collect photos, and nothing else; the next voxdata build measures them.
+
+    It can be stopped at any time, and goes on where it was. What is settled is not asked for again.
+    """
+    from flows import starting
+    from voxdata.format.errors import RecipeError
+    from voxdata.pipeline.crawling import total
+
+    if below is not None and below < 1:
+        raise RecipeError(f"--below {below}: give a number of portraits from 1 on, as --below 7")
+    found = starting.crawl(root, recipe, list(settings), below=below, prefect=prefect)
+    if json:
+        return say_json(found)
+    say_table(found)
+    print(f"{total(found)} photos are stored under {root}; to measure them: voxdata build {recipe} --root {root}")
+    return 0
 
 
 @command(crawl, "voxdata crawl estimate my.yaml --people 50 --root data --set sources.photos.kind=wikimedia")

@@ -77,6 +77,8 @@ def test_deployments_name_no_machine(api: Api) -> None:
         "build-hq-voxceleb/demo",
         "build-hq-voxceleb/local",
         "build-hq-voxceleb/full",
+        "crawl/local",
+        "crawl/weekly",
         "redecide/local",
         "train/demo",
         "train/sf2f",

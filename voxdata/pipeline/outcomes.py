@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.catalog.database import CATALOG_KEY
+from voxdata.catalog.query import run_query
 from voxdata.people.merging import aliases_in_force, with_persons
 from voxdata.pipeline.corpora import corpora
 from voxdata.pipeline.measured import WHOSE, kept_people, portrait_people, portraits
@@ -39,6 +41,14 @@ def packed_people(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> 
 def packed_portraits(storage: Storage, keys: Mapping[str, str], people: Collection[str]) -> pa.Table:
     """`measured.portraits`, of the people of the version."""
     return _of(portraits(storage, keys["photos"], keys["face_verdicts"]), people)
+
+
+def portraits_now(storage: Storage) -> dict[str, int]:
+    """Person -> portraits in the current version; nobody has any where nothing is published. Raises `CatalogError`."""
+    if not storage.exists(CATALOG_KEY):
+        return {}
+    rows = run_query(storage, "SELECT person, count(*) AS portraits FROM faces WHERE portrait GROUP BY person")
+    return dict(zip(rows["person"].to_pylist(), rows["portraits"].to_pylist(), strict=True))
 
 
 def outcomes(storage: Storage, keys: Mapping[str, str], people: Collection[str]) -> dict[str, Counter[str]]:

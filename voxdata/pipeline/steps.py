@@ -30,7 +30,7 @@ from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
 from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, people_asked_for, photo_sources
 from voxdata.pipeline.measured import MeasuredFaces, measured_clips, portrait_people, render_states
-from voxdata.pipeline.outcomes import packed_people
+from voxdata.pipeline.outcomes import packed_people, portraits_now
 from voxdata.pipeline.progress import crawl_progress, logger, progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
@@ -53,16 +53,22 @@ Shown = Callable[[], AbstractContextManager[Callable[[Figures], None]]]
 LINK_VERSION, DECISION_VERSION = 3, 5
 
 
-def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress) -> str:
+def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below: int | None = None) -> str:
     """Store new photos and commit the manifest of what the sources hold now (`schemas.PHOTOS`).
 
-    `shown` shows how far it is. Stops the build when too many photos on the web could not be had.
+    `shown` shows how far it is. Stops the build when too many photos on the web could not be had. With `below`, only
+    those who have fewer portraits in the current version are looked for by name, and these anew.
     """
     storage.sweep()
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     book = join_spellings(storage, book_of(storage, recipe), (), at=at)
-    asked = people_asked_for(storage, recipe, book)
-    with crawling(storage), PhotoStore(storage, book, recipe.crawl, asked, decisions(storage)) as store:
+    asked, settings = people_asked_for(storage, recipe, book), recipe.crawl
+    if below is not None:
+        have = portraits_now(storage)
+        everybody, asked = asked, [each for each in asked if have.get(book.person(each.identity), 0) < below]
+        logger.info("%d of %d people have fewer than %d portraits", len(asked), len(everybody), below)
+        settings = settings.model_copy(update={"recheck": settings.recheck.model_copy(update={"searched_days": 0.0})})
+    with crawling(storage), PhotoStore(storage, book, settings, asked, decisions(storage)) as store:
         with progress("crawl.find", None) as advance:
             for name, setting, source in photo_sources(recipe):
                 if source.given:
