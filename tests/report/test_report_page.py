@@ -94,6 +94,14 @@ def test_table_1_and_hashes(page: str, full_root: Path) -> None:
         assert tar.name in names
 
 
+def test_sources_show_licences_portraits_and_photos_of_each_person(page: str) -> None:
+    said = section(page, "versions")
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", said, re.DOTALL)]
+    people = PEOPLE
+    assert ["folder: cc0", f"{3 * people}", str(people), str(people)] in cells
+    assert ["folder", str(people), "3", "3", "3", "0", "1.0"] in cells
+
+
 def test_run_shows_curves_stage_and_samples(page: str) -> None:
     training = section(page, "training")
     for name in ("loss", "l1"):

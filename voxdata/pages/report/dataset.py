@@ -165,14 +165,36 @@ def versions(facts: Facts) -> Html:
         ]
         for shard in snapshot.shards
     ]
-    licences = [[f"{row['source']}: {row['licence']}", f"{row['photos']:,}"] for row in facts.licences()]
+    licences = [
+        [f"{row['source']}: {row['licence']}", *(f"{row[name]:,}" for name in ("photos", "portraits", "people"))]
+        for row in facts.licences()
+    ]
+    yields = [
+        [
+            " ".join(name for name in (row["source"], row["kind"]) if name),
+            *(f"{row[name]:,.0f}" for name in ("people", "least", "median", "most", "full_people")),
+            f"{row['portraits']:.1f}",
+        ]
+        for row in facts.yields()
+    ]
+    columns = [
+        "source",
+        "people",
+        "photos: least",
+        "median",
+        "most",
+        f"with {facts.photos_wanted}",
+        "portraits per person",
+    ]
     recipe = json.dumps(snapshot.recipe, indent=1, sort_keys=True, ensure_ascii=False)
     return join(
         table(["", "version"], named, numeric=False),
         element("h3", "Shards"),
         table(["tar", "samples", "MB", "sha256 (first 16)"], shards) if shards else note("The snapshot has no shards."),
         element("h3", "Licences of the photos, as their sources say"),
-        table(["source: licence", "photos"], licences) if licences else note("No photos."),
+        table(["source: licence", "photos", "portraits", "people"], licences) if licences else note("No photos."),
+        element("h3", "Photos of each person, of every source"),
+        table(columns, yields) if yields else note("No photos."),
         element(
             "details",
             element("summary", "The recipe, every setting that can change the result"),

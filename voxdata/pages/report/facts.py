@@ -14,11 +14,13 @@ from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.charts import Numbers
 from voxdata.pages.report.measures import FACE_MEASURES, Measure
 from voxdata.people import optouts
+from voxdata.rules import setting
 from voxdata.store.storage import Storage
 
 PORTRAITS = 60
 REJECTS_PER_REASON = 7
 TRUE_FACES = 4
+PAPER_PHOTOS = 300  # of a person (SF2F, App. B.1)
 
 Row = dict[str, Any]
 
@@ -129,10 +131,32 @@ class Facts:
         )
 
     def licences(self) -> list[Row]:
-        """Photos per source and licence."""
+        """Photos per source and licence, the portraits that they gave, and whose these are."""
         return self.rows(
-            """SELECT coalesce(source, 'unknown') AS source, coalesce(licence, 'unknown') AS licence, count(*) AS photos
-            FROM photos GROUP BY ALL ORDER BY ALL"""
+            """SELECT coalesce(photo_source, 'unknown') AS source, coalesce(photo_licence, 'unknown') AS licence,
+                count(*) FILTER (WHERE face_number <= 1) AS photos, count(*) FILTER (WHERE portrait) AS portraits,
+                count(DISTINCT person) FILTER (WHERE portrait) AS people
+            FROM faces GROUP BY ALL ORDER BY source, licence"""
+        )
+
+    @property
+    def photos_wanted(self) -> int:
+        """How many photos of a person the recipe asks for; the paper's number where it does not say."""
+        said = setting(self.snapshot.recipe, "crawl.photos_per_identity")
+        return PAPER_PHOTOS if said is None else int(said)
+
+    def yields(self) -> list[Row]:
+        """Of each source: people, photos of each (least, median, most), and who has as many as were asked for."""
+        wanted = self.photos_wanted
+        return self.rows(
+            f"""SELECT source, any_value(kind) AS kind, count(*) AS people, min(photos) AS least,
+                median(photos) AS median, max(photos) AS most,
+                count(*) FILTER (WHERE photos >= {wanted}) AS full_people, sum(portraits) / count(*) AS portraits
+            FROM (SELECT coalesce(photo_source, 'unknown') AS source, person,
+                    count(*) FILTER (WHERE face_number <= 1) AS photos, count(*) FILTER (WHERE portrait) AS portraits
+                FROM faces GROUP BY ALL)
+            LEFT JOIN (SELECT source, kind FROM sources WHERE medium = 'photos') USING (source)
+            GROUP BY source ORDER BY source"""
         )
 
     def backends(self) -> list[Row]:
