@@ -9,11 +9,11 @@ not known at all stays as its source wrote it.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -66,7 +66,7 @@ _NAMES = {
 Offer = TypeVar("Offer", bound=PhotoOffer)
 
 
-@lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096)  # a list of millions of photos names few licences
 def licence_name(name: str | None, url: str | None = None) -> str | None:
     """The SPDX-like name of a licence that a source calls `name`, or links to; as written where nobody knows it."""
     written = " ".join((name or "").split())

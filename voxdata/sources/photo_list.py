@@ -45,10 +45,9 @@ USUAL: Mapping[str, tuple[str, ...]] = {  # column names that need not be given,
 }
 FAILED_STATUS = "status"  # of img2dataset: success, failed_to_download or failed_to_resize
 BATCH = 1000
+PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?:/|$)")  # what nearly all are, told quickly
 
 logger = logging.getLogger(__name__)
-
-_PLAIN_URL = re.compile(r"https?://[a-z0-9]")
 
 Row = Mapping[str, Any]
 
@@ -288,14 +287,14 @@ def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
+    if value is None or value == "":
         return None
     text = str(value).strip()
     return (text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()) or None
 
 
 def _is_url(text: str) -> bool:
-    if _PLAIN_URL.match(text):
+    if PLAIN_URL.match(text):
         return True
     try:
         parts = urlsplit(text)
