@@ -23,6 +23,7 @@ def put_keys(recipe: str, settings: Sequence[str]) -> None:
 
 
 def _secret(block: str, setting: str) -> str:
+    import httpx
     from prefect.blocks.system import Secret
 
     try:
@@ -31,4 +32,7 @@ def _secret(block: str, setting: str) -> str:
         raise SourceError(
             f"{setting}: Prefect has no secret block of that name; create one, or set the variable of key_env"
         ) from None
+    except (httpx.HTTPError, OSError, RuntimeError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise SourceError(f"{setting}: Prefect's API does not answer ({said}); set the variable of key_env") from None
     return str(value)
