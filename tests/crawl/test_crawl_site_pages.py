@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from tests.crawl.test_crawl_site import bytes_of, serving
+from tests.crawl.serving import bytes_of, serving
 from voxdata.format.errors import RecipeError
 from voxdata.people.identities import load_book
 from voxdata.recipe.reading import load_recipe
