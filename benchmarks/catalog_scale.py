@@ -33,6 +33,7 @@ from scale_faces import decide_faces, link_photos
 from scale_root import UnsyncedStorage, build_root, peak_gb
 from scale_shards import draw_pairs, read_and_write
 
+from voxdata.catalog.crawled import add_crawled
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import named_queries, open_readonly
 from voxdata.catalog.snapshot import published, state_publication
@@ -79,6 +80,7 @@ def _queries(storage: LocalStorage) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     with open_readonly(storage) as connection:
         for name, query in named_queries().items():
+            add_crawled(connection, storage, query.sql)
             ask = partial(_ask, connection, query.sql)
             found = ask()
             measured = [_timed(ask) for _ in range(REPEATS)]

@@ -456,8 +456,11 @@ def plain(value: Any) -> Any:
     return tuple(map(plain, value)) if isinstance(value, tuple) else value
 
 
+OF_THE_CRAWL = {"crawl-failures", "crawl-yield", "slowest-hosts"}  # tests/crawl/test_crawl_sql.py
+
+
 def test_no_query_is_untested() -> None:
-    assert set(EXPECTED) == set(named_queries()) | set(comparing_queries())
+    assert set(EXPECTED) | OF_THE_CRAWL == set(named_queries()) | set(comparing_queries())
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))

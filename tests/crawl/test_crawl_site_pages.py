@@ -37,8 +37,9 @@ def body(text: str, encoding: str = "utf-8", charset: str | None = None) -> Hand
 
 
 def found(tmp_path: Path, url: str, *hosts: str) -> dict[str, list[str]]:
-    """identity -> keys of its photos, after a crawl of a site."""
-    store = PhotoStore(open_storage(tmp_path / "root", create=True), load_book([]), Crawl(backoff_s=0.01))
+    """identity -> keys of its photos, after a crawl of a site; `hosts` are of this machine."""
+    crawl = Crawl(backoff_s=0.01, private_addresses=list(hosts))
+    store = PhotoStore(open_storage(tmp_path / "root", create=True), load_book([]), crawl)
     store.add(PhotoSite(url=url, hosts=list(hosts)), "corpus-0", "sources.photos")
     keys: dict[str, list[str]] = {}
     for row in store.manifest().to_pylist():

@@ -22,6 +22,7 @@ from cyclopts import App, Argument
 
 import voxdata
 from flows.cli import app
+from voxdata.catalog.crawled import FOLDERS
 from voxdata.catalog.database import create
 from voxdata.catalog.query import comparing_queries, named_queries
 from voxdata.catalog.versions import run_query_at
@@ -95,12 +96,14 @@ def ask(root: Path, sql: str, snapshot: str, before: str) -> pa.Table:
 
 @contextmanager
 def empty_catalog() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A catalog with the schema and no rows, and another one beside it as `before`."""
+    """A catalog with the schema and no rows, another one beside it as `before`, and the tables of the crawl."""
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "before.duckdb"
         create(path).close()
         with create() as connection:
             connection.execute(f"ATTACH '{path}' AS before (READ_ONLY)")
+            for name, (_, table) in FOLDERS.items():
+                connection.register(name, table.schema.empty_table())
             yield connection
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import duckdb
 import pyarrow as pa
 
+from voxdata.catalog.crawled import add_crawled
 from voxdata.catalog.database import CATALOG_KEY, attach
 from voxdata.catalog.what_if import filled
 from voxdata.format.errors import CatalogError, QueryError
@@ -71,6 +72,7 @@ def open_readonly(storage: Storage, key: str = CATALOG_KEY) -> duckdb.DuckDBPyCo
 def run_query(storage: Storage, sql: str) -> pa.Table:
     """The result of one SQL statement. Raises `QueryError` for SQL that fails or writes, `CatalogError` without one."""
     with open_readonly(storage) as connection:
+        add_crawled(connection, storage, sql)
         return answer(connection, sql)
 
 

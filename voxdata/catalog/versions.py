@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from voxdata.catalog.crawled import add_crawled
 from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY, attach, quoted
 from voxdata.catalog.publish import build_catalog
 from voxdata.catalog.query import BEFORE, answer, open_readonly, run_query
@@ -47,6 +48,7 @@ def run_query_at(
         if earlier is not None:
             path = quoted(str(built_aside(storage, earlier, Path(folder))))
             connection.execute(f"ATTACH {path} AS {BEFORE} (READ_ONLY)")
+        add_crawled(connection, storage, sql)
         return answer(connection, sql)
 
 
@@ -76,8 +78,8 @@ def _published(storage: Storage, snapshot: Snapshot) -> duckdb.DuckDBPyConnectio
     except OldCatalogError as error:
         logger.warning("a catalog is built aside: %s", error)
         return None
-    found = connection.execute("SELECT snapshot_id FROM about").fetchone()
-    if found == (snapshot.id,):
+    found = connection.execute("SELECT snapshot_id FROM about").fetchall()
+    if found == [(snapshot.id,)]:
         return connection
     connection.close()
     return None

@@ -35,7 +35,7 @@ def object_in(answer: Fetched, setting: str, key_env: str | None = None) -> dict
     `NoAnswerError` for any other answer without such an object.
     """
     if answer.http_status in KEY_REFUSED:
-        key = f"look at the key in {key_env}" if key_env else "it may want a key, or a contact in crawl.user_agent"
+        key = f"look at the key in {key_env}" if key_env else "it may want a key, or crawl.contact"
         raise SourceError(f"{setting}: {answer.url} refuses to answer (status {answer.http_status}); {key}")
     if answer.data is None:
         said = [str(part) for part in (answer.status, answer.http_status, answer.detail) if part is not None]

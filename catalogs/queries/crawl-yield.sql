@@ -1,0 +1,29 @@
+-- Photos of each person that each source named, that came, that show a face, and that gave portraits, against the paper's 300
+WITH named AS (
+    SELECT identity, source, count(DISTINCT source_path) AS found
+    FROM candidates
+    WHERE source_path IS NOT NULL AND identity IS NOT NULL
+    GROUP BY ALL
+),
+seen AS (
+    SELECT
+        identity,
+        photo_source AS source,
+        any_value(person) AS person,
+        count(*) FILTER (WHERE face_number <= 1) AS fetched,
+        count(DISTINCT photo_sha256) FILTER (WHERE verdict = 'keep') AS kept,
+        count(*) FILTER (WHERE portrait) AS portraits
+    FROM faces
+    GROUP BY ALL
+)
+SELECT
+    coalesce(named.identity, seen.identity) AS identity,
+    coalesce(named.source, seen.source) AS source,
+    greatest(coalesce(named.found, 0), coalesce(seen.fetched, 0)) AS found,
+    coalesce(seen.fetched, 0) AS fetched,
+    coalesce(seen.kept, 0) AS kept,
+    coalesce(seen.portraits, 0) AS portraits,
+    round(coalesce(seen.fetched, 0) / 300, 3) AS share_of_300
+FROM named
+FULL JOIN seen ON seen.identity = named.identity AND seen.source = named.source
+ORDER BY fetched, found, identity, source;

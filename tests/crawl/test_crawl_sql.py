@@ -1,0 +1,103 @@
+"""What SQL says of a crawl: yield, failures, hosts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.catalog.small_root import SmallRoot, photos
+from voxdata.catalog.crawled import FOLDERS
+from voxdata.catalog.query import named_query, run_query
+from voxdata.dataset.opened import Dataset
+from voxdata.store.fragments import parquet_bytes
+from voxdata.store.storage import LocalStorage, open_storage
+
+AT = datetime(2026, 11, 21, 9, tzinfo=UTC)
+
+
+def put(storage: LocalStorage, name: str, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
+    folder, table = FOLDERS[name]
+    schema = table.schema if columns is None else pa.schema([table.schema.field(column) for column in columns])
+    storage.commit(f"{folder}/{len(storage.keys(folder))}.parquet", parquet_bytes(pa.Table.from_pylist(rows, schema)))
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
+    opened = open_storage(tmp_path_factory.mktemp("crawled") / "root", create=True)
+    assert isinstance(opened, LocalStorage)
+    SmallRoot(opened).publish()
+    return opened
+
+
+def ask(storage: LocalStorage, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = run_query(storage, named_query(name).sql).to_pylist()
+    return rows
+
+
+def attempt(url: str, status: str, minute: int, **said: object) -> dict[str, Any]:
+    host = "/".join(url.split("/")[:3])
+    return {"source_path": url, "status": status, "host": host, "attempted_at": AT + timedelta(minutes=minute), **said}
+
+
+def test_a_root_that_was_never_crawled_answers_with_nothing(storage: LocalStorage) -> None:
+    assert ask(storage, "crawl-failures") == []
+    assert ask(storage, "slowest-hosts") == []
+    assert run_query(storage, "SELECT count(*) AS n FROM crawl_names").to_pylist() == [{"n": 0}]
+    first = ask(storage, "crawl-yield")[0]
+    assert (first["found"], first["fetched"], first["kept"], first["portraits"]) == (3, 3, 1, 1)
+
+
+def test_yield_compares_what_is_named_with_what_came(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "root", create=True)
+    assert isinstance(storage, LocalStorage)
+    SmallRoot(storage).publish()
+    who, source = photos(1)[0]["identity"], photos(1)[0]["source"]
+    named = [{"identity": who, "source": source, "source_path": f"https://h/{n}.jpg"} for n in (1, 2, 3, 4, 5, 5)]
+    end = {"identity": who, "source": source, "source_path": None, "cursor": None}
+    nobody = [{"identity": "Eve", "source": "corpus-0.1", "source_path": "https://h/9.jpg"}]
+    put(storage, "candidates", [*named, end, *nobody])
+    rows = {(row["identity"], row["source"]): row for row in ask(storage, "crawl-yield")}
+    assert rows[who, source] == {
+        "identity": who,
+        "source": source,
+        "found": 5,
+        "fetched": 3,
+        "kept": 1,
+        "portraits": 1,
+        "share_of_300": 0.01,
+    }
+    assert (rows["Eve", "corpus-0.1"]["found"], rows["Eve", "corpus-0.1"]["fetched"]) == (1, 0)
+    assert Dataset(storage.url).sql("SELECT count(*) AS n FROM candidates").rows() == [{"n": 8}]
+
+
+def test_failures_count_urls_by_how_their_last_attempt_ended(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "root", create=True)
+    assert isinstance(storage, LocalStorage)
+    SmallRoot(storage).publish()
+    old = ["source_path", "status", "http_status", "attempted_at"]  # a log of an earlier version has no hosts
+    put(storage, "attempts", [attempt("https://a/0.jpg", "failed", 0, http_status=500)], old)
+    put(
+        storage,
+        "attempts",
+        [
+            attempt("https://a/1.jpg", "failed", 1, http_status=503, duration_s=9.0, wire_bytes=0),
+            attempt("https://a/1.jpg", "stored", 2, http_status=200, duration_s=1.0, wire_bytes=2_000_000, wait_s=3.0),
+            attempt("https://a/2.jpg", "not_found", 3, http_status=404, duration_s=2.0),
+            attempt("https://b/1.jpg", "failed", 4, detail="no answer", duration_s=30.0),
+            attempt("https://b/2.jpg", "failed", 5, detail="no answer", duration_s=30.0),
+            attempt("https://b/robots.txt", "robots", 6, http_status=200),
+        ],
+    )
+    put(storage, "hosts", [{"host": "https://b", "connections": 1, "pause_s": 2.0, "why": "it rests"}])
+    assert [tuple(row.values()) for row in ask(storage, "crawl-failures")] == [
+        ("https://b", "failed", None, 2, "no answer", "2026-11-21T09:05:00Z"),
+        ("https://a", "not_found", 404, 1, None, "2026-11-21T09:03:00Z"),
+    ]
+    assert [tuple(row.values()) for row in ask(storage, "slowest-hosts")] == [
+        ("https://b", 2, 30.0, 30.0, None, None, 2.0, 1, "it rests"),
+        ("https://a", 3, 2.0, 8.3, 3.0, 2.0, None, None, None),
+    ]
