@@ -24,8 +24,7 @@ import flows.cli.simulate as simulate
 import flows.cli.training as training
 import flows.cli.versions as versions
 import flows.cli.weights as weights
-from flows.cli import interrupts
-from flows.cli.interrupts import INTERRUPTED
+from flows.cli.interrupts import INTERRUPTED, end, heed, say
 from flows.cli.options import ROOT_VARIABLE, find_root, no_root, shown_default
 from voxdata.format.errors import StorageError, VoxdataError
 from voxdata.store.proxies import spare_loopback
@@ -61,13 +60,13 @@ for group in (building, crawling, simulate, catalog, versions, governance, excha
 def command_line() -> int:
     """Run the command that the process was started with, which Ctrl-C ends in seconds, and return its exit status."""
     _speak_utf8()
-    interrupts.heed(lambda: _interrupted(sys.argv[1:]))
+    heed(lambda: _interrupted(sys.argv[1:]))
     try:
         status = main()
     except KeyboardInterrupt:  # a second one, while the first unwound
         status = INTERRUPTED
     if status == INTERRUPTED:
-        interrupts.end()
+        end()
     return status
 
 
@@ -99,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != QUERY_INTERRUPTED:
             raise
-        interrupts.say(_interrupted(words))
+        say(_interrupted(words))
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -379,8 +379,8 @@ def test_a_killed_crawl_goes_on_where_it_was(storage: LocalStorage, tmp_path: Pa
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(0.02)
         if len([path for path in asked if path.endswith(".jpg")]) >= 40 and process[0].poll() is None:
-            os.kill(process[0].pid, signal.SIGKILL)
             killed.append(sum(row["status"] == "stored" for row in attempts(storage)))
+            os.kill(process[0].pid, signal.SIGKILL)
         return web.Response(body=photo(request.path))
 
     routes: dict[str, Handler] = {"/": page("/p/ann", "/p/bob"), "/p/ann": page(*links[:30])}
