@@ -17,6 +17,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 POLL_S = 1.0
+prepared = False  # whether this process is a worker that a command on this machine has started
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -31,6 +32,8 @@ def prepare_worker(parent: int, leash: Connection | None = None) -> None:
     Where it is given the reading end of a pipe, it ends as soon as the parent closes the other one, in the middle of
     what it does: commits are whole or not there.
     """
+    global prepared
+    prepared = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")

@@ -6,6 +6,7 @@ every few items, and returns how many it did, so that a killed build resumes whe
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from voxdata.people.merging import homes
+from voxdata.pipeline.preflight import look_around
 from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
 from voxdata.recipe.sections import Recipe
@@ -23,6 +25,9 @@ from voxdata.sources.originals import original_reader
 from voxdata.store.fragments import Fragment, FragmentStore, chunks, parquet_table
 from voxdata.store.items import ClipItem, FaceItem, PhotoItem
 from voxdata.store.storage import Storage
+
+# Models are shared by a process and made for one thread; `dask worker` starts a thread per core.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +58,9 @@ class Stage:
         return named
 
     def run(self, items: Iterable[Any], recipe: Recipe) -> Fragment:
-        """The rows and blobs of some items."""
-        done: Fragment = import_module(self.module).run(items, self.settings(recipe))
+        """The rows and blobs of some items; in a process one item is worked on at a time, however many threads ask."""
+        with _ONE_AT_A_TIME:
+            done: Fragment = import_module(self.module).run(items, self.settings(recipe))
         return done
 
     def store(self, storage: Storage, recipe: Recipe) -> FragmentStore:
@@ -148,6 +154,7 @@ def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner)
 def work_on(stage_name: str, storage: Storage, recipe: Recipe, key: str, buckets: tuple[int, ...]) -> int:
     """Do what is missing in `buckets`; return the number of items done. Runs in a worker process."""
     stage = STAGES[stage_name]
+    look_around(storage, recipe, key)
     table = parquet_table(storage.read(key))
     store = stage.store(storage, recipe)
     count = 0

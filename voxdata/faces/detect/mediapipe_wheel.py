@@ -13,6 +13,7 @@ import functools
 import math
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -40,6 +41,8 @@ from voxdata.format.errors import BackendError
 CROP_MARGINS = (0.5, 0.25)  # of the longer side, on each side of the mesh's crop; the next where the first fails
 TILE_PX = 640  # a face of 30 px between the pupils is then large enough for the detectors
 TILE_OVERLAP = 0.25  # least share of a tile that its neighbour covers too
+# Native code that threads share gives wrong landmarks, or ends the process, where two are in it at once.
+ONE_THREAD = threading.RLock()
 # a point of a serialised `NormalizedLandmarkList`: tag and length, then a tag and a float for each axis
 _SERIALISED = np.dtype({"names": ["x", "y", "z"], "formats": ["<f4"] * 3, "offsets": [3, 8, 13], "itemsize": 17})
 
@@ -105,16 +108,17 @@ class MediapipeLandmarker:
 @contextlib.contextmanager
 def quiet_native_logs() -> Iterator[None]:
     """Send what native code writes to stderr nowhere while models load; Python's own stderr is flushed before."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
+    with ONE_THREAD:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        sink = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(sink, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(sink)
 
 
 def mediapipe_solutions() -> Any:
@@ -161,8 +165,8 @@ def _tile_starts(length: int) -> list[int]:
 
 
 def process_quietly(model: Any, pixels: Pixels) -> Any:
-    """Run a mediapipe solution on uint8 (H, W, 3) without its deprecation warnings."""
-    with warnings.catch_warnings():
+    """Run a mediapipe solution on uint8 (H, W, 3) without its deprecation warnings, one at a time in this process."""
+    with ONE_THREAD, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.process(pixels)
 

@@ -6,7 +6,6 @@ the wheel's detectors, as for the `mediapipe` backend, because the file's own de
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 from typing import Any
@@ -25,7 +24,7 @@ from voxdata.faces.detect.landmarks import (
     photo_points,
     same_face,
 )
-from voxdata.faces.detect.mediapipe_wheel import mediapipe_solutions, open_wheel, quiet_native_logs
+from voxdata.faces.detect.mediapipe_wheel import ONE_THREAD, mediapipe_solutions, open_wheel, quiet_native_logs
 from voxdata.format.errors import BackendError, WeightsError
 from voxdata.weights import resolve, sha256_of
 
@@ -56,7 +55,7 @@ class TasksLandmarker:
         for margin in CROP_MARGINS:
             crop, left, top, side = crop_around(pixels, box, margin)
             image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=crop)
-            with contextlib.nullcontext() if self._spoken else quiet_native_logs():
+            with ONE_THREAD if self._spoken else quiet_native_logs():
                 found = self._task.detect(image)
             if not found.face_landmarks:
                 continue
