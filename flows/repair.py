@@ -22,7 +22,7 @@ from voxdata.store.storage import Storage
 
 def repaired(storage: Storage, root: str) -> tuple[int, list[str]]:
     """Make broken shards and a broken catalog whole; how many shards are, and a line about each that is not."""
-    with building(storage):
+    with building(storage, "a repair"):
         broken = broken_shards(storage, list_snapshots(storage))
         left = _packed_again(storage, broken)
         if list(catalog_drift(storage)):

@@ -36,6 +36,25 @@ def test_parts_accumulate_and_blobs_are_found(storage: LocalStorage) -> None:
     assert by_item["c"]["members"] is None
 
 
+def test_of_parts_that_overlap_an_item_has_the_rows_of_one(storage: LocalStorage) -> None:
+    """As two builds at once have written them; an item may have several rows, as a photo has faces."""
+    store = FragmentStore(storage, "s", "f")
+    for items in (["a", "a", "b"], ["b", "c"], ["a", "a", "b", "c", "c"]):
+        store.append(3, Fragment(rows(*items), {item: {"x": item.encode()} for item in items}))
+    store.append(4, Fragment(rows("d"), {"d": {"x": b"d"}}))
+    once = store.read()
+    assert once is not None
+    assert store.read(3, ["item_id"]).num_rows == once.num_rows - 1  # type: ignore[union-attr]
+    parts: dict[str, set[str]] = {}
+    for row in once.to_pylist():
+        parts.setdefault(row["item_id"], set()).add(row["part"])
+        (member,) = row["members"]
+        assert store.blob(row["part"], member["offset"], member["size"]) == row["item_id"].encode()
+    assert set(parts) == store.done() == set("abcd")
+    assert {len(each) for each in parts.values()} == {1}
+    assert [item for item in once["item_id"].to_pylist() if item == "a"] == ["a", "a"]
+
+
 def test_part_without_its_marker_does_not_count(storage: LocalStorage) -> None:
     store = FragmentStore(storage, "s", "f")
     key = store.append(1, Fragment(rows("a"), {"a": {"x": b"1"}}))

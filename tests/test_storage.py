@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from voxdata.format.atomic import temporary_name, writer_of
 from voxdata.format.errors import RootMissingError, StorageError, StorageFullError
+from voxdata.format.writers import this_writer
 from voxdata.store.locks import building, collecting
-from voxdata.store.storage import LocalStorage, open_storage
+from voxdata.store.storage import LEFTOVER_AGE_S, LocalStorage, open_storage
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NAME = "from voxdata.format.atomic import temporary_name; print(temporary_name('part.tar'), flush=True); input()"
 
 
 def test_commit_is_read_back_and_listed(tmp_path: Path) -> None:
@@ -67,32 +74,87 @@ def test_really_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         pytest.skip("no /dev/full on this system")
     storage = LocalStorage(tmp_path)
     monkeypatch.setattr("voxdata.format.atomic.uuid.uuid4", lambda: UUID(int=0))
-    temporary = tmp_path / f".tmp-{os.getpid()}-{'0' * 32}-x"
+    temporary = tmp_path / temporary_name("x")
     temporary.symlink_to("/dev/full")
     with pytest.raises(StorageFullError):
         storage.commit("x", b"1")
 
 
+def named_by_another_process(*before: str) -> str:
+    """A temporary name of a process that has ended, started by a command line that begins with `before`."""
+    command = [*before, sys.executable, "-c", NAME]
+    done = subprocess.run(command, input="\n", capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    return done.stdout.strip()
+
+
 def test_leftovers_of_a_killed_process_are_invisible_and_swept(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    (tmp_path / f".tmp-{ended.pid}-part.tar").write_bytes(b"half")
-    (tmp_path / f".tmp-{os.getpid()}-mine").write_bytes(b"in use")
+    ended, mine = named_by_another_process(), temporary_name("mine")
+    (tmp_path / ended).write_bytes(b"half")
+    (tmp_path / mine).write_bytes(b"in use")
+    os.utime(tmp_path / mine, (0, 0))  # it takes long
     assert storage.keys() == []
-    assert storage.leftovers() == {f".tmp-{ended.pid}-part.tar": False, f".tmp-{os.getpid()}-mine": True}
+    assert storage.leftovers() == {ended: False, mine: True}
     assert storage.sweep() == 1
-    assert [path.name for path in tmp_path.iterdir()] == [f".tmp-{os.getpid()}-mine"]
+    assert [path.name for path in tmp_path.iterdir()] == [mine]
 
 
-def test_alone_nothing_is_spared_but_what_a_training_writes(tmp_path: Path) -> None:
-    """A living process of that number may be another one: in a container a killed build and the next are both 1."""
+def test_the_number_of_a_process_is_not_the_process(tmp_path: Path) -> None:
+    """A killed process and a living one often have the same number: here, that of this one."""
+    earlier = replace(this_writer(), started=1)
+    path = tmp_path / temporary_name("x").replace(this_writer().name, earlier.name)
+    path.write_bytes(b"half")
+    assert LocalStorage(tmp_path).leftovers() == {path.name: False}
+
+
+def test_a_killed_process_whose_parent_does_not_care_is_gone() -> None:
+    """So it is in containers whose first process is no init: its number is still taken."""
+    with subprocess.Popen(
+        [sys.executable, "-c", NAME], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        writer = writer_of(process.stdout.readline().strip())
+        assert writer is not None
+        assert (writer.pid, writer.lives()) == (process.pid, True)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert writer.lives() is False
+
+
+@pytest.mark.parametrize("name", ["0123456789ab.7.99-0f-x", f"{os.getpid()}-0f-x"], ids=["elsewhere", "older version"])
+def test_writers_that_cannot_be_seen_are_spared_for_a_day(tmp_path: Path, name: str) -> None:
     storage = LocalStorage(tmp_path)
-    for name in ("shards/.tmp-1-a", f"photos/originals/.tmp-{os.getpid()}-b", "runs/r1/.tmp-1-checkpoint.pt", "kept"):
+    path = tmp_path / f".tmp-{name}"
+    path.write_bytes(b"half")
+    assert (storage.leftovers(), storage.sweep()) == ({path.name: True}, 0)
+    written = path.stat().st_mtime - LEFTOVER_AGE_S - 60
+    os.utime(path, (written, written))
+    assert (storage.leftovers(), storage.sweep()) == ({path.name: False}, 1)
+    assert not path.exists()
+
+
+def test_a_process_of_another_container_is_none_of_here(tmp_path: Path) -> None:
+    """In a namespace of its own a process may have any number, and sweeps nothing of those outside."""
+    inside = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces may be made here")
+    there, here = named_by_another_process(*inside), temporary_name("x")
+    for name in (there, here):
+        (tmp_path / name).write_bytes(b"half")
+    assert LocalStorage(tmp_path).leftovers() == {there: True, here: True}
+    sweep = f"from voxdata.store.storage import open_storage; print(open_storage({str(tmp_path)!r}).sweep())"
+    done = subprocess.run([*inside, sys.executable, "-c", sweep], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
+
+
+def test_alone_nothing_is_spared_but_what_is_written_beside(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    beside = ("runs/r1/.tmp-1-checkpoint.pt", "journal/reviews/.tmp-1-word.json")
+    for name in ("shards/.tmp-1-a", f"photos/originals/.tmp-{os.getpid()}-b", *beside, "kept"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"half")
     with building(storage):
         assert storage.sweep() == 0
     with collecting(storage):
-        assert storage.leftovers() == {"runs/r1/.tmp-1-checkpoint.pt": True}
+        assert storage.leftovers() == dict.fromkeys(beside, True)
     assert storage.exists("kept")

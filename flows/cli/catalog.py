@@ -182,7 +182,7 @@ def catalog(
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
-    with building(storage):
+    with building(storage, "a rebuild of the catalog"):
         rebuild(storage)
     print(f"catalog.duckdb under {root} is rebuilt")
     return 0

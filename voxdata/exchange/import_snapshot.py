@@ -102,7 +102,7 @@ def import_people(
     done. Raises `SourceError` where nobody is left, `DecisionError` where the split rule needs metadata that are not
     there, `StorageError` while somebody is forgotten.
     """
-    with building(storage):
+    with building(storage, "an import"):
         book = open_book(storage, metadata).with_ids(person.identity.identity for person in people)
         run = _Run(storage, layout, book, hidden(storage, book), recipe, report)
         allowed = [person for person in people if not run.is_withheld(person)]

@@ -59,7 +59,7 @@ def drop(storage: Storage) -> Originals:
 
     Raises `SnapshotError` where nothing is published, `StorageError` while a build runs.
     """
-    with collecting(storage):
+    with collecting(storage, "a change of the originals"):
         before = count(storage)
         for part in list(_parts(storage)):
             if part.held and part.published:
@@ -69,7 +69,7 @@ def drop(storage: Storage) -> Originals:
 
 def restore(storage: Storage) -> int:
     """Let the next build fetch dropped originals again; return how many photos these are."""
-    with collecting(storage):
+    with collecting(storage, "a change of the originals"):
         gone = [part for part in _parts(storage) if not part.held]
         for part in gone:
             storage.delete(part.key)

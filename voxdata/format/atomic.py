@@ -1,6 +1,7 @@
 """Writing files whole or not at all: a temporary name, fsync, rename, fsync of the folder.
 
-Names that start with `.tmp-<process>-` are what a killed process left; no reader takes them for anything else.
+A temporary name is `.tmp-<writer>-<random>-<target>`: which process writes it (`writers.py`), and no other writer's.
+No reader takes it for anything else; what is left of it when its process was killed is swept (`store/storage.py`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from voxdata.format.errors import StorageError, StorageFullError
+from voxdata.format.writers import Writer, this_writer, writer_named
 
 TEMPORARY_PREFIX = ".tmp-"
+
+
+def temporary_name(target: str) -> str:
+    """A name that no other process and no other call gives."""
+    return f"{TEMPORARY_PREFIX}{this_writer().name}-{uuid.uuid4().hex}-{target}"
+
+
+def writer_of(temporary: str) -> Writer | None:
+    """The process that a temporary name was given by; None for a name of an older version, which had a number only."""
+    return writer_named(temporary.removeprefix(TEMPORARY_PREFIX).split("-", 1)[0])
 
 
 def place(temporary: Path, target: Path) -> None:
@@ -31,7 +43,7 @@ def place(temporary: Path, target: Path) -> None:
 
 def write_whole(target: Path, write: Callable[[BinaryIO], object], place: Callable[[Path, Path], None] = place) -> None:
     """Call `write(file)` on a temporary file beside `target`, then `place(temporary, target)`. Raises `OSError`."""
-    temporary = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}-{target.name}"
+    temporary = target.parent / temporary_name(target.name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:

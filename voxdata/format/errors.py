@@ -39,6 +39,10 @@ class StorageFullError(StorageError):
     """No space is left on the device of the root. What was committed before stays valid."""
 
 
+class LeaseLostError(StorageError):
+    """The root is another's to write now: what this process still had to commit is refused. Trying again is no use."""
+
+
 class BackendError(VoxdataError):
     """A measuring backend (detector, matting, voice activity) is not installed or refuses to start."""
 

@@ -90,7 +90,7 @@ def redecide(finished: Finished, runner: Runner) -> Redecision:
     """Decide again and publish. Raises `SourceError` where the speech of a new person cannot be read."""
     storage, recipe = finished.storage, finished.recipe
     known = {"photos": finished.keys["photos"]}
-    with building(storage), attempted(storage, recipe, known) as attempt:
+    with building(storage, "a redecision"), attempted(storage, recipe, known) as attempt:
         attempt.has(FACES_MEASURE)
         choose_portraits(storage, recipe, attempt, runner)
         attempt.note(**_speech(finished, attempt.keys, runner))

@@ -41,7 +41,7 @@ from voxdata.sources.originals import PhotoStore
 from voxdata.speech.decide import decide as decide_speech_table
 from voxdata.store import journal
 from voxdata.store.fragments import commit_table, parquet_table
-from voxdata.store.locks import crawling
+from voxdata.store.locks import building
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 from voxdata.tables.faces import FOR_LINKS
@@ -68,7 +68,7 @@ def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below
         everybody, asked = asked, [each for each in asked if have.get(book.person(each.identity), 0) < below]
         logger.info("%d of %d people have fewer than %d portraits", len(asked), len(everybody), below)
         settings = settings.model_copy(update={"recheck": settings.recheck.model_copy(update={"searched_days": 0.0})})
-    with crawling(storage), PhotoStore(storage, book, settings, asked, decisions(storage)) as store:
+    with building(storage), PhotoStore(storage, book, settings, asked, decisions(storage)) as store:
         with progress("crawl.find", None) as advance:
             for name, setting, source in photo_sources(recipe):
                 if source.given:

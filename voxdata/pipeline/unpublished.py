@@ -135,7 +135,7 @@ def settle(storage: Storage, *, ended: str | None = None) -> Unpublished:
         )
     grown = any(found.shown.get(name, []) != keys for name, keys in parts.items())
     if grown or not found.shown or ended is not None:
-        with building(storage):
+        with building(storage, "a look at what is unpublished"):
             found = replace(found, shown={**_completed(storage, found, parts), **parts}, ended=ended or found.ended)
             unpublished.state(storage, found)
     if not _has_catalog(storage):

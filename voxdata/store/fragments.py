@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -86,7 +87,8 @@ class FragmentStore:
     def read(self, bucket: int | None = None, columns: list[str] | None = None) -> pa.Table | None:
         """All rows, with the column `part` naming the part's key; None when there is no part.
 
-        Of `columns`, a part has those that there were when it was written.
+        Of `columns`, which have `item_id`, a part has those that there were when it was written. Where parts overlap,
+        as two builds at once wrote them under older versions, an item has the rows of the first of its parts only.
         """
         tables = []
         for key in self.parts(bucket):
@@ -94,7 +96,7 @@ class FragmentStore:
             have = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
             table = file.read(columns=have)
             tables.append(table.append_column("part", pa.array([key] * table.num_rows, pa.string())))
-        return pa.concat_tables(tables, promote_options="default") if tables else None
+        return _each_item_once(pa.concat_tables(tables, promote_options="default")) if tables else None
 
     def blob(self, part: str, offset: int, size: int) -> bytes:
         """The bytes of one member of a part."""
@@ -102,6 +104,15 @@ class FragmentStore:
 
     def _bucket_folder(self, bucket: int) -> str:
         return f"{self.folder}/b{bucket:04d}"
+
+
+def _each_item_once(rows: pa.Table) -> pa.Table:
+    """Of the rows of an item those of the first part that has it; the parts follow one another."""
+    items, parts = (rows[name].combine_chunks().dictionary_encode().indices for name in ("item_id", "part"))
+    item, part = (codes.to_numpy(zero_copy_only=False) for codes in (items, parts))
+    _, first = np.unique(item, return_index=True)
+    chosen = part == part[first][item]
+    return rows if chosen.all() else rows.filter(pa.array(chosen))
 
 
 def pack_blobs(blobs: Blobs) -> tuple[bytes, dict[str, list[dict[str, Any]]]]:

@@ -1,71 +1,64 @@
-"""Who may delete under a root: nobody while somebody builds there.
+"""Who may write under a root: one at a time.
 
-A build holds `<root>/.lock` shared, garbage collection exclusively (flock, given back when the process ends). Object
-storage has no such lock: there, the age limit of the collection is what keeps a running build's files. A crawl holds
-`<root>/.crawl.lock` alone.
+Builds, decisions made anew, imports, repairs, crawls, collections of garbage, forgetting and dropping originals hold
+the root's lease (`leases.py`) and, locally, `<root>/.lock` (flock), which a killed process gives back at once; where a
+shared folder has no locks, the lease alone decides. Beside them go all who only read, trainings, and whoever states a
+fact in the journal: a review, a tag, an opt-out.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from voxdata.format.errors import StorageError
+from voxdata.store.leases import busy, held, newest
 from voxdata.store.storage import LocalStorage, Storage
 
 LOCK_KEY = ".lock"
-CRAWL_KEY = ".crawl.lock"
 
 
 @contextmanager
-def building(storage: Storage) -> Iterator[None]:
-    """Hold while shards and fragments of this root are counted on. Raises `StorageError` while garbage is collected."""
-    with _held(storage, fcntl.LOCK_SH, "garbage is collected under it right now; run the same command again"):
-        yield
+def building(storage: Storage, what: str = "a build") -> Iterator[None]:
+    """Hold while shards and fragments of this root are written and counted on; `what` is told to who comes second.
 
-
-@contextmanager
-def crawling(storage: Storage) -> Iterator[None]:
-    """Hold while hosts are asked for this root: two crawls would ask them twice as fast as either may.
-
-    Raises `StorageError` while another one does, saying who.
+    What is done inside may ask for it again with the same storage. Raises `StorageError` where another one writes.
     """
-    if not isinstance(storage, LocalStorage):
+    if storage.lease is not None:
         yield
         return
-    with open(storage.local(CRAWL_KEY), "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise StorageError(f"root {storage.url}: {holder} crawls for it; wait until it has ended") from None
-        file.truncate(0)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now},")
-        file.flush()
+    with _alone(storage, what):
         yield
 
 
 @contextmanager
-def collecting(storage: Storage) -> Iterator[None]:
+def collecting(storage: Storage, what: str = "a collection of garbage") -> Iterator[None]:
     """Hold while files of this root are deleted; what killed processes left goes first, as it may hold anything.
 
-    Raises `StorageError` while a build runs.
+    Raises `StorageError` where another one writes.
     """
-    with _held(storage, fcntl.LOCK_EX, "a build or a collection is running under it; run again when it has ended"):
+    with _alone(storage, what):
         storage.sweep(alone=True)
         yield
 
 
 @contextmanager
-def _held(storage: Storage, how: int, busy: str) -> Iterator[None]:
+def _alone(storage: Storage, what: str) -> Iterator[None]:
+    with _locked(storage) as locked, held(storage, what, alone_on_kernel=locked) as lease:
+        storage.lease = lease
+        try:
+            yield
+        finally:
+            storage.lease = None
+
+
+@contextmanager
+def _locked(storage: Storage) -> Iterator[bool]:
+    """Hold the lock of a local root; False where there is none to hold. Raises `StorageError` where another has it."""
     if not isinstance(storage, LocalStorage):
-        yield
+        yield False
         return
     try:
         descriptor = os.open(storage.local(LOCK_KEY), os.O_RDWR | os.O_CREAT, 0o644)
@@ -73,9 +66,12 @@ def _held(storage: Storage, how: int, busy: str) -> Iterator[None]:
         raise StorageError(f"root {storage.url} cannot be written: {error.strerror}; choose another --root") from None
     try:
         try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
         except BlockingIOError:
-            raise StorageError(f"root {storage.url}: {busy}") from None
-        yield
+            raise busy(storage, newest(storage)) from None
+        except OSError:  # a shared folder that knows no locks
+            locked = False
+        yield locked
     finally:
         os.close(descriptor)

@@ -2,27 +2,40 @@
 
 Locally a commit is a temporary file beside the target, fsync, rename, fsync of the folder; on object storage it is one
 put. Keys use `/` and never start with one. Names that start with `.tmp-` are leftovers of a killed process: `keys()`
-never lists them, `leftovers()` does, and `sweep()` removes those that no living process owns.
+never lists them, `leftovers()` does, and `sweep()` removes those that no living process of this host owns and, of
+writers that cannot be seen from here (another host, another container, an older version), those of more than a day ago.
+
+Who writes under a root holds its lease (`leases.py`). It goes along with the storage to worker processes, and every
+commit and deletion asks first whether it still stands.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import uuid
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import fsspec
 
-from voxdata.format.atomic import TEMPORARY_PREFIX, place, write_whole
+from voxdata.format.atomic import TEMPORARY_PREFIX, is_full, place, temporary_name, write_whole, writer_of
 from voxdata.format.errors import RootMissingError, StorageError
 from voxdata.format.files import LocalFiles, storage_error
 
-_RUNS = "runs"  # the folder of trainings
+BESIDE = ("runs/", "journal/")  # trainings and stated facts, which need no lease
+LEASES = ".lease"  # no data of the root: not among its keys
+LEFTOVER_AGE_S = 24 * 3600.0
+
+
+class Standing(Protocol):
+    """A lease, as the storage asks it."""
+
+    def check(self, storage: Storage) -> None:
+        """Raises `LeaseLostError` where it is another's."""
 
 
 def open_storage(root: str | Path, *, create: bool = False) -> Storage:
@@ -52,10 +65,35 @@ class Storage(ABC):
     """Bytes under keys. Subclasses: `LocalStorage`, `UrlStorage`."""
 
     url: str
+    lease: Standing | None = None  # who has none writes beside (`BESIDE`), or is alone in its process
+
+    def commit(self, key: str, data: bytes) -> None:
+        """Make `data` durable under `key`, whole or not at all.
+
+        Raises `LeaseLostError`, `StorageFullError`, `StorageError`.
+        """
+        self.check_lease()
+        self.put(key, data)
+
+    def check_lease(self) -> None:
+        """Raises `LeaseLostError` where this storage had the lease of its root and has it no more."""
+        if self.lease is not None:
+            self.lease.check(self)
 
     @abstractmethod
-    def commit(self, key: str, data: bytes) -> None:
-        """Make `data` durable under `key`, whole or not at all. Raises `StorageFullError`, `StorageError`."""
+    def put(self, key: str, data: bytes) -> None:
+        """`commit` without asking the lease."""
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a small object where there is none under `key`; False where there is one, whoever came first.
+
+        What another reads meanwhile may be less than the whole. Raises `StorageError`.
+        """
+
+    @abstractmethod
+    def touch(self, key: str, data: bytes) -> None:
+        """Make `stat` say that `key`, which holds `data`, was written now. Raises `StorageError`."""
 
     @abstractmethod
     def read(self, key: str) -> bytes:
@@ -77,9 +115,17 @@ class Storage(ABC):
     def keys(self, prefix: str = "") -> list[str]:
         """All committed keys under the folder `prefix`, sorted."""
 
-    @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove `key`; nothing happens when it is not there. Raises `StorageError` where it may not be removed."""
+        """Remove `key`; nothing happens when it is not there.
+
+        Raises `LeaseLostError`, and `StorageError` where it may not be removed.
+        """
+        self.check_lease()
+        self.remove(key)
+
+    @abstractmethod
+    def remove(self, key: str) -> None:
+        """`delete` without asking the lease."""
 
     def prune(self, folder: str) -> int:
         """Remove the empty folders under `folder`, where nobody may be writing, and return their number."""
@@ -91,17 +137,15 @@ class Storage(ABC):
         yield Upload(self)
 
     def leftovers(self) -> dict[str, bool]:
-        """Key of every temporary file -> whether a process lives that has the number of its writer.
-
-        That one may be another: in containers a killed build and the next command often have the same number.
-        """
+        """Key of every temporary file -> whether it may still be written: its writer lives, or cannot be seen from here
+        and has written within a day."""
         return {}
 
     def sweep(self, *, alone: bool = False) -> int:
-        """Remove temporary files of processes that no longer live; return how many. Raises `StorageError`.
+        """Remove temporary files that nobody writes any more; return how many. Raises `StorageError`.
 
-        `alone`: nobody else writes under the root now (`locks.collecting`), so all go, whoever lives; but for those of
-        a training, which needs no lock, under `runs/`.
+        `alone`: nobody else writes under the root now (`locks.collecting`), so all go, however young; but for those of
+        writers who need no lease (`BESIDE`).
         """
         return 0
 
@@ -128,9 +172,27 @@ class Upload:
 class LocalStorage(LocalFiles, Storage):
     """A root on a local disk."""
 
-    def commit(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> None:
         try:
             write_whole(self.local(key), lambda file: file.write(data), lambda temporary, _: self.place(temporary, key))
+        except OSError as error:
+            raise storage_error(error, self.url, key) from error
+
+    def create(self, key: str, data: bytes) -> bool:
+        target = self.local(key)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "xb", buffering=0) as file, _none_where_full():
+                file.write(data)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise storage_error(error, self.url, key) from error
+        return True
+
+    def touch(self, key: str, data: bytes) -> None:
+        try:
+            os.utime(self.local(key))
         except OSError as error:
             raise storage_error(error, self.url, key) from error
 
@@ -158,9 +220,9 @@ class LocalStorage(LocalFiles, Storage):
 
     def keys(self, prefix: str = "") -> list[str]:
         found = (path for path in _files(self.path / prefix) if not path.name.startswith(TEMPORARY_PREFIX))
-        return sorted(path.relative_to(self.path).as_posix() for path in found)
+        return _data(prefix, (path.relative_to(self.path).as_posix() for path in found))
 
-    def delete(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         try:
             (self.path / key).unlink(missing_ok=True)
         except OSError as error:
@@ -176,15 +238,13 @@ class LocalStorage(LocalFiles, Storage):
 
     def leftovers(self) -> dict[str, bool]:
         return {
-            path.relative_to(self.path).as_posix(): _alive(path.name)
+            path.relative_to(self.path).as_posix(): _may_be_written(path)
             for path in _files(self.path)
             if path.name.startswith(TEMPORARY_PREFIX)
         }
 
     def sweep(self, *, alone: bool = False) -> int:
-        going = [
-            key for key, alive in self.leftovers().items() if not alive or (alone and not key.startswith(f"{_RUNS}/"))
-        ]
+        going = [key for key, alive in self.leftovers().items() if not alive or (alone and not key.startswith(BESIDE))]
         for key in going:
             self.delete(key)
         return len(going)
@@ -196,7 +256,7 @@ class LocalUpload(Upload):
     def __init__(self, storage: LocalStorage, folder: str) -> None:
         self._root = storage
         self._folder = folder
-        self._temporary = storage.path / folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}"
+        self._temporary = storage.path / folder / temporary_name("upload")
         with self._errors():
             self._temporary.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self._temporary, "wb")  # noqa: SIM115
@@ -212,6 +272,7 @@ class LocalUpload(Upload):
 
     def commit(self, key: str) -> None:
         self.sync()
+        self._root.check_lease()
         with self._errors():
             self._root.place(self._temporary, key)
 
@@ -243,11 +304,23 @@ class UrlStorage(Storage):
     def _full(self, key: str) -> str:
         return f"{self._base}/{key}" if key else str(self._base)
 
-    def commit(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> None:
         try:
             self._fs.pipe_file(self._full(key), data)
         except OSError as error:
             raise storage_error(error, self.url, key) from error
+
+    def create(self, key: str, data: bytes) -> bool:
+        try:
+            self._fs.pipe_file(self._full(key), data, mode="create")  # S3: a put with If-None-Match
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise storage_error(error, self.url, key) from error
+        return True
+
+    def touch(self, key: str, data: bytes) -> None:
+        self.put(key, data)
 
     def read(self, key: str) -> bytes:
         return self._cat(key)
@@ -273,10 +346,13 @@ class UrlStorage(Storage):
 
     def keys(self, prefix: str = "") -> list[str]:
         self._fs.invalidate_cache()
-        found: list[str] = self._fs.find(self._full(prefix))
-        return sorted(name[len(str(self._base)) + 1 :] for name in found)
+        try:
+            found: list[str] = self._fs.find(self._full(prefix))
+        except OSError as error:
+            raise storage_error(error, self.url, prefix) from error
+        return _data(prefix, (name[len(str(self._base)) + 1 :] for name in found))
 
-    def delete(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         if self.exists(key):
             self._fs.rm_file(self._full(key))
 
@@ -286,14 +362,27 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in names)
 
 
-def _alive(temporary_name: str) -> bool:
-    pid = temporary_name.removeprefix(TEMPORARY_PREFIX).split("-", 1)[0]
-    if not pid.isdigit():
-        return False
+def _data(prefix: str, keys: Iterable[str]) -> list[str]:
+    """Keys in order, without the leases where nobody asks for these."""
+    return sorted(key for key in keys if prefix == LEASES or not key.startswith(f"{LEASES}/"))
+
+
+def _may_be_written(temporary: Path) -> bool:
+    writer = writer_of(temporary.name)
+    lives = None if writer is None else writer.lives()
+    if lives is not None:
+        return lives
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return time.time() - temporary.stat().st_mtime < LEFTOVER_AGE_S
+    except FileNotFoundError:
+        return False  # it has got its name meanwhile
+
+
+@contextmanager
+def _none_where_full() -> Iterator[None]:
+    """What says only who writes may be empty: on a full disk somebody must be able to delete."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from voxdata.format.atomic import temporary_name
 from voxdata.format.digests import file_sha256
 from voxdata.format.errors import WeightsError
 from voxdata.weights.entries import REGISTRY_VARIABLE, Weight, find, near, read_registry, registry
@@ -166,7 +167,7 @@ def import_members(archive: Path, known: Mapping[str, Weight]) -> tuple[Weight, 
 def store(stream: IO[bytes], weight: Weight) -> Path:
     """Write a stream into the cache as this weight; nothing stays of one with another digest. Raises `WeightsError`."""
     target = made_cache_folder() / weight.file
-    temporary = target.with_name(f".{weight.file}.{os.getpid()}.tmp")
+    temporary = target.with_name(temporary_name(weight.file))
     digest = hashlib.sha256()
     size = 0
     try:
