@@ -189,6 +189,20 @@ LEFT JOIN sources ON sources.source = utterances.source AND sources.medium = 'sp
 COMMENT ON VIEW provenance IS 'From each sample back to the file that it was made from; location is its path or URL, null where the recipe is gone';
 
 CREATE VIEW review_words AS
+WITH numbered AS (
+    SELECT
+        *,
+        coalesce(try_cast(regexp_extract(fact, '^([0-9]+)-', 1) AS BIGINT), 0) AS number,
+        list_position(['keep', 'withdrawn', 'reject'], decision) AS rank
+    FROM reviews
+),
+words AS (
+    -- As the journal orders them: written with +00:00, times of any digits are in order as texts.
+    SELECT
+        * EXCLUDE (number, rank),
+        row(number, CASE WHEN number > 0 THEN rank ELSE 0 END, replace(stated_at, 'Z', '+00:00'), rank, fact) AS place
+    FROM numbered
+)
 SELECT
     photo_sha256,
     pupils_x,
@@ -197,18 +211,16 @@ SELECT
     decision,
     reason,
     identity,
-    (SELECT min(person) FROM identities WHERE reviews.identity IN (identities.identity, identities.person)) AS person,
+    (SELECT min(person) FROM identities WHERE words.identity IN (identities.identity, identities.person)) AS person,
     stated_at
-FROM reviews
+FROM words
 WHERE decision <> 'withdrawn' AND NOT EXISTS (
-    SELECT 1 FROM reviews AS later
-    WHERE later.photo_sha256 = reviews.photo_sha256
-        AND later.reviewer IS NOT DISTINCT FROM reviews.reviewer
-        AND abs(later.pupils_x - reviews.pupils_x) <= 0.02
-        AND abs(later.pupils_y - reviews.pupils_y) <= 0.02
-        -- As the journal orders them: written with +00:00, times of any digits are in order as texts.
-        AND (replace(later.stated_at, 'Z', '+00:00'), list_position(['keep', 'withdrawn', 'reject'], later.decision), later.fact)
-            > (replace(reviews.stated_at, 'Z', '+00:00'), list_position(['keep', 'withdrawn', 'reject'], reviews.decision), reviews.fact)
+    SELECT 1 FROM words AS later
+    WHERE later.photo_sha256 = words.photo_sha256
+        AND later.reviewer IS NOT DISTINCT FROM words.reviewer
+        AND abs(later.pupils_x - words.pupils_x) <= 0.02
+        AND abs(later.pupils_y - words.pupils_y) <= 0.02
+        AND later.place > words.place
 )
 ORDER BY photo_sha256, pupils_x, pupils_y, reviewer;
 COMMENT ON VIEW review_words IS 'The last word of each reviewer on each face: keep or reject; withdrawn ones are gone; person is who identity is';

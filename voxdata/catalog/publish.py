@@ -10,7 +10,6 @@ import json
 import os
 import re
 import tempfile
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ from voxdata.catalog.lists import write_lists
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, published_tables, state_publication
 from voxdata.catalog.unpublished import UNPUBLISHED, Unpublished
 from voxdata.faces.columns import FACES, stated_columns
-from voxdata.format.atomic import TEMPORARY_PREFIX
+from voxdata.format.atomic import temporary_name
 from voxdata.format.errors import StorageError
 from voxdata.format.snapshot import Snapshot, Tables
 from voxdata.store.storage import LocalStorage, Storage
@@ -34,7 +33,10 @@ from voxdata.tables import faces, models, speech
 from voxdata.tables.column import Column, Table
 from voxdata.tables.shards import ABOUT
 
-_TIME = "replace(stated_at, 'Z', '+00:00')"  # so written, times of any digits are in order as texts
+# The order of the journal, as `store/journal.py` has it; so written, times of any digits are in order as texts.
+_NUMBER = "coalesce(try_cast(regexp_extract(fact, '^([0-9]+)-', 1) AS BIGINT), 0)"
+_STATED = f"{_NUMBER}, replace(stated_at, 'Z', '+00:00'), fact"
+_LATEST = ", ".join(f"{each} DESC" for each in (_NUMBER, "replace(stated_at, 'Z', '+00:00')", "fact"))
 # Fragments are append-only, so a row counts only where this snapshot decided on it, and once (`keys.py`). Rows were
 # measured under the person who was known then; the snapshot's identities say who it is.
 # The ids that the catalog computes must be those of the rows.
@@ -98,7 +100,7 @@ LOADS = {
     "optouts": "SELECT * FROM in_optouts ORDER BY fact",
     "tombstones": f"""
         SELECT person, reason, stated_at FROM in_tombstones
-        QUALIFY row_number() OVER (PARTITION BY person ORDER BY {_TIME}, fact) = 1 ORDER BY person""",
+        QUALIFY row_number() OVER (PARTITION BY person ORDER BY {_STATED}) = 1 ORDER BY person""",
     "faces": f"""
         SELECT f.* EXCLUDE ({_computed(FACES)})
                 REPLACE ({_PERSON.format("f")}, {_PHOTO} AS photo_sha256),
@@ -138,14 +140,14 @@ LOADS = {
         ORDER BY ALL""",
     "runs": f"""
         SELECT {", ".join(models.RUNS_TABLE.names)}
-        FROM in_runs QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_TIME} DESC, fact DESC) = 1
+        FROM in_runs QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_LATEST}) = 1
         ORDER BY run_id""",
     "models": f"""
         SELECT m.run_id, m.model, m.checkpoint, m.checkpoint_sha256, p.stage, p.stated_at AS staged_at
         FROM (SELECT * FROM in_runs WHERE checkpoint IS NOT NULL
-            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_TIME} DESC, fact DESC) = 1) m
+            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_LATEST}) = 1) m
         LEFT JOIN (SELECT * FROM in_promotions
-            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_TIME} DESC, fact DESC) = 1) p USING (run_id)
+            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_LATEST}) = 1) p USING (run_id)
         ORDER BY m.run_id""",
     "evaluations": "SELECT * FROM in_evaluations ORDER BY fact, metric",
 }
@@ -191,8 +193,7 @@ def rebuild_unpublished(storage: Storage, found: Unpublished) -> str:
 
 def _build_under(storage: Storage, key: str, snapshot: Snapshot) -> str:
     if isinstance(storage, LocalStorage):
-        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}-{key}"
-        return _swap_in(storage, key, storage.local(name), snapshot)
+        return _swap_in(storage, key, storage.local(temporary_name(key)), snapshot)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / key
         build_catalog(storage, snapshot, path)
@@ -216,6 +217,7 @@ def _swap_in(storage: LocalStorage, key: str, temporary: Path, snapshot: Snapsho
         build_catalog(storage, snapshot, temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
+        storage.check_lease()
         os.replace(temporary, target)
     except OSError as error:
         raise StorageError(f"{key} under {storage.url} cannot be written: {error.strerror}") from error

@@ -10,9 +10,10 @@ collects garbage meanwhile (`voxdata/store/locks.py`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from voxdata.catalog import unpublished
 from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY
@@ -102,7 +103,7 @@ def forget(
     `StorageError` while a build runs or where the root cannot be written.
     """
     folders = list(caches)
-    with collecting(storage):
+    with collecting(storage, "a forgetting"):
         for name, forgetting in pending.read(storage).items():
             done = _finish_begun(storage, name, forgetting, folders)
             if _is(who, forgetting):
@@ -116,7 +117,7 @@ def forget(
 def resume(storage: Storage, caches: Iterable[Path] = ()) -> list[Forgotten]:
     """Finish what was begun and killed."""
     folders = list(caches)
-    with collecting(storage):
+    with collecting(storage, "a forgetting"):
         begun = pending.read(storage).items()
         return [_finish_begun(storage, name, forgetting, folders) for name, forgetting in begun]
 
@@ -180,7 +181,7 @@ def _clear_journal(storage: Storage, belongings: Belongings, forgetting: Forgett
         for namesake in forgetting.namesakes:
             optouts.state(storage, namesake, optouts.OPTED_OUT, reason=None, at=fact["at"])
     for table, fact in mentioning:
-        journal.append(storage, table, {column: value for column, value in fact.items() if column != "fact"})
+        journal.append(storage, table, _row(fact), instead_of=fact["fact"])
     for table, about in (*about_them, *mentioning):
         storage.delete(f"journal/{table}/{about['fact']}.json")
     return len(mentioning)
@@ -192,11 +193,14 @@ def _renamed_tags(storage: Storage, belongings: Belongings) -> list[str]:
     found = set()
     for fact in tags_naming(storage, belongings):
         renamed = f"renamed-{tombstones.hash_text(key, fact['tag'])[:8]}"
-        row = {column: value for column, value in fact.items() if column != "fact"}
-        journal.append(storage, "tags", {**row, "tag": renamed})
+        journal.append(storage, "tags", {**_row(fact), "tag": renamed}, instead_of=fact["fact"])
         storage.delete(f"journal/tags/{fact['fact']}.json")
         found.add(renamed)
     return sorted(found)
+
+
+def _row(fact: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: value for column, value in fact.items() if column != "fact"}
 
 
 def _sha256(storage: Storage, tar: str) -> str:

@@ -187,7 +187,8 @@ def _refer_publications(storage: Storage, name: str) -> None:
         after = referenced(storage, before, name)
         if after != before:
             row = {column: value for column, value in fact.items() if column != "fact"}
-            journal.append(storage, "publications", {**row, "tables": json.dumps(after, sort_keys=True)})
+            row["tables"] = json.dumps(after, sort_keys=True)
+            journal.append(storage, "publications", row, instead_of=fact["fact"])
             storage.delete(f"journal/publications/{fact['fact']}.json")
 
 

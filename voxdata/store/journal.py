@@ -1,15 +1,22 @@
 """The journal: facts that no Parquet can rebuild, one small file each, never changed.
 
-    <root>/journal/<table>/<fact>.json      <fact> is a hash of the row, so the same fact is stored once
+    <root>/journal/<table>/<number>-<hash>.json     <number> grows with every fact of the table, <hash> is of the row
+    <root>/journal/<table>/<hash>.json              facts of older versions, which had no number
 
-The last column of every table says when the fact was stated (ISO 8601 in UTC, given by the caller); where two facts
-contradict each other, the later one counts. Times are compared as times, however many digits they were written with; of
-two words of one moment the one that protects people more counts as the later. The catalog loads every table.
+Where two facts contradict each other, the later one counts: the one with the higher number. A fact gets a number above
+all that its writer can see, so what somebody says knowing another's word comes after it, whatever their clocks say. Two
+who cannot see each other's words get the same number; of these, the one that protects people more counts as the later,
+then the one with the later time. Facts without a number come before all others, in the order of their times; of one
+moment the one that protects people more counts there, too.
+
+The last column of every table says when the fact was stated (ISO 8601 in UTC, given by the caller). Times are compared
+as times, however many digits they were written with. The catalog loads every table.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -34,13 +41,17 @@ GIVES_WAY: Mapping[str, Sequence[str]] = {
     "reviews": ("keep", "withdrawn"),
     "aliases": ("refused",),  # a needless merge costs a person, a missed one puts a person on both sides of the split
 }
-"""Decisions that give way to others of the same moment, the weakest first."""
+"""Decisions that give way to others of the same number or moment, the weakest first."""
+
+_COUNTING = threading.Lock()
+_counted: dict[tuple[str, str], int] = {}  # root, table -> the highest number that this process has given
 
 
-def append(storage: Storage, table: str, row: Mapping[str, Any]) -> str:
+def append(storage: Storage, table: str, row: Mapping[str, Any], *, instead_of: str | None = None) -> str:
     """State one fact and return its key. Columns that `row` lacks are null, but for its time.
 
-    Raises `StorageError` for an unknown table or column, or a row without its time.
+    The last fact of a table is not stated twice in a row. `instead_of` names a fact that this one replaces: it takes
+    its place in the order. Raises `StorageError` for an unknown table or column, or a row without its time.
     """
     schema = _schema(table)
     unknown = sorted(set(row) - set(schema.names))
@@ -51,8 +62,18 @@ def append(storage: Storage, table: str, row: Mapping[str, Any]) -> str:
         raise StorageError(f"journal {table}: `{time}` is missing; say when, as in 2026-11-21T09:00:00Z")
     _instant(row[time], f"journal {table}: `{time}`")
     fact = {name: row.get(name) for name in schema.names}
-    key = f"journal/{table}/{digest(fact)}.json"
+    hashed = digest(fact)
+    if instead_of is not None:
+        name = hashed if _number(instead_of) == 0 else _named(_number(instead_of), hashed)
+    else:
+        last = _last_number(storage, table)
+        name = _named(last, hashed) if last else ""
+        if not name or not storage.exists(f"journal/{table}/{name}.json"):
+            name = _named(last + 1, hashed)
+    key = f"journal/{table}/{name}.json"
     storage.commit(key, json.dumps(fact, sort_keys=True, indent=1).encode())
+    with _COUNTING:
+        _counted[storage.url, table] = max(_counted.get((storage.url, table), 0), _number(name))
     return key
 
 
@@ -70,16 +91,39 @@ def read_new(storage: Storage, table: str, known: Container[str] = ()) -> list[d
     return sorted(facts, key=lambda fact: order(table, fact))
 
 
-def order(table: str, fact: Mapping[str, Any]) -> tuple[datetime, int, str]:
-    """What facts of a table are sorted by: their time, then what protects people less, then their names.
+def order(table: str, fact: Mapping[str, Any]) -> tuple[int, int, datetime, int, str]:
+    """What facts of a table are sorted by: see above. A fact that has no name has no number.
 
     Raises `StorageError` for a time that is none.
     """
-    name, time = str(fact.get("fact", "")), SCHEMAS[table].names[-1]
+    name = str(fact.get("fact", ""))
     weakest = GIVES_WAY.get(table, ())
     decision = fact.get("decision")
     rank = weakest.index(decision) if decision in weakest else len(weakest)
-    return _instant(fact[time], f"journal/{table}/{name}.json: `{time}`"), rank, name
+    number = _number(name)
+    return number, rank if number else 0, stated_at(table, fact), rank, name
+
+
+def stated_at(table: str, fact: Mapping[str, Any]) -> datetime:
+    """When a fact was stated, as its writer's clock said. Raises `StorageError` for a time that is none."""
+    time = SCHEMAS[table].names[-1]
+    return _instant(fact[time], f"journal/{table}/{fact.get('fact', '')}.json: `{time}`")
+
+
+def _last_number(storage: Storage, table: str) -> int:
+    """The highest number of a table; what this process has written counts also where a listing is behind."""
+    listed = max((_number(_fact(key)) for key in storage.keys(f"journal/{table}")), default=0)
+    return max(listed, _counted.get((storage.url, table), 0))
+
+
+def _named(number: int, hashed: str) -> str:
+    return f"{number:08d}-{hashed}"
+
+
+def _number(name: str) -> int:
+    """The number in a fact's name, 0 where it has none."""
+    number, dash, _ = name.partition("-")
+    return int(number) if dash and number.isdigit() else 0
 
 
 def _instant(text: Any, of: str) -> datetime:

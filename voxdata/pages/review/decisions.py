@@ -78,7 +78,7 @@ class ReviewBook:
     def last_at(self) -> datetime | None:
         """Time of the last word, in UTC; None without one."""
         with self._lock:
-            return _order(self._words[-1])[0].astimezone(UTC) if self._words else None
+            return journal.stated_at("reviews", self._words[-1]).astimezone(UTC) if self._words else None
 
     def refresh(self) -> None:
         """Read words that other processes have added; at most once in `REFRESH_S`."""
@@ -183,5 +183,5 @@ def reviewer_name(name: str) -> str:
     return name
 
 
-def _order(word: Word) -> tuple[datetime, int, str]:
+def _order(word: Word) -> tuple[int, int, datetime, int, str]:
     return journal.order("reviews", word)
