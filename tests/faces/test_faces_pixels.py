@@ -19,11 +19,11 @@ from voxdata.faces.columns import FACES
 from voxdata.faces.detect.backends import open_landmarker
 from voxdata.faces.detect.landmarks import Box, crop_around, photo_points
 from voxdata.faces.portrait import render
-from voxdata.format.errors import RecipeError, WeightsError
+from voxdata.format.errors import RecipeError, StorageError, WeightsError
 from voxdata.recipe.faces import FaceMeasure, Render
 from voxdata.simulate.face import Scene, Shot, paint_photo, paint_scene, pupils_px
 from voxdata.simulate.people import draw_people
-from voxdata.store.items import PhotoItem
+from voxdata.store.items import FaceItem, PhotoItem
 from voxdata.tables.schemas import RENDERS
 
 Pixels = npt.NDArray[np.uint8]
@@ -192,23 +192,28 @@ def test_floor_leaves_small_faces_unmeasured() -> None:
     assert row["pupil_distance_px"] is None
 
 
-def vanished() -> bytes:
-    raise FileNotFoundError("gone")
+def failed() -> bytes:
+    raise StorageError("photos/originals/0.tar under s3://root: Please reduce your request rate")
 
 
 def test_bad_photos_are_rows_and_never_end_the_bucket() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    gone = photo_item(b"gone")
     items = [
         photo_item(b""),
         photo_item(encoded(noise)),
         photo_item(encoded(noise[:9, :9])),
-        PhotoItem(row=gone.row, data=vanished),
         photo_item(encoded(painted())),
     ]
     rows = measure.run(items, FaceMeasure()).rows.to_pylist()
-    assert [row["photo_status"] for row in rows] == ["unreadable", "no_face", "too_small", "unreadable", "ok"]
-    assert [row["measured_until"] for row in rows] == ["decode", "detect", "decode", "decode", "all"]
+    assert [row["photo_status"] for row in rows] == ["unreadable", "no_face", "too_small", "ok"]
+    assert [row["measured_until"] for row in rows] == ["decode", "detect", "decode", "all"]
+
+
+def test_a_store_that_fails_is_no_verdict_on_its_photos() -> None:
+    with pytest.raises(StorageError, match="reduce your request rate"):
+        measure.run([PhotoItem(row=photo_item(b"a").row, data=failed)], FaceMeasure())
+    with pytest.raises(StorageError, match="reduce your request rate"):
+        render.run([FaceItem(row=painted_face(0), data=failed)], Render())
 
 
 def test_same_photo_gives_the_same_numbers_in_any_company() -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from voxdata.format.errors import SourceError
 from voxdata.people.identities import IdentityBook
 from voxdata.recipe.speech import SpeechMeasure, SpeechSelect
 from voxdata.simulate.people import draw_people
 from voxdata.simulate.voice import speak
-from voxdata.sources.clips import clip_bytes, find_utterances, inventory
+from voxdata.sources.clips import clip_bytes, clip_reader, find_utterances, inventory
 from voxdata.sources.speech_files import SpeechFolder
 from voxdata.speech.decide import decide
 from voxdata.speech.measure import run
@@ -125,33 +126,62 @@ def test_every_file_has_its_reason(name: str, judged: dict[str, tuple[str | None
     assert says in detail if says else detail is None
 
 
-@pytest.mark.parametrize("when", ["before it is hashed", "before it is measured", "while it is measured"])
-def test_a_file_that_vanishes_is_unreadable_and_ends_nothing(tmp_path: Path, when: str) -> None:
-    for name, scale in (("gone", 1.0), ("here", 0.9)):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / f"{name}.wav").write_bytes(wav(scale * voice()))
-    gone = tmp_path / "data" / "gone" / "gone.wav"
+@pytest.mark.parametrize("how", ["gone", "a link to nowhere", "a folder"])
+def test_a_file_that_nobody_can_read_has_a_row_and_is_looked_at_again(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "data" / "ann"
+    folder.mkdir(parents=True)
+    for name, scale in (("bad", 1.0), ("good", 0.9)):
+        (folder / f"{name}.wav").write_bytes(wav(scale * voice()))
+    bad = folder / "bad.wav"
+    whole = bad.read_bytes()
+    storage = open_storage(str(tmp_path / "root"), create=True)
     found = find_utterances(SpeechFolder(path=str(tmp_path / "data")), IdentityBook(), "s")
-    if when == "before it is hashed":
-        gone.unlink()
-    rows = inventory(open_storage(str(tmp_path / "root"), create=True), found).to_pylist()
-    if when == "before it is measured":
-        gone.unlink()
+    bad.unlink()
+    if how == "a link to nowhere":
+        bad.symlink_to(tmp_path / "nowhere")
+    elif how == "a folder":
+        bad.mkdir()
+    rows = inventory(storage, found).to_pylist()
+    assert [row["item_id"] for row in rows if row["segment"] == "bad"] == ["ann/bad@unreadable"]
+    judged = reasons([ClipItem(row=row, data=clip_reader(row)) for row in rows])
+    assert judged["good"] == (None, None)
+    assert judged["bad"][0] == "unreadable"
+    assert "cannot be read" in str(judged["bad"][1])
+    bad.rmdir() if how == "a folder" else bad.unlink(missing_ok=True)
+    bad.write_bytes(whole)
+    again = inventory(storage, found).to_pylist()
+    assert reasons([ClipItem(row=row, data=clip_reader(row)) for row in again]) == {
+        "good": (None, None),
+        "bad": (None, None),
+    }
 
-    def read(row: dict[str, str]) -> bytes:
-        if when == "while it is measured" and row["identity"] == "gone":
-            raise OSError(5, "Input/output error")
-        return clip_bytes(row)
 
-    found_reasons = reasons([ClipItem(row=row, data=partial(read, row)) for row in rows])
-    assert found_reasons["here"] == (None, None)
-    assert found_reasons["gone"][0] == "unreadable"
-    assert "cannot be read" in str(found_reasons["gone"][1])
+def test_a_source_that_is_gone_is_no_verdict_on_its_clips(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for name, scale in (("ann", 1.0), ("bea", 0.9)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name}.wav").write_bytes(wav(scale * voice()))
+    storage = open_storage(str(tmp_path / "root"), create=True)
+    found = find_utterances(SpeechFolder(path=str(folder)), IdentityBook(), "s")
+    rows = inventory(storage, found).to_pylist()
+    folder.rename(tmp_path / "elsewhere")
+    gone = f"{folder / 'ann' / 'ann.wav'} was listed, and now cannot be read on .*: No such file.*same command again"
+    with pytest.raises(SourceError, match=gone):
+        reasons([ClipItem(row=row, data=clip_reader(row)) for row in rows])
+    with pytest.raises(SourceError, match="was listed"):
+        inventory(storage, found)
 
 
 def test_a_file_that_shrinks_while_it_is_read_keeps_what_was_there() -> None:
     whole = wav(voice())
-    row = {"item_id": "p/a@0", "segment": "a", "identity": "p", "person": "p", "utterance_id": "p/a"}
+    row = {
+        "item_id": "p/a@0",
+        "segment": "a",
+        "identity": "p",
+        "person": "p",
+        "utterance_id": "p/a",
+        "audio_sha256": "0",
+    }
     reason, detail = reasons([ClipItem(row=row, data=lambda: whole[: len(whole) // 2 + 1])])["a"]
     assert reason is None
     assert "the header promises" in str(detail)

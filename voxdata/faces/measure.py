@@ -21,7 +21,7 @@ from voxdata.faces.detect.landmarks import Box, Landmarker
 from voxdata.faces.detect.upside_down import PhotoFaces
 from voxdata.faces.face import Face, Measure, Settings, Take
 from voxdata.faces.geometry.looks import second_look
-from voxdata.format.errors import BackendError, PhotoDecodeError, StorageError
+from voxdata.format.errors import BackendError, PhotoDecodeError
 from voxdata.people.identities import safe_key
 from voxdata.plugins import package_of
 from voxdata.recipe.faces import FaceMeasure
@@ -65,7 +65,8 @@ def schema(settings: FaceMeasure) -> pa.Schema:
 def run(items: Iterable[PhotoItem], settings: FaceMeasure) -> Fragment:
     """Measure photos. Rows conform to `schema`; a photo without a face keeps one row that says why.
 
-    Raises `BackendError` or `WeightsError` when a backend cannot start, nothing for a bad photo.
+    Raises `BackendError` or `WeightsError` when a backend cannot start, and what reading a photo raises; nothing for a
+    photo whose bytes are bad.
     """
     models = _open_models(settings)
     rows = [row for item in items for row in _measure_item(item, settings, models)]
@@ -93,17 +94,16 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
     landmarker = models.landmarker
     base = {key: item.row[key] for key in ("item_id", "identity", "person", "bucket", "photo_sha256")}
     base |= {"backend": landmarker.name, "backend_version": landmarker.version, "face_count": 0}
+    data = item.data()
     try:
         photo = decode_photo(
-            item.data(),
+            data,
             max_megapixels=settings.max_photo_megapixels,
             min_side_px=settings.min_photo_px,
             min_decoded_share=settings.min_decoded_share,
         )
     except PhotoDecodeError as error:
         return [{**base, "photo_status": error.reason, "measured_until": "decode"}]
-    except (OSError, StorageError):
-        return [{**base, "photo_status": "unreadable", "measured_until": "decode"}]
     faces = PhotoFaces(photo.pixels, landmarker)
     small = thumbnail(faces.small)
     base |= {

@@ -7,23 +7,26 @@ every few items, and returns how many it did, so that a killed build resumes whe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.format.errors import StorageError
 from voxdata.people.merging import homes
 from voxdata.pipeline.preflight import look_around
 from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
 from voxdata.recipe.sections import Recipe
-from voxdata.sources.clips import clip_bytes
+from voxdata.sources.clips import clip_reader
 from voxdata.sources.originals import original_reader
 from voxdata.store.fragments import Fragment, FragmentStore, chunks, parquet_table
 from voxdata.store.items import ClipItem, FaceItem, PhotoItem
+from voxdata.store.patience import patiently
 from voxdata.store.storage import Storage
 
 # Models are shared by a process and made for one thread; `dask worker` starts a thread per core.
@@ -43,13 +46,14 @@ class Stage:
 
     `settings` is the stage's part of a recipe. `items` opens rows of one bucket for `run`: they are rows of a committed
     table with the columns `item_column`, which names the item, and `bucket`. An item that has rows under the
-    fingerprint is never worked on again.
+    fingerprint is never worked on again. `status` is the column that says what became of an item.
     """
 
     name: str
     module: str
     settings: Callable[[Recipe], Any]
     items: Callable[[Storage, int, list[Mapping[str, Any]]], list[Any]]
+    status: str
     item_column: str = "item_id"
 
     def fingerprint(self, recipe: Recipe) -> str:
@@ -70,16 +74,20 @@ class Stage:
 
 def _photo_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[PhotoItem]:
     reader = original_reader(storage, bucket)
-    return [PhotoItem(row=row, data=reader(row["item_id"])) for row in rows]
+    return [PhotoItem(row=row, data=_patient(reader(row["item_id"]))) for row in rows]
 
 
 def _face_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[FaceItem]:
     reader = original_reader(storage, bucket)
-    return [FaceItem(row=row, data=reader(f"{row['identity']}/{row['photo_sha256']}")) for row in rows]
+    return [FaceItem(row=row, data=_patient(reader(f"{row['identity']}/{row['photo_sha256']}"))) for row in rows]
 
 
 def _clip_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[ClipItem]:
-    return [ClipItem(row=row, data=partial(clip_bytes, row)) for row in rows]
+    return [ClipItem(row=row, data=clip_reader(row)) for row in rows]
+
+
+def _patient(read: Callable[[], bytes]) -> Callable[[], bytes]:
+    return lambda: patiently(read)
 
 
 FACES_MEASURE = Stage(
@@ -87,12 +95,14 @@ FACES_MEASURE = Stage(
     module="voxdata.faces.measure",
     settings=lambda recipe: recipe.faces.measure,
     items=_photo_items,
+    status="photo_status",
 )
 FACES_RENDER = Stage(
     name="faces.render",
     module="voxdata.faces.portrait.render",
     settings=lambda recipe: recipe.faces.render,
     items=_face_items,
+    status="render_status",
     item_column="face_id",
 )
 SPEECH_MEASURE = Stage(
@@ -100,6 +110,7 @@ SPEECH_MEASURE = Stage(
     module="voxdata.speech.measure",
     settings=lambda recipe: recipe.speech.measure,
     items=_clip_items,
+    status="speech_status",
 )
 STAGES = {stage.name: stage for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)}
 
@@ -115,8 +126,40 @@ class Worklist:
 
 def plan(stage: Stage, storage: Storage, recipe: Recipe, key: str) -> Worklist:
     """Which buckets of the table under `key` hold items without rows, in tasks of about `work.items_per_task` items."""
+    return _worklist(stage, storage, recipe, key, stage.store(storage, recipe).done())
+
+
+def _plan_anew(stage: Stage, storage: Storage, recipe: Recipe, key: str) -> Worklist:
+    """`plan`, after the rows were retracted that older versions gave to what their disk or store failed to read.
+
+    They are measured again where their bytes can still be had: not where originals were dropped.
+    """
+    store = stage.store(storage, recipe)
+    done, doubted = store.survey(stage.status)
+    if doubted:
+        table = parquet_table(storage.read(key))
+        named = pa.array(sorted(set().union(*doubted.values())), pa.string())
+        found = table.filter(pc.is_in(table[stage.item_column], value_set=named)).to_pylist()
+        again = {row[stage.item_column] for row in found if _is_at_hand(stage, storage, row)}
+        for part, items in doubted.items():
+            if items & again:
+                store.retract(part, items & again)
+        if again:
+            logger.info("%s: %d items that an older version could not read are looked at again", stage.name, len(again))
+        done -= again
+    return _worklist(stage, storage, recipe, key, done)
+
+
+def _is_at_hand(stage: Stage, storage: Storage, row: Mapping[str, Any]) -> bool:
+    try:
+        stage.items(storage, row["bucket"], [row])
+    except (StorageError, KeyError):
+        return False
+    return True
+
+
+def _worklist(stage: Stage, storage: Storage, recipe: Recipe, key: str, done: Collection[str]) -> Worklist:
     table = parquet_table(storage.read(key), [stage.item_column, "bucket"])
-    done = stage.store(storage, recipe).done()
     missing: dict[int, int] = {}
     for item, bucket in zip(table[stage.item_column].to_pylist(), table["bucket"].to_pylist(), strict=True):
         if item not in done:
@@ -140,7 +183,7 @@ def plan(stage: Stage, storage: Storage, recipe: Recipe, key: str) -> Worklist:
 
 def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner) -> None:
     """Do what is missing of a stage, for the items of the table under `key`."""
-    worklist = plan(stage, storage, recipe, key)
+    worklist = _plan_anew(stage, storage, recipe, key)
     count = sum(len(buckets) for buckets in worklist.tasks)
     logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, count)
     if not worklist.todo:
@@ -163,6 +206,7 @@ def work_on(stage_name: str, storage: Storage, recipe: Recipe, key: str, buckets
         done = set().union(*(store.done(home) for home in homes(storage, bucket)))
         missing = [row for row in rows if row[stage.item_column] not in done]
         for batch in chunks(missing, recipe.work.items_per_part):
-            store.append(bucket, stage.run(stage.items(storage, bucket, batch), recipe))
+            fragment = stage.run(stage.items(storage, bucket, batch), recipe).from_bytes()
+            patiently(partial(store.append, bucket, fragment))
             count += len(batch)
     return count

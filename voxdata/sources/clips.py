@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from voxdata.sources.admission import admitted
 from voxdata.sources.kinds import Clip, speech_kind
 from voxdata.sources.magic import SPEECH_SUFFIXES
 from voxdata.store.filelog import FORGOTTEN, FileLog
+from voxdata.store.patience import is_of_file, patiently, source_failed
 from voxdata.store.storage import Storage
 from voxdata.tables.schemas import UTTERANCE_FILES
 
@@ -53,14 +55,15 @@ def find_utterances(
 def inventory(storage: Storage, found: pa.Table, report: Callable[[int], None] | None = None) -> pa.Table:
     """Fill `audio_sha256` and `item_id` of `found` (`schemas.UTTERANCE_FILES`), sorted by item.
 
-    A file that cannot be read keeps a row whose hash is null and whose item is `<utterance_id>@unreadable`. One whose
-    bytes were a forgotten person's alone is left out.
+    A file that nobody can read keeps a row whose hash is null and whose item is `<utterance_id>@unreadable`; the next
+    build looks at it again. One whose bytes were a forgotten person's alone is left out. Raises `SourceError` where the
+    source fails (`store/patience.py`).
     """
     log = FileLog(storage, "speech")
     is_refused = Tombstones(storage).holds_content
     rows = []
     for number, row in enumerate(found.to_pylist(), start=1):
-        row["audio_sha256"] = _hash(row, log, is_refused)
+        row["audio_sha256"] = _hashed(row, log, is_refused)
         if row["audio_sha256"] != FORGOTTEN:
             rows.append(row)
         row["item_id"] = f"{row['utterance_id']}@{(row['audio_sha256'] or 'unreadable')[:16]}"
@@ -70,6 +73,24 @@ def inventory(storage: Storage, found: pa.Table, report: Callable[[int], None] |
             report(1)
     log.flush()
     return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["item_id"])), UTTERANCE_FILES)
+
+
+def clip_reader(row: Mapping[str, Any]) -> Callable[[], bytes]:
+    """What reads a clip that is to be measured, with patience.
+
+    Where it was hashed, it could be read: what fails then is the source, and raises `SourceError`. Any other clip
+    raises its own `OSError`.
+    """
+
+    def read() -> bytes:
+        try:
+            return patiently(lambda: clip_bytes(row))
+        except OSError as error:
+            if row["audio_sha256"] is None and is_of_file(error, row["path"]):
+                raise
+            raise source_failed(error, row["path"]) from error
+
+    return read
 
 
 def clip_bytes(row: Mapping[str, Any]) -> bytes:
@@ -104,20 +125,28 @@ def _row(clip: Clip, identity: str, book: IdentityBook, source: str) -> dict[str
     }
 
 
-def _hash(row: dict[str, Any], log: FileLog, is_refused: Callable[[str], bool]) -> str | None:
-    logged = row["path"] if row["offset"] is None else f"{row['path']}@{row['offset']}"
+def _hashed(row: dict[str, Any], log: FileLog, is_refused: Callable[[str], bool]) -> str | None:
     try:
-        stat = os.stat(row["path"])
-        size = stat.st_size if row["offset"] is None else row["size_bytes"]
-        seen = log.find(logged, size, stat.st_mtime_ns)
-        if seen is not None:
-            known: str = seen["sha256"]
-            return known
-        sha256 = _digest(row)
-        if is_refused(sha256):
-            return FORGOTTEN
-    except OSError:
-        return None
+        return patiently(lambda: _hash(row, log, is_refused))
+    except OSError as error:
+        if is_of_file(error, row["path"]):
+            return None
+        raise source_failed(error, row["path"]) from error
+
+
+def _hash(row: dict[str, Any], log: FileLog, is_refused: Callable[[str], bool]) -> str:
+    logged = row["path"] if row["offset"] is None else f"{row['path']}@{row['offset']}"
+    stat = os.stat(row["path"])
+    size = stat.st_size if row["offset"] is None else row["size_bytes"]
+    seen = log.find(logged, size, stat.st_mtime_ns)
+    if seen is not None:
+        if not os.access(row["path"], os.R_OK):  # known, and to be measured nevertheless: that nobody can
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), row["path"])
+        known: str = seen["sha256"]
+        return known
+    sha256 = _digest(row)
+    if is_refused(sha256):
+        return FORGOTTEN
     log.add(
         {
             "source": row["source"],

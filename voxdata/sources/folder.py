@@ -8,8 +8,9 @@ guessed. Folders that spell one person's name in several ways are joined, and th
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -22,6 +23,9 @@ from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
 from voxdata.sources.listing import Listing
 from voxdata.sources.magic import PHOTO_SUFFIXES, Sniffer, photo_sniffer
 from voxdata.sources.trees import person_in, tree_depths
+from voxdata.store.patience import is_of_file, source_failed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +105,7 @@ def walk_files(
     """
     base = check_folder(folder, setting)
     wanted = frozenset(suffixes)
-    for parent, folders, names in os.walk(base, followlinks=True):
+    for parent, folders, names in os.walk(base, onerror=_passed_over(setting), followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(base, Path(parent) / name)]
         for name in names:
             path = Path(parent) / name
@@ -111,6 +115,17 @@ def walk_files(
                 file = _source_file(base, path)
                 if file is not None:
                     yield file
+
+
+def _passed_over(setting: str) -> Callable[[OSError], None]:
+    """Says which folder cannot be listed. Raises `SourceError` where that is no matter of this folder."""
+
+    def said(error: OSError) -> None:
+        if not is_of_file(error, error.filename):
+            raise source_failed(error, error.filename) from error
+        logger.warning("%s: what lies in %s is passed over: %s", setting, printable(error.filename), error.strerror)
+
+    return said
 
 
 def check_folder(folder: str, setting: str) -> Path:
@@ -136,7 +151,9 @@ def _source_file(base: Path, path: Path) -> SourceFile | None:
     parts = PurePosixPath(key).parts
     try:
         stat = path.stat() if path.exists() else path.lstat()
-    except OSError:
+    except OSError as error:
+        if not is_of_file(error, path):
+            raise source_failed(error, printable(os.fspath(path))) from error
         return None
     return SourceFile(
         folder=parts[0] if len(parts) > 1 else PurePosixPath(key).stem,

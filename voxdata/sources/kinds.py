@@ -84,7 +84,10 @@ class PhotoFile(PhotoOffer):
             return Path(self.path).read_bytes()
         with open(self.path, "rb") as file:
             file.seek(self.offset)
-            return file.read(self.size_bytes)
+            data = file.read(self.size_bytes)
+        if len(data) != self.size_bytes:
+            raise OSError(f"the tar ends within the photo that begins at byte {self.offset}")
+        return data
 
 
 @dataclass(frozen=True, kw_only=True)

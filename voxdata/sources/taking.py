@@ -23,6 +23,7 @@ from voxdata.sources.licences import LicenceGate
 from voxdata.sources.offered import Offered
 from voxdata.sources.stores import Stores
 from voxdata.store.filelog import FORGOTTEN
+from voxdata.store.patience import is_of_file, patiently, source_failed
 from voxdata.store.rows import clean
 
 logger = logging.getLogger(__name__)
@@ -176,8 +177,10 @@ class Taker:
         if file.size_bytes > limit * 1e6:
             return None, "too_large", f"{file.size_bytes / 1e6:.1f} MB, limit {limit} MB"
         try:
-            return file.read(), "stored", None
+            return patiently(file.read), "stored", None
         except OSError as error:
+            if error.errno is not None and not is_of_file(error, file.path):  # without a number: what a video holds
+                raise source_failed(error, file.path) from error
             return None, "unreadable", error.strerror or str(error)
 
     def _hold(self, file: PhotoFile, identity: str, sha256: str, data: bytes) -> None:

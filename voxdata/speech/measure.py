@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from voxdata.format.errors import SpeechDecodeError, StorageError
+from voxdata.format.errors import SpeechDecodeError
 from voxdata.plugins import package_of
 from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
 from voxdata.speech import sound
@@ -35,6 +35,7 @@ from voxdata.speech.loops import find_loop
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment
 from voxdata.store.items import ClipItem
+from voxdata.store.patience import is_of_file
 from voxdata.tables.schemas import UTTERANCES
 
 VERSION = 5
@@ -64,7 +65,8 @@ def run(items: Iterable[ClipItem], settings: SpeechMeasure) -> Fragment:
     """Measure clips: one row of `schemas.UTTERANCES` each, and `{"torch40.npy": …}` for each with speech in it.
 
     Bad input becomes a row whose `speech_status` is `unreadable`, `empty` or `too_long`. A clip that decodes but holds
-    no confirmed speech has status `ok`, 0 frames and no blob.
+    no confirmed speech has status `ok`, 0 frames and no blob. A clip without a hash could not be read when it was
+    listed, and its row says why; what reading any other raises is raised.
     """
     rows: list[dict[str, Any]] = []
     blobs: dict[str, dict[str, bytes]] = {}
@@ -90,11 +92,17 @@ def npy(mel: Mel) -> bytes:
 
 
 def _bytes(item: ClipItem) -> bytes:
-    try:
+    if item.row["audio_sha256"] is not None:
         return item.data()
-    except (OSError, StorageError) as error:
-        named = "its name is not UTF-8, rename it; " if "\\x" in str(item.row.get("path")) else ""
+    path = str(item.row["path"])
+    try:
+        item.data()
+    except OSError as error:
+        if not is_of_file(error, path):
+            raise
+        named = "its name is not UTF-8, rename it; " if "\\x" in path else ""
         raise SpeechDecodeError(f"the file cannot be read: {named}{error}", "unreadable") from error
+    raise SpeechDecodeError("the file could not be read when it was listed; build again", "unreadable")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from voxdata.store.storage import Storage
 
 Blobs = Mapping[str, Mapping[str, bytes]]
 
+FROM_BYTES = b"voxdata.from_bytes"  # of a part: every row tells what the bytes of its item say
 MEMBER_TYPE = pa.struct(
     [("suffix", pa.string()), ("offset", pa.int64()), ("size", pa.int64()), ("sha256", pa.string())]
 )
@@ -39,6 +40,10 @@ class Fragment:
 
     rows: pa.Table
     blobs: Blobs = field(default_factory=dict)
+
+    def from_bytes(self) -> Fragment:
+        """The same, marked as what the items' bytes say."""
+        return Fragment(self.rows.replace_schema_metadata({FROM_BYTES: b"1"}), self.blobs)
 
 
 def fingerprint(stage: str, version: int, settings: Mapping[str, Any], backends: Mapping[str, str]) -> str:
@@ -68,6 +73,29 @@ class FragmentStore:
             table = pq.read_table(pa.BufferReader(self.storage.read(key)), columns=["item_id"])
             found.update(table["item_id"].to_pylist())
         return found
+
+    def survey(self, status: str) -> tuple[set[str], dict[str, set[str]]]:
+        """Item ids that have rows; and, by part, those whose verdict may tell of a failed disk, not of the item.
+
+        Before parts were marked (`FROM_BYTES`), what could not be read got the row of what cannot be decoded: its
+        column `status` is `unreadable`.
+        """
+        done: set[str] = set()
+        doubted: dict[str, set[str]] = {}
+        for key in self.parts():
+            file = pq.ParquetFile(pa.BufferReader(self.storage.read(key)))
+            old = FROM_BYTES not in (file.schema_arrow.metadata or {}) and status in file.schema_arrow.names
+            table = file.read(columns=["item_id", status] if old else ["item_id"])
+            done.update(table["item_id"].to_pylist())
+            if old and (bad := set(table.filter(pc.field(status) == "unreadable")["item_id"].to_pylist())):
+                doubted[key] = bad
+        return done, doubted
+
+    def retract(self, part: str, items: Collection[str]) -> None:
+        """Commit a part without its rows of `items`, under its own key: a snapshot goes on to name it."""
+        table = parquet_table(self.storage.read(part))
+        gone = pc.is_in(table["item_id"], value_set=pa.array(sorted(items), pa.string()))
+        self.storage.commit(part, _part_bytes(table.filter(pc.invert(gone))))
 
     def append(self, bucket: int, fragment: Fragment) -> str:
         """Commit a part and return its key. Rows are sorted by `item_id` (stable)."""

@@ -22,7 +22,7 @@ from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.haar import cascade_matrix
 from voxdata.faces.portrait.matting import DEFAULT_MATTING, GROUP, matting_version, on_white, person_alpha
 from voxdata.faces.portrait.refine import Alpha
-from voxdata.format.errors import PhotoDecodeError, StorageError
+from voxdata.format.errors import PhotoDecodeError
 from voxdata.plugins import package_of
 from voxdata.recipe.faces import Render
 from voxdata.store import fragments
@@ -57,7 +57,10 @@ def fingerprint(settings: Render) -> str:
 
 
 def run(items: Iterable[FaceItem], settings: Render) -> Fragment:
-    """Render faces. Rows conform to `schemas.RENDERS`; blobs are face_id -> {format: bytes} where the status is ok."""
+    """Render faces. Rows conform to `schemas.RENDERS`; blobs are face_id -> {format: bytes} where the status is ok.
+
+    Raises what reading a photo's bytes raises.
+    """
     rows: list[Row] = []
     blobs: dict[str, dict[str, bytes]] = {}
     for item in items:
@@ -97,9 +100,10 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
     row["scale"] = scale_of(matrix)
     if row["scale"] > settings.max_enlargement:
         return {**row, "render_status": "enlarged_too_much"}, None
+    data = item.data()
     try:
-        photo = decode_photo(item.data(), max_megapixels=MAX_MEGAPIXELS, min_decoded_share=0.0)
-    except (PhotoDecodeError, OSError, StorageError):
+        photo = decode_photo(data, max_megapixels=MAX_MEGAPIXELS, min_decoded_share=0.0)
+    except PhotoDecodeError:
         return {**row, "render_status": "unreadable"}, None
     if settings.crop == "haar":
         return _cascade_crop(row, photo.pixels, pupils, settings)
