@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,7 +105,8 @@ def test_bad_input_is_a_row_and_ends_nothing(voice: np.ndarray, data: bytes, sta
 
 
 def test_a_name_that_is_not_utf8_is_told_to_the_user() -> None:
-    row = run([item(vanished, "caf\\xe9")], SpeechMeasure()).rows.to_pylist()[0]
+    row = {**item(b"", "caf\\xe9").row, "audio_sha256": None}
+    (row,) = run([ClipItem(row=row, data=Path(row["path"]).read_bytes)], SpeechMeasure()).rows.to_pylist()
     assert "not UTF-8, rename it" in row["status_detail"]
 
 

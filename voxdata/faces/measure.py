@@ -21,12 +21,13 @@ from voxdata.faces.detect.landmarks import Box, Landmarker
 from voxdata.faces.detect.upside_down import PhotoFaces
 from voxdata.faces.face import Face, Measure, Settings, Take
 from voxdata.faces.geometry.looks import second_look
+from voxdata.format.digests import digest
 from voxdata.format.errors import BackendError, PhotoDecodeError
 from voxdata.people.identities import safe_key
 from voxdata.plugins import package_of
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.store import fragments
-from voxdata.store.fragments import Fragment
+from voxdata.store.fragments import Fragment, Named
 from voxdata.store.items import PhotoItem
 
 STAGE = "faces.measure"
@@ -38,23 +39,28 @@ MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile wh
 Row = dict[str, Any]
 
 
-def fingerprint(settings: FaceMeasure) -> str:
-    """Name everything that the stage's results depend on besides the photos; other packages by name and version.
+def named(settings: FaceMeasure) -> Named:
+    """Everything that the stage's results depend on besides the photos; other packages by name and version.
 
     Raises `BackendError`, `WeightsError`, and `RecipeError` for a measure that is not installed.
     """
-    given = settings.model_dump(mode="json")
-    named = {name: value for name, value in given.items() if name not in (*NETWORK_FILES, *LANDMARK_FILES)}
-    measures = measures_of(given)
+    dumped = settings.model_dump(mode="json")
+    given = {name: value for name, value in dumped.items() if name not in (*NETWORK_FILES, *LANDMARK_FILES)}
+    measures = measures_of(dumped)
     if joined := {measure.name: measure.version for measure in measures if measure.name not in FIRST}:
-        named["more"] = joined
+        given["more"] = joined
     backends = {name: importlib.metadata.version(name) for name in ("opencv-contrib-python", "pillow")}
     backends[settings.backend] = find_backend(settings.backend).version(settings)
     if (package := package_of(GROUP, settings.backend)) is not None:
         backends["landmarks"] = package
     for measure in measures:
-        backends |= measure.backends(given)
-    return fragments.fingerprint(STAGE, VERSION, named, backends)
+        backends |= measure.backends(dumped)
+    return fragments.named(STAGE, VERSION, given, backends)
+
+
+def fingerprint(settings: FaceMeasure) -> str:
+    """16 hex digits of what is `named`. Raises what that raises."""
+    return digest(named(settings))
 
 
 def schema(settings: FaceMeasure) -> pa.Schema:

@@ -16,15 +16,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.format.errors import StorageError
+from voxdata.format.digests import digest
+from voxdata.format.errors import BackendError, StorageError
 from voxdata.people.merging import homes
+from voxdata.pipeline.installations import refuse_other
 from voxdata.pipeline.preflight import look_around
 from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import clip_reader
 from voxdata.sources.originals import original_reader
-from voxdata.store.fragments import Fragment, FragmentStore, chunks, parquet_table
+from voxdata.store.fragments import Fragment, FragmentStore, Named, chunks, parquet_table
 from voxdata.store.items import ClipItem, FaceItem, PhotoItem
 from voxdata.store.patience import patiently
 from voxdata.store.storage import Storage
@@ -39,8 +41,8 @@ class Stage:
 
     Its code is one module, loaded when the stage is first asked for anything, since it brings the models' libraries:
 
-    - `fingerprint(settings) -> str` names all that the result depends on besides the items: the stage, its version,
-      its own part of the recipe, its backends' versions. Raises `BackendError`, `WeightsError`.
+    - `named(settings) -> Named` is all that the result depends on besides the items: the stage, its version, its own
+      part of the recipe, its backends' versions. Raises `BackendError`, `WeightsError`. Its hash is the fingerprint.
     - `run(items, settings) -> Fragment` has no global state and no thresholds. Each item gets one row or more with its
       `item_id`; a bad item gets a row that says why, and is no error.
 
@@ -58,7 +60,11 @@ class Stage:
 
     def fingerprint(self, recipe: Recipe) -> str:
         """16 hex digits. Raises `BackendError`, `WeightsError`."""
-        named: str = import_module(self.module).fingerprint(self.settings(recipe))
+        return digest(self.named(recipe))
+
+    def named(self, recipe: Recipe) -> Named:
+        """What the fingerprint names. Raises `BackendError`, `WeightsError`."""
+        named: Named = import_module(self.module).named(self.settings(recipe))
         return named
 
     def run(self, items: Iterable[Any], recipe: Recipe) -> Fragment:
@@ -181,32 +187,59 @@ def _worklist(stage: Stage, storage: Storage, recipe: Recipe, key: str, done: Co
     return Worklist(items=table.num_rows, todo=todo, tasks=tuple(tasks))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a worker has done of an order: how many items, under which fingerprint."""
+
+    items: int
+    fingerprint: str
+
+
 def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner) -> None:
-    """Do what is missing of a stage, for the items of the table under `key`."""
+    """Do what is missing of a stage, for the items of the table under `key`.
+
+    Raises `BackendError` where a worker works otherwise than this process, and where an item has no rows afterwards.
+    """
     worklist = _plan_anew(stage, storage, recipe, key)
     count = sum(len(buckets) for buckets in worklist.tasks)
     logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, count)
     if not worklist.todo:
         return
-    told = {"stage_name": stage.name, "storage": storage, "recipe": recipe, "key": key}
+    asked = stage.named(recipe)
+    told = {"stage_name": stage.name, "storage": storage, "recipe": recipe, "key": key, "asked": asked}
     with runner.counting(stage.name, worklist.todo) as advance:
         for done in runner.each(stage.name, work_on, [{**told, "buckets": buckets} for buckets in worklist.tasks]):
-            advance(done)
+            if done.fingerprint != digest(asked):
+                raise BackendError(f"{stage.name}: a worker answers for {done.fingerprint}, not {digest(asked)}")
+            advance(done.items)
+    left = plan(stage, storage, recipe, key).todo
+    if left:
+        raise BackendError(
+            f"{stage.name}: its tasks have ended, and {left} of {worklist.items} items have no row under "
+            f"{storage.url}; see that every worker reaches this root, then run the same command again: nothing was "
+            "published"
+        )
 
 
-def work_on(stage_name: str, storage: Storage, recipe: Recipe, key: str, buckets: tuple[int, ...]) -> int:
-    """Do what is missing in `buckets`; return the number of items done. Runs in a worker process."""
+def work_on(
+    stage_name: str, storage: Storage, recipe: Recipe, key: str, asked: Named, buckets: tuple[int, ...]
+) -> Done:
+    """Do what is missing in `buckets`. Runs in a worker process, which need not be of the same installation.
+
+    Raises `BackendError` before anything is done where this process would not do what is `asked` (`Stage.named`).
+    """
     stage = STAGES[stage_name]
+    refuse_other(stage_name, asked, stage.named(recipe))
     look_around(storage, recipe, key)
-    table = parquet_table(storage.read(key))
+    table = patiently(lambda: parquet_table(storage.read(key)))
     store = stage.store(storage, recipe)
     count = 0
     for bucket in buckets:
         rows = table.filter(pc.field("bucket") == bucket).to_pylist()
-        done = set().union(*(store.done(home) for home in homes(storage, bucket)))
+        done = set().union(*(patiently(partial(store.done, home)) for home in homes(storage, bucket)))
         missing = [row for row in rows if row[stage.item_column] not in done]
         for batch in chunks(missing, recipe.work.items_per_part):
             fragment = stage.run(stage.items(storage, bucket, batch), recipe).from_bytes()
             patiently(partial(store.append, bucket, fragment))
             count += len(batch)
-    return count
+    return Done(items=count, fingerprint=store.fingerprint)

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from voxdata.format.digests import digest
 from voxdata.format.errors import SpeechDecodeError
 from voxdata.plugins import package_of
 from voxdata.recipe.speech import Gate, SpeechMeasure, Vad
@@ -33,7 +34,7 @@ from voxdata.speech.front_ends.front_end import GROUP, find_front_end
 from voxdata.speech.front_ends.mel import Mel, log_mels
 from voxdata.speech.loops import find_loop
 from voxdata.store import fragments
-from voxdata.store.fragments import Fragment
+from voxdata.store.fragments import Fragment, Named
 from voxdata.store.items import ClipItem
 from voxdata.store.patience import is_of_file
 from voxdata.tables.schemas import UTTERANCES
@@ -44,21 +45,26 @@ _NPY_HEADER = 118  # magic, version and length take 10 bytes; the data starts at
 _COPIED = ("item_id", "identity", "person", "bucket", "utterance_id", "video", "segment", "audio_sha256")
 
 
-def fingerprint(settings: SpeechMeasure) -> str:
-    """The fingerprint of this stage: its version, its settings, the decoders and numeric libraries.
+def named(settings: SpeechMeasure) -> Named:
+    """What the results of this stage depend on: its version, its settings, the decoders and numeric libraries.
 
     A front end of somebody else's adds its package and version. Raises `RecipeError`.
     """
     backends = {name: version(name) for name in _BACKENDS}
     front_ends = {name: find_front_end(name).metadata(settings) for name in settings.front_ends}
-    named = {**settings.model_dump(mode="json"), "front_ends": front_ends}
+    given = {**settings.model_dump(mode="json"), "front_ends": front_ends}
     for name in settings.front_ends:
         if (package := package_of(GROUP, name)) is not None:
             backends[f"front end {name}"] = package
     if settings.gate.silero is not None:
-        named["gate"]["silero"] = silero.model_digest(settings.gate.silero)
+        given["gate"]["silero"] = silero.model_digest(settings.gate.silero)
         backends["onnxruntime"] = silero.runtime_version(settings.gate.silero)
-    return fragments.fingerprint("speech.measure", VERSION, named, backends)
+    return fragments.named("speech.measure", VERSION, given, backends)
+
+
+def fingerprint(settings: SpeechMeasure) -> str:
+    """16 hex digits of what is `named`. Raises what that raises."""
+    return digest(named(settings))
 
 
 def run(items: Iterable[ClipItem], settings: SpeechMeasure) -> Fragment:

@@ -27,6 +27,7 @@ from voxdata.format.digests import digest
 from voxdata.store.storage import Storage
 
 Blobs = Mapping[str, Mapping[str, bytes]]
+Named = dict[str, Any]
 
 FROM_BYTES = b"voxdata.from_bytes"  # of a part: every row tells what the bytes of its item say
 MEMBER_TYPE = pa.struct(
@@ -46,10 +47,14 @@ class Fragment:
         return Fragment(self.rows.replace_schema_metadata({FROM_BYTES: b"1"}), self.blobs)
 
 
+def named(stage: str, version: int, settings: Mapping[str, Any], backends: Mapping[str, str]) -> Named:
+    """What a stage's results depend on: its hand-raised version, its own part of the recipe, its backends' versions."""
+    return {"stage": stage, "version": version, "settings": settings, "backends": backends}
+
+
 def fingerprint(stage: str, version: int, settings: Mapping[str, Any], backends: Mapping[str, str]) -> str:
-    """Name the stage, its hand-raised version, its own part of the recipe and its backends' versions: 16 hex digits."""
-    named = {"stage": stage, "version": version, "settings": settings, "backends": backends}
-    return digest(named)
+    """The hash of what is `named`: 16 hex digits."""
+    return digest(named(stage, version, settings, backends))
 
 
 class FragmentStore:

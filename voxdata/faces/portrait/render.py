@@ -22,11 +22,12 @@ from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.haar import cascade_matrix
 from voxdata.faces.portrait.matting import DEFAULT_MATTING, GROUP, matting_version, on_white, person_alpha
 from voxdata.faces.portrait.refine import Alpha
+from voxdata.format.digests import digest
 from voxdata.format.errors import PhotoDecodeError
 from voxdata.plugins import package_of
 from voxdata.recipe.faces import Render
 from voxdata.store import fragments
-from voxdata.store.fragments import Fragment
+from voxdata.store.fragments import Fragment, Named
 from voxdata.store.items import FaceItem
 from voxdata.tables.schemas import RENDERS
 
@@ -39,8 +40,8 @@ FACE_WINDOW = (0.35, 0.65, 0.40, 0.70)  # left, right, top, bottom of the middle
 Row = dict[str, Any]
 
 
-def fingerprint(settings: Render) -> str:
-    """Name everything that a portrait depends on besides the photo and its pupils.
+def named(settings: Render) -> Named:
+    """Everything that a portrait depends on besides the photo and its pupils.
 
     A matting of another package adds that package.
 
@@ -50,10 +51,15 @@ def fingerprint(settings: Render) -> str:
     backends[settings.matting] = matting_version(settings.matting, settings.matting_model)
     if (package := package_of(GROUP, settings.matting)) is not None:
         backends["matting"] = package
-    named = settings.model_dump(
+    given = settings.model_dump(
         mode="json", exclude={"matting_model"} | ({"crop"} if settings.crop == "aligned" else set())
     )
-    return fragments.fingerprint(STAGE, VERSION, named, backends)
+    return fragments.named(STAGE, VERSION, given, backends)
+
+
+def fingerprint(settings: Render) -> str:
+    """16 hex digits of what is `named`. Raises what that raises."""
+    return digest(named(settings))
 
 
 def run(items: Iterable[FaceItem], settings: Render) -> Fragment:
