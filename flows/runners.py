@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.artifacts import show_snapshot, shown_counts, shown_progress
@@ -19,7 +20,7 @@ from voxdata.format.errors import BackendError
 from voxdata.pipeline.packing import pack_range
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
 from voxdata.pipeline.progress import Advance, crawl_progress, progress, said
-from voxdata.pipeline.runner import P, R, Runner, lost_workers_said
+from voxdata.pipeline.runner import P, R, Runner, WorkerLostError, result_of
 from voxdata.pipeline.stages import work_on
 from voxdata.recipe.sections import Work
 from voxdata.sources.fetching import Figures
@@ -38,7 +39,7 @@ def open_task_runs(work: Work) -> Iterator[Runner]:
     """Task runs of the flow that is running. Raises `BackendError` where Dask is asked for and not installed."""
     with ExitStack() as stack:
         try:
-            yield _TaskRuns(_task_runner(work), stack)
+            yield _TaskRuns(_task_runner(work), work.workers, stack)
         except BaseException:  # the task runner would wait for what its workers are doing
             kill_workers()
             raise
@@ -47,8 +48,9 @@ def open_task_runs(work: Work) -> Iterator[Runner]:
 class _TaskRuns(Runner):
     """Shows progress, funnel and splits as artifacts of the flow run, and emits an event after a publication."""
 
-    def __init__(self, runner: TaskRunner[Any], stack: ExitStack) -> None:
+    def __init__(self, runner: TaskRunner[Any], workers: int, stack: ExitStack) -> None:
         self._runner = runner
+        self._workers = workers
         self._stack = stack
         self._started = False
 
@@ -59,11 +61,17 @@ class _TaskRuns(Runner):
         if not self._started:
             self._stack.enter_context(self._runner)
             self._started = True
-        with lost_workers_said(name):
-            with deaf_to_interrupts():  # workers are started as calls are handed over
-                futures = [self._runner.submit(MANY[function], dict(call)) for call in calls]
-            for future in as_completed(futures):
-                yield future.result()
+        with deaf_to_interrupts():  # workers are started as calls are handed over
+            futures = {self._runner.submit(MANY[function], dict(call)): call for call in calls}
+        left = list(futures.values())
+        try:
+            for future in as_completed(list(futures)):
+                result = partial(_answer, future, name, futures[future])
+                yield result_of(result, name, futures[future], left, self._workers)
+        except WorkerLostError:
+            self._stack.close()
+            self._runner, self._started = self._runner.duplicate(), False
+            raise
 
     @contextmanager
     def counting(self, label: str, total: int) -> Iterator[Advance]:
@@ -88,6 +96,16 @@ class _TaskRuns(Runner):
     def published(self, storage: Storage, snapshot: str) -> None:
         show_snapshot(storage, snapshot)
         tell(storage.url, snapshot)
+
+
+def _answer(future: PrefectFuture[R], name: str, call: Mapping[str, Any]) -> R:
+    """What a task run came to. Raises `WorkerLostError` where Dask gave it up, after it had ended several workers."""
+    try:
+        return future.result()
+    except Exception as error:
+        if type(error).__name__ == "KilledWorker":  # of distributed, which comes with Dask alone
+            raise WorkerLostError(name, [call]) from None
+        raise
 
 
 def tell(root: str, snapshot: str) -> None:

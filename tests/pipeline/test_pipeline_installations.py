@@ -62,7 +62,7 @@ class Idle(InProcess):
 
 def test_a_stage_that_leaves_items_is_an_error_not_a_thinner_dataset(tmp_path: Path) -> None:
     root = spoken(tmp_path, 3, 1, "work.items_per_task=100", "work.workers=1", "work.max_tasks_per_stage=1")
-    with pytest.raises(BackendError, match="2 of 3 items have no row under .*nothing was published"):
+    with pytest.raises(BackendError, match=r"2 of 3 items have no row under .*nothing was published"):
         measure(root, Idle())
     assert len(root.rows()) == 1
     measure(root, InProcess())

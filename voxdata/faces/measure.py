@@ -35,6 +35,7 @@ VERSION = 8
 LANDMARK_FILES = ("landmarker_model", "fan_model", "fan_detector_model")  # their hashes are in the backend's version
 NETWORK_FILES = ("embedding_model", "emotion_model")  # their hashes are in the versions that their measures name
 MIN_PUPIL_DISTANCE_PX = 2.0  # below, pupils do not define a scale: a profile whose eyes fall together
+_COPIED = ("item_id", "identity", "person", "bucket", "photo_sha256")
 
 Row = dict[str, Any]
 
@@ -79,6 +80,14 @@ def run(items: Iterable[PhotoItem], settings: FaceMeasure) -> Fragment:
     return Fragment(rows=pa.Table.from_pylist(rows, schema=schema(settings)))
 
 
+def killed(items: Iterable[PhotoItem], settings: FaceMeasure) -> Fragment:
+    """The rows of photos that end the process which measures them."""
+    of_backend = {"backend": settings.backend, "backend_version": find_backend(settings.backend).version(settings)}
+    ended = {**of_backend, "face_count": 0, "photo_status": "killed_worker", "measured_until": "decode"}
+    rows = [{**{key: item.row[key] for key in _COPIED}, **ended} for item in items]
+    return Fragment(rows=pa.Table.from_pylist(rows, schema=schema(settings)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Models:
     """What is loaded once: the detector with its landmarks, and the measures that the recipe asks for."""
@@ -98,7 +107,7 @@ def _open_models(settings: FaceMeasure) -> _Models:
 
 def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> list[Row]:
     landmarker = models.landmarker
-    base = {key: item.row[key] for key in ("item_id", "identity", "person", "bucket", "photo_sha256")}
+    base = {key: item.row[key] for key in _COPIED}
     base |= {"backend": landmarker.name, "backend_version": landmarker.version, "face_count": 0}
     data = item.data()
     try:
@@ -109,6 +118,8 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
             min_decoded_share=settings.min_decoded_share,
         )
     except PhotoDecodeError as error:
+        if isinstance(error.__cause__, MemoryError):  # what this machine has tells nothing of the photo
+            raise error.__cause__ from None
         return [{**base, "photo_status": error.reason, "measured_until": "decode"}]
     faces = PhotoFaces(photo.pixels, landmarker)
     small = thumbnail(faces.small)

@@ -50,6 +50,7 @@ def _agitated(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:
 # fmt: off
 STATUSES = (
     Rule("unreadable", "file is no readable image", whole=True),
+    Rule("killed_worker", "photo ended each process that measured it", whole=True),
     Rule("too_large", "photo has too many pixels", whole=True),
     Rule("too_small", "photo has too few pixels", "photo_side_px", "faces.measure.min_photo_px", "min",
          floor=True, whole=True),

@@ -26,6 +26,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class WorkerLostError(BackendError):
+    """A worker process ended in the middle of a call. `suspects`: the calls that may have been running then."""
+
+    def __init__(self, name: str, suspects: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(
+            f"a worker process of {name} ended without a word; most often the system killed it for want of memory; "
+            "run the same command again, it resumes from what is committed, with fewer at once: --set work.workers=1"
+        )
+        self.suspects = suspects
+
+
 class Runner(ABC):
     """How the steps of a pipeline are run. A subclass says how the many calls of one step are; the rest it may wrap."""
 
@@ -37,7 +48,8 @@ class Runner(ABC):
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
         """Call `function`, which a worker process can import, with each of these keywords; the results as they come.
 
-        The first call that fails ends the others: its error is raised here. Raises `BackendError` where a worker died.
+        The first call that fails ends the others: its error is raised here. Raises `WorkerLostError` where a worker
+        died; the next calls then have new ones.
         """
 
     def counting(self, label: str, total: int) -> AbstractContextManager[Advance]:
@@ -66,18 +78,27 @@ def open_pool(work: Work) -> Iterator[Runner]:
 
 class _Pool(Runner):
     def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._open()
+
+    def _open(self) -> None:
         spawning = multiprocessing.get_context("spawn")
         self._leash, self._held = spawning.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
-            workers, mp_context=spawning, initializer=prepare_worker, initargs=(os.getpid(), self._leash)
+            self._workers, mp_context=spawning, initializer=prepare_worker, initargs=(os.getpid(), self._leash)
         )
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
-        with lost_workers_said(name):
-            with deaf_to_interrupts():  # workers are started as calls are handed over
-                futures = [self._executor.submit(function, **call) for call in calls]
+        with deaf_to_interrupts():  # workers are started as calls are handed over
+            futures = {self._executor.submit(function, **call): call for call in calls}
+        left = list(futures.values())
+        try:
             for future in as_completed(futures):
-                yield future.result()
+                yield result_of(future.result, name, futures[future], left, self._workers)
+        except WorkerLostError:
+            self.stop()
+            self._open()
+            raise
 
     def close(self) -> None:
         """Let the workers go, which have nothing left to do."""
@@ -93,13 +114,19 @@ class _Pool(Runner):
         self._leash.close()
 
 
-@contextmanager
-def lost_workers_said(name: str) -> Iterator[None]:
-    """Say in one line that a worker process is gone. Raises `BackendError`."""
+def result_of(
+    result: Callable[[], R], name: str, call: Mapping[str, Any], left: list[Mapping[str, Any]], workers: int
+) -> R:
+    """The result of a call, which is then taken from those that are `left`, in the order in which they are begun.
+
+    Raises `WorkerLostError`. Where a whole pool breaks, every call that is left fails alike: those that were running
+    are among the first, one per worker, and one that is handed over ahead.
+    """
     try:
-        yield
+        found = result()
     except BrokenProcessPool:
-        raise BackendError(
-            f"a worker process of {name} ended without a word; most often the system killed it for want of memory; "
-            "run the same command again, it resumes from what is committed, with fewer at once: --set work.workers=1"
-        ) from None
+        raise WorkerLostError(name, left[: workers + 1]) from None
+    except MemoryError:
+        raise WorkerLostError(name, [call]) from None
+    left.remove(call)
+    return found

@@ -7,7 +7,7 @@ every few items, and returns how many it did, so that a killed build resumes whe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -22,7 +22,8 @@ from voxdata.people.merging import homes
 from voxdata.pipeline.installations import refuse_other
 from voxdata.pipeline.preflight import look_around
 from voxdata.pipeline.progress import logger
-from voxdata.pipeline.runner import Runner
+from voxdata.pipeline.runner import Runner, WorkerLostError
+from voxdata.pipeline.singly import DEATHS, one_by_one
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import clip_reader
 from voxdata.sources.originals import original_reader
@@ -33,6 +34,7 @@ from voxdata.store.storage import Storage
 
 # Models are shared by a process and made for one thread; `dask worker` starts a thread per core.
 _ONE_AT_A_TIME = threading.Lock()
+MAX_UNEXPLAINED = 3  # workers lost in a row of which no item was the cause: memory, most often
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class Stage:
       part of the recipe, its backends' versions. Raises `BackendError`, `WeightsError`. Its hash is the fingerprint.
     - `run(items, settings) -> Fragment` has no global state and no thresholds. Each item gets one row or more with its
       `item_id`; a bad item gets a row that says why, and is no error.
+    - `killed(items, settings) -> Fragment` has a row per item with the status `killed_worker`; it looks at no item.
 
     `settings` is the stage's part of a recipe. `items` opens rows of one bucket for `run`: they are rows of a committed
     table with the columns `item_column`, which names the item, and `bucket`. An item that has rows under the
@@ -72,6 +75,11 @@ class Stage:
         with _ONE_AT_A_TIME:
             done: Fragment = import_module(self.module).run(items, self.settings(recipe))
         return done
+
+    def killed(self, items: Iterable[Any], recipe: Recipe) -> Fragment:
+        """The rows of items that end the process which works on them."""
+        rows: Fragment = import_module(self.module).killed(items, self.settings(recipe))
+        return rows
 
     def store(self, storage: Storage, recipe: Recipe) -> FragmentStore:
         """The stage's fragments under the recipe's fingerprint."""
@@ -207,11 +215,23 @@ def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner)
         return
     asked = stage.named(recipe)
     told = {"stage_name": stage.name, "storage": storage, "recipe": recipe, "key": key, "asked": asked}
+    unexplained = 0
     with runner.counting(stage.name, worklist.todo) as advance:
-        for done in runner.each(stage.name, work_on, [{**told, "buckets": buckets} for buckets in worklist.tasks]):
-            if done.fingerprint != digest(asked):
-                raise BackendError(f"{stage.name}: a worker answers for {done.fingerprint}, not {digest(asked)}")
-            advance(done.items)
+        while worklist.todo:
+            counted = 0
+            try:
+                for done in runner.each(stage.name, work_on, [{**told, "buckets": run} for run in worklist.tasks]):
+                    _check_answer(stage, done, asked)
+                    counted += done.items
+                    advance(done.items)
+                break
+            except WorkerLostError as lost:
+                killers = look_closely(stage, lost.suspects)
+                unexplained = 0 if killers else unexplained + 1
+                if unexplained == MAX_UNEXPLAINED:
+                    raise
+            before, worklist = worklist.todo, plan(stage, storage, recipe, key)
+            advance(before - worklist.todo - counted)
     left = plan(stage, storage, recipe, key).todo
     if left:
         raise BackendError(
@@ -219,6 +239,11 @@ def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner)
             f"{storage.url}; see that every worker reaches this root, then run the same command again: nothing was "
             "published"
         )
+
+
+def _check_answer(stage: Stage, done: Done, asked: Named) -> None:
+    if done.fingerprint != digest(asked):
+        raise BackendError(f"{stage.name}: a worker answers for {done.fingerprint}, not {digest(asked)}")
 
 
 def work_on(
@@ -231,15 +256,58 @@ def work_on(
     stage = STAGES[stage_name]
     refuse_other(stage_name, asked, stage.named(recipe))
     look_around(storage, recipe, key)
-    table = patiently(lambda: parquet_table(storage.read(key)))
     store = stage.store(storage, recipe)
     count = 0
+    for bucket, batch in batches(stage, storage, recipe, key, buckets):
+        fragment = stage.run(stage.items(storage, bucket, batch), recipe).from_bytes()
+        patiently(partial(store.append, bucket, fragment))
+        count += len(batch)
+    return Done(items=count, fingerprint=store.fingerprint)
+
+
+def batches(
+    stage: Stage, storage: Storage, recipe: Recipe, key: str, buckets: tuple[int, ...]
+) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
+    """What is missing in `buckets`, in the order in which it is done: bucket and rows, to be committed together."""
+    table = patiently(lambda: parquet_table(storage.read(key)))
+    store = stage.store(storage, recipe)
     for bucket in buckets:
         rows = table.filter(pc.field("bucket") == bucket).to_pylist()
         done = set().union(*(patiently(partial(store.done, home)) for home in homes(storage, bucket)))
         missing = [row for row in rows if row[stage.item_column] not in done]
         for batch in chunks(missing, recipe.work.items_per_part):
-            fragment = stage.run(stage.items(storage, bucket, batch), recipe).from_bytes()
-            patiently(partial(store.append, bucket, fragment))
-            count += len(batch)
-    return Done(items=count, fingerprint=store.fingerprint)
+            yield bucket, batch
+
+
+def look_closely(stage: Stage, suspects: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Do what calls of `work_on` had in hand when a worker was lost, item by item in processes of their own.
+
+    An item that ends such a process, too, gets its row; their names are returned. What a call had in hand is the first
+    that is missing of it, as it commits one batch after the other.
+    """
+    killers: list[str] = []
+    for call in suspects:
+        storage, recipe = call["storage"], call["recipe"]
+        bucket, batch = next(batches(stage, storage, recipe, call["key"], call["buckets"]), (0, []))
+        names = {row[stage.item_column]: row for row in batch}
+        told = {"stage_name": stage.name, "storage": storage, "recipe": recipe, "bucket": bucket}
+        for item in one_by_one(work_on_one, [{**told, "row": row} for row in batch], list(names)):
+            row = names[item]
+            killed = stage.killed(stage.items(storage, bucket, [row]), recipe).from_bytes()
+            stage.store(storage, recipe).append(bucket, killed)
+            killers.append(item)
+            logger.warning(
+                "%s: %s ended %d processes that had nothing else to do; it is kept out as killed_worker, and the build "
+                "goes on",
+                stage.name,
+                row.get("path") or row.get("source_path") or item,
+                DEATHS,
+            )
+    return killers
+
+
+def work_on_one(stage_name: str, storage: Storage, recipe: Recipe, bucket: int, row: Mapping[str, Any]) -> None:
+    """Do one item and commit it. Runs in a process that it may end."""
+    stage = STAGES[stage_name]
+    fragment = stage.run(stage.items(storage, bucket, [row]), recipe).from_bytes()
+    patiently(partial(stage.store(storage, recipe).append, bucket, fragment))

@@ -89,6 +89,13 @@ def run(items: Iterable[ClipItem], settings: SpeechMeasure) -> Fragment:
     return Fragment(pa.Table.from_pylist(rows, UTTERANCES), blobs)
 
 
+def killed(items: Iterable[ClipItem], settings: SpeechMeasure) -> Fragment:
+    """The rows of clips that end the process which measures them."""
+    said = {"speech_status": "killed_worker", "status_detail": "it ended each process that measured it"}
+    rows = [{**{name: item.row.get(name) for name in _COPIED}, **said} for item in items]
+    return Fragment(pa.Table.from_pylist(rows, UTTERANCES))
+
+
 def npy(mel: Mel) -> bytes:
     """A mel (F, T) as float16 `.npy` bytes."""
     stored = torch.from_numpy(mel).half().contiguous().numpy()

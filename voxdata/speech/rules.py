@@ -12,6 +12,7 @@ from voxdata.tables.speech import WITHOUT_PORTRAITS
 # fmt: off
 STATUSES = (
     Rule("unreadable", "file is no readable sound"),
+    Rule("killed_worker", "clip ended each process that measured it"),
     Rule("empty", "no samples"),
     Rule("too_long", "longer than the limit", "duration_s", "speech.measure.max_duration_s", floor=True),
 )

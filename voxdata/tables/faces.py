@@ -61,7 +61,7 @@ FACE_ROWS = Table(
             computed="nullif(face_number, 0) - 1",
         ),
         Column("face_count", I, "Faces above the size floor in the photo"),
-        Column("photo_status", S, "ok, unreadable, too_large, too_small or no_face", required=True),
+        Column("photo_status", S, "ok, unreadable, killed_worker, too_large, too_small or no_face", required=True),
         Column("measured_until", S, "Last measurement taken: decode, detect, landmarks or all"),
         Column("backend", S, "Detector and landmarks"),
         Column("backend_version", S, "Its version"),
@@ -171,7 +171,7 @@ RENDERS = Table(
         FACE_ID,
         *WHO,
         PHOTO_SHA256,
-        # ok | enlarged_too_much | matting_failed | cascade_missed | unreadable
+        # ok | enlarged_too_much | matting_failed | cascade_missed | unreadable | killed_worker
         Column("render_status", S, "ok, or why no portrait could be made; null when not rendered"),
         Column("size_px", I, "Side of the square portrait", check="{} > 0"),
         Column("scale", F, "Portrait pixels per photo pixel", "Enlargement of the render"),

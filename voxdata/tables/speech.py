@@ -55,7 +55,7 @@ UTTERANCES = Table(
         UTTERANCE_ID,
         *CLIP,
         AUDIO_SHA256,
-        Column("speech_status", S, "ok, unreadable, empty or too_long", required=True),
+        Column("speech_status", S, "ok, unreadable, killed_worker, empty or too_long", required=True),
         Column("status_detail", S, "What was wrong"),
         Column("decoder", S, "What decoded it"),
         Column("sample_rate_hz", I, "Of the file"),

@@ -77,6 +77,12 @@ def run(items: Iterable[FaceItem], settings: Render) -> Fragment:
     return Fragment(rows=pa.Table.from_pylist(rows, schema=RENDERS), blobs=blobs)
 
 
+def killed(items: Iterable[FaceItem], settings: Render) -> Fragment:
+    """The rows of faces that end the process which renders them."""
+    rows = [{**_of_face(item, settings), "render_status": "killed_worker"} for item in items]
+    return Fragment(rows=pa.Table.from_pylist(rows, schema=RENDERS))
+
+
 def encode(portrait: Pixels, settings: Render) -> bytes:
     """uint8 (H, W, 3) as JPEG without chroma subsampling, or as lossless WebP; the same bytes for the same pixels."""
     buffer = io.BytesIO()
@@ -88,16 +94,20 @@ def encode(portrait: Pixels, settings: Render) -> bytes:
     return buffer.getvalue()
 
 
-def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
-    source = item.row
-    row: Row = {key: source[key] for key in ("face_id", "identity", "person", "bucket", "photo_sha256")}
-    row |= {
-        "item_id": source["face_id"],
+def _of_face(item: FaceItem, settings: Render) -> Row:
+    row: Row = {key: item.row[key] for key in ("face_id", "identity", "person", "bucket", "photo_sha256")}
+    return row | {
+        "item_id": item.row["face_id"],
         "size_px": settings.size_px,
         "matting_backend": settings.matting,
         "matting_version": matting_version(settings.matting, settings.matting_model),
         "format": settings.format,
     }
+
+
+def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
+    source = item.row
+    row = _of_face(item, settings)
     pupils = Pupils(
         left=(source["pupil_left_x_px"], source["pupil_left_y_px"]),
         right=(source["pupil_right_x_px"], source["pupil_right_y_px"]),

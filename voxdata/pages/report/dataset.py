@@ -18,7 +18,7 @@ from voxdata.rules import Rule, by_reason, setting
 from voxdata.speech.rules import REASONS as SPEECH_REASONS
 
 PASS = "pass so far"  # of a build that has no version
-NO_PIXELS = frozenset({"unreadable", "too_large"})
+NO_PIXELS = frozenset({"unreadable", "killed_worker", "too_large"})
 PHOTO_REASONS = frozenset(by_reason(STATUSES))
 
 

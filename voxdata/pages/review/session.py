@@ -21,7 +21,7 @@ from voxdata.store.storage import Storage
 
 PAGE_PEOPLE = 100
 SHOWS = ("all", "todo", "done", "disagree")
-NO_PIXELS = frozenset({"unreadable", "too_large"})  # photos that are not decoded
+NO_PIXELS = frozenset({"unreadable", "killed_worker", "too_large"})  # photos that are not decoded
 KINDS = ("portrait", "crop", "photo")
 
 Row = dict[str, Any]
