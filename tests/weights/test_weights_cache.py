@@ -132,7 +132,7 @@ def test_a_broken_zip(cache: Path, enter: Enter, tmp_path: Path) -> None:
     spoilt = bytearray(pack.read_bytes())
     spoilt[60:90] = bytes(30)
     pack.write_bytes(spoilt)
-    with pytest.raises(WeightsError, match="damaged zip"):
+    with pytest.raises(WeightsError, match="damaged archive"):
         weights.import_file(pack)
 
 

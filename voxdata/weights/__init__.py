@@ -19,7 +19,7 @@ from voxdata.weights.cache import (
     verify,
 )
 from voxdata.weights.download import pull
-from voxdata.weights.entries import REGISTRY_VARIABLE, Archive, Weight, find, known_by_digest, registry
+from voxdata.weights.entries import REGISTRY_VARIABLE, Archive, Package, Weight, find, known_by_digest, registry
 from voxdata.weights.tensors import load_state_dict
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "REGISTRY_VARIABLE",
     "Archive",
     "Checked",
+    "Package",
     "Weight",
     "cache_folder",
     "find",

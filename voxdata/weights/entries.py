@@ -22,7 +22,7 @@ from voxdata.format.errors import WeightsError
 
 REGISTRY_VARIABLE = "VOXDATA_WEIGHTS_TOML"
 
-REPLACED_TOGETHER = ({"url", "no_url", "archive", "member"}, {"sha256", "sha256_prefix", "digest"})
+REPLACED_TOGETHER = ({"url", "no_url", "archive", "member", "package"}, {"sha256", "sha256_prefix", "digest"})
 """Where a site's entry has one of these keys, it replaces all of the group: its own source, its own digest."""
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
@@ -45,6 +45,23 @@ class Archive:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Package:
+    """A Python package that a weight is part of: `name` and `version` as in an index, `member` its path in the wheel,
+    or in the source archive below its top folder."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+    version: Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.!+]*$")]
+    member: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][^\\\s]*$")]
+
+    @property
+    def requirement(self) -> str:
+        """As pip takes it."""
+        return f"{self.name}=={self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Weight:
     """One pretrained file.
 
@@ -52,7 +69,8 @@ class Weight:
     neither cannot be verified, so it is neither pulled nor imported. `digest` says where the digest comes from:
     `hashed` (a file in our hands), `published` (its owner states it), `reported` (seen in other public manifests, first
     checked on your import), `prefix`, `unknown`. `url` is null where there is no public one; `no_url` says why. A
-    weight with `archive` is the `member` of that zip. `face_input` says how a face embedder takes its pixels, see
+    weight with `archive` is the `member` of that zip; one with `package` is part of a Python package, and is taken from
+    there before its `url`, where it has both. `face_input` says how a face embedder takes its pixels, see
     `voxdata.faces.measures.embedding`.
     """
 
@@ -65,6 +83,7 @@ class Weight:
     no_url: str | None = None
     archive: str | None = None
     member: str | None = None
+    package: Package | None = None
     bytes: Size | None = None
     sha256: Sha256 | None = None
     sha256_prefix: Sha256Prefix | None = None
@@ -86,8 +105,11 @@ class Weight:
             )
         if (self.archive is None) != (self.member is None):
             raise ValueError("archive and member go together")
-        if sum(source is not None for source in (self.url, self.no_url, self.archive)) != 1:
-            raise ValueError("give exactly one of url, archive and no_url (why there is no url)")
+        sources = sum(source is not None for source in (self.url, self.no_url, self.archive))
+        if sources != 1 and (self.package is None or sources):
+            raise ValueError("give exactly one of url, archive and no_url (why there is no url), or a package")
+        if self.package is not None and (self.no_url, self.archive) != (None, None):
+            raise ValueError("a package stands alone or beside a url")
 
     @property
     def verifiable(self) -> bool:
