@@ -18,6 +18,7 @@ from voxdata.format.errors import VoxdataError
 PARTS = (
     "pose",
     "face_angle",
+    "symmetry",
     "eyes",
     "expression",
     "lighting",

@@ -93,11 +93,13 @@ def main() -> None:
             _stage(f"{name}, with embeddings and emotions", items, every_network, options.rounds)
             for name, items in sets.items()
         ]
-    painted = load_recipe("hq-voxceleb", ["faces.measure.frontal_pitch_deg=0"]).faces
+    painted = load_recipe("hq-voxceleb-automatic", ["faces.measure.frontal_pitch_deg=0"]).faces
     sections.append(floors("mix with 85 % rejects", mixed_photos(2 * options.photos), painted, options.rounds))
     if options.data is not None:
         everything = real_photos(options.data / "photos") + real_photos(options.data / "voxceleb1-mini" / "photos")
-        sections.append(floors("real photos, every second one", everything[::2], load_recipe("hq-voxceleb").faces, 1))
+        sections.append(
+            floors("real photos, every second one", everything[::2], load_recipe("hq-voxceleb-automatic").faces, 1)
+        )
     sections.append(_portraits(photos, options.rounds))
     sections.append(workers(photos[:24], every_network))
     show(sections, "face_throughput")
@@ -177,7 +179,7 @@ def _networks(settings: FaceMeasure) -> dict[str, tuple[type, str]]:
 
 def _portraits(items: list[PhotoItem], rounds: int) -> Section:
     """Rendering of faces that pass the paper's rules but for the angle, which few of these photos keep."""
-    recipe = load_recipe("hq-voxceleb").faces
+    recipe = load_recipe("hq-voxceleb-automatic").faces
     data = {item.row["item_id"]: item.data for item in items}
     faces = measure.run(items, recipe.measure).rows.to_pylist()
     chosen = [

@@ -48,7 +48,7 @@ def main() -> None:
 
 def photo_tables(corpus: Path, truth: pa.Table) -> dict[float, pa.Table]:
     """The judgement of the photo rules at each face angle."""
-    recipe = load_recipe("hq-voxceleb", ["faces.measure.frontal_pitch_deg=0"]).faces
+    recipe = load_recipe("hq-voxceleb-automatic", ["faces.measure.frontal_pitch_deg=0"]).faces
     items = []
     for path in sorted((corpus / "photos").rglob("*.jpg")):
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -68,7 +68,7 @@ def photo_tables(corpus: Path, truth: pa.Table) -> dict[float, pa.Table]:
 
 def clip_table(corpus: Path, truth: pa.Table) -> pa.Table:
     """The judgement of the clip rules."""
-    recipe = load_recipe("hq-voxceleb")
+    recipe = load_recipe("hq-voxceleb-automatic")
     items, hashes = [], {}
     for path in sorted((corpus / "wav").rglob("*.wav")):
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,7 +13,7 @@ NAME = "build-hq-voxceleb"
 
 
 @flow(name=NAME, persist_result=False, validate_parameters=True)
-def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb", settings: list[str] | None = None) -> str:
+def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb-automatic", settings: list[str] | None = None) -> str:
     """Build or update the dataset under `root` and return the id of the published snapshot.
 
     `recipe` is a shipped recipe's name or a YAML file, `settings` are `key=value` pairs on top of it.

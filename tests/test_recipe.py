@@ -20,12 +20,35 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def test_the_papers_numbers_are_the_defaults() -> None:
-    recipe = load_recipe("hq-voxceleb")
+    recipe = load_recipe("hq-voxceleb-automatic")
     assert recipe.crawl.photos_per_identity == 300
     assert recipe.faces.pose.max_angle_deg == 5
     assert recipe.faces.resolution.min_pupil_distance_px == 30
     assert (recipe.faces.select.min_per_identity, recipe.faces.select.max_per_identity) == (3, 7)
     assert load_recipe("released").faces.select.min_per_identity == 1
+
+
+def test_the_papers_recipe_has_its_emotion_network_its_symmetry_and_its_people() -> None:
+    """SF2F, App. B.1, machine and human filtering; docs/papers.md has the table."""
+    faces = load_recipe("hq-voxceleb").faces
+    assert (faces.measure.emotion_model, faces.expression.rule) == ("mini_xception", "neutral")
+    assert faces.pose.max_asymmetry is not None
+    assert faces.select.reviewed == "required"
+    assert faces.render.crop == "aligned"  # pupils in place, on white
+
+
+def test_the_automatic_recipe_is_the_papers_without_people_and_files() -> None:
+    paper, automatic = (
+        {each.key: each.value for each in settings_of(load_recipe(name))}
+        for name in ("hq-voxceleb", "hq-voxceleb-automatic")
+    )
+    assert {key for key in paper if paper[key] != automatic[key]} == {
+        "name",
+        "description",
+        "faces.measure.emotion_model",
+        "faces.expression.rule",
+        "faces.select.reviewed",
+    }
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -62,7 +85,7 @@ def test_every_shipped_recipe_is_valid(name: str) -> None:
 )
 def test_a_mistake_is_one_line_that_names_key_value_and_limit(setting: str, said: list[str]) -> None:
     with pytest.raises(RecipeError) as caught:
-        load_recipe("hq-voxceleb", [setting])
+        load_recipe("hq-voxceleb-automatic", [setting])
     assert "\n" not in str(caught.value)
     for part in said:
         assert part in str(caught.value)
@@ -120,12 +143,12 @@ def held(recipe: Recipe, key: str) -> object:
 @pytest.mark.parametrize("text", WRITTEN)
 @pytest.mark.parametrize("key", ["name", "description", "sources.photos.path", "sources.metadata.path", "splits.salt"])
 def test_a_text_is_what_is_written(key: str, text: str) -> None:
-    assert held(load_recipe("hq-voxceleb", [f"{key}={text}"]), key) == text
+    assert held(load_recipe("hq-voxceleb-automatic", [f"{key}={text}"]), key) == text
 
 
 @given(st.text(min_size=1).filter(lambda text: text not in ("~", "null", "Null", "NULL") and text[0] not in "'\""))
 def test_any_text_is_a_path_as_it_is_written(text: str) -> None:
-    assert load_recipe("hq-voxceleb", [f"sources.speech.path={text}"]).sources.speech.path == text
+    assert load_recipe("hq-voxceleb-automatic", [f"sources.speech.path={text}"]).sources.speech.path == text
 
 
 @pytest.mark.parametrize(
@@ -157,13 +180,13 @@ def test_any_text_is_a_path_as_it_is_written(text: str) -> None:
     ],
 )
 def test_other_values_are_yaml_but_for_numbers(pairs: list[str], key: str, value: object) -> None:
-    assert held(load_recipe("hq-voxceleb", pairs), key) == value
+    assert held(load_recipe("hq-voxceleb-automatic", pairs), key) == value
 
 
 def test_several_sources_of_photos_are_named_by_their_numbers(tmp_path: Path) -> None:
     site = {"kind": "site", "url": "http://h/#b", "licence": "no"}
     pairs = ["sources.photos.path=A #1", "sources.photos.1.licence=no", "sources.photos.1.url=http://h/#b"]
-    both = load_recipe("hq-voxceleb", [*pairs, "sources.photos.1.kind=site"])
+    both = load_recipe("hq-voxceleb-automatic", [*pairs, "sources.photos.1.kind=site"])
     assert [type(source).__name__ for source in both.sources.photos] == ["PhotoFolder", "PhotoSite"]
     assert held(both, "sources.photos.0.path") == "A #1"
     assert both.sources.photos[1].model_dump(exclude_none=True) == site
@@ -172,13 +195,15 @@ def test_several_sources_of_photos_are_named_by_their_numbers(tmp_path: Path) ->
     two = load_recipe(str(written))
     assert two.sources == both.sources
     assert load_recipe(str(written), ["sources.photos.1.url=http://i/"]).sources.photos[1].url == "http://i/"
-    also = load_recipe("hq-voxceleb", ["sources.also=[{speech: {path: x}}]", "sources.also.0.photos.path=010"])
+    also = load_recipe(
+        "hq-voxceleb-automatic", ["sources.also=[{speech: {path: x}}]", "sources.also.0.photos.path=010"]
+    )
     assert (also.sources.also[0].photos[0].path, also.sources.also[0].speech.path) == ("010", "x")
 
 
 def test_a_list_of_one_source_is_that_source() -> None:
-    one = load_recipe("hq-voxceleb", ["sources.photos={path: A, licence: CC0}"])
-    assert load_recipe("hq-voxceleb", ["sources.photos=[{path: A, licence: CC0}]"]) == one
+    one = load_recipe("hq-voxceleb-automatic", ["sources.photos={path: A, licence: CC0}"])
+    assert load_recipe("hq-voxceleb-automatic", ["sources.photos=[{path: A, licence: CC0}]"]) == one
     assert one.model_dump(mode="json")["sources"]["photos"] == {
         "kind": "folder",
         "path": "A",
@@ -186,7 +211,7 @@ def test_a_list_of_one_source_is_that_source() -> None:
         "licence": "CC0",
     }
     assert one.result_settings()["sources"]["photos"] == {"kind": "folder", "licence": "CC0"}
-    more = load_recipe("hq-voxceleb", ["sources.photos=[{path: A, licence: CC0}, {path: B}]"])
+    more = load_recipe("hq-voxceleb-automatic", ["sources.photos=[{path: A, licence: CC0}, {path: B}]"])
     assert more.result_settings()["sources"]["photos"] == [
         {"kind": "folder", "licence": "CC0"},
         {"kind": "folder", "licence": "unknown"},
@@ -227,7 +252,7 @@ def described_as_files(section: type[BaseModel], prefix: str = "") -> set[str]:
 
 
 def test_settings_of_pretrained_files_are_stated_as_such() -> None:
-    stated = [each for each in settings_of(load_recipe("hq-voxceleb")) if pretrained(each)]
+    stated = [each for each in settings_of(load_recipe("hq-voxceleb-automatic")) if pretrained(each)]
     assert {each.key for each in stated} == described_as_files(Recipe) == set(USED_WITH)
 
 
@@ -243,7 +268,10 @@ def test_only_settings_that_change_the_result_are_part_of_it() -> None:
         models = [f"{key}={folder}/y1.onnx" for folder in ("/here", "/elsewhere")]
         here, elsewhere = (load_recipe("voxceleb-folder", [*pairs, model]).result_settings() for model in models)
         assert here == elsewhere != load_recipe("voxceleb-folder", pairs).result_settings(), key
-    site = [load_recipe("hq-voxceleb", [f"sources.photos={{kind: site, url: http://h:{port}/}}"]) for port in (1, 2)]
+    site = [
+        load_recipe("hq-voxceleb-automatic", [f"sources.photos={{kind: site, url: http://h:{port}/}}"])
+        for port in (1, 2)
+    ]
     assert site[0].result_settings() == site[1].result_settings()
     assert load_recipe("voxceleb-folder", ["faces.pose.max_angle_deg=6"]).result_settings() != plain
 

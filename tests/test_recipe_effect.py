@@ -15,7 +15,7 @@ from voxdata.recipe.sections import Recipe
 from voxdata.store.storage import open_storage
 
 TASKS = "faces.measure.backend=mediapipe-tasks"
-# a setting that has no effect in hq-voxceleb, and what gives it one
+# a setting that has no effect in hq-voxceleb-automatic, and what gives it one
 INERT = [
     ("faces.purity.min_similarity=0.3", ["faces.measure.embedding_model=sface"]),
     ("faces.purity.min_agreement=0.6", ["faces.measure.embedding_model=sface"]),
@@ -37,11 +37,13 @@ INERT = [
 @pytest.mark.parametrize(("pair", "with_it"), INERT)
 def test_what_was_just_written_and_has_no_effect_is_refused(pair: str, with_it: list[str]) -> None:
     key, _, _ = pair.partition("=")
-    with pytest.raises(RecipeError, match=rf"recipe hq-voxceleb: {key}.* has no effect: it counts only with") as caught:
-        load_recipe("hq-voxceleb", [pair])
+    with pytest.raises(
+        RecipeError, match=rf"recipe hq-voxceleb-automatic: {key}.* has no effect: it counts only with"
+    ) as caught:
+        load_recipe("hq-voxceleb-automatic", [pair])
     condition = with_it[0].partition("=")[0]
     assert f"leave it out, or change {condition}, too" in str(caught.value)
-    load_recipe("hq-voxceleb", [pair, *with_it])
+    load_recipe("hq-voxceleb-automatic", [pair, *with_it])
 
 
 @pytest.mark.parametrize(
@@ -55,10 +57,10 @@ def test_what_was_just_written_and_has_no_effect_is_refused(pair: str, with_it: 
     ],
 )
 def test_two_pairs_that_contradict_each_other_are_refused(pair: str, other: str) -> None:
-    load_recipe("hq-voxceleb", [pair])
-    load_recipe("hq-voxceleb", [other])
+    load_recipe("hq-voxceleb-automatic", [pair])
+    load_recipe("hq-voxceleb-automatic", [other])
     with pytest.raises(RecipeError, match=f"counts only with .*and {other.replace('=', ' = ')}; leave it out"):
-        load_recipe("hq-voxceleb", [pair, other])
+        load_recipe("hq-voxceleb-automatic", [pair, other])
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -123,7 +125,7 @@ def test_what_a_publication_wrote_is_built_again(tmp_path: Path) -> None:
 )
 def test_what_depends_on_a_source_is_never_refused(pairs: list[str], key: str) -> None:
     """A recipe may leave to the command line where its data lies."""
-    assert [each.setting.key for each in without_effect(load_recipe("hq-voxceleb", pairs))] == [key]
+    assert [each.setting.key for each in without_effect(load_recipe("hq-voxceleb-automatic", pairs))] == [key]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_what_depends_on_a_source_is_never_refused(pairs: list[str], key: str) -
     ],
 )
 def test_what_any_corpus_needs_has_an_effect(pairs: list[str]) -> None:
-    assert without_effect(load_recipe("hq-voxceleb", pairs)) == []
+    assert without_effect(load_recipe("hq-voxceleb-automatic", pairs)) == []
 
 
 def test_every_condition_names_a_setting_and_values_that_it_may_have() -> None:
@@ -147,12 +149,14 @@ def test_every_condition_names_a_setting_and_values_that_it_may_have() -> None:
     for rule in conditions:
         assert {rule.setting, rule.instead or rule.setting} <= settings.keys()
         for value in (*rule.values, *rule.but):
-            load_recipe("hq-voxceleb", pairs_for(settings[rule.setting], value))
+            load_recipe("hq-voxceleb-automatic", pairs_for(settings[rule.setting], value))
 
 
 def pairs_for(setting: Setting, value: object) -> list[str]:
     more = {
         "emotion": ["faces.measure.emotion_model=mini_xception"],
+        "neutral": ["faces.measure.emotion_model=mini_xception"],
+        "neutral-smile": ["faces.measure.emotion_model=mini_xception"],
         "both": ["faces.measure.emotion_model=mini_xception"],
         "blendshapes": [TASKS],
         "face-alignment": ["faces.expression.rule=none", "faces.quality.expression=0"],

@@ -79,13 +79,13 @@ def test_the_metadata_of_an_older_installation_adds_and_hides_nothing(
 @pytest.mark.usefixtures("toy")
 def test_settings_of_another_packages_kind_are_read_checked_and_described() -> None:
     sets = ["sources.photos.kind=toy-list", "sources.photos.path=a"]
-    recipe = load_recipe("hq-voxceleb", [*sets, "sources.photos.every=3"])
+    recipe = load_recipe("hq-voxceleb-automatic", [*sets, "sources.photos.every=3"])
     assert recipe.model_dump(mode="json")["sources"]["photos"]["every"] == 3
     assert recipe.result_settings()["sources"]["photos"] == {"kind": "toy-list", "licence": "unknown", "every": 3}
     with pytest.raises(RecipeError, match=r"sources\.photos\.every = 0: .*greater than or equal to 1"):
-        load_recipe("hq-voxceleb", [*sets, "sources.photos.every=0"])
+        load_recipe("hq-voxceleb-automatic", [*sets, "sources.photos.every=0"])
     with pytest.raises(RecipeError, match=r"sources\.photos\.evry = 3: no such key; sources\.photos has every, kind"):
-        load_recipe("hq-voxceleb", [*sets, "sources.photos.evry=3"])
+        load_recipe("hq-voxceleb-automatic", [*sets, "sources.photos.evry=3"])
     page = recipe_reference()
     assert "`toy-list`: Photos of a list" in page
     assert "| `sources.photos.every` | int >= 1 | `1` | of `toy-list`: take every n-th line |" in page
@@ -94,7 +94,7 @@ def test_settings_of_another_packages_kind_are_read_checked_and_described() -> N
 def test_a_kind_that_nobody_has_is_named_where_it_stands_with_the_nearest() -> None:
     said = r"sources\.also\.0\.photos\.kind = 'folders': .*there are folder, .*site, .*; did you mean folder\?"
     with pytest.raises(RecipeError, match=said):
-        load_recipe("hq-voxceleb", ["sources.also=[{photos: {kind: folders, path: b}}]"])
+        load_recipe("hq-voxceleb-automatic", ["sources.also=[{photos: {kind: folders, path: b}}]"])
 
 
 def test_sources_of_a_recipe_are_dumped_as_they_always_were() -> None:
@@ -187,7 +187,7 @@ def test_an_entry_point_that_names_something_else_is_refused(tmp_path: Path, mon
     points.write_text(re.sub(r"= toyvox\.\w+:\w+", "= pathlib:Path", points.read_text()))
     monkeypatch.syspath_prepend(tmp_path)
     asked: dict[str, Callable[[], Any]] = {
-        "photo_sources": lambda: load_recipe("hq-voxceleb", ["sources.photos.kind=toy-list"]),
+        "photo_sources": lambda: load_recipe("hq-voxceleb-automatic", ["sources.photos.kind=toy-list"]),
         "front_ends": lambda: fingerprint(SpeechMeasure(front_ends=["toy16"])),
         "landmarks": lambda: measure.fingerprint(FaceMeasure(backend="toy-landmarks")),
         "mattings": lambda: render.fingerprint(Render(matting="toy-oval")),

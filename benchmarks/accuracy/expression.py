@@ -26,7 +26,7 @@ from voxdata.store.items import PhotoItem
 
 WEIGHTS = "fer2013_mini_XCEPTION.102-0.66.hdf5"
 LANDMARKER = "face_landmarker.task"
-RULES = ("geometry", "emotion", "both", "blendshapes")
+RULES = ("geometry", "emotion", "both", "neutral", "neutral-smile", "blendshapes")
 REASONS = {"smiling", "mouth_open", "eyes_closed", "expression", "emotion"}
 TIMED_RUNS = 200
 MINOR_SMILES = {

@@ -33,7 +33,7 @@ SOURCES = {
 
 def measure(data: Path, backend: str = "mediapipe") -> Section:
     """How many pass every automatic rule, and how far their pupils are from where the recipe puts them."""
-    recipe = load_recipe("hq-voxceleb", [f"faces.measure.backend={backend}"]).faces
+    recipe = load_recipe("hq-voxceleb-automatic", [f"faces.measure.backend={backend}"]).faces
     paths = sorted((data / "truth" / "hq-voxceleb-samples").glob("*/*.jpg"))
     faces = faces_measure.run([_item(path) for path in paths], recipe.measure).rows
     rows = faces.to_pylist()

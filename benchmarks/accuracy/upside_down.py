@@ -54,7 +54,7 @@ def measure(data: Path) -> Section:
 
 def look(photos: Sequence[Pixels]) -> list[dict[str, Any]]:
     """Per photo: roll of its largest face, all reasons, and the first of `POSE_REASONS`."""
-    recipe = load_recipe("hq-voxceleb").faces
+    recipe = load_recipe("hq-voxceleb-automatic").faces
     items = [PhotoItem(row=_who(index), data=lambda pixels=pixels: png(pixels)) for index, pixels in enumerate(photos)]
     faces = face_stage.run(items, recipe.measure).rows
     rows = []

@@ -17,7 +17,7 @@ SETTING = "sources.photos"
 
 def source(**settings: object) -> PhotoSource:
     """The section of a recipe."""
-    found: PhotoSource = load_recipe("hq-voxceleb").sources.model_validate({"photos": settings}).photos[0]
+    found: PhotoSource = load_recipe("hq-voxceleb-automatic").sources.model_validate({"photos": settings}).photos[0]
     return found
 
 

@@ -106,8 +106,8 @@ def test_photos_under_other_licences_are_counted_and_not_asked_for(
 
 
 def test_a_recipe_that_takes_every_licence_is_what_it_was() -> None:
-    plain = load_recipe("hq-voxceleb")
+    plain = load_recipe("hq-voxceleb-automatic")
     assert "licences" not in plain.model_dump(mode="json")["sources"]["photos"]
-    some = load_recipe("hq-voxceleb", ["sources.photos.licences=[CC0-1.0]"])
+    some = load_recipe("hq-voxceleb-automatic", ["sources.photos.licences=[CC0-1.0]"])
     assert some.result_settings() != plain.result_settings()
     assert some.result_settings()["sources"]["photos"]["licences"] == ["CC0-1.0"]

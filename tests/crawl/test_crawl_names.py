@@ -55,7 +55,9 @@ def recipe(tmp_path: Path, wiki: Any, *sets: str, table: str = ANN + BO) -> Any:
     metadata = tmp_path / "meta.csv"
     metadata.write_text(METADATA + table)
     photos = json.dumps(wiki if isinstance(wiki, dict) else wiki.settings)
-    return load_recipe("hq-voxceleb", [f"sources.photos={photos}", f"sources.metadata.path={metadata}", *sets])
+    return load_recipe(
+        "hq-voxceleb-automatic", [f"sources.photos={photos}", f"sources.metadata.path={metadata}", *sets]
+    )
 
 
 def asked(tmp_path: Path, storage: LocalStorage, *sets: str, table: str = ANN + BO + CY) -> list[Person]:
@@ -70,7 +72,7 @@ def test_everybody_of_the_metadata_is_asked_for_but_who_must_not_be(tmp_path: Pa
     metadata = ["--metadata", str(tmp_path / "meta.csv")]
     assert main(["forget", "id10003", "--ahead", "--reason", "r", "--root", storage.url, "--yes", *metadata]) == 0
     assert [each.name for each in asked(tmp_path, storage)] == ["Ann Lee"]
-    made = load_recipe("hq-voxceleb", ["sources.photos.path=x"])
+    made = load_recipe("hq-voxceleb-automatic", ["sources.photos.path=x"])
     assert people_asked_for(storage, made, book_of(storage, made)) == []
 
 
@@ -130,7 +132,7 @@ def test_an_estimate_asks_a_sample_and_projects_it(
         made = recipe(tmp_path, wiki, "crawl.photos_per_identity=3", table=ANN + BO + CY)
         sources = [*made.sources.photos, {"kind": "list", "path": str(tmp_path / "list.csv"), "licences": ["CC0-1.0"]}]
         both = load_recipe(
-            "hq-voxceleb",
+            "hq-voxceleb-automatic",
             [
                 f"sources.photos={json.dumps([sources[0].model_dump(mode='json'), sources[1]])}",
                 f"sources.metadata.path={tmp_path / 'meta.csv'}",
@@ -162,7 +164,7 @@ def test_an_estimate_asks_a_sample_and_projects_it(
 
 
 def test_an_estimate_of_nobody_says_what_to_name(storage: LocalStorage) -> None:
-    made = load_recipe("hq-voxceleb", ["sources.photos.kind=wikimedia"])
+    made = load_recipe("hq-voxceleb-automatic", ["sources.photos.kind=wikimedia"])
     with pytest.raises(SourceError, match=r"nobody is known who could be asked for.*sources\.metadata\.path"):
         estimate(storage, made, 5, 0, lambda said: None)
 

@@ -290,7 +290,7 @@ def test_answers_of_another_form_leave_the_person_for_another_time(monkeypatch: 
 )
 def test_a_search_that_cannot_work_is_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        load_recipe("hq-voxceleb", [f"sources.photos={ {'kind': 'image-api', **settings} }"])
+        load_recipe("hq-voxceleb-automatic", [f"sources.photos={ {'kind': 'image-api', **settings} }"])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -325,6 +325,6 @@ def test_the_services_that_the_documentation_shows_are_settings_that_hold() -> N
     blocks = [yaml.safe_load(block.partition("```")[0]) for block in page.split("```yaml")[1:]]
     assert len(blocks) == 2
     for block in blocks:
-        photos = load_recipe("hq-voxceleb", [f"sources.photos={json.dumps(block['photos'])}"]).sources.photos
+        photos = load_recipe("hq-voxceleb-automatic", [f"sources.photos={json.dumps(block['photos'])}"]).sources.photos
         assert [each.kind for each in photos] == [each["kind"] for each in block["photos"]]
     assert [each["fields"] for each in blocks[1]["photos"]] == [BRAVE["fields"], FLICKR["fields"]]

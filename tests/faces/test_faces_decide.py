@@ -193,6 +193,65 @@ def test_too_few_portraits() -> None:
     assert [verdict["portrait"] for verdict in found] == [False] * 2 + [True] * 3
 
 
+def keep_of(row: dict[str, Any], decision: str = "keep") -> dict[str, Any]:
+    return {
+        "photo_sha256": row["photo_sha256"],
+        "pupils_x": (row["pupil_left_x_px"] + row["pupil_right_x_px"]) / 2 / row["photo_width_px"],
+        "pupils_y": (row["pupil_left_y_px"] + row["pupil_right_y_px"]) / 2 / row["photo_height_px"],
+        "decision": decision,
+        "reviewer": "ann",
+        "identity": None,
+        "reviewed_at": "2026-01-01T00:00:00+00:00",
+    }
+
+
+def of_reviews(value: str, *reviews: dict[str, Any]) -> list[str | None]:
+    """Reasons of three faces of a person, who needs one portrait and may have two, after these reviews."""
+    rows = crowd(3)
+    named = {**ONE.model_dump(), "select": {**ONE.select.model_dump(), "reviewed": value}}
+    status = {row["face_id"]: "ok" for row in rows}
+    table = pa.Table.from_pylist([{**keep_of(rows[0]), **each} for each in reviews]) if reviews else None
+    found = verdicts(*rows, settings=Faces.model_validate(named), renders=renders_table(status), reviews=table)
+    return [verdict["reason"] for verdict in found]
+
+
+def test_what_reviewers_words_are_worth() -> None:
+    last, first = crowd(3)[2], crowd(3)[0]
+    words = [keep_of(last), keep_of(first, "reject")]
+    assert of_reviews("preferred", *words) == ["human_reject", None, None]
+    assert of_reviews("required", *words) == ["human_reject", "not_reviewed", None]
+    assert of_reviews("ignored", *words) == [None, None, "over_cap"]
+    assert of_reviews("required") == ["not_reviewed"] * 3
+
+
+def test_candidates_of_a_recipe_that_requires_reviews_are_rendered_for_them() -> None:
+    settings = Faces.model_validate({**ONE.model_dump(), "select": {"reviewed": "required"}})
+    assert [verdict["candidate"] for verdict in verdicts(*crowd(3), settings=settings)] == [True] * 3
+
+
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@pytest.mark.parametrize(
+    ("probable", "smile", "neutral", "neutral_smile"),
+    [
+        ({"neutral": 0.4, "sad": 0.3}, 0.1, [], []),
+        ({"neutral": 0.4, "sad": 0.4}, 0.1, [], []),
+        ({"neutral": 0.3, "sad": 0.4}, 0.1, ["emotion"], ["emotion"]),
+        ({"neutral": 0.3, "happy": 0.7}, 0.5, ["emotion"], []),
+        ({"neutral": 0.0, "happy": 0.9}, 0.9, ["emotion"], ["smiling"]),
+        ({"neutral": 0.3, "happy": 0.35, "angry": 0.36}, 0.1, ["emotion"], ["emotion"]),
+    ],
+)
+def test_neutral_is_the_most_probable_emotion(
+    probable: dict[str, float], smile: float, neutral: list[str], neutral_smile: list[str]
+) -> None:
+    row = face_row(smile=smile, **{f"emotion_{name}": probable.get(name, 0.0) for name in EMOTIONS})
+    for rule, reasons in (("neutral", neutral), ("neutral-smile", neutral_smile)):
+        settings = Faces.model_validate({"expression": {"rule": rule}, "measure": {"emotion_model": "mini_xception"}})
+        assert verdicts(row, settings=settings)[0]["reasons"] == reasons
+
+
 def test_unrendered_candidate_is_an_error() -> None:
     with pytest.raises(DecisionError, match="never rendered"):
         verdicts(face_row(), renders=renders_table({}))

@@ -179,6 +179,6 @@ def test_released_portraits_pass_every_rule_of_expression(shared_data: Path) -> 
 
 def test_rule_without_a_network_is_refused_with_the_command() -> None:
     with pytest.raises(RecipeError, match=r"both.*--set faces\.measure\.emotion_model=mini_xception"):
-        load_recipe("hq-voxceleb", ["faces.expression.rule=both"])
+        load_recipe("hq-voxceleb-automatic", ["faces.expression.rule=both"])
     with pytest.raises(DecisionError, match=r"1 faces.*--set faces\.measure\.emotion_model=mini_xception"):
         reasons("both")

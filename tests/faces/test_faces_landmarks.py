@@ -225,7 +225,7 @@ def test_blendshapes_judge_in_the_place_of_geometry(shapes: dict[str, float], ex
 
 def test_blendshapes_that_were_not_measured_are_refused_with_the_command() -> None:
     with pytest.raises(RecipeError, match=r"blendshapes.*--set faces\.measure\.backend=mediapipe-tasks"):
-        load_recipe("hq-voxceleb", ["faces.expression.rule=blendshapes"])
+        load_recipe("hq-voxceleb-automatic", ["faces.expression.rule=blendshapes"])
     recipe = Faces.model_validate({"measure": TASKS, "expression": {"rule": "blendshapes"}})
     with pytest.raises(DecisionError, match=r"1 faces.*--set faces\.measure\.backend=mediapipe-tasks"):
         decide(faces_table(face_row()), links_table(), recipe)
@@ -244,7 +244,14 @@ def test_stored_angles_count_from_the_pitch_that_looks_into_the_camera() -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "frontal"), [("hq-voxceleb", -5.5), ("released", -5.5), ("voxceleb-folder", -5.5), ("demo", 0)]
+    ("name", "frontal"),
+    [
+        ("hq-voxceleb-automatic", -5.5),
+        ("hq-voxceleb", -5.5),
+        ("released", -5.5),
+        ("voxceleb-folder", -5.5),
+        ("demo", 0),
+    ],
 )
 def test_recipes_for_real_people_know_their_frontal_pitch_and_painted_ones_keep_the_paints(
     name: str, frontal: float

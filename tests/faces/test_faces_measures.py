@@ -86,7 +86,7 @@ def test_recipes_without_further_measures_are_written_as_before() -> None:
 
 
 def test_another_packages_measure_and_its_rule(freckled: Path) -> None:
-    faces = load_recipe("hq-voxceleb", SETTINGS).faces
+    faces = load_recipe("hq-voxceleb-automatic", SETTINGS).faces
     assert faces.model_dump(mode="json")["rules"] == {"freckled": 0.5}
     rows = measure.run([photo_item(photo())], faces.measure).rows
     assert rows.schema == measure.schema(faces.measure)
@@ -95,7 +95,7 @@ def test_another_packages_measure_and_its_rule(freckled: Path) -> None:
     assert rows.select(FACES.names).equals(measure.run([photo_item(photo())], without).rows)
     found = {}
     for limit in ("0.5", "0.8", "null"):
-        settings = load_recipe("hq-voxceleb", [*SETTINGS, f"faces.rules.freckled={limit}"]).faces
+        settings = load_recipe("hq-voxceleb-automatic", [*SETTINGS, f"faces.rules.freckled={limit}"]).faces
         found[limit] = "freckled" in decide(rows, links_table(), settings)["reasons"].to_pylist()[0]
     assert found == {"0.5": True, "0.8": False, "null": False}
 
@@ -109,8 +109,10 @@ def test_fingerprint_names_another_packages_measure_and_its_version(freckled: Pa
 
 
 def test_limit_of_a_rule_is_no_part_of_what_is_measured(freckled: Path) -> None:
-    changed = load_recipe("hq-voxceleb", [*SETTINGS, "faces.rules.freckled=0.1"]).faces.measure
-    assert measure.fingerprint(changed) == measure.fingerprint(load_recipe("hq-voxceleb", SETTINGS).faces.measure)
+    changed = load_recipe("hq-voxceleb-automatic", [*SETTINGS, "faces.rules.freckled=0.1"]).faces.measure
+    assert measure.fingerprint(changed) == measure.fingerprint(
+        load_recipe("hq-voxceleb-automatic", SETTINGS).faces.measure
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,11 +126,11 @@ def test_limit_of_a_rule_is_no_part_of_what_is_measured(freckled: Path) -> None:
 )
 def test_unknown_names_are_refused_with_what_there_is(freckled: Path, sets: list[str], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
-        load_recipe("hq-voxceleb", sets)
+        load_recipe("hq-voxceleb-automatic", sets)
 
 
 def test_a_recipe_opens_where_the_package_is_gone(freckled: Path) -> None:
-    written = load_recipe("hq-voxceleb", SETTINGS).model_dump(mode="json")
+    written = load_recipe("hq-voxceleb-automatic", SETTINGS).model_dump(mode="json")
     (freckled / "freckled-1.0.dist-info" / "entry_points.txt").write_text("")
     assert Recipe.model_validate(written).model_dump(mode="json") == written
 
@@ -146,7 +148,7 @@ def test_a_recipe_opens_where_the_package_is_gone(freckled: Path) -> None:
 def test_columns_that_the_catalog_cannot_take_are_refused(freckled: Path, column: str, said: str) -> None:
     write(freckled, column=column)
     with pytest.raises(RecipeError, match=said):
-        load_recipe("hq-voxceleb", SETTINGS)
+        load_recipe("hq-voxceleb-automatic", SETTINGS)
 
 
 def test_a_measure_of_ours_is_named_as_its_file() -> None:
@@ -170,9 +172,9 @@ def test_a_measure_that_fails_names_itself(freckled: Path) -> None:
 )
 def test_a_limit_on_what_the_backend_does_not_see_is_refused(sets: list[str], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
-        load_recipe("hq-voxceleb", sets)
+        load_recipe("hq-voxceleb-automatic", sets)
 
 
 def test_without_expressions_a_backend_of_68_points_is_accepted() -> None:
     without = ["faces.expression.rule=none", "faces.quality.expression=0"]
-    assert load_recipe("hq-voxceleb", ["faces.measure.backend=face-alignment", *without])
+    assert load_recipe("hq-voxceleb-automatic", ["faces.measure.backend=face-alignment", *without])

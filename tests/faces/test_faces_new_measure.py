@@ -53,10 +53,11 @@ from voxdata.simulate.people import draw_people
 
 photo = encoded(paint_photo(draw_people(1, seed=11, link=1.0)[0], size_px=320))
 rows = measure.run([photo_item(photo)], FaceMeasure()).rows
-recipes = {limit: load_recipe("hq-voxceleb", [f"faces.rules.freckled={limit}"]) for limit in ("0.5", "0.8", "null")}
+plain = "hq-voxceleb-automatic"
+recipes = {limit: load_recipe(plain, [f"faces.rules.freckled={limit}"]) for limit in ("0.5", "0.8", "null")}
 print(json.dumps({
     "measured": rows["freckles"].to_pylist(),
-    "usual": load_recipe("hq-voxceleb").model_dump(mode="json")["faces"]["rules"],
+    "usual": load_recipe("hq-voxceleb-automatic").model_dump(mode="json")["faces"]["rules"],
     "rejected": {
         limit: "freckled" in decide(rows, links_table(), recipe.faces)["reasons"].to_pylist()[0]
         for limit, recipe in recipes.items()

@@ -49,7 +49,7 @@ def test_quality_is_a_share_whatever_the_weights() -> None:
 def test_weights_that_weigh_nothing_are_refused() -> None:
     nothing = [f"faces.quality.{name}=0" for name in ("pose", "resolution", "expression", "light", "focus")]
     with pytest.raises(RecipeError, match=r"faces\.quality.*above 0"):
-        load_recipe("hq-voxceleb", nothing)
+        load_recipe("hq-voxceleb-automatic", nothing)
 
 
 def near_equal() -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ CHOSEN_ON_THEM = {"uneven_light", "highlights", "shadows", "blurred", "smiling",
 
 
 def test_released_portraits_are_good_faces(released: list[Path]) -> None:
-    recipe = load_recipe("hq-voxceleb", ["faces.select.min_per_identity=1"]).faces
+    recipe = load_recipe("hq-voxceleb-automatic", ["faces.select.min_per_identity=1"]).faces
     items = [photo_item(path.read_bytes(), path.parent.name) for path in released]
     faces = measure.run(items, recipe.measure).rows
     rows = faces.to_pylist()

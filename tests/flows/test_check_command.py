@@ -332,7 +332,7 @@ def test_real_voxceleb_folders(here: Voxdata) -> None:
     table = SHARED / "data" / "meta" / "vox1_meta.csv"
     given = [f"sources.photos.path={mini / 'photos'}", f"sources.speech.path={mini / 'wav'}"]
     given += [f"sources.metadata.path={table}"]
-    status, said = found(here, "hq-voxceleb", *(part for each in given for part in ("--set", each)))
+    status, said = found(here, "hq-voxceleb-automatic", *(part for each in given for part in ("--set", each)))
     assert (status, said["people"]["usable"]) == (0, 81)
     assert said["sources"][0]["matched"] == {"id": 81}
     assert said["notes"] == ["51 people have fewer photos than faces.select.min_per_identity = 3: they stay out"]

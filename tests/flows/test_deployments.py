@@ -184,7 +184,7 @@ def _states(root: Path, run_dir: Path) -> list[str]:
 
 def test_task_runs_stay_below_1000_at_full_scale(tmp_path: Path) -> None:
     people, photos, clips = 7_363, 2_200_000, 1_240_000
-    recipe = load_recipe("hq-voxceleb", ["work.workers=16"])
+    recipe = load_recipe("hq-voxceleb-automatic", ["work.workers=16"])
     storage = open_storage(tmp_path, create=True)
     rendered = 2 * recipe.faces.select.max_per_identity * people
     stages = ((FACES_MEASURE, photos), (FACES_RENDER, rendered), (SPEECH_MEASURE, clips))

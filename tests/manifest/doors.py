@@ -30,6 +30,7 @@ from voxdata.dataset.opened import Dataset
 from voxdata.people.identities import bucket_of
 from voxdata.people.splits import assign, holdouts
 from voxdata.pipeline.stages import STAGES
+from voxdata.recipe.effect import PretrainedFile, settings_of
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.store.storage import open_storage
 from voxdata.tables.schemas import IDENTITIES
@@ -112,6 +113,12 @@ def recipes() -> list[str]:
     return list(shipped_recipes())
 
 
+def pretrained_files(recipe: str) -> list[str]:
+    """Names of the pretrained files that a shipped recipe needs, and that a machine may not have."""
+    of_files = [each for each in settings_of(load_recipe(recipe)) if not each.missing(load_recipe(recipe))]
+    return [each.value for each in of_files if each.value and any(isinstance(s, PretrainedFile) for s in each.stated)]
+
+
 def fingerprints(recipe: str, settings: Sequence[str] = ()) -> dict[str, str]:
     """Stage -> fingerprint under a recipe."""
     chosen = load_recipe(recipe, list(settings))
@@ -120,7 +127,7 @@ def fingerprints(recipe: str, settings: Sequence[str] = ()) -> dict[str, str]:
 
 def assigned(people: Sequence[Mapping[str, Any]], rule: str) -> dict[str, str]:
     """Person -> split; `people` have an identity, a name and a metadata_row."""
-    settings = load_recipe("hq-voxceleb", [f"splits.rule={rule}"]).splits
+    settings = load_recipe("hq-voxceleb-automatic", [f"splits.rule={rule}"]).splits
     rows = [
         {"person": each["identity"], "bucket": bucket_of(each["identity"]), "sex": "unknown", **each} for each in people
     ]
@@ -135,7 +142,7 @@ def held_out(utterances: Sequence[str]) -> list[str]:
         person, _, name = key.rpartition("/")
         video, _, segment = name.rpartition("_")
         clips.append({"utterance_id": key, "person": person, "video": video or None, "segment": segment})
-    rows = holdouts(clips, load_recipe("hq-voxceleb").splits).to_pylist()
+    rows = holdouts(clips, load_recipe("hq-voxceleb-automatic").splits).to_pylist()
     return [row["utterance_id"] for row in rows if row["holdout"]]
 
 

@@ -74,7 +74,7 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_where_the_file_lies_is_no_setting_of_the_result(tmp_path: Path) -> None:
-    recipe = load_recipe("hq-voxceleb", [f"speech.measure.gate.silero={tmp_path}/silero.onnx"])
+    recipe = load_recipe("hq-voxceleb-automatic", [f"speech.measure.gate.silero={tmp_path}/silero.onnx"])
     assert recipe.result_settings()["speech"]["measure"]["gate"]["silero"] == "silero.onnx"
 
 

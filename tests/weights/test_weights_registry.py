@@ -56,7 +56,7 @@ def test_what_uses_a_file_exists(cache: Path) -> None:
                 said = parsed(*user.split()[1:2], "RUN", *user.split()[2:])
                 assert set(said["protocol"]) < set(PROTOCOLS)
             else:
-                load_recipe("hq-voxceleb", [*USED_WITH[user], f"{user}={weight.name}"])
+                load_recipe("hq-voxceleb-automatic", [*USED_WITH[user], f"{user}={weight.name}"])
 
 
 def test_files_of_the_models_are_the_same_and_are_used(cache: Path) -> None:

@@ -54,7 +54,8 @@ def decide(
     reasons = _Reasons(table.rows)
     for name in sorted(set(pc.unique(table.faces["photo_status"]).to_pylist()) - {"ok"}):
         reasons.add(name, table.is_text("photo_status", [name]))
-    words = _apply_facts(table, reasons, reviews, opted_out, forgotten)
+    heard = None if settings.select.reviewed == "ignored" else reviews
+    words = _apply_facts(table, reasons, heard, opted_out, forgotten)
     human_keep = words.keep & ~words.reject & ~words.disagree
     _apply_rules(table, reasons, settings, words, human_keep)
     reasons.add("shared_photo", claimed_twice(table, reasons.passing))
@@ -64,7 +65,7 @@ def decide(
     first = np.nan_to_num(score) + FIRST * human_keep
     picks = CANDIDATES_PER_PORTRAIT * settings.select.max_per_identity
     order = diversified(table, order, reasons.passing, first, settings.quality.diversity_margin, picks)
-    return _select(table, reasons, score, order, settings.select, renders)
+    return _select(table, reasons, score, order, settings.select, renders, human_keep)
 
 
 def _best_first(table: FaceTable, score: npt.NDArray[np.float64], keep: Flags, passing: Flags) -> Rows:
@@ -182,6 +183,7 @@ def _select(
     order: Rows,
     select: Select,
     renders: pa.Table | None,
+    human_keep: Flags,
 ) -> pa.Table:
     people = table.codes("person")
     candidate = _within(_rank(people, reasons.passing, order), CANDIDATES_PER_PORTRAIT * select.max_per_identity)
@@ -189,6 +191,8 @@ def _select(
     rank = _rank(people, reasons.passing, order)
     if renders is not None:
         reasons.add("render_failed", _render_failed(table, candidate, renders))
+        if select.reviewed == "required":  # the candidates are rendered before, for the reviewers to choose from
+            reasons.add("not_reviewed", reasons.passing & ~human_keep)
         rank = _rank(people, reasons.passing, order)
         within = candidate & _within(rank, select.max_per_identity)
         enough = np.bincount(people[within], minlength=table.rows)[people] >= select.min_per_identity

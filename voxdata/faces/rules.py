@@ -15,6 +15,7 @@ import numpy as np
 from voxdata.faces.columns import rules_of as brought
 from voxdata.faces.columns import stated_rules, unmeasured
 from voxdata.faces.face_table import FaceTable
+from voxdata.faces.measures.emotion import EMOTIONS
 from voxdata.faces.ownership import shared_photos, unwanted_faces, without_majority
 from voxdata.faces.quality import TERMS
 from voxdata.format.errors import RecipeError
@@ -32,6 +33,7 @@ def _when(needs: OnlyWith, *older: None) -> When:
 
 
 GEOMETRY, EMOTION, BLENDSHAPES = _when(limits.GEOMETRY, None), _when(limits.EMOTION), _when(limits.BLENDSHAPES)
+MOUTH, NEUTRAL = _when(limits.MOUTH, None), _when(limits.NEUTRAL)
 
 
 def _small(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:
@@ -44,6 +46,16 @@ def _agitated(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:
     limits = recipe["faces"].expression
     calm = (table["emotion_neutral"] + limits.happy_allowance * table["emotion_happy"]).astype(np.float32)
     flags: Flags = calm < np.float32(limits.min_calm)
+    return flags
+
+
+def _not_neutral(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:
+    """Faces of which another emotion is more probable than neutral; happy is none where the rule admits a smile."""
+    smile = recipe["faces"].expression.rule in limits.NEUTRAL_SMILE.values
+    others = [name for name in EMOTIONS if name != "neutral"]
+    other = np.max([table[f"emotion_{name}"] for name in others if not (smile and name == "happy")], axis=0)
+    best = np.maximum(table["emotion_neutral"], table["emotion_happy"]) if smile else table["emotion_neutral"]
+    flags: Flags = best < other
     return flags
 
 
@@ -84,11 +96,11 @@ RULES = (
     Rule("asymmetric", "left and right do not match", "asymmetry", "faces.pose.max_asymmetry",
          tried=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5)),
     Rule("smiling", "more than a minor smile", "smile", "faces.expression.max_smile",
-         when=GEOMETRY, tried=(0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.5)),
+         when=MOUTH, tried=(0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.5)),
     Rule("smiling", "", "blend_smile", "faces.expression.max_blend_smile",
          when=BLENDSHAPES, tried=(0.2, 0.4, 0.5, 0.6, 0.7, 0.8)),
     Rule("mouth_open", "mouth open", "mouth_open", "faces.expression.max_mouth_open",
-         when=GEOMETRY, tried=(0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
+         when=MOUTH, tried=(0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
     Rule("mouth_open", "", "blend_jaw_open", "faces.expression.max_blend_jaw_open",
          when=BLENDSHAPES, tried=(0.01, 0.02, 0.03, 0.05, 0.1, 0.2)),
     Rule("eyes_closed", "eyes closed", "eyes_open", "faces.expression.min_eyes_open", "min",
@@ -96,6 +108,7 @@ RULES = (
     Rule("expression", "not a neutral expression", "expression", "faces.expression.max_expression",
          when=GEOMETRY, tried=(0.5, 0.8, 1, 1.3, 1.6, 2, 3)),
     Rule("emotion", "not a calm face to the emotion network", "emotion_neutral", when=EMOTION, judge=_agitated),
+    Rule("emotion", "", "emotion_neutral", when=NEUTRAL, judge=_not_neutral),
     Rule("emotion", "", "emotion_happy", "faces.expression.max_happy", when=EMOTION),
     Rule("glasses", "glasses", "glasses", "faces.occlusion.max_glasses", tried=(0.5, 0.55, 0.62, 0.7, 0.8)),
     Rule("occluded", "something hides the upper face", "occlusion", "faces.occlusion.max_occlusion",
@@ -115,6 +128,7 @@ SELECTION = (
     Rule("duplicate", "the person has a better copy of this photo"),
     Rule("render_failed", "could not be rendered well", "scale", "faces.render.max_enlargement"),
     Rule("render_failed", "", "person_share", "faces.render.min_person_share", "min"),
+    Rule("not_reviewed", "passes, but no reviewer has kept it"),
     Rule("too_few_portraits", "the person has too few portraits"),
     Rule("over_cap", "passes, but the person has enough better ones"),
     Rule(WITHOUT_SPEECH, "passes, but no speech of the person was kept"),

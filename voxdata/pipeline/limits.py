@@ -15,7 +15,7 @@ from voxdata.store.storage import Storage
 from voxdata.tables.faces import WITHOUT_SPEECH
 
 SOMETHING = "KEY=VALUE"
-TOO_FEW = "too_few_portraits"
+TOO_FEW, NOT_REVIEWED = "too_few_portraits", "not_reviewed"
 
 
 def what_to_relax(storage: Storage, error: VoxdataError) -> str:
@@ -34,6 +34,8 @@ def what_to_relax(storage: Storage, error: VoxdataError) -> str:
     lines, query = (SPEECH_LINES, "what-if-clips") if faces_pass else (FACE_LINES, "what-if-faces")
     curves = _ask(storage, named_query(query).sql)
     costly = [row["outcome"] for row in funnel if row["kind"] == kind]
+    if NOT_REVIEWED in costly:
+        return "faces.select.reviewed=preferred"
     if costly and costly[0] == TOO_FEW:
         return "faces.select.min_per_identity=1"
     rules = [rule for outcome in costly for rule in lines if rule.reason == outcome and rule.setting]

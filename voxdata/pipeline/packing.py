@@ -37,9 +37,13 @@ def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> l
     people = _people(storage, keys)
     if not people:
         faces, clips = (_said(counts) for counts in outcomes(storage, keys, ()).values())
+        select = recipe.faces.select
+        ask = ""
+        if select.reviewed == "required":
+            ask = "; faces.select.reviewed = required: reviewers choose, run: voxdata review --root DIR --unpublished"
         raise BuildStoppedError(
-            f"nobody is left: no person has {recipe.faces.select.min_per_identity} portraits and speech; "
-            f"faces: {faces}; clips: {clips}"
+            f"nobody is left: no person has {select.min_per_identity} portraits and speech; "
+            f"faces: {faces}; clips: {clips}{ask}"
         )
     wanted = []
     for first, last in plan_ranges(recipe.shards.buckets_per_shard):

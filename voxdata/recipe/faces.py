@@ -29,6 +29,8 @@ TASKS, FAN = OnlyWith(BACKEND, ("mediapipe-tasks",)), OnlyWith(BACKEND, ("face-a
 EMBEDDINGS = OnlyWith("faces.measure.embedding_model")
 NO_EMBEDDINGS = OnlyWith("faces.measure.embedding_model", (None,))
 GEOMETRY, EMOTION = OnlyWith(RULE, ("geometry", "both")), OnlyWith(RULE, ("emotion", "both"))
+NEUTRAL, NEUTRAL_SMILE = OnlyWith(RULE, ("neutral", "neutral-smile")), OnlyWith(RULE, ("neutral-smile",))
+MOUTH = OnlyWith(RULE, ("geometry", "both", "neutral-smile"))
 BLENDSHAPES = OnlyWith(RULE, ("blendshapes",))
 ON_WHITE = OnlyWith("faces.render.crop", ("aligned",))
 FOREIGN_MATTING = OnlyWith("faces.render.matting", but=("mediapipe-selfie",))
@@ -104,15 +106,16 @@ class Resolution(Section):
 class Expression(Section):
     """Neutral expression; a minor smile passes (SF2F, App. B.1)."""
 
-    rule: Literal["geometry", "emotion", "both", "blendshapes", "none"] = Field(
+    rule: Literal["geometry", "emotion", "both", "neutral", "neutral-smile", "blendshapes", "none"] = Field(
         "geometry",
-        description="what judges it: landmark `geometry`, the probabilities of an `emotion` network, `both`, the "
-        "`blendshapes` of the backend mediapipe-tasks, or `none`: nothing but the eyes",
+        description="what judges it: landmark `geometry`; the probabilities of an `emotion` network against limits; "
+        "`both`; `neutral`: neutral is the network's most probable emotion; `neutral-smile`: or happy is, and geometry "
+        "sees a minor smile; the `blendshapes` of the backend mediapipe-tasks; or `none`: nothing but the eyes",
     )
-    max_smile: Annotated[float, GEOMETRY] = Field(
+    max_smile: Annotated[float, MOUTH] = Field(
         0.8, ge=0, description="limit of the smile measure: 0 neutral, 1 the median smile of FER-2013's happy faces"
     )
-    max_mouth_open: Annotated[float, GEOMETRY] = Field(
+    max_mouth_open: Annotated[float, MOUTH] = Field(
         0.2, ge=0, description="limit of the inner lip gap, share of mouth width"
     )
     min_eyes_open: float = Field(
@@ -227,6 +230,11 @@ class Select(Section):
 
     min_per_identity: int = Field(3, ge=1, description="people with fewer portraits are left out")
     max_per_identity: int = Field(7, ge=1, description="best portraits kept per person")
+    reviewed: Literal["required", "preferred", "ignored"] = Field(
+        "preferred",
+        description="what reviewers' words are worth: `required`: only what a reviewer kept becomes a portrait; "
+        "`preferred`: that comes first, and the rules decide about the rest; `ignored`: the rules alone decide",
+    )
     min_dominance: Annotated[float, NO_EMBEDDINGS] = Field(
         1.5, ge=1, description="of several faces the largest must have this many times the area of the next"
     )
@@ -236,6 +244,12 @@ class Select(Section):
         if self.min_per_identity > self.max_per_identity:
             raise ValueError(f"must not be above max_per_identity={self.max_per_identity}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before the setting came, where it has its usual value: snapshots stay."""
+        usual = {"reviewed": "preferred"}
+        return {name: value for name, value in dump(self).items() if name not in usual or value != usual[name]}
 
 
 class Render(Section):
