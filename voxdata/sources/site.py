@@ -24,7 +24,7 @@ from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import PhotoKind, PhotoUrl, Visit
 from voxdata.sources.magic import PHOTO_SUFFIXES
 from voxdata.sources.sitemap import read_sitemap
-from voxdata.sources.web_page import read_web_page, resolved
+from voxdata.sources.web_page import MAX_PAGE_BYTES, read_web_page, resolved
 
 MAX_SITEMAPS = 100
 MAX_TITLE = 200  # characters; a longer one is no name
@@ -216,6 +216,9 @@ class _Walk:
     def read(self, answer: Fetched, address: str, pictures: Iterable[str]) -> Page:
         """An identity's page; nobody's (an empty identity) where its title is an error's."""
         here = answer.final_url or address
+        if len(answer.data or b"") > MAX_PAGE_BYTES:
+            said = "%s=%s: of the page %s no more than %d MiB are read"
+            logger.warning(said, self.setting, self.url, address, MAX_PAGE_BYTES >> 20)
         page = read_web_page(answer.data or b"", here, charset=_charset(answer))
         linked = (link.address for link in page.links if _is_photo(link.address))
         photos = dict.fromkeys(self._allowed([*linked, *page.pictures, *pictures]))

@@ -7,8 +7,9 @@ before a mistake in the XML counts, and the mistake is told.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import cast
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
@@ -31,38 +32,35 @@ class Sitemap:
 
 
 def read_sitemap(data: bytes, address: str) -> Sitemap:
-    """Read a sitemap that lies at `address`."""
+    """Read a sitemap that lies at `address`, piece by piece: what was read of it is not kept."""
     found = Sitemap()
+    pieces = _pieces(data)
     try:
-        pieces = list(_pieces(data))
+        first = next(pieces, b"").lstrip()
+        if b"<" in first[:1000]:
+            _read_xml(chain([first], pieces), address, found)
+        else:
+            _read_lines(b"".join([first, *pieces]), address, found)
     except (zlib.error, ValueError) as error:
         found.mistake = str(error)
-        return found
-    text = b"".join(pieces)
-    if b"<!ENTITY" in text:
-        found.mistake = "it declares entities"
-    elif b"<" not in text[:1000]:
-        _read_lines(text, address, found)
-    else:
-        _read_xml(text, address, found)
+    except ParseError as error:
+        found.mistake = f"not XML: {error}"
     return found
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
     """The sitemap's bytes, unpacked. Raises `ValueError` beyond the limit, `zlib.error` for a broken stream."""
-    if not data.startswith(_GZIP):
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES / 1e6:.0f} MB")
-        yield data
-        return
-    unpacker = zlib.decompressobj(31)
+    unpacker = zlib.decompressobj(31) if data.startswith(_GZIP) else None
     size, rest = 0, data
-    while rest and not unpacker.eof:
-        piece = unpacker.decompress(rest, _STEP)
-        rest = unpacker.unconsumed_tail
+    while rest and not (unpacker is not None and unpacker.eof):
+        if unpacker is None:
+            piece, rest = rest[:_STEP], rest[_STEP:]
+        else:
+            piece = unpacker.decompress(rest, _STEP)
+            rest = unpacker.unconsumed_tail
         size += len(piece)
         if size > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES / 1e6:.0f} MB unpacked")
+            raise ValueError(f"more than {MAX_BYTES / 1e6:.0f} MB")
         yield piece
 
 
@@ -71,39 +69,58 @@ def _read_lines(text: bytes, address: str, found: Sitemap) -> None:
         _add(found, address, line, ())
 
 
-def _read_xml(text: bytes, address: str, found: Sitemap) -> None:
-    parser: XMLPullParser[Element] = XMLPullParser(("end",))
-    try:
-        for start in range(0, len(text), _STEP):
-            parser.feed(text[start : start + _STEP].lstrip() if start == 0 else text[start : start + _STEP])
-            _read_events(parser, address, found)
-        parser.close()
-        _read_events(parser, address, found)
-    except ParseError as error:
-        found.mistake = f"not XML: {error}"
+def _read_xml(pieces: Iterable[bytes], address: str, found: Sitemap) -> None:
+    parser: XMLPullParser[Element] = XMLPullParser(("start", "end"))
+    above: list[Element] = []
+    tail = b""
+    for piece in pieces:
+        if b"<!ENTITY" in tail + piece:
+            raise ValueError("it declares entities")
+        tail = piece[-8:]
+        parser.feed(piece)
+        _read_events(parser, address, found, above)
+    parser.close()
+    _read_events(parser, address, found, above)
 
 
-def _read_events(parser: XMLPullParser[Element], address: str, found: Sitemap) -> None:
+def _read_events(parser: XMLPullParser[Element], address: str, found: Sitemap, above: list[Element]) -> None:
+    """Take the entries that have ended. Whatever ended outside an entry is let go; `above` are the open elements."""
     events = cast(Iterator[tuple[str, Element]], parser.read_events())
-    for _, element in events:
-        name = str(element.tag).rpartition("}")[2]
-        if name not in ("url", "sitemap"):
+    for event, element in events:
+        if event == "start":
+            above.append(element)
             continue
-        places: dict[str, list[str]] = {"loc": [], "image": []}
-        for child in element.iter():
-            kind = str(child.tag).rpartition("}")
-            if kind[2] == "loc" and child.text:
-                places["image" if "image" in kind[0] else "loc"].append(child.text)
-        for place in places["loc"][:1]:
-            if name == "sitemap":
-                further = resolved(address, place)
-                if further is None:
-                    found.left_out += 1
-                else:
-                    found.further.append(further)
-            else:
-                _add(found, address, place, places["image"])
-        element.clear()
+        above.pop()
+        name = _name(element)[1]
+        if name in ("url", "sitemap"):
+            _take_entry(name, element, address, found)
+        if not any(_name(each)[1] in ("url", "sitemap") for each in above[:4]):
+            element.clear()
+            if above:
+                above[-1].clear()
+
+
+def _take_entry(name: str, entry: Element, address: str, found: Sitemap) -> None:
+    places: dict[str, list[str]] = {"loc": [], "image": []}
+    for child in entry.iter():
+        space, local = _name(child)
+        if local == "loc" and child.text:
+            places["image" if "image" in space else "loc"].append(child.text)
+    for place in places["loc"][:1]:
+        if name == "url":
+            _add(found, address, place, places["image"])
+            continue
+        further = resolved(address, place)
+        if further is None:
+            found.left_out += 1
+        else:
+            found.further.append(further)
+
+
+def _name(element: Element) -> tuple[str, str]:
+    """Namespace and local name."""
+    space, _, local = str(element.tag).rpartition("}")
+    return space, local
 
 
 def _add(found: Sitemap, address: str, place: str, pictures: list[str] | tuple[()]) -> None:

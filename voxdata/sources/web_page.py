@@ -16,6 +16,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from charset_normalizer import from_bytes
 from lxml import etree, html
 
+MAX_PAGE_BYTES = 4 << 20  # of which links and pictures are read; a tree takes about 20 times that in memory
 MAX_ADDRESS = 4096  # characters; a longer one is no picture of use, but data in an address
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _META = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}[\"']?([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
@@ -43,8 +44,8 @@ class WebPage:
 
 
 def read_web_page(data: bytes, address: str, *, charset: str | None = None) -> WebPage:
-    """Read a page that lies at `address`; `charset` is what the HTTP header says."""
-    tree = _tree(decoded(data, charset))
+    """Read a page that lies at `address`, its first 4 MiB; `charset` is what the HTTP header says."""
+    tree = _tree(decoded(data[:MAX_PAGE_BYTES], charset))
     if tree is None:
         return WebPage(title="", links=(), pictures=())
     base = address
