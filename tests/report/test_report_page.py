@@ -11,6 +11,7 @@ import pytest
 from flows.cli import main
 from tests.report.report_root import HOSTILE, PEOPLE, ReportRoot, WithoutPortraits, WithoutSpeech, write_run
 from voxdata.catalog.snapshot import load_snapshot
+from voxdata.faces.purity import OFFERED
 from voxdata.faces.rules import REASONS as FACE_REASONS
 from voxdata.pages.report.measures import FACE_MEASURES
 from voxdata.pages.report.page import POLICY, build_report
@@ -40,6 +41,7 @@ def test_funnel_names_every_reason_and_loses_nothing(page: str) -> None:
 
 def test_unchecked_purity_is_a_warning(page: str, full_root: Path, tmp_path: Path) -> None:
     assert "Nobody checked whose faces these are" in section(page, "funnel")
+    assert f"voxdata weights pull {OFFERED}" in section(page, "funnel")
     root = copied(full_root, tmp_path / "root")
     (snapshot,) = (root / "snapshots").glob("*.json")
     content = json.loads(snapshot.read_text())

@@ -82,7 +82,7 @@ def test_a_file_that_a_setting_is_said_to_take_is_taken_by_it(cache: Path) -> No
             seen.add(setting)
             if setting == "faces.measure.embedding_model":
                 assert weight.face_input in SCALES
-                assert weight.format == "onnx"
+                assert weight.format == ("dlib" if weight.face_input == "dlib" else "onnx")
             elif setting == "faces.render.matting_model":
                 assert name in MATTED
             else:

@@ -14,6 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 CENTROID_ROUNDS = 10
+OFFERED = "dlib_resnet"  # the embedder that everybody can have, and that has limits of its own
+
+NOBODY_CHECKS = (
+    "the recipe names no embedding model (faces.measure.embedding_model is null), so a stranger's photo in a person's "
+    "folder passes, and of several faces in a photo the largest is taken"
+)
 
 Embeddings = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]

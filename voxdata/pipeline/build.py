@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from voxdata.faces.purity import NOBODY_CHECKS, OFFERED
 from voxdata.format.errors import RootMissingError
 from voxdata.pipeline import packing, steps
 from voxdata.pipeline.check import check
@@ -45,6 +46,12 @@ def open_build(root: str, recipe: str, settings: Sequence[str]) -> Build:
     findings = check(chosen, existing_root(root))
     findings.stop()
     _say(findings)
+    if chosen.faces.measure.embedding_model is None and chosen.faces.select.reviewed != "required":
+        logger.warning(
+            "nobody checks whose faces these are: %s; run: voxdata weights pull %s, and add: "
+            "--set faces.measure.embedding_model=%s",
+            *(NOBODY_CHECKS, OFFERED, OFFERED),
+        )
     return Build(storage=open_storage(root, create=True), recipe=chosen)
 
 

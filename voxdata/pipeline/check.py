@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import ParamSpec, TypeVar
 
-from voxdata.format.errors import BuildStoppedError, DecisionError, SourceError, VoxdataError, WeightsError
+from voxdata.faces.measures.embedding import usual_limits
+from voxdata.format.errors import BuildStoppedError, DecisionError, RecipeError, SourceError, VoxdataError, WeightsError
 from voxdata.people.book import open_book
 from voxdata.people.identities import IdentityBook, load_book, read_metadata
 from voxdata.people.names import fold_name, shown
@@ -262,10 +263,30 @@ def _files(recipe: Recipe, said: _Said) -> list[ModelFile]:
         usual = stated.usual if stated.usual_with is None or stated.usual_with.holds(recipe) else None
         if setting.value or usual:
             found.append(_file(setting.key, setting.value or str(usual), said))
+    _judge_embedder(recipe, said)
     if all(each.there for each in found):
         for stage in (FACES_MEASURE, FACES_RENDER):  # speech's needs torch, which takes seconds to load
             said.attempt(stage.fingerprint, recipe)
     return found
+
+
+def _judge_embedder(recipe: Recipe, said: _Said) -> None:
+    """Limits of purity are an embedder's own: another network's would reject everybody, or nobody."""
+    faces, model = recipe.faces, recipe.faces.measure.embedding_model
+    if model is None or usual_limits(model):
+        return
+    limits = {
+        "faces.link.agreement_similarity": faces.link.model_fields_set,
+        "faces.purity.min_similarity": faces.purity.model_fields_set,
+    }
+    unset = [key for key, written in limits.items() if key.rpartition(".")[2] not in written]
+    if unset:
+        said.stops.append(
+            RecipeError(
+                f"faces.measure.embedding_model = {model}: nobody has found limits of purity for it, and another "
+                f"network's would be wrong; add: {' '.join(f'--set {key}=COSINE' for key in unset)}"
+            )
+        )
 
 
 def _file(key: str, name: str, said: _Said) -> ModelFile:

@@ -180,7 +180,10 @@ class Link(Section):
         "differ in",
     )
     agreement_similarity: Annotated[float, EMBEDDINGS] = Field(
-        0.35, ge=-1, le=1, description="cosine with the centroid that counts as agreement"
+        0.35,
+        ge=-1,
+        le=1,
+        description="cosine with the centroid that counts as agreement; not set: the embedder's own (docs/weights.md)",
     )
 
     @model_serializer(mode="wrap")
@@ -193,7 +196,12 @@ class Link(Section):
 class Purity(Section):
     """Is this the named person?"""
 
-    min_similarity: float = Field(0.24, ge=-1, le=1, description="limit of the cosine with the person's centroid")
+    min_similarity: float = Field(
+        0.24,
+        ge=-1,
+        le=1,
+        description="limit of the cosine with the person's centroid; not set: the embedder's own",
+    )
     min_agreement: float = Field(
         0.5, ge=0, lt=1, description="limit of the share of a person's photos that agree; a person not above it is out"
     )
@@ -288,8 +296,8 @@ class Faces(Section):
     occlusion: Occlusion = Occlusion()
     lighting: Lighting = Lighting()
     sharpness: Sharpness = Sharpness()
-    link: Link = Link()
-    purity: Annotated[Purity, EMBEDDINGS] = Purity()
+    link: Link = Field(Link(), validate_default=True)
+    purity: Annotated[Purity, EMBEDDINGS] = Field(Purity(), validate_default=True)
     quality: Quality = Quality()
     select: Select = Select()
     render: Render = Render()
@@ -298,6 +306,20 @@ class Faces(Section):
         validate_default=True,
         description="limits of rules that have no setting of their own, by the rule's reason; null: off",
     )
+
+    @field_validator("link", "purity")
+    @classmethod
+    def _with_the_embedders_limits(cls, given: Link | Purity, info: ValidationInfo) -> Link | Purity:
+        """Fill in what was found for the embedder that is named, where the recipe says nothing else.
+
+        Where nothing was found, `check` asks for limits before any work.
+        """
+        measure = info.data.get("measure")
+        named = {"agreement_similarity", "min_similarity"} & set(type(given).model_fields) - given.model_fields_set
+        if not named or not isinstance(measure, FaceMeasure) or measure.embedding_model is None:
+            return given
+        usual = plugins(LIMITS)["embedder"](measure.embedding_model)
+        return given.model_copy(update={name: usual[name] for name in named & set(usual)})
 
     @field_validator("rules")
     @classmethod

@@ -29,6 +29,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S+$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Sha256Prefix = Annotated[str, Field(pattern=r"^[0-9a-f]{8,63}$")]
+Cosine = Annotated[float, Field(ge=-1, le=1)]
 Size = Annotated[int, Field(gt=0)]
 
 
@@ -71,14 +72,15 @@ class Weight:
     checked on your import), `prefix`, `unknown`. `url` is null where there is no public one; `no_url` says why. A
     weight with `archive` is the `member` of that zip; one with `package` is part of a Python package, and is taken from
     there before its `url`, where it has both. `face_input` says how a face embedder takes its pixels, see
-    `voxdata.faces.measures.embedding`.
+    `voxdata.faces.measures.embedding`; `agreement_similarity` and `min_similarity` are the cosines that a recipe
+    takes for `faces.link` and `faces.purity` with it, found on real people, where somebody has.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     name: str
     file: FileName
-    format: Literal["onnx", "torch", "keras-hdf5", "mediapipe-task", "pickle"]
+    format: Literal["onnx", "torch", "keras-hdf5", "mediapipe-task", "pickle", "dlib"]
     url: Url | None = None
     no_url: str | None = None
     archive: str | None = None
@@ -92,7 +94,9 @@ class Weight:
     commercial: Literal["yes", "no", "unclear"]
     trained_on: str
     used_by: tuple[str, ...] = ()
-    face_input: Literal["rgb-255", "rgb-unit"] | None = None
+    face_input: Literal["rgb-255", "rgb-unit", "dlib"] | None = None
+    agreement_similarity: Cosine | None = None
+    min_similarity: Cosine | None = None
     notes: str = ""
 
     def __post_init__(self) -> None:
@@ -108,6 +112,8 @@ class Weight:
         sources = sum(source is not None for source in (self.url, self.no_url, self.archive))
         if sources != 1 and (self.package is None or sources):
             raise ValueError("give exactly one of url, archive and no_url (why there is no url), or a package")
+        if (self.agreement_similarity is None) != (self.min_similarity is None):
+            raise ValueError("agreement_similarity and min_similarity go together")
         if self.package is not None and (self.no_url, self.archive) != (None, None):
             raise ValueError("a package stands alone or beside a url")
 

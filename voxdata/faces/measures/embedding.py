@@ -1,15 +1,16 @@
-"""Face embeddings for purity and for choosing among several faces: 112 px ONNX networks through onnxruntime.
+"""Face embeddings for purity and for choosing among several faces: 112 px ONNX networks through onnxruntime, or dlib's.
 
 The recipe names one by its name in the weights registry or by a path (`faces.measure.embedding_model`). The file is
 recognised by its digest, and the registry's `face_input` says how it takes its pixels, so an unknown network is refused
-rather than fed wrongly. All of this family are trained on faces that a similarity brings to the same five points (eyes,
-nose tip, mouth corners; InsightFace's template).
+rather than fed wrongly. All ONNX networks are trained on faces that a similarity brings to the same five points (eyes,
+nose tip, mouth corners; InsightFace's template), dlib's on those that it brings to five others (corners of the eyes,
+base of the nose).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,19 +23,29 @@ from voxdata.faces.align import warp
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import Floats, backend_version
 from voxdata.faces.face import Face, Measure, Row, Settings, Take
+from voxdata.faces.measures.emotion import one_thread
 from voxdata.format.errors import BackendError, WeightsError
 from voxdata.tables.column import Column, F, S
 from voxdata.weights import Weight, known_by_digest, registry, resolve, sha256_of
 
-INPUT_PX = 112
+INPUT_PX, DLIB_PX = 112, 150
+DLIB = "dlib"  # the registry's `face_input` of dlib's network
 # where the five points lie in the 112 px crop that this family of networks is trained on
 TEMPLATE: Floats = np.array([(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)])
 FIVE_POINTS = (468, 473, 4, 61, 291)
+# the same of dlib's 150 px chips: a mean shape in the middle two thirds of the side
+DLIB_SHAPE: Floats = np.array(
+    [(0.1206, 0.2137), (0.3341, 0.2290), (0.6461, 0.2290), (0.8596, 0.2135), (0.4901, 0.6278)]
+)
+DLIB_TEMPLATE: Floats = (DLIB_SHAPE + 0.25) / 1.5 * DLIB_PX
+DLIB_POINTS = (33, 133, 362, 263, 2)
 # (subtracted, divided by) of RGB 0..255, by the registry's `face_input`
 SCALES: Mapping[str, tuple[float, float]] = {
     "rgb-255": (0.0, 1.0),  # the graph scales (MobileFaceNet y1), or wants none (SFace)
     "rgb-unit": (127.5, 127.5),  # ArcFace networks of InsightFace's packs
+    DLIB: (0.0, 1.0),  # the network subtracts its own mean
 }
+Run = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # (1, 3, H, W) -> (1, D)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +64,31 @@ class Embedder:
         self.sha256 = file.sha256
         self.name = f"{Path(file.weight.file).stem}@{file.sha256[:12]}"
         self._face_input = str(file.weight.face_input)
+        self._run = self._dlib(file) if self._face_input == DLIB else self._onnx(file)
+
+    def __call__(self, pixels: Pixels, points: Floats) -> npt.NDArray[np.float32]:
+        """Unit embedding (D,) of the face with landmarks (478, 3) in uint8 RGB (H, W, 3)."""
+        raw = self._run(network_input(aligned_crop(pixels, points, self._face_input), self._face_input)).reshape(-1)
+        unit: npt.NDArray[np.float32] = raw / max(float(np.linalg.norm(raw)), 1e-12)
+        return unit
+
+    @staticmethod
+    def _dlib(file: EmbedderFile) -> Run:
+        import torch
+
+        from voxdata.faces.dlib_resnet import read_dlib_resnet
+
+        network = read_dlib_resnet(file.path)
+
+        def run(fed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            with one_thread():
+                found: npt.NDArray[np.float32] = network(torch.from_numpy(fed)).numpy()
+            return found
+
+        return run
+
+    @staticmethod
+    def _onnx(file: EmbedderFile) -> Run:
         try:
             import onnxruntime
         except ImportError as error:
@@ -62,19 +98,11 @@ class Embedder:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(file.path), options, providers=["CPUExecutionProvider"]
-            )
+            session: Any = onnxruntime.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions share no public base
             raise WeightsError(f"{file.path} is not an ONNX model that onnxruntime loads: {error}") from error
-        self._input: str = self._session.get_inputs()[0].name
-
-    def __call__(self, pixels: Pixels, points: Floats) -> npt.NDArray[np.float32]:
-        """Unit embedding (D,) of the face with landmarks (478, 3) in uint8 RGB (H, W, 3)."""
-        fed = network_input(aligned_crop(pixels, points), self._face_input)
-        raw = np.asarray(self._session.run(None, {self._input: fed})[0], np.float32).reshape(-1)
-        unit: npt.NDArray[np.float32] = raw / max(float(np.linalg.norm(raw)), 1e-12)
-        return unit
+        name: str = session.get_inputs()[0].name
+        return lambda fed: np.asarray(session.run(None, {name: fed})[0], np.float32)
 
 
 def open_embedder(model: str) -> Embedder:
@@ -108,15 +136,30 @@ def embedder_file(model: str) -> EmbedderFile:
     return EmbedderFile(path=path, sha256=sha256, weight=weight)
 
 
+def usual_limits(model: str) -> dict[str, float]:
+    """The limits of purity that were found for an embedder, by registry name or by its file's name; {} where none were.
+
+    Cosines of one network say nothing about another's.
+    """
+    known = registry()
+    weight = known.get(model) or next((each for each in known.values() if each.file == Path(model).name), None)
+    if weight is None or weight.agreement_similarity is None or weight.min_similarity is None:
+        return {}
+    return {"agreement_similarity": weight.agreement_similarity, "min_similarity": weight.min_similarity}
+
+
 def network_input(crop: Pixels, face_input: str) -> npt.NDArray[np.float32]:
-    """float32 (1, 3, 112, 112) of a uint8 RGB crop (112, 112, 3), scaled as the registry's `face_input` says."""
+    """float32 (1, 3, H, W) of a uint8 RGB crop (H, W, 3), scaled as the registry's `face_input` says."""
     offset, scale = SCALES[face_input]
     return np.ascontiguousarray(((crop.astype(np.float32) - offset) / scale).transpose(2, 0, 1)[None], np.float32)
 
 
-def aligned_crop(pixels: Pixels, points: Floats) -> Pixels:
-    """uint8 (112, 112, 3): the similarity that brings the five points nearest to the template."""
-    crop: Pixels = warp(pixels, similarity(points[list(FIVE_POINTS), :2], TEMPLATE), INPUT_PX, (0, 0, 0))
+def aligned_crop(pixels: Pixels, points: Floats, face_input: str = "rgb-255") -> Pixels:
+    """uint8 (112, 112, 3), (150, 150, 3) for dlib: by the similarity that brings five points nearest to a template."""
+    five, template, side = (
+        (DLIB_POINTS, DLIB_TEMPLATE, DLIB_PX) if face_input == DLIB else (FIVE_POINTS, TEMPLATE, INPUT_PX)
+    )
+    crop: Pixels = warp(pixels, similarity(points[list(five), :2], template), side, (0, 0, 0))
     return crop
 
 
@@ -148,7 +191,9 @@ def _loaded(settings: Settings) -> Take | None:
 def _backends(settings: Settings) -> Mapping[str, str]:
     if settings["embedding_model"] is None:
         return {}
-    return {"onnxruntime": backend_version("onnxruntime"), "embedding": weights_sha256(settings["embedding_model"])}
+    file = embedder_file(settings["embedding_model"])
+    library = "torch" if file.weight.face_input == DLIB else "onnxruntime"
+    return {library: backend_version(library), "embedding": file.sha256}
 
 
 MEASURE = Measure(

@@ -67,7 +67,7 @@ class EmotionNet:
         import torch
 
         scaled = (crops.astype(np.float32) / 255.0 - 0.5) * 2.0
-        with _one_thread():
+        with one_thread():
             found: npt.NDArray[np.float32] = self._network(torch.from_numpy(scaled[:, None])).numpy()
         return found
 
@@ -107,7 +107,8 @@ def emotion_crop(pixels: Pixels, points: Floats) -> npt.NDArray[np.uint8]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Torch with one thread: the processes of a build share the cores already."""
     import torch
 
     threads = torch.get_num_threads()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from voxdata.catalog.query import SPLIT_SUMMARY, table_1
+from voxdata.faces.purity import NOBODY_CHECKS, OFFERED
 from voxdata.faces.rules import STATUSES, lines_of
 from voxdata.pages.report.charts import Limits, bar, histogram, short
 from voxdata.pages.report.facts import Facts, Row
@@ -56,16 +57,17 @@ def funnel(facts: Facts) -> Html:
 
 
 def _purity_warning(facts: Facts) -> Html | None:
-    if setting(facts.snapshot.recipe, "faces.measure.embedding_model") is not None:
+    recipe = facts.snapshot.recipe
+    by_people = setting(recipe, "faces.select.reviewed") == "required"
+    if by_people or setting(recipe, "faces.measure.embedding_model") is not None:
         return None
     return element(
         "p",
         element("b", "Nobody checked whose faces these are. "),
-        "The recipe names no embedding model (faces.measure.embedding_model is null), so a stranger's photo in a "
-        "person's folder passes, and of several faces in a photo the largest is taken. Pull a model with ",
-        element("code", "voxdata weights pull mobilefacenet"),
+        f"{NOBODY_CHECKS[0].upper()}{NOBODY_CHECKS[1:]}. Pull a model with ",
+        element("code", f"voxdata weights pull {OFFERED}"),
         " and build again with ",
-        element("code", "--set faces.measure.embedding_model=mobilefacenet"),
+        element("code", f"--set faces.measure.embedding_model={OFFERED}"),
         ".",
         class_="warning",
     )
