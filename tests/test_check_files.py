@@ -1,0 +1,44 @@
+"""What a recipe's pretrained files keep from being built is said before any work, with the command that mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voxdata.pipeline.check import check
+from voxdata.recipe.reading import load_recipe
+from voxdata.weights import CACHE_VARIABLE
+
+SFACE = "faces.measure.embedding_model=sface"
+COSINES = ["faces.link.agreement_similarity=0.36", "faces.purity.min_similarity=0.3"]
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+
+
+def stops(recipe: str, *sets: str) -> list[str]:
+    return [str(stop) for stop in check(load_recipe(recipe, sets)).stops]
+
+
+def test_the_papers_recipe_names_its_network_and_the_command_that_brings_it() -> None:
+    (file,) = check(load_recipe("hq-voxceleb")).files
+    assert (file.name, file.there, file.command) == ("mini_xception", False, "voxdata weights pull mini_xception")
+    assert any("faces.measure.emotion_model = mini_xception" in line for line in stops("hq-voxceleb"))
+
+
+@pytest.mark.parametrize("recipe", ["hq-voxceleb-automatic", "released", "voxceleb-folder", "demo"])
+def test_the_other_recipes_need_no_file(recipe: str) -> None:
+    assert check(load_recipe(recipe)).files == []
+
+
+def test_an_embedder_without_limits_of_its_own_is_not_given_anothers() -> None:
+    (said,) = (line for line in stops("voxceleb-folder", SFACE) if "nobody has found limits" in line)
+    assert said.endswith("--set faces.link.agreement_similarity=COSINE --set faces.purity.min_similarity=COSINE")
+    (said,) = (line for line in stops("voxceleb-folder", SFACE, COSINES[0]) if "nobody has found limits" in line)
+    assert said.endswith("add: --set faces.purity.min_similarity=COSINE")
+    assert not [line for line in stops("voxceleb-folder", SFACE, *COSINES) if "nobody has found limits" in line]
+    named = "faces.measure.embedding_model=dlib_resnet"
+    assert not [line for line in stops("voxceleb-folder", named) if "nobody has found limits" in line]
