@@ -20,6 +20,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.server_watch import ending_with, watched
 from models.processes import python_module
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.progress import logger
@@ -35,7 +36,8 @@ def running_flows() -> Iterator[str]:
     url = PREFECT_API_URL.value()
     if url is not None:
         check_api(url)
-        yield url
+        with watched(url):
+            yield url
         return
     logger.info("starting a temporary Prefect server (some seconds; to keep one: prefect server start)")
     port = free_port()
@@ -55,7 +57,7 @@ def running_flows() -> Iterator[str]:
         )
         try:
             _wait_for(url, server, log)
-            with temporary_settings({PREFECT_API_URL: url}):
+            with ending_with(server), temporary_settings({PREFECT_API_URL: url}):
                 yield url
         finally:
             _send_the_rest()

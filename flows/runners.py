@@ -16,6 +16,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.artifacts import show_snapshot, shown_counts, shown_progress
+from flows.server_watch import workers_watched
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.packing import pack_range
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
@@ -65,13 +66,22 @@ class _TaskRuns(Runner):
             futures = {self._runner.submit(MANY[function], dict(call)): call for call in calls}
         left = list(futures.values())
         try:
-            for future in as_completed(list(futures)):
+            for future in self._as_completed(list(futures)):
                 result = partial(_answer, future, name, futures[future])
                 yield result_of(result, name, futures[future], left, self._workers)
         except WorkerLostError:
             self._stack.close()
             self._runner, self._started = self._runner.duplicate(), False
             raise
+
+    def _as_completed(self, futures: list[PrefectFuture[Any]]) -> Iterator[PrefectFuture[Any]]:
+        """The futures as they complete; says where a Dask cluster has no worker that could complete one."""
+        scheduler = getattr(self._runner, "client", None)
+        if scheduler is None:
+            yield from as_completed(futures)
+            return
+        with workers_watched(partial(_workers_of, scheduler)):
+            yield from as_completed(futures)
 
     @contextmanager
     def counting(self, label: str, total: int) -> Iterator[Advance]:
@@ -106,6 +116,14 @@ def _answer(future: PrefectFuture[R], name: str, call: Mapping[str, Any]) -> R:
         if type(error).__name__ == "KilledWorker":  # of distributed, which comes with Dask alone
             raise WorkerLostError(name, [call]) from None
         raise
+
+
+def _workers_of(client: Any) -> int:
+    """How many workers the scheduler of a Dask cluster knows; none where it does not answer."""
+    try:
+        return len(client.scheduler_info()["workers"])
+    except OSError:
+        return 0
 
 
 def tell(root: str, snapshot: str) -> None:

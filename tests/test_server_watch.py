@@ -1,0 +1,117 @@
+"""A Prefect server that is gone is said in one line: a temporary one ends the command, another may come back."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.server_watch import watched, workers_watched
+
+REPOSITORY = Path(__file__).parents[1]
+COMMAND = """
+import subprocess, sys, time
+from flows.server_watch import ending_with
+server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+with ending_with(server):
+    print(server.pid, flush=True)
+    if sys.argv[1] == "work":
+        time.sleep(600)
+server.kill()
+server.wait()
+time.sleep(0.5)
+print("ended well")
+"""
+
+
+def command(how: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, how],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_temporary_server_that_is_killed_ends_the_command_in_one_line() -> None:
+    with command("work") as running:
+        assert running.stdout is not None
+        os.kill(int(running.stdout.readline()), signal.SIGKILL)
+        said, failed = running.communicate(timeout=60)
+    assert said == ""
+    assert failed.startswith(
+        "voxdata: the temporary Prefect server ended in the middle of the work (status -9); run the"
+    )
+    assert failed.count("\n") == 1
+    assert running.returncode == 1
+
+
+def test_a_temporary_server_that_is_stopped_afterwards_ends_nothing() -> None:
+    with command("nothing") as running:
+        said, failed = running.communicate(timeout=60)
+    assert (said.splitlines()[1], failed, running.returncode) == ("ended well", "", 0)
+
+
+class Health(http.server.BaseHTTPRequestHandler):
+    """Answers everything."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def serving(port: int = 0) -> http.server.ThreadingHTTPServer:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Health)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server
+
+
+def test_an_api_that_goes_away_is_said_once_and_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    server = serving()
+    port = server.server_address[1]
+    with watched(f"http://127.0.0.1:{port}/api", poll_s=0.05, said_after_s=0.2):
+        time.sleep(0.5)
+        assert caplog.messages == []
+        server.shutdown()
+        server.server_close()
+        _wait(lambda: "does not answer any more; start it again (prefect server start)" in caplog.text)
+        time.sleep(0.5)
+        again = serving(port)
+        _wait(lambda: "answers again" in caplog.text)
+    assert len(caplog.messages) == 2
+    again.shutdown()
+    again.server_close()
+
+
+def test_a_cluster_without_workers_is_said_once_and_when_one_comes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    workers = [1]
+    with workers_watched(lambda: workers[0], poll_s=0.05, said_after_s=0.2):
+        time.sleep(0.4)
+        assert caplog.messages == []
+        workers[0] = 0
+        _wait(lambda: "has no worker any more; start some (dask worker ADDRESS" in caplog.text)
+        workers[0] = 2
+        _wait(lambda: "has workers again" in caplog.text)
+    assert len(caplog.messages) == 2
+
+
+def _wait(there: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not there():
+        assert time.monotonic() < until
+        time.sleep(0.05)
