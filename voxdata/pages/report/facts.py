@@ -18,7 +18,7 @@ from voxdata.rules import setting
 from voxdata.store.storage import Storage
 
 PORTRAITS = 60
-REJECTS_PER_REASON = 7
+REJECTS_PER_REASON = 6
 TRUE_FACES = 4
 PAPER_PHOTOS = 300  # of a person (SF2F, App. B.1)
 
