@@ -26,6 +26,7 @@ from voxdata.pipeline.stages import work_on
 from voxdata.recipe.sections import Work
 from voxdata.sources.fetching import Figures
 from voxdata.store.storage import Storage
+from voxdata.store.worker_pools import refused_workers_said
 
 PUBLISHED = "voxdata.snapshot.published"
 OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
@@ -60,9 +61,10 @@ class _TaskRuns(Runner):
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
         if not self._started:
-            self._stack.enter_context(self._runner)
+            with refused_workers_said():
+                self._stack.enter_context(self._runner)
             self._started = True
-        with deaf_to_interrupts():  # workers are started as calls are handed over
+        with deaf_to_interrupts(), refused_workers_said():  # workers are started as calls are handed over
             futures = {self._runner.submit(MANY[function], dict(call)): call for call in calls}
         left = list(futures.values())
         try:

@@ -21,7 +21,7 @@ MAY: Mapping[str, frozenset[str]] = {
     "people": frozenset({"format", "store", "tables", "recipe"}),
     "crawl": frozenset({"format", "store", "tables", "recipe"}),
     "weights": frozenset({"format", "store"}),
-    "simulate": frozenset({"format"}),
+    "simulate": frozenset({"format", "store"}),
 }
 
 

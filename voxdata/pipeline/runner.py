@@ -21,6 +21,7 @@ from voxdata.pipeline.progress import Advance, crawl_progress, progress
 from voxdata.recipe.sections import Work
 from voxdata.sources.fetching import Figures
 from voxdata.store.storage import Storage
+from voxdata.store.worker_pools import refused_workers_said
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,13 +84,14 @@ class _Pool(Runner):
 
     def _open(self) -> None:
         spawning = multiprocessing.get_context("spawn")
-        self._leash, self._held = spawning.Pipe(duplex=False)
-        self._executor = ProcessPoolExecutor(
-            self._workers, mp_context=spawning, initializer=prepare_worker, initargs=(os.getpid(), self._leash)
-        )
+        with refused_workers_said():
+            self._leash, self._held = spawning.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(
+                self._workers, mp_context=spawning, initializer=prepare_worker, initargs=(os.getpid(), self._leash)
+            )
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
-        with deaf_to_interrupts():  # workers are started as calls are handed over
+        with deaf_to_interrupts(), refused_workers_said():  # workers are started as calls are handed over
             futures = {self._executor.submit(function, **call): call for call in calls}
         left = list(futures.values())
         try:

@@ -31,6 +31,7 @@ from voxdata.simulate.clips import make_clip
 from voxdata.simulate.people import SimulatedPerson, draw_people
 from voxdata.simulate.photos import make_photo
 from voxdata.simulate.settings import CorpusSettings
+from voxdata.store.worker_pools import refused_workers_said
 
 __all__ = ["TRUTH", "CorpusSettings", "write_corpus"]
 
@@ -76,7 +77,7 @@ def write_corpus(
     """Write the corpus and return its truth (`TRUTH`). A finished corpus of the same settings is left as it is.
 
     `progress(done, total)` is told after every person. Raises `SourceError` when the folder holds something else,
-    `StorageError` when it cannot be written.
+    `StorageError` when it cannot be written, `BackendError` where no worker processes can be started.
     """
     folder = Path(folder)
     try:
@@ -119,8 +120,12 @@ def _write_people(
     if workers <= 1:
         yield from told(_write_person(folder, settings, index) for index in indices)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
-        yield from told(pool.map(_write_person, [folder] * len(indices), [settings] * len(indices), indices))
+    with refused_workers_said():
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    with pool:
+        with refused_workers_said():
+            made = pool.map(_write_person, [folder] * len(indices), [settings] * len(indices), indices)
+        yield from told(made)
 
 
 def _start_worker() -> None:
