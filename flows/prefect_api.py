@@ -28,11 +28,13 @@ from voxdata.pipeline.progress import logger
 START_LIMIT_S = 90
 POLL_S = 0.2
 SEND_LIMIT_S = 5
+PROXIES = ("all_proxy", "http_proxy", "https_proxy")
 
 
 @contextmanager
 def running_flows() -> Iterator[str]:
     """Within this context flows may be called; yields the API's URL. Raises `BackendError` when it does not answer."""
+    check_proxies()
     url = PREFECT_API_URL.value()
     if url is not None:
         check_api(url)
@@ -66,12 +68,26 @@ def running_flows() -> Iterator[str]:
 
 def check_api(url: str) -> None:
     """Ask a Prefect API for its health. Raises `BackendError`."""
+    check_proxies()
     try:
         httpx.get(f"{url.rstrip('/')}/health", timeout=10).raise_for_status()
     except httpx.HTTPError as error:
         raise BackendError(
             f"the Prefect API at {url} does not answer ({type(error).__name__}); start it with: prefect server start, "
             "or unset PREFECT_API_URL to use a temporary one"
+        ) from None
+
+
+def check_proxies() -> None:
+    """See that Prefect's client, which reads all proxies as it is made, can use them. Raises `BackendError`."""
+    try:
+        httpx.Client().close()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        set_here = [name for name in os.environ if name.lower() in PROXIES and os.environ[name]]
+        why = str(error).partition(". ")[0].rstrip(".")
+        raise BackendError(
+            f"Prefect cannot use the proxy of {' or '.join(sorted(set_here))} ({why}); unset it for this command, or, "
+            "for a SOCKS proxy, run: pip install 'httpx[socks]'"
         ) from None
 
 

@@ -8,8 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.flows.building import Voxdata, build_arguments
 
 ASK = """
 import sys, urllib.request
@@ -50,3 +53,14 @@ def test_loopback_is_asked_directly_and_other_hosts_through_the_proxy(name: str,
     assert done.returncode == 0, done.stderr
     bypassed = done.stdout.splitlines()[-1].split()
     assert [each not in ("0", "False") for each in bypassed] == [False, True]
+
+
+@pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:9", "http://127.0.0.1:port"])
+def test_a_proxy_that_prefect_cannot_use_is_said_in_one_line(
+    proxy: str, corpus: Path, voxdata: Voxdata, tmp_path: Path
+) -> None:
+    done = voxdata(*build_arguments(corpus, tmp_path / "root"), "--prefect", ALL_PROXY=proxy)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("voxdata build: Prefect cannot use the proxy of ALL_PROXY (")
+    assert "unset it for this command" in done.stderr
+    assert "Traceback" not in done.stderr
