@@ -150,3 +150,29 @@ def test_a_pool_that_writes_people_ends_in_one_line(plain_environment: dict[str,
         assert time.monotonic() < until
         time.sleep(0.05)
     assert command.interrupt().splitlines() == [LINE.format("simulate")]
+
+
+def test_one_that_comes_while_the_command_line_is_loaded_is_one_line(plain_environment: dict[str, str]) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name == 'cyclopts':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "import flows.cli\n"
+        "print('loaded')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=plain_environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "voxdata: interrupted; nothing was begun\n"
+
+
+def test_whoever_imports_the_command_line_keeps_their_own_answer_to_it(plain_environment: dict[str, str]) -> None:
+    program = "import signal, flows.cli\nprint(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=plain_environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "True\n"
