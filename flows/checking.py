@@ -36,11 +36,11 @@ def report(findings: Findings) -> Iterator[str]:
 
 
 def _source(source: Source, tables: bool) -> Iterator[str]:
-    named = f"{source.setting} = {source.address} ({source.kind})"
+    named = " ".join((source.setting, *(["=", source.address] if source.address else []), f"({source.kind})"))
     if source.files is None:
         yield f"{named}: not listed"
         return
-    what = "photos" if source.setting.endswith(".photos") else "clips"
+    what = "photos" if source.medium == "photos" else "clips"
     spread = ""
     if source.per_person is not None:
         least, middle, most = source.per_person

@@ -292,7 +292,7 @@ def test_names_that_are_not_utf8_become_rows(storage: LocalStorage, photos: Path
 
 
 def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"sources\.photos\.path=.*none is not a folder"):
+    with pytest.raises(SourceError, match=r"sources\.photos\.path=.*none is not there"):
         list_photos(str(tmp_path / "none"), "sources.photos.path")
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("")

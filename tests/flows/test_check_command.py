@@ -249,7 +249,7 @@ def test_every_reason_is_said_at_once(here: Voxdata, sources: Path, monkeypatch:
     broken = words(sources, f"sources.speech.path={sources / 'none'}", "faces.measure.emotion_model=mini_xception")
     done = here("build", *broken, "--root", str(sources / "root"))
     assert done.returncode == 1
-    assert "is not a folder" in done.stderr
+    assert "is not there; check the path" in done.stderr
     assert "voxdata weights pull mini_xception" in done.stderr
 
 
@@ -295,6 +295,18 @@ def test_a_site_is_not_asked(here: Voxdata, sources: Path) -> None:
     assert (status, said["people"]) == (0, None)
     assert (said["sources"][0]["files"], said["sources"][1]["files"]) == (None, 6)
     assert "http://127.0.0.1:9/ is not asked here" in said["notes"][0]
+
+
+def test_photos_of_several_sources_are_called_photos_and_a_search_needs_no_address(
+    here: Voxdata, sources: Path
+) -> None:
+    settings = words(sources)[3:]
+    several = f"sources.photos=[{{path: {sources / 'photos'}}}, {{kind: wikimedia}}]"
+    done = here("check", "voxceleb-folder", "--set", several, *settings)
+    assert (done.returncode, "None" in done.stdout) == (0, False), done.stdout
+    assert f"sources.photos.0 = {sources / 'photos'} (folder): 9 photos of 3 people" in done.stdout
+    assert "sources.photos.1 (wikimedia): not listed" in done.stdout
+    assert "note: sources.photos.1: wikimedia is not asked here" in done.stdout
 
 
 def test_further_corpora_count_together(here: Voxdata, sources: Path) -> None:

@@ -74,7 +74,7 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
         listing = said.attempt(_listing, setting, source, recipe, said)
         words = None if listing is None else _call(roll, setting, listing, said)
         called[medium].append(words)
-        sources.append(_described(setting, source, listing, words, names))
+        sources.append(_described(medium, setting, source, listing, words, names))
     if not called["photos"]:
         said.stops.append(SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER"))
     whole = len(tables) == len(metadata_files(recipe)) and None not in (*called["photos"], *called["speech"])
@@ -124,7 +124,7 @@ def _listing(
     photos.check(source, setting)
     if photos.listed is None:
         said.notes.append(
-            f"{setting}: {source.url or source.path} is not asked here; who is on it shows when a build crawls it"
+            f"{setting}: {_address(source) or source.kind} is not asked here; who is on it shows when a build crawls it"
         )
         return None
     listing = photos.listed(source, setting)
@@ -149,17 +149,19 @@ def _call(roll: RollCall, setting: str, listing: Listing[PhotoFile] | Listing[Cl
 
 
 def _described(
+    medium: str,
     setting: str,
     source: PhotoSource | SpeechSource,
     listing: Listing[PhotoFile] | Listing[Clip] | None,
     called: Called | None,
     names: Mapping[str, str],
 ) -> Source:
-    address = str(getattr(source, "url", None) or source.path)
+    address = _address(source)
     if listing is None or called is None:
-        return Source(setting=setting, kind=source.kind, address=address)
+        return Source(medium=medium, setting=setting, kind=source.kind, address=address)
     counts = sorted(called.files.values())
     return Source(
+        medium=medium,
         setting=setting,
         kind=source.kind,
         address=address,
@@ -171,6 +173,11 @@ def _described(
         passed=listing.passed,
         remarks=[line for _, line in listing.remarks],
     )
+
+
+def _address(source: PhotoSource | SpeechSource) -> str:
+    """The URL or path of a source; nothing for a search that is made where its kind says."""
+    return str(getattr(source, "url", None) or source.path or "")
 
 
 def _people(

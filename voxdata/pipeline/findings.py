@@ -40,7 +40,7 @@ class Some:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What one source of photos or speech holds.
+    """What one source of photos or speech, its `medium`, holds.
 
     `files` is None where it could not be listed, or lies on the web and is not asked. `per_person` is the least, the
     median and the greatest number of files. `matched` counts folders by how they were found (`identities.Step`),
@@ -48,6 +48,7 @@ class Source:
     suffix or folder, and `remarks` is what the log of a build says of them.
     """
 
+    medium: str
     setting: str
     kind: str
     address: str

@@ -131,6 +131,8 @@ def _passed_over(setting: str) -> Callable[[OSError], None]:
 def check_folder(folder: str, setting: str) -> Path:
     """The folder, if it can be listed. Raises `SourceError` naming `setting` where it cannot."""
     base = Path(folder)
+    if not base.exists() and not base.is_symlink():
+        raise SourceError(f"{setting}={folder} is not there; check the path")
     if not base.is_dir():
         raise SourceError(f"{setting}={folder} is not a folder; check the path")
     if not os.access(base, os.R_OK | os.X_OK):
