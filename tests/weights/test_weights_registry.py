@@ -48,7 +48,8 @@ def test_what_uses_a_file_exists(cache: Path) -> None:
                 assert parsed(*user.split()[1:], "--root", "x")["system"] == "enhance"
             elif user.startswith("voxdata train "):
                 said = parsed(*user.split()[1:2], "sf2f", "--root", "x", *user.split()[2:])
-                assert said["embedder"] in PUBLISHED
+                (options,) = (value for value in said.values() if hasattr(value, "embedder"))
+                assert options.embedder in PUBLISHED
             elif user.startswith("voxdata imagine "):
                 said = parsed("imagine", "a.wav", "--run", "RUN", "--out", "x.png", *user.split()[2:])
                 assert weight.name in said["enhance"]
