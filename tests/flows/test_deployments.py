@@ -91,7 +91,7 @@ def test_deployments_name_no_machine(api: Api) -> None:
     }
     assert str(REPOSITORY) not in json.dumps(found)
     scheduled = [deployment["name"] for deployment in found if deployment["schedules"]]
-    assert scheduled == ["nightly"]
+    assert sorted(scheduled) == ["nightly", "weekly"]
     assert all(deployment["global_concurrency_limit"]["limit"] == 1 for deployment in found)
     triggers = [automation["trigger"] for automation in api.filter("automations")]
     assert [(trigger["match"], trigger["expect"]) for trigger in triggers] == [

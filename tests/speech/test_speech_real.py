@@ -23,7 +23,11 @@ from voxdata.store.items import ClipItem
 def measure_folder(folder: Path, every: int = 1, metadata: tuple[Path, ...] = ()) -> tuple[pa.Table, pa.Table]:
     rows = find_utterances(SpeechFolder(path=str(folder)), load_book(metadata), "real").to_pylist()[::every]
     items = [
-        ClipItem(row=row | {"item_id": row["utterance_id"]}, data=Path(str(row["path"])).read_bytes) for row in rows
+        ClipItem(
+            row=row | {"item_id": row["utterance_id"], "audio_sha256": row["utterance_id"]},
+            data=Path(str(row["path"])).read_bytes,
+        )
+        for row in rows
     ]
     utterances = run(items, SpeechMeasure()).rows
     return utterances, decide(utterances, SpeechSelect())

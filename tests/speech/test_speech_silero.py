@@ -44,7 +44,8 @@ def test_the_stage_stores_its_ratio_and_names_the_file_by_digest(network: str, v
     buffer = io.BytesIO()
     soundfile.write(buffer, NOISE, 16_000, format="WAV")
     items = [
-        ClipItem(row={"item_id": str(n)}, data=lambda d=data: d) for n, data in enumerate([voice, buffer.getvalue()])
+        ClipItem(row={"item_id": str(n), "audio_sha256": str(n)}, data=lambda d=data: d)
+        for n, data in enumerate([voice, buffer.getvalue()])
     ]
     speech, noise = run(items, settings).rows["silero_ratio"].to_pylist()
     assert speech > 0.6

@@ -54,16 +54,19 @@ def portraits_now(storage: Storage) -> dict[str, int]:
 def outcomes(storage: Storage, keys: Mapping[str, str], people: Collection[str]) -> dict[str, Counter[str]]:
     """`faces` and `speech` -> items per outcome, as the view `funnel` counts them; `people` are in the version."""
     found = {}
-    for kind, table, lacks in (
-        ("faces", "face_verdicts", WITHOUT_SPEECH),
-        ("speech", "utterance_verdicts", WITHOUT_PORTRAITS),
+    for kind, table, manifest, lacks in (
+        ("faces", "face_verdicts", "photos", WITHOUT_SPEECH),
+        ("speech", "utterance_verdicts", "utterance_files", WITHOUT_PORTRAITS),
     ):
         if table not in keys:
             found[kind] = Counter[str]()
             continue
-        verdicts = parquet_table(storage.read(keys[table]), ["reason", *WHOSE])
+        verdicts = parquet_table(storage.read(keys[table]), ["item_id", "reason"])
         counts = Counter(verdicts["reason"].drop_null().to_pylist())
-        passed = with_persons(verdicts.filter(pc.is_null(verdicts["reason"])), aliases_in_force(storage))
+        # Whose an item is stands in the manifest: verdicts of older versions do not say it.
+        known = parquet_table(storage.read(keys[manifest]), list(WHOSE))
+        where = pc.index_in(verdicts.filter(pc.is_null(verdicts["reason"]))["item_id"], value_set=known["item_id"])
+        passed = with_persons(known.take(where.drop_null()).combine_chunks(), aliases_in_force(storage))
         inside = _of(passed, people).num_rows
         found[kind] = counts + Counter({KEPT: inside, lacks: passed.num_rows - inside})
     return found
