@@ -1,6 +1,6 @@
 """Figures of the crawl: speed beside img2dataset, a list of two million, politeness, dead hosts, kills, reruns.
 
-    python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset==1.47.0 'numpy<2' 'setuptools<81'
+    python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset==1.47.0 'setuptools<81'
     python benchmarks/crawl_throughput.py --img2dataset /tmp/i2d/bin/python         about 10 minutes
     python benchmarks/crawl_throughput.py --only list
 

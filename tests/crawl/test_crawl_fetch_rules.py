@@ -20,7 +20,7 @@ from voxdata.crawl.robots import Robots, matches, read_robots
 from voxdata.crawl.signals import Rules, header_opt_out, meta_opt_out, read_reservations
 from voxdata.format.errors import SourceError
 from voxdata.recipe.crawl import OPT_OUTS, Crawl
-from voxdata.store.proxies import proxy_for, spare_loopback
+from voxdata.store.proxies import proxy_for, spare_loopback, usable
 from voxdata.store.rows import clean
 
 
@@ -383,8 +383,26 @@ def test_proxies_are_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [proxy_for("http", host, 80) for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8")] == [None] * 4
     monkeypatch.setenv("no_proxy", "h.example")
     assert proxy_for("http", "h.example", 80) is None
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9050")
+    assert not usable(str(proxy_for("https", "i.example", 443)))
     environment = {"NO_PROXY": "a.example"}
     spare_loopback(environment)
     assert environment == {"NO_PROXY": "a.example,localhost,127.0.0.1,::1", "no_proxy": "localhost,127.0.0.1,::1"}
     spare_loopback(environment)
     assert environment["NO_PROXY"] == "a.example,localhost,127.0.0.1,::1"
+
+
+def test_a_host_behind_a_proxy_that_cannot_be_used_is_not_asked_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://name:secret@127.0.0.1:9050")
+
+    async def ask() -> None:
+        async with Fetcher(Crawl(contact="mailto:us@lab.example")) as fetcher:
+            await fetcher.rules("http://photos.example/")
+
+    with pytest.raises(
+        SourceError, match=r"photos\.example is to be asked through socks5://.*only http prox"
+    ) as caught:
+        asyncio.run(ask())
+    assert "secret" not in str(caught.value)

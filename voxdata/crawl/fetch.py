@@ -30,7 +30,7 @@ from voxdata.crawl.robots import ROBOTS_BYTES, read_robots
 from voxdata.crawl.signals import TDMREP, Rules, header_opt_out, meta_opt_out, read_reservations
 from voxdata.format.errors import SourceError
 from voxdata.recipe.crawl import Crawl
-from voxdata.store.proxies import proxy_for
+from voxdata.store.proxies import proxy_for, usable
 from voxdata.store.rows import clean
 
 BUSY = frozenset({429, 503})
@@ -159,12 +159,21 @@ class Fetcher:
         return await self._know_rules(host)
 
     def host_of(self, address: Address) -> Host:
-        """The host that an address leads to. Raises `SourceError` where nobody would know who asks it."""
+        """The host that an address leads to.
+
+        Raises `SourceError` where nobody would know who asks it, and where it lies behind a proxy that cannot be used.
+        """
         known = self.crawl.says_who or address.origin in self.hosts.by_origin
         if not known and not self.addresses.is_named(address) and not self.addresses.refuses(address):
             raise SourceError(
                 f"{address.host} would be asked by somebody whom it cannot reach; say who you are: --set "
                 "crawl.contact=mailto:you@your-lab.org"
+            )
+        proxy = proxy_for(address.scheme, address.host, address.port)
+        if proxy is not None and not usable(proxy):
+            raise SourceError(
+                f"{address.host} is to be asked through {proxy.partition('://')[0]}://…, and only http proxies can be "
+                "used; name one in HTTP_PROXY and HTTPS_PROXY and unset ALL_PROXY, or spare the host with NO_PROXY"
             )
         return self.hosts.get(address.origin)
 

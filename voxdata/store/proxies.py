@@ -11,15 +11,19 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def proxy_for(scheme: str, host: str, port: int) -> str | None:
-    """The proxy through which a host is to be asked; None: directly. Only proxies that are reached by http or https."""
+    """The proxy through which a host is to be asked; None: directly. `usable` says whether we can ask through it."""
     if is_this_machine(host) or proxy_bypass(host) or proxy_bypass(f"{host}:{port}"):
         return None
     found = getproxies()
     proxy = found.get(scheme) or found.get("all")
     if not proxy:
         return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    return proxy if proxy.startswith(("http://", "https://")) else None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def usable(proxy: str) -> bool:
+    """Whether a proxy is reached by http or https; one that speaks SOCKS is not, and going past it would be silent."""
+    return proxy.startswith(("http://", "https://"))
 
 
 def is_this_machine(host: str) -> bool:
