@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test asserts a time, and a busy machine is slow.
+settings.register_profile("voxdata", deadline=None)
+settings.load_profile("voxdata")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
