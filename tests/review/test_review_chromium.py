@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,23 @@ def test_a_reload_in_the_middle_loses_nothing(open_tab: Any, shared: tuple[Path,
     assert tab.words()[:3] == ["reject"] * 3
     assert stored(root, "reloader") == ["reject"] * 3
     assert person == ask(root, "SELECT DISTINCT person FROM faces ORDER BY person")[1]["person"]
+
+
+def test_a_slow_start_after_a_reload_opens_whom_the_address_names(open_tab: Any, shared: tuple[Path, Page]) -> None:
+    root, _ = shared
+    second = ask(root, "SELECT DISTINCT person FROM faces ORDER BY person")[1]["person"]
+    tab = open_tab("slow")
+    tab.press("Enter")
+    tab.tab.wait_for_function("person => decodeURIComponent(location.hash.slice(1)) === person", arg=second)
+    # A word that the reload interrupts is sent again before anybody is opened. Here that takes its time, and meanwhile
+    # the window gets the focus, upon which a page that is up looks for changes.
+    word = "JSON.stringify([{id: '1', body: {}}])"
+    tab.tab.evaluate(f"sessionStorage.setItem('outbox', {word})")
+    tab.tab.route("**/api/say", lambda route: (time.sleep(1), route.fulfill(json={})))
+    tab.tab.add_init_script("setTimeout(() => window.dispatchEvent(new Event('focus')), 400)")
+    tab.tab.reload()
+    tab.tab.wait_for_selector("body[data-ready]")
+    assert tab.person() == second
 
 
 def test_two_tabs_of_one_reviewer(open_tab: Any) -> None:

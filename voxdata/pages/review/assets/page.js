@@ -11,6 +11,7 @@ const POLL_MS = 2500;
 let version = "";
 let fading = 0;
 const pending = new Map();
+const asked = decodeURIComponent(location.hash.slice(1));  // whom the address names, before anybody is opened
 const said = new Map();  // the last word of each face that was judged here, ahead of the server's answer
 let about = await get("about").catch((error) => { say(error.message, true); throw error; });
 const people = new People(reviewer, open, progressed);
@@ -254,7 +255,8 @@ function press(key, digit) {
 // ---- other tabs, other reviewers, new builds
 
 async function poll() {
-  if (document.hidden || pending.size) return;
+  // While the page still comes up nobody is open: a new reading would open the first identity in place of the asked one.
+  if (!document.body.dataset.ready || document.hidden || pending.size) return;
   const now = await get("about").catch(() => null);
   if (now === null || now.version === version) return;
   Object.assign(about, now);
@@ -270,7 +272,7 @@ $("#dataset").textContent = `${about.name} · snapshot ${about.snapshot.slice(0,
 introduce(stored(sessionStorage) || about.reviewer || stored(localStorage) || "");
 await server.resend();
 const first = await people.load();
-const wanted = decodeURIComponent(location.hash.slice(1)) || first;
+const wanted = asked || first;
 if (wanted) await open(wanted);
 else say("There is nobody to review in this snapshot.");
 document.body.dataset.ready = "yes";
