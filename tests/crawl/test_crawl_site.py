@@ -26,6 +26,7 @@ from tests.crawl.serving import (
     text,
 )
 from voxdata.crawl import fetch
+from voxdata.crawl.fetched import read_retry_after
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import load_book
 from voxdata.recipe.sections import Crawl
@@ -228,7 +229,7 @@ def test_the_crawler_says_who_it_is_and_rules_for_it_hold(storage: LocalStorage)
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, least: float, most: float) -> None:
-    assert least <= fetch.read_retry_after(value) <= most
+    assert least <= read_retry_after(value) <= most
 
 
 def test_a_slow_answer_fails_and_does_not_hold_the_rest(storage: LocalStorage) -> None:

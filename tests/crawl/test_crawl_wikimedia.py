@@ -10,7 +10,8 @@ from aiohttp import web
 
 from tests.crawl.finding import asked, found, source
 from tests.crawl.wikimedia_server import FEMALE, MALE, country, item, person, serve_wiki, text
-from voxdata.crawl.fetch import ApiLimits, Fetched
+from voxdata.crawl.fetched import Fetched
+from voxdata.crawl.hosts import ApiLimits
 from voxdata.format.errors import SourceError
 from voxdata.sources.kinds import Choice, NoAnswerError, Person, PhotoUrl, photo_kind
 from voxdata.sources.wikimedia import lag_s

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voxdata.crawl.addresses import Address, UrlRefusedError, read_address
-from voxdata.crawl.fetch import BUSY, MAX_REDIRECTS, Fetched, Fetcher, Validators
+from voxdata.crawl.fetch import BUSY, MAX_REDIRECTS, Fetcher
+from voxdata.crawl.fetched import Fetched, Validators
 from voxdata.crawl.hosts import Host
 from voxdata.format.errors import SourceError
 

@@ -8,7 +8,7 @@ import os
 import re
 from typing import Any
 
-from voxdata.crawl.fetch import Fetched
+from voxdata.crawl.fetched import Fetched
 from voxdata.format.errors import SourceError
 from voxdata.sources.kinds import FindPerson, Found, NoAnswerError, Person, Visit
 

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voxdata.crawl.addresses import read_address
-from voxdata.crawl.fetch import Fetched, Fetcher, Validators
+from voxdata.crawl.fetch import Fetcher
+from voxdata.crawl.fetched import Fetched, Validators
 from voxdata.crawl.frontier import Frontier, Job, Waiting
 from voxdata.recipe.crawl import Crawl
 from voxdata.sources.candidates import NOWHERE, Candidates

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import Field, model_validator
 
-from voxdata.crawl.fetch import ApiLimits
+from voxdata.crawl.hosts import ApiLimits
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.answers import answered, key_in, link, object_in, plain

@@ -22,7 +22,9 @@ from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, Speec
 from voxdata.sources.listing import Listing
 
 if TYPE_CHECKING:  # its HTTP client takes as long to import as all else of a command's help
-    from voxdata.crawl.fetch import ApiLimits, Fetched, Fetcher
+    from voxdata.crawl.fetch import Fetcher
+    from voxdata.crawl.fetched import Fetched
+    from voxdata.crawl.hosts import ApiLimits
 
 logger = logging.getLogger(__name__)
 

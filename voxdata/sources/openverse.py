@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from voxdata.crawl.fetch import ApiLimits
+from voxdata.crawl.hosts import ApiLimits
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.answers import answered, key_in, link, object_in, plain
 from voxdata.sources.kinds import Found, Person, PhotoKind, PhotoUrl, Place, Visit, everybody

@@ -20,7 +20,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from voxdata.crawl.fetch import Fetched, Fetcher
+from voxdata.crawl.fetch import Fetcher
+from voxdata.crawl.fetched import Fetched
 from voxdata.crawl.hosts import Hosts
 from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voxdata.crawl.fetch import Fetched, Validators
+from voxdata.crawl.fetched import Fetched, Validators
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.rows import clean_row
 from voxdata.store.storage import Storage

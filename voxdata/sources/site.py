@@ -18,7 +18,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from voxdata.crawl.fetch import Fetched, Fetcher
+from voxdata.crawl.fetch import Fetcher
+from voxdata.crawl.fetched import Fetched
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import PhotoKind, PhotoUrl, Visit

@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from voxdata.crawl.fetch import ApiLimits, Fetched
+from voxdata.crawl.fetched import Fetched
+from voxdata.crawl.hosts import ApiLimits
 from voxdata.people.identities import UNKNOWN
 from voxdata.people.names import fold_name
 from voxdata.recipe.sources import PhotoSource
