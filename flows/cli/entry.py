@@ -35,7 +35,6 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
 }
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MISUSED = 2
 QUERY_INTERRUPTED = "Query interrupted"  # what DuckDB makes of a signal in the middle of a query
 
@@ -86,7 +85,7 @@ def _speak_utf8() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    keep_loopback_direct()
+    spare_loopback()
     try:
         handler, bound, _ = app.meta.parse_args(words, exit_on_error=False, print_error=False)
         return int(handler(*bound.args, **bound.kwargs) or 0)
@@ -114,24 +113,11 @@ def _run(
     logging.getLogger("voxdata").setLevel(logging.WARNING if quiet else logging.INFO)
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    spare_loopback()
     _, (*_, last), rest = app.parse_commands(words)
     if not rest and last.default_command is None:
         raise CycloptsError(msg=f"which command? there are {', '.join(_names(last))}")
     handler, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     return int(handler(*bound.args, **bound.kwargs) or 0)
-
-
-def keep_loopback_direct() -> None:
-    """Keep this process, and those that it starts, from asking a proxy for this very machine (NO_PROXY).
-
-    A proxy of the environment (HTTP_PROXY, ALL_PROXY) stays in force for every other host.
-    """
-    names = [name for name in ("no_proxy", "NO_PROXY") if os.environ.get(name)]
-    said = os.environ[names[0]].split(",") if names else []
-    listed = list(dict.fromkeys([*(each.strip() for each in said if each.strip()), *LOOPBACK]))
-    for name in ("no_proxy", "NO_PROXY"):
-        os.environ[name] = "*" if "*" in listed else ",".join(listed)
 
 
 @app.command(name="--install-completion", help_epilogue="Example: voxdata --install-completion --shell bash")

@@ -35,8 +35,12 @@ def is_this_machine(host: str) -> bool:
 
 
 def spare_loopback(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Keep every client of this process and of its children from asking our own servers through a proxy."""
+    """Keep every client of this process and of its children from asking our own servers through a proxy.
+
+    A proxy of the environment stays in force for every other host. Clients read one spelling of NO_PROXY or the other,
+    the lower case first, so both say the same afterwards.
+    """
+    stated = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    spared = dict.fromkeys([*(part.strip() for part in stated.split(",") if part.strip()), *LOOPBACK])
     for name in ("NO_PROXY", "no_proxy"):
-        spared = [part.strip() for part in environment.get(name, "").split(",") if part.strip()]
-        if "*" not in spared:
-            environment[name] = ",".join([*spared, *(each for each in LOOPBACK if each not in spared)])
+        environment[name] = "*" if "*" in spared else ",".join(spared)
