@@ -40,7 +40,7 @@ def _source(source: Source, tables: bool) -> Iterator[str]:
     if source.files is None:
         yield f"{named}: not listed"
         return
-    what = "photos" if source.medium == "photos" else "clips"
+    what = "videos" if source.several else "photos" if source.medium == "photos" else "clips"
     spread = ""
     if source.per_person is not None:
         least, middle, most = source.per_person

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -307,6 +308,47 @@ def test_photos_of_several_sources_are_called_photos_and_a_search_needs_no_addre
     assert f"sources.photos.0 = {sources / 'photos'} (folder): 9 photos of 3 people" in done.stdout
     assert "sources.photos.1 (wikimedia): not listed" in done.stdout
     assert "note: sources.photos.1: wikimedia is not asked here" in done.stdout
+
+
+def test_lists_tars_and_videos_are_looked_into(here: Voxdata, sources: Path) -> None:
+    """All that lies on disk is matched; how many photos a video gives is not known, and so ends nothing."""
+    (sources / "list.csv").write_text(
+        "name,url\n"
+        + "".join(f"{name},http://x.example/{n}.jpg\n" for name in ("Beyonce", "Maria Lopes") for n in (1, 2))
+        + ",http://x.example/nobody.jpg\nBeyonce,ftp://x.example/no.jpg\n"
+    )
+    with tarfile.open(sources / "photos.tar", "w") as tar:
+        for name in ("id10002/0.jpg", "id10002/1.jpg", "loose.jpg"):
+            tar.addfile(tarfile.TarInfo(name))
+    (sources / "videos" / "ann lee").mkdir(parents=True)
+    (sources / "videos" / "ann lee" / "one.mp4").write_bytes(b"not decoded")
+    kinds = [("list", "list.csv"), ("webdataset", "photos.tar"), ("video", "videos")]
+    given = ", ".join(f"{{kind: {kind}, path: {sources / name}}}" for kind, name in kinds)
+    settings = [*words(sources)[3:], "--set", f"sources.photos=[{given}]"]
+    few = ["--set", "faces.select.min_per_identity=3"]
+    status, said = found(here, "voxceleb-folder", *settings, *few)
+    listed = [(each["files"], each["people"], each["several"]) for each in said["sources"][:3]]
+    assert (status, listed) == (0, [(4, 2, False), (2, 1, False), (1, 1, True)]), said["stops"]
+    assert said["sources"][0]["passed"] == {"name nobody": 1, "have no http or https url": 1}
+    assert said["sources"][1]["passed"] == {"name nobody": 1}
+    assert said["people"]["usable"] == 3
+    assert [each["name"] for each in said["people"]["photos_only"]["first"]] == ["Maria Lopes"]
+    assert any(
+        note.startswith("2 people have fewer photos than faces.select.min_per_identity = 3") for note in said["notes"]
+    )
+    assert (
+        "sources.photos.2 = " + f"{sources / 'videos'} (video): 1 videos of 1 people"
+        in here("check", "voxceleb-folder", *settings).stdout
+    )
+
+
+def test_a_folder_that_is_named_twice_counts_once(here: Voxdata, sources: Path) -> None:
+    twice = f"sources.photos=[{{path: {sources / 'photos'}}}, {{path: {sources / 'photos'}/.}}]"
+    settings = [*words(sources)[3:], "--set", twice, "--set", "faces.select.min_per_identity=4"]
+    status, said = found(here, "voxceleb-folder", *settings)
+    assert any("is where sources.photos.0 lies, too" in note for note in said["notes"])
+    assert status == 1
+    assert "the most are 3" in said["stops"][0]
 
 
 def test_further_corpora_count_together(here: Voxdata, sources: Path) -> None:

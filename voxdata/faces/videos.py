@@ -30,6 +30,7 @@ from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import SourceFile, check_folder, walk_files
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
+from voxdata.sources.listing import Listing, Unread
 from voxdata.sources.magic import VIDEO_SUFFIXES
 from voxdata.sources.trees import person_in, tree_depths
 
@@ -86,16 +87,18 @@ async def find(settings: PhotoVideos, visit: Visit) -> AsyncIterator[Sequence[Ph
             yield sorted(offers, key=lambda offer: (offer.rank or 0, offer.key))
 
 
+def listed(settings: PhotoVideos, setting: str) -> Listing[Unread]:
+    """Whose videos there are; how many photos each gives is seen when it is decoded. Raises `SourceError`."""
+    videos = list_videos(str(settings.path), f"{setting}.path")
+    return Listing(files=[Unread(words=video.folder) for video in videos], nothing="", several=True)
+
+
 def check(settings: PhotoVideos, setting: str) -> None:
     """Raises `SourceError` where the folder cannot be listed."""
     check_folder(str(settings.path), f"{setting}.path")
 
 
-PHOTO_VIDEOS = PhotoKind(
-    settings=PhotoVideos,
-    find=find,
-    check=check,
-)
+PHOTO_VIDEOS = PhotoKind(settings=PhotoVideos, find=find, check=check, listed=listed)
 
 
 def list_videos(folder: str, setting: str) -> list[SourceFile]:

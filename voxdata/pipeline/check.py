@@ -1,6 +1,7 @@
 """What the sources of a recipe hold, looked at before any work; no byte is changed anywhere.
 
-Files are listed and not read, but for the first bytes of those whose suffix says nothing, and the indices of tars.
+Files are listed and not read, but for lists of urls, the first bytes of files whose suffix says nothing, and the
+indices of tars. Videos are not decoded.
 People are matched as a build matches them (`people/identities.py`). Sources on the web are not asked. What a build
 could stop on only later, after all faces were measured, is found here.
 """
@@ -9,10 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeAlias, TypeVar
 
 from voxdata.faces.measures.embedding import usual_limits
 from voxdata.format.errors import BuildStoppedError, DecisionError, RecipeError, SourceError, VoxdataError, WeightsError
@@ -30,7 +31,7 @@ from voxdata.recipe.sections import Recipe
 from voxdata.recipe.sources import PhotoSource, SpeechSource
 from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.sources.kinds import Clip, PhotoFile, photo_kind, speech_kind
-from voxdata.sources.listing import Listing
+from voxdata.sources.listing import Listing, Unread
 from voxdata.store.storage import Storage
 from voxdata.weights.cache import command_for, resolve
 from voxdata.weights.entries import registry
@@ -41,6 +42,7 @@ TOO_LARGE = "over crawl.max_file_mb"
 
 P = ParamSpec("P")
 T = TypeVar("T")
+AnyListing: TypeAlias = Listing[PhotoFile | Unread | Clip]
 
 
 @dataclass
@@ -59,6 +61,25 @@ class _Said:
             return None
 
 
+@dataclass
+class _Photos:
+    """How many photos a build takes of each person at most; of those with `videos` nobody can say."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    videos: set[str] = field(default_factory=set)
+
+    def add(self, files: Mapping[str, int], most: int, *, several: bool) -> None:
+        """What one source holds of each person, of which `most` are taken."""
+        if several:
+            self.videos.update(files)
+        else:
+            self.counts.update({person: min(count, most) for person, count in files.items()})
+
+    def of(self, people: Collection[str]) -> dict[str, int]:
+        """The numbers that are known."""
+        return {person: self.counts[person] for person in people if person not in self.videos}
+
+
 def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
     """Look at the sources of a recipe; with `storage` as a build under that root does, with its names and opt-outs.
 
@@ -70,15 +91,20 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
     roll, names = RollCall(book), names_of(book)
     sources: list[Source] = []
     called: dict[str, list[Called | None]] = {"photos": [], "speech": []}
+    photos = _Photos()
+    places: dict[tuple[str, str], str] = {}
     for medium, setting, source in _given(recipe):
         listing = said.attempt(_listing, setting, source, recipe, said)
         words = None if listing is None else _call(roll, setting, listing, said)
         called[medium].append(words)
+        again = _again(places, medium, setting, source, said)
+        if medium == "photos" and listing is not None and words is not None and not again:
+            photos.add(words.files, recipe.crawl.photos_per_identity, several=listing.several)
         sources.append(_described(medium, setting, source, listing, words, names))
     if not called["photos"]:
         said.stops.append(SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER"))
     whole = len(tables) == len(metadata_files(recipe)) and None not in (*called["photos"], *called["speech"])
-    people = _people(recipe, called, book, storage, said) if whole and called["photos"] else None
+    people = _people(recipe, called, photos, book, storage, said) if whole and called["photos"] else None
     files = _files(recipe, said)
     return Findings(metadata=tables, sources=sources, people=people, files=files, notes=said.notes, stops=said.stops)
 
@@ -110,9 +136,7 @@ def _given(recipe: Recipe) -> Iterator[tuple[str, str, PhotoSource | SpeechSourc
             yield "speech", f"{setting}.speech", corpus.speech
 
 
-def _listing(
-    setting: str, source: PhotoSource | SpeechSource, recipe: Recipe, said: _Said
-) -> Listing[PhotoFile] | Listing[Clip] | None:
+def _listing(setting: str, source: PhotoSource | SpeechSource, recipe: Recipe, said: _Said) -> AnyListing | None:
     """What a source holds; None where nobody is asked. Raises `SourceError`, `RecipeError`."""
     if isinstance(source, SpeechSource):
         speech = speech_kind(source, setting)
@@ -131,10 +155,22 @@ def _listing(
     fit = [file for file in listing.files if file.size_bytes <= recipe.crawl.max_file_mb * 1e6]
     large = len(listing.files) - len(fit)
     passed = {**listing.passed, TOO_LARGE: large} if large else listing.passed
-    return Listing(files=fit, nothing=listing.nothing, passed=passed, remarks=listing.remarks)
+    return replace(listing, files=fit, passed=passed)
 
 
-def _call(roll: RollCall, setting: str, listing: Listing[PhotoFile] | Listing[Clip], said: _Said) -> Called:
+def _again(
+    places: dict[tuple[str, str], str], medium: str, setting: str, source: PhotoSource | SpeechSource, said: _Said
+) -> bool:
+    """Whether a source lies where one that was looked at lies, which is said: a build takes its files once."""
+    if not source.path:
+        return False
+    first = places.setdefault((medium, str(Path(source.path).resolve())), setting)
+    if first != setting:
+        said.notes.append(f"{setting}.path={source.path} is where {first} lies, too; what both hold counts once")
+    return first != setting
+
+
+def _call(roll: RollCall, setting: str, listing: AnyListing, said: _Said) -> Called:
     called = roll.call((file.words for file in listing.files), UNKNOWN_IDENTITY)
     if not listing.files:
         said.stops.append(SourceError(listing.nothing))
@@ -152,7 +188,7 @@ def _described(
     medium: str,
     setting: str,
     source: PhotoSource | SpeechSource,
-    listing: Listing[PhotoFile] | Listing[Clip] | None,
+    listing: AnyListing | None,
     called: Called | None,
     names: Mapping[str, str],
 ) -> Source:
@@ -166,6 +202,7 @@ def _described(
         kind=source.kind,
         address=address,
         files=len(listing.files),
+        several=listing.several,
         people=len(counts),
         per_person=(counts[0], median(counts), counts[-1]) if counts else None,
         matched={str(step): count for step, count in called.steps.items()},
@@ -183,6 +220,7 @@ def _address(source: PhotoSource | SpeechSource) -> str:
 def _people(
     recipe: Recipe,
     called: Mapping[str, Sequence[Called | None]],
+    counted: _Photos,
     book: IdentityBook,
     storage: Storage | None,
     said: _Said,
@@ -206,7 +244,7 @@ def _people(
         opted_out=len(gone),
     )
     if all(each.files for each in (*photos, *speech)):  # else it was said that a source holds nothing
-        _judge(recipe, people, _photos_of(photos, both - gone, recipe.crawl.photos_per_identity), said)
+        _judge(recipe, people, counted.of(both - gone), said)
     _judge_splits(recipe, both - gone, book, said)
     return people
 
@@ -226,7 +264,7 @@ def _judge(recipe: Recipe, people: People, photos: Mapping[str, int], said: _Sai
                 "that has their ids and names with --set sources.metadata.path=FILE"
             )
         )
-    elif few == len(photos):
+    elif few == people.usable:
         said.stops.append(
             BuildStoppedError(
                 f"faces.select.min_per_identity = {needed}, and nobody has that many photos: the most are "
@@ -313,14 +351,6 @@ def _words(called: Sequence[Called]) -> dict[str, list[str]]:
         for person, words in each.words.items():
             found.setdefault(person, []).extend(words)
     return found
-
-
-def _photos_of(called: Sequence[Called], people: Collection[str], most: int) -> Counter[str]:
-    """How many photos of these people are taken, at most so many of each and source."""
-    counts: Counter[str] = Counter()
-    for each in called:
-        counts.update({person: min(count, most) for person, count in each.files.items() if person in people})
-    return counts
 
 
 def _lacking(words: Mapping[str, Sequence[str]], both: Collection[str]) -> list[str]:

@@ -42,7 +42,8 @@ class Some:
 class Source:
     """What one source of photos or speech, its `medium`, holds.
 
-    `files` is None where it could not be listed, or lies on the web and is not asked. `per_person` is the least, the
+    `files` is None where it could not be listed, or lies on the web and is not asked; where `several` each of them may
+    give several photos, as videos do. `per_person` is the least, the
     median and the greatest number of files. `matched` counts folders by how they were found (`identities.Step`),
     `unmatched` are those that no metadata table names, where there is one. `passed` counts files that are not read, by
     suffix or folder, and `remarks` is what the log of a build says of them.
@@ -53,6 +54,7 @@ class Source:
     kind: str
     address: str
     files: int | None = None
+    several: bool = False
     people: int = 0
     per_person: tuple[int, float, int] | None = None
     matched: Mapping[str, int] = field(default_factory=dict)

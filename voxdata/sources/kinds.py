@@ -19,7 +19,7 @@ from voxdata.people.identities import UNKNOWN
 from voxdata.plugins import plugin, plugins
 from voxdata.recipe.section import RegisteredKind
 from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
-from voxdata.sources.listing import Listing
+from voxdata.sources.listing import Listing, Unread
 
 if TYPE_CHECKING:  # its HTTP client takes as long to import as all else of a command's help
     from voxdata.crawl.fetch import Fetcher
@@ -265,8 +265,8 @@ class PhotoKind:
 
     `find(settings, visit)` yields photos in batches that are stored together (a person's, a page's, a folder's) and
     raises `SourceError` where there is nothing to list. `check(settings, setting)` raises it, too, for what can be seen
-    at once, before anything long begins. `listed(settings, setting)` lists all photos where that asks nobody: of
-    sources on disk; it may be empty.
+    at once, before anything long begins. `listed(settings, setting)` lists all photos where that asks nobody, of
+    sources on disk, with their people; it may be empty.
 
     A kind that is asked person by person has `find_person(settings, visit, person, cursor)`, a page of that person's
     photos (cursor None: the first one), so that a crawl goes on where it stopped; it raises `NoAnswerError` for a page
@@ -280,7 +280,7 @@ class PhotoKind:
     hosts: Callable[[Any], Mapping[str, ApiLimits]] = _no_limits
     place: Callable[[Any], Place] = place_of
     check: Callable[[Any, str], None] = _nothing_to_check
-    listed: Callable[[Any, str], Listing[PhotoFile]] | None = None
+    listed: Callable[[Any, str], Listing[PhotoFile | Unread]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

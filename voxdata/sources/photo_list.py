@@ -31,6 +31,7 @@ from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import check_folder, walk_files
 from voxdata.sources.kinds import PhotoKind, PhotoUrl, Place, Visit
 from voxdata.sources.licences import licence_name
+from voxdata.sources.listing import Listing, Unread
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
 USUAL: Mapping[str, tuple[str, ...]] = {  # column names that need not be given, in the order of preference
@@ -89,18 +90,40 @@ async def find(settings: PhotoList, visit: Visit) -> AsyncIterator[Sequence[Phot
     """The urls of all lists, in the order of the rows. Raises `SourceError` where a list cannot be read."""
     passed = Counter[str]()
     found = 0
+    path = f"{visit.setting}.path={settings.path}"
     offers = _offers(settings, f"{visit.setting}.path", passed)
     while batch := list(islice(offers, BATCH)):
         found += len(batch)
         yield [offer for offer in batch if not visit.is_forgotten(offer.words)]
     if passed:
-        said = ", ".join(f"{count} {why}" for why, count in sorted(passed.items()))
-        logger.warning("%s.path=%s: %d rows are passed over: %s", visit.setting, settings.path, passed.total(), said)
+        logger.warning("%s", _passed_over(path, passed))
     if not found:
-        raise SourceError(
-            f"{visit.setting}.path={settings.path} lists no photo ({passed.total()} rows are passed over); expected "
-            "rows with a person and an http or https url"
-        )
+        raise SourceError(_nothing(path, passed))
+
+
+def listed(settings: PhotoList, setting: str) -> Listing[Unread]:
+    """Whom the rows name. A person's rows are one object, as lists may be long. Raises `SourceError`."""
+    passed = Counter[str]()
+    path = f"{setting}.path={settings.path}"
+    people: dict[str, Unread] = {}
+    rows = [
+        people.setdefault(offer.words, Unread(words=offer.words))
+        for offer in _offers(settings, f"{setting}.path", passed)
+    ]
+    remarks = [(logging.WARNING, _passed_over(path, passed))] if passed else []
+    return Listing(files=rows, nothing=_nothing(path, passed), passed=dict(passed), remarks=remarks)
+
+
+def _passed_over(path: str, passed: Counter[str]) -> str:
+    said = ", ".join(f"{count} {why}" for why, count in sorted(passed.items()))
+    return f"{path}: {passed.total()} rows are passed over: {said}"
+
+
+def _nothing(path: str, passed: Counter[str]) -> str:
+    return (
+        f"{path} lists no photo ({passed.total()} rows are passed over); expected rows with a person and an http or "
+        "https url"
+    )
 
 
 def check(settings: PhotoList, setting: str) -> None:
@@ -114,7 +137,7 @@ def place(settings: PhotoList) -> Place:
     return Place(address="")
 
 
-PHOTO_LIST = PhotoKind(settings=PhotoList, find=find, check=check, place=place)
+PHOTO_LIST = PhotoKind(settings=PhotoList, find=find, check=check, place=place, listed=listed)
 
 
 def list_files(path: str, setting: str) -> list[Path]:

@@ -23,11 +23,13 @@ from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import SourceFile, printable
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
 from voxdata.sources.licences import licence_name
+from voxdata.sources.listing import Listing
 from voxdata.sources.magic import PHOTO_SUFFIXES
 from voxdata.sources.photo_list import USUAL
 from voxdata.sources.speech_tars import check, check_end, place, sample_of, tar_files
 
 IDENTITY_MEMBERS = (".cls", ".txt")
+NAMELESS = "name nobody"
 MAX_TEXT_BYTES = 1 << 20  # of a member that describes a photo
 
 logger = logging.getLogger(__name__)
@@ -57,24 +59,41 @@ async def find(settings: PhotoTars, visit: Visit) -> AsyncIterator[Sequence[Phot
         found += len(photos)
         yield photos
     if nobody:
-        field = settings.identity_field or f"one of {', '.join(USUAL['identity'])}"
-        logger.warning(
-            "%s.path=%s: %d photos name nobody (%s in their .json) and are passed over; the first is %s",
-            visit.setting,
-            path,
-            len(nobody),
-            field,
-            nobody[0],
-        )
+        logger.warning("%s", _passed_over(settings, visit.setting, nobody))
     if not found:
-        raise SourceError(
-            f"{visit.setting}.path={path} holds no photo of anybody in a .tar file "
-            f"({' '.join(sorted(PHOTO_SUFFIXES))}; {len(nobody)} name nobody); expected a WebDataset tar or a folder "
-            "of them; for loose files set kind=folder"
-        )
+        raise SourceError(_nothing(settings, visit.setting, nobody))
 
 
-PHOTO_TARS = PhotoKind(settings=PhotoTars, find=find, check=check, place=place)
+def listed(settings: PhotoTars, setting: str) -> Listing[PhotoFile]:
+    """The photos of all tars, by their indices. Raises `SourceError` where a tar is damaged."""
+    nobody: list[str] = []
+    tars = tar_files(str(settings.path), f"{setting}.path")
+    photos = [photo for tar in tars for photo in tar_photos(tar, settings, nobody)]
+    return Listing(
+        files=photos,
+        nothing=_nothing(settings, setting, nobody),
+        passed={NAMELESS: len(nobody)} if nobody else {},
+        remarks=[(logging.WARNING, _passed_over(settings, setting, nobody))] if nobody else [],
+    )
+
+
+def _passed_over(settings: PhotoTars, setting: str, nobody: Sequence[str]) -> str:
+    field = settings.identity_field or f"one of {', '.join(USUAL['identity'])}"
+    return (
+        f"{setting}.path={settings.path}: {len(nobody)} photos {NAMELESS} ({field} in their .json) and are passed "
+        f"over; the first is {nobody[0]}"
+    )
+
+
+def _nothing(settings: PhotoTars, setting: str, nobody: Sequence[str]) -> str:
+    return (
+        f"{setting}.path={settings.path} holds no photo of anybody in a .tar file "
+        f"({' '.join(sorted(PHOTO_SUFFIXES))}; {len(nobody)} {NAMELESS}); expected a WebDataset tar or a folder of "
+        "them; for loose files set kind=folder"
+    )
+
+
+PHOTO_TARS = PhotoKind(settings=PhotoTars, find=find, check=check, place=place, listed=listed)
 
 
 def tar_photos(tar: SourceFile, settings: PhotoTars, nobody: list[str]) -> list[PhotoFile]:
