@@ -239,24 +239,15 @@ def exclusive(one: Storage, two: Storage) -> None:
     assert two.keys() == []
 
 
-def test_s3_has_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'voxdata[s3]'")
-    server = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
-    served = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    served.start()
-    try:
-        host, port = served.get_host_and_port()
-        given = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x"}
-        for name, value in {**given, "DEFAULT_REGION": "us-east-1"}.items():
-            monkeypatch.setenv(f"AWS_{name}", value)
-        one = open_storage("s3://leases/root")
-        one._fs.mkdir("leases")  # type: ignore[attr-defined]
-        exclusive(one, open_storage("s3://leases/root"))
-        with building(one):
-            number = record_number(one)
-            assert not one.create(f"{LEASES}/{number:08d}", b"taken")  # a conditional put
-    finally:
-        served.stop()
+def test_s3_has_leases(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
+    one = open_storage("s3://leases/root")
+    one._fs.mkdir("leases")  # type: ignore[attr-defined]
+    exclusive(one, open_storage("s3://leases/root"))
+    with building(one):
+        number = record_number(one)
+        assert not one.create(f"{LEASES}/{number:08d}", b"taken")  # a conditional put
 
 
 def record_number(storage: Storage) -> int:

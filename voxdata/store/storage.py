@@ -305,18 +305,15 @@ class UrlStorage(Storage):
         return f"{self._base}/{key}" if key else str(self._base)
 
     def put(self, key: str, data: bytes) -> None:
-        try:
+        with self._errors(key):
             self._fs.pipe_file(self._full(key), data)
-        except OSError as error:
-            raise storage_error(error, self.url, key) from error
 
     def create(self, key: str, data: bytes) -> bool:
-        try:
-            self._fs.pipe_file(self._full(key), data, mode="create")  # S3: a put with If-None-Match
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise storage_error(error, self.url, key) from error
+        with self._errors(key):
+            try:
+                self._fs.pipe_file(self._full(key), data, mode="create")  # S3: a put with If-None-Match
+            except FileExistsError:
+                return False
         return True
 
     def touch(self, key: str, data: bytes) -> None:
@@ -329,32 +326,60 @@ class UrlStorage(Storage):
         return self._cat(key, start=offset, end=offset + size)
 
     def _cat(self, key: str, **span: Any) -> bytes:
-        try:
+        with self._errors(key):
             data: bytes = self._fs.cat_file(self._full(key), **span)
-        except OSError as error:
-            raise storage_error(error, self.url, key) from error
         return data
 
     def exists(self, key: str) -> bool:
-        return bool(self._fs.exists(self._full(key)))
+        with self._errors(key):
+            return bool(self._fs.exists(self._full(key)))
 
     def stat(self, key: str) -> tuple[int, float]:
-        try:
+        with self._errors(key):
             return int(self._fs.size(self._full(key))), float(self._fs.modified(self._full(key)).timestamp())
-        except OSError as error:
-            raise storage_error(error, self.url, key) from error
 
     def keys(self, prefix: str = "") -> list[str]:
         self._fs.invalidate_cache()
-        try:
+        with self._errors(prefix):
             found: list[str] = self._fs.find(self._full(prefix))
-        except OSError as error:
-            raise storage_error(error, self.url, prefix) from error
         return _data(prefix, (name[len(str(self._base)) + 1 :] for name in found))
 
     def remove(self, key: str) -> None:
-        if self.exists(key):
-            self._fs.rm_file(self._full(key))
+        with self._errors(key):
+            if self._fs.exists(self._full(key)):
+                self._fs.rm_file(self._full(key))
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """What the driver says, for a user: botocore's errors and others' are no `OSError`."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            bucket = self._missing_bucket()
+            if bucket is not None:
+                raise StorageError(
+                    f"root {self.url}: there is no bucket {bucket}; make it, or give another --root"
+                ) from error
+            raise storage_error(error, self.url, key) from error
+        except OSError as error:
+            raise storage_error(error, self.url, key) from error
+        except Exception as error:
+            if type(error).__module__ == "builtins":  # a mistake of ours
+                raise
+            said = " ".join(str(error).split())
+            raise StorageError(
+                f"root {self.url} is not reached: {said}; see that endpoint, network and credentials are right, then "
+                "run the same command again: it resumes from what is committed"
+            ) from ConnectionError(said)
+
+    def _missing_bucket(self) -> str | None:
+        """The bucket, where there is none of that name. A local folder and memory need not be there beforehand."""
+        bucket = str(self._base).strip("/").partition("/")[0]
+        if not {"s3", "gs", "abfs"}.intersection(
+            [self._fs.protocol] if isinstance(self._fs.protocol, str) else self._fs.protocol
+        ):
+            return None
+        return None if self._fs.exists(bucket) else bucket
 
 
 def _files(folder: Path) -> Iterator[Path]:
