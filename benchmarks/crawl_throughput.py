@@ -1,6 +1,6 @@
 """Figures of the crawl: speed beside img2dataset, a list of two million, politeness, dead hosts, kills, reruns.
 
-    python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset==1.47.0 'setuptools<81'
+    python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset==1.47.0 'setuptools<81' 'numpy>=2'
     python benchmarks/crawl_throughput.py --img2dataset /tmp/i2d/bin/python         about 10 minutes
     python benchmarks/crawl_throughput.py --only list
 
@@ -26,6 +26,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,10 @@ from crawl_server import Behaviour, Seen, Served
 from figures import Figure, Section, show
 
 from voxdata.crawl import hosts as pace
+from voxdata.crawl.hosts import ApiLimits
 from voxdata.people.identities import load_book
 from voxdata.recipe.sections import Crawl
+from voxdata.sources import photo_list
 from voxdata.sources.incoming import incoming, originals
 from voxdata.sources.originals import PhotoStore
 from voxdata.sources.photo_list import PhotoList
@@ -63,6 +66,10 @@ def crawl_here(urls: str, root: str, *settings: str) -> None:
         key: float(value) if "." in value else int(value) for key, _, value in (s.partition("=") for s in settings)
     }
     stored_days = chosen.pop("stored_days", None)
+    mbit_per_s = chosen.pop("mbit_per_s", None)
+    if mbit_per_s is not None:  # as kinds of sources state it that know their hosts
+        limits = {f"127.0.8.{n}": ApiLimits(connections=2, mbit_per_s=mbit_per_s) for n in (1, 2)}
+        photo_list.PHOTO_LIST = replace(photo_list.PHOTO_LIST, hosts=lambda settings: limits)
     pace.FIRST_REST_S = chosen.pop("first_rest_s", pace.FIRST_REST_S)
     pace.LONGEST_REST_S = chosen.pop("longest_rest_s", pace.LONGEST_REST_S)
     crawl = Crawl.model_validate(
@@ -194,6 +201,26 @@ def politeness(served: Served, folder: Path) -> Section:
             Figure(name="photos that came, of 240", value=photos, n=240, must=240, higher=True),
         ],
         notes=[f"Shortest pause: {min(gaps) * 1000:.0f} ms.", _load()],
+    )
+
+
+def bandwidth(served: Served, folder: Path) -> Section:
+    """What two hosts sent that may send so many Mbit/s, in the 10 s in which they sent most."""
+    most, window_s, size = 4.0, 10.0, 100_000
+    urls = _urls(folder / "urls.csv", served.port, 300, 2, net=8)
+    served.behave(Behaviour(photo_bytes=size))
+    _child(urls, folder / "slow", f"mbit_per_s={most}", "connections_per_host=8")
+    seen = [each for each in served.take() if each.status == 200]
+    found = []
+    for host in {each.host for each in seen}:
+        sent = [(each.ended, each.sent * 8 / 1e6) for each in seen if each.host == host]
+        found += [sum(size for at, size in sent if began <= at < began + window_s) / window_s for began, _ in sent]
+    return Section(
+        title="Bandwidth, as the server sees it",
+        figures=[
+            Figure(name=f"Mbit/s in the busiest 10 s, of {most:g}", value=max(found), n=len(seen), must=most),
+            Figure(name="photos that came, of 300", value=len(seen), n=300, must=300, higher=True),
+        ],
     )
 
 
@@ -358,6 +385,7 @@ def main() -> None:
             "throughput": lambda: throughput(served, folder, options.img2dataset, options.repeats),
             "list": lambda: two_million(folder),
             "polite": lambda: politeness(served, folder),
+            "bandwidth": lambda: bandwidth(served, folder),
             "dead": lambda: dead_host(served, folder),
             "kills": lambda: kills(served, folder, options.seed),
             "unchanged": lambda: unchanged(served, folder),

@@ -27,6 +27,7 @@ FIRST_REST_S, LONGEST_REST_S = 60.0, 3600.0
 LATENCY_SHARE = 0.5  # of the time that a host's connections leave between two starts by themselves
 LATENCY_WEIGHT = 0.2  # of a new answer in the running mean
 RULES_DAYS = 1.0
+BANDWIDTH_USED = 0.9  # of what a host allows: it has sent what still lies in buffers here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +179,7 @@ class Host:
         self.bytes += size
         if self.mbit_per_s is None:
             return 0.0
-        self.bytes_free_at = max(self.bytes_free_at, now) + size * 8 / (self.mbit_per_s * 1e6)
+        self.bytes_free_at = max(self.bytes_free_at, now) + size * 8 / (self.mbit_per_s * BANDWIDTH_USED * 1e6)
         return self.bytes_free_at - now
 
     def put_off(self, at: float, number: int, job: Any) -> None:
