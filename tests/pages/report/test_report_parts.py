@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.report.report_root import noise
+from tests.pages.report.report_root import noise
 from voxdata.faces import rules as face_rules
 from voxdata.faces.columns import FACES
 from voxdata.pages.report.charts import WIDTH, Limits, bar, histogram, interval, lines, ticks

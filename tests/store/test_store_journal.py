@@ -107,7 +107,7 @@ def test_whoever_writes_no_fact_is_lost(storage: LocalStorage) -> None:
         "for n in range(25): journal.append(storage, 'tags', {'tag': f'{name}{n}', 'at': '2026-01-01'})"
     )
     command = [sys.executable, "-c", state, str(storage.path)]
-    writers = [subprocess.Popen([*command, name], cwd=Path(__file__).resolve().parents[1]) for name in "abc"]
+    writers = [subprocess.Popen([*command, name], cwd=Path(__file__).resolve().parents[2]) for name in "abc"]
     assert [writer.wait(120) for writer in writers] == [0, 0, 0]
     said = [fact["tag"] for fact in journal.read_new(storage, "tags")]
     assert sorted(said) == sorted(f"{name}{n}" for name in "abc" for n in range(25))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.review.review_root import Page, build_root, serving
+from tests.pages.review.review_root import Page, build_root, serving
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from flows.server_watch import watched, workers_watched
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 COMMAND = """
 import subprocess, sys, time
 from flows.server_watch import ending_with

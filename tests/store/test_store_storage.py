@@ -17,7 +17,7 @@ from voxdata.format.writers import this_writer
 from voxdata.store.locks import building, collecting
 from voxdata.store.storage import LEFTOVER_AGE_S, LocalStorage, open_storage
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 NAME = "from voxdata.format.atomic import temporary_name; print(temporary_name('part.tar'), flush=True); input()"
 
 

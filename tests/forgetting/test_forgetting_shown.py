@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from tests.catalog.small_root import SmallRoot
-from tests.governance.building import Copy, build
-from tests.governance.test_governance_forget import AT, NAME, OTHER, PERSON, forget, run, write_run
+from tests.forgetting.building import Copy, build
+from tests.forgetting.test_forgetting_forget import AT, NAME, OTHER, PERSON, forget, run, write_run
 from voxdata.catalog.publish import publish, rebuild
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, load_snapshot

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from tests.report.report_root import HOSTILE, PEOPLE, ReportRoot, WithoutPortraits, WithoutSpeech, write_run
+from tests.pages.report.report_root import HOSTILE, PEOPLE, ReportRoot, WithoutPortraits, WithoutSpeech, write_run
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.faces.purity import OFFERED
 from voxdata.faces.rules import REASONS as FACE_REASONS

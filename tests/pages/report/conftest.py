@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.report_root import ReportRoot, write_run
+from tests.pages.report.report_root import ReportRoot, write_run
 from voxdata.pages.report.page import build_report
 from voxdata.store.storage import open_storage
 

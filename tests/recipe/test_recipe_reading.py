@@ -16,7 +16,7 @@ from voxdata.recipe.effect import PretrainedFile, Setting, settings_of
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.recipe.sections import Recipe
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_the_papers_numbers_are_the_defaults() -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from flows.cli import main
-from tests.governance.building import Copy, build, recipe_of
+from tests.forgetting.building import Copy, build, recipe_of
 from voxdata.people import identities as identities_module
 from voxdata.people import merging, optouts, tombstones
 from voxdata.people.book import open_book

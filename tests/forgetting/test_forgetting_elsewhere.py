@@ -7,7 +7,7 @@ import json
 import pytest
 
 from flows.cli import main
-from tests.governance.building import Copy, build
+from tests.forgetting.building import Copy, build
 from voxdata.catalog.snapshot import latest
 from voxdata.catalog.tags import tag, tags
 from voxdata.store import journal

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.governance.building import Copy, build
+from tests.forgetting.building import Copy, build
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
 NAMED = {"id90005": "Tetifaith_Treadim"}  # whose folders bear the name instead of the id

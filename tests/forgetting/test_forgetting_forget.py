@@ -20,8 +20,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli import main
 from tests.catalog.small_root import SmallRoot
-from tests.governance.building import Copy, build, recipe_of
-from tests.governance.conftest import SHARED
+from tests.forgetting.building import Copy, build, recipe_of
+from tests.forgetting.conftest import SHARED
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
 from voxdata.forgetting import outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.cli import main
-from tests.governance.building import Copy, build, recipe_of
+from tests.forgetting.building import Copy, build, recipe_of
 from voxdata.catalog.snapshot import latest, load_snapshot
 from voxdata.format.errors import IdentityError, StorageError
 from voxdata.people import merging, optouts

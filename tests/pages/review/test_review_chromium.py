@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chromium import launched, needs_chromium
-from tests.review.review_root import CAP, Page, ask, serving
+from tests.pages.review.review_root import CAP, Page, ask, serving
 from voxdata.store import journal
 from voxdata.store.storage import open_storage
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.cli import main
-from tests.governance.building import Copy, build
+from tests.forgetting.building import Copy, build
 from voxdata.people import merging, optouts, tombstones
 from voxdata.people.pending import Forgetting
 from voxdata.store import journal
