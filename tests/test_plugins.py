@@ -54,10 +54,23 @@ def test_two_packages_with_one_name_are_refused(installed: Path) -> None:
     package(installed, "first_freckles", "A = 1\n", freckles="A")
     package(installed, "second_freckles", "A = 2\n", freckles="A")
     with pytest.raises(RecipeError, match=r"first_freckles and second_freckles both have 'freckles'"):
-        plugins(GROUP)
+        plugin(GROUP, "freckles", setting="faces.x")
+
+
+def test_two_packages_with_one_name_are_no_matter_to_who_asks_for_another(installed: Path) -> None:
+    package(installed, "one_of_two", "A = 1\nB = 3\n", freckles="A", moles="B")
+    package(installed, "two_of_two", "A = 2\n", freckles="A")
+    assert plugin(GROUP, "moles", setting="faces.x") == 3
+    assert list(plugins(GROUP)) == ["freckles", "moles"]
 
 
 def test_a_package_that_does_not_load_says_which_and_why(installed: Path) -> None:
     package(installed, "broken", "import no_such_module_at_all\n", freckles="A")
     with pytest.raises(RecipeError, match=r"'freckles' of the package broken.*no_such_module_at_all"):
+        plugin(GROUP, "freckles", setting="faces.x")
+
+
+def test_a_package_that_exits_while_it_is_imported_is_named(installed: Path) -> None:
+    package(installed, "leaving", "import sys\nsys.exit(3)\n", freckles="A")
+    with pytest.raises(RecipeError, match=r"'freckles' of the package leaving.*SystemExit: 3"):
         plugin(GROUP, "freckles", setting="faces.x")

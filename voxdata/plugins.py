@@ -6,8 +6,8 @@ A group such as `voxdata.measures` has names, and each name an object. Another p
     freckles = "my_package.freckles:MEASURE"
 
 Our own stand in one dict of their room (`OWN`), so that a plain checkout and an installation whose metadata is older
-than its code have them too. Nothing is imported before it is asked for. Two of one name are an error: which of them a
-recipe means would depend on what else is installed.
+than its code have them too. Nothing is imported before it is asked for. Two of one name are an error where that name
+is asked for: which of them a recipe means would depend on what else is installed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import difflib
 import functools
 import importlib
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -35,8 +37,18 @@ OWN: dict[str, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Clash:
+    """What stands under a name that several packages have."""
+
+    packages: Sequence[str]
+
+
 class Plugins(dict[str, Any]):
-    """Name -> object, sorted by name; an object of another package is imported when it is first asked for."""
+    """Name -> object, sorted by name; an object of another package is imported when it is first asked for.
+
+    Asking for a name raises `RecipeError` where it does not load, and where several packages have it.
+    """
 
     def __init__(self, group: str, found: dict[str, Any]) -> None:
         super().__init__((name, found[name]) for name in sorted(found))
@@ -44,6 +56,11 @@ class Plugins(dict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         value = super().__getitem__(name)
+        if isinstance(value, Clash):
+            raise RecipeError(
+                f"{self._group}: the packages {' and '.join(value.packages)} both have {name!r}; "
+                f"uninstall one of them: pip uninstall {value.packages[-1]}"
+            )
         if isinstance(value, EntryPoint):
             value = _loaded(self._group, value)
             self[name] = value
@@ -69,18 +86,13 @@ class Plugins(dict[str, Any]):
 
 
 def plugins(group: str) -> dict[str, Any]:
-    """Everything that a group has, by name. Raises `RecipeError` where two packages use one name."""
+    """Everything that a group has, by name."""
     found: dict[str, Any] = _own(group)
-    packages = dict.fromkeys(found, US)
+    packages = {name: [US] for name in found}
     for point in _foreign(group):
-        package = point.dist.name if point.dist is not None else point.module
-        if point.name in found:
-            raise RecipeError(
-                f"{group}: the packages {packages[point.name]} and {package} both have {point.name!r}; "
-                f"uninstall one of them: pip uninstall {package}"
-            )
-        found[point.name], packages[point.name] = point, package
-    return Plugins(group, found)
+        found[point.name] = point
+        packages.setdefault(point.name, []).append(_package(point))
+    return Plugins(group, {name: Clash(by) if len(by := packages[name]) > 1 else found[name] for name in found})
 
 
 def plugin(group: str, name: str, *, setting: str) -> Any:
@@ -142,11 +154,15 @@ def _foreign_on(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     return tuple(found)
 
 
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module
+
+
 def _loaded(group: str, point: EntryPoint) -> Any:
     try:
         return point.load()
-    except Exception as error:  # whatever another package raises while it is imported
-        package = point.dist.name if point.dist is not None else point.module
+    except (Exception, SystemExit) as error:  # whatever another package raises while it is imported
+        package = _package(point)
         raise RecipeError(
             f"{group}: {point.name!r} of the package {package} ({point.value}) does not load: "
             f"{type(error).__name__}: {error}; mend it, or run: pip uninstall {package}"

@@ -3,11 +3,13 @@
     [project.entry-points."voxdata.systems"]
     toy = "toy_system:TOY"            # a `models.systems.base.SystemSpec` whose name is toy
 
-A system is imported when it is asked for, so that a broken one breaks nothing else.
+A system is imported when it is asked for, so that a broken one breaks nothing else. Ours are registered in the same
+way, in pyproject.toml, and stand in `OURS` besides, so that a plain checkout has them; a test compares the two.
 """
 
 from __future__ import annotations
 
+import difflib
 import functools
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from models.systems.base import SystemSpec
 
 GROUP = "voxdata.systems"
+US = "voxdata"
 OURS = {
     "sf2f": "models.systems.sf2f.system:SF2F",
     "avp_gan": "models.systems.avp_gan.system:AVP_GAN",
@@ -29,7 +32,7 @@ OURS = {
 
 def system_names() -> list[str]:
     """Ours, then those of installed packages."""
-    return [*OURS, *sorted({each.name for each in entry_points(group=GROUP)} - set(OURS))]
+    return [*OURS, *sorted({each.name for each in _foreign()} - set(OURS))]
 
 
 def system_spec(name: str) -> SystemSpec:
@@ -44,12 +47,18 @@ def brought_by(name: str) -> str | None:
     return None if package is None else f"{package.name} {package.version}"
 
 
+def _foreign() -> list[EntryPoint]:
+    return [each for each in entry_points(group=GROUP) if each.dist is None or each.dist.name != US]
+
+
 def _found(name: str) -> EntryPoint:
-    found = list(entry_points(group=GROUP, name=name))
+    found = [each for each in _foreign() if each.name == name]
     if name in OURS:
         found.insert(0, EntryPoint(name, OURS[name], GROUP))
     if not found:
-        raise ConfigError(f"system = {name!r}: no such system; there are {', '.join(system_names())}")
+        near = difflib.get_close_matches(name, system_names(), 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"system = {name!r}: no such system; there are {', '.join(system_names())}{meant}")
     if len(found) > 1:
         who = " and ".join(each.dist.name if each.dist else "voxdata itself" for each in found)
         raise ConfigError(f"system = {name!r}: {who} have one of this name; uninstall all packages but one of them")
@@ -62,7 +71,7 @@ def _loaded(entry: EntryPoint, package: str | None) -> SystemSpec:
 
     try:
         spec = entry.load()
-    except Exception as error:  # whatever a stranger's module raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises
         if package is None:
             raise
         said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

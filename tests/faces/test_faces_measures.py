@@ -151,6 +151,14 @@ def test_columns_that_the_catalog_cannot_take_are_refused(freckled: Path, column
         load_recipe("hq-voxceleb-automatic", SETTINGS)
 
 
+def test_a_measure_of_another_name_than_its_entry_point_is_refused(freckled: Path) -> None:
+    """What it found would be left out of snapshots, which state measures by name and know ours already."""
+    module = freckled / "freckled.py"
+    module.write_text(module.read_text().replace('name="freckles"', 'name="sharpness"'))
+    with pytest.raises(RecipeError, match=r"more = 'freckles': the package gives a measure called 'sharpness'"):
+        load_recipe("hq-voxceleb-automatic", SETTINGS)
+
+
 def test_a_measure_of_ours_is_named_as_its_file() -> None:
     assert {name: each.name for name, each in OWN.items()} == {name: name for name in MEASURES}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from snapshot_writer import TinySnapshot
 from models.errors import ConfigError
 from models.evaluate.protocol import evaluate
 from models.imagine import imagine
-from models.systems.registry import OURS, system_names, system_spec
+from models.systems.registry import GROUP, OURS, system_names, system_spec
 from models.train import train
 from models.training.config import make_config
 
@@ -70,6 +71,17 @@ def test_a_system_of_another_package_is_trained_resumed_evaluated_and_asked(
     assert face.shape == (64, 64, 3)
 
 
+def test_ours_stand_in_pyproject_as_in_the_registry() -> None:
+    stated = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+    assert stated["entry-points"][GROUP] == OURS
+
+
+def test_what_the_metadata_of_voxdata_says_adds_and_hides_nothing(install: Install) -> None:
+    install("voxdata", {"sf2f": "gone:GONE", "older": "gone:OLDER"})
+    assert system_names() == [*OURS]
+    assert system_spec("sf2f").name == "sf2f"
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_ours_are_what_they_are_called(name: str) -> None:
     assert system_spec(name).name == name
@@ -90,6 +102,7 @@ def test_two_systems_of_one_name_are_an_error_that_names_both(install: Install) 
     ("value", "source", "line"),
     [
         ("toy_broken:TOY", "import no_such_module", "cannot be loaded from toy_broken:TOY: ModuleNotFoundError"),
+        ("toy_broken:TOY", "import sys; sys.exit(3)", "cannot be loaded from toy_broken:TOY: SystemExit: 3"),
         ("toy_broken:NONE", TOY, "cannot be loaded from toy_broken:NONE: AttributeError"),
         ("toy_broken:SIDE", TOY, "toy_broken:SIDE is 64; a models.systems.base.SystemSpec of the name broken"),
         ("toy_broken:TOY", TOY, r"of the name broken is needed"),
@@ -104,3 +117,5 @@ def test_a_broken_system_is_one_line_and_breaks_nothing_else(
     assert system_spec("sf2f").name == "sf2f"
     with pytest.raises(ConfigError, match=r"system = 'gan': no such system; there are .*, broken"):
         system_spec("gan")
+    with pytest.raises(ConfigError, match=r"system = 'sf2': .*; did you mean sf2f\?"):
+        system_spec("sf2")

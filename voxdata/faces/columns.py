@@ -124,6 +124,8 @@ def _foreign(name: str) -> Measure:
         raise RecipeError(f"{MORE} = {name!r}: it is always measured; leave it out")
     if not isinstance(found, Measure):
         raise RecipeError(f"{MORE} = {name!r}: the package gives {type(found).__name__}, not a measure")
+    if found.name != name:
+        raise RecipeError(f"{MORE} = {name!r}: the package gives a measure called {found.name!r}; rename one of them")
     for column in found.columns:
         if column.name in TAKEN or column.name.startswith("photo_"):
             raise RecipeError(
