@@ -13,12 +13,18 @@ import pyarrow.compute as pc
 
 from voxdata.faces.copies import popcount
 from voxdata.faces.face_table import FaceTable
+from voxdata.recipe.faces import Quality
 from voxdata.rules import Flags, Numbers
 
 POSE_FULL_DEG = 30.0  # a difference of yaw, pitch or roll that counts as wholly different
 HASH_FULL_BITS = 32.0  # unrelated photos differ in about half of the 64 bits
 
 Rows = npt.NDArray[np.int64]
+
+
+def compared_by(quality: Quality) -> tuple[str, ...]:
+    """The columns besides measurements that faces are compared by under these settings."""
+    return ("embedding",) if quality.diversity_margin > 0 else ()
 
 
 def diversified(table: FaceTable, order: Rows, passing: Flags, score: Numbers, margin: float, picks: int) -> Rows:

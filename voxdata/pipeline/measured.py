@@ -7,13 +7,14 @@ portraits stands in the verdicts and the manifest; the faces of a shard are read
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.faces.columns import FACES
+from voxdata.faces.diversity import compared_by
 from voxdata.people.merging import aliases_in_force, homes, with_persons
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
@@ -22,7 +23,7 @@ from voxdata.store.storage import Storage
 from voxdata.tables.faces import FOR_LINKS
 from voxdata.tables.schemas import RENDERS, UTTERANCES
 
-WHOSE = ("item_id", "identity", "person", "bucket")  # what it takes to name the person of today
+OF_PERSON = ("item_id", "identity", "person", "bucket")  # what it takes to name the person of today
 FACE_COLUMNS = [name for name in FACES.names if name not in FOR_LINKS]
 
 
@@ -39,10 +40,10 @@ def rows_of(
     """The rows that the stage holds for `items`, sorted by item: all columns or `columns`, of all buckets or `buckets`.
 
     `part` names the part that holds a row. Rows name the persons of the aliases now in force, whatever was known when
-    they were measured; for that, the columns `WHOSE` are always there.
+    they were measured; for that, the columns `OF_PERSON` are always there.
     """
     store = stage.store(storage, recipe)
-    read = None if columns is None else list(dict.fromkeys([*WHOSE, *columns]))
+    read = None if columns is None else list(dict.fromkeys([*OF_PERSON, *columns]))
     if buckets is None:
         found = [store.read(columns=read)]
     else:
@@ -59,7 +60,11 @@ def rows_of(
 
 
 class MeasuredFaces:
-    """The face rows of the photos in a manifest, read when a step first asks and held for those that follow."""
+    """The face rows of the photos in a manifest, read when a step first asks and held for those that follow.
+
+    A decision asks for `for_decision`: that costs a read without prints (1 KiB a face), where they are not held, and
+    without embeddings where it does not compare faces.
+    """
 
     def __init__(self, storage: Storage, recipe: Recipe, photos_key: str) -> None:
         self.photos_key = photos_key
@@ -68,17 +73,31 @@ class MeasuredFaces:
 
     @cached_property
     def rows(self) -> pa.Table:
-        """All columns of `faces.measure`, sorted by item. Links need the prints, links and diversity the embeddings."""
+        """All columns of `faces.measure`, sorted by item."""
+        return self._read(())
+
+    @property
+    def for_decision(self) -> pa.Table:
+        """The rows with the columns that `faces.decide` looks at, and perhaps more."""
+        return self.rows if "rows" in self.__dict__ else self._decided
+
+    @cached_property
+    def _decided(self) -> pa.Table:
+        looks = compared_by(self._recipe.faces.quality)
+        return self._read([name for name in FOR_LINKS if name not in looks])
+
+    def let_go(self) -> None:
+        """Do not hold gigabytes while others work for hours; a later step reads them again."""
+        for held in ("rows", "_decided"):
+            self.__dict__.pop(held, None)
+
+    def _read(self, leave_out: Collection[str]) -> pa.Table:
         from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
 
         photos = parquet_table(self._storage.read(self.photos_key), ["item_id"])["item_id"]
         schema = measured_schema(self._recipe.faces.measure)
-        table = rows_of(FACES_MEASURE, self._storage, self._recipe, photos, schema, columns=schema.names)
-        return table.select(schema.names)
-
-    def let_go(self) -> None:
-        """Do not hold gigabytes while others work for hours; a later step reads them again."""
-        self.__dict__.pop("rows", None)
+        names = [name for name in schema.names if name not in leave_out]
+        return rows_of(FACES_MEASURE, self._storage, self._recipe, photos, schema, columns=names).select(names)
 
 
 def render_states(storage: Storage, recipe: Recipe, faces: pa.Table) -> pa.Table:
@@ -88,10 +107,10 @@ def render_states(storage: Storage, recipe: Recipe, faces: pa.Table) -> pa.Table
 
 
 def portraits(storage: Storage, photos_key: str, verdicts_key: str) -> pa.Table:
-    """The final portraits: `face_id` and `WHOSE`. Reads verdicts and manifest, no measurement."""
+    """The final portraits: `face_id` and `OF_PERSON`. Reads verdicts and manifest, no measurement."""
     verdicts = parquet_table(storage.read(verdicts_key), ["item_id", "face_id", "portrait"])
     chosen = verdicts.filter(pc.field("portrait"))
-    photos = parquet_table(storage.read(photos_key), list(WHOSE))
+    photos = parquet_table(storage.read(photos_key), list(OF_PERSON))
     photos = photos.filter(pc.is_in(photos["item_id"], value_set=pc.unique(chosen["item_id"])))
     where = pc.index_in(chosen["item_id"], value_set=photos["item_id"])
     known = pc.is_valid(where)
@@ -128,7 +147,7 @@ def measured_clips(storage: Storage, recipe: Recipe, clips_key: str) -> pa.Table
 
 def kept_people(storage: Storage, keys: Mapping[str, str]) -> set[str]:
     """The people of whom the speech decision keeps a clip. Reads verdicts and manifest, no measurement."""
-    clips = parquet_table(storage.read(keys["utterance_files"]), list(WHOSE))
+    clips = parquet_table(storage.read(keys["utterance_files"]), list(OF_PERSON))
     kept = clips.filter(pc.is_in(clips["item_id"], value_set=_kept(storage, keys)))
     return set(with_persons(kept, aliases_in_force(storage))["person"].to_pylist())
 

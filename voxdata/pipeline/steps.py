@@ -108,11 +108,12 @@ def decide_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, links_k
     depends += [reviews.to_pylist() if reviews is not None else None, sorted(opted_out), sorted(forgotten)]
 
     def table() -> pa.Table:
+        rows = faces.for_decision
         return decide_faces_table(
-            faces.rows,
+            rows,
             parquet_table(storage.read(links_key)),
             recipe.faces,
-            renders=render_states(storage, recipe, faces.rows) if rendered else None,
+            renders=render_states(storage, recipe, rows) if rendered else None,
             reviews=reviews,
             opted_out=opted_out,
             forgotten=forgotten,
