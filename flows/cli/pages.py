@@ -61,24 +61,24 @@ def review(
     from flows.unpublished import meant
     from voxdata.pages.review.decisions import reviewer_name
     from voxdata.pages.review.routes import review_page
-    from voxdata.pages.review.session import Desk
+    from voxdata.pages.review.session import ReviewSession
     from voxdata.store.storage import open_storage
 
     name = reviewer_name(reviewer) if reviewer else ""
     storage = open_storage(root)
-    desk = Desk(storage, unpublished=meant(storage, unpublished) is not None)
+    session = ReviewSession(storage, unpublished=meant(storage, unpublished) is not None)
     try:
         _serve_page(
-            review_page(desk, name),
+            review_page(session, name),
             host,
             port,
-            about=f"shows {len(desk.sheets.people)} people of {root}; Ctrl-C ends it.\n"
+            about=f"shows {len(session.sheets.people)} people of {root}; Ctrl-C ends it.\n"
             "What you decide is kept at once and acts in the next publish.",
             others="whoever has its address sees the photos and can decide about them",
         )
     finally:
-        desk.sheets.close()
-    print(f"words added to the journal of {root}: {desk.book.said}")
+        session.sheets.close()
+    print(f"words added to the journal of {root}: {session.reviews.said}")
     return 0
 
 

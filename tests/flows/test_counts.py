@@ -25,7 +25,7 @@ from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import facts_of
 from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.page import build_report
-from voxdata.pages.review.session import Desk
+from voxdata.pages.review.session import ReviewSession
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.store.storage import LocalStorage
 
@@ -131,11 +131,11 @@ def in_datasheet(world: World) -> Counts:
 
 
 def reviewed(world: World) -> tuple[int, int]:
-    desk = Desk(world.storage)
+    session = ReviewSession(world.storage)
     try:
-        lines = desk.people("ada")["people"]
+        lines = session.people("ada")["people"]
     finally:
-        desk.sheets.close()
+        session.sheets.close()
     return sum(line["portraits"] > 0 for line in lines), sum(line["portraits"] for line in lines)
 
 

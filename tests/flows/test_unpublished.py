@@ -21,7 +21,7 @@ from voxdata.catalog.query import named_query, run_query
 from voxdata.catalog.snapshot import load_snapshot, published
 from voxdata.catalog.versions import run_query_at
 from voxdata.format.errors import BuildStoppedError, SourceError
-from voxdata.pages.review.session import Desk
+from voxdata.pages.review.session import ReviewSession
 from voxdata.pipeline.build import Build
 from voxdata.pipeline.build import build as run_build
 from voxdata.pipeline.redecide import open_finished, preview, redecide
@@ -148,13 +148,13 @@ def test_it_can_be_looked_at(root: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "nobody is left" in text
     assert "low_resolution" in text
     assert text.count("data:image/jpeg") + text.count("data:image/png") + text.count("data:image/webp") > 3
-    desk = Desk(open_storage(root), unpublished=True)
+    session = ReviewSession(open_storage(root), unpublished=True)
     try:
-        (line, *_) = desk.people("ada")["people"]
-        card = desk.person(line["person"], "ada")["faces"][0]
-        desk.say("ada", card["key"], "keep")
+        (line, *_) = session.people("ada")["people"]
+        card = session.person(line["person"], "ada")["faces"][0]
+        session.say("ada", card["key"], "keep")
     finally:
-        desk.sheets.close()
+        session.sheets.close()
     assert (line["face_count"], line["portraits"]) == (3, 0)
     done = redecide(open_finished(str(root), [], unpublished=True), InProcess())
     assert done.snapshot is not None

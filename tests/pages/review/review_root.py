@@ -14,7 +14,7 @@ from tests.in_process import build_here
 from tests.served_page import Served, in_thread
 from voxdata.catalog.query import run_query
 from voxdata.pages.review.routes import COMMAND, review_page
-from voxdata.pages.review.session import Desk
+from voxdata.pages.review.session import ReviewSession
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.store.storage import open_storage
@@ -64,12 +64,12 @@ class Page(Served):
 @contextmanager
 def serving(root: Path, reviewer: str = "") -> Iterator[Page]:
     """The review page of a root, from a thread of this process."""
-    desk = Desk(open_storage(root))
+    session = ReviewSession(open_storage(root))
     try:
-        with in_thread(review_page(desk, reviewer)) as served:
+        with in_thread(review_page(session, reviewer)) as served:
             yield Page(served.url, COMMAND)
     finally:
-        desk.sheets.close()
+        session.sheets.close()
 
 
 @contextmanager

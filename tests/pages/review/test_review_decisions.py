@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voxdata.format.errors import ReviewError
-from voxdata.pages.review.decisions import Place, ReviewBook
+from voxdata.pages.review.decisions import Place, Reviews
 from voxdata.store import journal
 from voxdata.store.storage import LocalStorage
 
@@ -33,11 +33,11 @@ def times() -> list[str]:
 
 
 def test_every_word_is_a_row_and_the_last_one_counts(storage: LocalStorage) -> None:
-    book, at = ReviewBook(storage), iter(times())
-    book.say(FACE, "ann", "keep", at=next(at))
-    book.say(FACE, "ann", "reject", at=next(at))
-    book.say(NEIGHBOUR, "ann", "keep", at=next(at))
-    assert book.words(FACE) == {"ann": "reject"}
+    reviews, at = Reviews(storage), iter(times())
+    reviews.say(FACE, "ann", "keep", at=next(at))
+    reviews.say(FACE, "ann", "reject", at=next(at))
+    reviews.say(NEIGHBOUR, "ann", "keep", at=next(at))
+    assert reviews.words(FACE) == {"ann": "reject"}
     rows = journal.read(storage, "reviews")
     assert rows is not None
     assert rows["decision"].to_pylist() == ["keep", "reject", "keep"]
@@ -45,23 +45,23 @@ def test_every_word_is_a_row_and_the_last_one_counts(storage: LocalStorage) -> N
 
 
 def test_a_word_holds_for_another_backend_s_pupils_nearby(storage: LocalStorage) -> None:
-    book = ReviewBook(storage)
-    book.say(FACE, "ann", "keep", at="2026-01-01")
-    assert book.words(Place(FACE.photo_sha256, 0.515, 0.39)) == {"ann": "keep"}
-    assert book.words(Place(FACE.photo_sha256, 0.53, 0.4)) == {}
-    assert book.words(Place("b" * 64, 0.5, 0.4)) == {}
+    reviews = Reviews(storage)
+    reviews.say(FACE, "ann", "keep", at="2026-01-01")
+    assert reviews.words(Place(FACE.photo_sha256, 0.515, 0.39)) == {"ann": "keep"}
+    assert reviews.words(Place(FACE.photo_sha256, 0.53, 0.4)) == {}
+    assert reviews.words(Place("b" * 64, 0.5, 0.4)) == {}
 
 
 def test_undo_walks_back_through_everything_and_states_each_step(storage: LocalStorage) -> None:
-    book, at = ReviewBook(storage), iter(times())
-    book.say(FACE, "ann", "keep", at=next(at))
-    book.say(FACE, "bob", "keep", at=next(at))
-    book.say(FACE, "ann", "reject", at=next(at))
-    book.say(NEIGHBOUR, "ann", "keep", at=next(at))
-    assert book.undo("ann", at=next(at)) == (NEIGHBOUR, "withdrawn")
-    assert book.undo("ann", at=next(at)) == (FACE, "keep")
-    book.say(FACE, "ann", "reject", at=next(at))
-    later = ReviewBook(storage)  # the page was reloaded, the server started again
+    reviews, at = Reviews(storage), iter(times())
+    reviews.say(FACE, "ann", "keep", at=next(at))
+    reviews.say(FACE, "bob", "keep", at=next(at))
+    reviews.say(FACE, "ann", "reject", at=next(at))
+    reviews.say(NEIGHBOUR, "ann", "keep", at=next(at))
+    assert reviews.undo("ann", at=next(at)) == (NEIGHBOUR, "withdrawn")
+    assert reviews.undo("ann", at=next(at)) == (FACE, "keep")
+    reviews.say(FACE, "ann", "reject", at=next(at))
+    later = Reviews(storage)  # the page was reloaded, the server started again
     assert later.undo("ann", at=next(at)) == (FACE, "keep")
     assert later.undo("ann", at=next(at)) == (FACE, "withdrawn")
     assert later.words(FACE) == {"bob": "keep"}
@@ -72,7 +72,7 @@ def test_undo_walks_back_through_everything_and_states_each_step(storage: LocalS
 
 def test_words_of_another_process_arrive_and_the_journal_is_not_listed_at_every_question(storage: LocalStorage) -> None:
     clock = Hand()
-    mine, theirs = ReviewBook(storage, clock), ReviewBook(storage)
+    mine, theirs = Reviews(storage, clock), Reviews(storage)
     theirs.say(FACE, "bob", "reject", at="2026-01-01")
     mine.refresh()
     assert mine.words(FACE) == {}
@@ -85,7 +85,7 @@ def test_words_of_another_process_arrive_and_the_journal_is_not_listed_at_every_
 
 def test_words_that_arrive_late_do_not_overrule_later_ones(storage: LocalStorage) -> None:
     clock = Hand()
-    mine, theirs = ReviewBook(storage, clock), ReviewBook(storage)
+    mine, theirs = Reviews(storage, clock), Reviews(storage)
     theirs.say(FACE, "ann", "keep", at="2026-01-01T00:00:01")
     mine.say(FACE, "ann", "reject", at="2026-01-01T00:00:02")
     clock.seconds = 10
@@ -96,10 +96,10 @@ def test_words_that_arrive_late_do_not_overrule_later_ones(storage: LocalStorage
 @pytest.mark.parametrize("name", ["", "   ", "a" * 61, "two\nlines", "nul\0"])
 def test_names_that_are_none(storage: LocalStorage, name: str) -> None:
     with pytest.raises(ReviewError, match="printable"):
-        ReviewBook(storage).say(FACE, name, "keep", at="2026-01-01")
+        Reviews(storage).say(FACE, name, "keep", at="2026-01-01")
 
 
 def test_unknown_decision(storage: LocalStorage) -> None:
     with pytest.raises(ReviewError, match="keep, reject, withdrawn"):
-        ReviewBook(storage).say(FACE, "ann", "perhaps", at="2026-01-01")
+        Reviews(storage).say(FACE, "ann", "perhaps", at="2026-01-01")
     assert journal.read(storage, "reviews") is None

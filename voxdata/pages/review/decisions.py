@@ -45,7 +45,7 @@ class Place:
         )
 
 
-class ReviewBook:
+class Reviews:
     """All words under a root. Thread-safe; other processes may add words at the same time."""
 
     def __init__(self, storage: Storage, clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,11 +53,11 @@ class ReviewBook:
         self._clock = clock
         self._lock = threading.RLock()
         self._facts: set[str] = set()
-        self._arrived: list[str] = []  # the photo of each word, in the order in which this book learnt of them
+        self._arrived: list[str] = []  # the photo of each word, in the order in which this object learnt of them
         self._words: list[Word] = []
         self._of_photo: dict[str, list[Word]] = {}
         self._next_refresh = 0.0
-        self.said = 0  # words that were said through this book
+        self.said = 0  # words that were said through this object
         self.refresh()
 
     @property

@@ -18,24 +18,24 @@ from aiohttp import web
 from voxdata.format.errors import ReviewError
 from voxdata.pages.local_server import Page, to_json
 from voxdata.pages.review.decisions import reviewer_name
-from voxdata.pages.review.session import Desk
+from voxdata.pages.review.session import ReviewSession
 
 COMMAND = "review"
 MAX_BODY_BYTES = 16 << 10
 PICTURE_AGE_S = 600
 
 
-def review_page(desk: Desk, reviewer: str = "") -> Page:
-    """The page over `desk`. `reviewer` is the name that a new tab starts with."""
-    routes = _Routes(desk, reviewer).table()
+def review_page(session: ReviewSession, reviewer: str = "") -> Page:
+    """The page over `session`. `reviewer` is the name that a new tab starts with."""
+    routes = _Routes(session, reviewer).table()
     return Page(command=COMMAND, package="voxdata.pages.review", routes=routes, max_body_bytes=MAX_BODY_BYTES)
 
 
 class _Routes:
     """Handlers. Whatever reads files runs in a thread, so that pictures do not hold up words."""
 
-    def __init__(self, desk: Desk, reviewer: str) -> None:
-        self._desk = desk
+    def __init__(self, session: ReviewSession, reviewer: str) -> None:
+        self._session = session
         self._reviewer = reviewer
 
     def table(self) -> list[web.RouteDef]:
@@ -55,50 +55,52 @@ class _Routes:
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         kind, key = request.match_info["kind"], request.query.get("key", "")
-        data, media_type = await asyncio.to_thread(self._desk.picture, kind, key)
+        data, media_type = await asyncio.to_thread(self._session.picture, kind, key)
         response = web.Response(body=data, content_type=media_type)
         response.headers["Cache-Control"] = f"private, max-age={PICTURE_AGE_S}"
         return response
 
     async def about(self, request: web.Request) -> web.StreamResponse:
-        return to_json({**await self._fresh(self._desk.about), "reviewer": self._reviewer})
+        return to_json({**await self._fresh(self._session.about), "reviewer": self._reviewer})
 
     async def people(self, request: web.Request) -> web.StreamResponse:
         query = request.query
         offset = _whole(query.get("offset", "0"))
-        return to_json(await self._fresh(self._desk.people, _reviewer(query), *_filter(query), offset))
+        return to_json(await self._fresh(self._session.people, _reviewer(query), *_filter(query), offset))
 
     async def neighbour(self, request: web.Request) -> web.StreamResponse:
         query = request.query
         step = _whole(query.get("step", "1"))
         found = await self._fresh(
-            self._desk.neighbour, _reviewer(query), query.get("person", ""), step, *_filter(query)
+            self._session.neighbour, _reviewer(query), query.get("person", ""), step, *_filter(query)
         )
         return to_json({"person": found})
 
     async def person(self, request: web.Request) -> web.StreamResponse:
-        return to_json(await self._fresh(self._desk.person, request.query.get("person", ""), _reviewer(request.query)))
+        return to_json(
+            await self._fresh(self._session.person, request.query.get("person", ""), _reviewer(request.query))
+        )
 
     async def face(self, request: web.Request) -> web.StreamResponse:
-        return to_json(await asyncio.to_thread(self._desk.face, request.query.get("key", "")))
+        return to_json(await asyncio.to_thread(self._session.face, request.query.get("key", "")))
 
     async def disagreements(self, request: web.Request) -> web.StreamResponse:
-        return to_json({"faces": await self._fresh(self._desk.disagreements)})
+        return to_json({"faces": await self._fresh(self._session.disagreements)})
 
     async def agreement(self, request: web.Request) -> web.StreamResponse:
-        return to_json({"pairs": await self._fresh(self._desk.agreement)})
+        return to_json({"pairs": await self._fresh(self._session.agreement)})
 
     async def say(self, request: web.Request) -> web.StreamResponse:
         body = await _body(request, "reviewer", "key", "decision")
-        return to_json(await asyncio.to_thread(self._desk.say, body["reviewer"], body["key"], body["decision"]))
+        return to_json(await asyncio.to_thread(self._session.say, body["reviewer"], body["key"], body["decision"]))
 
     async def undo(self, request: web.Request) -> web.StreamResponse:
         body = await _body(request, "reviewer")
-        return to_json(await asyncio.to_thread(self._desk.undo, body["reviewer"]))
+        return to_json(await asyncio.to_thread(self._session.undo, body["reviewer"]))
 
     async def _fresh(self, read: Callable[..., Any], *arguments: Any) -> Any:
         def refreshed() -> Any:
-            self._desk.refresh()
+            self._session.refresh()
             return read(*arguments)
 
         return await asyncio.to_thread(refreshed)

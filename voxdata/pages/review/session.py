@@ -14,7 +14,7 @@ from typing import Any
 
 from voxdata.format.errors import ReviewError, UnknownError
 from voxdata.pages.review.agreement import agreement
-from voxdata.pages.review.decisions import WITHDRAWN, Place, ReviewBook
+from voxdata.pages.review.decisions import WITHDRAWN, Place, Reviews
 from voxdata.pages.review.pictures import Picture, Pictures
 from voxdata.pages.review.sheets import HUMAN_REASONS, Person, Sheets, can_keep, measurements, place_of, reason_text
 from voxdata.store.storage import Storage
@@ -42,7 +42,7 @@ class Said:
         return len(set(self.words.values())) > 1 or len(set(self.named.values())) > 1
 
 
-class Desk:
+class ReviewSession:
     """The state behind the page. Thread-safe. Raises `CatalogError` or `SnapshotError` where nothing is built."""
 
     def __init__(
@@ -55,22 +55,22 @@ class Desk:
         self._clock = clock
         self._lock = threading.RLock()
         self.sheets = Sheets(storage, unpublished=unpublished)
-        self.book = ReviewBook(storage)
+        self.reviews = Reviews(storage)
         self.pictures = Pictures(storage)
-        self._seen = (0, 0)  # generation of the sheets and version of the book that `_judged` knows
+        self._seen = (0, 0)  # generation of the sheets and version of the reviews that `_judged` knows
         self._judged: dict[str, Judged] = {}  # person -> faces with words
         self._places: dict[str, list[Row]] = {}  # photo_sha256 -> faces in it, of photos with words or looked at
 
     def refresh(self) -> None:
         """See words, builds and opt-outs of other processes."""
         self.sheets.refresh()
-        self.book.refresh()
+        self.reviews.refresh()
         with self._lock:
             generation, version = self._seen
             if generation != self.sheets.generation:
                 self._judged, self._places, version = {}, {}, 0
-            now = (self.sheets.generation, self.book.version)
-            self._judge(self.book.photos_since(version))
+            now = (self.sheets.generation, self.reviews.version)
+            self._judge(self.reviews.photos_since(version))
             self._seen = now
 
     def about(self) -> Row:
@@ -161,15 +161,15 @@ class Desk:
             raise ReviewError(f"{key} cannot be kept: {reason_text(row['reason'], self.sheets.snapshot)}")
         with self._lock:
             identity = row["identity"] if decision == "keep" else None
-            holds = self.book.words(place).get(reviewer, WITHDRAWN) == decision
+            holds = self.reviews.words(place).get(reviewer, WITHDRAWN) == decision
             if not holds or (identity and self._named(place).get(reviewer) != row["person"]):
-                self.book.say(place, reviewer, decision, at=self._now(), identity=identity)
+                self.reviews.say(place, reviewer, decision, at=self._now(), identity=identity)
         return self._said(row, place, reviewer)
 
     def undo(self, reviewer: str) -> Row:
         """Take back the reviewer's last word, wherever it was. Raises `ReviewError` when there is none."""
         with self._lock:
-            place, _ = self.book.undo(reviewer, at=self._now())
+            place, _ = self.reviews.undo(reviewer, at=self._now())
         in_photo = self._faces_in({place.photo_sha256})[place.photo_sha256]
         rows = [row for row in in_photo if _place(row).holds(_as_word(place))]
         if not rows:
@@ -190,7 +190,7 @@ class Desk:
 
     def agreement(self) -> list[Row]:
         """Cohen's kappa of each pair of reviewers, by the words that there are now."""
-        return agreement(self.book.all_words())
+        return agreement(self.reviews.all_words())
 
     def _chosen(self, reviewer: str, search: str, show: str) -> list[Person]:
         if show not in SHOWS:
@@ -278,7 +278,7 @@ class Desk:
         for rows in self._faces_in(photos).values():
             for row in rows:
                 place = _place(row)
-                said = Said(bool(row["portrait"]), self.book.words(place), self._named(place))
+                said = Said(bool(row["portrait"]), self.reviews.words(place), self._named(place))
                 self._judged.setdefault(row["person"], {})[row["key"]] = said
 
     def _faces_in(self, photos: set[str]) -> dict[str, list[Row]]:
@@ -306,11 +306,11 @@ class Desk:
     def _named(self, place: Place) -> dict[str, str]:
         """reviewer -> person whose portrait their keep says it is, of those who may be shown."""
         person_of = self.sheets.person_of
-        named = self.book.named(place).items()
+        named = self.reviews.named(place).items()
         return {reviewer: person_of[identity] for reviewer, identity in named if identity in person_of}
 
     def _shown_words(self, place: Place | None, reviewer: str) -> Row:
-        words = self.book.words(place) if place else {}
+        words = self.reviews.words(place) if place else {}
         named = self._named(place) if place else {}
         mine = words.get(reviewer)
         others = {name: word for name, word in words.items() if name != reviewer} if mine else {}
@@ -333,11 +333,11 @@ class Desk:
         return row
 
     def _version(self) -> str:
-        return f"{self.sheets.generation}.{self.book.version}"
+        return f"{self.sheets.generation}.{self.reviews.version}"
 
     def _now(self) -> str:
         """The time, later than every word so far: two words of one moment keep their order."""
-        now, last = self._clock().astimezone(UTC), self.book.last_at()
+        now, last = self._clock().astimezone(UTC), self.reviews.last_at()
         if last is not None and now <= last:
             now = last + timedelta(microseconds=1)
         return now.isoformat(timespec="microseconds")
