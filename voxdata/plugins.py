@@ -12,7 +12,6 @@ is asked for: which of them a recipe means would depend on what else is installe
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import sys
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from voxdata.format.errors import RecipeError
+from voxdata.format.errors import RecipeError, nearest
 
 US = "voxdata"
 # group -> the dict of our own, as module:attribute: name -> the object, or where it is, as module:attribute
@@ -106,10 +105,8 @@ def plugin(group: str, name: str, *, setting: str) -> Any:
 def unknown(group: str, name: str) -> str:
     """What is said of a name that a group has not: what there is, with the nearest name."""
     known = list(plugins(group))
-    near = difflib.get_close_matches(name, known, 1)
-    meant = f"; did you mean {near[0]}?" if near else ""
     return (
-        f"there is no such name; there are {', '.join(known) or 'none'}{meant} "
+        f"there is no such name; there are {', '.join(known) or 'none'}{nearest(name, known)} "
         f"(another package adds one as an entry point of the group {group})"
     )
 

@@ -9,12 +9,12 @@ way, in pyproject.toml, and stand in `OURS` besides, so that a plain checkout ha
 
 from __future__ import annotations
 
-import difflib
 import functools
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from models.errors import ConfigError
+from voxdata.format.errors import nearest
 
 if TYPE_CHECKING:
     from models.systems.base import SystemSpec
@@ -56,9 +56,8 @@ def _found(name: str) -> EntryPoint:
     if name in OURS:
         found.insert(0, EntryPoint(name, OURS[name], GROUP))
     if not found:
-        near = difflib.get_close_matches(name, system_names(), 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"system = {name!r}: no such system; there are {', '.join(system_names())}{meant}")
+        known = system_names()
+        raise ConfigError(f"system = {name!r}: no such system; there are {', '.join(known)}{nearest(name, known)}")
     if len(found) > 1:
         who = " and ".join(each.dist.name if each.dist else "voxdata itself" for each in found)
         raise ConfigError(f"system = {name!r}: {who} have one of this name; uninstall all packages but one of them")

@@ -20,9 +20,10 @@ from models.systems.base import SystemSpec
 from models.systems.registry import system_spec
 from models.training.parallel import ranks
 from models.training.presets import Preset
-from models.training.settings import Declared, Limits, Setting, check, declared, nearest
+from models.training.settings import Declared, Limits, Setting, check, declared
 from models.training.switches import PRECISIONS, Switches
 from models.training.tracking import PACKAGES, check_tracking
+from voxdata.format.errors import nearest
 
 OVERRIDES = "overrides"
 

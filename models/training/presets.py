@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from models.errors import ConfigError
-from models.training.settings import nearest
+from voxdata.format.errors import nearest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,10 @@ P = TypeVar("P", bound=TrainingPreset)
 def choose(system: str, presets: Mapping[str, P], name: str, overrides: Mapping[str, Any]) -> P:
     """A preset with single numbers changed. Raises `ConfigError` naming the key, the value and the limit."""
     if name not in presets:
-        raise ConfigError(f"preset = {name!r}: no such preset of {system}; there are {', '.join(sorted(presets))}")
+        known = sorted(presets)
+        raise ConfigError(
+            f"preset = {name!r}: no such preset of {system}; there are {', '.join(known)}{nearest(name, known)}"
+        )
     preset: Any = presets[name]
     hints = get_type_hints(type(preset))
     for key in overrides:

@@ -8,13 +8,13 @@ docs/training.md all go through `declared`: nothing else lists the fields.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
 from models.errors import ConfigError
+from voxdata.format.errors import nearest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,12 +140,6 @@ def check(settings: type, content: Mapping[str, Any], where: str) -> None:
             raise ConfigError(f"{each.name}: is missing in {where}")
     for key, value in content.items():
         known[key].check(value)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; the nearest is …` where a name is like one that there is."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; the nearest is {close[0]}" if close else ""
 
 
 def table(settings: type, *, quick: bool) -> str:

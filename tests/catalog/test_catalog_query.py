@@ -117,7 +117,9 @@ def test_every_named_query_has_a_header_and_runs(storage: LocalStorage) -> None:
         assert query.sql.startswith("-- ")
         assert query.description
         assert run_query(storage, query.sql).num_columns > 1
-    with pytest.raises(QueryError, match=r"no query 'fun'; there are attributions, best-documented, .*funnel"):
+    with pytest.raises(
+        QueryError, match=r"no query 'fun'; there are attributions, best-documented, .*funnel.*; did you mean funnel\?$"
+    ):
         named_query("fun")
 
 

@@ -190,4 +190,4 @@ def test_a_model_is_trained_judged_and_asked(root: Path, corpus: Path, here: Vox
     assert "Traceback" not in text.stderr
     wrong = here("train", "sf2f", "--root", str(root), "--run", str(tmp_path / "x"), "--set", "batchsize=3")
     assert wrong.returncode == 2
-    assert "batchsize: no such setting; the nearest is batch_size; settings are root, " in wrong.stderr
+    assert "batchsize: no such setting; did you mean batch_size?; settings are root, " in wrong.stderr

@@ -162,8 +162,8 @@ def test_an_entry_of_a_setting_and_a_number_with_the_name_of_a_setting() -> None
 @pytest.mark.parametrize(
     ("pairs", "line"),
     [
-        (["batchsize=3"], r"batchsize: no such setting; the nearest is batch_size; settings are root, .*; numbers of"),
-        (["normalize=none"], r"normalize: no such setting; the nearest is normalise; "),
+        (["batchsize=3"], r"batchsize: no such setting; did you mean batch_size\?; settings are root, .*; numbers of"),
+        (["normalize=none"], r"normalize: no such setting; did you mean normalise\?; "),
         (["overrides.ema=1"], r"ema: no such setting"),
         (["seed.x=1"], r"seed\.x: seed is one value; write seed=VALUE"),
         (["overrides=3"], r"overrides = 3: must be of type Mapping"),

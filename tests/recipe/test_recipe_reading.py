@@ -278,3 +278,10 @@ def test_only_settings_that_change_the_result_are_part_of_it() -> None:
 
 def test_the_reference_page_is_true() -> None:
     assert (REPOSITORY / "docs" / "recipes.md").read_text() == recipe_reference(), "run: make docs"
+
+
+def test_a_recipe_that_nobody_ships_is_answered_with_the_nearest() -> None:
+    with pytest.raises(
+        RecipeError, match=r"no recipe 'voxceleb-foldr'; shipped are .*; did you mean voxceleb-folder\?$"
+    ):
+        load_recipe("voxceleb-foldr")

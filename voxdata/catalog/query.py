@@ -19,7 +19,7 @@ import pyarrow as pa
 from voxdata.catalog.crawled import add_crawled
 from voxdata.catalog.database import CATALOG_KEY, attach
 from voxdata.catalog.what_if import filled
-from voxdata.format.errors import CatalogError, QueryError
+from voxdata.format.errors import CatalogError, QueryError, nearest
 from voxdata.rules import Rule
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import LocalStorage, Storage
@@ -118,7 +118,7 @@ def named_query(name: str, more: Sequence[Rule] = ()) -> NamedQuery:
     queries = _shipped(more)
     name = name.replace("_", "-")
     if name not in queries:
-        raise QueryError(f"no query {name!r}; there are {', '.join(queries)}")
+        raise QueryError(f"no query {name!r}; there are {', '.join(queries)}{nearest(name, queries)}")
     return queries[name]
 
 

@@ -6,6 +6,15 @@ and the command to run next. `flows/cli/` prints the message without a traceback
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?`, for the end of what is said of an unknown name that is like a known one; else empty."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
 
 class VoxdataError(Exception):
     """Base of all errors that end a command with one clear message."""

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from voxdata.format.digests import digest
-from voxdata.format.errors import RecipeError
+from voxdata.format.errors import RecipeError, nearest
 from voxdata.plugins import plugins
 from voxdata.recipe.effect import INHERITED, SET, WRITTEN, contradicts, without_effect
 from voxdata.recipe.pairs import apply_pairs, section_of
@@ -125,7 +125,10 @@ def _recipe_text(name: str) -> str:
             raise RecipeError(f"recipe {name} cannot be read: {error}") from None
     shipped = resources.files("catalogs").joinpath("recipes", f"{name}.yaml")
     if not shipped.is_file():
-        raise RecipeError(f"no recipe {name!r}; shipped are {', '.join(shipped_recipes())}, or give a .yaml file")
+        known = shipped_recipes()
+        raise RecipeError(
+            f"no recipe {name!r}; shipped are {', '.join(known)}, or give a .yaml file{nearest(name, known)}"
+        )
     return shipped.read_text(encoding="utf-8")
 
 
