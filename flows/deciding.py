@@ -102,8 +102,8 @@ def check_run_unseen(storage: Storage, model: str, tested: Snapshot, run_dir: Pa
 def decide_about(root: str, model: str, challenger: str) -> Decision:
     """Compare a trained run with the model's champion, decide, and write down what and why.
 
-    Raises one-line errors: no test people, or some that a run was trained on; an embedder whose file lacks; a champion
-    without weights.
+    Raises one-line errors: no test people, or some that a run was trained on; a missing file of the embedder; a
+    champion without weights.
     """
     storage = local_storage(root)
     folder = run_folder(storage, challenger)

@@ -125,7 +125,7 @@ def prepare(ordered: Mapping[str, Any]) -> Run:
 
 
 def _with_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in `weights` from the registry's cache; raises `WeightsError` where a file lacks and may not."""
+    """Fill in `weights` from the registry's cache; raises `WeightsError` where a file is missing that the run needs."""
     weights = dict(settings["weights"])
     for need in make_config(settings).missing():
         if _is_cached(need.weights):

@@ -127,7 +127,7 @@ def register(folder: str) -> None:
 
 @task(name="judge", cache_policy=NO_CACHE, persist_result=False)
 def judge(folder: str) -> None:
-    """Evaluate a run on the test split, note the figures in the journal, and show them, unless its embedder lacks."""
+    """Evaluate a run on the test split, note the figures and show them, unless its embedder is missing."""
     described = read_run_config(Path(folder))
     if described["run"]["embedder"] in {need["weights"] for need in described["off"]}:
         logger.warning(

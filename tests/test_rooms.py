@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -112,3 +113,16 @@ def test_low_rooms_stay_low(low: str) -> None:
 
 def test_nobody_imports_the_pipeline_but_flows() -> None:
     assert [where for where, arrows in rooms().items() if "pipeline" in arrows] == []
+
+
+def test_the_page_of_the_house_names_every_room_and_what_lies_loose() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text().splitlines()
+    for top in ("models", "flows"):
+        (row,) = (line for line in page if line.startswith(f"| `{top}/` |"))
+        loose = {path.name for path in (REPOSITORY / top).glob("*.py")} - {"__init__.py"}
+        folders = {f"{path.parent.name}/" for path in (REPOSITORY / top).glob("*/__init__.py")}
+        assert set(re.findall(r"`(\w+\.py|\w+/)`", row)) == loose | folders | {f"{top}/"}
+    table = {cell for line in page if line.startswith("| `") for cell in re.findall(r"`([^`]+)`", line.split("|")[1])}
+    in_the_house = {path.name for path in (REPOSITORY / "voxdata").iterdir() if path.suffix == ".py"}
+    in_the_house |= {f"{path.parent.name}/" for path in (REPOSITORY / "voxdata").glob("*/__init__.py")}
+    assert in_the_house - {"__init__.py", "__main__.py"} <= table

@@ -163,7 +163,7 @@ def format_table(table: pa.Table, form: Format) -> str | bytes:
 
 
 def json_text(value: Any) -> str:
-    """JSON of tables (lists of objects) and of what holds them; numbers that it cannot say (NaN, infinity) are null."""
+    """JSON of tables (as lists of objects) and of what holds them; NaN and infinity, which JSON lacks, are null."""
     return json.dumps(_sayable(value), indent=1, default=str, ensure_ascii=False, allow_nan=False)
 
 

@@ -26,7 +26,7 @@ from voxdata.tables.faces import FACE_ROWS, FACE_VERDICTS, LINKS, RENDERS
 MORE = "faces.measure.more"
 # Their columns stand first, as in all files that were ever written; those of a measure that joins follow, by its name,
 # and it joins the fingerprint, so that photos are measured again. Faces without a print are linked by their photo's
-# hash (`copies.py`), so it stands here: roots of before stay as they are.
+# hash (`copies.py`), so it stands here: older roots stay as they are.
 FIRST = (
     *("pupils", "face_angle", "expression", "emotion", "blendshapes"),
     *("occlusion", "lighting", "sharpness", "embedding", "face_print"),

@@ -171,7 +171,7 @@ def _decode(data: bytes, max_megapixels: float, min_side_px: int, profile: bytes
 
 
 def _decode_cut(data: bytes, max_megapixels: float, min_side_px: int) -> Photo | None:
-    """What there is of a file that ends early, or whose profile is too large for Pillow; None where that is nothing."""
+    """The pixels of a file that ends early, or whose profile is too large for Pillow; None where there are none."""
     limits = max_megapixels, min_side_px
     try:
         if (bare := png_without_profile(data)) is not None:

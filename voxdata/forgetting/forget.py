@@ -170,7 +170,7 @@ def _finish(storage: Storage, name: str, forgetting: Forgetting, caches: Sequenc
 
 
 def _clear_journal(storage: Storage, belongings: Belongings, forgetting: Forgetting) -> int:
-    """Delete facts about them; of facts about others that name them only the words go. Return how many were these.
+    """Delete facts about them, and their names from facts about others. Return how many facts of others named them.
 
     The fact without the words is there before the one with them goes: nobody's opt-out is lost, not even for a moment.
     """

@@ -82,7 +82,7 @@ def redact(storage: Storage, moved: Moved, name: str, *, at: str) -> Redaction:
 
 
 def drop_moved(storage: Storage, moved: Moved) -> None:
-    """Delete the shards that were packed again, what was summed up over them, and the notes of how they were packed."""
+    """Delete the shards that were packed again, with the figures computed from them and the record of their packing."""
     for tar in moved:
         storage.delete(tar)
         storage.delete(f"{tar.removesuffix('.tar')}.parquet")
