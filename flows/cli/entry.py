@@ -24,7 +24,7 @@ import flows.cli.simulate as simulate
 import flows.cli.training as training
 import flows.cli.versions as versions
 import flows.cli.weights as weights
-from flows.cli.interrupts import INTERRUPTED, end, heed, say
+from flows.cli.interrupts import INTERRUPTED, came, end, heed, say
 from flows.cli.options import ROOT_VARIABLE, find_root, no_root, shown_default
 from voxdata.format.errors import StorageError, VoxdataError
 from voxdata.store.proxies import spare_loopback
@@ -64,7 +64,7 @@ def command_line() -> int:
         status = main()
     except KeyboardInterrupt:  # a second one, while the first unwound
         status = INTERRUPTED
-    if status == INTERRUPTED:
+    if status == INTERRUPTED or (status and came()):  # of what was told to end, no other fault is one
         end()
     return status
 

@@ -88,20 +88,24 @@ class Fetching:
         todo, validators = self._to_ask()
         self._work = _Candidates(self._candidates, todo, validators, self._bucket)
         self._frontier = Frontier(self._fetcher, self._work, self._done, self._on_way)
-        began = time.monotonic()
+        began, stopped = time.monotonic(), False
         beside = [asyncio.ensure_future(self._keep_writing()), asyncio.ensure_future(self._show(watch, began))]
         for task in beside:
             task.add_done_callback(self._frontier.end_with)
         try:
             await self._frontier.run()
+        except asyncio.CancelledError:
+            stopped = True
+            raise
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             self.figures.waiting = self._frontier.waiting()
             await self._write()
-            self._stores.shelf.move()
-            self._stores.log.join()
+            if not stopped:  # what has come is durable, and the next crawl moves and joins it, which may take a while
+                self._stores.shelf.move()
+                self._stores.log.join()
             self._remember_hosts()
             self._say(watch, began)
         return self.figures

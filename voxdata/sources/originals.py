@@ -10,7 +10,6 @@ sources hold now. Bytes that were a forgotten person's alone are not stored agai
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ import pyarrow as pa
 from voxdata.crawl.fetch import Fetcher
 from voxdata.crawl.fetched import Fetched
 from voxdata.crawl.hosts import Hosts
+from voxdata.crawl.loop import run_apart, run_here
 from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
 from voxdata.people.identities import IdentityBook
@@ -116,13 +116,13 @@ class PhotoStore:
         At most `photos_per_identity` of each identity are taken; `report` is told how many more are. `setting` is the
         source's key in the recipe, for messages. Raises `SourceError`, `RecipeError`.
         """
-        asyncio.run(self._add(source, name, setting, report))
+        run_here(self._add(source, name, setting, report))
 
     def fetch(self, watch: Watch = lambda figures: None) -> Figures:
         """Ask for the photos on the web that all sources together name, once. Raises `SourceError`."""
         if self._figures is None:
             self._candidates.close_list()
-            self._figures = asyncio.run(self._fetch(watch))
+            self._figures = run_apart(self._fetch(watch))
             _say_what_is_missing(self._figures)
         return self._figures
 
