@@ -1,8 +1,24 @@
 -- What became of every face by the host, or the folder, that its photo came from
-WITH placed AS (
-    SELECT coalesce(host, address, outcomes.source) AS host, outcome, person, items
-    FROM outcomes LEFT JOIN sources ON sources.source = outcomes.source AND sources.medium = 'photos'
-    WHERE outcomes.kind = 'faces'
+WITH
+folders AS (SELECT source, address FROM sources WHERE medium = 'photos' AND host IS NULL AND address <> ''),
+placed AS (
+    SELECT address AS host, outcome, person, items
+    FROM outcomes JOIN folders USING (source)
+    WHERE kind = 'faces'
+    UNION ALL
+    -- a source on the web names photos on many hosts by their whole urls
+    SELECT
+        coalesce(
+            lower(nullif(regexp_extract(photo_source_key, '^https?://([^/?#]+)', 1, 'i'), '')),
+            host,
+            photo_source,
+            'unknown'
+        ),
+        coalesce(reason, 'kept'),
+        person,
+        1
+    FROM faces LEFT JOIN sources ON sources.source = photo_source AND medium = 'photos'
+    WHERE photo_source IS NULL OR photo_source NOT IN (SELECT source FROM folders)
 )
 SELECT
     host,

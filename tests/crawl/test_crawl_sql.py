@@ -15,6 +15,7 @@ from voxdata.catalog.query import named_query, run_query
 from voxdata.dataset.opened import Dataset
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import LocalStorage, open_storage
+from voxdata.tables.faces import PHOTOS
 
 AT = datetime(2026, 11, 21, 9, tzinfo=UTC)
 
@@ -100,4 +101,20 @@ def test_failures_count_urls_by_how_their_last_attempt_ended(tmp_path: Path) -> 
     assert [tuple(row.values()) for row in ask(storage, "slowest-hosts")] == [
         ("https://b", 2, 30.0, 30.0, None, None, 2.0, 1, "it rests"),
         ("https://a", 3, 2.0, 8.3, 3.0, 2.0, None, None, None),
+    ]
+
+
+def test_the_funnel_by_host_names_the_host_of_each_photo(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "root", create=True)
+    root = SmallRoot(storage, people=2)
+    root.stage_tables()
+    hosts = ("https://A.example:8443/1.jpg?x=/", "http://b.example#1", "id00001/2.jpg")
+    rows = [{**row, "source_key": hosts[number]} for n in range(2) for number, row in enumerate(photos(n))]
+    root.commit("photos", pa.Table.from_pylist(rows, PHOTOS.schema))
+    root.publish_staged()
+    assert isinstance(storage, LocalStorage)
+    assert [(row["host"], row["outcome"], row["items"], row["share"]) for row in ask(storage, "funnel-by-host")] == [
+        ("a.example:8443", "kept", 2, 1.0),
+        ("b.example", "face_angle", 2, 1.0),
+        ("folder", "no_face", 2, 1.0),
     ]
