@@ -110,6 +110,66 @@ def test_openverse_gives_more_to_a_token(monkeypatch: pytest.MonkeyPatch) -> Non
             photo_kind(source(**registered), "sources.photos").check(source(**registered), "sources.photos")
 
 
+class Registered:
+    """Openverse with its token endpoint (its API reference, Authentication): form in, a token of some hours out."""
+
+    def __init__(self, expires_in: int = 43_200) -> None:
+        self.expires_in = expires_in
+        self.forms: list[dict[str, str]] = []
+        self.withdrawn: set[str] = set()
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        if request.path == "/v1/auth_tokens/token/":
+            form = {name: str(value) for name, value in (await request.post()).items()}
+            self.forms.append(form)
+            right = {"grant_type": "client_credentials", "client_id": "me", "client_secret": KEY}
+            if request.method != "POST" or form != right:
+                return web.json_response({"error": "invalid_client"}, status=401)
+            token = {"access_token": f"t{len(self.forms)}", "token_type": "Bearer", "scope": "read write"}
+            return web.json_response({**token, "expires_in": self.expires_in})
+        if request.headers.get("Authorization") in {None, *self.withdrawn}:
+            return web.json_response({"detail": "Authentication credentials were not provided."}, status=401)
+        page, size = int(request.query["page"]), int(request.query["page_size"])
+        results = [openverse_result(number) for number in range(90)][(page - 1) * size : page * size]
+        return web.json_response({"result_count": 90, "page_count": -(-90 // size), "results": results})
+
+
+def test_openverse_fetches_tokens_for_a_registered_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIENT", "me")
+    monkeypatch.setenv("SECRET", KEY)
+    names = {"client_id_env": "CLIENT", "client_secret_env": "SECRET"}
+    for service, tokens in (
+        (Registered(), 1),
+        (Registered(expires_in=30), 3),
+    ):  # one that is about to expire is renewed
+        with serve(service) as server:
+            registered = source(**OPENVERSE, **names, api_url=f"{server.url}/v1/images/", page_size=40)
+            assert [len(page.offers) for page in asked(registered, ANN)] == [40, 40, 10]
+            sent = [each.headers.get("Authorization") for each in server.requests if each.path == "/v1/images/"]
+        assert sent == ([f"Bearer t{n}" for n in (1, 2, 3)] if tokens == 3 else ["Bearer t1"] * 3)
+        assert len(service.forms) == tokens
+
+
+def test_openverse_says_what_is_wrong_with_a_registration(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CLIENT", "me")
+    monkeypatch.setenv("SECRET", KEY)
+    service = Registered()
+    service.withdrawn = {"Bearer t1"}
+    with serve(service) as server:
+        names = {"client_id_env": "CLIENT", "client_secret_env": "SECRET", "api_url": f"{server.url}/v1/images/"}
+        assert len(asked(source(**OPENVERSE, **names), ANN, only_first=True)[0].offers) == 20
+        assert len(service.forms) == 2
+        monkeypatch.setenv("SECRET", "s3cret-of-another")
+        with pytest.raises(SourceError, match=r"refuses the client \(status 401\).* CLIENT .* SECRET") as refused:
+            asked(source(**OPENVERSE, **names), ANN)
+    assert "s3cret" not in f"{refused.value}{caplog.text}"
+    monkeypatch.delenv("SECRET")
+    with pytest.raises(SourceError, match=r"client_secret_env=SECRET: .*export SECRET"):
+        photo_kind(source(**OPENVERSE, **names), "sources.photos").check(source(**OPENVERSE, **names), "sources.photos")
+
+
 def test_openverse_is_waited_for_and_what_is_empty_is_nothing(caplog: pytest.LogCaptureFixture) -> None:
     throttled = web.json_response({"detail": "Request was throttled."}, status=429, headers={"Retry-After": "1"})
     with serve(openverse(3, throttled)) as server:
@@ -286,6 +346,8 @@ def test_answers_of_another_form_leave_the_person_for_another_time(monkeypatch: 
         ({"url": "https://h/?q={name}", "max_pages": 2}, "the same page again and again"),
         ({"kind": "openverse", "page_size": 50}, "page_size=50 needs a token"),
         ({"kind": "openverse", "key_block": "b"}, "needs key_env"),
+        ({"kind": "openverse", "client_id_env": "A"}, "give both"),
+        ({"kind": "openverse", "client_id_env": "A", "client_secret_env": "B", "key_env": "C"}, "give one of them"),
     ],
 )
 def test_a_search_that_cannot_work_is_refused(settings: dict[str, Any], said: str) -> None:

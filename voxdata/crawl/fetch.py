@@ -154,10 +154,12 @@ class Fetcher:
         headers: Mapping[str, str] | None = None,
         limits: ApiLimits = ApiLimits(),  # noqa: B008 (it is frozen)
         wait_s: Callable[[Fetched], float | None] = lambda answer: None,
+        form: Mapping[str, str] | None = None,
     ) -> Fetched:
         """Ask a documented API, which has no robots.txt; `url` of the answer is without `params`, which may hold a key.
 
-        `wait_s` finds in an answer of status 200 that the service asks to wait, in seconds; such a request is repeated.
+        `form` is posted, where there is one. `wait_s` finds in an answer of status 200 that the service asks to wait,
+        in seconds; such a request is repeated.
         """
         try:
             address = read_address(url)
@@ -169,7 +171,7 @@ class Fetcher:
         asked = f"{address.url}{'&' if '?' in address.url else '?'}{query}" if query else address.url
 
         async def once() -> Fetched:
-            answer = await self._once(replace(address, url=asked), host, "api", headers or {})
+            answer = await self._once(replace(address, url=asked), host, "api", headers or {}, form)
             pause_s = wait_s(answer) if answer.http_status == 200 else None
             busy = answer if pause_s is None else replace(answer, status="busy", data=None, retry_after_s=pause_s)
             return replace(busy, url=url, final_url=url)
@@ -327,7 +329,14 @@ class Fetcher:
                 return Fetched(url=asked, status="failed", detail=f"it leads to {clean(answer.location)}: {error}")
         return Fetched(url=asked, status="failed", detail=f"more than {MAX_REDIRECTS} redirects")
 
-    async def _once(self, address: Address, host: Host, kind: str, headers: Mapping[str, str]) -> Fetched:
+    async def _once(
+        self,
+        address: Address,
+        host: Host,
+        kind: str,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+    ) -> Fetched:
         """One request; whatever goes wrong is told, not raised."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -335,7 +344,7 @@ class Fetcher:
         try:
             self.addresses.check(address)
             async with asyncio.timeout(self.crawl.timeout_s) as limit:
-                answer = await self._ask(address, host, kind, headers, began, limit)
+                answer = await self._ask(address, host, kind, headers, form, began, limit)
         except Exception as error:
             answer = self._wrong(address.url, error)
         finally:
@@ -348,13 +357,16 @@ class Fetcher:
         host: Host,
         kind: str,
         headers: Mapping[str, str],
+        form: Mapping[str, str] | None,
         began: float,
         limit: asyncio.Timeout,
     ) -> Fetched:
         packed = "identity" if kind == "photo" else "gzip, deflate"
         session, proxy = await self._way(address)
-        async with session.get(
+        async with session.request(
+            "GET" if form is None else "POST",
             URL(address.url, encoded=True),
+            data=form,
             allow_redirects=False,
             headers={"Accept-Encoding": packed, **headers},
             proxy=proxy,

@@ -15,7 +15,8 @@ from voxdata.recipe.section import OneOrSeveral, RegisteredKind, Section
 
 PHOTO_KINDS = RegisteredKind("voxdata.photo_sources", "folder")
 PHOTO_SOURCES = OneOrSeveral(PHOTO_KINDS)
-LATER = ("licences", "hosts")  # settings that ids of versions do without where they are empty
+# Settings that ids of versions do without where they are empty.
+LATER = ("licences", "hosts", "client_id_env", "client_secret_env", "also_languages", "subcategories")
 SPEECH_KINDS = RegisteredKind("voxdata.speech_sources", "folder")
 
 

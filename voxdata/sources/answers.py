@@ -49,13 +49,13 @@ def object_in(answer: Fetched, setting: str, key_env: str | None = None) -> dict
     return found
 
 
-def key_in(name: str | None, setting: str) -> str | None:
+def key_in(name: str | None, setting: str, called: str = "key_env") -> str | None:
     """The key in an environment variable; None where none is named. Raises `SourceError` where it is not set."""
     if name is None:
         return None
     value = os.environ.get(name, "").strip()
     if not value:
-        raise SourceError(f"{setting}.key_env={name}: this environment variable is not set; run: export {name}=KEY")
+        raise SourceError(f"{setting}.{called}={name}: this environment variable is not set; run: export {name}=KEY")
     return value
 
 
