@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -144,6 +145,46 @@ def test_many_namesakes_and_files_come_in_batches_that_resume() -> None:
         assert again == pages[2]
         assert len(wiki.asked.requests) == before + 1
         assert names(asked(source(**wiki.settings, category=False), ANN)[0].offers) == ["Ann.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("depth", "files"),
+    [
+        (0, ["Ann.jpg", "a.jpg"]),
+        (1, ["Ann.jpg", "a.jpg", "b.jpg", "c.jpg"]),
+        (4, ["Ann.jpg", "a.jpg", "b.jpg", "c.jpg", "d.jpg"]),
+    ],
+)
+def test_categories_below_a_persons_are_taken_as_deep_as_the_recipe_says(depth: int, files: list[str]) -> None:
+    with serve_wiki(
+        items={"Q1": LEE, **COUNTRIES},
+        categories={
+            "Ann B. Lee": ["Ann.jpg", "a.jpg"],
+            "2009": ["a.jpg", "b.jpg"],
+            "2010": ["c.jpg"],
+            "May": ["d.jpg"],
+        },
+        subcategories={"Ann B. Lee": ["2009", "2010"], "2010": ["May", "2009"], "May": ["Ann B. Lee", "2010"]},
+    ) as wiki:
+        settings = source(**wiki.settings, subcategories=depth)
+        pages = asked(settings, ANN)
+        assert [name for page in pages for name in names(page.offers)] == files
+        assert [offer.rank for page in pages for offer in page.offers] == list(range(len(files)))
+        for page, following in pairwise(pages):  # a search goes on from anywhere
+            assert asked(settings, ANN, cursor=page.cursor)[0] == following
+
+
+def test_names_are_found_in_further_languages() -> None:
+    anna = {**LEE, "labels": {**LEE["labels"], "de": {"language": "de", "value": "Anna Leh"}}}
+    uk = {**COUNTRIES["Q145"], "aliases": {"de": [{"language": "de", "value": "Vereinigtes Königreich"}]}}
+    who = Person(identity="id10001", name="Anna Leh", nationality="Vereinigtes Königreich")
+    with serve_wiki(items={"Q1": anna, "Q145": uk}) as wiki:
+        assert found(source(**wiki.settings), [who]) == []
+        assert names(found(source(**wiki.settings, also_languages=["de"]), [who])) == ["Ann.jpg"]
+        both = person("Anna Leh", P18=text("other.jpg"), P21=item(FEMALE), P27=item("Q145"))
+        wiki.items["Q2"] = both  # called so in another language: nobody guesses
+        (page,) = asked(source(**wiki.settings, also_languages=["de"]), who)
+        assert [choice.id for choice in page.choices] == ["Q2", "Q1"]
 
 
 def test_lagging_servers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

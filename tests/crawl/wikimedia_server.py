@@ -56,6 +56,7 @@ class Wiki:
 
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     categories: dict[str, list[str]] = field(default_factory=dict)
+    subcategories: dict[str, list[str]] = field(default_factory=dict)
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)  # of a file, by its name
     mimes: dict[str, str] = field(default_factory=dict)
     faults: list[web.Response] = field(default_factory=list)
@@ -93,10 +94,11 @@ class Wiki:
         wanted = asked["search"].casefold()
         found = []
         for name, entity in self.items.items():
-            words = [entity["labels"]["en"]["value"], *(each["value"] for each in entity["aliases"].get("en", []))]
+            labels, aliases = entity["labels"], entity["aliases"].get(asked["language"], [])
+            words = [(labels.get(asked["language"]) or labels["en"])["value"], *(each["value"] for each in aliases)]
             word = next((word for word in words if word.casefold().startswith(wanted)), None)
             if word is not None:
-                match = {"type": "label" if word == words[0] else "alias", "language": "en", "text": word}
+                match = {"type": "label" if word == words[0] else "alias", "language": asked["language"], "text": word}
                 found.append({"id": name, "label": words[0], "match": match})
         found.sort(key=lambda each: len(each["match"]["text"]))  # type: ignore[index, arg-type, call-overload]
         start, limit = int(asked["continue"]), int(asked["limit"])
@@ -109,18 +111,26 @@ class Wiki:
         ids = asked["ids"].split("|")
         if len(ids) > 50:
             return {"error": {"code": "toomanyvalues", "info": "Too many values supplied for parameter 'ids'"}}
-        wanted = asked["props"].split("|")
+        wanted, languages = asked["props"].split("|"), asked["languages"].split("|")
         there = {name: self.items.get(name) for name in ids}
         entities = {
             name: {"id": name, "missing": ""}
             if entity is None
-            else {"type": "item", "id": name, **{part: entity[part] for part in wanted}}
+            else {"type": "item", "id": name, **{part: self._part(entity[part], part, languages) for part in wanted}}
             for name, entity in there.items()
         }
         return {"entities": entities, "success": 1}
 
+    def _part(self, content: dict[str, Any], part: str, languages: list[str]) -> dict[str, Any]:
+        return content if part == "claims" else {name: said for name, said in content.items() if name in languages}
+
     def _files(self, asked: Mapping[str, str]) -> dict[str, Any]:
         following: dict[str, str] = {}
+        if asked.get("list") == "categorymembers":
+            assert asked["cmtype"] == "subcat"
+            below = self.subcategories.get(asked["cmtitle"].removeprefix("Category:"), [])
+            members = [{"pageid": 1, "ns": 14, "title": f"Category:{name}"} for name in below]
+            return {"batchcomplete": True, "query": {"categorymembers": members}}
         if "titles" in asked:
             names = [title.removeprefix("File:") for title in asked["titles"].split("|")]
         else:

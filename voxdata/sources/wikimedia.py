@@ -4,7 +4,8 @@
 2. Of these, humans (P31 = Q5) whom nothing that the metadata knows contradicts: sex (P21), nationality (P27, by the
    country's names). One is left: that one. None: no photo. Several, or one whose nationality is another: a person has
    to say who is meant (`voxdata crawl names`); nothing is guessed.
-3. The item's image (P18), then the files of its Commons category (P373), a page of 50 at a time.
+3. The item's image (P18), then the files of its Commons category (P373) and, as deep as the recipe says, of the
+   categories below it, a page of 50 at a time. A file that several of them hold is offered once.
 
 Both are MediaWiki action APIs (mediawiki.org: API:Main_page, Manual:Maxlag_parameter) and are asked as Wikimedia's
 robot policy wants it: at most three requests at once, `maxlag`, a user agent with a contact; two connections and
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -23,6 +24,7 @@ from voxdata.crawl.fetched import Fetched
 from voxdata.crawl.hosts import ApiLimits
 from voxdata.people.identities import UNKNOWN
 from voxdata.people.names import fold_name
+from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.answers import answered, link, object_in, plain
 from voxdata.sources.kinds import Choice, Found, NoAnswerError, Person, PhotoKind, PhotoUrl, Place, Visit, everybody
@@ -33,6 +35,8 @@ FILES_HOST, FILES = "upload.wikimedia.org", ApiLimits(connections=2, mbit_per_s=
 IDS = 50  # per request, the most that an anonymous client may ask for
 MAXLAG_WAIT_S = 5.0  # Manual:Maxlag_parameter, where the answer itself names no time
 MAX_FOUND = 100  # namesakes looked at
+MAX_CATEGORIES = 200  # of one person
+ANY_LANGUAGE = "mul"  # of names that are written in the same way in most languages
 HUMAN = "Q5"
 SEXES = {"Q6581097": "m", "Q2449503": "m", "Q6581072": "f", "Q1052281": "f"}
 INSTANCE, SEX, CITIZEN, IMAGE, CATEGORY = "P31", "P21", "P27", "P18", "P373"
@@ -47,7 +51,17 @@ class Wikimedia(PhotoSource):
 
     kind: Literal["wikimedia"] = "wikimedia"
     language: str = Field("en", pattern="^[a-z-]{2,12}$", description="language in which names are looked for")
+    also_languages: list[Annotated[str, Field(pattern="^[a-z-]{2,12}$")]] = Field(
+        [],
+        description="further languages in which names are looked for, as [de, ja]; whoever is called so in any counts",
+    )
     category: bool = Field(True, description="whether the files of the person's category are taken, or only the image")
+    subcategories: Annotated[int, OnlyWith(".category")] = Field(
+        0,
+        ge=0,
+        le=4,
+        description="how deep the categories below it are taken, too; they show more, and more often somebody else",
+    )
     wikidata_url: str = Field("https://www.wikidata.org/w/api.php", description="action API of Wikidata")
     commons_url: str = Field("https://commons.wikimedia.org/w/api.php", description="action API of Commons")
 
@@ -55,6 +69,11 @@ class Wikimedia(PhotoSource):
     def given(self) -> bool:
         """It always says where the photos are."""
         return True
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those in which names are looked for, the main one first."""
+        return tuple(dict.fromkeys((self.language, *self.also_languages)))
 
 
 def place(settings: Wikimedia) -> Place:
@@ -116,10 +135,15 @@ def lag_s(answer: Fetched) -> float | None:
 
 
 async def _namesakes(settings: Wikimedia, visit: Visit, person: Person) -> list[Entity]:
-    """The items that are called so, by label or alias."""
-    wanted, ids, start = fold_name(person.name), [], 0
+    """The items that are called so, by label or alias, in one of the languages."""
+    ids = [each for language in settings.languages for each in await _called_so(settings, visit, person, language)]
+    return await _entities(settings, visit, list(dict.fromkeys(ids)))
+
+
+async def _called_so(settings: Wikimedia, visit: Visit, person: Person, language: str) -> list[str]:
+    wanted, ids, start = fold_name(person.name), list[str](), 0
     while start < MAX_FOUND:
-        params = {"search": person.name, "language": settings.language, "uselang": settings.language}
+        params = {"search": person.name, "language": language, "uselang": language}
         params |= {"type": "item", "limit": str(IDS), "continue": str(start)}
         answer = await _ask(settings, visit, settings.wikidata_url, action="wbsearchentities", **params)
         found = [each for each in answer.get("search") or [] if isinstance(each, dict)]
@@ -128,7 +152,7 @@ async def _namesakes(settings: Wikimedia, visit: Visit, person: Person) -> list[
         start = answer.get("search-continue") or MAX_FOUND
         if not found or found[-1] not in named:  # the search has gone on to names that only begin so
             break
-    return await _entities(settings, visit, list(dict.fromkeys(ids)))
+    return ids
 
 
 def _words(result: Mapping[str, Any]) -> list[str]:
@@ -148,7 +172,7 @@ async def _entities(
     found: dict[str, Entity] = {}
     for first in range(0, len(ids), IDS):
         batch = "|".join(ids[first : first + IDS])
-        params = {"ids": batch, "props": props, "languages": settings.language}
+        params = {"ids": batch, "props": props, "languages": "|".join((*settings.languages, ANY_LANGUAGE))}
         answer = await _ask(settings, visit, settings.wikidata_url, action="wbgetentities", **params)
         entities = answer.get("entities")
         for name, entity in entities.items() if isinstance(entities, dict) else ():
@@ -181,9 +205,10 @@ async def _same_nationality(settings: Wikimedia, visit: Visit, person: Person, e
         return None
     wanted = fold_name(person.nationality)
     for country in await _entities(settings, visit, countries, "labels|aliases"):
-        names = [_in(country.get("labels"), settings.language)]
-        aliases = (country.get("aliases") or {}).get(settings.language) or []
-        names += [each.get("value") for each in aliases if isinstance(each, dict)]
+        names = [_in(country.get("labels"), language) for language in settings.languages]
+        for language in settings.languages:
+            aliases = (country.get("aliases") or {}).get(language) or []
+            names += [each.get("value") for each in aliases if isinstance(each, dict)]
         if wanted in {fold_name(name) for name in names if name}:
             return True
     return False
@@ -234,15 +259,40 @@ async def _files(settings: Wikimedia, visit: Visit, person: Person, at: dict[str
     pages = query.get("pages") if isinstance(query, dict) else None
     offers = list(_offers(person, pages if isinstance(pages, list) else [], at["rank"], at.get("seen", ())))
     following = {str(key): str(value) for key, value in (answer.get("continue") or {}).items()}
-    rank = at["rank"] + len(offers)
-    if following:
-        next_at = {**at, "rank": rank, "continue": following}
-    elif images and category is not None:
-        seen = [offer.url for offer in offers]
-        next_at = {"images": [], "category": category, "rank": rank, "continue": {}, "seen": seen}
-    else:
-        return Found(offers=offers)
-    return Found(offers=offers, cursor=json.dumps(next_at))
+    seen = list(at.get("seen", ()))
+    if images or settings.subcategories:
+        seen += [offer.url for offer in offers]
+    reached = {**at, "rank": at["rank"] + len(offers), "continue": following, "seen": seen}
+    next_at = reached if following else await _next_category(settings, visit, reached)
+    return Found(offers=offers, cursor=None if next_at is None else json.dumps(next_at))
+
+
+async def _next_category(settings: Wikimedia, visit: Visit, at: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where to go on when images or a category are through: level by level below the person's; None: nowhere."""
+    category = at["category"]
+    if category is None:
+        return None
+    if at["images"]:
+        return {**at, "images": []}
+    depth, waiting, known = at.get("depth", 0), list(at.get("waiting", ())), list(at.get("known", (category,)))
+    if depth < settings.subcategories:
+        new = [each for each in await _below(settings, visit, category) if each not in known]
+        new = new[: MAX_CATEGORIES - len(known)]
+        known, waiting = [*known, *new], [*waiting, *([each, depth + 1] for each in new)]
+    if not waiting:
+        return None
+    (category, depth), *waiting = waiting
+    return {**at, "category": category, "depth": depth, "waiting": waiting, "known": known, "continue": {}}
+
+
+async def _below(settings: Wikimedia, visit: Visit, category: str) -> list[str]:
+    """The names of the categories in a category."""
+    asked = {"action": "query", "list": "categorymembers", "cmtitle": f"Category:{category}", "cmtype": "subcat"}
+    asked["cmlimit"] = str(MAX_CATEGORIES)
+    answer = await _ask(settings, visit, settings.commons_url, **asked)
+    query = answer.get("query")
+    members = query.get("categorymembers") if isinstance(query, dict) else None
+    return [each["title"].partition(":")[2] for each in members or []]
 
 
 def _offers(person: Person, pages: Iterable[Any], rank: int, seen: Sequence[str]) -> Iterator[PhotoUrl]:
