@@ -85,7 +85,7 @@ class Frontier:
     async def run(self) -> None:
         """Work until nothing is left that may be asked soon. Raises `SourceError` where nobody would know who asks."""
         self._over = asyncio.get_running_loop().create_future()
-        self._fetcher.on_sent = self._sent
+        self._fetcher.requests.on_sent = self._sent
         self._fresh.extend(self._work.origins())
         try:
             self.pump()
