@@ -97,7 +97,7 @@ def estimate(
             {
                 "people": found.people,
                 "asked": len(found.sample),
-                "sources": [_row(found, source, before.get(source.name)) for source in found.sources],
+                "sources": [_row(found, source, before.get((source.name, source.kind))) for source in found.sources],
                 "licences": _licences(found),
                 "not_asked": list(found.passed),
             }
@@ -151,11 +151,11 @@ def names(
     return 0
 
 
-def _say(found: Estimate, before: dict[str, Yielded]) -> None:
+def _say(found: Estimate, before: dict[tuple[str, str], Yielded]) -> None:
     import pyarrow as pa
 
     print(f"{len(found.sample)} of {found.people} people were asked for")
-    rows = [_row(found, source, before.get(source.name)) for source in found.sources]
+    rows = [_row(found, source, before.get((source.name, source.kind))) for source in found.sources]
     if rows:
         say_table(pa.Table.from_pylist(rows))
     licences = _licences(found)

@@ -7,10 +7,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from flows.cli import main
+from tests.catalog.small_root import SmallRoot
+from tests.catalog.small_root import photos as photos_of
 from tests.crawl.wikimedia_server import FEMALE, MALE, country, item, person, serve_wiki, text
+from voxdata.catalog.publish import publish
+from voxdata.catalog.published_recipe import commit_recipe
 from voxdata.format.errors import IdentityError, SourceError
 from voxdata.people.optouts import OPTED_OUT
 from voxdata.people.optouts import state as state_optout
@@ -23,6 +28,7 @@ from voxdata.sources.crawl_names import decide, undecided
 from voxdata.sources.kinds import Person
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
+from voxdata.tables.faces import PHOTOS
 
 AT = "2026-11-21T09:00:00Z"
 METADATA = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
@@ -161,6 +167,29 @@ def test_an_estimate_asks_a_sample_and_projects_it(
     assert (said["people"], said["asked"], len(said["sources"])) == (3, 2, 2)
     assert "2 of 3 people were asked for" in shown
     assert not storage.keys("photos")
+
+
+def test_an_estimate_says_what_became_of_photos_that_the_same_source_gave_before(
+    tmp_path: Path, storage: LocalStorage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = SmallRoot(storage, people=4)
+    root.stage_tables()
+    rows = [{**row, "source": "corpus-0"} for n in range(4) for row in photos_of(n)]
+    root.commit("photos", pa.Table.from_pylist(rows, PHOTOS.schema))
+    (tmp_path / "list.csv").write_text("name,url\nBo,http://h/1.jpg\n")
+    with serve_wiki(items=ANNS) as wiki:
+        searched = recipe(tmp_path, wiki, table=ANN + BO + CY)
+        where = [f"sources.photos={json.dumps([{'kind': 'list', 'path': str(tmp_path / 'list.csv')}])}"]
+        listed = load_recipe("hq-voxceleb-automatic", [*where, f"sources.metadata.path={tmp_path / 'meta.csv'}"])
+        snapshot = root.build_staged()
+        publish(storage, snapshot.id, at=AT, tables=root.tables, recipe=commit_recipe(storage, listed))
+        said = {}
+        for each in (searched, listed):
+            (tmp_path / "mine.yaml").write_text(json.dumps(each.model_dump(mode="json")))
+            assert main(["crawl", "estimate", str(tmp_path / "mine.yaml"), "--root", storage.url, "--json"]) == 0
+            (row,) = json.loads(capsys.readouterr().out)["sources"]
+            said[row["kind"]] = (row["source"], row["fetched"], row["portraits_per_person"], row["portraits_for_all"])
+    assert said == {"wikimedia": ("corpus-0", None, None, None), "list": ("corpus-0", 12, 1.0, 3)}
 
 
 def test_an_estimate_of_nobody_says_what_to_name(storage: LocalStorage) -> None:

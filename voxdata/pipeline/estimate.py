@@ -105,17 +105,20 @@ class Yielded:
     portraits: int
 
 
-def yielded(storage: Storage) -> dict[str, Yielded]:
-    """Of each source whose photos the root's catalog holds; empty where nothing was built. Raises `CatalogError`."""
+def yielded(storage: Storage) -> dict[tuple[str, str], Yielded]:
+    """Of each source whose photos the root's catalog holds, by name and kind: `corpus-0` may have been another source.
+
+    Empty where nothing was built. Raises `CatalogError`.
+    """
     if not storage.exists(CATALOG_KEY):
         return {}
     rows = run_query(
         storage,
-        "SELECT coalesce(photo_source, 'unknown') AS source, count(DISTINCT person) AS people, "
+        "SELECT source, sources.kind, count(DISTINCT person) AS people, "
         "count(*) FILTER (WHERE face_number <= 1) AS photos, count(*) FILTER (WHERE portrait) AS portraits "
-        "FROM faces GROUP BY ALL",
+        "FROM faces JOIN sources ON source = photo_source AND medium = 'photos' GROUP BY ALL",
     ).to_pylist()
-    return {row.pop("source"): Yielded(**row) for row in rows}
+    return {(row.pop("source"), row.pop("kind")): Yielded(**row) for row in rows}
 
 
 class _Asking:
