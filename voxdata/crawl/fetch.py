@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from voxdata.crawl.addresses import Address, AddressBook, AddressRefusedError, Lookup, UrlRefusedError, read_address
 from voxdata.crawl.fetched import Fetched, Validators
-from voxdata.crawl.hosts import ApiLimits, Clock, Host, Hosts, agents_of
+from voxdata.crawl.hosts import ApiLimits, Clock, Host, Hosts, agents_of, too_slow
 from voxdata.crawl.memory import Memory
 from voxdata.crawl.requests import Requests
 from voxdata.crawl.robots import read_robots
@@ -184,11 +184,7 @@ class Fetcher:
             reservations = read_reservations(stated.data or b"")
         host.rules = Rules(text=text, agents=agents_of(self.crawl), reservations=reservations)
         host.rules_at, host.changed = self.clock.now(), True
-        if host.rules.delay_s > self.crawl.max_crawl_delay_s:
-            host.left = (
-                f"its robots.txt asks for {host.rules.delay_s:.0f} s between requests, limit crawl.max_crawl_delay_s="
-                f"{self.crawl.max_crawl_delay_s:.0f}"
-            )
+        host.left = too_slow(host.rules, self.crawl)
         return True
 
     def settle(self, host: Host, answer: Fetched) -> None:

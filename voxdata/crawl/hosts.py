@@ -282,11 +282,22 @@ class Hosts:
                 agents=agents_of(self._crawl),
                 reservations=reservations_of(row.get("reservations")),
             )
+            host.left = too_slow(host.rules, self._crawl)
 
 
 def agents_of(crawl: Crawl) -> tuple[str, ...]:
     """The names whose rules are kept: our own, and those that the recipe adds."""
     return (crawl.user_agent, *crawl.honour_agents)
+
+
+def too_slow(rules: Rules, crawl: Crawl) -> str | None:
+    """Why a host is left alone whose robots.txt wants longer pauses than the recipe allows; None where it does not."""
+    if rules.delay_s <= crawl.max_crawl_delay_s:
+        return None
+    return (
+        f"its robots.txt asks for {rules.delay_s:.0f} s between requests, limit crawl.max_crawl_delay_s="
+        f"{crawl.max_crawl_delay_s:.0f}"
+    )
 
 
 def reservations_text(rules: Rules) -> str | None:

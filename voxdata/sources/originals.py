@@ -124,6 +124,7 @@ class PhotoStore:
             self._candidates.close_list()
             self._figures = run_apart(self._fetch(watch))
             _say_what_is_missing(self._figures)
+            _say_who_was_left(self._hosts)
         return self._figures
 
     def manifest(self) -> pa.Table:
@@ -215,6 +216,18 @@ def _say_what_is_missing(figures: Figures) -> None:
             figures.total,
             ", ".join(counts),
             f"; waiting: {'; '.join(hosts)}{more}" if hosts else "",
+        )
+
+
+def _say_who_was_left(hosts: Hosts) -> None:
+    """One warning for the hosts that want longer pauses than the recipe allows, and are not asked."""
+    left = [f"{host.origin} ({host.left})" for host in hosts.by_origin.values() if host.left is not None]
+    if left:
+        logger.warning(
+            "crawl: %d hosts are left alone, and their photos with them: %s%s",
+            len(left),
+            "; ".join(left[:NAMED]),
+            f" and {len(left) - NAMED} more" if len(left) > NAMED else "",
         )
 
 
