@@ -37,6 +37,7 @@ from voxdata.crawl import hosts as hosts_module
 from voxdata.format.errors import BuildStoppedError, StorageError
 from voxdata.people.identities import load_book
 from voxdata.pipeline import steps
+from voxdata.recipe.crawl import OPT_OUTS
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Crawl
 from voxdata.recipe.sources import PhotoSource
@@ -274,6 +275,20 @@ def test_an_opt_out_that_a_recipe_does_not_honour_is_none(storage: LocalStorage)
         again = fetch(storage, [("ann", f"{url}/1.jpg")], opt_outs=["noai"], recheck={"opted_out_days": 0.0})
     assert again.num_rows == 1
     assert [row["opt_out"] for row in attempts(storage) if row["identity"]] == ["X-Robots-Tag: noindex", None]
+
+
+def test_an_opt_out_that_a_recipe_takes_up_again_is_heeded_at_once(storage: LocalStorage) -> None:
+    reserved = text('[{"location": "/*", "tdm-reservation": 1}]', "application/json")
+    routes = {"/.well-known/tdmrep.json": reserved, "/1.jpg": photo_of("1"), "/2.jpg": photo_of("2")}
+    with serving(routes) as (url, asked):
+        without = [each for each in OPT_OUTS if each != "tdmrep"]
+        assert fetch(storage, [("ann", f"{url}/1.jpg")], opt_outs=without).num_rows == 1
+        assert "/.well-known/tdmrep.json" not in asked
+        assert fetch(storage, [("ann", f"{url}/2.jpg")]).num_rows == 0
+        assert "/2.jpg" not in asked
+        before = len(asked)
+        assert fetch(storage, [("ann", f"{url}/2.jpg")]).num_rows == 0
+        assert len(asked) == before, "what was read today is not read again"
 
 
 def test_a_page_that_opts_out_is_not_looked_at(storage: LocalStorage) -> None:

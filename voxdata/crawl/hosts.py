@@ -213,6 +213,7 @@ class Hosts:
         self._clock = clock
         self._limits: dict[str, ApiLimits] = {}
         self.by_origin: dict[str, Host] = {}
+        self._reads_tdmrep = "tdmrep" in crawl.opt_outs
 
     def limit(self, host: str, limits: ApiLimits) -> None:
         """Say how a host (`name` or `name:port`) wants to be asked."""
@@ -249,7 +250,7 @@ class Hosts:
                 "rests_until_s": host.rests_until if host.rests_until > now else None,
                 "why": host.why if host.rests_until > now else host.left or host.refused,
                 "robots": None if host.rules is None or not host.rules_at or host.refused else host.rules.text,
-                "reservations": None if host.rules is None else reservations_text(host.rules),
+                "reservations": None if host.rules is None or not self._reads_tdmrep else reservations_text(host.rules),
                 "robots_at_s": host.rules_at or None,
             }
         return [rows[origin] for origin in sorted(rows)]
@@ -275,7 +276,8 @@ class Hosts:
             host.rests_until, host.why = until, row.get("why") or "it asked to wait"
         host.rest, host.failures = int(row.get("rest") or 0), int(row.get("failures") or 0)
         read_at = row.get("robots_at_s") or 0.0
-        if row.get("robots") is not None and now - read_at < RULES_DAYS * 86400:
+        whole = row.get("reservations") is not None or not self._reads_tdmrep  # an earlier recipe may not have asked
+        if row.get("robots") is not None and whole and now - read_at < RULES_DAYS * 86400:
             host.rules_at = read_at
             host.rules = Rules(
                 text=row["robots"],
@@ -300,9 +302,9 @@ def too_slow(rules: Rules, crawl: Crawl) -> str | None:
     )
 
 
-def reservations_text(rules: Rules) -> str | None:
+def reservations_text(rules: Rules) -> str:
     """The reservations of a host as lines, `1 /pattern` or `0 /pattern`."""
-    return "\n".join(f"{int(reserved)} {pattern}" for pattern, reserved in rules.reservations) or None
+    return "\n".join(f"{int(reserved)} {pattern}" for pattern, reserved in rules.reservations)
 
 
 def reservations_of(text: str | None) -> list[tuple[str, bool]]:

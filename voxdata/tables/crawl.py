@@ -82,7 +82,7 @@ HOSTS = Table(
         Column("rests_until_s", D, "Not asked before, seconds since 1970; null: it may be asked"),
         Column("why", S, "Why it rests or is left alone"),
         Column("robots", S, "Its robots.txt"),
-        Column("reservations", S, "What its tdmrep.json reserves"),
+        Column("reservations", S, "What its tdmrep.json reserves; null: not asked for"),
         Column("robots_at_s", D, "When these were read, seconds since 1970"),
     ),
 )
