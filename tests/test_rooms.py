@@ -126,3 +126,16 @@ def test_the_page_of_the_house_names_every_room_and_what_lies_loose() -> None:
     in_the_house = {path.name for path in (REPOSITORY / "voxdata").iterdir() if path.suffix == ".py"}
     in_the_house |= {f"{path.parent.name}/" for path in (REPOSITORY / "voxdata").glob("*/__init__.py")}
     assert in_the_house - {"__init__.py", "__main__.py"} <= table
+
+
+@pytest.mark.parametrize("fact", [("train", "val", "test"), (0.375, 0.475)], ids=["splits", "pupils of a portrait"])
+def test_a_fact_of_the_format_stands_in_the_format_alone(fact: tuple[object, ...]) -> None:
+    stated = [
+        module
+        for module, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        for parts in (getattr(node, "elts", None) or getattr(node, "args", None),)
+        if isinstance(parts, list) and [getattr(part, "value", None) for part in parts] == list(fact)
+    ]
+    assert len(stated) == 1
+    assert stated[0].startswith("voxdata.format.")

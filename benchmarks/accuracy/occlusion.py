@@ -18,8 +18,9 @@ from figures import Figure, Section, in_fitting_half, interval
 from PIL import Image
 
 from voxdata.faces import measure as face_stage
-from voxdata.faces.align import PUPIL_LEFT, PUPIL_RIGHT, align_matrix, warp
+from voxdata.faces.align import align_matrix, warp
 from voxdata.faces.geometry.eyes import Pupils
+from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.store.items import PhotoItem
 

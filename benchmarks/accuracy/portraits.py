@@ -15,9 +15,9 @@ import numpy as np
 from figures import Figure, Section, interval, mean_figure
 
 from voxdata.faces import measure as faces_measure
-from voxdata.faces.align import PUPIL_LEFT, PUPIL_RIGHT
 from voxdata.faces.decide import decide
 from voxdata.faces.link import link
+from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.recipe.reading import load_recipe
 from voxdata.store.items import PhotoItem

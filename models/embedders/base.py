@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-PUPIL_LEFT, PUPIL_RIGHT = (0.375, 0.475), (0.625, 0.475)
-"""Where a portrait has its pupils (x, y), in shares of its side; left is the image's left."""
+from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 
 ARCFACE_PX = 112
 _EYE_LEFT, _EYE_RIGHT = (38.2946, 51.6963), (73.5318, 51.5014)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.faces.align import PUPIL_LEFT, PUPIL_RIGHT, align_matrix, outside_share, scale_of, warp
+from voxdata.faces.align import align_matrix, outside_share, scale_of, warp
 from voxdata.faces.geometry.eyes import Pupils
+from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 
 coordinate = st.floats(-500, 1500)
 

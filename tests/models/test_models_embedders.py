@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 from models.embedders import load_published
-from models.embedders.base import PUPIL_LEFT, PUPIL_RIGHT, crop_arcface
+from models.embedders.base import crop_arcface
 from models.embedders.mobilefacenet import MobileFaceNet
 from models.embedders.onnx_weights import read_initialisers
 from models.errors import EmbedderError, PretrainedError
+from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 
 
 def field(number: int, payload: bytes) -> bytes:

@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from voxdata.faces.detect.landmarks import Floats
 from voxdata.faces.geometry.eyes import Pupils
+from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 
-PUPIL_LEFT = (0.375, 0.475)
-PUPIL_RIGHT = (0.625, 0.475)
 WHITE = (255, 255, 255)
 
 

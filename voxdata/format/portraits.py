@@ -26,6 +26,9 @@ from voxdata.format.members import TarFiles, damaged
 from voxdata.format.sidecar import Member
 from voxdata.format.snapshot import ShardEntry
 
+PUPIL_LEFT, PUPIL_RIGHT = (0.375, 0.475), (0.625, 0.475)
+"""Where a portrait has its pupils (x, y), in shares of its side; left is the image's left."""
+
 CACHE_VARIABLE = "VOXDATA_CACHE"
 SUFFIXES = ("jpg", "webp")
 VERSION = 2  # raised by hand when decoding gives other pixels, or the array has another layout

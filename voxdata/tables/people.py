@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from voxdata.format.snapshot import SPLITS as SPLIT_NAMES
 from voxdata.tables.column import Column, I, L, S, Table, one_of
 
 IDENTITY = Column("identity", S, "VoxCeleb id or folder name", required=True)
@@ -15,7 +16,7 @@ WHOSE = tuple(replace(column, catalog=False) for column in WHO)  # of a row that
 FACT = Column("fact", S, "Name of the journal file", required=True)
 AT = Column("at", S, "When, ISO 8601 in UTC", required=True)
 STATED_AT = replace(AT, name="stated_at")  # in the catalog, of every journal
-SPLIT = Column("split", S, "train, val or test", check=one_of("train", "val", "test"))
+SPLIT = Column("split", S, "train, val or test", check=one_of(*SPLIT_NAMES))
 
 # Everyone whom the sources or the metadata name.
 IDENTITIES = Table(

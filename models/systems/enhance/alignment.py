@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from models.embedders.base import PUPIL_LEFT, PUPIL_RIGHT, crop_box
+from models.embedders.base import crop_box
+from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 
 FFHQ_PX = 512
 EYE_LEFT, EYE_RIGHT = (192.98138, 239.94708), (318.90277, 240.1936)

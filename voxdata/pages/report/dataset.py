@@ -10,6 +10,7 @@ import numpy as np
 from voxdata.catalog.query import SPLIT_SUMMARY, table_1
 from voxdata.faces.purity import NOBODY_CHECKS, OFFERED
 from voxdata.faces.rules import STATUSES, lines_of
+from voxdata.format.snapshot import SPLITS
 from voxdata.pages.report.charts import Limits, bar, histogram, short
 from voxdata.pages.report.facts import Facts, Row
 from voxdata.pages.report.html import Html, element, join, note, table
@@ -129,7 +130,7 @@ def splits(facts: Facts) -> Html:
     by_sex = facts.people_by_sex()
     sexes = sorted({row["sex"] for row in by_sex})
     count = {(row["split"], row["sex"]): row["people"] for row in by_sex}
-    named = [split for split in ("train", "val", "test") if any(row["split"] == split for row in by_sex)]
+    named = [split for split in SPLITS if any(row["split"] == split for row in by_sex)]
     balance = [[split, *(f"{count.get((split, sex), 0):,}" for sex in sexes)] for split in named]
     words = {"f": "female", "m": "male"}
     return join(
