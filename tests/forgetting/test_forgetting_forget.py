@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import itertools
 import json
@@ -21,31 +20,29 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.cli import main
 from tests.catalog.small_root import SmallRoot
 from tests.forgetting.building import Copy, build, recipe_of
+from tests.forgetting.commands import (
+    AT,
+    FOLDER,
+    NAME,
+    OF_SHARED,
+    OTHER,
+    PERSON,
+    forget,
+    run,
+    sha256,
+    shared_photo,
+    theirs,
+    write_run,
+)
 from tests.forgetting.conftest import SHARED
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot
 from voxdata.forgetting import outputs
 from voxdata.pipeline.steps import crawl
 from voxdata.store import journal
-from voxdata.store.fragments import FragmentStore, parquet_bytes, parquet_table
+from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.locks import building
 from voxdata.store.storage import LocalStorage, open_storage
-
-PERSON, NAME, FOLDER = "id90005", "tetifaith treadim", "Tetifaith_Treadim"
-OTHER = "id90002"
-OF_SHARED = "SELECT identity FROM photos WHERE photo_sha256 = '{}' ORDER BY 1"
-AT = "2026-11-21T09:00:00Z"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return status, said.out, said.err
-
-
-def forget(copy: Copy, capsys: pytest.CaptureFixture[str], who: str = NAME, *more: str) -> tuple[int, str, str]:
-    return run(capsys, "forget", who, "--reason", "letter 12", "--root", copy.root, "--yes", *more)
 
 
 @dataclass(frozen=True)
@@ -86,29 +83,6 @@ def after(forgotten: Aftermath, tmp_path: Path) -> Copy:
     for name in ("corpus", "root"):
         shutil.copytree(forgotten.copy.root.parent / name, tmp_path / name)
     return Copy(root=tmp_path / "root", corpus=tmp_path / "corpus")
-
-
-def shared_photo(copy: Copy) -> bytes:
-    return (copy.corpus / "photos" / OTHER / SHARED).read_bytes()
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def theirs(copy: Copy) -> dict[str, bytes]:
-    """Everything of the person that lies in tars under the root, but for the photo that somebody else has, too."""
-    shared = shared_photo(copy)
-    found = {name: data for name, data in copy.shard_members().items() if name.startswith(f"{PERSON}/")}
-    for prefix, stage in (("photos", "originals"), ("fragments", "faces.render"), ("fragments", "speech.measure")):
-        for fingerprint in (copy.root / prefix / stage).iterdir():
-            store = FragmentStore(copy.storage, stage, fingerprint.name, prefix=prefix)
-            for row in store.read().to_pylist():
-                if row["identity"] == PERSON:
-                    for member in row["members"] or []:
-                        data = store.blob(row["part"], member["offset"], member["size"])
-                        found[f"{stage} {row['item_id']} {member['suffix']}"] = data
-    return {name: data for name, data in found.items() if data != shared}
 
 
 def test_no_byte_of_the_person_is_left(forgotten: Aftermath, capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,16 +278,6 @@ def test_an_alias_is_forgotten_with_the_whole_person(copy: Copy, capsys: pytest.
     assert copy.rows("SELECT count(*) FROM samples WHERE identity IN ('id90003')") == [(0,)]
     assert forget(copy, capsys, PERSON)[2].count("was forgotten already") == 1
     assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
-
-
-def write_run(folder: Path, snapshot: str, **settings: str) -> dict[str, str]:
-    """A training run's folder; its row in the journal."""
-    for name in ("samples/step-1.png", "gallery/000.png", "evaluation.json", "evaluation.md", "checkpoints/1.pt"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("-")
-    (folder / "run.json").write_text(json.dumps({"snapshot": snapshot, **settings}))
-    fact = {"run_id": folder.name, "snapshot_id": snapshot, "status": "finished", "path": str(folder), "at": AT}
-    return {**fact, "settings": (folder / "run.json").read_text()}
 
 
 def test_what_was_made_from_them_goes_and_runs_are_named(

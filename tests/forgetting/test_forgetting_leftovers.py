@@ -10,7 +10,7 @@ import pytest
 
 from tests.catalog.small_root import SmallRoot
 from tests.forgetting.building import Copy, build
-from tests.forgetting.test_forgetting_forget import AT, FOLDER, OF_SHARED, OTHER, PERSON, forget, run, sha256
+from tests.forgetting.commands import AT, FOLDER, OF_SHARED, OTHER, PERSON, forget, run, sha256
 from voxdata.catalog.snapshot import latest, load_snapshot
 from voxdata.forgetting import outputs
 from voxdata.format.sidecar import read_sidecar

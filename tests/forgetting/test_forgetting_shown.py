@@ -13,7 +13,7 @@ import pytest
 
 from tests.catalog.small_root import SmallRoot
 from tests.forgetting.building import Copy, build
-from tests.forgetting.test_forgetting_forget import AT, NAME, OTHER, PERSON, forget, run, write_run
+from tests.forgetting.commands import AT, NAME, OTHER, PERSON, forget, run, write_run
 from voxdata.catalog.publish import publish, rebuild
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, load_snapshot

@@ -11,7 +11,7 @@ import torch.nn.functional as nnf
 from iresnet_writer import iresnet_onnx
 from torch import Tensor, nn
 
-from models.embedders import PUBLISHED, describe_embedder, load_published
+from models.embedders import PUBLISHED
 from models.embedders.base import crop_box
 from models.embedders.facenet import FaceNet, block8, block17, block35, mixed_6a, mixed_7a
 from models.embedders.iresnet import ArcFace, Block, IResNet, read_iresnet
@@ -390,58 +390,6 @@ def test_a_torch_file_is_read_as_tensors_only_and_fits_exactly(facenet: FaceNet,
         f"{path} does not fit FaceNet: it lacks logits.weight, logits.bias; it has besides head.weight; "
         "other shapes: last_bn.weight (3,) for (512,)"
     )
-
-
-def test_half_precision_is_read_as_single(tmp_path: Path) -> None:
-    state = {key: value.half() for key, value in ConvNorm(3, 4, 3).state_dict().items()}
-    network = fill(lambda: ConvNorm(3, 4, 3), state, tmp_path)
-    assert {value.dtype for value in network.parameters()} == {torch.float32}
-
-
-class Payload:
-    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
-        return Path.touch, (Path("ran"),)  # type: ignore[return-value]
-
-
-def test_code_and_other_things_in_a_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "weights.pt"
-    torch.save({"weight": torch.ones(2), "code": Payload()}, path)
-    with pytest.raises(PretrainedError, match=r"weights.pt was not loaded as a torch file of tensors"):
-        read_tensors(path)
-    assert not (tmp_path / "ran").exists()
-    torch.save({"state": {"weight": torch.ones(2)}, "epoch": 3}, path)
-    with pytest.raises(PretrainedError, match=r"it holds state \(dict\), epoch \(int\) and not tensors by key"):
-        read_tensors(path)
-    torch.save(torch.ones(2), path)
-    with pytest.raises(PretrainedError, match="it holds a Tensor"):
-        read_tensors(path)
-    path.write_bytes(b"<html>not found</html>")
-    with pytest.raises(PretrainedError, match="was not loaded"):
-        read_tensors(path)
-    with pytest.raises(PretrainedError, match=r"was not loaded.*No such file"):
-        read_tensors(tmp_path / "none.pt")
-
-
-@pytest.mark.parametrize("name", [name for name, published in files.PUBLISHED.items() if published.sha256])
-def test_a_file_of_another_digest_is_refused(name: str, tmp_path: Path) -> None:
-    path = tmp_path / files.PUBLISHED[name].file
-    path.write_bytes(b"other")
-    sha256 = files.PUBLISHED[name].sha256
-    with pytest.raises(PretrainedError, match=f"{name}: .* has sha256 d9298a10d1b0.*get {path.name} .*sha256 {sha256}"):
-        files.weight_file(name, {name: str(path)})
-
-
-def test_where_nobody_published_a_digest_outputs_name_the_one_found(tmp_path: Path) -> None:
-    path = tmp_path / "converted.pt"
-    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
-    weights = {"vggface2_resnet50": str(path)}
-    found = describe_embedder("vggface2_resnet50", weights)["sha256"]
-    assert found is not None
-    assert len(found) == 64
-    assert describe_embedder("vggface2_resnet50")["sha256"] is None
-    with pytest.raises(PretrainedError, match=r"does not fit VggFace2ResNet50: it lacks bn1.weight, .* and \d+ more"):
-        load_published("vggface2_resnet50", weights)
 
 
 def test_embedders_and_other_networks_are_the_registry_s_files() -> None:

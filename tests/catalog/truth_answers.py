@@ -1,0 +1,438 @@
+"""The answer of every named query, counted in plain Python from the truth of a simulated corpus."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from truth_root import FIRST_AT, LIMITS, RECIPE, SECOND_AT, Row, TruthRoot, angle_deg
+
+from voxdata.catalog.query import named_query
+from voxdata.catalog.tags import tag
+from voxdata.catalog.versions import run_query_at
+from voxdata.faces.rules import RULES as FACE_RULES
+from voxdata.recipe.sections import Recipe
+from voxdata.speech.decide import decide as decide_clips
+from voxdata.speech.rules import RULES as CLIP_RULES
+from voxdata.store.storage import LocalStorage
+
+STRICTER = Recipe.model_validate(
+    {**RECIPE.model_dump(), "faces": {**RECIPE.faces.model_dump(), "pose": {"max_angle_deg": 3}}}
+)
+Answer = Iterable[tuple[Any, ...]]
+
+
+class World:
+    """The truth, and the two versions that were published: with the recipe, and before it with a stricter pose."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = TruthRoot(LocalStorage(folder / "root"), folder / "corpus")
+        self.before = self.root.publish(STRICTER, at=FIRST_AT)
+        self.splits_before = self.root.splits
+        tag(self.root.storage, "first", self.before.id, at=FIRST_AT)
+        self.now = self.root.publish(at=SECOND_AT)
+        self.photos, self.clips = self.root.photos, self.root.clips
+        self.portraits = [photo for photo in self.photos if photo["outcome"] == "kept"]
+        self.small_faces = [
+            photo for photo in self.photos if photo["people"] == 2 and photo["kind"] == "several_people"
+        ]
+        self.passing = [clip for clip in self.clips if clip_outcome(clip) == "kept"]
+        for clip in self.clips:
+            clip["outcome"] = clip_outcome(clip, self.root.splits)
+        self.kept = [clip for clip in self.clips if clip["outcome"] == "kept"]
+        self.people = {identity: self.root.who(identity)["person"] for identity in self.root.book.by_id}
+
+    def ask(self, name: str) -> list[tuple[Any, ...]]:
+        query = named_query(name)
+        table = run_query_at(self.root.storage, query.sql, before="first" if query.compares else None)
+        return [tuple(row.values()) for row in table.to_pylist()]
+
+    def split(self, identity: str) -> str | None:
+        return self.root.splits.get(self.people[identity])
+
+
+def clip_outcome(clip: Row, people: Container[str] | None = None) -> str:
+    """What the rules make of a clip and, where the people of a version are given, whether it is in it."""
+    if clip["speech_status"] != "ok":
+        return str(clip["speech_status"])
+    kinds = {"silent": "no_speech", "tone": "music", "noise": "noise"}
+    if clip["kind"] in kinds:
+        return kinds[clip["kind"]]
+    if clip["speech_s"] < RECIPE.speech.select.min_speech_s - 1e-9:
+        return "too_short"
+    if clip["kind"] == "clipped":
+        return "clipped"
+    if clip["repeats"]:
+        return str(clip["repeats"])
+    return "kept" if people is None or clip["person"] in people else "without_portraits"
+
+
+def by(rows: Iterable[Row], *names: str) -> dict[Any, list[Row]]:
+    groups = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[name] for name in names) if len(names) > 1 else row[names[0]]].append(row)
+    return groups
+
+
+def people_of(rows: Iterable[Row]) -> int:
+    return len({row["person"] for row in rows})
+
+
+def outcomes(rows: Sequence[Row]) -> Answer:
+    found = [
+        (name, len(group), people_of(group), round(len(group) / len(rows), 4))
+        for name, group in by(rows, "outcome").items()
+    ]
+    return sorted(found, key=lambda row: (row[0] == "kept", -row[1], row[0]))
+
+
+def face_outcomes(world: World) -> list[Row]:
+    return [*world.photos, *({**photo, "outcome": "face_too_small"} for photo in world.small_faces)]
+
+
+HOSTS = {"corpus-0": "photos.example:8443", "corpus-1": "/data/more/"}
+
+
+def funnel_by_host(world: World) -> Answer:
+    groups = by(face_outcomes(world), "source")
+    return [(HOSTS[source], *row) for source in ("corpus-1", "corpus-0") for row in outcomes(groups[source])]
+
+
+def funnel(world: World) -> Answer:
+    return outcomes(face_outcomes(world))
+
+
+def speech_funnel(world: World) -> Answer:
+    return outcomes(world.clips)
+
+
+def rejects_by_identity(world: World) -> Answer:
+    groups = by([row for row in face_outcomes(world) if row["outcome"] != "kept"], "identity", "outcome")
+    found = [(*key, len(rows), sorted(row["photo_sha256"][:8] for row in rows)[:3]) for key, rows in groups.items()]
+    return sorted(found, key=lambda row: (row[0], -row[2], row[1]))
+
+
+def people_below_minimum(world: World) -> Answer:
+    groups = by([photo for photo in world.photos if photo["outcome"] == "too_few_portraits"], "person")
+    found = [
+        (person, len(rows), [row["face_id"] for row in sorted(rows, key=angle_deg)][:3])
+        for person, rows in groups.items()
+    ]
+    return sorted(found, key=lambda row: (-row[1], row[0]))
+
+
+def pose_histogram(world: World) -> Answer:
+    posed = [photo for photo in world.photos if photo["people"] and photo["kind"] not in ("html", "truncated")]
+    bins = by([{**photo, "bin": int(angle_deg(photo) // 5 * 5)} for photo in posed], "bin")
+    return [(at, at + 5, len(bins[at]), sum(row["outcome"] == "kept" for row in bins[at])) for at in sorted(bins)]
+
+
+def near_duplicates(world: World) -> Answer:
+    seen = [photo for photo in world.photos if photo["people"] and photo["kind"] not in ("html", "truncated")]
+    found = []
+    for rows in by(seen, "original").values():
+        hashes = sorted({row["photo_sha256"] for row in rows})
+        if len(hashes) > 1 or people_of(rows) > 1:
+            named = sorted({row["identity"] for row in rows})
+            found.append((hashes[0], people_of(rows), len(hashes), named, [text[:16] for text in hashes]))
+    return sorted(found, key=lambda row: (-row[1], -row[2], row[0]))
+
+
+def identity_yield(world: World) -> Answer:
+    found = []
+    for identity, item in world.root.book.by_id.items():
+        photos = [photo for photo in world.photos if photo["identity"] == identity]
+        portraits = sum(photo["outcome"] == "kept" for photo in photos)
+        faces = sum(photo["people"] for photo in photos if photo["kind"] not in ("html", "truncated"))
+        kept = [clip for clip in world.kept if clip["identity"] == identity]
+        share = round(portraits / max(1, len(photos)), 3)
+        speech_s = round(sum(clip["speech_s"] for clip in kept), 1)
+        counts = (len(photos), faces, portraits, share, len(kept), speech_s)
+        found.append((identity, item.name, world.split(identity), *counts))
+    return sorted(found, key=lambda row: (-row[6], -row[5], row[0]))
+
+
+def hours_by_sex(world: World) -> Answer:
+    groups = defaultdict(list)
+    for identity, item in world.root.book.by_id.items():
+        if world.split(identity):
+            groups[item.sex, item.nationality].append(identity)
+    found = []
+    for key, names in groups.items():
+        kept = [clip for clip in world.kept if clip["identity"] in names]
+        portraits = sum(photo["identity"] in names for photo in world.portraits)
+        hours = round(sum(clip["speech_s"] for clip in kept) / 3600, 3)
+        found.append((*key, len({world.people[name] for name in names}), portraits, len(kept), hours))
+    return sorted(found, key=lambda row: (-row[5], row[0], row[1]))
+
+
+def licences(world: World) -> Answer:
+    found = []
+    for licence, rows in by(world.photos, "licence").items():
+        portraits = [row for row in rows if row["outcome"] == "kept"]
+        found.append((licence or "unknown", len(rows), len(portraits), people_of(portraits)))
+    return sorted(found, key=lambda row: (-row[2], -row[1], row[0]))
+
+
+def attributions(world: World) -> Answer:
+    found = []
+    for row in world.portraits:
+        said = [row.get(name) for name in ("licence", "author", "attribution", "restrictions", "licence_url")]
+        page = row.get("page_url") or row["source_key"]
+        found.append((*said, page, row["identity"], row["face_id"]))
+    return sorted(found, key=lambda row: [(value is None, value or "") for value in row])
+
+
+def best_documented(world: World) -> Answer:
+    found = []
+    for person, rows in by(world.portraits, "person").items():
+        kept = [clip for clip in world.kept if clip["person"] == person]
+        speech_s = sum(clip["speech_s"] for clip in kept)
+        best = round(1 - min(map(angle_deg, rows)) / 30, 3)
+        videos = len({clip["video"] for clip in kept})
+        name = world.root.book.by_id[person].name
+        counts = (len(rows), best, len(kept), videos, round(speech_s / 60, 3))
+        found.append((speech_s, (person, name, world.root.splits[person], *counts)))
+    return [row for _, row in sorted(found, key=lambda each: (-each[1][3], -each[0], each[1][0]))]
+
+
+def splits(world: World) -> Answer:
+    found = []
+    for name in ("total", "train", "val", "test"):
+        inside = {person for person, split in world.root.splits.items() if name in ("total", split)}
+        images, clips = (sum(row["person"] in inside for row in rows) for rows in (world.portraits, world.kept))
+        found.append((name, len(inside), images, clips, 64.0))
+    return found
+
+
+def split_differences(world: World) -> Answer:
+    """Who a row mod 10 would put elsewhere; the truth's split hashes the person."""
+    found = []
+    for person in world.root.book.by_id.values():
+        canonical = world.root.book.by_id[world.people[person.identity]]
+        split, released = world.split(person.identity), {8: "test", 9: "val"}.get(person.row % 10, "train")
+        if split not in (None, released):
+            own = (canonical.identity, person.identity, person.name, person.row, split, released)
+            found.append((*own, canonical.name, canonical.row))
+    return sorted(found)
+
+
+def shard_balance(world: World) -> Answer:
+    found = []
+    for entry in world.now.shards:
+        rows = world.portraits if entry.kind == "faces" else world.kept
+        samples = sum(
+            world.root.splits[row["person"]] == entry.split and entry.first_bucket <= row["bucket"] <= entry.last_bucket
+            for row in rows
+        )
+        size_mb = round(world.root.storage.stat(entry.tar)[0] / 1e6, 2)
+        found.append((entry.first_bucket, (entry.tar, entry.split, entry.kind, samples, size_mb)))
+    return [row for _, row in sorted(found, key=lambda row: (row[1][2], row[1][1], row[0]))]
+
+
+def provenance(world: World) -> Answer:
+    tars = {(entry.kind, entry.split, entry.first_bucket // 2048): entry.tar for entry in world.now.shards}
+    found = []
+    for kind, name, content, rows in (
+        ("faces", "face_id", "photo_sha256", world.portraits),
+        ("speech", "utterance_id", "audio_sha256", world.kept),
+    ):
+        for row in rows:
+            split = world.root.splits[row["person"]]
+            location = {"photo/corpus-0": "https://photos.example:8443/", "photo/corpus-1": "/data/more/"}.get(
+                f"{row['medium']}/{row['source']}", "/data/vox/"
+            ) + row["source_key"].removeprefix("/")
+            said = tuple(row.get(name) for name in ("licence", "author", "page_url"))
+            place = (row[content], row["source"], row["source_key"], location, *said)
+            found.append((kind, row[name], split, row["identity"], tars[kind, split, row["bucket"] // 2048], *place))
+    return sorted(found, key=lambda row: row[:2])
+
+
+def reviewer_agreement(world: World) -> Answer:
+    words = [
+        photo["words"]
+        for photo in world.photos
+        if set(photo["words"].values()) <= {"keep", "reject"} and photo["words"]
+    ]
+    counts = Counter((word["alice"], word["bob"]) for word in words)
+    n = sum(counts.values())
+    agreed = (counts["keep", "keep"] + counts["reject", "reject"]) / n
+    keeps = [sum(word[who] == "keep" for word in words) / n for who in ("alice", "bob")]
+    chance = keeps[0] * keeps[1] + (1 - keeps[0]) * (1 - keeps[1])
+    split = (counts["keep", "reject"], counts["reject", "keep"])
+    kappa = round((agreed - chance) / (1 - chance), 4)
+    agreement = (round(agreed, 4), round(chance, 4), kappa)
+    return [("alice", "bob", n, counts["keep", "keep"], counts["reject", "reject"], *split, *agreement)]
+
+
+def reviewer_disagreements(world: World) -> Answer:
+    found = []
+    for photo in world.photos:
+        words: Mapping[str, str] = photo["words"]
+        sides = [sorted(who for who, said in words.items() if said == what) for what in ("keep", "reject")]
+        if all(sides):
+            found.append((photo["identity"], photo["face_id"], *sides, None, FIRST_AT))
+    return sorted(found)
+
+
+def repeated_clips(world: World) -> Answer:
+    heard = [clip for clip in world.clips if clip["pcm_sha256"]]
+    again = {clip["pcm_sha256"] for clip in heard if clip["repeats"]}
+    groups = by([clip for clip in heard if clip["pcm_sha256"] in again], "pcm_sha256").values()
+    found = [
+        (
+            people_of(rows),
+            len(rows),
+            sum(row["outcome"] == "kept" for row in rows),
+            sorted(row["utterance_id"] for row in rows),
+        )
+        for rows in groups
+    ]
+    return sorted(found, key=lambda row: (-row[0], -row[1], row[3]))
+
+
+def versions(world: World) -> Answer:
+    found: list[tuple[Any, ...]] = []
+    totals = [
+        {name: sum(of[name] for of in each.counts.values()) for name in ("identities", "portraits", "utterances")}
+        for each in (world.before, world.now)
+    ]
+    listed = ((FIRST_AT, world.before, ["first"], world.now), (SECOND_AT, world.now, [], world.before))
+    for place, (at, snapshot, tags, other) in enumerate(listed):
+        theirs = {entry.tar for entry in other.shards}
+        own_mb = round(sum(entry.bytes for entry in snapshot.shards if entry.tar not in theirs) / 1e6, 2)
+        changes: list[Any] = []
+        for name, count in totals[place].items():
+            changes += [count, count - totals[0][name] if place else None]
+        found.append((at, snapshot.id, tags, bool(place), *changes, own_mb))
+    return found
+
+
+def split_leaks(world: World) -> Answer:
+    return []
+
+
+def what_if_faces(world: World) -> Answer:
+    """The decision itself, made again with every limit that the table of rules says is worth trying."""
+    found = []
+    for rule in FACE_RULES:
+        if not rule.tried or not rule.applies(world.now.recipe):
+            continue
+        _, section, name = rule.setting.split(".")
+        given = rule.limit(world.now.recipe)
+        for limit in sorted({*rule.tried, *([] if given is None else [given])}, reverse=rule.side == "min"):
+            faces = LIMITS.model_dump()
+            faces[section][name] = limit
+            rows = world.root.decided(Recipe.model_validate({**RECIPE.model_dump(), "faces": faces})).to_pylist()
+            portraits = [row for row in rows if row["portrait"]]
+            passing = sum(row["reason"] in (None, "too_few_portraits", "over_cap") for row in rows)
+            people = {world.people[row["face_id"].split("/")[0]] for row in portraits}
+            must = "at least" if rule.side == "min" else "at most"
+            found.append((rule.reason, rule.column, must, limit, limit == given, passing, len(portraits), len(people)))
+    return sorted(found, key=lambda row: row[:2])
+
+
+def what_if_clips(world: World) -> Answer:
+    found = []
+    rows = {clip["item_id"]: clip for clip in world.clips}
+    pictured = {photo["person"] for photo in world.portraits}
+    for rule in CLIP_RULES:
+        if world.root.utterances[rule.column].null_count == world.root.utterances.num_rows:
+            continue
+        name = rule.setting.rpartition(".")[2]
+        given = getattr(RECIPE.speech.select, name)
+        for limit in sorted({*rule.tried, given}, reverse=rule.side == "min"):
+            select = RECIPE.speech.select.model_copy(update={name: limit})
+            verdicts = decide_clips(world.root.utterances, select).to_pylist()
+            passing = [rows[row["item_id"]] for row in verdicts if row["verdict"] == "keep"]
+            kept = [clip for clip in passing if clip["person"] in pictured]
+            hours = round(sum(clip["speech_s"] for clip in kept) / 3600, 4)
+            must = "at least" if rule.side == "min" else "at most"
+            found.append((rule.reason, rule.column, must, limit, limit == given, len(kept), hours, people_of(kept)))
+    return sorted(found, key=lambda row: row[:2])
+
+
+def drift(world: World) -> Answer:
+    """Portraits changed, and with them whose clips are in the version; these have the same measurements in both."""
+    shown = by_version(world)
+    spoken = [[clip for clip in world.passing if clip["person"] in people] for people in versions_people(world)]
+    measured = {
+        "face_angle_deg": angle_deg,
+        "pupil_distance_px": lambda photo: photo["pupil_distance_px"],
+        "smile": lambda photo: photo["smile"],
+        "expression": lambda photo: photo["smile"],
+        "eyes_open": lambda photo: 0.3,
+        "light_evenness": lambda photo: 1 - photo["light_contrast"],
+        "sharpness": lambda photo: 0.2,
+        "skin_level": lambda photo: 0.3,
+    }
+    heard = {
+        "duration_s": lambda clip: clip["duration_s"],
+        "speech_s": lambda clip: clip["speech_s"],
+        "vad_ratio": lambda clip: clip["vad_ratio"],
+    }
+    found = [moved(name, *(list(map(value, photos)) for photos in shown)) for name, value in measured.items()]
+    found += [moved(name, *(list(map(value, clips)) for clips in spoken)) for name, value in heard.items()]
+    return sorted(found, key=lambda row: (row[-1] is None, -abs(row[-1] or 0), row[0]))
+
+
+def versions_people(world: World) -> tuple[Container[str], Container[str]]:
+    return world.splits_before, world.root.splits
+
+
+def by_version(world: World) -> tuple[list[Row], list[Row]]:
+    of_face = {photo["face_id"]: photo for photo in world.photos if photo["face_id"]}
+    earlier = [row["face_id"] for row in world.root.decided(STRICTER).to_pylist() if row["portrait"]]
+    return [of_face[name] for name in earlier], world.portraits
+
+
+def moved(name: str, before: list[float], now: list[float]) -> tuple[Any, ...]:
+    old, new = (np.percentile(np.float32(values).astype(np.float64), [10, 50, 90]) for values in (before, now))
+    pairs = [value for pair in zip(old, new, strict=True) for value in pair]
+    spread = old[2] - old[0]
+    return (name, len(before), len(now), *pairs, round((new[1] - old[1]) / spread, 4) if spread else None)
+
+
+def funnel_change(world: World) -> Answer:
+    faces = Counter("kept" if row["portrait"] else row["reason"] for row in world.root.decided(STRICTER).to_pylist())
+    clips = Counter(clip_outcome(clip, world.splits_before) for clip in world.clips)
+    found = []
+    for kind, stricter, counted in (("faces", faces, funnel(world)), ("speech", clips, speech_funnel(world))):
+        now = {row[0]: row for row in counted}
+        for outcome in {*stricter, *now}:
+            items = now[outcome][1] if outcome in now else 0
+            share = (round(stricter[outcome] / sum(stricter.values()), 4), now[outcome][3] if outcome in now else 0)
+            found.append((kind, outcome, stricter[outcome], items, items - stricter[outcome], *share))
+    return sorted(found, key=lambda row: (-abs(row[4]), *row[:2]))
+
+
+EXPECTED: dict[str, Callable[[World], Answer]] = {
+    "attributions": attributions,
+    "best-documented": best_documented,
+    "drift": drift,
+    "funnel": funnel,
+    "funnel-by-host": funnel_by_host,
+    "funnel-change": funnel_change,
+    "hours-by-sex": hours_by_sex,
+    "licences": licences,
+    "near-duplicates": near_duplicates,
+    "people-below-minimum": people_below_minimum,
+    "pose-histogram": pose_histogram,
+    "provenance": provenance,
+    "rejects-by-identity": rejects_by_identity,
+    "repeated-clips": repeated_clips,
+    "reviewer-agreement": reviewer_agreement,
+    "reviewer-disagreements": reviewer_disagreements,
+    "shard-balance": shard_balance,
+    "speech-funnel": speech_funnel,
+    "split-differences": split_differences,
+    "split-leaks": split_leaks,
+    "splits": splits,
+    "versions": versions,
+    "what-if-clips": what_if_clips,
+    "what-if-faces": what_if_faces,
+    "yield": identity_yield,
+}
