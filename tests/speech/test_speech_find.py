@@ -9,12 +9,15 @@ import os
 import tarfile
 from pathlib import Path
 
+import av
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import Identity, IdentityBook, bucket_of
 from voxdata.sources.clips import clip_bytes, find_utterances, inventory
+from voxdata.sources.magic import is_speech
 from voxdata.sources.speech_files import SpeechFolder
 from voxdata.store.storage import open_storage
 from voxdata.tables.schemas import UTTERANCE_FILES
@@ -150,6 +153,30 @@ def test_a_video_is_read_where_its_sound_lies_nowhere_else(tmp_path: Path, caplo
     assert column(found, "source_key") == ["dev/aac/id00012/v/1.m4a", "dev/mp4/id00012/v/2.mp4"]
     assert column(found, "utterance_id") == ["id00012/v_1", "id00012/v_2"]
     assert "1 videos are passed over" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("codec", "rates_hz"),
+    [
+        ("mp2", (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)),
+        ("mp3", (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)),
+    ],
+)
+def test_mpeg_audio_is_known_by_its_first_frame_at_every_rate(codec: str, rates_hz: tuple[int, ...]) -> None:
+    missed = []
+    for rate_hz in rates_hz:
+        written = io.BytesIO()
+        options = {"write_xing": "0", "id3v2_version": "0"} if codec == "mp3" else {}
+        with av.open(written, "w", format=codec, options=options) as container:
+            stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, rate_hz), np.int16), format="s16", layout="mono")
+            frame.sample_rate = rate_hz
+            for packet in (*stream.encode(frame), *stream.encode(None)):
+                container.mux(packet)
+        assert written.getvalue()[:1] == b"\xff"  # a frame, no tag
+        if not is_speech(written.getvalue()[:32]):
+            missed.append(rate_hz)
+    assert missed == []
 
 
 def test_sound_of_any_suffix_is_found_and_the_rest_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -37,7 +37,8 @@ _HEIC = re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
 _SPEECH = re.compile(
     rb"RIFF....(WAVE|AVI )|RF64....WAVE|fLaC|OggS|ID3|FORM....AIF[FC]|caff\0\x01|\.snd|\x1a\x45\xdf\xa3"
     rb"|0&\xb2u\x8ef\xcf\x11|....ftyp(M4[ABV]|mp4|isom|iso\d|qt  |dash|3gp)"
-    rb"|\xff[\xf2\xf3\xfa-\xfd][\x10-\xef][^\x0c-\x0f]|\xff[\xf0\xf1\xf8\xf9]",
+    rb"|\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xef][^\x0c-\x0f]"  # MPEG 2.5, 2 and 1, layers III and II
+    rb"|\xff[\xf0\xf1\xf8\xf9]",  # ADTS
     re.DOTALL,
 )
 
