@@ -94,9 +94,15 @@ def imagine(
     from flows.voices import Listener, open_enhancer
     from models.images import write_png
     from models.training.checkpoint import read_run_config
-    from voxdata.forgetting.outputs import note_output
+    from voxdata.forgetting.outputs import note_output, refuse_folder
     from voxdata.store.storage import open_storage
 
+    if Path(voice).is_dir():
+        raise SourceError(
+            f"voice {voice} is a folder; give one file of speech (wav, flac, m4a, mp3, mp4, …), or, for all files of a "
+            "folder, run the flow imagine-batch (docs/prefect.md)"
+        )
+    refuse_folder(out)
     run_dir = meant_run(run, root, model)
     named = enhancer(enhance)
     enhanced = open_enhancer(meant_enhancer(named, root), run_dir) if named else None

@@ -160,6 +160,38 @@ def test_what_a_link_leads_to_goes(copy: Copy, capsys: pytest.CaptureFixture[str
     assert outputs.known(copy.storage) == []
 
 
+def test_a_folder_never_stands_in_for_a_file_so_that_forgetting_deletes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = SmallRoot(open_storage(tmp_path / "root", create=True), people=3)
+    snapshot = small.publish()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("mine")
+    for words in (["sql", "FROM identities"], ["report"], ["imagine", "voice.wav", "--run", "first"]):
+        status, _, err = run(capsys, *words, "--root", tmp_path / "root", "--out", home)
+        assert (status, err.count("\n")) == (1, 1), err
+        assert f"{home} is a folder; name a file in it, as --out {home / 'NAME'}" in err
+    outputs.note_output(small.storage, "picture", str(home), snapshot.id)
+    assert [path.name for path in home.iterdir()] == ["thesis.txt"]
+    assert outputs.known(small.storage) == []
+    # A note that an earlier version took, with its marker in the folder.
+    noted = {"kind": "report", "path": str(home), "snapshot_id": snapshot.id, "at": AT}
+    journal.append(small.storage, "outputs", noted)
+    (home / outputs.MARKER).write_text("{}")
+    (old,) = outputs.known(small.storage)
+    assert "kept, it is a folder and was to be a file" in outputs.delete(small.storage, old).said
+    assert (home / "thesis.txt").read_text() == "mine"
+    assert outputs.known(small.storage) == []
+
+
+def test_a_folder_of_voices_is_no_voice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "imagine", tmp_path, "--run", "first", "--root", tmp_path)
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"voice {tmp_path} is a folder; give one file of speech" in err
+    assert "imagine-batch" in err
+
+
 def test_a_stream_is_neither_noted_nor_deleted_nor_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = SmallRoot(open_storage(tmp_path / "root", create=True), people=3)
     snapshot = small.publish()

@@ -26,6 +26,7 @@ from voxdata.store.storage import Storage
 
 MARKER = ".voxdata-output.json"
 GENERATED = frozenset({"picture", "faces"})  # kinds that a trained run made: it has seen shards and no catalog
+FOLDERS = frozenset({"export", "faces"})  # kinds that may be a whole folder, which only we write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,8 @@ def record(storage: Storage, kind: str, path: str | Path, snapshot_id: str, *, a
         return
     place = Path(os.path.realpath(path))
     if place.is_dir():
+        if kind not in FOLDERS:
+            refuse_folder(path)
         content = {"kind": kind, "snapshot": snapshot_id, "root": storage.url}
         try:
             (place / MARKER).write_text(json.dumps(content, sort_keys=True, indent=1), encoding="utf-8")
@@ -68,6 +71,12 @@ def record(storage: Storage, kind: str, path: str | Path, snapshot_id: str, *, a
     journal.append(storage, "outputs", fact)
 
 
+def refuse_folder(out: str | Path) -> None:
+    """Raises `StorageError` where a file is to be written and a folder is there: forgetting would delete all of it."""
+    if Path(out).is_dir():
+        raise StorageError(f"--out {out} is a folder; name a file in it, as --out {Path(out) / 'NAME'}")
+
+
 def known(storage: Storage) -> list[Output]:
     """The outputs that were noted and not deleted since."""
     facts = journal.read_new(storage, "outputs")
@@ -77,7 +86,7 @@ def known(storage: Storage) -> list[Output]:
 def delete(storage: Storage, output: Output) -> Deletion:
     """Delete an output and every note of it: it may have been made from several snapshots.
 
-    A folder without our marker is left alone, and forgotten by us: somebody put another one in its place.
+    A folder without our marker, or in the place of a file, is left alone, and forgotten by us: it is somebody's own.
     """
     place = Path(output.path)
     named = f"{output.kind} {output.path}"
@@ -86,6 +95,8 @@ def delete(storage: Storage, output: Output) -> Deletion:
         deletion = Deletion(said=f"{named}: not there (deleted before, moved, or on a disk that is not mounted)")
     elif is_stream(place):
         deletion = Deletion(said=f"{named}: kept, it is neither a file nor a folder")
+    elif place.is_dir() and output.kind not in FOLDERS:
+        deletion = Deletion(said=f"{named}: kept, it is a folder and was to be a file; look at it yourself")
     elif place.is_dir() and not (place / MARKER).is_file():
         deletion = Deletion(said=f"{named}: kept, the folder lacks our marker; look at it and delete it yourself")
     else:
@@ -131,6 +142,7 @@ def write_noted(
     The snapshots are asked for before and after, as another one may be published meanwhile. Raises `StorageError` where
     `out` cannot be written, or somebody was forgotten while it was made: nothing of it stays then.
     """
+    outputs.refuse_folder(out)
     forgotten = _forgotten(storage)
     shown = [*snapshots()]
     content = make()
