@@ -26,7 +26,8 @@ def report(findings: Findings) -> Iterator[str]:
     if findings.people is not None:
         yield from _people(findings.people)
     for file in findings.files:
-        yield f"{file.setting} = {file.name}: {'is here' if file.there else f'is missing; run: {file.command}'}"
+        needed = f"is missing; run: {file.command}" if file.command else "cannot be used"
+        yield f"{file.setting} = {file.name}: {'is here' if file.there else needed}"
     for note in findings.notes:
         yield f"note: {note}"
     for stop in findings.stops:

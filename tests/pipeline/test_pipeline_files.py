@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.checking import report
 from voxdata.pipeline.check import check
 from voxdata.recipe.reading import load_recipe
 from voxdata.weights import CACHE_VARIABLE
@@ -42,3 +43,26 @@ def test_an_embedder_without_limits_of_its_own_is_not_given_anothers() -> None:
     assert not [line for line in stops("voxceleb-folder", SFACE, *COSINES) if "nobody has found limits" in line]
     named = "faces.measure.embedding_model=dlib_resnet"
     assert not [line for line in stops("voxceleb-folder", named) if "nobody has found limits" in line]
+
+
+@pytest.mark.parametrize(
+    ("sets", "fitting"),
+    [
+        (["sources.speech.path=wav", "speech.measure.gate.silero=mobilefacenet"], "is silero_vad"),
+        (["faces.render.matting=deeplabv3", "faces.render.matting_model=silero_vad"], "are deeplabv3_resnet101, "),
+        (["faces.measure.emotion_model=dlib_resnet", "faces.expression.rule=emotion"], "is mini_xception"),
+    ],
+)
+def test_a_file_for_something_else_is_refused_before_faces_are_measured(sets: list[str], fitting: str) -> None:
+    key, name = next(each.split("=") for each in sets if "model=" in each or "silero=" in each)
+    (said,) = (line for line in stops("voxceleb-folder", *sets) if f"{key} = {name}: that file is for " in line)
+    assert f"; for {key} there {fitting}" in said
+    (file,) = check(load_recipe("voxceleb-folder", sets)).files
+    assert (file.there, file.command) == (False, None)
+
+
+def test_no_command_is_named_that_is_none() -> None:
+    sets = ["faces.render.matting=deeplabv3", "faces.render.matting_model=deeplabv3_mobilenet"]
+    lines = list(report(check(load_recipe("voxceleb-folder", sets))))
+    assert "faces.render.matting_model = deeplabv3_mobilenet: cannot be used" in lines
+    assert not [line for line in lines if "None" in line]

@@ -335,11 +335,20 @@ def _judge_embedder(recipe: Recipe, said: _Said) -> None:
 
 
 def _file(key: str, name: str, said: _Said) -> ModelFile:
+    known = registry().get(name)
+    if known and known.used_by and key not in known.used_by:
+        fitting = [each.name for each in registry().values() if key in each.used_by]
+        said.stops.append(
+            WeightsError(
+                f"{key} = {name}: that file is for {', '.join(known.used_by)}; "
+                f"for {key} there {'is' if len(fitting) == 1 else 'are'} {', '.join(fitting)}"
+            )
+        )
+        return ModelFile(setting=key, name=name, there=False)
     try:
         resolve(name)
     except WeightsError as error:
         said.stops.append(WeightsError(f"{key} = {name}: {str(error).removeprefix(f'{name}: ')}"))
-        known = registry().get(name)
         return ModelFile(setting=key, name=name, there=False, command=command_for(known) if known else None)
     return ModelFile(setting=key, name=name, there=True)
 

@@ -75,7 +75,10 @@ class People:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """A pretrained file that the recipe has used, by its setting; where it is missing, the command that brings it."""
+    """A pretrained file that the recipe has used, by its setting; where it is missing, the command that brings it.
+
+    Without a command nothing brings it: the name is unknown, or that of a file for something else.
+    """
 
     setting: str
     name: str
