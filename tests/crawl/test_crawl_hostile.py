@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.crawl.hostile import TIMEOUT_S, Server, cases
+from tests.crawl.hostile import TIMEOUT_S, Server
+from tests.crawl.hostile_cases import cases
 from tests.crawl.serving import attempts
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage

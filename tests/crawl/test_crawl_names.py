@@ -27,7 +27,7 @@ from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.sources.crawl_names import decide, undecided
 from voxdata.sources.kinds import Person
 from voxdata.store.fragments import parquet_table
-from voxdata.store.storage import LocalStorage, open_storage
+from voxdata.store.storage import LocalStorage
 from voxdata.tables.faces import PHOTOS
 
 AT = "2026-11-21T09:00:00Z"
@@ -41,13 +41,6 @@ ANNS = {
     "Q3": person("Bo", P21=item(MALE), P27=item("Q145"), P18=text("bo.jpg"), P373=text("Bo")),
     "Q145": country("United Kingdom", "UK"),
 }
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> LocalStorage:
-    opened = open_storage(tmp_path / "root", create=True)
-    assert isinstance(opened, LocalStorage)
-    return opened
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -33,17 +29,9 @@ from voxdata.recipe.sections import Crawl
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
 from voxdata.sources.folder import PhotoFolder
-from voxdata.sources.incoming import incoming
 from voxdata.sources.originals import PhotoStore, original_reader, originals
 from voxdata.sources.site import PhotoSite, photo_key
 from voxdata.store.storage import LocalStorage, open_storage
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> LocalStorage:
-    opened = open_storage(tmp_path / "root", create=True)
-    assert isinstance(opened, LocalStorage)
-    return opened
 
 
 @pytest.fixture(scope="module")
@@ -355,48 +343,3 @@ def test_an_empty_or_missing_robots_file_allows_everything(storage: LocalStorage
     routes = {"/robots.txt": lambda request: web.Response(status=setting), "/": page("/p/ann")}
     with serving({**routes, "/p/ann": page("/1.jpg"), "/1.jpg": photo_of("1")}) as (url, _):
         assert crawl(storage, url).num_rows == 1
-
-
-CRAWLING = """
-import sys
-from voxdata.people.identities import load_book
-from voxdata.sources import fetching
-fetching.COMMIT_S = 0.1
-from voxdata.recipe.sections import Crawl
-from voxdata.sources.originals import PhotoStore
-from voxdata.sources.site import PhotoSite
-from voxdata.store.storage import open_storage
-store = PhotoStore(open_storage(sys.argv[1]), load_book([]), Crawl(connections=1))
-store.add(PhotoSite(url=sys.argv[2]), "corpus-0", "sources.photos")
-store.fetch()
-"""
-
-
-def test_a_killed_crawl_goes_on_where_it_was(storage: LocalStorage, tmp_path: Path) -> None:
-    process: list[subprocess.Popen[bytes]] = []
-    links = [f"/{index}.jpg" for index in range(60)]
-    killed: list[int] = []
-
-    async def slow(request: web.Request) -> web.Response:
-        await asyncio.sleep(0.02)
-        if len([path for path in asked if path.endswith(".jpg")]) >= 40 and process[0].poll() is None:
-            killed.append(sum(row["status"] == "stored" for row in attempts(storage)))
-            os.kill(process[0].pid, signal.SIGKILL)
-        return web.Response(body=photo(request.path))
-
-    routes: dict[str, Handler] = {"/": page("/p/ann", "/p/bob"), "/p/ann": page(*links[:30])}
-    routes |= {"/p/bob": page(*links[30:], title="bob"), **dict.fromkeys(links, slow)}
-    with serving(routes) as (url, asked):
-        process.append(subprocess.Popen([sys.executable, "-c", CRAWLING, str(tmp_path / "root"), url]))
-        assert process[0].wait(60) == -signal.SIGKILL
-        assert killed[0] > 0, "photos are committed while others come"
-        assert sorted(crawl(storage, url)["source_key"].to_pylist()) == sorted(links)
-    again = sum(count - 1 for path, count in Counter(asked).items() if path.endswith(".jpg"))
-    assert again <= 40 - killed[0] + 1
-    items = list(originals_and_incoming(storage))
-    assert len(items) == len(set(items)) == 60
-
-
-def originals_and_incoming(storage: LocalStorage) -> list[str]:
-    rows = [store.read(columns=["item_id"]) for store in (originals(storage), incoming(storage))]
-    return [item for table in rows if table is not None for item in table["item_id"].to_pylist()]

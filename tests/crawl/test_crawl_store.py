@@ -15,14 +15,7 @@ from voxdata.sources.folder import PhotoFolder, list_photos
 from voxdata.sources.magic import reads_heic
 from voxdata.sources.originals import PhotoStore, original_reader, originals
 from voxdata.store.fragments import parquet_table
-from voxdata.store.storage import LocalStorage, open_storage
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> LocalStorage:
-    opened = open_storage(tmp_path / "root", create=True)
-    assert isinstance(opened, LocalStorage)
-    return opened
+from voxdata.store.storage import LocalStorage
 
 
 @pytest.fixture

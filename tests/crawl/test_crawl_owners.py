@@ -1,0 +1,127 @@
+"""What owners say: robots.txt, and the opt-outs in headers, pages and tdmrep.json."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from protego import Protego
+
+from voxdata.crawl.contents import image_format
+from voxdata.crawl.robots import Robots, matches, read_robots
+from voxdata.crawl.signals import Rules, header_opt_out, meta_opt_out, read_reservations
+from voxdata.recipe.crawl import OPT_OUTS
+
+RULE = st.builds(
+    lambda key, path: f"{key}: {path}",
+    st.sampled_from(["Allow", "Disallow", "disallow "]),
+    st.text(alphabet="/ab*$", max_size=6).map(lambda text: f"/{text}"),
+)
+GROUP = st.builds(
+    lambda names, rules: "\n".join([*(f"User-agent: {name}" for name in names), *rules]),
+    st.lists(st.sampled_from(["*", "ourbot", "otherbot", "OURBOT"]), min_size=1, max_size=2),
+    st.lists(RULE, max_size=4),
+)
+
+
+@given(st.lists(GROUP, max_size=3), st.text(alphabet="/ab", max_size=6))
+def test_robots_are_read_as_another_parser_reads_them(groups: list[str], path: str) -> None:
+    text = "\n\n".join(groups)
+    if any("$" in line.rstrip("$") for line in text.splitlines()):
+        return  # a `$` that does not end a pattern: the standard does not say
+    theirs = Protego.parse(text).can_fetch(f"http://h.example/{path}", "ourbot/1")
+    assert Robots(text).allow(f"/{path}", "ourbot/1") == theirs
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "holds"),
+    [
+        ("/a", "/ab", True),
+        ("/a$", "/ab", False),
+        ("/*.jpg$", "/x/y.jpg", True),
+        ("/*.jpg$", "/x/y.jpg?1", False),
+        ("/a*b*c", "/a1b2c3", True),
+        ("*", "/", True),
+        ("/a*a$", "/a", False),
+    ],
+)
+def test_patterns(pattern: str, path: str, holds: bool) -> None:
+    assert matches(pattern, path) == holds
+
+
+def test_escapes_in_robots_have_one_spelling() -> None:
+    robots = Robots("User-agent: *\nDisallow: /caf%C3%A9\nDisallow: /%7euser\nDisallow: /a%2fb\n")
+    for path in ("/café", "/caf%c3%a9", "/~user", "/%7Euser", "/a%2Fb"):
+        assert not robots.allow(path, "x"), path
+    assert robots.allow("/a/b", "x")
+
+
+def test_a_robots_file_is_cut_at_a_line() -> None:
+    data = b"\xef\xbb\xbfUser-agent: *\n" + b"Disallow: /aaaa\n" * 60_000
+    text = read_robots(data)
+    assert text.startswith("User-agent")
+    assert len(text) <= 500 << 10
+    assert text.endswith("/aaaa\n")
+
+
+def test_rules_of_further_names_are_kept_too() -> None:
+    text = "User-agent: GPTBot\nDisallow: /\n\nUser-agent: *\nCrawl-delay: 3\nAllow: /\n"
+    assert Rules(text=text, agents=("ourbot",)).allow("x.jpg")
+    assert not Rules(text=text, agents=("ourbot", "GPTBot")).allow("x.jpg")
+    assert Rules(text=text, agents=("ourbot", "GPTBot")).delay_s == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"x-robots-tag": "noai"}, "X-Robots-Tag: noai"),
+        ({"x-robots-tag": "bot: NoIndex, nofollow"}, "X-Robots-Tag: noindex"),
+        ({"x-robots-tag": "noarchive, unavailable_after: 1 Jan 2030"}, None),
+        ({"tdm-reservation": "1"}, "tdm-reservation: 1"),
+        ({"tdm-reservation": "0"}, None),
+        ({}, None),
+    ],
+)
+def test_opt_outs_in_headers(headers: dict[str, str], said: str | None) -> None:
+    assert header_opt_out(headers, OPT_OUTS) == said
+    assert header_opt_out(headers, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (b'<head><META content="noai, x" name=robots>', "meta robots: noai"),
+        (b"<meta name='robots' content='none'>", "meta robots: noindex"),
+        (b'<meta name="tdm-reservation" content="1">', "meta tdm-reservation: 1"),
+        (b'<!-- <meta name="robots" content="noai"> --><head>', None),
+        (b'<body><meta name="robots" content="noai">', None),
+        (b'<meta name="robots" content="index, follow">', None),
+        (b"<meta " * 30_000, None),
+        (b"<!--" * 20_000, None),
+        (b"\xff\xfe<\0m\0e\0t\0a", None),
+    ],
+)
+def test_opt_outs_in_pages(page: bytes, said: str | None) -> None:
+    assert meta_opt_out(page, OPT_OUTS) == said
+
+
+@pytest.mark.parametrize("opt_out", ["content-signal", "tdmrep"])
+def test_each_opt_out_of_a_host_is_a_setting(opt_out: str) -> None:
+    rules = Rules(
+        text="Content-Signal: ai-train=no\nUser-agent: *\nAllow: /",
+        agents=("x",),
+        reservations=[("/open/*", False), ("/*", True)],
+    )
+    assert rules.opt_out("a.jpg", [opt_out]) is not None
+    assert rules.opt_out("a.jpg", [each for each in OPT_OUTS if each not in ("content-signal", "tdmrep")]) is None
+    assert rules.opt_out("open/a.jpg", ["tdmrep"]) is None
+
+
+@given(st.binary())
+def test_any_tdmrep_is_read(data: bytes) -> None:
+    assert isinstance(read_reservations(data), list)
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_have_a_format_or_none(data: bytes) -> None:
+    assert image_format(data) in (None, "bmp", "jpeg", "png", "gif", "webp", "avif", "heic", "jp2", "tiff")
