@@ -72,6 +72,12 @@ def test_many_hosts_are_asked_at_once_and_each_keeps_its_pace(storage: LocalStor
     assert begun[-1] - begun[0] < sum(watched.gaps()) / 2, "hosts do not wait for each other"
 
 
+def test_a_slow_pace_is_no_rest_that_ends_a_crawl(storage: LocalStorage) -> None:
+    links = [f"/{n}.jpg" for n in range(3)]
+    with serving({link: photo_of(link) for link in links}) as (url, _):
+        assert fetch(storage, [("ann", url + link) for link in links], delay_s=0.3, max_wait_s=0.0).num_rows == 3
+
+
 def test_requests_under_way_are_bounded_over_all_hosts(storage: LocalStorage) -> None:
     watched = Watched()
     routes: dict[str, Handler] = {f"/{n}.jpg": watched for n in range(4)}

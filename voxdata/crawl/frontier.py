@@ -262,7 +262,7 @@ class Frontier:
             if at is not None and at > now and not blocked:
                 self._timer = self._later(at - now)
             return
-        if at is None or at - now > self._crawl.max_wait_s:
+        if at is None or self._heap[0][2].rests_until - now > self._crawl.max_wait_s:  # the pace of a host is no rest
             assert self._over is not None
             self._over.set_result(None)
             return
