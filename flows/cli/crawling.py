@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from flows.cli.answers import say_json, say_table
 from flows.cli.building import Prefect, Recipe
 from flows.cli.options import Json, NewRoot, Root, Settings, command
-from voxdata.format.errors import IdentityError
+from voxdata.format.errors import IdentityError, RecipeError
 
 if TYPE_CHECKING:
     from voxdata.pipeline.estimate import Estimate, SourceEstimate, Yielded
@@ -50,7 +50,6 @@ def run(
     It can be stopped at any time, and goes on where it was. What is settled is not asked for again.
     """
     from flows import starting
-    from voxdata.format.errors import RecipeError
     from voxdata.pipeline.crawling import total
 
     if below is not None and below < 1:
@@ -80,7 +79,6 @@ def estimate(
     how many portraits became of them. Fetches no photo, and writes nothing.
     """
     from flows.keys import put_keys
-    from voxdata.format.errors import RecipeError
     from voxdata.pipeline import estimate as estimating
     from voxdata.pipeline.progress import logger
     from voxdata.recipe.reading import load_recipe

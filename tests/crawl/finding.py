@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from voxdata.crawl.fetch import Fetcher
 from voxdata.recipe.reading import load_recipe
@@ -13,6 +13,7 @@ from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import Choice, Found, Person, PhotoOffer, Visit, pages, photo_kind, stated_urls
 
 SETTING = "sources.photos"
+T = TypeVar("T")
 
 
 def source(**settings: object) -> PhotoSource:
@@ -31,21 +32,12 @@ def found(
 ) -> list[PhotoOffer]:
     """All offers of a source, in order."""
 
-    async def collect() -> list[PhotoOffer]:
-        settled = Crawl.model_validate({"backoff_s": 0.01, **crawl})
-        async with Fetcher(settled, own=stated_urls(settings)) as fetcher:
-            visit = Visit(
-                setting=SETTING,
-                fetcher=fetcher,
-                note=lambda answer: None,
-                is_forgotten=forgotten,
-                people=people,
-                undecided=undecided,
-            )
-            kind = photo_kind(settings, SETTING)
-            return [offer async for offers in kind.find(settings, visit) for offer in offers]
+    async def collect(visit: Visit) -> list[PhotoOffer]:
+        kind = photo_kind(settings, SETTING)
+        return [offer async for offers in kind.find(settings, visit) for offer in offers]
 
-    return asyncio.run(collect())
+    visit = {"is_forgotten": forgotten, "people": people, "undecided": undecided}
+    return _visited(settings, crawl, visit, collect)
 
 
 def asked(
@@ -59,19 +51,24 @@ def asked(
 ) -> list[Found]:
     """The pages that a source has of a person, from `cursor` on."""
 
-    async def collect() -> list[Found]:
+    async def collect(visit: Visit) -> list[Found]:
+        find_person: Any = photo_kind(settings, SETTING).find_person
+        if only_first or cursor is not None:
+            return [await find_person(settings, visit, person, cursor)]
+        return [page async for page in pages(find_person, settings, visit, person)]
+
+    visit = {"is_forgotten": lambda word: False, "decided": lambda person: decided}
+    return _visited(settings, crawl, visit, collect)
+
+
+def _visited(
+    settings: PhotoSource, crawl: dict[str, object], visit: dict[str, Any], collect: Callable[[Visit], Awaitable[T]]
+) -> T:
+    """What `collect` finds with a client for the source, and a visit that is made of `visit`."""
+
+    async def run() -> T:
         settled = Crawl.model_validate({"backoff_s": 0.01, **crawl})
         async with Fetcher(settled, own=stated_urls(settings)) as fetcher:
-            visit = Visit(
-                setting=SETTING,
-                fetcher=fetcher,
-                note=lambda answer: None,
-                is_forgotten=lambda word: False,
-                decided=lambda person: decided,
-            )
-            find_person: Any = photo_kind(settings, SETTING).find_person
-            if only_first or cursor is not None:
-                return [await find_person(settings, visit, person, cursor)]
-            return [page async for page in pages(find_person, settings, visit, person)]
+            return await collect(Visit(setting=SETTING, fetcher=fetcher, note=lambda answer: None, **visit))
 
-    return asyncio.run(collect())
+    return asyncio.run(run())

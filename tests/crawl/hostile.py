@@ -60,22 +60,21 @@ async def silence(writer: Writer, path: str) -> None:
     await asyncio.sleep(30)
 
 
-async def drip(writer: Writer, path: str) -> None:
-    """A byte now and then, for ever."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n\xff\xd8\xff")
-    while True:
-        await writer.drain()
-        await asyncio.sleep(0.05)
-        writer.write(b"x")
+def dripping(first: bytes, more: bytes) -> Act:
+    """A beginning, and a little more now and then, for ever."""
+
+    async def act(writer: Writer, path: str) -> None:
+        writer.write(first)
+        while True:
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write(more)
+
+    return act
 
 
-async def drip_headers(writer: Writer, path: str) -> None:
-    """Headers that never end."""
-    writer.write(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        await writer.drain()
-        await asyncio.sleep(0.05)
-        writer.write(b"X-More: 1\r\n")
+drip = dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n\xff\xd8\xff", b"x")
+drip_headers = dripping(b"HTTP/1.1 200 OK\r\n", b"X-More: 1\r\n")
 
 
 async def reset(writer: Writer, path: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from voxdata.tables.column import Column, D, I, L, S, Table
+from voxdata.tables.faces import STATED
 from voxdata.tables.people import IDENTITY
 
 _SOURCE = Column("source", S, "Corpus and source that named it")
@@ -51,13 +52,7 @@ CANDIDATES = Table(
         _SOURCE,
         replace(IDENTITY, required=False, doc="Whom it shows"),
         replace(_PLACE, doc="File or url; null in a row that says how far a person was looked for"),
-        Column("source_key", S, "Where in the source: a path or a URL"),
-        Column("licence", S, "Licence of the photo, as the source says"),
-        Column("licence_url", S, "Text of the licence"),
-        Column("author", S, "Who made the photo"),
-        Column("attribution", S, "How its source wants it to be credited"),
-        Column("restrictions", S, "Rights besides the licence that the source names, as personality"),
-        Column("page_url", S, "Page that shows and describes the photo"),
+        *STATED,
         Column("rank", L, "Place in the source's own order for the person, from 0"),
         Column("face_box", pa.list_(D), "Where the source says that the face is: left, top, right, bottom in px"),
         Column("cursor", S, "Where the source goes on for the person; null: it has no more"),

@@ -21,7 +21,17 @@ VERDICT = (
     Column("reasons", TEXTS, "All rules that it failed"),
 )
 
-# What a source may say of its photo, besides the licence.
+# Where a source has its photo, and what it says of it.
+STATED = (
+    Column("source_key", S, "Where in the source: a path or a URL"),
+    Column("licence", S, "Licence of the photo, as the source says; where it is known, by its SPDX-like name"),
+    Column("licence_url", S, "Where the licence can be read"),
+    Column("author", S, "Who made the photo"),
+    Column("attribution", S, "How the author wants to be named, as the source says"),
+    Column("restrictions", S, "Rights besides the licence that the source names, as personality"),
+    Column("page_url", S, "Page that shows and describes the photo"),
+)
+# What it may say besides the licence.
 STATED_FACTS = ("licence_url", "author", "attribution", "restrictions", "page_url")
 
 # What a build's sources hold now.
@@ -34,13 +44,7 @@ PHOTOS = Table(
         PHOTO_SHA256,
         Column("size_bytes", L, "Size of the original", check="{} >= 0"),
         Column("source", S, "Kind of source of the photo"),
-        Column("source_key", S, "Where in the source: a path or a URL"),
-        Column("licence", S, "Licence of the photo, as the source says; where it is known, by its SPDX-like name"),
-        Column("licence_url", S, "Where the licence can be read"),
-        Column("author", S, "Who made the photo"),
-        Column("attribution", S, "How the author wants to be named, as the source says"),
-        Column("restrictions", S, "Rights besides the licence that the source names, as personality"),
-        Column("page_url", S, "Page that shows and describes the photo"),
+        *STATED,
     ),
 )
 
