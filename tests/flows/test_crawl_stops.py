@@ -21,6 +21,7 @@ from aiohttp import web
 from tests.crawl.loopback import serve
 from tests.crawl.serving import attempts, photo
 from tests.crawl.test_crawl_services import openverse_result
+from tests.flows.deployed import Api
 from voxdata.sources.incoming import incoming, originals
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
@@ -143,6 +144,15 @@ def stop(process: subprocess.Popen[bytes], signals: Sequence[signal.Signals], lo
     return log.read_text()[before:]
 
 
+def wait_for_progress(api: Api, beginning: str) -> None:
+    """Until the artifact of a flow run says so."""
+    until = time.monotonic() + REACHED_WITHIN_S
+    wanted = {"artifacts": {"key": {"any_": ["crawl-fetch"]}}, "sort": "CREATED_DESC", "limit": 1}
+    while not any(each["description"].startswith(beginning) for each in api.ask("POST", "artifacts/filter", wanted)):
+        assert time.monotonic() < until, api.ask("POST", "artifacts/filter", wanted)
+        time.sleep(0.5)
+
+
 def finish(words: Sequence[str], environment: dict[str, str], log: Path) -> None:
     with started(words, environment, log) as process:
         assert process.wait(REACHED_WITHIN_S) == 0, log.read_text()
@@ -210,9 +220,11 @@ def test_a_flow_run_that_is_terminated_commits_what_it_has(prefect_environment: 
     log = tmp_path / "said"
     with gated(ANSWERED, a_photo) as gate:
         words = from_list(tmp_path, gate.url)
+        api = Api(prefect_environment["PREFECT_API_URL"], prefect_environment)
         program = f"from flows.crawl import crawl\ncrawl({str(tmp_path / 'root')!r}, {words[5]!r}, {words[9::2]!r})\n"
         with started([sys.executable, "-c", program], prefect_environment, log) as process:
             gate.wait_for(ANSWERED + AT_ONCE, process, log)
+            wait_for_progress(api, f"{ANSWERED} of {PHOTOS} photos, ")  # while it runs, not when it has ended
             process.send_signal(signal.SIGTERM)
             assert process.wait(HANGS_AFTER_S) == -signal.SIGTERM, log.read_text()
         assert stored(root(tmp_path)) == ANSWERED
