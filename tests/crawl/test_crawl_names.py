@@ -185,6 +185,21 @@ def test_an_estimate_says_what_became_of_photos_that_the_same_source_gave_before
     assert said == {"wikimedia": ("corpus-0", None, None, None), "list": ("corpus-0", 12, 1.0, 3)}
 
 
+def test_only_people_with_fewer_portraits_are_looked_for_and_these_anew(tmp_path: Path, storage: LocalStorage) -> None:
+    SmallRoot(storage, people=1).publish()  # id00000 has one portrait
+    with serve_wiki(items=ANNS) as wiki:
+        made = recipe(tmp_path, wiki, table="id00000\tCy\tm\tUK\tdev\n" + BO)
+
+        def looked_for(below: int | None) -> list[str]:
+            before = len(wiki.asked.queries("/w/api.php"))
+            crawl(storage, made, below=below)
+            return [query["search"] for query in wiki.asked.queries("/w/api.php")[before:] if "search" in query]
+
+        assert looked_for(1) == ["Bo"]
+        assert looked_for(2) == ["Cy", "Bo"]
+        assert looked_for(None) == []
+
+
 def test_an_estimate_of_nobody_says_what_to_name(storage: LocalStorage) -> None:
     made = load_recipe("hq-voxceleb-automatic", ["sources.photos.kind=wikimedia"])
     with pytest.raises(SourceError, match=r"nobody is known who could be asked for.*sources\.metadata\.path"):
