@@ -119,14 +119,12 @@ class Fetching:
         firsts = candidates.first_of_each_url()
         seen = log.seen(candidates.url[firsts])
         now = self._fetcher.clock.now()
-        todo: list[int] = []
+        settled = np.flatnonzero(seen.is_one_of(SETTLED))
+        todo: list[int] = []  # again, of those that are settled
         validators: dict[int, Validators] = {}
-        for number, place, status, at_s in zip(
-            firsts.tolist(), seen.place.tolist(), seen.status, seen.at_s.tolist(), strict=True
-        ):
-            if status not in SETTLED:
-                todo.append(number)
-                continue
+        for each in settled.tolist():
+            number, place, at_s = int(firsts[each]), int(seen.place[each]), float(seen.at_s[each])
+            status = seen.names[seen.status[each]]
             expired = now - at_s > _days(self._crawl, status) * DAY_S
             if status in HELD:
                 row = log.row(place)
@@ -139,8 +137,9 @@ class Fetching:
                     todo.append(number)
             elif expired and status != FORGOTTEN:
                 todo.append(number)
-        self.figures.total, self.figures.known = len(firsts), len(firsts) - len(todo)
-        return np.array(todo, np.int64), validators
+        asked = np.sort(np.concatenate([np.delete(firsts, settled), np.array(todo, np.int64)]))
+        self.figures.total, self.figures.known = len(firsts), len(firsts) - len(asked)
+        return asked, validators
 
     def _hold_again(self, number: int, seen: Mapping[str, Any]) -> bool:
         """Note a photo that was stored before, for everybody whom it shows; False where it has to be fetched anew."""

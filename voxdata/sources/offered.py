@@ -27,7 +27,7 @@ from voxdata.store.storage import Storage
 from voxdata.tables.crawl import CANDIDATES
 
 FOLDER = "photos/candidates"
-PART_ROWS = 50_000
+PART_ROWS = 20_000
 PAGES_S = 5.0  # between two commits of a search
 _SOURCE = b"voxdata.source"
 

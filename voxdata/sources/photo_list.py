@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -44,6 +45,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {  # column names that need not be given,
     "page_url": ("page_url", "page", "foreign_landing_url", "source_page"),
     "rank": ("rank",),
 }
+SAID = ("licence", "licence_url", "author", "attribution", "page_url")  # fields of an offer that a column may give
 FAILED_STATUS = "status"  # of img2dataset: success, failed_to_download or failed_to_resize
 BATCH = 1000
 PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?:/|$)")  # what nearly all are, told quickly
@@ -92,9 +94,10 @@ async def find(settings: PhotoList, visit: Visit) -> AsyncIterator[Sequence[Phot
     found = 0
     path = f"{visit.setting}.path={settings.path}"
     offers = _offers(settings, f"{visit.setting}.path", passed)
+    is_forgotten = cache(visit.is_forgotten)  # a person has many rows
     while batch := list(islice(offers, BATCH)):
         found += len(batch)
-        yield [offer for offer in batch if not visit.is_forgotten(offer.words)]
+        yield [offer for offer in batch if not is_forgotten(offer.words)]
     if passed:
         logger.warning("%s", _passed_over(path, passed))
     if not found:
@@ -180,19 +183,11 @@ def _offer(row: Row) -> PhotoUrl | str:
         return "name nobody"
     if not _is_url(url):
         return "have no http or https url"
-    licence, licence_url = _text(row.get("licence")), _text(row.get("licence_url"))
-    return PhotoUrl(
-        words=words.replace("/", "_"),
-        key=url,
-        url=url,
-        licence=licence_name(licence, licence_url),
-        licence_url=licence_url,
-        author=_text(row.get("author")),
-        attribution=_text(row.get("attribution")),
-        page_url=_text(row.get("page_url")),
-        rank=_rank(row.get("rank")),
-        face_box=_box(row.get("box")),
-    )
+    said = {name: _text(row[name]) for name in SAID if name in row}  # few lists have any
+    if said:
+        said["licence"] = licence_name(said.get("licence"), said.get("licence_url"))
+    rank, box = _rank(row.get("rank")), _box(row.get("box"))
+    return PhotoUrl(words=words.replace("/", "_"), key=url, url=url, rank=rank, face_box=box, **said)
 
 
 def _rows(path: Path, settings: PhotoList) -> Iterator[Row]:
@@ -223,10 +218,12 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _table_rows(path: Path, file: Iterable[str], delimiter: str, settings: PhotoList) -> Iterator[Row]:
-    reader = csv.DictReader(file, delimiter=delimiter)
-    columns = columns_of(settings, list(reader.fieldnames or []), str(path))
+    reader = csv.reader(file, delimiter=delimiter)
+    header = next((row for row in reader if row), [])
+    columns = columns_of(settings, header, str(path))
     for row in reader:
-        yield columns.named(row)
+        if row:
+            yield columns.named(dict(zip(header, row, strict=False)))
 
 
 def _json_rows(path: Path, file: Iterable[str], settings: PhotoList) -> Iterator[Row]:
@@ -283,10 +280,13 @@ class Columns:
 
     def named(self, row: Row) -> Row:
         """A row of the list under our names."""
-        values = {name: row.get(column) for name, column in self.of.items()}
-        values |= {name: row.get(name) for name in self.further}
-        boxed = [row.get(column) for column in self.box]
-        return {**values, "box": boxed[0] if len(boxed) == 1 else boxed}
+        values: dict[str, Any] = {name: row.get(column) for name, column in self.of.items()}
+        for name in self.further:
+            values[name] = row.get(name)
+        if self.box:
+            boxed = [row.get(column) for column in self.box]
+            values["box"] = boxed[0] if len(boxed) == 1 else boxed
+        return values
 
 
 def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns:

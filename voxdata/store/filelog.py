@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -72,11 +72,22 @@ class _Known:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the log says of many urls: where in it each lies (-1: not there), its status and when that was."""
+    """What the log says of many urls: where in it each lies (-1: not there), its status and when that was.
+
+    Statuses are places in `names`, -1 where there is none: for millions of urls there are no objects.
+    """
 
     place: npt.NDArray[np.int64]
-    status: list[str | None]
+    status: npt.NDArray[np.int64]
     at_s: npt.NDArray[np.float64]
+    names: Sequence[str]
+
+    def is_one_of(self, statuses: Collection[str]) -> npt.NDArray[np.bool_]:
+        """Of which urls the status is one of these."""
+        found: npt.NDArray[np.bool_] = np.isin(
+            self.status, [n for n, name in enumerate(self.names) if name in statuses]
+        )
+        return found
 
 
 class FileLog:
@@ -110,9 +121,10 @@ class FileLog:
         self._absorb()
         place = places(self._known.key, urls)
         known = self._known
-        status = [known.names[known.status[each]] if each >= 0 else None for each in place.tolist()]
-        at_s = np.where(place >= 0, known.at_us[place] / 1e6, 0.0) if len(known.key) else np.zeros(len(place))
-        return Seen(place, status, at_s)
+        if not len(known.key):
+            return Seen(place, place, np.zeros(len(place)), known.names)
+        status = np.where(place >= 0, known.status[place].astype(np.int64), -1)
+        return Seen(place, status, np.where(place >= 0, known.at_us[place] / 1e6, 0.0), known.names)
 
     def row(self, place: int) -> dict[str, Any]:
         """The attempt at a place of `seen`; valid until something is added."""
