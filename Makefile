@@ -26,11 +26,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Simulate a corpus, build it, train on it, and imagine faces for voices
 	$(BIN)/python -m flows.demo --folder demo
 
-test: $(STAMP) ## Run the tests
+test: $(STAMP) ## Run the tests: some ten minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not long and not index' tests
 
-test-long: $(STAMP) ## Run the tests that take minutes, too
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not index' tests
+test-long: $(STAMP) ## Run the tests that take minutes each
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'long and not index' tests
 
 test-index: $(STAMP) ## Run the tests that install the wheel into fresh environments; they ask a package index
 	$(BIN)/python -m pytest -m index tests/models/test_models_wheel.py

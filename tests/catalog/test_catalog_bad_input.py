@@ -204,6 +204,7 @@ def test_a_read_only_root_can_be_asked_and_says_why_it_cannot_be_changed(
     assert content(root) == before
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_in_the_middle_of_a_publish(root: Path, tmp_path: Path, namespace: list[str]) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -230,6 +231,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_publish(root: Path, tmp_path: Path
     assert left_over[1] == ""
 
 
+@pytest.mark.long
 def test_a_file_that_may_not_grow_leaves_the_old_catalog(root: Path) -> None:
     """As with a quota; needs no privilege, so that it runs everywhere."""
     ask = ["voxdata", *ASK, "--format", "csv", "--root", str(root)]

@@ -184,6 +184,7 @@ def started(script: str, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 def test_readers_never_wait_and_never_see_half_a_catalog(small: SmallRoot) -> None:
     """Eight readers in two other processes query in a loop while twenty snapshots are published in turn."""
     ids = [SmallRoot(small.storage, people=9).publish().id, small.publish().id]
@@ -200,6 +201,7 @@ def test_readers_never_wait_and_never_see_half_a_catalog(small: SmallRoot) -> No
             assert len(answers.split()) > 2
 
 
+@pytest.mark.long
 def test_four_builders_at_once_lose_nothing(small: SmallRoot) -> None:
     """Each builds other people, who share buckets, fragments and shards with those of the others."""
     times = [f"2026-01-0{day}T00:00:00Z" for day in range(1, 5)]

@@ -24,6 +24,8 @@ from voxdata.simulate.settings import CorpusSettings
 from voxdata.sources.originals import PhotoStore
 from voxdata.store.storage import open_storage
 
+pytestmark = pytest.mark.long
+
 RATE_HZ = 10
 SIDE = 320
 

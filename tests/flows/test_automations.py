@@ -14,6 +14,8 @@ import yaml
 
 from tests.flows.deployed import REPOSITORY, Server
 
+pytestmark = pytest.mark.long
+
 WITHIN_S = 15  # the file says 600; 10 is the least that Prefect takes
 HANGS_AFTER_S = 180
 HEARTBEAT = "prefect.flow-run.heartbeat"

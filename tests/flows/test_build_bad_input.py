@@ -17,6 +17,8 @@ import pytest
 from tests.flows.building import Voxdata, build_arguments, parts
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
+pytestmark = pytest.mark.long
+
 
 def said(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert done.returncode not in (0, 130), done.stdout

@@ -29,6 +29,8 @@ from voxdata.pages.review.session import ReviewSession
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.store.storage import LocalStorage
 
+pytestmark = pytest.mark.long
+
 CLEAN = dict.fromkeys(("truncated", "html", "no_face", "wrong_person", "several_people", "tiny"), 0.0)
 SILENT, FEW, OUT = "id90001", "id90002", "id90003"
 PHOTOS = 4

@@ -26,6 +26,8 @@ from voxdata.sources.incoming import incoming, originals
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
 
+pytestmark = pytest.mark.long
+
 PHOTOS, ANSWERED, AT_ONCE = 24, 10, 2
 PEOPLE = ("Ann Lee", "Bob Ray", "Cyd Fox", "Dee Orr", "Eve Poe")
 LINE = "voxdata crawl: interrupted; what was committed stays, the same command resumes there\n"

@@ -31,6 +31,8 @@ from voxdata.store import journal
 from voxdata.store.fragments import commit_table
 from voxdata.store.storage import open_storage
 
+pytestmark = pytest.mark.long
+
 SMALL = {
     "embedder_steps": 3,
     "batch_size": 4,

@@ -22,7 +22,7 @@ HANGS_AFTER_S = 60  # not a speed: a loaded machine needs a while to notice that
 REACHED_WITHIN_S = 240
 LINE = "voxdata {}: interrupted; what was committed stays, the same command resumes there"
 
-pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")]
 
 
 def group_of(leader: int) -> set[int]:

@@ -18,6 +18,8 @@ from voxdata.catalog.verify import verify
 from voxdata.store import journal
 from voxdata.store.storage import open_storage
 
+pytestmark = pytest.mark.long
+
 LOOSER = (
     "faces.lighting.min_evenness=0",
     "faces.lighting.max_shadow_share=1",

@@ -11,6 +11,8 @@ import pytest
 
 from tests.flows.building import build_arguments
 
+pytestmark = pytest.mark.long
+
 APART = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
 Poor = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -31,6 +31,8 @@ from voxdata.recipe.sections import Recipe
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.store.storage import LocalStorage, open_storage
 
+pytestmark = pytest.mark.long
+
 CLEAN = dict.fromkeys(("truncated", "html", "no_face", "wrong_person", "several_people", "tiny"), 0.0)
 SMALL = ("speech.measure.front_ends=[torch40]", "work.items_per_task=3", "work.items_per_part=1")
 TOO_STRICT = "faces.resolution.min_pupil_distance_px=5000"

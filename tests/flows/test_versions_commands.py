@@ -20,6 +20,8 @@ from voxdata.store.fragments import FragmentStore
 from voxdata.store.journal import append
 from voxdata.store.storage import LocalStorage
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def copy(root: Path, tmp_path: Path) -> Path:

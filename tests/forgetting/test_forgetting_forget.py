@@ -44,6 +44,8 @@ from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.locks import building
 from voxdata.store.storage import LocalStorage, open_storage
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Aftermath:

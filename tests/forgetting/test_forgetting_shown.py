@@ -23,6 +23,8 @@ from voxdata.store.filelog import SCHEMA
 from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.storage import open_storage
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def unkept(copy: Copy) -> Copy:

@@ -71,6 +71,7 @@ def test_training_lowers_l1_and_leaves_everything_behind(tiny_snapshot: TinySnap
         assert "training samples" in sample.info["Description"]
 
 
+@pytest.mark.long
 def test_resume_is_exact_to_the_bit(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(tiny_snapshot.config(whole))
@@ -111,6 +112,7 @@ def test_a_finished_run_is_left_alone_and_another_one_refused(tiny_snapshot: Tin
         train(tiny_snapshot.config(run_dir, steps=2, seed=1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("first", "then"),
     [
@@ -181,6 +183,7 @@ def test_limits_that_a_finished_run_cannot_reach_are_refused_and_nothing_claims_
     assert train(tiny_snapshot.config(tmp_path, steps=3)).steps == 6
 
 
+@pytest.mark.long
 def test_sigterm_checkpoints_and_exits_75(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     run_dir, config = tmp_path / "run", tmp_path / "run.json"
     over = {**SMALL_NETWORKS, "steps": 1_000_000, "embedder_steps": 2}
@@ -202,6 +205,7 @@ def test_sigterm_checkpoints_and_exits_75(tiny_snapshot: TinySnapshot, tmp_path:
     assert load_checkpoint(run_dir)["step"] == metrics(run_dir)[-1]["step"] > 0
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_goes_on_to_the_same_weights(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     whole, killed, config = tmp_path / "whole", tmp_path / "killed", tmp_path / "run.json"
     over = {**SMALL_NETWORKS, "steps": 40, "embedder_steps": 2}
@@ -224,6 +228,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(tiny_snapshot: Tiny
     assert_same_state(load_checkpoint(whole), load_checkpoint(killed))
 
 
+@pytest.mark.long
 def test_a_long_training_goes_in_slices(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     whole, sliced = tmp_path / "whole", tmp_path / "sliced"
     train(tiny_snapshot.config(whole))
@@ -250,6 +255,7 @@ def test_memory_that_does_not_suffice_suggests_a_batch(
         train(tiny_snapshot.config(tmp_path / "run"))
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_the_last_good_checkpoint(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     run_dir, config = tmp_path / "run", tmp_path / "run.json"
     train(tiny_snapshot.config(run_dir), max_steps=4)

@@ -304,6 +304,7 @@ def test_missing_fragments_and_originals_are_missing_pictures_only(root: Path) -
             assert page.request("GET", f"/picture/{kind}?key={quote(face['face_id'])}")[0] == 404
 
 
+@pytest.mark.long
 def test_a_keep_on_a_shared_photo_says_whose_portrait_it_is(root: Path, corpus: Path, tmp_path: Path) -> None:
     folders = Path(shutil.copytree(corpus, tmp_path / "corpus"))
     face = one(root, "portrait AND rank = 1")
@@ -363,6 +364,7 @@ def test_a_keep_on_a_shared_photo_says_whose_portrait_it_is(root: Path, corpus: 
     assert ask(root, named_query("split-leaks").sql) == []
 
 
+@pytest.mark.long
 def test_older_keeps_that_name_nobody_leave_a_shared_photo_to_the_rules(
     root: Path, corpus: Path, tmp_path: Path
 ) -> None:
