@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -83,7 +83,6 @@ def crawl_here(urls: str, root: str, *settings: str) -> None:
     with PhotoStore(open_storage(root, create=True), load_book([]), crawl) as store:
         store.add(PhotoList(path=urls, licence="CC0"), "corpus-0", "sources.photos")
         store.fetch()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def throughput(served: Served, folder: Path, other: str | None, repeats: int) -> Section:
@@ -116,6 +115,14 @@ def throughput(served: Served, folder: Path, other: str | None, repeats: int) ->
                     name=f"{name}: memory, share of img2dataset's", value=memory / their_memory, n=repeats, must=1.0
                 ),
             ]
+        if behaviour.latency_s:
+            bound = connections / behaviour.latency_s
+            row |= {"all that the connections can bring, photos/s": bound}
+            figures.append(
+                Figure(
+                    name=f"{name}: share of what the connections can bring", value=speed / bound, n=repeats, higher=True
+                )
+            )
         rows.append(row)
     return Section(title="Throughput", figures=figures, tables={"Medians": rows}, notes=[_load()])
 
@@ -338,26 +345,48 @@ def _python(*words: str) -> str:
     return subprocess.run(_command(*words), check=True, capture_output=True, text=True).stdout.splitlines()[-1]
 
 
+def _peak_mb(command: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
+    """Run a command; the most memory that it and its processes had together, shared pages counted once, in MB."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        most = 0
+        while process.poll() is None:
+            most = max(most, sum(map(_own_kb, [process.pid, *_children(process.pid)])))
+            time.sleep(0.2)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(said.read().decode(errors="replace"))
+    return most / 1024
+
+
+def _own_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return [*found, *(below for child in found for below in _children(child))]
+
+
 def _child(urls: Path, root: Path, *settings: str) -> float:
     """Our crawl in a process of its own; its peak of memory in MB. A root whose name is `root` is new."""
     if root.name == "root":
         shutil.rmtree(root, ignore_errors=True)
-    return float(_python("--child", str(urls), str(root), *settings))
+    return _peak_mb(_command("--child", str(urls), str(root), *settings))
 
 
 def _img2dataset(python: str, urls: Path, out: Path, threads: int) -> float:
-    """img2dataset; the largest peak of memory of its processes in MB."""
+    """img2dataset; its peak of memory in MB."""
     shutil.rmtree(out, ignore_errors=True)
     environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONWARNINGS": "ignore"}
-    script = IMG2DATASET + "import resource\nprint(max(resource.getrusage(who).ru_maxrss for who in (0, -1)) / 1024)\n"
-    done = subprocess.run(
-        [python, "-c", script, str(urls), str(out), str(threads)],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    return float(done.stdout.splitlines()[-1])
+    return _peak_mb([python, "-c", IMG2DATASET, str(urls), str(out), str(threads)], environment)
 
 
 def _speed(seen: Sequence[Seen]) -> float:

@@ -142,7 +142,8 @@ def _photo_pairs(faces: pa.Table, photos: pa.Table, settings: Link) -> Iterator[
 
 def _prints(column: pa.ChunkedArray) -> Prints:
     """The prints that there are, (N, 1024)."""
-    known = column.drop_null().combine_chunks()
+    chunks = [chunk.drop_null() if chunk.null_count else chunk for chunk in column.chunks]
+    known = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)  # gigabytes at full size: no copy without need
     size = PRINT_PX**2
     data = np.frombuffer(known.buffers()[1], np.uint8, len(known) * size, known.offset * size)
     return data.reshape(-1, size)

@@ -189,8 +189,18 @@ class Candidates:
 
 def batch_of(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     """Rows of `SCHEMA`; a name that a row has not is null."""
-    columns = [column_of([row.get(field.name) for row in rows], field.type) for field in SCHEMA]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(columns_of(rows, SCHEMA), schema=SCHEMA)
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> list[pa.Array]:
+    """The columns of rows; a name that a row has not is null."""
+    there = set[str]().union(*rows)
+    return [
+        column_of([row.get(field.name) for row in rows], field.type)
+        if field.name in there
+        else pa.nulls(len(rows), field.type)
+        for field in schema
+    ]
 
 
 def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -202,10 +212,10 @@ def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def facts_of(offer: PhotoOffer, licence: str) -> dict[str, Any]:
-    """What a source says of its photo, for a row."""
-    facts = dict(zip(_OFFERED, _OF_OFFER(offer), strict=True))
+    """What a source says of its photo, for a row; what it does not say has no name there."""
+    facts = {name: value for name, value in zip(_OFFERED, _OF_OFFER(offer), strict=True) if value is not None}
     facts["source_key"] = offer.key
-    facts["licence"] = facts["licence"] or licence
+    facts["licence"] = offer.licence or licence
     return facts
 
 

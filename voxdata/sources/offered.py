@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from voxdata.sources.candidates import column_of
+from voxdata.sources.candidates import columns_of
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.rows import clean_row
 from voxdata.store.storage import Storage
@@ -30,6 +30,7 @@ FOLDER = "photos/candidates"
 PART_ROWS = 20_000
 PAGES_S = 5.0  # between two commits of a search
 _SOURCE = b"voxdata.source"
+_FOUND = pa.schema([field for field in CANDIDATES.schema if field.name != "asked"])
 
 
 @dataclass
@@ -123,13 +124,9 @@ class Offered:
     def _commit(self) -> None:
         self._committed_at = time.monotonic()
         if self._rows:
-            columns = {
-                field.name: column_of([row.get(field.name) for row in self._rows], field.type)
-                for field in CANDIDATES.schema
-                if field.name != "asked"
-            }
-            asked = [self._asked_for(row["identity"]) for row in self._rows]
-            key = self._write(pa.table({**columns, "asked": asked}).select(CANDIDATES.names))
+            asked = pa.array([self._asked_for(row["identity"]) for row in self._rows])
+            table = pa.Table.from_arrays(columns_of(self._rows, _FOUND), schema=_FOUND).append_column("asked", asked)
+            key = self._write(table.select(CANDIDATES.names))
             self._now = [*(each for each in self._now if each != key), key]
             self._rows = []
 
