@@ -18,7 +18,7 @@ STEPS = {
 def report(findings: Findings) -> Iterator[str]:
     """The lines."""
     for table in findings.metadata:
-        yield f"{table.path}: {table.rows:,} people, {table.named:,} with a name"
+        yield f"{table.path}: {table.people:,} people, {table.named:,} with a name"
     if not findings.metadata:
         yield "no metadata table: people are called by their folders"
     for source in findings.sources:

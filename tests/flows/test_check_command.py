@@ -83,7 +83,7 @@ def stated(folder: Path) -> dict[str, tuple[int, int]]:
 def test_it_says_who_is_there_and_how_they_were_found(here: Voxdata, sources: Path) -> None:
     status, said = found(here, *words(sources))
     assert status == 0
-    assert said["metadata"] == [{"path": str(sources / "meta.csv"), "rows": 3, "named": 3}]
+    assert said["metadata"] == [{"path": str(sources / "meta.csv"), "rows": 3, "people": 3, "named": 3}]
     photos, speech = said["sources"]
     assert (photos["files"], photos["people"], photos["per_person"]) == (9, 3, [3, 3, 3])
     assert photos["matched"] == {"id": 1, "name": 1, "spelling": 1}
@@ -254,6 +254,22 @@ def test_every_reason_is_said_at_once(here: Voxdata, sources: Path, monkeypatch:
     assert "voxdata weights pull mini_xception" in done.stderr
 
 
+def test_people_of_a_table_are_counted_and_rows_of_one_id_joined(here: Voxdata, sources: Path) -> None:
+    more = "id10002\tjohn smith\tf\tIreland\tdev\nid10001\tBeyonce\tf\tUSA\tdev\nid10001\t\tf\tUSA\tdev\n"
+    (sources / "meta.csv").write_text(META + more)
+    status, said = found(here, *words(sources))
+    (table,) = said["metadata"]
+    assert (status, table["rows"], table["people"], table["named"]) == (0, 6, 3, 3)
+    (note,) = [note for note in said["notes"] if "repeat the id" in note]
+    assert note.startswith("3 rows of the metadata tables repeat the id of an earlier one, the first is id10001")
+    assert "in 1, such as id10002, they contradict each other" in note
+
+
+def test_an_id_of_two_people_ends_it(here: Voxdata, sources: Path) -> None:
+    (sources / "meta.csv").write_text(META + "id10002\tJane_Roe\tf\tUK\tdev\n")
+    ends(here, sources, words(sources), "id10002 is John_Smith, and Jane_Roe in a later row", "aliases --confirm")
+
+
 def test_a_folder_that_two_people_are_called_by_ends_it(here: Voxdata, sources: Path) -> None:
     (sources / "meta.csv").write_text(META + "id10004\tAnn Lee\tf\tUK\tdev\n")
     ends(here, sources, words(sources), "sources.photos", "'ann lee' is the name of 2 people", "id10003")
@@ -266,6 +282,8 @@ def test_splits_by_rows_need_a_table(here: Voxdata, sources: Path) -> None:
     status, said = found(here, *words(sources, "splits.rule=paper"))
     assert status == 0
     assert any("1 people have no row in the metadata tables, the first is same" in note for note in said["notes"])
+    (sources / "meta.csv").write_text(META.splitlines()[0] + "\nid10009\tBo_Ek\tf\tUK\tdev\n")
+    ends(here, sources, words(sources, "splits.rule=vggface-vox1"), "none of the 2 people", "splits.rule=leak-free")
 
 
 def test_a_root_brings_its_opt_outs_and_its_forgotten(here: Voxdata, sources: Path) -> None:

@@ -20,7 +20,7 @@ from voxdata.catalog.garbage import find_garbage
 from voxdata.catalog.query import named_query, run_query
 from voxdata.catalog.snapshot import load_snapshot, published
 from voxdata.catalog.versions import run_query_at
-from voxdata.format.errors import BuildStoppedError, SourceError
+from voxdata.format.errors import BuildStoppedError, DecisionError, SourceError
 from voxdata.pages.review.session import ReviewSession
 from voxdata.pipeline.build import Build
 from voxdata.pipeline.build import build as run_build
@@ -35,6 +35,7 @@ pytestmark = pytest.mark.long
 
 CLEAN = dict.fromkeys(("truncated", "html", "no_face", "wrong_person", "several_people", "tiny"), 0.0)
 SMALL = ("speech.measure.front_ends=[torch40]", "work.items_per_task=3", "work.items_per_part=1")
+SHARES = ("splits.val_share=0.1", "splits.test_share=0.1")  # as they are, which rules without shares allow
 TOO_STRICT = "faces.resolution.min_pupil_distance_px=5000"
 PERSON = "id90002"
 FUNNEL = "SELECT kind, outcome, items FROM funnel"
@@ -118,6 +119,7 @@ def leftovers(root: Path) -> set[str]:
 def test_the_last_message_names_what_can_be_done(failed: tuple[Path, str], root: Path) -> None:
     said = failed[1]
     assert "12 low_resolution" in said
+    assert "no person has a portrait and speech;" in said
     commands = re.findall(r"voxdata (report|sql --query what-if-faces|redecide)", said)
     assert commands == ["report", "sql --query what-if-faces", "redecide"]
     assert "--unpublished" not in said  # there is no version that could be meant
@@ -295,13 +297,36 @@ def test_too_many_unreadable_photos_are_shown_and_can_be_accepted(
     assert leftovers(root) == set()
 
 
+def with_a_stranger(clean: Path, tmp_path: Path) -> Path:
+    """The corpus, of whose people the metadata table has lost one."""
+    corpus = tmp_path / "corpus"
+    shutil.copytree(clean, corpus)
+    table = corpus / "vox1_meta.csv"
+    table.write_text("".join(line for line in table.read_text().splitlines(True) if PERSON not in line))
+    return corpus
+
+
+@pytest.mark.parametrize("rule", ["paper", "released", "vggface-vox1"])
+def test_a_rule_of_splits_that_fails_is_what_is_changed(clean: Path, tmp_path: Path, rule: str) -> None:
+    root = tmp_path / "root"
+    with pytest.raises(DecisionError) as stopped:
+        build_here(recipe_of(with_a_stranger(clean, tmp_path), f"splits.rule={rule}", *SHARES), root)
+    said = str(stopped.value)
+    assert f"splits.rule = {rule}: {PERSON} has no " in said
+    assert "--set sources.metadata.path=FILE" in said
+    (relaxed,) = re.findall(r"--set (\S+)$", said)
+    assert relaxed == "splits.rule=leak-free"
+    assert redecide(open_finished(str(root), [relaxed], unpublished=True), InProcess()).snapshot is not None
+
+
 def test_no_speech_of_anybody_is_found_after_hours_of_faces(clean: Path, tmp_path: Path) -> None:
     """The faces stay, and are published once there is speech."""
     corpus, root = tmp_path / "corpus", tmp_path / "root"
     shutil.copytree(clean, corpus)
     shutil.move(corpus / "wav", tmp_path / "elsewhere")
     (corpus / "wav").mkdir()
-    with pytest.raises(SourceError, match="what was measured is kept, unpublished"):
+    # no limit is at fault, so none is named
+    with pytest.raises(SourceError, match=r"what was measured is kept, unpublished.* --root \S+, once that is mended$"):
         build_here(recipe_of(corpus), root)
     assert counts(root)["faces", "kept"] > 0
     shutil.rmtree(corpus / "wav")

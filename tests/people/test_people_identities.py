@@ -68,6 +68,19 @@ def test_no_name_of_a_table_loses_a_row(tmp_path_factory: pytest.TempPathFactory
     assert [each.identity for each in read_metadata(table)] == [f"id{number}" for number in range(len(names))]
 
 
+def test_rows_of_one_id_are_joined_and_other_names_refused(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("id,name,sex,nationality\nid1,,,UK\nid2,Ann_Lee,f,\n")
+    (tmp_path / "names.csv").write_text("id,name,sex,nationality\nid2,ann lee,m,Ireland\nid1,Bo_Ek,m,Sweden\n")
+    tables = [tmp_path / "ids.csv", tmp_path / "names.csv"]
+    joined = load_book(tables).by_id
+    said = {key: (each.name, each.sex, each.nationality, each.row) for key, each in joined.items()}
+    assert said == {"id1": ("Bo_Ek", "m", "UK", 0), "id2": ("Ann_Lee", "f", "Ireland", 1)}
+    assert load_book(tables).resolve("bo ek").identity == "id1"
+    (tmp_path / "names.csv").write_text("id,name\nid1,Bo_Ek\nid2,Anna_Leer\nid1,Cy_Ek\n")
+    with pytest.raises(SourceError, match=r"names\.csv: id2 is Ann_Lee, and Anna_Leer in .* \(and 1 more such id"):
+        load_book(tables)
+
+
 def test_aliases_put_one_person_in_one_bucket(tmp_path: Path) -> None:
     book = load_book([])
     assert book.person("id03347") == book.person("id10362") == "id10362"

@@ -17,9 +17,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class VoxdataError(Exception):
-    """Base of all errors that end a command with one clear message."""
+    """Base of all errors that end a command with one clear message.
+
+    `relax` is the `setting=value` that would let a build go on from what it has measured, where one is at fault.
+    """
 
     exit_code = 1
+
+    def __init__(self, *said: object, relax: str | None = None) -> None:
+        super().__init__(*said)
+        self.relax = relax
 
 
 class RecipeError(VoxdataError):
@@ -67,12 +74,8 @@ class DecisionError(VoxdataError):
 class BuildStoppedError(VoxdataError):
     """Nobody is left, or too large a share has one unexpected reason; a limit of the recipe stops the build.
 
-    `relax` is the `setting=value` that would let it go on, where it is not one of the rules.
+    Without `relax` it is one of the rules that is at fault.
     """
-
-    def __init__(self, said: str, *, relax: str | None = None) -> None:
-        super().__init__(said)
-        self.relax = relax
 
 
 class ShardError(VoxdataError):

@@ -39,6 +39,7 @@ BUCKETS = 4096
 UNKNOWN = "unknown"
 Step = Literal["id", "name", "root", "spelling", "new"]
 """The steps of the rule above, in its order; `root` is an id that the root has, `spelling` NFC and folding."""
+STATED = ("sex", "nationality", "published_set")  # what a table says of a person besides their names
 _SEXES = {"m": "m", "f": "f", "male": "m", "female": "f"}
 _ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "voxceleb2id", "identity", "id")
 _NAME_COLUMNS = ("vggface1 id", "name")
@@ -188,12 +189,48 @@ def safe_key(text: str) -> str:
 
 
 def load_book(metadata: Iterable[str | Path]) -> IdentityBook:
-    """Read any number of metadata tables and the shipped aliases. Raises `SourceError` with the file and the column."""
-    by_id: dict[str, Identity] = {}
-    for path in metadata:
-        for identity in read_metadata(Path(path)):
-            by_id.setdefault(identity.identity, identity)
+    """Read any number of metadata tables, joined by id (`join_rows`), and the shipped aliases.
+
+    Raises `SourceError` with the file and the column, or the id that two people have.
+    """
+    by_id = join_rows([(str(path), identity) for path in metadata for identity in read_metadata(Path(path))])
     return IdentityBook(by_id=by_id, aliases=shipped_aliases())
+
+
+def join_rows(rows: Iterable[tuple[str, Identity]]) -> dict[str, Identity]:
+    """Everyone of (path of its table, row) by id: where an id has several rows, the first that says something holds.
+
+    Raises `SourceError` where rows of one id have different names (when folded): whom such an id stands for is
+    ambiguous, as a name that several people have.
+    """
+    by_id: dict[str, Identity] = {}
+    torn: dict[str, str] = {}
+    for path, row in rows:
+        known = by_id.setdefault(row.identity, row)
+        for one, other in ((known.name, row.name), (known.vggface2_id, row.vggface2_id)):
+            if one and other and fold_name(one) != fold_name(other):
+                torn.setdefault(row.identity, f"metadata {path}: {row.identity} is {one}, and {other} in a later row")
+        if known is not row:
+            by_id[row.identity] = _completed(known, row)
+    if torn:
+        others = len(torn) - 1
+        more = f" (and {others} more such id{'s' * (others > 1)})" if others else ""
+        raise SourceError(
+            f"{next(iter(torn.values()))}{more}; an id is one person's: correct the row, or give the second name an id "
+            "of its own and, where both are one person, run: voxdata aliases --confirm THAT_ID "
+            f"{next(iter(torn))} --reason TEXT --root DIR"
+        )
+    return by_id
+
+
+def _completed(known: Identity, row: Identity) -> Identity:
+    """What a later row of an id says where the earlier ones say nothing."""
+    return replace(
+        known,
+        name=known.name or row.name,
+        vggface2_id=known.vggface2_id or row.vggface2_id,
+        **{key: getattr(row, key) for key in STATED if getattr(known, key) == UNKNOWN},
+    )
 
 
 def read_metadata(path: Path) -> list[Identity]:

@@ -25,6 +25,7 @@ from voxdata.people.names import fold_name
 from voxdata.recipe.sections import Splits
 from voxdata.tables.schemas import HOLDOUTS, SPLITS
 
+ANOTHER_RULE = "splits.rule=leak-free"  # it needs no table
 _PAPER_REMAINDERS = {8: "test", 9: "val"}
 _VGGFACE_LETTERS = {**dict.fromkeys("ab", "val"), **dict.fromkeys("cde", "test")}
 # A file name such as 1zcIwhmdeo4_00001 or id10001-1zcIwhmdeo4-00001: the 11 letters of a YouTube id before a number.
@@ -130,7 +131,8 @@ def _paper_split(person: str, row: int | None, rule: str = "paper") -> str:
     if row is None:
         raise DecisionError(
             f"splits.rule = {rule}: {person} has no row in the metadata tables and the rule is that row mod 10; "
-            "name the table with --set sources.metadata.path=FILE, or build with --set splits.rule=leak-free"
+            f"build again with the table that has it, --set sources.metadata.path=FILE, or go by --set {ANOTHER_RULE}",
+            relax=ANOTHER_RULE,
         )
     return _PAPER_REMAINDERS.get(row % 10, "train")
 
@@ -140,6 +142,8 @@ def _letter_split(person: str, name: str | None) -> str:
     if not first:
         raise DecisionError(
             f"splits.rule = vggface-vox1: {person} has no name in the metadata tables and the rule is its first "
-            "letter; name the table with --set sources.metadata.path=FILE, or build with --set splits.rule=leak-free"
+            f"letter; build again with the table that has it, --set sources.metadata.path=FILE, or go by "
+            f"--set {ANOTHER_RULE}",
+            relax=ANOTHER_RULE,
         )
     return _VGGFACE_LETTERS.get(first, "train")

@@ -18,11 +18,12 @@ from typing import ParamSpec, TypeAlias, TypeVar
 from voxdata.faces.measures.embedding import usual_limits
 from voxdata.format.errors import BuildStoppedError, DecisionError, RecipeError, SourceError, VoxdataError, WeightsError
 from voxdata.people.book import open_book
-from voxdata.people.identities import IdentityBook, load_book, read_metadata
+from voxdata.people.identities import STATED, UNKNOWN, Identity, IdentityBook, load_book, read_metadata
 from voxdata.people.names import fold_name, shown
 from voxdata.people.optouts import opted_out
 from voxdata.people.roll_call import Called, RollCall, names_of, near
 from voxdata.people.spelling import join_spellings
+from voxdata.people.splits import ANOTHER_RULE
 from voxdata.pipeline.corpora import corpora, metadata_files, photo_sources
 from voxdata.pipeline.findings import Findings, ModelFile, People, Some, Someone, Source, Table
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER
@@ -87,7 +88,7 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
     """
     said = _Said(notes=list(map(str, without_effect(recipe))))
     tables = _tables(recipe, said)
-    book = _book(storage, tables)
+    book = said.attempt(_book, storage, tables) or _book(storage, ())
     roll, names = RollCall(book), names_of(book)
     sources: list[Source] = []
     called: dict[str, list[Called | None]] = {"photos": [], "speech": []}
@@ -103,7 +104,8 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
         sources.append(_described(medium, setting, source, listing, words, names))
     if not called["photos"]:
         said.stops.append(SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER"))
-    whole = len(tables) == len(metadata_files(recipe)) and None not in (*called["photos"], *called["speech"])
+    readable = len(tables) == len(metadata_files(recipe)) and bool(book.by_id or not tables)
+    whole = readable and None not in (*called["photos"], *called["speech"])
     people = _people(recipe, called, photos, book, storage, said) if whole and called["photos"] else None
     files = _files(recipe, said)
     return Findings(metadata=tables, sources=sources, people=people, files=files, notes=said.notes, stops=said.stops)
@@ -111,10 +113,27 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
 
 def _tables(recipe: Recipe, said: _Said) -> list[Table]:
     found = []
+    met: dict[str, Identity] = {}
+    again: Counter[str] = Counter()
+    differing: set[str] = set()
     for path in metadata_files(recipe):
-        people = said.attempt(read_metadata, Path(path))
-        if people is not None:
-            found.append(Table(path=str(path), rows=len(people), named=sum(bool(each.names) for each in people)))
+        rows = said.attempt(read_metadata, Path(path))
+        if rows is None:
+            continue
+        people, named = ({each.identity for each in some} for some in (rows, (row for row in rows if row.names)))
+        found.append(Table(path=str(path), rows=len(rows), people=len(people), named=len(named)))
+        for row in rows:
+            first = met.setdefault(row.identity, row)
+            again[row.identity] += first is not row
+            if any(UNKNOWN != getattr(row, key) != getattr(first, key) != UNKNOWN for key in STATED):
+                differing.add(row.identity)
+    repeated = [identity for identity, count in again.items() if count]
+    if repeated:
+        unlike = f"; in {len(differing)}, such as {min(differing)}, they contradict each other" if differing else ""
+        said.notes.append(
+            f"{again.total()} rows of the metadata tables repeat the id of an earlier one, the first is {repeated[0]}: "
+            f"of each id they are joined, and the first that says something holds{unlike}"
+        )
     return found
 
 
@@ -288,13 +307,21 @@ def _judge_splits(recipe: Recipe, people: Collection[str], book: IdentityBook, s
         said.stops.append(
             DecisionError(
                 f"splits.rule = {rule} goes by each person's {what} in a metadata table, and the recipe names none; "
-                "add --set sources.metadata.path=FILE, or --set splits.rule=leak-free"
+                f"add --set sources.metadata.path=FILE, or --set {ANOTHER_RULE}"
+            )
+        )
+    elif len(lacking) == len(people):
+        said.stops.append(
+            DecisionError(
+                f"splits.rule = {rule}: none of the {len(people)} people who can be used has a {what} in the metadata "
+                f"tables; add the table that has them with --set sources.metadata.path=FILE, or --set {ANOTHER_RULE}"
             )
         )
     elif lacking:
         said.notes.append(
             f"splits.rule = {rule}: {len(lacking)} people have no {what} in the metadata tables, the first is "
-            f"{min(lacking)}; a build stops where one of them gets portraits"
+            f"{min(lacking)}; a build stops where one of them gets portraits: add them to the table, or --set "
+            f"{ANOTHER_RULE}"
         )
 
 

@@ -10,10 +10,11 @@ from voxdata.format.errors import VoxdataError
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A metadata table: its rows, and how many of them have a name."""
+    """A metadata table: its rows, the people in it, and how many of these have a name."""
 
     path: str
     rows: int
+    people: int
     named: int
 
 

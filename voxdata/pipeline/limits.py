@@ -19,13 +19,13 @@ TOO_FEW, NOT_REVIEWED = "too_few_portraits", "not_reviewed"
 
 
 def what_to_relax(storage: Storage, error: VoxdataError) -> str:
-    """`setting=value` for `voxdata redecide --set`, of the unpublished catalog; `SOMETHING` where no limit is at fault.
+    """`setting=value` for `voxdata redecide --set`, of the unpublished catalog; empty where no setting is at fault.
 
-    A build that a limit of its own has stopped says which (`BuildStoppedError.relax`). Where faces pass whose people
-    have no speech, it is a limit on speech.
+    An error that knows its setting says which (`VoxdataError.relax`). Where nobody is left it is a rule, `SOMETHING`
+    where none rejects anybody; where faces pass whose people have no speech, a rule on speech.
     """
-    if isinstance(error, BuildStoppedError) and error.relax is not None:
-        return error.relax
+    if error.relax is not None or not isinstance(error, BuildStoppedError):
+        return error.relax or ""
     funnel = _ask(
         storage, "SELECT kind, outcome, items FROM funnel WHERE outcome <> 'kept' ORDER BY items DESC, outcome"
     )

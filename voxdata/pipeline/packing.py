@@ -21,7 +21,7 @@ from voxdata.format.errors import BuildStoppedError
 from voxdata.format.snapshot import ShardEntry
 from voxdata.people import splits
 from voxdata.pipeline.measured import kept_rows, portrait_rows, render_rows
-from voxdata.pipeline.outcomes import outcomes
+from voxdata.pipeline.outcomes import asks_for_speech, outcomes
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
@@ -41,10 +41,9 @@ def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> l
         ask = ""
         if select.reviewed == "required":
             ask = "; faces.select.reviewed = required: reviewers choose, run: voxdata review --root DIR --unpublished"
-        raise BuildStoppedError(
-            f"nobody is left: no person has {select.min_per_identity} portraits and speech; "
-            f"faces: {faces}; clips: {clips}{ask}"
-        )
+        least = "a portrait" if select.min_per_identity == 1 else f"{select.min_per_identity} portraits"
+        needed = f"{least} and speech" if asks_for_speech(recipe) else least
+        raise BuildStoppedError(f"nobody is left: no person has {needed}; faces: {faces}; clips: {clips}{ask}")
     wanted = []
     for first, last in plan_ranges(recipe.shards.buckets_per_shard):
         here = {row["split"] for row in people.values() if first <= row["bucket"] <= last}

@@ -112,7 +112,8 @@ def _left(storage: Storage, error: VoxdataError) -> str:
     root = f"{flag} --root {storage.url}"
     return (
         f"what was measured is kept, unpublished: see it with voxdata report{root}, what each limit costs with voxdata "
-        f"sql --query what-if-faces{root}, and publish it with voxdata redecide{root} --set {relaxed}"
+        f"sql --query what-if-faces{root}, and publish it with voxdata redecide{root}"
+        f"{f' --set {relaxed}' if relaxed else ', once that is mended'}"
     )
 
 
