@@ -233,6 +233,61 @@ def test_sound_keeps_its_speed_where_the_format_changes_midway(rate_hz: int, cha
         decode(joined, max_duration_s=10)
 
 
+FORMS = [
+    ("WAV", "PCM_16"),
+    ("WAV", "FLOAT"),
+    ("AIFF", "PCM_16"),
+    ("FLAC", "PCM_16"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+]
+
+
+@pytest.mark.parametrize(("container", "subtype"), FORMS)
+@pytest.mark.parametrize("rates_hz", [(16_000, 16_000), (16_000, 16_000, 48_000)])
+def test_joined_files_are_heard_whole(container: str, subtype: str, rates_hz: tuple[int, ...]) -> None:
+    files = [sound_file(chirp(rate_hz, 0.5 + n), rate_hz, container, subtype) for n, rate_hz in enumerate(rates_hz)]
+    decoded = decode(b"".join(files))
+    alone = np.concatenate([decode(file).samples for file in files])
+    assert np.array_equal(decoded.samples, alone)
+    assert len(alone) / SAMPLE_RATE_HZ == pytest.approx(sum(0.5 + n for n in range(len(files))), abs=0.01)
+    assert f"{len(files)} files are joined, and all are read" in str(decoded.detail)
+    assert ("16000 Hz with 1 channel, then 48000 Hz" in str(decoded.detail)) == (len(files) == 3)
+    assert decode(files[0]).detail is None
+
+
+def test_joined_opus_of_ffmpeg_is_heard_whole() -> None:
+    file = ffmpeg_file(chirp(48_000, 2.0), 48_000, "ogg", "libopus")
+    assert len(decode(file + file + file).samples) == 3 * len(decode(file).samples)
+
+
+def test_what_is_joined_counts_for_the_longest_clip() -> None:
+    file = sound_file(chirp(16_000, 2.0), 16_000, "WAV")
+    with pytest.raises(SpeechDecodeError, match="max_duration_s=5") as error:
+        decode(file * 3, max_duration_s=5)
+    assert error.value.reason == "too_long"
+
+
+def test_a_joined_file_that_cannot_be_read_is_said_with_its_bytes() -> None:
+    whole = sound_file(chirp(16_000), 16_000, "WAV")
+    other = bytearray(whole)
+    other[20:22] = b"\x77\x77"  # a codec that is none
+    decoded = decode(whole + bytes(other))
+    assert len(decoded.samples) == 16_000
+    assert f"the {len(other)} bytes from file 2 of 2 joined ones on are not read: " in str(decoded.detail)
+    with pytest.raises(SpeechDecodeError, match="decodes its codec"):
+        decode(bytes(other))
+
+
+@pytest.mark.parametrize(("container", "subtype"), [each for each in FORMS if each[0] != "FLAC"])
+def test_bytes_behind_the_sound_are_said(container: str, subtype: str) -> None:
+    file = sound_file(chirp(16_000), 16_000, container, subtype)
+    decoded = decode(file + b"\x01more" * 20)
+    assert np.array_equal(decoded.samples, decode(file).samples)
+    assert decoded.detail == "100 bytes that are no sound follow it and are not read"
+    assert decode(file + bytes(512)).detail is None  # filled up to a sector
+
+
 def _with(value: float) -> bytes:
     samples = chirp(16_000)
     samples[5000] = value

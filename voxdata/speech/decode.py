@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy.typing as npt
 import soundfile
 
 from voxdata.format.errors import SpeechDecodeError
+from voxdata.speech.joined import behind, take_apart
 from voxdata.speech.resampling import resample_blocks
 from voxdata.speech.sound import FULL_SCALE
 from voxdata.speech.wav_header import mended
@@ -64,16 +65,54 @@ class Decoded:
 
 
 def decode(data: bytes, *, max_duration_s: float = float("inf")) -> Decoded:
-    """Decode the first sound track of `data`.
+    """Decode the first sound track of `data`, and of the files that are joined to it (`joined.py`).
 
     Raises `SpeechDecodeError` with `reason` `unreadable` (not audio, no sound track, damaged, samples that are not
     finite, rate or channels out of range), `empty` (no samples) or `too_long` (nothing beyond `max_duration_s` is
     decoded). Up to a tenth of the packets of an mp3 may be damaged; they are left out, and `detail` says so, as it does
-    of a wav that is longer or shorter than its header says.
+    of a wav that is longer or shorter than its header says, of joined files, and of bytes behind the sound.
     """
     if not data:
         raise SpeechDecodeError("the file has 0 bytes", "empty")
+    files = take_apart(data)
+    decoded = _decode_one(files[0], max_duration_s)
+    return decoded if len(files) == 1 else _join(decoded, files, max_duration_s)
+
+
+def _join(first: Decoded, files: Sequence[bytes], max_duration_s: float) -> Decoded:
+    """All of joined files, as far as they can be decoded."""
+    read = [first]
+    for number, data in enumerate(files[1:], 1):
+        left_s = max_duration_s - sum(len(each.samples) for each in read) / SAMPLE_RATE_HZ
+        try:
+            read.append(_decode_one(data, left_s))
+        except SpeechDecodeError as error:
+            if error.reason == "too_long":
+                raise _too_long(max_duration_s) from None
+            behind_them = sum(map(len, files[number:]))
+            said = (
+                f"the {behind_them} bytes from file {number + 1} of {len(files)} joined ones on are not read: {error}"
+            )
+            break
+    else:
+        said = f"{len(files)} files are joined, and all are read"
+    formats = [(each.sample_rate_hz, each.channels) for each in read]
+    changes = _changes([form for form, _ in groupby(formats)])
+    own = [f"file {number}: {each.detail}" for number, each in enumerate(read, 1) if each.detail]
+    weights = [len(each.samples) for each in read]
+    return replace(
+        first,
+        samples=np.concatenate([each.samples for each in read]),
+        clipped_share=sum(each.clipped_share * weight for each, weight in zip(read, weights, strict=True))
+        / sum(weights),
+        detail="; ".join(filter(None, (said, changes, *own))),
+    )
+
+
+def _decode_one(data: bytes, max_duration_s: float) -> Decoded:
     data, said = mended(data)
+    if said is None and (further := behind(data)):
+        said = f"{further} bytes that are no sound follow it and are not read"
     refused = ""
     if not _is_mpeg_audio(data):
         try:
@@ -134,13 +173,14 @@ class _Track:
                 block_NC = np.clip(block_NC, -1.0, 1.0)
             yield rate_hz, block_NC[:, 0] if block_NC.shape[1] == 1 else block_NC.mean(axis=1, dtype=np.float32)
 
-    def changes(self) -> str | None:
-        """How the rate or the channels change midway, in words."""
-        if len(self.formats) < 2:
-            return None
-        named = [f"{rate_hz} Hz with {channels} channel{'s' * (channels > 1)}" for rate_hz, channels in self.formats]
-        more = f" and {len(named) - NAMED} more pieces" if len(named) > NAMED else ""
-        return f"the format changes midway: {', then '.join(named[:NAMED])}{more}"
+
+def _changes(formats: Sequence[tuple[int, int]]) -> str | None:
+    """How the rate or the channels change midway, in words."""
+    if len(formats) < 2:
+        return None
+    named = [f"{rate_hz} Hz with {channels} channel{'s' * (channels > 1)}" for rate_hz, channels in formats]
+    more = f" and {len(named) - NAMED} more pieces" if len(named) > NAMED else ""
+    return f"the format changes midway: {', then '.join(named[:NAMED])}{more}"
 
 
 def _collect(track: _Track, max_duration_s: float, said: str | None) -> Decoded:
@@ -158,7 +198,7 @@ def _collect(track: _Track, max_duration_s: float, said: str | None) -> Decoded:
         channels=channels,
         decoder=track.decoder,
         clipped_share=track.clipped / track.values,
-        detail="; ".join(filter(None, (said, left_out, track.changes()))) or None,
+        detail="; ".join(filter(None, (said, left_out, _changes(track.formats)))) or None,
     )
 
 
@@ -180,6 +220,8 @@ def _ffmpeg_track(data: bytes) -> Iterator[_Track]:
         if not container.streams.audio:
             raise SpeechDecodeError("the file has no sound track", "unreadable")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise SpeechDecodeError("nothing here decodes its codec", "unreadable")
         _check_format(int(stream.rate or 0), int(stream.channels))
         packets = _Packets()
         yield _Track(
