@@ -110,6 +110,7 @@ def prepare(ordered: Mapping[str, Any]) -> Run:
     settings = _with_weights(from_here({**usual, **ordered, "root": str(storage.path), "snapshot": version.id}))
     run = Run(storage=storage, config=make_config(settings))
     check_limits(run.config)
+    _refuse_taken_name(run)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         with locked(run.folder):
@@ -122,6 +123,24 @@ def prepare(ordered: Mapping[str, Any]) -> Run:
             f"run folder {run.folder} cannot be written: {error.strerror}; choose one with --run"
         ) from None
     return run
+
+
+def _refuse_taken_name(run: Run) -> None:
+    """A root knows its runs by the names of their folders. Raises `ConfigError` where another folder has this one.
+
+    What a copy of a root has from the root that it was copied from does not count, nor a run that was deleted.
+    """
+    name = run.folder.name
+    places = [run.storage.local(f"runs/{name}")]
+    facts = [fact for fact in journal.read_new(run.storage, "runs") if fact["run_id"] == name and fact["path"]]
+    if facts and json.loads(facts[-1]["settings"]).get("root") == str(run.storage.path):
+        places.append(Path(facts[-1]["path"]))
+    for place in places:
+        if (place / "run.json").is_file() and place.resolve() != run.folder.resolve():
+            raise ConfigError(
+                f"--run {run.folder}: {run.storage.url} has a run of the name {name} in {place}, and knows runs by "
+                f"names; choose another name, or go on with that run: --run {place}"
+            )
 
 
 def _with_weights(settings: Mapping[str, Any]) -> dict[str, Any]:

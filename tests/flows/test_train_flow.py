@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from flows.cards import write_card
 from flows.orders import ordered
 from flows.runs import Run, prepare
 from flows.train import DiedError, _end, fit, may_go_on
-from models.errors import TrainingError
+from models.errors import ConfigError, TrainingError
 from models.train import INTERRUPTED
 from models.training.checkpoint import save_checkpoint
 from models.training.run_lock import locked
@@ -73,6 +74,28 @@ def test_an_order_for_a_run_that_is_in_training_changes_nothing(run: Run) -> Non
         prepare(order)
     assert (run.folder / "run.json").read_bytes() == before[run.folder / "run.json"]
     assert prepare(order).config.steps == 3
+
+
+def test_a_root_has_one_run_of_a_name(run: Run, tmp_path: Path) -> None:
+    """It knows runs by their names: a second one would take the place of the first in every list."""
+    root = str(run.storage.path)
+    run.note("finished")
+    for elsewhere in (tmp_path / run.folder.name, tmp_path / "b" / run.folder.name):
+        with pytest.raises(
+            ConfigError, match=f"a run of the name {run.folder.name} in {run.folder}.* --run {run.folder}"
+        ):
+            prepare(ordered(root=root, run_dir=str(elsewhere)))
+        assert not elsewhere.exists()
+    assert prepare(ordered(root=root, run_dir=str(run.folder))).folder == run.folder
+    outside = prepare(ordered(root=root, run_dir=str(tmp_path / "outside")))
+    outside.note("finished")
+    with pytest.raises(ConfigError, match=f"has a run of the name outside in {outside.folder}"):
+        prepare(ordered(root=root, run_dir=str(Path(root) / "runs" / "outside")))
+    shutil.rmtree(outside.folder)
+    assert prepare(ordered(root=root, run_dir=str(Path(root) / "runs" / "outside"))).folder.name == "outside"
+    shutil.copytree(root, tmp_path / "copy")
+    copied = tmp_path / "copy" / "runs" / run.folder.name
+    assert prepare(ordered(root=str(tmp_path / "copy"), run_dir=str(copied))).folder == copied
 
 
 def test_a_training_says_who_opted_out_of_its_version(run: Run, caplog: pytest.LogCaptureFixture) -> None:
