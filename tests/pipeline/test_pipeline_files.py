@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from flows.checking import report
 from voxdata.pipeline.check import check
 from voxdata.recipe.reading import load_recipe
 from voxdata.weights import CACHE_VARIABLE
+from voxdata.weights.entries import REGISTRY_VARIABLE
 
 SFACE = "faces.measure.embedding_model=sface"
 COSINES = ["faces.link.agreement_similarity=0.36", "faces.purity.min_similarity=0.3"]
@@ -59,6 +61,33 @@ def test_a_file_for_something_else_is_refused_before_faces_are_measured(sets: li
     assert f"; for {key} there {fitting}" in said
     (file,) = check(load_recipe("voxceleb-folder", sets)).files
     assert (file.there, file.command) == (False, None)
+
+
+ENTRY = """[weights.toy]
+file = "toy.onnx"
+format = "onnx"
+url = "https://example.org/toy.onnx"
+sha256 = "{digest}"
+licence = "MIT"
+commercial = "yes"
+trained_on = "nothing"
+used_by = ["faces.measure.embedding_model"]
+"""
+
+
+def test_a_file_for_something_else_is_told_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, another = tmp_path / "some.onnx", tmp_path / "other.onnx"
+    file.write_bytes(b"a network")
+    another.write_bytes(b"another network")
+    (tmp_path / "own.toml").write_text(ENTRY.format(digest=hashlib.sha256(b"a network").hexdigest()))
+    monkeypatch.setenv(REGISTRY_VARIABLE, str(tmp_path / "own.toml"))
+    key = "speech.measure.gate.silero"
+    sets = ["sources.speech.path=wav", f"{key}={file}"]
+    (said,) = (line for line in stops("voxceleb-folder", *sets) if line.startswith(f"{key} = "))
+    assert f"{key} = {file}: that file is toy, which is for faces.measure.embedding_model; for {key} there is" in said
+    (found,) = check(load_recipe("voxceleb-folder", sets)).files
+    assert (found.there, found.command) == (False, None)
+    assert not [line for line in stops("voxceleb-folder", sets[0], f"{key}={another}") if line.startswith(f"{key} = ")]
 
 
 def test_no_command_is_named_that_is_none() -> None:

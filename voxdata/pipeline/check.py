@@ -34,8 +34,8 @@ from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.sources.kinds import Clip, PhotoFile, photo_kind, speech_kind
 from voxdata.sources.listing import Listing, Unread
 from voxdata.store.storage import Storage
-from voxdata.weights.cache import command_for, resolve
-from voxdata.weights.entries import registry
+from voxdata.weights.cache import command_for, resolve, sha256_of
+from voxdata.weights.entries import Weight, known_by_digest, registry
 
 NAMED = 8  # people in a list, the others are counted
 REFUSED = 5  # folders that several people are called by, each with a line of its own
@@ -362,22 +362,28 @@ def _judge_embedder(recipe: Recipe, said: _Said) -> None:
 
 
 def _file(key: str, name: str, said: _Said) -> ModelFile:
+    """Whether a file is there and is for this setting; a file that is given by its path is told by its digest."""
     known = registry().get(name)
-    if known and known.used_by and key not in known.used_by:
-        fitting = [each.name for each in registry().values() if key in each.used_by]
-        said.stops.append(
-            WeightsError(
-                f"{key} = {name}: that file is for {', '.join(known.used_by)}; "
-                f"for {key} there {'is' if len(fitting) == 1 else 'are'} {', '.join(fitting)}"
-            )
-        )
-        return ModelFile(setting=key, name=name, there=False)
     try:
-        resolve(name)
+        _refuse_for_another(key, name, known)
+        file = resolve(name)
+        _refuse_for_another(key, name, known or known_by_digest(sha256_of(file)))
     except WeightsError as error:
         said.stops.append(WeightsError(f"{key} = {name}: {str(error).removeprefix(f'{name}: ')}"))
-        return ModelFile(setting=key, name=name, there=False, command=command_for(known) if known else None)
+        brings = known is not None and key in known.used_by
+        return ModelFile(setting=key, name=name, there=False, command=command_for(known) if known and brings else None)
     return ModelFile(setting=key, name=name, there=True)
+
+
+def _refuse_for_another(key: str, name: str, known: Weight | None) -> None:
+    """Raises `WeightsError` for a file that the registry has for something else."""
+    if known is None or not known.used_by or key in known.used_by:
+        return
+    fitting = [each.name for each in registry().values() if key in each.used_by]
+    raise WeightsError(
+        f"that file is {'' if known.name == name else f'{known.name}, which is '}for {', '.join(known.used_by)}; "
+        f"for {key} there {'is' if len(fitting) == 1 else 'are'} {', '.join(fitting)}"
+    )
 
 
 def _words(called: Sequence[Called]) -> dict[str, list[str]]:
