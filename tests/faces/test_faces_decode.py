@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
@@ -9,6 +10,8 @@ import zlib
 import numpy as np
 import pytest
 from face_kit import encoded
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from voxdata.faces.decode import decode_photo, is_grayscale, perceptual_hash, thumbnail
@@ -64,6 +67,11 @@ CUT = {
     "progressive JPEG": {"quality": 92, "progressive": True},
     "PNG": {},
     "WEBP": {"quality": 90},
+    "BMP": {},
+    "TIFF": {},
+    "GIF": {"interlace": 0},
+    "interlaced GIF": {"interlace": 1},
+    "JPEG2000": {},
 }
 
 
@@ -75,11 +83,44 @@ def test_a_file_cut_by_one_per_cent_is_read_and_says_how_much_is_missing(name: s
     assert 0.95 <= photo.decoded_share <= 1.0
     plain = decode_photo(whole, max_megapixels=5.0)
     assert plain.decoded_share is None
-    assert np.abs(photo.pixels[:740].astype(int) - plain.pixels[:740]).mean() < 4
+    kept = slice(60, None) if name == "BMP" else slice(0, 740)  # a BMP begins with its last row
+    assert np.abs(photo.pixels[kept].astype(int) - plain.pixels[kept]).mean() < 4
+
+
+@given(kept=st.floats(0.3, 0.999), colours=st.sampled_from([2, 7, 256]), seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_a_cut_gif_has_the_pixels_that_came_before_the_cut(kept: float, colours: int, seed: int) -> None:
+    levels = np.random.default_rng(seed).integers(0, colours, (61, 97), dtype=np.uint8)
+    whole = save(Image.fromarray(levels).convert("P"), "GIF", interlace=0)
+    plain = decode_photo(whole, max_megapixels=5.0).pixels
+    photo = decode_photo(whole[: int(kept * len(whole))], max_megapixels=5.0, min_decoded_share=0.01)
+    there = round(float(photo.decoded_share or 0) * levels.size)
+    assert np.array_equal(photo.pixels.reshape(-1, 3)[:there], plain.reshape(-1, 3)[:there])
+    assert there < levels.size
+
+
+@given(st.binary(max_size=400), st.sampled_from([b"GIF89a", b"BM", b"II*\0", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "]))
+@settings(max_examples=200, deadline=None)
+def test_no_cut_file_is_a_traceback(rest: bytes, start: bytes) -> None:
+    with contextlib.suppress(PhotoDecodeError):
+        decode_photo(start + rest, max_megapixels=5.0)
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"), [("JPEG", 0.8), ("JPEG", 0.4), ("progressive JPEG", 0.3), ("PNG", 0.8), ("WEBP", 0.8)]
+    ("name", "kept"),
+    [
+        ("JPEG", 0.8),
+        ("JPEG", 0.4),
+        ("progressive JPEG", 0.3),
+        ("PNG", 0.8),
+        ("WEBP", 0.8),
+        ("BMP", 0.8),
+        ("TIFF", 0.8),
+        ("GIF", 0.8),
+        ("GIF", 0.4),
+        ("interlaced GIF", 0.93),
+        ("JPEG2000", 0.8),
+    ],
 )
 def test_a_file_of_which_too_much_is_missing_says_how_much_is_there(name: str, kept: float) -> None:
     whole = save(SCENE, name.split()[-1], **CUT[name])

@@ -16,7 +16,15 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from voxdata.faces.colours import to_srgb
-from voxdata.faces.cut_files import jpeg_variants, png_rows, png_without_profile, webp_variants
+from voxdata.faces.cut_files import (
+    gif_frame,
+    jpeg_2000,
+    jpeg_variants,
+    plain_variants,
+    png_rows,
+    png_without_profile,
+    webp_variants,
+)
 from voxdata.format.errors import PhotoDecodeError
 from voxdata.recipe.faces import MIN_DECODED_SHARE
 from voxdata.sources.magic import HEIC_EXTRA, is_heic, reads_heic
@@ -71,8 +79,9 @@ def decode_photo(
 ) -> Photo:
     """Decode the first frame of any format that Pillow reads, in sRGB, turned upright by its EXIF tag.
 
-    A JPEG, PNG or WebP that ends early is read as far as it goes. Raises `PhotoDecodeError` whose `reason` is
-    `unreadable` (also where less than `min_decoded_share` of the picture is there), `too_large` or `too_small`.
+    A picture that ends early is read as far as it goes, where its format can be (`cut_files.py`). Raises
+    `PhotoDecodeError` whose `reason` is `unreadable` (also where less than `min_decoded_share` of the picture is
+    there), `too_large` or `too_small`.
     """
     limits = max_megapixels, min_side_px
     try:
@@ -180,7 +189,9 @@ def _decode_cut(data: bytes, max_megapixels: float, min_side_px: int) -> Photo |
             except PhotoDecodeError:
                 rows = png_rows(bare[0], max_megapixels * 1e6)
                 return rows and Photo(pixels=_decode(rows[0], *limits, bare[1]), decoded_share=rows[1])
-        variants = jpeg_variants(data) or webp_variants(data)
+        if (counted := gif_frame(data, max_megapixels * 1e6) or jpeg_2000(data)) is not None:
+            return Photo(pixels=_decode(counted[0], *limits), decoded_share=counted[1])
+        variants = jpeg_variants(data) or webp_variants(data) or plain_variants(data)
         if variants is None:
             return None
         shown, other = (_decode(each, *limits) for each in variants)
