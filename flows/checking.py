@@ -53,6 +53,7 @@ def _source(source: Source, tables: bool) -> Iterator[str]:
         yield f"  no table names {source.unmatched.count:,}: {source.unmatched}"
     if source.passed:
         yield "  not read: " + ", ".join(f"{name} ({count:,})" for name, count in source.passed.items())
+    yield from (f"  {line.removeprefix(source.setting).partition(': ')[2]}" for line in source.advice)
 
 
 def _people(people: People) -> Iterator[str]:

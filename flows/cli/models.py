@@ -94,7 +94,8 @@ def imagine(
     from flows.voices import Listener, open_enhancer
     from models.images import write_png
     from models.training.checkpoint import read_run_config
-    from voxdata.forgetting.outputs import note_output, refuse_folder
+    from voxdata.forgetting.outputs import note_output, refuse_place
+    from voxdata.format.atomic import is_stream
     from voxdata.store.storage import open_storage
 
     if Path(voice).is_dir():
@@ -102,7 +103,9 @@ def imagine(
             f"voice {voice} is a folder; give one file of speech (wav, flac, m4a, mp3, mp4, …), or, for all files of a "
             "folder, run the flow imagine-batch (docs/prefect.md)"
         )
-    refuse_folder(out)
+    if Path(out).suffix.lower() not in ("", ".png") and not is_stream(out):
+        raise SourceError(f"--out {out}: the face is written as PNG; name it {Path(out).with_suffix('.png')}")
+    refuse_place(out)
     run_dir = meant_run(run, root, model)
     named = enhancer(enhance)
     enhanced = open_enhancer(meant_enhancer(named, root), run_dir) if named else None

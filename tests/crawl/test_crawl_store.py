@@ -96,7 +96,7 @@ def test_photos_of_any_suffix_are_found_and_the_rest_is_counted(
         assert set(found) == expected
         assert "4 files are no photos and are passed over" in caplog.text
         assert ".heic (1)" in caplog.text
-        assert "1 of them are HEIC photos; to read them: pip install 'voxdata[heic]'" in caplog.text
+        assert "1 of them is a HEIC photo; to read HEIC: pip install 'voxdata[heic]'" in caplog.text
     assert ".cr2 (2)" in caplog.text
     assert ".wav" not in caplog.text
 

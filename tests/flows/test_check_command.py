@@ -19,6 +19,7 @@ from voxdata.people import optouts
 from voxdata.people.pending import Forgetting
 from voxdata.people.tombstones import state
 from voxdata.pipeline.build import open_build
+from voxdata.sources.magic import reads_heic
 from voxdata.store.storage import open_storage
 from voxdata.weights.cache import CACHE_VARIABLE
 
@@ -161,6 +162,14 @@ def test_what_is_not_read_is_counted(here: Voxdata, sources: Path) -> None:
     assert photos["passed"] == {".cr2": 2, ".txt": 1, "over crawl.max_file_mb": 1}
     assert photos["files"] == 10
     assert speech["passed"] == {".xyz": 1}
+
+
+@pytest.mark.skipif(reads_heic(), reason="pillow-heif is installed, so that they are read")
+def test_photos_of_phones_are_told_from_what_is_no_photo(here: Voxdata, sources: Path) -> None:
+    (sources / "photos" / "id10002" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    lines = here("check", *words(sources)).stdout.splitlines()
+    assert "  not read: .heic (1)" in lines
+    assert "  1 of them is a HEIC photo; to read HEIC: pip install 'voxdata[heic]'" in lines
 
 
 def test_nobody_with_both_ends_it(here: Voxdata, sources: Path) -> None:

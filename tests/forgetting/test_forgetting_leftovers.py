@@ -185,6 +185,22 @@ def test_a_folder_never_stands_in_for_a_file_so_that_forgetting_deletes_it(
     assert outputs.known(small.storage) == []
 
 
+def test_where_nothing_can_be_written_nothing_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = SmallRoot(open_storage(tmp_path / "root", create=True), people=3)
+    small.publish()
+    (tmp_path / "file").write_text("mine")
+    for words in (["sql", "FROM identities"], ["report"], ["imagine", "voice.wav", "--run", "first"]):
+        out = tmp_path / "file" / "x.png"
+        status, _, err = run(capsys, *words, "--root", tmp_path / "root", "--out", out)
+        assert (status, err.count("\n")) == (1, 1), err
+        assert f"--out {out}: {tmp_path / 'file'} is no folder but a file" in err
+    status, _, err = run(capsys, "report", "--root", tmp_path / "root", "--out", tmp_path / "new" / "x.html")
+    assert (status, f"mkdir -p {tmp_path / 'new'}" in err) == (1, True), err
+    status, _, err = run(capsys, "imagine", "voice.wav", "--run", "first", "--out", tmp_path / "f.txt")
+    assert (status, f"written as PNG; name it {tmp_path / 'f.png'}" in err) == (1, True), err
+    assert outputs.known(small.storage) == []
+
+
 def test_a_folder_of_voices_is_no_voice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run(capsys, "imagine", tmp_path, "--run", "first", "--root", tmp_path)
     assert (status, err.count("\n")) == (1, 1)

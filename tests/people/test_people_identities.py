@@ -68,6 +68,14 @@ def test_no_name_of_a_table_loses_a_row(tmp_path_factory: pytest.TempPathFactory
     assert [each.identity for each in read_metadata(table)] == [f"id{number}" for number in range(len(names))]
 
 
+def test_a_folder_in_place_of_a_table_is_answered_with_the_tables_in_it(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"is a folder; name a table in it: --set \S+/vox1_meta\.csv$"):
+        read_metadata(tmp_path)
+    (tmp_path / "vox2_meta.csv").write_text(VOX2)
+    with pytest.raises(SourceError, match=r"\(vox2_meta\.csv are there\): --set sources\.metadata\.path=\S+/vox2_meta"):
+        read_metadata(tmp_path)
+
+
 def test_rows_of_one_id_are_joined_and_other_names_refused(tmp_path: Path) -> None:
     (tmp_path / "ids.csv").write_text("id,name,sex,nationality\nid1,,,UK\nid2,Ann_Lee,f,\n")
     (tmp_path / "names.csv").write_text("id,name,sex,nationality\nid2,ann lee,m,Ireland\nid1,Bo_Ek,m,Sweden\n")

@@ -78,6 +78,10 @@ def test_every_shipped_recipe_is_valid(name: str) -> None:
         ("crawl.user_agent=böt", ["crawl.user_agent = 'böt'"]),
         ("name.inner=3", ["name", "not a section"]),
         ("faces.pose.max_angle_deg", ["write key=value"]),
+        (
+            "sources.metadata.path=[a #1.csv, b.csv]",
+            ["sources.metadata.path: [a #1.csv, b.csv]", "quotes", "['a #1.csv'"],
+        ),
         ("speech.measure.front_ends=[", ["speech.measure.front_ends", "not a YAML value"]),
         ("limits.min_items=2020-13-45", ["limits.min_items", "not a YAML value"]),
         ("faces.select.max_per_identity=*", ["faces.select.max_per_identity", "not a YAML value"]),

@@ -92,6 +92,11 @@ def test_resolve_takes_names_and_paths(
     assert weights.resolve("./net") == Path("net")
 
 
+def test_a_folder_to_import_is_said_to_be_one(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=f"{tmp_path} is a folder; .*: voxdata weights import {tmp_path}/"):
+        weights.import_file(tmp_path)
+
+
 def test_a_zip_gives_the_members_that_are_known(cache: Path, enter: Enter, tmp_path: Path) -> None:
     enter("pack", None, "archives", url="https://example.org/pack.zip")
     enter("a", DATA, archive="pack", member="a.onnx")

@@ -59,7 +59,7 @@ def record(storage: Storage, kind: str, path: str | Path, snapshot_id: str, *, a
     place = Path(os.path.realpath(path))
     if place.is_dir():
         if kind not in FOLDERS:
-            refuse_folder(path)
+            refuse_place(path)
         content = {"kind": kind, "snapshot": snapshot_id, "root": storage.url}
         try:
             (place / MARKER).write_text(json.dumps(content, sort_keys=True, indent=1), encoding="utf-8")
@@ -71,10 +71,15 @@ def record(storage: Storage, kind: str, path: str | Path, snapshot_id: str, *, a
     journal.append(storage, "outputs", fact)
 
 
-def refuse_folder(out: str | Path) -> None:
-    """Raises `StorageError` where a file is to be written and a folder is there: forgetting would delete all of it."""
-    if Path(out).is_dir():
-        raise StorageError(f"--out {out} is a folder; name a file in it, as --out {Path(out) / 'NAME'}")
+def refuse_place(out: str | Path) -> None:
+    """Raises `StorageError` where no file can be: a folder is there, which forgetting would delete with all in it, or
+    what would be its folder is a file."""
+    place = Path(out)
+    if place.is_dir():
+        raise StorageError(f"--out {out} is a folder; name a file in it, as --out {place / 'NAME'}")
+    above = next(each for each in place.absolute().parents if each.exists())
+    if not above.is_dir():
+        raise StorageError(f"--out {out}: {above} is no folder but a file; name a file in a folder")
 
 
 def known(storage: Storage) -> list[Output]:
@@ -142,7 +147,9 @@ def write_noted(
     The snapshots are asked for before and after, as another one may be published meanwhile. Raises `StorageError` where
     `out` cannot be written, or somebody was forgotten while it was made: nothing of it stays then.
     """
-    outputs.refuse_folder(out)
+    outputs.refuse_place(out)
+    if not Path(out).absolute().parent.is_dir():
+        raise StorageError(f"--out {out}: there is no folder {Path(out).parent}; make it: mkdir -p {Path(out).parent}")
     forgotten = _forgotten(storage)
     shown = [*snapshots()]
     content = make()

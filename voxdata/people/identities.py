@@ -36,6 +36,7 @@ from voxdata.format.errors import IdentityError, SourceError
 from voxdata.people.names import fold_name, nfc, plain_name, shown
 
 BUCKETS = 4096
+NAMED = 5  # tables in a message
 UNKNOWN = "unknown"
 Step = Literal["id", "name", "root", "spelling", "new"]
 """The steps of the rule above, in its order; `root` is an id that the root has, `spelling` NFC and folding."""
@@ -234,7 +235,14 @@ def _completed(known: Identity, row: Identity) -> Identity:
 
 
 def read_metadata(path: Path) -> list[Identity]:
-    """Read one metadata table; tabs or commas, padded or not."""
+    """Read one metadata table; tabs or commas, padded or not. Raises `SourceError`."""
+    if path.is_dir():
+        tables = sorted(each.name for each in path.iterdir() if each.suffix.lower() in (".csv", ".tsv", ".txt"))
+        there = f" ({', '.join(tables[:NAMED])}{', …' if len(tables) > NAMED else ''} are there)" if tables else ""
+        raise SourceError(
+            f"metadata {path} is a folder; name a table in it{there}: "
+            f"--set sources.metadata.path={path / (tables[0] if tables else 'vox1_meta.csv')}"
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ could stop on only later, after all faces were measured, is found here.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -228,6 +229,7 @@ def _described(
         unmatched=_some(called.new, names) if names else Some(),
         passed=listing.passed,
         remarks=[line for _, line in listing.remarks],
+        advice=[line for level, line in listing.remarks if level >= logging.WARNING],
     )
 
 

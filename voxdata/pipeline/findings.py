@@ -47,7 +47,8 @@ class Source:
     give several photos, as videos do. `per_person` is the least, the
     median and the greatest number of files. `matched` counts folders by how they were found (`identities.Step`),
     `unmatched` are those that no metadata table names, where there is one. `passed` counts files that are not read, by
-    suffix or folder, and `remarks` is what the log of a build says of them.
+    suffix or folder, and `remarks` is what the log of a build says of them; `advice` are those of the remarks that say
+    what to do about it.
     """
 
     medium: str
@@ -62,6 +63,7 @@ class Source:
     unmatched: Some = field(default_factory=Some)
     passed: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    advice: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

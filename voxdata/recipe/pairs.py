@@ -66,7 +66,8 @@ def read_value(key: str, text: str, wanted: frozenset[Any]) -> Any:
     """The value that a person wrote for a setting that may be of any type in `wanted`. Raises `RecipeError`.
 
     A text in quotes is what stands between them, as in YAML. Where there may be no value, an empty one, `~` or `null`
-    is none. A list of texts is one in brackets. Numbers are decimal, and may be written as 1e3.
+    is none. A list of texts is one in brackets, and brackets around what is no list are refused. Numbers are decimal,
+    and may be written as 1e3.
     """
     if type(None) in wanted and text in _NULLS:
         return None
@@ -74,6 +75,11 @@ def read_value(key: str, text: str, wanted: frozenset[Any]) -> Any:
         items = _yaml(text, yaml.BaseLoader)  # which takes every item as the text that it is
         if isinstance(items, list):
             return items
+        if text.endswith("]"):
+            raise RecipeError(
+                f"--set {key}: {text} is no list as it stands; put what has a blank before # or other signs of YAML in "
+                f"quotes, as in ['a #1.csv', b.csv], and the whole where it is one name"
+            )
     if str in wanted:
         quoted = len(text) > 1 and text[0] == text[-1] and text[0] in ("'", '"')
         inner = _yaml(text, yaml.SafeLoader) if quoted else None

@@ -92,10 +92,12 @@ class Sniffer:
             named = ", ".join(f"{suffix} ({count})" for suffix, count in self.passed.most_common(NAMED))
             more = f" and {len(self.passed) - NAMED} more suffixes" if len(self.passed) > NAMED else ""
             count = self.passed.total()
-            line = f"{setting}: {count} files are no {what} and are passed over: {named}{more}"
+            files = f"1 file is no {what} and is" if count == 1 else f"{count} files are no {what} and are"
+            line = f"{setting}: {files} passed over: {named}{more}"
             found.append((logging.INFO, line))
         if self.heic:
-            line = f"{setting}: {self.heic} of them are HEIC photos; to read them: {HEIC_EXTRA}"
+            some = "1 of them is a HEIC photo" if self.heic == 1 else f"{self.heic} of them are HEIC photos"
+            line = f"{setting}: {some}; to read HEIC: {HEIC_EXTRA}"
             found.append((logging.WARNING, line))
         return found
 

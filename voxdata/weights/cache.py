@@ -138,6 +138,8 @@ def import_file(file: Path) -> tuple[Weight, ...]:
     A zip, a wheel or a source archive that holds members which the registry knows gives each of them. Raises
     `WeightsError` for a file that the registry does not know, with what was expected.
     """
+    if file.is_dir():
+        raise WeightsError(f"{file} is a folder; name the files in it: voxdata weights import {file}/*")
     sha256 = sha256_of(file)
     size = file.stat().st_size
     for weight in registry().values():
