@@ -17,7 +17,7 @@ from voxdata.faces.columns import measured_with
 from voxdata.faces.decide import decide as decide_faces
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.speech import SpeechSelect
-from voxdata.rules import Rule
+from voxdata.rules import Rule, Side, is_beyond
 from voxdata.speech import rules as speech_rules
 from voxdata.speech.decide import decide as decide_clips
 from voxdata.tables.schemas import LINKS, UTTERANCES
@@ -107,3 +107,10 @@ def test_limits_tried_by_the_curves_are_in_order_and_allowed(rule: Rule) -> None
             assert limited(rule, limit)
         else:
             assert SpeechSelect(**{rule.setting.rpartition(".")[2]: limit})
+
+
+@given(st.floats(1e-6, 1e6), st.sampled_from(["min", "max", "both"]))
+def test_the_limit_itself_passes_also_before_it_is_stored(limit: float, side: Side) -> None:
+    for value in (limit, float(np.float32(limit))):
+        assert not is_beyond(value, limit, side)
+    assert is_beyond(limit * (0.999 if side == "min" else 1.001), limit, side)

@@ -98,6 +98,11 @@ def beyond(values: Numbers, limit: float, side: Side) -> Flags:
     return (np.abs(values) if side == "both" else values) > stored
 
 
+def is_beyond(value: float, limit: float, side: Side) -> bool:
+    """`beyond` of one measurement that is yet to be stored: what decides now and what is read later agree."""
+    return bool(beyond(np.array([as_stored(value)]), limit, side)[0])
+
+
 def as_stored(limit: float) -> float:
     """A limit as a measurement of that value is stored: in single precision."""
     return float(np.float32(limit))

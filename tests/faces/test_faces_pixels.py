@@ -15,9 +15,11 @@ from face_kit import encoded, face_item, photo_item
 from PIL import Image
 
 from voxdata.faces import measure
+from voxdata.faces.align import align_matrix, scale_of
 from voxdata.faces.columns import FACES
 from voxdata.faces.detect.backends import open_landmarker
 from voxdata.faces.detect.landmarks import Box, crop_around, photo_points
+from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait import render
 from voxdata.format.errors import RecipeError, StorageError, WeightsError
 from voxdata.recipe.faces import FaceMeasure, Render
@@ -284,6 +286,23 @@ def test_what_cannot_be_rendered_says_why() -> None:
     broken = render.run([face_item(face, b"not a photo")], Render())
     assert broken.rows["render_status"].to_pylist() == ["unreadable"]
     assert not broken.blobs
+
+
+def test_the_limit_itself_passes_where_portraits_are_rendered() -> None:
+    """Rows hold single precision: what a row states as the limit did not fail it."""
+    for shift in range(50):
+        face = painted_face(0)
+        face = face | {"pupil_right_x_px": face["pupil_right_x_px"] + shift / 97}
+        stored = portrait_of(face, painted(0))[0]
+        left, right = ((face[f"pupil_{eye}_x_px"], face[f"pupil_{eye}_y_px"]) for eye in ("left", "right"))
+        if scale_of(align_matrix(Pupils(left=left, right=right), Render().size_px)) > stored["scale"]:
+            break  # rounded down when it was stored, so that the number itself lies above the limit
+    else:
+        pytest.fail("no scale was rounded down")
+    limits = {"max_enlargement": stored["scale"], "min_person_share": stored["person_share"]}
+    assert portrait_of(face, painted(0), **limits)[0]["render_status"] == "ok"
+    below = float(np.nextafter(np.float32(stored["scale"]), np.float32(0)))
+    assert portrait_of(face, painted(0), max_enlargement=below)[0]["render_status"] == "enlarged_too_much"
 
 
 def test_the_cascade_cuts_its_square_and_neither_turns_nor_masks() -> None:

@@ -27,6 +27,7 @@ from voxdata.faces.cut_files import (
 )
 from voxdata.format.errors import PhotoDecodeError
 from voxdata.recipe.faces import MIN_DECODED_SHARE
+from voxdata.rules import is_beyond
 from voxdata.sources.magic import HEIC_EXTRA, is_heic, reads_heic
 
 Pixels = npt.NDArray[np.uint8]
@@ -92,7 +93,7 @@ def decode_photo(
         cut = _decode_cut(data, *limits)
         if cut is None:
             raise
-    if cut.decoded_share is not None and cut.decoded_share < min_decoded_share:
+    if cut.decoded_share is not None and is_beyond(cut.decoded_share, min_decoded_share, "min"):
         raise PhotoDecodeError(
             f"the file ends early: {cut.decoded_share:.1%} of the picture are there, at least {min_decoded_share:.0%} "
             "are needed (faces.measure.min_decoded_share)",

@@ -26,6 +26,7 @@ from voxdata.format.errors import BackendError, PhotoDecodeError
 from voxdata.people.identities import safe_key
 from voxdata.plugins import package_of
 from voxdata.recipe.faces import FaceMeasure
+from voxdata.rules import is_beyond
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment, Named
 from voxdata.store.items import PhotoItem
@@ -132,7 +133,7 @@ def _measure_item(item: PhotoItem, settings: FaceMeasure, models: _Models) -> li
         "measured_until": "detect",
     }
     boxes = faces.detect(settings.min_detection_score)
-    count = sum(min(box.width, box.height) >= settings.min_face_px for box in boxes)
+    count = sum(not _is_small(box, settings) for box in boxes)
     base["face_count"] = count
     if not boxes:
         return [{**base, "photo_status": "no_face"}]
@@ -158,7 +159,7 @@ def _measure_face(photo: Photo, faces: PhotoFaces, box: Box, settings: FaceMeasu
         "detection_score": box.score,
         "face_share": box.area / (photo.width_px * photo.height_px),
     }
-    if min(box.width, box.height) < settings.min_face_px:
+    if _is_small(box, settings):
         return row
     landmarks = faces.landmarks(box)
     if landmarks is None:
@@ -174,6 +175,11 @@ def _measure_face(photo: Photo, faces: PhotoFaces, box: Box, settings: FaceMeasu
     if face.pupils.distance_px >= MIN_PUPIL_DISTANCE_PX:
         row |= {"measured_until": "all", **_taken("all", face, models)}
     return row
+
+
+def _is_small(box: Box, settings: FaceMeasure) -> bool:
+    """As the rule `face_too_small` says it of the stored box."""
+    return is_beyond(min(box.width, box.height), settings.min_face_px, "min")
 
 
 def _taken(at: str, face: Face, models: _Models) -> Row:

@@ -40,7 +40,7 @@ def unwanted_faces(table: FaceTable, min_dominance: float) -> Flags:
             wanted = int(group[np.nanargmax(known)])
         else:
             largest = group[np.argsort(-area[group], kind="stable")[:2]]
-            if area[largest[0]] >= min_dominance * area[largest[1]]:
+            if np.float32(area[largest[0]]) >= np.float32(min_dominance * area[largest[1]]):
                 wanted = int(largest[0])
         unwanted[group] = group != wanted
     return unwanted

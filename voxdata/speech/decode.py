@@ -83,7 +83,7 @@ def _join(first: Decoded, files: Sequence[bytes], max_duration_s: float) -> Deco
     """All of joined files, as far as they can be decoded."""
     read = [first]
     for number, data in enumerate(files[1:], 1):
-        left_s = max_duration_s - sum(len(each.samples) for each in read) / SAMPLE_RATE_HZ
+        left_s = (max_duration_s * SAMPLE_RATE_HZ - sum(len(each.samples) for each in read)) / SAMPLE_RATE_HZ
         try:
             read.append(_decode_one(data, left_s))
         except SpeechDecodeError as error:

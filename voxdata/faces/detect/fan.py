@@ -28,6 +28,7 @@ from voxdata.faces.detect.landmarks import (
     merge_boxes,
 )
 from voxdata.format.errors import BackendError, WeightsError
+from voxdata.rules import is_beyond
 from voxdata.weights import load_state_dict, resolve, sha256_of
 
 POINTS_68 = 68
@@ -87,7 +88,7 @@ class FanLandmarker:
         scale = max(1.0, max(height, width) / DETECT_MAX_PX)
         small = pixels if scale == 1.0 else resize_area(pixels, (round(width / scale), round(height / scale)))
         boxes = [_box(found, scale) for found in self._aligner.face_detector.detect_from_image(small.copy())]
-        sure = [box for box in boxes if box.score >= min_score and box.width > 0 and box.height > 0]
+        sure = [box for box in boxes if not is_beyond(box.score, min_score, "min") and box.width > 0 and box.height > 0]
         return sorted(merge_boxes(sure), key=lambda box: (-box.area, box.x, box.y))
 
     def landmarks(self, pixels: Pixels, box: Box) -> Landmarks | None:

@@ -37,6 +37,7 @@ from voxdata.faces.detect.landmarks import (
     same_face,
 )
 from voxdata.format.errors import BackendError
+from voxdata.rules import is_beyond
 
 CROP_MARGINS = (0.5, 0.25)  # of the longer side, on each side of the mesh's crop; the next where the first fails
 TILE_PX = 640  # a face of 30 px between the pupils is then large enough for the detectors
@@ -100,7 +101,7 @@ class MediapipeLandmarker:
         for detector in self._detectors:
             for detection in process_quietly(detector, small).detections or ():
                 score = float(detection.score[0])
-                if score >= min_score:
+                if not is_beyond(score, min_score, "min"):
                     boxes.append(_clip(detection.location_data.relative_bounding_box, width, height, x, y, score))
         return [box for box in boxes if box.width > 0 and box.height > 0]
 

@@ -26,6 +26,7 @@ from voxdata.format.digests import digest
 from voxdata.format.errors import PhotoDecodeError
 from voxdata.plugins import package_of
 from voxdata.recipe.faces import Render
+from voxdata.rules import is_beyond
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment, Named
 from voxdata.store.items import FaceItem
@@ -114,7 +115,7 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
     )
     matrix = align_matrix(pupils, settings.size_px)
     row["scale"] = scale_of(matrix)
-    if row["scale"] > settings.max_enlargement:
+    if is_beyond(row["scale"], settings.max_enlargement, "max"):
         return {**row, "render_status": "enlarged_too_much"}, None
     data = item.data()
     try:
@@ -128,7 +129,7 @@ def _render_item(item: FaceItem, settings: Render) -> tuple[Row, Pixels | None]:
     )
     row["outside_share"] = outside_share(photo.pixels.shape, matrix, settings.size_px)
     row["person_share"] = float(alpha.mean())
-    if row["person_share"] < settings.min_person_share or _face_alpha(alpha) < MIN_FACE_ALPHA:
+    if is_beyond(row["person_share"], settings.min_person_share, "min") or _face_alpha(alpha) < MIN_FACE_ALPHA:
         return {**row, "render_status": "matting_failed"}, None
     return {**row, "render_status": "ok"}, portrait
 
