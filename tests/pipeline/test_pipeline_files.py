@@ -90,6 +90,18 @@ def test_a_file_for_something_else_is_told_by_its_digest(tmp_path: Path, monkeyp
     assert not [line for line in stops("voxceleb-folder", sets[0], f"{key}={another}") if line.startswith(f"{key} = ")]
 
 
+def test_limits_of_purity_go_by_the_file_and_not_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = 'face_input = "rgb-255"\nagreement_similarity = 0.4\nmin_similarity = 0.3\n'
+    (tmp_path / "own.toml").write_text(ENTRY.format(digest=hashlib.sha256(b"a network").hexdigest()) + limits)
+    monkeypatch.setenv(REGISTRY_VARIABLE, str(tmp_path / "own.toml"))
+    (tmp_path / "renamed.onnx").write_bytes(b"a network")
+    (tmp_path / "toy.onnx").write_bytes(b"another network")
+    renamed = load_recipe("voxceleb-folder", [f"faces.measure.embedding_model={tmp_path / 'renamed.onnx'}"]).faces
+    assert (renamed.link.agreement_similarity, renamed.purity.min_similarity) == (0.4, 0.3)
+    another = stops("voxceleb-folder", f"faces.measure.embedding_model={tmp_path / 'toy.onnx'}")
+    assert [line for line in another if "nobody has found limits of purity for it" in line]
+
+
 def test_no_command_is_named_that_is_none() -> None:
     sets = ["faces.render.matting=deeplabv3", "faces.render.matting_model=deeplabv3_mobilenet"]
     lines = list(report(check(load_recipe("voxceleb-folder", sets))))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,15 +138,23 @@ def embedder_file(model: str) -> EmbedderFile:
 
 
 def usual_limits(model: str) -> dict[str, float]:
-    """The limits of purity that were found for an embedder, by registry name or by its file's name; {} where none were.
+    """The limits of purity that were found for an embedder, by registry name or by its file; {} where none were.
 
-    Cosines of one network say nothing about another's.
+    Cosines of one network say nothing about another's, so a file that is here is known by its digest. One that is gone
+    is known by its name: what was measured with it is decided without it.
     """
-    known = registry()
-    weight = known.get(model) or next((each for each in known.values() if each.file == Path(model).name), None)
+    weight = registry().get(model) or _weight_of(Path(model).expanduser())
     if weight is None or weight.agreement_similarity is None or weight.min_similarity is None:
         return {}
     return {"agreement_similarity": weight.agreement_similarity, "min_similarity": weight.min_similarity}
+
+
+def _weight_of(file: Path) -> Weight | None:
+    if not file.is_file():
+        return next((each for each in registry().values() if each.file == file.name), None)
+    with suppress(WeightsError):
+        return known_by_digest(sha256_of(file))
+    return None
 
 
 def network_input(crop: Pixels, face_input: str) -> npt.NDArray[np.float32]:
