@@ -1,17 +1,22 @@
 """Files that were joined end to end, as by `cat a.ogg b.ogg`: taken apart, because decoders stop after the first.
 
-A decoder reads as much as the first header states, and says nothing of what follows. Wave, AIFF, FLAC and Ogg files are
-taken apart; MPEG audio and ADTS have no such header, and FFmpeg reads on.
+A decoder reads as much as the first header states, and says nothing of what follows. Wave, AIFF, CAF, AU, FLAC, Ogg,
+MP4 and Matroska files are taken apart; of MPEG audio, ADTS and others FFmpeg reads on.
 """
 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
 _FLAC = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # with the head of the first block, which has 34 bytes
+_CAF = b"caff\0\1\0\0desc"  # with the name of the first chunk
+_AU_HEAD = 24
+_EBML = b"\x1a\x45\xdf\xa3"
+_MATROSKA = re.compile(rb"\x42\x82.(matroska|webm)", re.DOTALL)  # the kind of document, in the head of an EBML file
 _PAGE_HEAD = 27  # bytes of an Ogg page before its table of segments (RFC 3533, section 6)
 _FIRST_PAGE = 0x02
 
@@ -52,6 +57,27 @@ def _starts(data: bytes) -> Iterator[int]:
             if first and not first_before:
                 yield at
             first_before = first
+    elif data.startswith(_CAF):
+        yield from _found(data, _CAF)
+    elif data.startswith(b".snd"):
+        yield from (at for at in _found(data, b".snd") if at == 0 or _is_au(data, at))
+    elif data.startswith(_EBML):
+        yield from (at for at in _found(data, _EBML) if _MATROSKA.search(data, at, at + 64))
+    elif data[4:8] == b"ftyp":
+        yield from (at for at, name in _boxes(data) if name == b"ftyp")
+
+
+def _boxes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """First byte and name of every box of an MP4 file that lies in no other one (ISO/IEC 14496-12, section 4.2)."""
+    at = 0
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        yield at, data[at + 4 : at + 8]
+        if length == 1:
+            length = int.from_bytes(data[at + 8 : at + 16], "big")
+        if length < 8:  # 0: to the end of the file
+            return
+        at += length
 
 
 def _is_riff(data: bytes, at: int) -> bool:
@@ -66,6 +92,14 @@ def _is_riff(data: bytes, at: int) -> bool:
 
 def _is_aiff(data: bytes, at: int) -> bool:
     return data[at : at + 4] == b"FORM" and data[at + 8 : at + 16] in (b"AIFFCOMM", b"AIFCFVER", b"AIFCCOMM")
+
+
+def _is_au(data: bytes, at: int) -> bool:
+    """Whether the numbers of an AU header can be: its length, the codec, rate and channels."""
+    if at + _AU_HEAD > len(data):
+        return False
+    head, _, codec, rate_hz, channels = struct.unpack(">5I", data[at + 4 : at + _AU_HEAD])
+    return bool(_AU_HEAD <= head < 1 << 16 and 1 <= codec <= 27 and 1 <= rate_hz < 1 << 20 and 1 <= channels <= 64)
 
 
 def _found(data: bytes, name: bytes) -> Iterator[int]:
