@@ -18,7 +18,7 @@ STEPS = {
 def report(findings: Findings) -> Iterator[str]:
     """The lines."""
     for table in findings.metadata:
-        yield f"{table.path}: {table.people:,} people, {table.named:,} with a name"
+        yield f"{table.path}: {_counted(table.people, 'person')}, {table.named:,} with a name"
     if not findings.metadata:
         yield "no metadata table: people are called by their folders"
     for source in findings.sources:
@@ -41,12 +41,12 @@ def _source(source: Source, tables: bool) -> Iterator[str]:
     if source.files is None:
         yield f"{named}: not listed"
         return
-    what = "videos" if source.several else "photos" if source.medium == "photos" else "clips"
+    what = "video" if source.several else "photo" if source.medium == "photos" else "clip"
     spread = ""
     if source.per_person is not None:
         least, middle, most = source.per_person
         spread = f", {least:,} to {most:,} each, median {middle:g}"
-    yield f"{named}: {source.files:,} {what} of {source.people:,} people{spread}"
+    yield f"{named}: {_counted(source.files, what)} of {_counted(source.people, 'person')}{spread}"
     if tables and source.matched:
         yield "  folders found " + ", ".join(f"{STEPS[step]}: {count:,}" for step, count in source.matched.items())
     if source.unmatched.count:
@@ -57,9 +57,13 @@ def _source(source: Source, tables: bool) -> Iterator[str]:
 
 
 def _people(people: People) -> Iterator[str]:
-    yield f"{people.usable:,} people can be used"
+    yield f"{_counted(people.usable, 'person')} can be used"
     for what, some in (("photos and no speech", people.photos_only), ("speech and no photos", people.speech_only)):
         if some.count:
-            yield f"  {some.count:,} have {what}: {some}"
+            yield f"  {some.count:,} {'has' if some.count == 1 else 'have'} {what}: {some}"
     if people.opted_out:
         yield f"  {people.opted_out:,} opted out"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {'people' if what == 'person' else f'{what}s'}"

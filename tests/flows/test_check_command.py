@@ -169,6 +169,7 @@ def test_photos_of_phones_are_told_from_what_is_no_photo(here: Voxdata, sources:
     (sources / "photos" / "id10002" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
     lines = here("check", *words(sources)).stdout.splitlines()
     assert "  not read: .heic (1)" in lines
+    assert "3 people can be used" in lines
     assert "  1 of them is a HEIC photo; to read HEIC: pip install 'voxdata[heic]'" in lines
 
 
@@ -270,13 +271,16 @@ def test_people_of_a_table_are_counted_and_rows_of_one_id_joined(here: Voxdata, 
     (table,) = said["metadata"]
     assert (status, table["rows"], table["people"], table["named"]) == (0, 6, 3, 3)
     (note,) = [note for note in said["notes"] if "repeat the id" in note]
-    assert note.startswith("3 rows of the metadata tables repeat the id of an earlier one, the first is id10001")
-    assert "in 1, such as id10002, they contradict each other" in note
+    assert note.startswith("metadata: 3 rows repeat the id of an earlier one, the first is id10001")
+    assert "those of 1, such as id10002, contradict each other" in note
 
 
 def test_an_id_of_two_people_ends_it(here: Voxdata, sources: Path) -> None:
     (sources / "meta.csv").write_text(META + "id10002\tJane_Roe\tf\tUK\tdev\n")
     ends(here, sources, words(sources), "id10002 is John_Smith, and Jane_Roe in a later row", "aliases --confirm")
+    lines = here("check", *words(sources)).stdout.splitlines()
+    assert f"{sources / 'meta.csv'}: 3 people, 3 with a name" in lines
+    assert not [line for line in lines if "repeat" in line or "can be used" in line]
 
 
 def test_a_folder_that_two_people_are_called_by_ends_it(here: Voxdata, sources: Path) -> None:
@@ -364,7 +368,7 @@ def test_lists_tars_and_videos_are_looked_into(here: Voxdata, sources: Path) -> 
         note.startswith("2 people have fewer photos than faces.select.min_per_identity = 3") for note in said["notes"]
     )
     assert (
-        "sources.photos.2 = " + f"{sources / 'videos'} (video): 1 videos of 1 people"
+        "sources.photos.2 = " + f"{sources / 'videos'} (video): 1 video of 1 person"
         in here("check", "voxceleb-folder", *settings).stdout
     )
 

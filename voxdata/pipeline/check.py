@@ -88,8 +88,10 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
     Raises `StorageError` where the root cannot be read.
     """
     said = _Said(notes=list(map(str, without_effect(recipe))))
-    tables = _tables(recipe, said)
-    book = said.attempt(_book, storage, tables) or _book(storage, ())
+    tables, repeated = _tables(recipe, said)
+    joined = said.attempt(_book, storage, tables)
+    said.notes += repeated if joined is not None else []
+    book = joined or _book(storage, ())
     roll, names = RollCall(book), names_of(book)
     sources: list[Source] = []
     called: dict[str, list[Called | None]] = {"photos": [], "speech": []}
@@ -105,14 +107,15 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
         sources.append(_described(medium, setting, source, listing, words, names))
     if not called["photos"]:
         said.stops.append(SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER"))
-    readable = len(tables) == len(metadata_files(recipe)) and bool(book.by_id or not tables)
+    readable = len(tables) == len(metadata_files(recipe)) and joined is not None
     whole = readable and None not in (*called["photos"], *called["speech"])
     people = _people(recipe, called, photos, book, storage, said) if whole and called["photos"] else None
     files = _files(recipe, said)
     return Findings(metadata=tables, sources=sources, people=people, files=files, notes=said.notes, stops=said.stops)
 
 
-def _tables(recipe: Recipe, said: _Said) -> list[Table]:
+def _tables(recipe: Recipe, said: _Said) -> tuple[list[Table], list[str]]:
+    """The tables that can be read, and what is to be said of rows that repeat an id."""
     found = []
     met: dict[str, Identity] = {}
     again: Counter[str] = Counter()
@@ -129,13 +132,14 @@ def _tables(recipe: Recipe, said: _Said) -> list[Table]:
             if any(UNKNOWN != getattr(row, key) != getattr(first, key) != UNKNOWN for key in STATED):
                 differing.add(row.identity)
     repeated = [identity for identity, count in again.items() if count]
-    if repeated:
-        unlike = f"; in {len(differing)}, such as {min(differing)}, they contradict each other" if differing else ""
-        said.notes.append(
-            f"{again.total()} rows of the metadata tables repeat the id of an earlier one, the first is {repeated[0]}: "
-            f"of each id they are joined, and the first that says something holds{unlike}"
-        )
-    return found
+    if not repeated:
+        return found, []
+    unlike = f"; those of {len(differing)}, such as {min(differing)}, contradict each other" if differing else ""
+    repeats = "1 row repeats" if again.total() == 1 else f"{again.total()} rows repeat"
+    return found, [
+        f"metadata: {repeats} the id of an earlier one, the first is {repeated[0]}: the rows of an id are joined, and "
+        f"the first that says something holds{unlike}"
+    ]
 
 
 def _book(storage: Storage | None, tables: Sequence[Table]) -> IdentityBook:
