@@ -42,9 +42,13 @@ def test_reviews_that_were_withdrawn_are_not_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("faces", "said"),
     [
-        ({}, "pose, expression, size and light,"),
-        ({"measure": {"embedding_model": "a.onnx"}}, "pose, expression, size, light and purity,"),
-        ({"expression": {"rule": "none"}}, "pose, size and light,"),
+        ({}, "pose, expression, size, light and sharpness,"),
+        ({"measure": {"embedding_model": "a.onnx"}}, "pose, expression, size, light, sharpness and purity,"),
+        (
+            {"sharpness": {"min_sharpness": 0}, "occlusion": {"max_glasses": 0.62}},
+            "pose, expression, size, light and occlusion,",
+        ),
+        ({"expression": {"rule": "none"}}, "pose, size, light and sharpness,"),
     ],
 )
 def test_only_the_filters_that_a_recipe_has_are_named(faces: dict[str, Any], said: str) -> None:

@@ -95,7 +95,7 @@ def croissant(facts: Facts, tables: Sequence[Table], others: Sequence[DataFile] 
         "citeAs": _citation(facts),
         **({"datePublished": facts.published_at} if facts.published_at else {}),
         "isLiveDataset": False,
-        "rai:dataCollection": collection(facts.recipe),
+        "rai:dataCollection": collection(facts.recipe, imported=facts.imported),
         "rai:dataUseCases": list(USES),
         "rai:dataLimitations": list(LIMITATIONS),
         "rai:dataBiases": list(BIASES),

@@ -26,7 +26,7 @@ def datasheet(facts: Facts) -> str:
         "## Composition",
         *_composition(facts),
         "## Collection process",
-        collection(facts.recipe),
+        collection(facts.recipe, imported=facts.imported),
         *_collection(facts),
         "## Preprocessing, cleaning, labelling",
         *_preprocessing(facts),

@@ -77,6 +77,12 @@ class Facts:
         return row
 
     @property
+    def imported(self) -> bool:
+        """Whether all portraits came as others made them."""
+        faces = self.one("faces")
+        return bool(faces["portraits"] == faces["imported"] > 0)
+
+    @property
     def licences(self) -> list[str]:
         """The licences of the portraits' photos, the most frequent first."""
         return list(dict.fromkeys(row["licence"] for row in self.rows["licences"]))

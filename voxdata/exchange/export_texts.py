@@ -10,19 +10,30 @@ from typing import Any
 
 from voxdata.rules import setting
 
+# What faces are filtered by, in words, and the settings of which any puts it in force.
+FILTERS = (
+    ("pose", ("faces.pose.max_angle_deg",)),
+    ("expression", ("faces.expression.rule",)),
+    ("size", ("faces.resolution.min_pupil_distance_px",)),
+    ("light", ("faces.lighting",)),
+    ("sharpness", ("faces.sharpness.min_sharpness",)),
+    ("occlusion", ("faces.occlusion.max_glasses", "faces.occlusion.max_occlusion")),
+    ("purity", ("faces.measure.embedding_model",)),
+)
 
-def collection(recipe: Mapping[str, Any]) -> str:
-    """How photos and speech became samples: only the filters that the recipe had."""
-    filters = ["pose", "expression", "size", "light", "purity"]
-    if setting(recipe, "faces.measure.embedding_model") is None:
-        filters.remove("purity")
-    if setting(recipe, "faces.expression.rule") == "none":
-        filters.remove("expression")
+
+def collection(recipe: Mapping[str, Any], *, imported: bool = False) -> str:
+    """How photos and speech became samples: only the filters that the recipe had; an imported dataset had none."""
+    if imported:
+        return (
+            "Portraits and log-mels were imported as others made them: nothing of them was measured or filtered here, "
+            "and their rows say `import` where others name what measured them."
+        )
+    filters = [name for name, keys in FILTERS if any(setting(recipe, key) not in (None, 0, "none") for key in keys)]
+    filtered = f" and filtered by {', '.join(filters[:-1])} and {filters[-1]}" if len(filters) > 1 else ""
     return (
-        "Photos and speech come from the sources that the recipe names. Faces are detected, measured and filtered by "
-        f"{', '.join(filters[:-1])} and {filters[-1]}, then aligned, cut out and put on white; speech is filtered by "
-        "voice activity and stored as log-mels. Rows of an imported dataset say `import` where others name what "
-        "measured them."
+        f"Photos and speech come from the sources that the recipe names. Faces are detected, measured{filtered}, then "
+        "aligned, cut out and put on white; speech is filtered by voice activity and stored as log-mels."
     )
 
 
