@@ -15,7 +15,8 @@ import yaml
 from models.errors import ConfigError
 from models.training.config import RunConfig, run_settings, setting_of
 from models.training.settings import declared
-from voxdata.weights import resolve
+from voxdata.format.errors import WeightsError
+from voxdata.weights import how_to_get, known_by_digest, registry, resolve, sha256_of
 
 NOT_SAID = ("", "null", "none")
 """How a text says that it has no value, where it needs none."""
@@ -58,7 +59,18 @@ def from_here(settings: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(weights, str):
         weights = {found.get("embedder", RunConfig.embedder): weights}
     declared(RunConfig)["weights"].check(weights)
-    found["weights"] = {name: str(resolve(file).absolute()) for name, file in weights.items()}
+    found["weights"] = {name: str(_fitting(name, file).absolute()) for name, file in weights.items()}
+    return found
+
+
+def _fitting(name: str, file: str) -> Path:
+    """The file that is given for a pretrained network. Raises `WeightsError` where the registry has it for another."""
+    found = resolve(file)
+    wanted = registry().get(name)
+    sha256 = sha256_of(found)
+    known = known_by_digest(sha256)
+    if wanted is not None and known is not None and not wanted.matches(sha256):
+        raise WeightsError(f"weights.{name} = {file}: that file is {known.name}; for {name}, {how_to_get(wanted)}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from pathlib import Path
@@ -20,6 +21,8 @@ from models.training.checkpoint import save_checkpoint, write_run_config
 from models.training.config import RunConfig, run_settings
 from models.training.settings import Declared, declared
 from tests.flows.trained_root import PEOPLE, publish_people
+from voxdata.format.errors import WeightsError
+from voxdata.weights.entries import REGISTRY_VARIABLE
 
 SETTINGS = declared(RunConfig)
 USUAL = {"root", "snapshot", "run_dir"}
@@ -62,8 +65,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A published root; files of weights are taken as they are, and trackers to be installed."""
-    monkeypatch.setattr("flows.orders.resolve", Path)
+    """A published root; a file of weights that nobody knows, and trackers are taken to be installed."""
+    (tmp_path / "net.onnx").write_bytes(b"a network of one's own")
     monkeypatch.setattr(runs, "_with_weights", dict)
     monkeypatch.setattr("models.training.config.check_tracking", lambda names: None)
     (tmp_path / "start").mkdir()
@@ -181,6 +184,21 @@ def test_paths_start_where_the_person_stands(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     said = {"run_dir": "a", "start": "b", "cache_dir": None, "weights": {}}
     assert from_here(said) == {**said, "run_dir": str(tmp_path / "a"), "start": str(tmp_path / "b")}
+
+
+def test_a_file_for_another_network_is_told_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, own = tmp_path / "some.onnx", tmp_path / "other.onnx"
+    file.write_bytes(b"a network")
+    own.write_bytes(b"a network of one's own")
+    entry = (
+        'file = "t.onnx"\nformat = "onnx"\nurl = "https://example.org/t.onnx"\nlicence = "MIT"\ncommercial = "yes"\n'
+    )
+    digest = hashlib.sha256(b"a network").hexdigest()
+    (tmp_path / "own.toml").write_text(f'[weights.toy]\n{entry}trained_on = "nothing"\nsha256 = "{digest}"\n')
+    monkeypatch.setenv(REGISTRY_VARIABLE, str(tmp_path / "own.toml"))
+    with pytest.raises(WeightsError, match=r"weights\.facenet = \S+some\.onnx: that file is toy; for facenet, "):
+        from_here({"weights": {"facenet": str(file)}})
+    assert from_here({"weights": {"facenet": str(own)}})["weights"] == {"facenet": str(own)}
 
 
 def test_what_makes_a_run_unusual_is_in_its_name() -> None:
