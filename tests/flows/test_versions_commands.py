@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli import main
 from models.images import write_png
 from tests.flows.building import shard_bytes
+from tests.run_command import run
 from voxdata.catalog.publish import publish
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.snapshot import Snapshot
@@ -32,13 +32,6 @@ def copy(root: Path, tmp_path: Path) -> Path:
 
 def current(root: Path) -> Snapshot:
     return load_snapshot(LocalStorage(root))
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return status, said.out, said.err
 
 
 def truncate(path: Path) -> None:

@@ -8,22 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
 from tests.forgetting.building import Copy
 from tests.forgetting.conftest import SHARED
+from tests.run_command import run
 from voxdata.store.fragments import FragmentStore
 
 PERSON, NAME, FOLDER = "id90005", "tetifaith treadim", "Tetifaith_Treadim"
 OTHER = "id90002"
 OF_SHARED = "SELECT identity FROM photos WHERE photo_sha256 = '{}' ORDER BY 1"
 AT = "2026-11-21T09:00:00Z"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return status, said.out, said.err
 
 
 def forget(copy: Copy, capsys: pytest.CaptureFixture[str], who: str = NAME, *more: str) -> tuple[int, str, str]:

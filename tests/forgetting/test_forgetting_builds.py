@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.cli import main
 from tests.forgetting.building import Copy, build, recipe_of
+from tests.run_command import run
 from voxdata.catalog.snapshot import latest, load_snapshot
 from voxdata.format.errors import IdentityError, StorageError
 from voxdata.people import merging, optouts
@@ -19,13 +19,6 @@ from voxdata.store.storage import LocalStorage, open_storage
 
 PERSON, NAME = "id90005", "Tetifaith_Treadim"
 AT = "2026-11-21T09:00:00Z"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return status, said.out, said.err
 
 
 def people(copy: Copy) -> set[str]:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from flows.cli import main
 from tests.forgetting.building import Copy, build
+from tests.run_command import run
 from voxdata.catalog.snapshot import latest
 from voxdata.catalog.tags import tag, tags
 from voxdata.store import journal
@@ -16,13 +16,6 @@ from voxdata.store.filelog import FileLog
 PERSON, FOLDER = "id90005", "Tetifaith_Treadim"
 AT = "2026-11-21T09:00:00Z"
 PAGE = {"source": "site", "size_bytes": 10, "modified_ns": None, "sha256": None, "http_status": 200, "status": "page"}
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return status, said.out, said.err
 
 
 def forget(copy: Copy, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str, str]:

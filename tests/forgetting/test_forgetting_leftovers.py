@@ -10,7 +10,8 @@ import pytest
 
 from tests.catalog.small_root import SmallRoot
 from tests.forgetting.building import Copy, build
-from tests.forgetting.commands import AT, FOLDER, OF_SHARED, OTHER, PERSON, forget, run, sha256
+from tests.forgetting.commands import AT, FOLDER, OF_SHARED, OTHER, PERSON, forget, sha256
+from tests.run_command import run
 from voxdata.catalog.snapshot import latest, load_snapshot
 from voxdata.forgetting import outputs
 from voxdata.format.sidecar import read_sidecar

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows.cli import main
 from tests.forgetting.building import Copy, build
+from tests.run_command import run
 from voxdata.people import merging, optouts, tombstones
 from voxdata.people.pending import Forgetting
 from voxdata.store import journal
@@ -16,13 +16,6 @@ from voxdata.store.root_tables import tables_of
 
 PERSON, NAME = "id90003", "Geakeas_Fadro"
 AT = "2026-11-21T09:00:00Z"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return status, said.out, said.err
 
 
 def forget(copy: Copy, capsys: pytest.CaptureFixture[str], who: str) -> str:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.catalog.small_root import SmallRoot
 from tests.forgetting.building import Copy, build
-from tests.forgetting.commands import AT, NAME, OTHER, PERSON, forget, run, write_run
+from tests.forgetting.commands import AT, NAME, OTHER, PERSON, forget, write_run
+from tests.run_command import run
 from voxdata.catalog.publish import publish, rebuild
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest, load_snapshot

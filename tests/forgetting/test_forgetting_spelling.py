@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows.cli import main
 from tests.forgetting.building import Copy, build, recipe_of
+from tests.run_command import run
 from voxdata.people import identities as identities_module
 from voxdata.people import merging, optouts, tombstones
 from voxdata.people.book import open_book
@@ -24,13 +24,6 @@ from voxdata.store.storage import open_storage
 NFC, NFD = "Jos\u00e9_Ru\u00edz", "Jose\u0301_Rui\u0301z"
 AT = "2026-11-21T09:00:00Z"
 BOTH = f"identity IN ('{NFC}', '{NFD}')"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return status, said.out, said.err
 
 
 def renamed(copy: Copy) -> Copy:

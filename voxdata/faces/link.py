@@ -28,13 +28,7 @@ from voxdata.tables.schemas import LINKS
 HASH_BITS = 64
 PURITY = ("centroid_similarity", "person_agreement", "rival_agreement")
 _PAIRS_PER_STEP = 1 << 20
-_LINKED = (
-    "face_id",
-    "photo_sha256",
-    "person",
-    "pupil_distance_px",
-    "embedding",
-)  # what faces are linked by, but prints
+_LINKED = ("face_id", "photo_sha256", "person")  # what a row tells of a face, but for prints and embeddings
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -43,12 +37,12 @@ Numbers = npt.NDArray[np.int64]
 def link(faces: pa.Table, settings: Link) -> pa.Table:
     """Rows of `schemas.LINKS`, one per face with landmarks, sorted by `face_id`."""
     photos = _photo_clusters(faces, settings)
-    faces = faces.select(_LINKED)
-    landmarked = faces.filter(pc.and_(pc.is_valid(faces["face_id"]), pc.is_valid(faces["pupil_distance_px"])))
+    rows = np.flatnonzero(pc.and_(pc.is_valid(faces["face_id"]), pc.is_valid(faces["pupil_distance_px"])).to_numpy())
+    landmarked = faces.select(_LINKED).take(pa.array(rows))
     where = pc.index_in(landmarked["photo_sha256"], value_set=photos["photo_sha256"])
     cluster = photos["photo_cluster"].take(where).combine_chunks()
     votes = pc.coalesce(cluster, landmarked["photo_sha256"].combine_chunks())
-    purity = _purity(landmarked, votes, settings.agreement_similarity)
+    purity = _purity(faces["embedding"], rows, landmarked["person"], votes, settings.agreement_similarity)
     table = pa.table(
         {
             "face_id": landmarked["face_id"],
@@ -142,25 +136,38 @@ def _photo_pairs(faces: pa.Table, photos: pa.Table, settings: Link) -> Iterator[
 
 def _prints(column: pa.ChunkedArray) -> Prints:
     """The prints that there are, (N, 1024)."""
-    chunks = [chunk.drop_null() if chunk.null_count else chunk for chunk in column.chunks]
-    known = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)  # gigabytes at full size: no copy without need
+    known = _without_gaps(column)
     size = PRINT_PX**2
     data = np.frombuffer(known.buffers()[1], np.uint8, len(known) * size, known.offset * size)
     return data.reshape(-1, size)
 
 
-def _purity(faces: pa.Table, ballots: pa.Array, agreement_similarity: float) -> dict[str, npt.NDArray[np.float64]]:
-    columns = {name: np.full(faces.num_rows, np.nan) for name in PURITY}
-    known = np.flatnonzero(pc.is_valid(faces["embedding"]).to_numpy())
+def _without_gaps(column: pa.ChunkedArray) -> pa.Array:
+    """The values that there are, in one piece: gigabytes at full size, which are not copied without need."""
+    chunks = [chunk.drop_null() if chunk.null_count else chunk for chunk in column.chunks]
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+
+
+def _purity(
+    column: pa.ChunkedArray, rows: Numbers, people: pa.ChunkedArray, ballots: pa.Array, agreement_similarity: float
+) -> dict[str, npt.NDArray[np.float64]]:
+    """`PURITY` of the faces at `rows` of the table that `column`, the embeddings, is of; NaN without an embedding.
+
+    Embeddings are a gigabyte at full size, and are copied person by person only.
+    """
+    columns = {name: np.full(len(rows), np.nan) for name in PURITY}
+    there = pc.is_valid(column).to_numpy()
+    known = np.flatnonzero(there[rows])
     if not len(known):
         return columns
-    taken = faces.select(["embedding", "person"]).take(known)
-    embeddings = pa.concat_arrays(taken["embedding"].chunks).flatten().to_numpy().reshape(len(known), -1)
-    persons = np.array(taken["person"].to_pylist())
+    chunks = _without_gaps(column)
+    embeddings = chunks.flatten().to_numpy().reshape(len(chunks), -1)
+    places = (np.cumsum(there) - 1)[rows]
+    persons = np.array(people.take(pa.array(known)).to_pylist())
     votes = ballots.take(pa.array(known)).dictionary_encode().indices.to_numpy().astype(np.int64)
     order = np.argsort(persons, kind="stable")
     for group in np.split(order, np.flatnonzero(persons[order][1:] != persons[order][:-1]) + 1):
-        found = agreement(embeddings[group], votes[group], agreement_similarity)
+        found = agreement(embeddings[places[known[group]]], votes[group], agreement_similarity)
         if found is not None:
             columns["centroid_similarity"][known[group]] = found.similarity
             columns["person_agreement"][known[group]] = found.agreement

@@ -10,12 +10,6 @@ from voxdata.pages.report.page import build_report
 from voxdata.store.storage import open_storage
 
 
-@pytest.fixture(autouse=True)
-def _fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Durability is the business of the storage's own tests."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 @pytest.fixture(scope="session")
 def full_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published root with every reason, and a training run. Read it, do not change it."""

@@ -204,6 +204,6 @@ def test_command(full_root: Path, tmp_path: Path, page: str, capsys: pytest.Capt
     assert main(["report", "--root", str(full_root), "--out", str(out)]) == 0
     assert out.read_text(encoding="utf-8") == page
     assert main(["report", "--root", str(full_root), "--out", str(tmp_path / "no" / "page.html")]) == 1
-    assert "cannot be written" in capsys.readouterr().err
+    assert f"there is no folder {tmp_path / 'no'}; make it: mkdir -p" in capsys.readouterr().err
     assert main(["report", "--root", str(tmp_path), "--out", str(out)]) == 1
     assert "nothing is published" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +8,6 @@ import pytest
 
 from tests.pages.review.review_root import Page, build_root, serving
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
-
-
-@pytest.fixture(autouse=True)
-def _fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Durability is the business of the storage's own tests."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture(scope="session")
