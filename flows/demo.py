@@ -68,8 +68,7 @@ def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
         worker_log = stack.enter_context(_worker(environment, folder))
         _say("build", "prefect deployment run build-hq-voxceleb/demo")
         settings = [
-            "sources.photos.kind=site",
-            f"sources.photos.url={site.url}",
+            f"sources.photos={{kind: site, url: '{site.url}'}}",
             f"sources.speech.path={folder / 'corpus' / 'wav'}",
             f"sources.metadata.path={folder / 'corpus' / 'vox1_meta.csv'}",
         ]
