@@ -41,18 +41,20 @@ class _Interrupts:
         self.came = False
         self._terminated = False
         self._terminal: int | None = None  # standard error as it was, once everybody else is silenced
-        self._said = threading.Lock()
+        self._said = False
+        self._speaking = threading.Lock()  # else a line goes to the terminal in the moment in which that is let go
 
     def say(self, line: str) -> None:
         """Say it, unless the line was said already: where Ctrl-C is heeded, two threads may want to."""
-        if self.heeded and not self._said.acquire(blocking=False):
-            return
-        with suppress(OSError):
+        with self._speaking, suppress(OSError):
+            if self.heeded and self._said:
+                return
             if self._terminal is None:
                 print(line, file=sys.stderr, flush=True)
             else:
                 fresh = "\n" if os.isatty(self._terminal) else ""  # the terminal shows ^C, and perhaps a bar
                 os.write(self._terminal, f"{fresh}{line}\n".encode())
+            self._said = True
 
     def terminate(self, number: int, frame: FrameType | None) -> None:
         """The handler of SIGTERM: unwind as after Ctrl-C, once."""
@@ -77,7 +79,9 @@ class _Interrupts:
             self._silence()
 
     def _silence(self) -> None:
-        with suppress(OSError):
+        with self._speaking, suppress(OSError):
+            if self._terminal is not None:
+                return
             self._terminal = os.dup(2)
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for stream in (1, 2):
@@ -85,8 +89,7 @@ class _Interrupts:
 
     def end(self) -> NoReturn:
         """End this process and those that it started, now: the interpreter's own end waits for threads of libraries."""
-        if self._terminal is None:
-            self._silence()
+        self._silence()
         self.say(self.line())
         kill_descendants()
         os._exit(INTERRUPTED)

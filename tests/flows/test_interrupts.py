@@ -176,3 +176,24 @@ def test_whoever_imports_the_command_line_keeps_their_own_answer_to_it(plain_env
         [sys.executable, "-c", program], env=plain_environment, capture_output=True, text=True, check=False
     )
     assert done.stdout == "True\n"
+
+
+def test_the_line_is_not_said_into_the_silence_that_another_thread_begins(plain_environment: dict[str, str]) -> None:
+    program = (
+        "import io, os, sys, threading\n"
+        "from flows.cli.interrupts import _interrupts\n"
+        "class Terminal(io.TextIOBase):\n"
+        "    def write(self, text):\n"
+        "        watching = threading.Thread(target=_interrupts._silence, daemon=True)\n"
+        "        watching.start()\n"
+        "        watching.join(0.5)\n"
+        "        return os.write(2, text.encode())\n"
+        "_interrupts.heeded, _interrupts.line = True, lambda: 'again'\n"
+        "sys.stderr = Terminal()\n"
+        "_interrupts.say('interrupted')\n"
+        "_interrupts.end()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=plain_environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.split()) == (130, ["interrupted"])
