@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxdata.crawl.addresses import AddressBook, AddressRefusedError, UrlRefusedError, is_public, read_address
+from voxdata.crawl.addresses import (
+    AddressBook,
+    AddressRefusedError,
+    UrlRefusedError,
+    is_public,
+    read_address,
+    url_and_origin,
+)
 from voxdata.crawl.fetch import Fetcher
 from voxdata.format.errors import SourceError
 from voxdata.recipe.crawl import Crawl
@@ -29,6 +36,7 @@ from voxdata.store.rows import clean
 )
 def test_five_spellings_are_one_host_and_the_path_stays_as_written(spelling: str) -> None:
     address = read_address(spelling)
+    assert url_and_origin(spelling) == (address.url, address.origin)
     assert (address.url, address.origin) == ("http://host.example/a%2Cb?x=%2C,y", "http://host.example:80")
 
 
@@ -71,6 +79,7 @@ def test_any_text_is_a_url_or_refused(text: str) -> None:
             address = read_address(url)
             assert address.url.isascii()
             assert read_address(address.url) == address
+            assert url_and_origin(url) == url_and_origin(address.url) == (address.url, address.origin)
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8") | st.characters(categories=["Cs"])))

@@ -263,3 +263,9 @@ def test_a_tar_names_its_people_in_json_cls_txt_or_folders(tmp_path: Path, caplo
     path.write_bytes(path.read_bytes()[:-9000])
     with pytest.raises(SourceError, match=r"x\.tar cannot be read"):
         found(source(kind="webdataset", path=str(path)))
+
+
+def test_an_offer_of_a_list_is_one_like_any_other() -> None:
+    url = "https://photos.example/1.jpg"
+    for said in ({}, {"rank": 3, "licence": "CC0", "face_box": (0.0, 0.0, 9.0, 9.0)}):
+        assert PhotoUrl.of_list("Ann Lee", url, **said) == PhotoUrl(words="Ann Lee", key=url, url=url, **said)

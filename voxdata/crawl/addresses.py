@@ -73,6 +73,15 @@ class Address:
         return self.url.split("/", 3)[3] if self.url.count("/") > 2 else ""
 
 
+def url_and_origin(url: str) -> tuple[str, str]:
+    """The url and the origin of `read_address`, quickly where it is plain. Raises `UrlRefusedError`."""
+    plain = _PLAIN.match(url) if len(url) <= MAX_URL else None
+    if plain is not None:
+        return url, f"{plain[1]}://{plain[2]}:{PORTS[plain[1]]}"
+    address = read_address(url)
+    return address.url, address.origin
+
+
 def read_address(url: str, base: str | None = None) -> Address:
     """A url, relative to `base` where one is given. Raises `UrlRefusedError` saying why it is not asked for."""
     plain = _PLAIN.match(url) if base is None and len(url) <= MAX_URL else None

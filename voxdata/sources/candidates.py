@@ -194,7 +194,8 @@ def batch_of(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
 
 def columns_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> list[pa.Array]:
     """The columns of rows; a name that a row has not is null."""
-    there = set[str]().union(*rows)
+    first = rows[0].keys()
+    there = first if all(row.keys() == first for row in rows) else set[str]().union(*rows)
     return [
         column_of([row.get(field.name) for row in rows], field.type)
         if field.name in there

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -97,6 +97,16 @@ class PhotoUrl(PhotoOffer):
     """A photo on the web; what came of its url is logged, and a settled one is not asked for again."""
 
     url: str
+
+    @classmethod
+    def of_list(cls, words: str, url: str, **said: Any) -> PhotoUrl:
+        """`PhotoUrl(words=words, key=url, url=url, **said)`, in a fifth of the time: lists have millions."""
+        offer = object.__new__(cls)
+        vars(offer).update(_UNSAID, words=words, key=url, url=url, **said)
+        return offer
+
+
+_UNSAID = {each.name: each.default for each in fields(PhotoUrl) if each.default is not MISSING}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,7 +187,7 @@ def _offer(row: Row) -> PhotoUrl | str:
     if said:
         said["licence"] = licence_name(said.get("licence"), said.get("licence_url"))
     rank, box = _rank(row.get("rank")), _box(row.get("box"))
-    return PhotoUrl(words=words.replace("/", "_"), key=url, url=url, rank=rank, face_box=box, **said)
+    return PhotoUrl.of_list(words.replace("/", "_"), url, rank=rank, face_box=box, **said)
 
 
 def _rows(path: Path, settings: PhotoList) -> Iterator[Row]:

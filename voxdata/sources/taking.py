@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from voxdata.crawl.addresses import UrlRefusedError, read_address
+from voxdata.crawl.addresses import UrlRefusedError, url_and_origin
 from voxdata.format.errors import IdentityError, SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.admission import admitted
@@ -97,8 +97,7 @@ class Taker:
         self._taken[identity] += 1
         origin: str | None
         try:
-            address = read_address(url)
-            row["source_path"], origin = address.url, address.origin
+            row["source_path"], origin = url_and_origin(url)
         except UrlRefusedError as error:
             row["source_path"], origin = clean(url), None
             self._refuse(row, str(error))
