@@ -260,7 +260,7 @@ def test_the_better_is_promoted_and_evaluated_the_worse_refused_and_nothing_new_
     settings = {"root": str(root), "gate": GATE, **numbers}
     ended = [api.run(RETRAIN, **settings, seed=seed, steps=steps) for seed, steps in ((5, 1), (6, 150), (7, 1), (7, 1))]
     names = [run["state_name"] for run in ended]
-    assert names == ["Promoted", "Promoted", "Refused", "Skipped"], [run["state"]["message"] for run in ended]
+    assert names == ["Promoted", "Promoted", "Refused", "Skipped"], "\n".join(run["state"]["message"] for run in ended)
     storage = LocalStorage(root)
     assert [fact["outcome"] for fact in decisions(storage, "sf2f")] == ["first", "promoted", "refused"]
     runs = [f"sf2f-tiny-self-trained-{SNAPSHOT}-{seed}" for seed in (5, 6, 7)]
