@@ -147,3 +147,22 @@ def test_entries_that_are_no_address_are_counted() -> None:
 def test_any_bytes_are_a_sitemap(data: bytes) -> None:
     for address in read_sitemap(data, HERE).pages:
         assert address.encode().decode() == address
+
+
+CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
+
+
+@pytest.mark.parametrize(
+    ("text", "licence", "url"),
+    [
+        (f'<link rel="license" href="{CC0}">', "CC0-1.0", CC0),
+        (f'<a rel="nofollow LICENSE" href="{CC0}">free</a> again <a rel=license href="{CC0}">x</a>', "CC0-1.0", CC0),
+        ('<a rel="license" href="/terms">House  terms</a>', "House terms", "http://h.example/terms"),
+        ('<link rel="license" href="/terms">', "http://h.example/terms", "http://h.example/terms"),
+        (f'<a rel="license" href="{CC0}">a</a><a rel="license" href="/terms">b</a>', None, None),
+        ('<a rel="license">nowhere</a><a href="/terms">license</a>', None, None),
+    ],
+)
+def test_a_page_states_one_licence_or_none(text: str, licence: str | None, url: str | None) -> None:
+    page = read_web_page(f"<title>Ann</title>{text}".encode(), "http://h.example/ann")
+    assert (page.licence, page.licence_url) == (licence, url)

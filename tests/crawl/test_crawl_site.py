@@ -27,8 +27,9 @@ from voxdata.format.errors import SourceError
 from voxdata.people.identities import load_book
 from voxdata.recipe.sections import Crawl
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
-from voxdata.simulate.site import start_site
+from voxdata.simulate.site import licence_of, start_site
 from voxdata.sources.folder import PhotoFolder
+from voxdata.sources.licences import licence_name
 from voxdata.sources.originals import PhotoStore, original_reader, originals
 from voxdata.sources.site import PhotoSite, photo_key
 from voxdata.store.storage import LocalStorage, open_storage
@@ -74,7 +75,8 @@ def test_every_photo_has_a_row_with_hash_size_and_status(storage: LocalStorage, 
     for key, row in stored.items():
         assert rows[key]["http_status"] == 200
         assert (rows[key]["sha256"], rows[key]["size_bytes"]) == (row["photo_sha256"], row["size_bytes"])
-        assert row["licence"] == "CC-BY"
+        stated = licence_of(row["identity"])
+        assert (row["licence"], row["licence_url"]) == (licence_name(None, stated) or "CC-BY", stated)
 
 
 def test_a_site_gives_the_same_items_as_its_folder(storage: LocalStorage, corpus: Path, tmp_path: Path) -> None:

@@ -144,3 +144,21 @@ def test_sitemaps_packed_and_with_pictures_and_those_without_address(
         assert found(tmp_path, url) == {"ann": ["/listed.png", "/shown.png"]}
     assert "names a sitemap that is no address: 'http://['" in caplog.text
     assert "/map.xml.gz: not XML" in caplog.text
+
+
+def test_photos_have_the_licence_that_their_page_states_and_the_recipe_may_want_it(tmp_path: Path) -> None:
+    deed = "https://creativecommons.org/licenses/by-sa/4.0/"
+    pages: dict[str, Handler] = {
+        "/": body('<a href="/ann">Ann</a><a href="/bea">Bea</a>'),
+        "/ann": body(f'<title>Ann</title><img src="/1.png"><a rel="license" href="{deed}">CC BY-SA</a>'),
+        "/bea": body('<title>Bea</title><img src="/2.png">'),
+        "/1.png": picture(1),
+        "/2.png": picture(2),
+    }
+    with serving(pages) as (url, _):
+        for wanted, expected in (([], {"CC-BY-SA-4.0": deed, "unknown": None}), (["CC-*"], {"CC-BY-SA-4.0": deed})):
+            root = open_storage(tmp_path / f"root{len(wanted)}", create=True)
+            with PhotoStore(root, load_book([]), Crawl()) as store:
+                store.add(PhotoSite(url=f"{url}/", licences=wanted), "corpus-0", "sources.photos")
+                rows = store.manifest().to_pylist()
+            assert {row["licence"]: row["licence_url"] for row in rows} == expected

@@ -38,7 +38,7 @@ def get(url: str) -> tuple[str, bytes, str]:
 
 
 def links(url: str) -> list[str]:
-    return re.findall(r'href="([^"]+)"', get(url)[1].decode())
+    return re.findall(r'<a href="([^"]+)"', get(url)[1].decode())
 
 
 def status_of(url: str) -> int:

@@ -9,7 +9,8 @@
     /photos/<id>/gone.jpg      linked on every identity page, and not there (404)
     /private/<id>.jpg          linked as well, and forbidden by robots.txt
 
-Which links are redirects follows from the photo's name alone, so every crawl sees the same site.
+Which links are redirects follows from the photo's name alone, so every crawl sees the same site; of three people the
+pages of about two state a licence.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ HOST = "127.0.0.1"
 REDIRECT_EVERY = 8
 CRAWL_DELAY_S = 0.01
 STOP_TIMEOUT_S = 10.0
+
+LICENCES = ("https://creativecommons.org/publicdomain/zero/1.0/", "https://creativecommons.org/licenses/by/4.0/", None)
 
 _Photos = dict[str, list[Path]]  # identity -> its photos, sorted
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -118,7 +121,8 @@ class Site:
         if identity not in self._photos:
             raise web.HTTPNotFound
         links = [photo_link(identity, photo.name) for photo in self._photos[identity]]
-        return _page(identity, [*links, f"/photos/{identity}/gone.jpg", f"/private/{identity}.jpg"])
+        links += [f"/photos/{identity}/gone.jpg", f"/private/{identity}.jpg"]
+        return _page(identity, links, licence_of(identity))
 
     async def _photo(self, request: web.Request) -> web.StreamResponse:
         photo = self._find(request)
@@ -157,7 +161,13 @@ def photo_link(identity: str, name: str) -> str:
     return f"/{'moved' if digest[0] % REDIRECT_EVERY == 0 else 'photos'}/{identity}/{name}"
 
 
-def _page(title: str, links: list[str]) -> web.Response:
+def licence_of(identity: str) -> str | None:
+    """The licence that an identity's page states, by its address; None: none."""
+    return LICENCES[hashlib.sha256(identity.encode()).digest()[0] % len(LICENCES)]
+
+
+def _page(title: str, links: list[str], licence: str | None = None) -> web.Response:
     items = "".join(f'<li><a href="{html.escape(link)}">{html.escape(link)}</a></li>\n' for link in links)
-    head = f"<!DOCTYPE html>\n<html><head><title>{html.escape(title)}</title></head>\n"
+    stated = "" if licence is None else f'<link rel="license" href="{html.escape(licence)}">'
+    head = f"<!DOCTYPE html>\n<html><head><title>{html.escape(title)}</title>{stated}</head>\n"
     return web.Response(text=f"{head}<body><ul>\n{items}</ul></body></html>\n", content_type="text/html")

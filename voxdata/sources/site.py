@@ -2,7 +2,8 @@
 
 The identity pages are those of the sitemaps that robots.txt names, else the links of the given page. A page's title
 says whom it shows, or else the last part of its address; a title that is an error's is nobody's. Its photos are its
-links to image files, the pictures that it shows, and what the sitemap says of it, on the same host and on `hosts`.
+links to image files, the pictures that it shows, and what the sitemap says of it, on the same host and on `hosts`. The
+licence that the page links to as its own (rel=license) is theirs.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ async def find(settings: PhotoSite, visit: Visit) -> AsyncIterator[Sequence[Phot
                 key=photo_key(url, str(settings.url)),
                 url=url,
                 page_url=page.address,
+                licence=page.licence,
+                licence_url=page.licence_url,
                 rank=number,
             )
             for number, url in enumerate(page.photos)
@@ -95,11 +98,13 @@ def photo_key(url: str, site: str) -> str:
 
 @dataclass(frozen=True)
 class Page:
-    """An identity's page: whom it shows, where it lies, and the urls of its photos in page order."""
+    """An identity's page: whom it shows, where it lies, the urls of its photos in page order, and their licence."""
 
     identity: str
     address: str
     photos: tuple[str, ...]
+    licence: str | None = None
+    licence_url: str | None = None
 
 
 async def walk_site(visit: Visit, settings: PhotoSite) -> AsyncIterator[Page]:
@@ -225,7 +230,7 @@ class _Walk:
         photos = dict.fromkeys(self._allowed([*linked, *page.pictures, *pictures]))
         title = page.title[:MAX_TITLE] or _last_part(address)
         identity = "" if ERROR_TITLE.fullmatch(title) else title.replace("/", "_")
-        return Page(identity, here, tuple(photos))
+        return Page(identity, here, tuple(photos), page.licence, page.licence_url)
 
     def _allowed(self, urls: Iterable[str]) -> Iterator[str]:
         """Those of the site and of the further hosts that may be a photo."""

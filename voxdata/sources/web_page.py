@@ -16,8 +16,11 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from charset_normalizer import from_bytes
 from lxml import etree, html
 
+from voxdata.sources.licences import licence_name
+
 MAX_PAGE_BYTES = 4 << 20  # of which links and pictures are read; a tree takes about 20 times that in memory
 MAX_ADDRESS = 4096  # characters; a longer one is no picture of use, but data in an address
+MAX_LICENCE = 200  # characters of its name
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _META = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}[\"']?([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
 _META_BYTES = 1024  # where HTML wants it
@@ -36,11 +39,17 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class WebPage:
-    """A page. `pictures` are absolute addresses in page order, of each `<img>` and `<picture>` its largest variant."""
+    """A page. `pictures` are absolute addresses in page order, of each `<img>` and `<picture>` its largest variant.
+
+    `licence` and `licence_url` are what it says of its content (rel=license), None where it says nothing, or several
+    things of which nobody knows which picture is meant.
+    """
 
     title: str
     links: tuple[Link, ...]
     pictures: tuple[str, ...]
+    licence: str | None = None
+    licence_url: str | None = None
 
 
 def read_web_page(data: bytes, address: str, *, charset: str | None = None) -> WebPage:
@@ -54,7 +63,11 @@ def read_web_page(data: bytes, address: str, *, charset: str | None = None) -> W
             base = resolved(address, element.get("href", "")) or address
             break
     titles = (" ".join("".join(element.itertext()).split()) for element in tree.iter("title"))
+    licences = dict(_licences(tree, base))
+    licence_url, licence = next(iter(licences.items())) if len(licences) == 1 else (None, None)
     return WebPage(
+        licence=licence,
+        licence_url=licence_url,
         title=next((title for title in titles if title), ""),
         links=tuple(_links(tree, base)),
         pictures=tuple(dict.fromkeys(_pictures(tree, base))),
@@ -109,6 +122,16 @@ def _links(tree: Any, base: str) -> Iterator[Link]:
         address = resolved(base, element.get("href", ""))
         if address:
             yield Link(address=address, nofollow="nofollow" in element.get("rel", "").lower().split())
+
+
+def _licences(tree: Any, base: str) -> Iterator[tuple[str, str]]:
+    """Address and name of each licence that the page links to as its own (HTML's link type `license`)."""
+    for element in tree.iter("a", "area", "link"):
+        if "license" in element.get("rel", "").lower().split():
+            address = resolved(base, element.get("href", ""))
+            if address:
+                text = " ".join("".join(element.itertext()).split())[:MAX_LICENCE]
+                yield address, licence_name(text or address, address) or address
 
 
 def _pictures(tree: Any, base: str) -> Iterator[str]:
