@@ -258,7 +258,7 @@ def test_the_better_is_promoted_and_evaluated_the_worse_refused_and_nothing_new_
 ) -> None:
     numbers = {"preset": "tiny", "settings": pairs({**SMALL, "embedder_steps": 120}), "device": "cpu"}
     settings = {"root": str(root), "gate": GATE, **numbers}
-    ended = [api.run(RETRAIN, **settings, seed=seed, steps=steps) for seed, steps in ((5, 1), (6, 150), (7, 1), (7, 1))]
+    ended = [api.run(RETRAIN, **settings, seed=seed, steps=steps) for seed, steps in ((5, 1), (6, 500), (7, 1), (7, 1))]
     names = [run["state_name"] for run in ended]
     assert names == ["Promoted", "Promoted", "Refused", "Skipped"], "\n".join(run["state"]["message"] for run in ended)
     storage = LocalStorage(root)
