@@ -75,7 +75,7 @@ class Address:
 
 def url_and_origin(url: str) -> tuple[str, str]:
     """The url and the origin of `read_address`, quickly where it is plain. Raises `UrlRefusedError`."""
-    plain = _PLAIN.match(url) if len(url) <= MAX_URL else None
+    plain = _plain(url)
     if plain is not None:
         return url, f"{plain[1]}://{plain[2]}:{PORTS[plain[1]]}"
     address = read_address(url)
@@ -84,7 +84,7 @@ def url_and_origin(url: str) -> tuple[str, str]:
 
 def read_address(url: str, base: str | None = None) -> Address:
     """A url, relative to `base` where one is given. Raises `UrlRefusedError` saying why it is not asked for."""
-    plain = _PLAIN.match(url) if base is None and len(url) <= MAX_URL else None
+    plain = _plain(url) if base is None else None
     if plain is not None:
         return Address(url, plain[1], plain[2], PORTS[plain[1]])
     try:
@@ -93,6 +93,11 @@ def read_address(url: str, base: str | None = None) -> Address:
         raise
     except ValueError as error:
         raise UrlRefusedError(f"it is no url: {clean(str(error))}") from None
+
+
+def _plain(url: str) -> re.Match[str] | None:
+    """Scheme and host of a url that stays as it is written, which nearly all do."""
+    return _PLAIN.match(url) if len(url) <= MAX_URL else None
 
 
 def _read_address(url: str) -> Address:
