@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -75,18 +76,38 @@ def test_it_survives_pickling_and_a_spawned_process(index: MemberIndex) -> None:
         assert pool.apply(index.read, ("p2/f_0", "jpg")) == CONTENT["p2/f_0"]
 
 
+def open_below(folder: Path) -> list[str]:
+    """The files of a folder that this process holds open, whatever else it opens and closes meanwhile."""
+    held = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            held.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [path for path in held if path.startswith(f"{folder}/")]
+
+
 def test_threads_read_on_while_tars_are_closed_behind_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voxdata.format.members.OPEN_TARS", 2)
     content = [bytes([number]) * 512 for number in range(8)]
     for number, data in enumerate(content):
         (tmp_path / f"{number}.tar").write_bytes(data)
-    before = len(os.listdir("/proc/self/fd"))
     tars = TarFiles(LocalFiles(tmp_path))
     with ThreadPoolExecutor(8) as threads:
         read = list(threads.map(lambda n: tars.read(f"{n % 8}.tar", "x", 0, 512), range(4000)))
     assert read == [content[n % 8] for n in range(4000)]
+    assert 0 < len(open_below(tmp_path)) <= 2 + 8
     tars.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(tmp_path) == []
+
+
+def test_the_last_tars_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxdata.format.members.OPEN_TARS", 8)
+    paths = [tmp_path / f"{number}.tar" for number in range(12)]
+    tars = TarFiles(LocalFiles(tmp_path))
+    for number, path in enumerate(paths):
+        path.write_bytes(b"x" * 512)
+        tars.read(path.name, "x", 0, 512)
+        expected = paths[max(0, number - 7) : number + 1]
+        assert sorted(open_below(tmp_path)) == sorted(map(str, expected))
 
 
 def test_unknown_keys_and_files_are_named(index: MemberIndex) -> None:

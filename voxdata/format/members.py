@@ -20,7 +20,7 @@ OPEN_TARS = 256
 
 
 class TarFiles:
-    """Positioned reads from the tars of a root; the last `OPEN_TARS` stay open."""
+    """Positioned reads from the tars of a root; the last `OPEN_TARS` opened stay so, up to one more for each thread."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -45,7 +45,7 @@ class TarFiles:
         return {**self.__dict__, "_open": {}}
 
     def _opened(self, files: LocalFiles, tar: str) -> _Descriptor:
-        for oldest in list(self._open)[: len(self._open) - OPEN_TARS + 1]:
+        for oldest in list(self._open)[: max(0, len(self._open) - OPEN_TARS + 1)]:
             self._open.pop(oldest, None)
         try:
             opened = self._open[tar] = _Descriptor(os.open(files.local(tar), os.O_RDONLY))

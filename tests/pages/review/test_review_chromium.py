@@ -173,6 +173,36 @@ def test_a_reload_in_the_middle_loses_nothing(open_tab: Any, shared: tuple[Path,
     assert person == ask(root, "SELECT DISTINCT person FROM faces ORDER BY person")[1]["person"]
 
 
+SLOW = """person => {
+  const real = window.fetch;
+  window.fetch = async (url, options) => {
+    const answer = await real(url, options);
+    const { pathname, searchParams } = new URL(url, location);
+    const late = pathname === "/api/person" && searchParams.get("person") === person;
+    if (late) await new Promise((on) => setTimeout(on, 1500));
+    return answer;
+  };
+}"""
+
+
+def test_an_answer_that_comes_late_does_not_lead_back(open_tab: Any, shared: tuple[Path, Page]) -> None:
+    """A new name makes the page read its person anew; whoever goes on meanwhile stays where they went."""
+    root, _ = shared
+    first, second = (row["person"] for row in ask(root, "SELECT DISTINCT person FROM faces ORDER BY person")[:2])
+    tab = open_tab("hasty")
+    tab.tab.evaluate(SLOW, first)
+    with tab.tab.expect_response(lambda answer: "/api/person?" in answer.url and f"person={first}" in answer.url):
+        tab.tab.fill("#reviewer", "hastier")
+        tab.tab.keyboard.press("Enter")  # its answer is on the way to the page from here on
+    for key in ("Enter", "1", "2"):
+        tab.tab.keyboard.press(key)
+    tab.wait_for_words("reject", "reject")
+    tab.tab.wait_for_timeout(2000)  # the late answer is here
+    assert tab.person() == second
+    assert tab.words()[:2] == ["reject"] * 2
+    assert stored(root, "hastier") == ["reject"] * 2
+
+
 def test_a_slow_start_after_a_reload_opens_whom_the_address_names(open_tab: Any, shared: tuple[Path, Page]) -> None:
     root, _ = shared
     second = ask(root, "SELECT DISTINCT person FROM faces ORDER BY person")[1]["person"]

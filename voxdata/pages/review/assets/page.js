@@ -35,9 +35,22 @@ function ask() { if (!reviewer() && !$("#who").open) $("#who").showModal(); }
 
 // ---- which person is open
 
-async function open(person, key = null) {
+// Several openings can be under way at once: by a key, a click, an undo, or because the list was read anew. The last one
+// asked for counts, whichever answer comes first, and whoever asked for an earlier one waits for it, too.
+let opening = null;  // the last one asked for: { person, key, done }
+
+function open(person, key = null) {
+  const mine = { person, key };
+  opening = mine;
+  mine.done = show(mine).then(() => mine === opening ? null : opening?.done);
+  return mine.done;
+}
+
+async function show(wanted) {
+  const { person, key } = wanted;
   try {
     const answer = await get("person", { person, reviewer: reviewer() });
+    if (wanted !== opening) return;
     version = answer.version;
     for (const face of answer.faces) if (pending.has(face.key)) {
       face.mine = said.get(face.key);
@@ -51,8 +64,18 @@ async function open(person, key = null) {
     while (at >= sheet.candidates() + sheet.shown) sheet.shown += 60;
     if (key !== null) sheet.draw();
     sheet.move(Math.max(at, 0));
+    wanted.key = null;
     prefetch();
-  } catch (error) { say(error.message, true); }
+  } catch (error) {
+    if (wanted === opening) opening = null;
+    say(error.message, true);
+  }
+}
+
+// Reads anew whom the page shows or is about to show; the first of the list where that is nobody.
+async function reopen(first = null) {
+  const person = opening?.person ?? sheet.person?.person ?? first;
+  if (person) await open(person, opening?.key);
 }
 
 async function step(by) {
@@ -71,8 +94,7 @@ async function prefetch() {
 
 async function reload() {
   const first = await people.load(true);
-  const person = sheet.person?.person ?? first;
-  if (person) await open(person);
+  await reopen(first);
 }
 
 // ---- words
@@ -106,7 +128,7 @@ async function state(face, decision) {
   } catch (error) {
     wait(face.key, -1);
     say(`Not stored: ${error.message}`, true);
-    if (sheet.person) await open(sheet.person.person);
+    await reopen();
   }
 }
 
