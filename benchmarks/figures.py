@@ -94,14 +94,21 @@ def show(sections: Sequence[Section], result: str | None) -> None:
                 print("| " + " | ".join(_cell(row[name]) for name in names) + " |")
         for note in section.notes:
             print(f"\n{note}")
-    if result is None:
-        return
+    if result is not None:
+        write(sections, result)
+
+
+def write(sections: Sequence[Section], result: str) -> None:
+    """Write sections to `benchmarks/results/<result>.json`; whole or not at all, so that it can be done row by row."""
     RESULTS.mkdir(exist_ok=True)
     written = [
         {**asdict(each), "figures": [{**asdict(figure), "reached": figure.reached} for figure in each.figures]}
         for each in sections
     ]
-    (RESULTS / f"{result}.json").write_text(json.dumps(written, indent=1) + "\n")
+    path = RESULTS / f"{result}.json"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(written, indent=1) + "\n")
+    part.replace(path)
 
 
 def _cell(value: Any) -> str:

@@ -1,13 +1,16 @@
 """How fast does a GPU train, what is each switch worth, and how far is that from what the card can do?
 
-    python benchmarks/train_gpu.py [--device cuda] [--steps 50] [--only sf2f-64] [--small]
+    python benchmarks/train_gpu.py [--device cuda] [--steps 50] [--only sf2f-64] [--minutes 12] [--small]
 
 Needs torch, numpy, pyarrow and Pillow, and the folders `models/` and `benchmarks/` of this repository; no data and no
 weights: the store is random and as large as HQ-VoxCeleb (3,638 people, 611,184 utterances, 38.5 GB of log-mels), and
 FaceNet has random weights. Rates are of whole steps, data drawn and metrics added up, between two moments at which the
-device was idle; the median of three stretches. The first row of a system is the plain eager step in float32; a row that
-fails says why, and the others go on. On a GPU the result goes to `benchmarks/results/train_gpu.json`; `--device cpu
---small` runs all of it that needs no GPU, at a size that says nothing about speed.
+device was idle; the median of three stretches. The first rows of a system tell most: the plain eager step in float32,
+then all switches, then whether recorded steps train as eager ones do; the worth of each switch comes last. Each row is
+printed and written as it comes, so that a run cut short keeps what it had; after `--minutes` no further row begins, and
+the last note names those that are missing. A row that fails says why, and the others go on. On a GPU the result goes to
+`benchmarks/results/train_gpu.json`, or where `--result` says; `--device cpu --small` runs all of it that needs no GPU,
+at a size that says nothing about speed.
 """
 
 from __future__ import annotations
@@ -19,11 +22,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from figures import Figure, Section, show
+from figures import Figure, Section, show, write
 from random_store import random_store
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -42,9 +45,12 @@ from models.training.steps import Steps
 from models.training.switches import Switches, prepare
 
 STRETCHES = 3
+AGREEMENT_STEPS = 200
+AGREEMENT_LENGTHS = (1.2, 1.36)  # s: 120, 128 and 136 frames at lengths of 8
 PAPER_STEPS, PAPER_FUSER_STEPS = PAPER.steps, PAPER.fuser_steps
 V100 = 1.85  # steps per second, SF2F's paper
 PLAIN = Switches()
+PLAIN_ROW = "plain eager, float32"
 ALL = Switches(
     bf16=True,
     channels_last=True,
@@ -209,17 +215,28 @@ class Bench:
         few = Bench(self.device, small=self.small, steps=max(1, self.steps // 10), folder=self._folder)
         return few._rate(lambda step: steps(FUSER, step))
 
-    def agreement(self, case: Case) -> float:
-        """Largest relative difference of a loss between recorded and eager float32 steps on the same batches."""
-        over = {"crop_s": (1.25, 1.25)}
-        fixed = dataclasses.replace(case, overrides={**case.overrides, **over})
+    @property
+    def compared(self) -> int:
+        """Steps that `agreement` compares."""
+        return 12 if self.small else AGREEMENT_STEPS
+
+    def agreement(self, case: Case) -> tuple[float, float]:
+        """Largest relative difference of a loss between recorded and eager steps, and between eager steps done twice.
+
+        Float32, on the same batches, whose crops have three lengths in turn: recordings share a pool of memory, and a
+        training on a GPU is not the same to the bit twice.
+        """
+        over = {"crop_s": AGREEMENT_LENGTHS}
+        three = dataclasses.replace(case, lengths=8, overrides={**case.overrides, **over})
         found = []
-        for graphs in (False, True):
+        for graphs in (False, False, self.device.type == "cuda"):
             switches = Switches(fused_adam=True, cuda_graphs=graphs)
-            steps = Steps(self.system(fixed, switches), switches)
-            found.append([{key: float(loss) for key, loss in steps(case.stage, step).items()} for step in range(6)])
-        pairs = [(a[key], b[key]) for a, b in zip(*found, strict=True) for key in a]
-        return max(abs(a - b) / max(abs(a), 1e-6) for a, b in pairs)
+            steps = Steps(self.system(three, switches), switches)
+            found.append(
+                [{key: float(loss) for key, loss in steps(case.stage, step).items()} for step in range(self.compared)]
+            )
+        eager, again, recorded = found
+        return _apart(eager, recorded), _apart(eager, again)
 
     def ceilings(self) -> list[dict[str, Any]]:
         """What this card does at its best here: a bf16 matrix product, and a copy (bytes read and written)."""
@@ -254,62 +271,115 @@ class Bench:
         return torch.cuda.max_memory_allocated() / 2**30 if self.device.type == "cuda" else None
 
 
-def rows_of(bench: Bench, case: Case) -> list[dict[str, Any]]:
-    """The plain step, the switches one after the other, all of them, and all but one each."""
+def _apart(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str, float]]) -> float:
+    pairs = [(a[key], b[key]) for a, b in zip(one, other, strict=True) for key in a]
+    return max(abs(a - b) / max(abs(a), 1e-6) for a, b in pairs)
+
+
+def rows_of(bench: Bench, case: Case) -> list[tuple[str, Switches]]:
+    """Rows by name, the most telling first: the plain step, all switches, one after the other, all but one each."""
     on_gpu = bench.device.type == "cuda"
-    rows, switches = [bench.measured(case, "plain eager, float32", PLAIN)], PLAIN
-    ladder = [(name, change) for name, change in LADDER if on_gpu or name not in ("cuda_graphs", "compile")]
     everything = ALL if on_gpu else dataclasses.replace(ALL, cuda_graphs=False)
+    rows, switches = [(PLAIN_ROW, PLAIN), ("all", everything)], PLAIN
     if case.must is None:
-        return _gained([*rows, bench.measured(case, "all", everything)])
+        return rows
+    ladder = [(name, change) for name, change in LADDER if on_gpu or name not in ("cuda_graphs", "compile")]
     for name, change in ladder:
         switches = dataclasses.replace(switches, **change)
-        rows.append(bench.measured(case, f"+ {name}", switches))
+        rows.append((f"+ {name}", switches))
     for name, change in ladder:
         if name != "compile":
-            less = dataclasses.replace(everything, **dict.fromkeys(change, False))
-            rows.append(bench.measured(case, f"all but {name}", less))
-    return _gained([*rows, bench.measured(case, "all", everything)])
-
-
-def _gained(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each row's rate over that of the row before and over the plain one."""
-    before = plain = rows[0]["steps/s"]
-    for row in rows:
-        rate = row["steps/s"]
-        climbs = row["row"].startswith("+")
-        row["over the row before"] = rate / before if rate and before and climbs else None
-        row["over plain"] = rate / plain if rate and plain else None
-        before = rate or before
+            rows.append((f"all but {name}", dataclasses.replace(everything, **dict.fromkeys(change, False))))
     return rows
 
 
-def case_section(bench: Bench, case: Case, ceiling: float) -> Section:
-    """Everything about one system."""
+class Account:
+    """Sections as far as they go, written to the result's file at every row; and how long there is for them."""
+
+    def __init__(self, result: str | None, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.sections: list[Section] = []
+        self.result, self._clock, self._ends = result, clock, clock() + 60 * minutes
+
+    @property
+    def over(self) -> bool:
+        """Whether no further row should begin."""
+        return self._clock() >= self._ends
+
+    def now(self, section: Section) -> None:
+        """The present state of the last section."""
+        if self.result is not None:
+            write([*self.sections, section], self.result)
+
+
+def case_section(bench: Bench, case: Case, ceiling: float, account: Account) -> Section:
+    """Everything about one system, or what there was time for."""
     store_started = time.perf_counter()
     store = bench.store(case)
     opened = time.perf_counter() - store_started
-    rows = rows_of(bench, case)
-    for row in rows:
-        row["share of bf16 ceiling"] = row["TFLOP/s"] / ceiling if row["TFLOP/s"] else None
-    done = [row for row in rows if row["steps/s"] and row["row"] in ("all", "+ compile")]
-    best = max((row["steps/s"] for row in done), default=float("nan"))
-    figures = [Figure(name="steps/s, all switches", value=best, n=bench.steps, must=case.must, higher=True)]
+    section = Section(
+        title=case.name,
+        figures=list[Figure](),
+        tables={"switches": []},
+        notes=[
+            f"log-mels in {store.tier.name}: {store.tier.reason}; the store was made and filled in {opened:.1f} s.",
+            f"{case.system}, preset {case.preset}, stage {case.stage}, crops rounded up to {case.lengths} frames.",
+        ],
+    )
+    rows, missing = section.tables["switches"], list[str]()
+    for name, switches in rows_of(bench, case):
+        if account.over:
+            missing.append(name)
+            continue
+        row = bench.measured(case, name, switches)
+        rows.append(row | _compared(row, rows, ceiling))
+        print(f"{case.name}, {name}: {row['failed'] or '{:.4g} steps/s'.format(row['steps/s'])}", flush=True)
+        account.now(section)
+        if name == "all":
+            missing += _figures(bench, case, row["steps/s"] or float("nan"), section, account)
+    if missing:
+        cast(list[str], section.notes).append(f"No time was left for: {', '.join(missing)}.")
+    return section
+
+
+def _compared(row: Mapping[str, Any], before: Sequence[Mapping[str, Any]], ceiling: float) -> dict[str, Any]:
+    """A row's rate over the plain one's, over that of the row which it adds a switch to, its share of the ceiling."""
+    rate, plain = row["steps/s"], before[0]["steps/s"] if before else row["steps/s"]
+    steps = [each["steps/s"] for each in before if each["row"].startswith("+") or each["row"] == PLAIN_ROW]
+    climbed = rate / steps[-1] if rate and row["row"].startswith("+") and steps and steps[-1] else None
+    return {
+        "over the row before": climbed,
+        "over plain": rate / plain if rate and plain else None,
+        "share of bf16 ceiling": row["TFLOP/s"] / ceiling if row["TFLOP/s"] else None,
+    }
+
+
+def _figures(bench: Bench, case: Case, best: float, section: Section, account: Account) -> list[str]:
+    """Add the figures beside the table; returns those for which no time was left."""
+    figures, missing = cast(list[Figure], section.figures), []
+    figures.append(Figure(name="steps/s, all switches", value=best, n=bench.steps, must=case.must, higher=True))
+    account.now(section)
+    if case.must is not None:
+        if account.over:
+            missing.append("recorded against eager losses")
+        else:
+            recorded, noise = bench.agreement(case)
+            count, bound = bench.compared, max(3 * noise, 1e-3)
+            what = f"losses, worst of {count} steps at three lengths"
+            figures.append(Figure(name=f"eager against eager {what}", value=noise, n=count))
+            figures.append(Figure(name=f"recorded against eager {what}", value=recorded, n=count, must=bound))
+            account.now(section)
+    if account.over:
+        return [*missing, "batches/s of the store alone"]
     figures.append(Figure(name="batches/s of the store alone", value=bench.drawing(case), n=bench.steps))
-    notes = [
-        f"log-mels in {store.tier.name}: {store.tier.reason}; the store was made and filled in {opened:.1f} s, once.",
-        f"{case.system}, preset {case.preset}, stage {case.stage}, crops rounded up to {case.lengths} frames.",
-    ]
-    if case.must is not None and bench.device.type == "cuda":
-        figures.append(Figure(name="recorded against eager losses, worst", value=bench.agreement(case), n=6, must=1e-2))
     if case.name == "sf2f-64":
         figures += _projection(best, bench.fuser(case))
-        notes.append(
+        cast(list[str], section.notes).append(
             f"The projection takes {PAPER_STEPS:,} steps at the rate above and {PAPER_FUSER_STEPS} of the fuser at its "
             "own, and assumes that rates hold for hours and that start-up, checkpoints, sample grids and evaluation "
             f"take no time. The paper's V100: {V100} steps/s."
         )
-    return Section(title=case.name, figures=figures, tables={"switches": rows}, notes=notes)
+    account.now(section)
+    return missing
 
 
 def _projection(rate: float, fuser: float) -> list[Figure]:
@@ -328,21 +398,25 @@ def main(arguments: Sequence[str] | None = None) -> list[Section]:
     parser.add_argument("--steps", type=int, default=50, help="in a stretch")
     parser.add_argument("--only", choices=[case.name for case in CASES], help="one system")
     parser.add_argument("--small", action="store_true", help="tiny networks and store: to try the script out")
+    parser.add_argument("--minutes", type=float, default=60.0, help="after which no further row begins")
+    parser.add_argument("--result", default="train_gpu", help="name, or path without its suffix, of the JSON file")
     parser.add_argument("--data", help="not needed: everything is random")
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.exit(0, "no GPU here: nothing is measured (--device cpu --small tries the script out)\n")
+    account = Account(options.result if device.type == "cuda" and not options.small else None, options.minutes)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(device, small=options.small, steps=options.steps, folder=Path(folder))
         ceilings = bench.ceilings()
         machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
         note = f"{machine}, torch {torch.__version__}" + (", tiny sizes: no figure of speed" if options.small else "")
-        sections = [Section(title="the machine", tables={"measured here": ceilings}, notes=[note])]
-        chosen = [case for case in CASES if options.only in (None, case.name)]
-        sections += [case_section(bench, case, ceilings[0]["measured"]) for case in chosen]
-    show(sections, "train_gpu" if device.type == "cuda" and not options.small else None)
-    return sections
+        account.sections.append(Section(title="the machine", tables={"measured here": ceilings}, notes=[note]))
+        for case in CASES:
+            if options.only in (None, case.name):
+                account.sections.append(case_section(bench, case, ceilings[0]["measured"], account))
+    show(account.sections, account.result)
+    return account.sections
 
 
 if __name__ == "__main__":

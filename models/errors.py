@@ -28,7 +28,7 @@ class EmbedderError(TrainingError):
 
 
 class NonFiniteLossError(TrainingError):
-    """A loss stopped being a number. Names the steps, the loss and the last good checkpoint."""
+    """A loss, or a weight, stopped being a number. Names the steps, the loss or network, the last good checkpoint."""
 
 
 class CheckpointError(TrainingError):

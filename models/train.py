@@ -39,6 +39,7 @@ from models.processes import STARTED_BY, python_module, run_together
 from models.systems.base import System
 from models.systems.registry import brought_by
 from models.training.checkpoint import (
+    check_weights,
     checkpoints,
     code_version,
     load_checkpoint,
@@ -194,7 +195,7 @@ def _loop(
     step, before_s = _resume(config, run_dir, system, schedule)
     now = time.process_time if config.clock == "cpu" else time.monotonic
     metrics, started, last_step = Metrics(run_dir, step, writes=first, follow=follow), now(), step + max_steps
-    steps = Steps(system, switches)
+    steps, saved_s = Steps(system, switches), before_s
     last_stage: str | None = None
     while True:
         elapsed_s, asked = largest([before_s + now() - started, float(should_stop())])
@@ -202,24 +203,27 @@ def _loop(
         interrupted = stage is not None and (step >= last_step or asked > 0)
         if last_stage is not None:
             boundary = interrupted or stage != last_stage
-            saves = boundary or step % config.checkpoint_every == 0
-            if saves or step % config.log_every == 0:
+            due = boundary or step % config.checkpoint_every == 0
+            if due or step % config.log_every == 0:
                 metrics.write(step, last_stage, elapsed_s)
-            if saves and first:
-                _save(run_dir, system, schedule, step, elapsed_s)
+            if boundary or (due and elapsed_s >= saved_s + config.checkpoint_seconds):
+                saved_s = elapsed_s
+                check_weights(system, run_dir, step)
+                if first:
+                    _save(run_dir, system, schedule, step, elapsed_s)
             if (boundary or step % config.sample_every == 0) and first:
                 metrics.note("diversity", _write_samples(run_dir, system, last_stage, step))
         if stage is None or interrupted:
             break
-        metrics.add(_step(steps, stage, step, config))
+        metrics.add(_step(steps, stage, step, schedule.ends[-1] if schedule.ends else 0, config))
         step, last_stage = step + 1, stage
     log.info("%s at step %d after %.1f s", "interrupted" if interrupted else "finished", step, elapsed_s)
     return Trained(steps=step, interrupted=interrupted)
 
 
-def _step(steps: Steps, stage: str, step: int, config: RunConfig) -> Mapping[str, Tensor]:
+def _step(steps: Steps, stage: str, step: int, since: int, config: RunConfig) -> Mapping[str, Tensor]:
     try:
-        return steps(stage, step)
+        return steps(stage, step, since)
     except torch.OutOfMemoryError as error:
         batch = getattr(config.numbers(), "batch_size", 2)
         raise TrainingError(

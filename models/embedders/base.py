@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from models.precision import without_autocast
 from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 
 ARCFACE_PX = 112
@@ -48,10 +49,17 @@ def crop_arcface(image_B3SS: Tensor) -> Tensor:
 
 
 def crop_box(image_B3SS: Tensor, left: float, top: float, right: float, bottom: float, *, side_px: int) -> Tensor:
-    """Cut a box, given in shares of the portrait's side, bilinearly, to a square of `side_px`; differentiable."""
-    size = image_B3SS.shape[0]
-    centre_S = (torch.arange(side_px, device=image_B3SS.device, dtype=image_B3SS.dtype) * 2 + 1) / side_px - 1
+    """Cut a box, given in shares of the portrait's side, bilinearly, to a square of `side_px`; differentiable.
+
+    The result has the image's type. Places are float32 at least: in bf16 they would be half a pixel off at 128 pixels.
+    """
+    size, exact = image_B3SS.shape[0], torch.promote_types(image_B3SS.dtype, torch.float32)
+    centre_S = (torch.arange(side_px, device=image_B3SS.device, dtype=exact) * 2 + 1) / side_px - 1
     x_S, y_S = centre_S * (right - left) + (left + right - 1), centre_S * (bottom - top) + (top + bottom - 1)
     grid_SS2 = torch.stack([x_S.expand(side_px, side_px), y_S[:, None].expand(side_px, side_px)], dim=2)
     grid_BSS2 = grid_SS2.expand(size, side_px, side_px, 2)
-    return nnf.grid_sample(image_B3SS, grid_BSS2, mode="bilinear", padding_mode="border", align_corners=False)
+    with without_autocast(image_B3SS.device):
+        cut_B3SS = nnf.grid_sample(
+            image_B3SS.to(exact), grid_BSS2, mode="bilinear", padding_mode="border", align_corners=False
+        )
+    return cut_B3SS.to(image_B3SS.dtype)

@@ -24,7 +24,8 @@ from models.training.average import copies, move
 from models.training.parallel import average_gradients
 
 EPSILON = 1e-12
-_OF_THE_MACHINE = ("fused", "foreach", "capturable")
+_OF_THE_RUN = ("fused", "foreach", "capturable", "rate", "clip")
+"""What a group of an optimiser is told by the machine or by run.json, not by the checkpoint that it takes up."""
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -149,7 +150,7 @@ class System(ABC):
         for name, optimiser in self.optimisers.items():
             saved = state["optimisers"][name]
             groups = [
-                {**theirs, **{key: own[key] for key in _OF_THE_MACHINE}}
+                {**theirs, **{key: own[key] for key in _OF_THE_RUN if key in own}}
                 for theirs, own in zip(saved["param_groups"], optimiser.param_groups, strict=True)
             ]
             optimiser.load_state_dict({**saved, "param_groups": groups})
@@ -208,8 +209,14 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
 
 
 def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of an optimiser down the gradient of `loss`, which is that of the whole batch."""
+    """One step of an optimiser down the gradient of `loss`, which is that of the whole batch.
+
+    Where its groups have a `clip`, the gradient of all its weights together is scaled down to that norm.
+    """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     average_gradients(optimiser)
+    clip = optimiser.param_groups[0].get("clip", 0.0)
+    if clip:
+        nn.utils.clip_grad_norm_([each for group in optimiser.param_groups for each in group["params"]], clip)
     optimiser.step()

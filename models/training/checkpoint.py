@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import voxdata.format
-from models.errors import CheckpointError
+from models.errors import CheckpointError, NonFiniteLossError
 from models.systems.base import System
 from models.training.config import RunConfig
 from models.training.settings import declared
@@ -43,6 +43,26 @@ def save_checkpoint(run_dir: Path, step: int, state: dict[str, Any]) -> Path:
     for other in (*found[: max(0, last - KEPT)], *found[last:]):
         other.unlink(missing_ok=True)
     return path
+
+
+def check_weights(system: System, run_dir: Path, step: int) -> None:
+    """Losses can be finite while the update that followed them was not: no checkpoint may take such weights for good.
+
+    Raises `NonFiniteLossError` naming the networks.
+    """
+    networks = {**system.networks(), **{f"running mean of {name}": mean for name, mean in system.average.items()}}
+    finite = {
+        name: torch.stack([value.isfinite().all() for value in network.state_dict().values()]).all()
+        for name, network in networks.items()
+        if network.state_dict()
+    }
+    broken = [name for name, fine in finite.items() if not fine]
+    if broken:
+        good = checkpoints(run_dir)
+        raise NonFiniteLossError(
+            f"weights of {' and '.join(broken)} were no longer finite at step {step}; the last good checkpoint is "
+            f"{good[-1] if good else 'none'}; lower overrides.learning_rate, or the loss weights"
+        )
 
 
 def checkpoints(run_dir: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from models.systems.base import SystemSpec
 from models.systems.registry import system_spec
 from models.training.parallel import ranks
 from models.training.presets import Preset
+from models.training.rates import Course
 from models.training.settings import Declared, Limits, Setting, check, declared
 from models.training.switches import PRECISIONS, Switches
 from models.training.tracking import PACKAGES, check_tracking
@@ -110,6 +111,15 @@ class RunConfig:
     ] = None
     log_every: Annotated[int, Setting("a line of `metrics.jsonl`", Limits(least=1), unit="steps")] = 20
     checkpoint_every: Annotated[int, Setting("a checkpoint", Limits(least=1), unit="steps")] = 200
+    checkpoint_seconds: Annotated[
+        float,
+        Setting(
+            "between checkpoints at least, so that a quick training does not spend its time on writing them; a stage's "
+            "end and an interruption always write one",
+            Limits(least=0),
+            unit="s",
+        ),
+    ] = 30.0
     sample_every: Annotated[int, Setting("a picture of real and generated faces", Limits(least=1), unit="steps")] = 200
     tracking: Annotated[
         Sequence[str],
@@ -173,6 +183,33 @@ class RunConfig:
             kept=True,
         ),
     ] = 0.0
+    clip_gradient: Annotated[
+        float,
+        Setting(
+            "norm that the gradient of each optimiser's weights is scaled down to; 0 leaves it as it is. No paper here "
+            "has it",
+            Limits(least=0),
+            kept=True,
+        ),
+    ] = 0.0
+    warmup_steps: Annotated[
+        int,
+        Setting(
+            "at the start of each stage, over which learning rates rise to the preset's",
+            Limits(least=0),
+            unit="steps",
+            kept=True,
+        ),
+    ] = 0
+    decay_steps: Annotated[
+        int,
+        Setting(
+            "of each stage after that, over which learning rates fall to a hundredth, as a cosine; 0 leaves them",
+            Limits(least=0),
+            unit="steps",
+            kept=True,
+        ),
+    ] = 0
     cuda_graphs: Annotated[
         bool,
         Setting("a step is recorded once per length of crops and replayed in one launch; refused on a CPU", quick=True),
@@ -228,6 +265,8 @@ class RunConfig:
             ema=self.ema,
             cuda_graphs=self.cuda_graphs,
             compile=self.compile,
+            clip_gradient=self.clip_gradient,
+            course=Course(warmup_steps=self.warmup_steps, decay_steps=self.decay_steps),
         )
 
     def cache(self) -> Path:

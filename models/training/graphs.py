@@ -5,7 +5,7 @@ run.json says how many lengths there are). The first steps of each run as they a
 optimisers have their state and libraries have chosen their kernels; they are steps of the training like all others.
 Recordings share one pool of memory, as only one of them runs at a time. The parts of the next batch are copied into the
 tensors that a recording reads; what it returns is overwritten by the next replay. Nothing in a step draws: the random
-numbers of a training come with its batches.
+numbers of a training come with its batches. Where recording fails the training goes on with plain steps, and says so.
 """
 
 from __future__ import annotations
@@ -40,17 +40,19 @@ class CudaRecorder:
     """CUDA graphs on one side stream and one pool. Has not run on a GPU yet."""
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     def run(self, work: Callable[[], Losses]) -> Losses:
         """See `Recorder.run`; the two streams wait for each other."""
-        self._stream.wait_stream(torch.cuda.current_stream())
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             losses = work()
-        torch.cuda.current_stream().wait_stream(self._stream)
+        current.wait_stream(self._stream)
         for loss in losses.values():
-            loss.record_stream(torch.cuda.current_stream())
+            loss.record_stream(current)
         return losses
 
     def record(self, work: Callable[[], Losses]) -> tuple[Callable[[], None], Losses]:
@@ -76,9 +78,12 @@ class RecordedSteps:
         self._recorder = recorder
         self._seen: dict[object, int] = {}
         self._recordings: dict[object, _Recording] = {}
+        self._failed = False
 
     def __call__(self, stage: str, batch: Batch) -> Losses:
         """One step; the losses are valid until the next."""
+        if self._failed:
+            return self._recorder.run(lambda: self._compute(stage, batch))
         key = (stage, batch.variant, *((name, tensor.shape, tensor.dtype) for name, tensor in batch.tensors.items()))
         if key in self._recordings:
             recording = self._recordings[key]
@@ -88,7 +93,17 @@ class RecordedSteps:
             self._seen[key] = self._seen.get(key, 0) + 1
             if self._seen[key] <= WARM_UP:
                 return self._recorder.run(lambda: self._compute(stage, batch))
-            recording = self._recordings[key] = self._record(stage, batch)
+            try:
+                recording = self._recordings[key] = self._record(stage, batch)
+            except RuntimeError as error:  # nothing of the step was computed yet: a recording only notes it down
+                self._failed = True
+                log.warning(
+                    "a step of stage %s cannot be recorded as a CUDA graph (%s); the training goes on without: slower, "
+                    "the same otherwise. cuda_graphs = false leaves the attempt out",
+                    stage,
+                    str(error).partition("\n")[0],
+                )
+                return self(stage, batch)
         recording.replay()
         return recording.losses
 

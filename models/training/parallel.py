@@ -64,13 +64,12 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
     Raises `TrainingError` where another process is gone.
     """
-    own = ranks()
+    own, on_gpu = ranks(), device.type == "cuda"
+    if on_gpu:  # else streams, graphs and events of `cuda:1` would be made on the first GPU
+        torch.cuda.set_device(device)
     if own.ranks == 1:
         yield own
         return
-    on_gpu = device.type == "cuda"
-    if on_gpu:
-        torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     try:
         yield own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,25 +12,30 @@ from torch import Tensor
 from models.systems.base import Batch, System
 from models.training.graphs import CudaRecorder, RecordedSteps, Recorder
 from models.training.parallel import average_statistics
+from models.training.rates import set_rates
 from models.training.switches import Switches
 
 
 class Steps:
     """`steps(stage, step)` does one step and returns its losses on the device, valid until the next.
 
+    `since` is the step at which the stage began, from which a learning rate that changes is counted.
+
     Where log-mels come from disk, the next batch is read while a step computes: batches follow from the step alone.
     """
 
     def __init__(self, system: System, switches: Switches, recorder: Recorder | None = None) -> None:
         self._system = system
-        self._bf16 = switches.bf16
+        self._bf16, self._course = switches.bf16, switches.course
         self._device = system.store.device.type
         self._recorded: RecordedSteps | None = None
         if switches.cuda_graphs:
             self._recorded = RecordedSteps(self.compute, recorder or CudaRecorder(system.store.device))
         self._ahead = Ahead(system) if system.store.tier.from_disk else None
 
-    def __call__(self, stage: str, step: int) -> Mapping[str, Tensor]:
+    def __call__(self, stage: str, step: int, since: int = 0) -> Mapping[str, Tensor]:
+        if self._course.changes:
+            set_rates(self._system.optimisers.values(), self._course.share(step - since))
         batch = self._ahead.batch(stage, step) if self._ahead else self._system.batch(stage, step)
         if self._device == "cuda":  # trying kernels out pays where shapes come again
             torch.backends.cudnn.benchmark = stage in self._system.fixed_shapes
@@ -51,7 +57,8 @@ class Ahead:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        own = partial(_stand_on, system.store.device)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches", initializer=own)
         self._next: tuple[tuple[str, int], Future[Batch]] | None = None
 
     def batch(self, stage: str, step: int) -> Batch:
@@ -60,3 +67,9 @@ class Ahead:
         batch = future.result() if future is not None and key == (stage, step) else self._system.batch(stage, step)
         self._next = ((stage, step + 1), self._thread.submit(self._system.batch, stage, step + 1))
         return batch
+
+
+def _stand_on(device: torch.device) -> None:
+    """A new thread stands on the first GPU, whichever one the training is on, and would open a context there."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -11,10 +12,12 @@ from models.errors import ConfigError
 from models.pretrained.conv_norm import fold_batchnorm
 from models.systems.base import System
 from models.training.parallel import share_statistics
+from models.training.rates import Course
 
 log = logging.getLogger("models.training.switches")
 
 PRECISIONS = ("auto", "fp32", "bf16")
+CONSTANT = Course()
 CACHE_SHARE = 0.1
 """Of the free memory, for cached features of the real portraits."""
 
@@ -31,6 +34,8 @@ class Switches:
     folded_batchnorm: bool = False
     cuda_graphs: bool = False
     compile: bool = False
+    clip_gradient: float = 0.0
+    course: Course = CONSTANT
 
     @classmethod
     def resolved(
@@ -39,14 +44,14 @@ class Switches:
         *,
         precision: str,
         cuda_graphs: bool,
-        **others: bool | float,
+        **others: Any,
     ) -> Switches:
         """What `precision` auto means follows the device. Raises `ConfigError`."""
         on_gpu = device.type == "cuda"
         if cuda_graphs and not on_gpu:
             raise ConfigError(f"cuda_graphs = true: the device is {device}; leave it out, or train on a GPU")
         bf16 = precision == "bf16" or (precision == "auto" and on_gpu and torch.cuda.is_bf16_supported())
-        return cls(bf16=bf16, cuda_graphs=cuda_graphs, **others)  # type: ignore[arg-type]
+        return cls(bf16=bf16, cuda_graphs=cuda_graphs, **others)
 
 
 def prepare(system: System, switches: Switches, *, free_bytes: int, backend: str = "inductor") -> None:
@@ -65,6 +70,7 @@ def prepare(system: System, switches: Switches, *, free_bytes: int, backend: str
         for group in optimiser.param_groups:
             fused = {"fused": True, "foreach": False} if switches.fused_adam else {}
             group |= {**fused, "capturable": switches.cuda_graphs}
+            group |= {"rate": group["lr"], "clip": switches.clip_gradient}
         optimiser._warned_capturable_if_run_uncaptured = True
     if switches.cached_features:
         system.cache_features(torch.bfloat16 if switches.bf16 else torch.float32, int(CACHE_SHARE * free_bytes))

@@ -43,7 +43,9 @@ class TinySnapshot:
     def config(self, run_dir: Path, **changes: Any) -> RunConfig:
         over = {**SMALL_NETWORKS, **changes.pop("overrides", {})}
         base = {"root": str(self.root), "snapshot": self.id, "run_dir": str(run_dir), "steps": 6, "device": "cpu"}
-        return make_config({**base, "overrides": over, "log_every": 5, "checkpoint_every": 4, **changes})
+        return make_config(
+            {**base, "overrides": over, "log_every": 5, "checkpoint_every": 4, "checkpoint_seconds": 0.0, **changes}
+        )
 
 
 def portrait(trait: np.ndarray, rng: np.random.Generator, side: int = 96) -> bytes:

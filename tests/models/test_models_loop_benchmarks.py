@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -38,6 +40,21 @@ def test_all_of_the_gpu_benchmark_runs_small_on_a_cpu(monkeypatch: pytest.Monkey
     assert rows["+ cached_features"]["TFLOP/step"] < rows["+ folded_batchnorm"]["TFLOP/step"]
     hours = {figure.name: figure.value for figure in sections[0].figures}["the paper's schedule, projected, hours"]
     assert hours > 0
+
+
+def test_what_there_is_no_time_for_is_named_and_rows_are_written_as_they_come(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    train_gpu = importlib.import_module("train_gpu")
+    bench = train_gpu.Bench(torch.device("cpu"), small=True, steps=1, folder=tmp_path)
+    times = iter([0.0, 1.0, 61.0, *[62.0] * 40])
+    account = train_gpu.Account(str(tmp_path / "result"), 1.0, clock=lambda: next(times))
+    section = train_gpu.case_section(bench, train_gpu.CASES[0], 1.0, account)
+    assert [row["row"] for row in section.tables["switches"]] == ["plain eager, float32"]
+    assert section.notes[-1].startswith("No time was left for: all, + channels_last, ")
+    (written,) = json.loads((tmp_path / "result.json").read_text())
+    assert written["tables"]["switches"] == section.tables["switches"]
 
 
 def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

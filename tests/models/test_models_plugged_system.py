@@ -58,6 +58,7 @@ def test_a_system_of_another_package_is_trained_resumed_evaluated_and_asked(
         "device": "cpu",
         "log_every": 2,
         "checkpoint_every": 2,
+        "checkpoint_seconds": 0,
     }
     config = make_config(content)
     assert train(config, max_steps=3).interrupted

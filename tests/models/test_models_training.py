@@ -210,7 +210,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(tiny_snapshot: Tiny
     whole, killed, config = tmp_path / "whole", tmp_path / "killed", tmp_path / "run.json"
     over = {**SMALL_NETWORKS, "steps": 40, "embedder_steps": 2}
     content = {"root": str(tiny_snapshot.root), "snapshot": tiny_snapshot.id, "overrides": over, "device": "cpu"}
-    content |= {"log_every": 1, "checkpoint_every": 3}
+    content |= {"log_every": 1, "checkpoint_every": 3, "checkpoint_seconds": 0}
     train(make_config({**content, "run_dir": str(whole)}))
     config.write_text(json.dumps({**content, "run_dir": str(killed)}))
     process = subprocess.Popen(

@@ -19,6 +19,7 @@ from models.data.store import Store
 from models.embedders import PUBLISHED
 from models.embedders.base import Embedder
 from models.errors import ConfigError
+from models.precision import without_autocast
 from models.pretrained.needs import Need
 from models.systems.align.networks import IdentityEncoder, Margin, ProjectionDiscriminator, augmented, contrast
 from models.systems.align.presets import ALIGN, Preset, make_preset
@@ -210,17 +211,19 @@ class Align(System):
         """Train the discriminator; the penalties are on its gradient at what it sees (Roth et al. 2017, R1 and R2)."""
         preset = self.preset
         self.critic.requires_grad_(True)
-        real, fake = real_B3SS.requires_grad_(preset.r1 > 0), fake_B3SS.requires_grad_(preset.r2 > 0)
-        real_B, fake_B = self._odds(real, voice_BE, batch), self._odds(fake, voice_BE, batch)
-        if preset.relativistic:
-            loss = nnf.softplus(fake_B - real_B).mean()
-        else:
-            loss = nnf.softplus(-real_B).mean() + nnf.softplus(fake_B).mean()
-        for weight, image, odds_B in ((preset.r1, real, real_B), (preset.r2, fake, fake_B)):
-            if weight:
-                (slope,) = torch.autograd.grad(odds_B.sum(), image, create_graph=True)
-                loss = loss + weight / 2 * slope.square().sum(dim=(1, 2, 3)).mean()
-        update(self.optimisers["discriminator"], loss)
+        with without_autocast(real_B3SS.device, preset.r1 > 0 or preset.r2 > 0):
+            real = real_B3SS.detach().float().requires_grad_(preset.r1 > 0)
+            fake = fake_B3SS.detach().float().requires_grad_(preset.r2 > 0)
+            real_B, fake_B = (self._odds(image, voice_BE.float(), batch) for image in (real, fake))
+            if preset.relativistic:
+                loss = nnf.softplus(fake_B - real_B).mean()
+            else:
+                loss = nnf.softplus(-real_B).mean() + nnf.softplus(fake_B).mean()
+            for weight, image, odds_B in ((preset.r1, real, real_B), (preset.r2, fake, fake_B)):
+                if weight:
+                    (slope,) = torch.autograd.grad(odds_B.sum(), image, create_graph=True)
+                    loss = loss + weight / 2 * slope.square().sum(dim=(1, 2, 3)).mean()
+            update(self.optimisers["discriminator"], loss)
         right = torch.cat([real_B > fake_B]) if preset.relativistic else torch.cat([real_B > 0, fake_B < 0])
         return {"discriminator": loss.detach(), "discriminator_accuracy": right.float().mean()}
 

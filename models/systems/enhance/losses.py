@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from models.precision import resized
+
 MAP_WEIGHTS = (0.1, 0.1, 1.0, 1.0, 1.0)
 """Of VGG-19's conv1_2, conv2_2, conv3_4, conv4_4, conv5_4, before their ReLU."""
 FIRST_MAP_WEIGHT = 0.5
@@ -31,7 +33,7 @@ def pyramid_loss(pyramid: Sequence[Tensor], clean_B3SS: Tensor) -> Tensor:
     losses, target = [], clean_B3SS
     for image in reversed(pyramid):
         while target.shape[-1] > image.shape[-1]:
-            target = nnf.interpolate(target, scale_factor=0.5, mode="bilinear", align_corners=False)
+            target = resized(target, 0.5, "bilinear")
         losses.append(nnf.l1_loss(image, target))
     return torch.stack(losses).sum()
 

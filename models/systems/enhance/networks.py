@@ -18,6 +18,7 @@ from pathlib import Path
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from models.precision import resized
 from models.pretrained.tensors import fill, read_tensors
 from models.systems.enhance.stylegan2 import SLOPE, START_PX, StyleDecoder
 
@@ -70,7 +71,7 @@ class ResidualBlock(nn.Module):
         return sum_BCSS
 
     def _resized(self, x_BCSS: Tensor) -> Tensor:
-        return nnf.interpolate(x_BCSS, scale_factor=self.scale, mode="bilinear", align_corners=False)
+        return resized(x_BCSS, self.scale, "bilinear")
 
 
 class Enhancer(nn.Module):

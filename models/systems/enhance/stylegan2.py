@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from models.precision import resized
+
 EPSILON = 1e-8
 SLOPE = 0.2
 START_PX = 4
@@ -149,4 +151,4 @@ def channel_split_sft(x_BCSS: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 def doubled(x_BCSS: Tensor) -> Tensor:
     """Twice the side, bilinearly."""
-    return nnf.interpolate(x_BCSS, scale_factor=2, mode="bilinear", align_corners=False)
+    return resized(x_BCSS, 2.0, "bilinear")

@@ -23,6 +23,7 @@ from models.data.store import Store
 from models.embedders import PUBLISHED as EMBEDDERS
 from models.embedders.base import Embedder
 from models.errors import ConfigError
+from models.precision import without_autocast
 from models.pretrained.files import weight_file
 from models.pretrained.needs import Need
 from models.pretrained.vgg19 import Vgg19
@@ -107,12 +108,12 @@ class Enhancement(System):
         for side in self.enhancer.stylegan_decoder.noise_sides():
             drawn = rng.standard_normal((len(people), 1, side, side), np.float32)
             tensors[f"noise-{len(tensors) - 2}"] = store.put(part(drawn))
-        penalised = bool(preset.weight_r1) and step % preset.r1_every == 0
-        return Batch(tensors=tensors, variant=(penalised, step < preset.pyramid_steps))
+        penalise = bool(preset.weight_r1) and step % preset.r1_every == 0
+        return Batch(tensors=tensors, variant=(penalise, step < preset.pyramid_steps))
 
     def compute(self, stage: str, batch: Batch) -> dict[str, Tensor]:
         """One step of the enhancer, then of its discriminators; losses without their weights."""
-        penalised, pyramids = batch.variant
+        penalise, pyramids = batch.variant
         clean_B3SS, noise = batch["clean"], [batch[f"noise-{index}"] for index in range(len(batch.tensors) - 2)]
         self._judges(learn=False)
         restored_B3SS, pyramid = self.enhancer(batch["degraded"], noise)
@@ -120,7 +121,7 @@ class Enhancement(System):
         update(self.optimisers["enhancer"], loss)
         self._judges(learn=True)
         move(self.mean, self.enhancer, self.preset.average)
-        judged = self._train_judges(restored_B3SS.detach(), clean_B3SS, penalised=penalised)
+        judged = self._train_judges(restored_B3SS.detach(), clean_B3SS, penalise=penalise)
         return {"loss": loss.detach()} | {name: value.detach() for name, value in (found | judged).items()}
 
     def _weighed(
@@ -164,13 +165,14 @@ class Enhancement(System):
     def _identity(self, image_B3SS: Tensor) -> Tensor:
         return self.embedder.embed(from_ffhq(image_B3SS, self.preset.side_px))
 
-    def _train_judges(self, restored_B3SS: Tensor, clean_B3SS: Tensor, *, penalised: bool) -> dict[str, Tensor]:
+    def _train_judges(self, restored_B3SS: Tensor, clean_B3SS: Tensor, *, penalise: bool) -> dict[str, Tensor]:
         preset = self.preset
-        clean_B3SS = clean_B3SS.detach().requires_grad_(penalised)
-        real_B, restored_B = self.critic(clean_B3SS), self.critic(restored_B3SS)
-        judging = losses.judging_loss(real_B, restored_B)
-        penalty = losses.gradient_penalty(real_B, clean_B3SS) if penalised else judging.new_zeros(())
-        update(self.optimisers["critic"], judging + preset.r1_every * preset.weight_r1 * penalty)
+        clean_B3SS = clean_B3SS.detach().requires_grad_(penalise)
+        with without_autocast(clean_B3SS.device, penalise):
+            real_B, restored_B = self.critic(clean_B3SS), self.critic(restored_B3SS.float())
+            judging = losses.judging_loss(real_B, restored_B)
+            penalty = losses.gradient_penalty(real_B, clean_B3SS) if penalise else judging.new_zeros(())
+            update(self.optimisers["critic"], judging + preset.r1_every * preset.weight_r1 * penalty)
         parts = []
         for name, critic in self.components.items():
             real, restored = (critic(component(image, name))[0] for image in (clean_B3SS.detach(), restored_B3SS))

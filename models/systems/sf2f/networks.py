@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from models.precision import resized
 from models.systems.base import EPSILON
 
 Flavour: TypeAlias = Literal["paper", "code"]
@@ -117,10 +118,7 @@ class UpBlock(nn.Module):
 
     def forward(self, x_BCSS: Tensor) -> Tensor:
         """(B, C_in, S, S) to (B, C_out, 2S, 2S)."""
-        if self.gated:
-            doubled = nnf.interpolate(x_BCSS, scale_factor=2.0, mode="nearest")
-        else:
-            doubled = nnf.interpolate(x_BCSS, scale_factor=2.0, mode="bilinear", align_corners=False)
+        doubled = resized(x_BCSS, 2.0, "nearest" if self.gated else "bilinear")
         mapped: Tensor = self.conv(doubled.contiguous(memory_format=torch.channels_last))  # several times faster on CPU
         return nnf.glu(self.norm(mapped), dim=1) if self.gated else self.norm(nnf.relu(mapped))
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from models.precision import resized
+
 Upsampling: TypeAlias = Literal["transposed", "nearest"]
 Output: TypeAlias = Literal["linear", "sigmoid", "tanh"]
 LEAK = 0.2
@@ -89,6 +91,14 @@ class Generator(nn.Module):
         return torch.tanh(image_B3SS) if self.output == "tanh" else image_B3SS
 
 
+class Doubled(nn.Module):
+    """Nearest neighbours."""
+
+    def forward(self, x_BCSS: Tensor) -> Tensor:
+        """(B, C, S, S) to (B, C, 2S, 2S)."""
+        return resized(x_BCSS, 2.0, "nearest")
+
+
 class Trunk(nn.Module):
     """What discriminator and classifier share."""
 
@@ -129,7 +139,7 @@ def _first(c_in: int, c_out: int) -> list[nn.Module]:
 
 def _doubling(config: GeneratorConfig, c_in: int, c_out: int) -> list[nn.Module]:
     if config.upsampling == "nearest":
-        return [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(c_in, c_out, 3, padding=1)]
+        return [Doubled(), nn.Conv2d(c_in, c_out, 3, padding=1)]
     beyond = 1 if config.kernel == 3 else 0  # a 3x3 deconvolution doubles the side only with it
     return [nn.ConvTranspose2d(c_in, c_out, config.kernel, stride=2, padding=1, output_padding=beyond)]
 
