@@ -73,6 +73,7 @@ def _lineage(storage: Storage, run_dir: Path, config: Mapping[str, Any]) -> list
         ("system", config["system"]),
         ("preset", config["preset"]),
         ("overrides", json.dumps(settings["overrides"], sort_keys=True)),
+        *((f"{key}, not the preset's {own}", settings[key]) for key, own in config.get("unlike_preset", {}).items()),
         ("seed", config["seed"]),
         ("snapshot", config["snapshot"] + (" (redacted: somebody in it was forgotten)" if redacted else "")),
         ("recipe hash", recipe),

@@ -14,6 +14,7 @@ import yaml
 
 from models.errors import ConfigError
 from models.training.config import RunConfig, run_settings, setting_of
+from models.training.inputs import inputs_of, with_inputs
 from models.training.settings import declared
 from voxdata.format.errors import WeightsError
 from voxdata.weights import how_to_get, known_by_digest, registry, resolve, sha256_of
@@ -40,9 +41,11 @@ def settings_from_pairs(pairs: Iterable[str]) -> dict[str, Any]:
 
 def run_name(settings: Mapping[str, Any], snapshot: str) -> str:
     """What a run is called where its folder is not named: system, preset, what is unusual, embedder, snapshot, seed."""
-    known = declared(RunConfig)
-    said = {name: settings.get(name, known[name].default) for name in known}
-    unusual = [said[name] for name, each in known.items() if each.setting.names and said[name] != each.default]
+    known, usual = declared(RunConfig), vars(inputs_of(settings, RunConfig))
+    said = {name: with_inputs(settings, RunConfig).get(name, known[name].default) for name in known}
+    unusual = [
+        said[name] for name, each in known.items() if each.setting.names and said[name] != usual.get(name, each.default)
+    ]
     return "-".join([said["system"], said["preset"], *unusual, said["embedder"], snapshot[:8], str(said["seed"])])
 
 
@@ -57,7 +60,7 @@ def from_here(settings: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = str(Path(found[name]).absolute())
     weights = found.get("weights", {})
     if isinstance(weights, str):
-        weights = {found.get("embedder", RunConfig.embedder): weights}
+        weights = {with_inputs(found, RunConfig)["embedder"]: weights}
     declared(RunConfig)["weights"].check(weights)
     found["weights"] = {name: str(_fitting(name, file).absolute()) for name, file in weights.items()}
     return found

@@ -29,6 +29,7 @@ from models.systems.enhance.faces import GFPGAN
 from models.training.checkpoint import checkpoints, read_run_config
 from models.training.config import RunConfig, make_config
 from models.training.going_on import check_limits
+from models.training.inputs import check_snapshot
 from models.training.run_lock import locked
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
@@ -109,6 +110,7 @@ def prepare(ordered: Mapping[str, Any]) -> Run:
     usual = {"run_dir": str(storage.path / "runs" / run_name(ordered, version.id))}
     settings = _with_weights(from_here({**usual, **ordered, "root": str(storage.path), "snapshot": version.id}))
     run = Run(storage=storage, config=make_config(settings))
+    check_snapshot(run.config, version)
     check_limits(run.config)
     _refuse_taken_name(run)
     try:

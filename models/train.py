@@ -49,6 +49,7 @@ from models.training.checkpoint import (
 )
 from models.training.config import RunConfig, load_config
 from models.training.going_on import check_limits, stage_ends
+from models.training.inputs import check_snapshot, unlike_preset
 from models.training.metrics import Metrics, diversity
 from models.training.parallel import Ranks, joined, largest, launched, ranks, wait
 from models.training.presets import Preset, Schedule
@@ -114,6 +115,7 @@ def train(
         log.warning("%s is off: the file of %s is not given", need.part, need.weights)
     with joined(device) as ranks:
         preset, snapshot = without(config.numbers(), off), open_snapshot(config.root, config.snapshot)
+        check_snapshot(config, snapshot.snapshot)
         store = _store(config, preset, snapshot, ranks)
         with locked(Path(config.run_dir)) if ranks.first else nullcontext():
             system = _start(config, switches, preset, ranks, snapshot, store, should_stop)
@@ -276,6 +278,7 @@ def _describe(
         "snapshot": snapshot.id,
         "snapshot_name": snapshot.snapshot.name,
         "preset": config.preset,
+        "unlike_preset": unlike_preset(config),
         "numbers": dataclasses.asdict(cast(Any, preset)),
         "front_end": {"name": config.front_end, **snapshot.front_end(config.front_end)},
         "normalisation": dataclasses.asdict(store.normalisation),

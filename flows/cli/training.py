@@ -38,7 +38,7 @@ class Order:
     )
     snapshot: Snapshot = None
     front_end: Annotated[
-        str | None, Parameter("--front-end", metavar="NAME", help="log-mels of the snapshot (torch40)")
+        str | None, Parameter("--front-end", metavar="NAME", help="log-mels of the snapshot (the preset's)")
     ] = None
     normalise: Annotated[
         str | None, Parameter(help="log-mels as the snapshot states, or global, utterance (per bin), none")
@@ -46,9 +46,7 @@ class Order:
     sex: Annotated[Literal["all", "f", "m"] | None, Parameter(help="train and judge on one sex only")] = None
     embedder: Annotated[
         str | None,
-        Parameter(
-            help="perceptual loss and figures: self-trained, mobilefacenet, facenet, w600k_r50, vggface2_resnet50"
-        ),
+        Parameter(help="the preset's, or self-trained, mobilefacenet, facenet, w600k_r50, vggface2_resnet50"),
     ] = None
     weights: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +21,7 @@ from models.errors import ConfigError
 from models.images import SAMPLES_NOTICE
 from models.pretrained.needs import Need
 from models.training.average import copies, move
+from models.training.inputs import Inputs
 from models.training.parallel import average_gradients
 
 EPSILON = 1e-12
@@ -174,7 +175,7 @@ class SystemSpec:
     training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge;
     `needs(preset, embedder)` are the losses that a published file is needed for. With `takes_weights`, `train` also
     gets `weights=`, the files of published networks by name. One that does not hear voices (`hears`) is judged beside a
-    run that does.
+    run that does. `inputs` are what presets are trained on, by name, where that is not the usual.
     """
 
     name: str
@@ -186,6 +187,11 @@ class SystemSpec:
     needs: Callable[[Any, str], tuple[Need, ...]] = lambda preset, embedder: ()
     takes_weights: bool = False
     hears: bool = True
+    inputs: Mapping[str, Inputs] = field(default_factory=dict)
+
+    def inputs_of(self, preset: str) -> Inputs:
+        """What a preset is trained on."""
+        return self.inputs.get(preset, Inputs())
 
     def start(
         self,

@@ -18,6 +18,7 @@ from models.errors import ConfigError
 from models.pretrained.needs import Need, embedder_needs, missing
 from models.systems.base import SystemSpec
 from models.systems.registry import system_spec
+from models.training.inputs import OF_PRESET, with_inputs
 from models.training.parallel import ranks
 from models.training.presets import Preset
 from models.training.rates import Course
@@ -47,16 +48,26 @@ class RunConfig:
     overrides: Annotated[Mapping[str, Any], Setting('numbers of the preset, changed: `{"batch_size": 16}`')] = (
         dataclasses.field(default_factory=dict)
     )
-    front_end: Annotated[str, Setting("log-mels of the snapshot", names=True)] = "torch40"
+    front_end: Annotated[str, Setting("log-mels of the snapshot, by the name of their front end", names=True)] = (
+        OF_PRESET
+    )
     normalise: Annotated[
         str,
         Setting(
             "how log-mels enter the networks: as the snapshot states, `global` (one mean and deviation of the training "
             "speech), `utterance` (those of each bin of each clip) or `none`",
-            Limits(choices=("stated", "global", "utterance", "none")),
+            Limits(choices=(OF_PRESET, "stated", "global", "utterance", "none")),
             names=True,
         ),
-    ] = "stated"
+    ] = OF_PRESET
+    crop: Annotated[
+        str,
+        Setting(
+            "how the snapshot's portraits must have been cut (`faces.render.crop` of its recipe)",
+            Limits(choices=(OF_PRESET, "any", "aligned", "haar")),
+            names=True,
+        ),
+    ] = OF_PRESET
     sex: Annotated[
         str,
         Setting(
@@ -66,9 +77,7 @@ class RunConfig:
             names=True,
         ),
     ] = "all"
-    embedder: Annotated[str, Setting("face embedder of the losses and figures: [models.md](models.md)")] = (
-        "self-trained"
-    )
+    embedder: Annotated[str, Setting("face embedder of the losses and figures: [models.md](models.md)")] = OF_PRESET
     weights: Annotated[
         Mapping[str, str],
         Setting(
@@ -288,7 +297,7 @@ def load_config(path: str | Path) -> RunConfig:
 def make_config(content: Mapping[str, Any]) -> RunConfig:
     """Check settings that came from a run.json. Raises `ConfigError`."""
     check(RunConfig, content, "run.json")
-    config = RunConfig(**content)
+    config = RunConfig(**with_inputs(content, RunConfig))
     check_tracking(config.tracking)
     config.numbers()
     return config

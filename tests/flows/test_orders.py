@@ -68,6 +68,7 @@ def root(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A published root; a file of weights that nobody knows, and trackers are taken to be installed."""
     (tmp_path / "net.onnx").write_bytes(b"a network of one's own")
     monkeypatch.setattr(runs, "_with_weights", dict)
+    monkeypatch.setattr(runs, "check_snapshot", lambda config, snapshot: None)
     monkeypatch.setattr("models.training.config.check_tracking", lambda names: None)
     (tmp_path / "start").mkdir()
     (tmp_path / "start" / "embedder.pt").write_bytes(b"")

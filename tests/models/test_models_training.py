@@ -329,7 +329,7 @@ def test_a_time_box_counts_the_seconds_of_the_clock_that_is_asked_for(
         ({"steps": 0}, "overrides.steps = 0: must be above 0"),
         ({"system": "gan"}, "system = 'gan': no such system; there are sf2f"),
         ({"seconds": 0}, "seconds = 0: must be above 0"),
-        ({"normalise": "bin"}, "normalise = 'bin': must be one of stated, global, utterance, none"),
+        ({"normalise": "bin"}, "normalise = 'bin': must be one of preset, stated, global, utterance, none"),
         ({"sex": "x"}, "sex = 'x': must be one of all, f, m"),
         ({"clock": "sun"}, "clock = 'sun': must be one of wall, cpu"),
         ({"log_every": 0}, "log_every = 0: must be at least 1"),

@@ -46,6 +46,7 @@ def count(network: torch.nn.Module) -> int:
 def small(snapshot: TinySnapshot, run_dir: Path, system: str, preset: str = "tiny", **changes: Any) -> RunConfig:
     over = {**SMALL, **changes.pop("overrides", {})}
     base = {"root": str(snapshot.root), "snapshot": snapshot.id, "run_dir": str(run_dir), "steps": 6, "device": "cpu"}
+    base |= {"front_end": "torch40", "crop": "any"}  # what the snapshot has
     return make_config({**base, "system": system, "preset": preset, "overrides": over, "log_every": 2, **changes})
 
 

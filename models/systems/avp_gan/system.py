@@ -68,4 +68,5 @@ AVP_GAN = SystemSpec(
     train=partial(VoiceGan, faces=AttentiveFace, critic=AttentiveCritic),
     voice_to_face=AttentiveFace,
     critic=AttentiveCritic,
+    inputs={"paper": voice2face.BY_BIN, "no-cbam": voice2face.BY_BIN},
 )

@@ -9,6 +9,7 @@ from typing import Literal
 
 from models.errors import ConfigError
 from models.systems.sf2f.networks import DecoderConfig, DiscriminatorConfig, EncoderConfig, Flavour
+from models.training.inputs import Inputs
 from models.training.presets import Stage, above, choose, not_below, ranges, windows
 
 CROPS, FUSER = "crops", "fuser"
@@ -202,3 +203,11 @@ PRESETS: Mapping[str, Preset] = {
     "small": SMALL,
 }
 make_preset = partial(choose, "sf2f", PRESETS)
+
+OF_PAPER = Inputs(embedder="facenet")
+"""Section 4: 40 bins, and FaceNet in the perceptual loss."""
+OF_CODE = Inputs(front_end="psf40", embedder="facenet")
+INPUTS: Mapping[str, Inputs] = {
+    **dict.fromkeys(("paper", "paper-128", "paper-multi"), OF_PAPER),
+    **dict.fromkeys(("code", "code-multi"), OF_CODE),
+}

@@ -20,7 +20,7 @@ from models.systems.base import Batch, Critic, System, SystemSpec, VoiceToFace, 
 from models.systems.sf2f import losses
 from models.systems.sf2f.losses import RealFeatures, sizes
 from models.systems.sf2f.networks import EmbeddingFuser, FaceDecoder, Pyramid, VoiceEncoder
-from models.systems.sf2f.presets import CROPS, Preset, make_preset
+from models.systems.sf2f.presets import CROPS, INPUTS, Preset, make_preset
 from models.training.presets import frames, window_frames
 
 
@@ -263,4 +263,5 @@ SF2F = SystemSpec(
     voice_to_face=SpeechFusion,
     critic=RealOrGenerated,
     needs=needs,
+    inputs=INPUTS,
 )

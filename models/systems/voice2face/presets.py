@@ -9,6 +9,7 @@ from typing import Literal
 
 from models.errors import ConfigError
 from models.systems.voice2face.networks import START_PX, EncoderConfig, GeneratorConfig, Output, TrunkConfig, Upsampling
+from models.training.inputs import Inputs
 from models.training.presets import Stage, above, choose, not_below, ranges, windows
 
 SPEAKERS, GAN = "speakers", "gan"
@@ -140,3 +141,12 @@ PRESETS: Mapping[str, Preset] = {
     "tiny": TINY,
 }
 make_preset = partial(choose, "voice2face", PRESETS)
+
+BY_BIN = Inputs(front_end="torch64", normalise="utterance")
+"""Section 4: 64 bins, each normalised over the clip."""
+INPUTS: Mapping[str, Inputs] = {
+    "paper": BY_BIN,
+    "code": Inputs(front_end="sphinx64", normalise="utterance"),
+    "maniyar": Inputs(front_end="torch64", normalise="utterance", crop="haar"),
+    "speech2face-gan": BY_BIN,
+}

@@ -19,7 +19,7 @@ from models.data.store import Store
 from models.embedders.base import Embedder
 from models.systems.base import Batch, Critic, System, SystemSpec, VoiceToFace, update
 from models.systems.voice2face.networks import Generator, SpeakerEncoder, Trunk, head, tiled, unit
-from models.systems.voice2face.presets import GAN, SPEAKERS, Preset, make_preset
+from models.systems.voice2face.presets import GAN, INPUTS, SPEAKERS, Preset, make_preset
 from models.training.presets import frames
 
 HOP_S = 0.01
@@ -214,4 +214,5 @@ VOICE2FACE = SystemSpec(
     train=VoiceGan,
     voice_to_face=VoiceFace,
     critic=VoiceCritic,
+    inputs=INPUTS,
 )
