@@ -1,108 +1,62 @@
 """Do the systems learn? On simulated people whose voices say nothing, something or all there is to say of their faces.
 
-    python benchmarks/learning.py [--seconds 100] [--workers 2] [--folder DIR] [--device cuda --preset small]
+    python benchmarks/learning.py [--seconds 100] [--workers 2] [--folder DIR] [--only avp_gan] [--device cuda]
 
 1,000 people train, 200 are held out; voices and faces are tied by a link of 0, 0.5 and 1. `sf2f` and `align` train at
-every link, `avp_gan` and `voice2face` at 1, and `sf2f` at 1 without each of its losses. Every training has the same box
-of time: of CPU seconds of its own process, which computes on one thread (`clock` of run.json), so that a busy machine
-gives the same figures; of wall seconds on a GPU. Two trainings go side by side. Figures are centred recall of the
-held-out people in galleries of 100 and, within one sex, of 20. Before any run two face embedders are trained on the
-training people's portraits: one is in the losses, the other, which no system has seen, is the judge. The known optimum
-paints the face that is expected given the voice.
+every link, `avp_gan` (with and without CBAM) and `voice2face` at 1 and 0, and `sf2f` at 1 without each of its losses.
+Every training of `sf2f` and `align` has the same box of time. The two others have nine times that, as no loss of theirs
+compares a face with a portrait. A box is of CPU seconds of its own process, which computes on one thread (`clock` of
+run.json), so that a busy machine gives the same figures; of wall seconds on a GPU. Two trainings go side by side.
+Figures are centred recall of the held-out people in galleries of 100 and, within one sex, of 20. Before any run two
+face embedders are trained on the training people's portraits: one is in the losses, the other, which no system has
+seen, is the judge. The known optimum paints the face that is expected given the voice.
 
 Settings were chosen on other people (`--people-seed 41`). With `--folder` data and runs are kept: what is there is
-neither made nor trained again. `benchmarks/results/learning.json` holds what was printed at full size.
+neither made nor trained again. `benchmarks/results/learning.json` holds what was printed at full size; it is written
+after each training, and sections of which nothing was trained stay as they are.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import json
 import logging
 import math
-import multiprocessing
-import os
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from figures import Figure, Section, show
-from learning_data import FRONT_END, known_optimum, make_root
+from figures import RESULTS, Figure, Section, show, write
+from learning_data import SECONDS
+from learning_jobs import (
+    BOXES,
+    JOBS,
+    LINKS,
+    LOSSES,
+    OPTIMUM,
+    SYSTEMS,
+    Job,
+    Rows,
+    Setting,
+    folder_of,
+    other_setting,
+    rows_of,
+    run_all,
+)
 
-from models.data.snapshots import open_snapshot
-from models.data.store import Store
-from models.embedders.self_trained import save_embedder, train_embedder
-from models.evaluate.protocol import evaluate
-from models.systems.registry import system_spec
-from models.train import train
-from models.training.config import make_config
-from voxdata.format.atomic import write_atomic, write_json
+from models.evaluate.compare import compare, paired
 
-LINKS = (0.0, 0.5, 1.0)
 PEOPLE_SEED = 40  # presets were chosen on other seeds
 PEOPLE, UNSEEN = 1000, 200
 R100, SAME_SEX = "centred_recall_at_10_of_100", "centred_same_sex_recall_at_5_of_20"
 LABELS = {R100: "R@10 of 100", SAME_SEX: "R@5 of 20 of one sex"}
 CHANCE = {R100: 0.10, SAME_SEX: 0.25}
-OPTIMUM = "known optimum"
-EYES = {"embedder.pt": 1, "judge.pt": 2}  # the one in the losses, and the one that gives the figures: their seeds
 OF_OPTIMUM = 0.8
 ABLATION = {R100: ("R@10 of 100", 1), "cosine": ("cosine", 1), "l1": ("L1", -1)}  # SF2F, Table 7; less L1 is better
-LOSSES = ("l1", "adversarial", "identity", "perceptual")
-CHOSEN: Mapping[str, Mapping[str, Any]] = {
-    "sf2f": {"decoder_channels": (64, 32, 16, 16), "weight_perceptual": 0.3},
-    "align": {"decoder_channels": (64, 32, 16, 16)},
-}
-"""For the preset tiny: decoders as good in a third of the time, and a perceptual loss that counts."""
-CENTRE_PEOPLE = 128  # whose optimal portraits centre that row
-Rows = Mapping[str, Mapping[str, Any]]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What all trainings of one benchmark share."""
-
-    folder: Path
-    people: int
-    unseen: int
-    people_seed: int
-    seconds: float
-    preset: str
-    device: str
-
-    def root(self, link: float) -> Path:
-        """The data of one link."""
-        return self.folder / f"link-{link:g}"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
-    """One training and its evaluation; `without` is a loss that is left out."""
-
-    system: str
-    link: float
-    without: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name of its run."""
-        return f"{self.system}-without-{self.without}" if self.without else self.system
-
-
-JOBS = (
-    *(Job(system=system, link=link) for link in LINKS[::-1] for system in ("sf2f", "align")),
-    *(Job(system=system, link=1.0) for system in ("avp_gan", "voice2face")),
-    *(Job(system="sf2f", link=1.0, without=loss) for loss in LOSSES),
-)
 
 
 def main() -> int:
@@ -119,16 +73,33 @@ def main() -> int:
             preset=options.preset,
             device=options.device,
         )
-        if wrong := _other_setting(setting):
+        if wrong := other_setting(setting):
             print(f"error: {wrong}", file=sys.stderr)
             return 2
+        whole = (options.people, options.unseen, options.people_seed) == (PEOPLE, UNSEEN, PEOPLE_SEED)
         begun = time.monotonic()
-        _run_all(setting, options.workers)
+        for line in run_all(setting, options.workers, [job for job in JOBS if job.system in options.only]):
+            print(line, file=sys.stderr, flush=True)
+            if whole:
+                write(_beside_kept(sections(setting)), "learning")
         print(f"{(time.monotonic() - begun) / 60:.0f} minutes with {options.workers} workers", file=sys.stderr)
-        found = {job: _rows(setting, job) for job in JOBS}
-    whole = (options.people, options.unseen, options.people_seed) == (PEOPLE, UNSEEN, PEOPLE_SEED)
-    show(sections(found), "learning" if whole else None)
+        show(sections(setting), None)
     return 0
+
+
+def _beside_kept(found: Sequence[Section]) -> list[Section]:
+    """What was found, and the sections of the results file that it does not replace."""
+    path, titles = RESULTS / "learning.json", [section.title for section in found]
+    kept = json.loads(path.read_text()) if path.exists() else []
+    others = [
+        Section(
+            **each
+            | {"figures": [Figure(**{k: v for k, v in figure.items() if k != "reached"}) for figure in each["figures"]]}
+        )
+        for each in kept
+        if each["title"] not in titles
+    ]
+    return [*others, *found]
 
 
 def _options() -> argparse.Namespace:
@@ -141,133 +112,76 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2, help="trainings side by side, one thread each")
+    parser.add_argument("--only", nargs="+", default=SYSTEMS, choices=SYSTEMS, help="train these systems")
     parser.add_argument("--data", help="not needed: everybody is simulated")
     return parser.parse_args()
 
 
-def _other_setting(setting: Setting) -> str:
-    """Why a folder cannot be gone on with; notes the setting in a new one."""
-    path = setting.folder / "setting.json"
-    wanted = {key: value for key, value in dataclasses.asdict(setting).items() if key != "folder"}
-    if path.exists() and json.loads(path.read_text()) != wanted:
-        return f"{setting.folder} holds trainings of another setting, {path.read_text().strip()}; give another --folder"
-    setting.folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, wanted)
-    return ""
+def sections(setting: Setting) -> list[Section]:
+    """What is printed, from the rows of the jobs that are done."""
+    done = {job: rows_of(setting, job) for job in JOBS if (folder_of(setting, job) / "evaluation.json").exists()}
+    by_link = {s: {link: done.get(Job(system=s, link=link)) for link in LINKS} for s in ("sf2f", "align")}
+    linked = {s: {link: rows for link, rows in found.items() if rows} for s, found in by_link.items()}
+    whole = {s: found for s, found in linked.items() if len(found) == len(LINKS)}
+    losses = {loss: rows for loss in LOSSES if (rows := done.get(Job(system="sf2f", link=1.0, without=loss)))}
+    found = [_links(system, rows) for system, rows in whole.items()]
+    if len(whole) == len(by_link):
+        found.append(_beside("align beside sf2f at link 1", whole["align"][1.0], whole["sf2f"][1.0]))
+    others = {job: rows for job, rows in done.items() if job.system in BOXES}
+    found += [_others(setting, others)] if others else []
+    found += [_without(whole["sf2f"][1.0], losses)] if "sf2f" in whole and len(losses) == len(LOSSES) else []
+    return found
 
 
-def _run_all(setting: Setting, workers: int) -> None:
-    """The data of each link, the embedders, then the trainings, side by side in processes of one thread."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that are started from here
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        for written in as_completed([pool.submit(_write_data, setting, link) for link in LINKS[::-1]]):
-            written.result()
-        pool.submit(_train_eyes, setting).result()
-        for trained in as_completed([pool.submit(_train, setting, job) for job in JOBS]):
-            print(trained.result(), file=sys.stderr, flush=True)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _write_data(setting: Setting, link: float) -> None:
-    """Snapshot and known optimum of a link, unless they are there."""
-    root, seed = setting.root(link), setting.people_seed
-    if not (root / "snapshot.txt").exists():
-        identifier = make_root(root, people=setting.people, unseen=setting.unseen, link=link, seed=seed)
-        write_atomic(root / "snapshot.txt", lambda file: file.write(identifier.encode()))
-    if not (root / "optimum.npz").exists():
-        centre = range(min(CENTRE_PEOPLE, setting.people))
-        asked = [*centre, *range(setting.people, setting.people + setting.unseen)]
-        pictures = known_optimum(asked, link=link, seed=seed)
-        write_atomic(root / "optimum.npz", lambda file: np.savez(file, **pictures))
-
-
-def _train_eyes(setting: Setting) -> None:
-    """Two embedders of the training people's portraits at link 1, unless they are there.
-
-    Portraits alone tell nothing of the link, so they serve all. What a system paints to please the one in its losses
-    need not please the other.
-    """
-    config = make_config(_run(setting, Job(system="sf2f", link=1.0)))
-    store = Store(
-        open_snapshot(config.root, config.snapshot),
-        split="train",
-        front_end=FRONT_END,
-        side_px=config.numbers().side_px,
-        cache=config.cache(),
-        device=config.torch_device(),
-    )
-    for name, seed in EYES.items():
-        if not (setting.folder / name).exists():
-            eye = train_embedder(store, steps=config.numbers().embedder_steps, seed=seed, should_stop=lambda: False)
-            if eye is not None:
-                save_embedder(eye, setting.folder / name)
-
-
-def _run(setting: Setting, job: Job) -> dict[str, Any]:
-    """The run.json of a job: the preset's numbers but for `CHOSEN`, and no end by steps, but for sf2f's fuser."""
-    fields = {field.name for field in dataclasses.fields(system_spec(job.system).make_preset(setting.preset, {}))}
-    chosen = CHOSEN.get(job.system, {}) if setting.preset == "tiny" else {}
-    endless: dict[str, Any] = {name: 10**6 for name in ("steps", "align_steps", "speaker_steps") if name in fields}
-    root = setting.root(job.link)
-    return {
-        "root": str(root),
-        "snapshot": (root / "snapshot.txt").read_text(),
-        "run_dir": str(root / "runs" / job.name),
-        "system": job.system,
-        "preset": setting.preset,
-        "overrides": {**endless, **chosen} | ({f"weight_{job.without}": 0.0} if job.without else {}),
-        "front_end": FRONT_END,
-        "seconds": setting.seconds,
-        "clock": "cpu" if setting.device == "cpu" else "wall",
-        "device": setting.device,
-        "seed": 1,
-    }
-
-
-def _train(setting: Setting, job: Job) -> str:
-    """Train and evaluate unless that is done; says what became of it."""
-    config = make_config(_run(setting, job))
-    run_dir, root = Path(config.run_dir), setting.root(job.link)
-    if (run_dir / "evaluation.json").exists():
-        return f"{job.name}, link {job.link:g}: is there"
-    run_dir.mkdir(parents=True, exist_ok=True)
-    own, judge = (setting.folder / name for name in EYES)
-    shutil.copyfile(own, run_dir / "embedder.pt")
-    trained = train(config)
-    shutil.copyfile(judge, run_dir / "embedder.pt")
-    with np.load(root / "optimum.npz") as pictures:
-        evaluate(run_dir, references={OPTIMUM: dict(pictures)}, protocols=["full"], device=setting.device)
-    return f"{job.name}, link {job.link:g}: {trained.steps} steps"
-
-
-def _rows(setting: Setting, job: Job) -> Rows:
-    """Figures of a finished job by row: the system's are called `fused` and `one window`."""
-    evaluation = json.loads((setting.root(job.link) / "runs" / job.name / "evaluation.json").read_text())
-    short = {f"{job.system}, fused": "fused"}
-    rows = {short.get(row["name"], row["name"]): row["figures"] | {"n": row["people"]} for row in evaluation["rows"]}
-    return {"one window" if "no fuser" in name else name: row for name, row in rows.items()}
-
-
-def sections(found: Mapping[Job, Rows]) -> list[Section]:
-    """What is printed, from the rows of all jobs."""
-    by_link = {s: {link: found[Job(system=s, link=link)] for link in LINKS} for s in ("sf2f", "align")}
-    others = {s: found[Job(system=s, link=1.0)] for s in ("avp_gan", "voice2face")}
-    losses = {loss: found[Job(system="sf2f", link=1.0, without=loss)] for loss in LOSSES}
-    return [
-        *(_links(system, rows) for system, rows in by_link.items()),
-        _beside("align beside sf2f at link 1", by_link["align"][1.0], by_link["sf2f"][1.0]),
-        Section(
-            title="the others at link 1",
-            figures=[_plain(f"{s}, link 1", rows["fused"], key) for s, rows in others.items() for key in LABELS],
-            tables={"all rows": [_line(s, name, row) for s, rows in others.items() for name, row in rows.items()]},
-            notes=["No loss of any training here became NaN, which would have ended it."],
-        ),
-        _without(by_link["sf2f"][1.0], losses),
+def _others(setting: Setting, found: Mapping[Job, Rows]) -> Section:
+    """AVP-GAN with and without attention, and voice2face: both columns against sex alone, at link 0 against chance."""
+    figures = []
+    for job, rows in found.items():
+        name = f"{job.name}, link {job.link:g}"
+        if job.link == 0.0:
+            figures.append(_chance(name, rows["fused"]))
+            continue
+        figures += [_plain(name, rows["fused"], key) for key in LABELS]
+        figures += [
+            _above(f"{name}: low end of {LABELS[key]} above sex alone", _of(rows["fused"], key)["low"] - alone)
+            for key, alone in ((R100, rows["sex only"][R100]["value"]), (SAME_SEX, CHANCE[SAME_SEX]))
+        ]
+    figures += _with_attention(setting, found)
+    ends = [{"run": job.name, "link": job.link, **_end(setting, job)} for job in found]
+    table = [
+        _line(f"{job.name}, link {job.link:g}", name, row) for job, rows in found.items() for name, row in rows.items()
     ]
+    return Section(
+        title="the others",
+        figures=figures,
+        tables={"ends": ends, "all rows": table},
+        notes=["No loss of any training here became NaN, which would have ended it."],
+    )
+
+
+def _with_attention(setting: Setting, found: Mapping[Job, Rows]) -> list[Figure]:
+    """AVP-GAN with CBAM less AVP-GAN without, paired over people, before the judge; the voices' first seconds."""
+    runs = [Job(system="avp_gan", link=1.0, variant="no-cbam"), Job(system="avp_gan", link=1.0)]
+    if not set(runs) <= set(found):
+        return []
+    snapshot = (setting.root(1.0) / "snapshot.txt").read_text()
+    both = compare(
+        [folder_of(setting, job) for job in runs], snapshot_id=snapshot, seconds=SECONDS, device=setting.device
+    )
+    figures = []
+    for key in ("centred_cosine", R100):
+        if key in both.runs[0].values:
+            gain, low, high, n = paired(both, key, draws=2000, seed=0)
+            figures.append(Figure(name=f"avp_gan: {key} with CBAM less without", value=gain, low=low, high=high, n=n))
+    return figures
+
+
+def _end(setting: Setting, job: Job) -> dict[str, Any]:
+    """Where a training ended: its steps, and what its judge knew of people in real and in generated faces."""
+    lines = (folder_of(setting, job) / "metrics.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    names = ("step", "elapsed_s", "discriminator_accuracy", "discriminator_identity", "identity")
+    return {name: last.get(name) for name in names}
 
 
 def _links(system: str, found: Mapping[float, Rows]) -> Section:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,18 @@ from models.errors import ConfigError
 from models.evaluate.protocol import evaluate
 from models.generator import Generator as Trained
 from models.systems.avp_gan import system as avp_gan
-from models.systems.avp_gan.networks import AttentiveGenerator, AttentiveTrunk, Cbam, ChannelAttention, SpatialAttention
+from models.systems.avp_gan.networks import (
+    START_SPREAD,
+    AttentiveGenerator,
+    AttentiveTrunk,
+    Cbam,
+    ChannelAttention,
+    SpatialAttention,
+)
+from models.systems.registry import OURS, system_spec
 from models.systems.voice2face.networks import Doubled, Generator, SpeakerEncoder, Trunk, tiled
 from models.systems.voice2face.presets import CODE, MANIYAR, PAPER, SPEECH2FACE_GAN, make_preset
+from models.systems.voice2face.system import VoiceCritic
 from models.train import train
 from models.training.checkpoint import load_checkpoint
 from models.training.config import RunConfig, make_config
@@ -48,6 +59,47 @@ def small(snapshot: TinySnapshot, run_dir: Path, system: str, preset: str = "tin
     base = {"root": str(snapshot.root), "snapshot": snapshot.id, "run_dir": str(run_dir), "steps": 6, "device": "cpu"}
     base |= {"front_end": "torch40", "crop": "any"}  # what the snapshot has
     return make_config({**base, "system": system, "preset": preset, "overrides": over, "log_every": 2, **changes})
+
+
+def starts() -> list[tuple[str, str]]:
+    """Every preset of every system that hears."""
+    found = []
+    for name, entry in OURS.items():
+        module = importlib.import_module(entry.partition(":")[0])
+        if not hasattr(module, "PRESETS"):
+            module = importlib.import_module(module.__name__.removesuffix(".system") + ".presets")
+        found += [(name, preset) for preset in module.PRESETS if system_spec(name).hears]
+    return found
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
+@pytest.mark.parametrize(("system", "preset"), starts())
+def test_at_the_start_faces_differ_between_voices_and_features_between_images(
+    system: str, preset: str, bf16: bool
+) -> None:
+    """Where they do not, nothing that a loss says of one voice reaches what is painted for it."""
+    spec = system_spec(system)
+    numbers = spec.make_preset(preset, {})
+    assert spec.critic is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        faces, critic = spec.voice_to_face(numbers, 40).train(), spec.critic(numbers).train()
+        mels, coarse = torch.randn(2, 40, 400), torch.rand(8, 3, 4, 4) * 2 - 1
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            voices = torch.nn.functional.normalize(torch.randn(8, faces.embed(mels).shape[1]))
+            assert float(faces.decode(voices).float().std(dim=0).mean()) > 0.03
+            if isinstance(critic, VoiceCritic):
+                images = torch.nn.functional.interpolate(coarse, numbers.side_px, mode="bilinear")
+                assert float(critic.trunk(images).float().std(dim=0).mean()) > 0.003
+
+
+def test_the_images_of_a_fitted_generator_differ_between_voices_by_as_much_as_portraits_do() -> None:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for attention in ("added", "none"):
+            torch.manual_seed(4)
+            generator = AttentiveGenerator(avp_gan.TINY.generator(), attention=attention)
+            voices = torch.nn.functional.normalize(torch.randn(64, avp_gan.TINY.encoder_channels[-1]))
+            assert float(generator(voices).std(dim=0).mean()) == pytest.approx(START_SPREAD, rel=0.2)
 
 
 def test_parameter_counts_of_the_released_code() -> None:
@@ -100,20 +152,22 @@ def test_cbam_by_hand() -> None:
     padded = torch.nn.functional.pad(torch.stack([x.mean(1), x.amax(1)], dim=1), (3, 3, 3, 3))
     by_hand = torch.sigmoid((padded[:, :, 1:8, 2:9] * space.conv.weight[0]).sum(dim=(1, 2, 3)))
     torch.testing.assert_close(space(x)[:, 0, 1, 2], by_hand)
-    cbam = Cbam(32)
+    cbam = Cbam(32, adds=True)
     refined = cbam.channel(x) * x
+    torch.testing.assert_close(cbam(x), x + cbam.space(refined) * refined)
+    cbam.adds = False
     torch.testing.assert_close(cbam(x), cbam.space(refined) * refined)
 
 
 def test_spectral_normalisation_lies_where_the_paper_has_it() -> None:
-    generator = AttentiveGenerator(avp_gan.PAPER.generator(), cbam=True)
+    generator = AttentiveGenerator(avp_gan.PAPER.generator(), attention="added")
     deconvolutions = [layer for layer in generator.layers if isinstance(layer, torch.nn.ConvTranspose2d)]
     assert [is_parametrized(layer) for layer in deconvolutions] == [False, True, True, True, True, False]
     assert sum(isinstance(layer, Cbam) for layer in generator.layers) == 5
-    trunk = AttentiveTrunk(avp_gan.PAPER.trunk(), cbam=True)
+    trunk = AttentiveTrunk(avp_gan.PAPER.trunk(), attention="added")
     convolutions = [layer for layer in trunk.layers if isinstance(layer, torch.nn.Conv2d)]
     assert [is_parametrized(layer) for layer in convolutions] == [False, True, True, True, True, True]
-    without = AttentiveGenerator(avp_gan.NO_CBAM.generator(), cbam=False)
+    without = AttentiveGenerator(avp_gan.NO_CBAM.generator(), attention="none")
     assert not any(isinstance(module, Cbam) for module in without.modules())
     weight = deconvolutions[1].weight.detach().transpose(0, 1).flatten(1)
     assert float(torch.linalg.matrix_norm(weight, ord=2)) < 1.5
@@ -212,7 +266,17 @@ def test_wrong_numbers_are_one_line() -> None:
         avp_gan.make_preset("tiny-cbam", {})
     with pytest.raises(ConfigError, match=r"overrides\.kernel = 5: must be one of 3, 4"):
         make_preset("paper", {"kernel": 5})
-    with pytest.raises(ConfigError, match=r"overrides\.cbam = 1: must be true or false"):
+    with pytest.raises(ConfigError, match=r"overrides\.attention = 'some': must be one of added, gates, none"):
+        avp_gan.make_preset("paper", {"attention": "some"})
+    with pytest.raises(ConfigError, match=r"overrides\.cbam: no such number"):
         avp_gan.make_preset("paper", {"cbam": 1})
+
+
+@pytest.mark.parametrize(("said", "attention"), [(True, "gates"), (False, "none")])
+def test_a_run_of_an_older_version_computes_what_it_was_trained_to(said: bool, attention: str) -> None:
+    numbers = dataclasses.asdict(avp_gan.TINY)
+    del numbers["attention"]
+    assert avp_gan.make_preset("tiny", {**numbers, "cbam": said}).attention == attention
+    assert avp_gan.make_preset("tiny", numbers).attention == "added"
     with pytest.raises(ConfigError, match="can be halved 3 times"):
         make_preset("tiny", {"generator_channels": [8, 8]})

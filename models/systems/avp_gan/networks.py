@@ -5,14 +5,41 @@ Shapes: B batch, D embedding, S side of a map or image, C channels.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, cast
+
 import torch
+import torch.nn.functional as nnf
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from models.systems.voice2face.networks import LEAK, START_PX, GeneratorConfig, TrunkConfig
+from models.systems.voice2face.networks import (
+    LEAK,
+    GeneratorConfig,
+    Layer,
+    TrunkConfig,
+    convolution,
+    doubling,
+    first,
+    started,
+)
 
+Attention: TypeAlias = Literal["added", "gates", "none"]
+START_SPREAD = 0.3
+"""Deviation of images between voices before training; real portraits differ by 0.14 to 0.3, pixel by pixel."""
+FITTED_VOICES = 64
 REDUCTION = 16
 SPATIAL_KERNEL = 7
+
+
+def even(layer: Layer) -> Layer:
+    """A layer under spectral normalisation whose singular values are equal at first, so that all directions pass.
+
+    Of a drawn matrix most would pass a third of that, and the classifier would be at chance for hundreds of steps.
+    """
+    with torch.no_grad():
+        rows = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
+        rows.copy_(nn.init.orthogonal_(torch.empty(rows.shape)))
+    return cast(Layer, spectral_norm(layer))
 
 
 class ChannelAttention(nn.Module):
@@ -45,10 +72,16 @@ class SpatialAttention(nn.Module):
 
 
 class Cbam(nn.Module):
-    """Channel attention, then spatial attention (eq. 3 and 5)."""
+    """Channel attention, then spatial attention (eq. 3 and 5), which `adds` to what comes in, or takes its place.
 
-    def __init__(self, channels: int) -> None:
+    Each gate starts at a half. In a row of layers that spectral normalisation keeps from making up for it, nothing of
+    the voice would come through; "inserted" is therefore read as in a residual block, where the paper that introduced
+    it has it.
+    """
+
+    def __init__(self, channels: int, *, adds: bool) -> None:
         super().__init__()
+        self.adds = adds
         self.channel = ChannelAttention(channels)
         self.space = SpatialAttention()
 
@@ -56,24 +89,38 @@ class Cbam(nn.Module):
         """(B, C, S, S) to the same shape."""
         weighted = self.channel(x_BCSS) * x_BCSS
         refined: Tensor = self.space(weighted) * weighted
-        return refined
+        return x_BCSS + refined if self.adds else refined
 
 
 class AttentiveGenerator(nn.Module):
     """Deconvolutions with ReLU, CBAM after each, spectral normalisation in the second to the fifth (section 3.3)."""
 
-    def __init__(self, config: GeneratorConfig, *, cbam: bool) -> None:
+    def __init__(self, config: GeneratorConfig, *, attention: Attention) -> None:
         super().__init__()
         inputs = (config.embedding, *config.channels[:-1])
         layers: list[nn.Module] = []
         for place, (c_in, c_out) in enumerate(zip(inputs, config.channels, strict=True)):
-            if place == 0:
-                layers.append(nn.ConvTranspose2d(c_in, c_out, START_PX))
-            else:
-                layers.append(spectral_norm(nn.ConvTranspose2d(c_in, c_out, config.kernel, stride=2, padding=1)))
+            layers.append(first(c_in, c_out) if place == 0 else even(doubling(c_in, c_out, config.kernel)))
             layers.append(nn.ReLU(inplace=True))
-            layers += [Cbam(c_out)] if cbam else []
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(config.channels[-1], 3, 1))
+            layers += [] if attention == "none" else [Cbam(c_out, adds=attention == "added")]
+        self.layers = nn.Sequential(
+            *layers, started(nn.ConvTranspose2d(config.channels[-1], 3, 1), config.channels[-1])
+        )
+        self._fit(config.embedding)
+
+    @torch.no_grad()
+    def _fit(self, embedding: int) -> None:
+        """Scale the first and the last layer so that the first maps and the images differ between voices.
+
+        The layers between them have a largest singular value of 1 and make most of what passes smaller; none of them
+        can learn to make up for that (layer-sequential unit variance, Mishkin and Matas 2016).
+        """
+        x_BCSS = nnf.normalize(torch.randn(FITTED_VOICES, embedding))[:, :, None, None]
+        for place, layer in enumerate(self.layers):
+            spread = {0: 1.0, len(self.layers) - 1: START_SPREAD}.get(place)
+            if spread is not None:
+                layer.weight *= spread / layer(x_BCSS).std(dim=0).mean()
+            x_BCSS = layer(x_BCSS)
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
         """(B, D) to images (B, 3, S, S), about [-1, 1] and not clamped."""
@@ -85,15 +132,15 @@ class AttentiveTrunk(nn.Module):
     """Convolutions with LeakyReLU and CBAM that discriminator and classifier share; spectral normalisation in all but
     the first (the last layers are the heads)."""
 
-    def __init__(self, config: TrunkConfig, *, cbam: bool) -> None:
+    def __init__(self, config: TrunkConfig, *, attention: Attention) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, config.channels[0], 1), nn.LeakyReLU(LEAK, inplace=True)]
+        layers: list[nn.Module] = [convolution(3, config.channels[0], 1), nn.LeakyReLU(LEAK, inplace=True)]
         for c_in, c_out in zip(config.channels[:-1], config.channels[1:], strict=True):
-            layers.append(spectral_norm(nn.Conv2d(c_in, c_out, config.kernel, stride=2, padding=1)))
+            layers.append(even(convolution(c_in, c_out, config.kernel, stride=2, padding=1)))
             layers.append(nn.LeakyReLU(LEAK, inplace=True))
-            layers += [Cbam(c_out)] if cbam else []
+            layers += [] if attention == "none" else [Cbam(c_out, adds=attention == "added")]
         last = config.side_px >> (len(config.channels) - 1)
-        layers.append(spectral_norm(nn.Conv2d(config.channels[-1], config.features, last)))
+        layers.append(even(convolution(config.channels[-1], config.features, last)))
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(LEAK, inplace=True))
 
     def forward(self, image_B3SS: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from models.systems.avp_gan.networks import AttentiveGenerator, AttentiveTrunk
+from models.systems.avp_gan.networks import Attention, AttentiveGenerator, AttentiveTrunk
 from models.systems.base import SystemSpec
 from models.systems.voice2face import presets as voice2face
 from models.systems.voice2face.system import VoiceCritic, VoiceFace, VoiceGan
@@ -21,15 +21,16 @@ from models.training.presets import choose
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset(voice2face.Preset):
-    """As voice2face's; `cbam` puts attention after each layer of the generator and of the judges."""
+    """As voice2face's; `attention` is CBAM after each layer of the generator and of the judges: what it makes of a map
+    is added to it, or takes its place (`gates`)."""
 
-    cbam: bool = True
+    attention: Attention = "added"
 
 
 PAPER = Preset(kernel=4, encoder_last_norm=False, crop_s=(8.0, 8.0), window_s=8.0, steps=50_000)
 """Sections 3 and 4.1."""
 
-NO_CBAM = dataclasses.replace(PAPER, cbam=False)
+NO_CBAM = dataclasses.replace(PAPER, attention="none")
 """The ablation without attention (Table 4)."""
 
 _SMALL: Mapping[str, Any] = {
@@ -42,23 +43,30 @@ PRESETS: Mapping[str, Preset] = {
     "paper": PAPER,
     "no-cbam": NO_CBAM,
     "tiny": TINY,
-    "tiny-no-cbam": dataclasses.replace(TINY, cbam=False),
+    "tiny-no-cbam": dataclasses.replace(TINY, attention="none"),
 }
-make_preset = partial(choose, "avp_gan", PRESETS)
+
+
+def make_preset(name: str, overrides: Mapping[str, Any]) -> Preset:
+    """A preset with single numbers changed. Runs of older versions say `cbam`, whose gates took the place of a map."""
+    numbers = dict(overrides)
+    if isinstance(numbers.get("cbam"), bool):
+        numbers.setdefault("attention", "gates" if numbers.pop("cbam") else "none")
+    return choose("avp_gan", PRESETS, name, numbers)
 
 
 class AttentiveFace(VoiceFace):
     """Encoder and attentive generator."""
 
     def make_generator(self, preset: Any) -> nn.Module:
-        return AttentiveGenerator(preset.generator(), cbam=preset.cbam)
+        return AttentiveGenerator(preset.generator(), attention=preset.attention)
 
 
 class AttentiveCritic(VoiceCritic):
     """The discriminator with attention."""
 
     def make_trunk(self, preset: Any) -> nn.Module:
-        return AttentiveTrunk(preset.trunk(), cbam=preset.cbam)
+        return AttentiveTrunk(preset.trunk(), attention=preset.attention)
 
 
 AVP_GAN = SystemSpec(
