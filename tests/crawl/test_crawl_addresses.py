@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxdata.crawl.addresses import (
+    MAX_URL,
     AddressBook,
     AddressRefusedError,
     UrlRefusedError,
     is_public,
     read_address,
-    url_and_origin,
+    urls_and_origins,
 )
 from voxdata.crawl.fetch import Fetcher
 from voxdata.format.errors import SourceError
@@ -36,7 +37,6 @@ from voxdata.store.rows import clean
 )
 def test_five_spellings_are_one_host_and_the_path_stays_as_written(spelling: str) -> None:
     address = read_address(spelling)
-    assert url_and_origin(spelling) == (address.url, address.origin)
     assert (address.url, address.origin) == ("http://host.example/a%2Cb?x=%2C,y", "http://host.example:80")
 
 
@@ -79,7 +79,30 @@ def test_any_text_is_a_url_or_refused(text: str) -> None:
             address = read_address(url)
             assert address.url.isascii()
             assert read_address(address.url) == address
-            assert url_and_origin(url) == url_and_origin(address.url) == (address.url, address.origin)
+
+
+URLS = st.one_of(
+    st.text(alphabet=st.characters(codec="utf-8") | st.characters(categories=["Cs"])),
+    st.from_regex(r"\Ahttps?://[a-zA-Z0-9.:@-]{0,80}/[!-~ é\n\x00]{0,20}"),
+    st.integers(MAX_URL - 30, MAX_URL + 2).map(lambda letters: f"http://photos.example/{'x' * letters}"),
+)
+
+
+@given(st.lists(URLS))
+def test_many_urls_at_once_are_read_as_each_alone(urls: list[str]) -> None:
+    sent, origins, refused = urls_and_origins(urls)
+    expected = [alone(url) for url in urls]
+    found = zip(sent, origins, strict=True)
+    assert [(*each, str(refused.get(place, ""))) for place, each in enumerate(found)] == expected
+
+
+def alone(url: str) -> tuple[str, str, str]:
+    """A url as it is sent, its origin, and why it is refused."""
+    try:
+        address = read_address(url)
+    except UrlRefusedError as error:
+        return url, "", str(error)
+    return address.url, address.origin, ""
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8") | st.characters(categories=["Cs"])))

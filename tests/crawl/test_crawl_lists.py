@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import logging
+import re
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.crawl.finding import found, source
+from tests.crawl.serving import attempts
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import load_book
 from voxdata.recipe.sections import Crawl
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
-from voxdata.sources.kinds import PhotoUrl
+from voxdata.sources import photo_list
+from voxdata.sources.kinds import PhotoUrl, PhotoUrls
 from voxdata.sources.originals import PhotoStore, original_reader
 from voxdata.sources.photo_list import columns_of
 from voxdata.store.storage import open_storage
@@ -112,6 +116,7 @@ def test_rows_without_a_person_or_an_address_are_counted(tmp_path: Path, caplog:
     ("name", "data", "said"),
     [
         ("list.jsonl", b'{"identity": "a", "url": "http://h/"}\n{', r"line 2 of .*list\.jsonl is not JSON"),
+        ("list.jsonl", b"[" * 100_000, r"line 1 of .*list\.jsonl is not JSON"),
         ("list.jsonl", b"[1]\n", r"line 1 of .*list\.jsonl is list"),
         ("list.parquet", b"no parquet", r"list\.parquet cannot be read"),
         ("list.csv.gz", b"no gzip", r"list\.csv\.gz cannot be read"),
@@ -265,7 +270,60 @@ def test_a_tar_names_its_people_in_json_cls_txt_or_folders(tmp_path: Path, caplo
         found(source(kind="webdataset", path=str(path)))
 
 
-def test_an_offer_of_a_list_is_one_like_any_other() -> None:
-    url = "https://photos.example/1.jpg"
-    for said in ({}, {"rank": 3, "licence": "CC0", "face_box": (0.0, 0.0, 9.0, 9.0)}):
-        assert PhotoUrl.of_list("Ann Lee", url, **said) == PhotoUrl(words="Ann Lee", key=url, url=url, **said)
+TEXTS = st.sampled_from(
+    ["", "Ann Lee", "ann_lee", " Bo ", "A/B", "Zoë", "Ze\u0301", "x\0y", "\ud800", "CC0", "CC BY 4.0"]
+)
+WILD = {
+    "name": TEXTS | st.integers(0, 3) | st.none(),
+    "url": st.sampled_from(
+        [
+            *("http://h.example/1.jpg", "http://h.example/2.jpg", "HTTP://H.example:80/1.jpg", "http://h.example/a b"),
+            *("https://ü.example/ü", "http://127.1/", "http://u@h.example/", "http://[", "ftp://h/", "h.example", " "),
+            *("http://photos.example/" + "x" * 9000, "http://h.example/\ud800", "http://h.example/\0"),
+        ]
+    )
+    | st.none(),
+    "license": TEXTS | st.none(),
+    "author": TEXTS | st.integers() | st.lists(st.none(), max_size=1),
+    "rank": st.integers() | st.floats() | TEXTS | st.lists(st.none(), max_size=1),
+    "box": st.lists(st.integers(0, 3) | st.floats() | TEXTS, max_size=5) | st.just("[1, 2, 3, 4]") | st.none(),
+}
+
+
+def stored(folder: Path, rows_at_once: int, **settings: object) -> tuple[list[Any], list[Any], dict[str, bytes]]:
+    """What becomes of the list in a folder: candidates with their hosts, urls that are refused, and files of SQL."""
+    root = folder / f"root-{rows_at_once}"
+    storage = open_storage(root, create=True)
+    shelf = PhotoStore(storage, load_book([]), Crawl(photos_per_identity=3))
+    with pytest.MonkeyPatch.context() as patch, shelf as store:
+        patch.setattr(photo_list, "BATCH", rows_at_once)
+        store.add(source(kind="list", path=str(folder), licences=["CC*"], **settings), "corpus-0", "sources.photos")
+        candidates = store._candidates
+        candidates.close_list()
+        rows = [
+            (candidates.row(n), candidates.url[n], candidates.origin[n], candidates.who(n))
+            for n in range(candidates.count)
+        ]
+        found = [(row, url, candidates.origins[origin] if origin >= 0 else None, who) for row, url, origin, who in rows]
+    said = [{name: row[name] for name in ("source_path", "identity", "status", "detail")} for row in attempts(storage)]
+    files = {key: storage.read(key) for key in storage.keys("photos/candidates")}
+    shutil.rmtree(root)
+    return found, said, files
+
+
+@given(rows=st.lists(st.fixed_dictionaries(WILD), max_size=12), data=st.data())
+def test_how_many_rows_are_read_at_once_changes_nothing(
+    tmp_path_factory: Any, rows: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("list")
+    (folder / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    settings = {"licence": data.draw(st.sampled_from(["CC0", "mine"])), "box_columns": ["box"]}
+    try:
+        alone = stored(folder, 1, **settings)
+    except SourceError as error:
+        with pytest.raises(SourceError, match=re.escape(str(error))):
+            stored(folder, 5000, **settings)
+    else:
+        assert stored(folder, 4, **settings) == stored(folder, 5000, **settings) == alone
+        one_by_one = found(source(kind="list", path=str(folder), **settings))
+        assert list(PhotoUrls.of(one_by_one)) == one_by_one  # type: ignore[arg-type]

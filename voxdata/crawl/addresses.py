@@ -15,9 +15,14 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_from_bytes, urljoin, urlsplit
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from voxdata.store.rows import clean
@@ -32,7 +37,9 @@ _CARRIERS = (
     ipaddress.ip_network("::/96"),
 )  # IPv6 with an IPv4 address at its end
 # Most urls are plain already: a name of letters, no port, nothing that would have to be escaped.
-_PLAIN = re.compile(r"(https?)://((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24})(/[!$-;=?-Z_a-z~%\[\]]*)\Z")
+_PLAIN_URL = r"^(https?)://((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24})(/[!$-;=?-Z_a-z~%\[\]]*)"
+_PLAIN = re.compile(rf"{_PLAIN_URL}\Z")
+_PLAIN_RE2 = rf"{_PLAIN_URL}\z"  # the same, as Arrow wants it
 _NUMERIC = re.compile(r"(?:\d+|0x[0-9a-f]*)\Z")
 # Everything that may stand in a url as it is; a percent sign stays, so that what is escaped is sent as it was written.
 _AS_WRITTEN = "%/?:@!$&'()*+,;=-._~[]"
@@ -73,13 +80,39 @@ class Address:
         return self.url.split("/", 3)[3] if self.url.count("/") > 2 else ""
 
 
-def url_and_origin(url: str) -> tuple[str, str]:
-    """The url and the origin of `read_address`, quickly where it is plain. Raises `UrlRefusedError`."""
-    plain = _plain(url)
-    if plain is not None:
-        return url, f"{plain[1]}://{plain[2]}:{PORTS[plain[1]]}"
-    address = read_address(url)
-    return address.url, address.origin
+def are_plain(urls: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which of many urls are plain (`_plain`): they stay as they are written."""
+    try:
+        texts = pa.array(urls, pa.string())
+    except UnicodeError:
+        texts = pa.array([url if url.isascii() else None for url in urls], pa.string())
+    short = pc.less_equal(pc.binary_length(texts), MAX_URL)
+    plain: npt.NDArray[np.bool_] = (
+        pc.and_(short, pc.match_substring_regex(texts, _PLAIN_RE2)).fill_null(False).to_numpy(zero_copy_only=False)
+    )
+    return plain
+
+
+def urls_and_origins(urls: Sequence[str]) -> tuple[list[str], list[str], dict[int, UrlRefusedError]]:
+    """Url and origin of `read_address` for many urls; what is refused stays as it is, has no origin, and its place has
+    the reason."""
+    sent, origins, refused = list(urls), [""] * len(urls), dict[int, UrlRefusedError]()
+    for place, (url, plain) in enumerate(zip(urls, are_plain(urls).tolist(), strict=True)):
+        if plain:
+            origins[place] = _plain_origin(url[: url.index("/", len("https://"))])
+            continue
+        try:
+            address = read_address(url)
+            sent[place], origins[place] = address.url, address.origin
+        except UrlRefusedError as error:
+            refused[place] = error
+    return sent, origins, refused
+
+
+@lru_cache(maxsize=1 << 16)
+def _plain_origin(begins: str) -> str:
+    """The origin of a plain url that begins so, with scheme and host."""
+    return f"{begins}:{PORTS[begins.partition(':')[0]]}"
 
 
 def read_address(url: str, base: str | None = None) -> Address:

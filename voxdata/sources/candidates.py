@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from voxdata.sources.kinds import PhotoOffer
-from voxdata.store.rows import Hashes, clean, hash64
+from voxdata.store.rows import Hashes, clean, hashes
 from voxdata.tables.crawl import CANDIDATES
 from voxdata.tables.faces import PHOTOS
 
@@ -49,7 +49,7 @@ class _Growing:
         self._kind = kind
         self._parts: list[npt.NDArray[Any]] = []
 
-    def add(self, values: Sequence[Any]) -> None:
+    def add(self, values: Sequence[Any] | npt.NDArray[Any]) -> None:
         self._parts.append(np.array(values, self._kind))
 
     def whole(self) -> npt.NDArray[Any]:
@@ -58,22 +58,51 @@ class _Growing:
         return self._parts[0]
 
 
+class Parts:
+    """Batches of rows, handed on in parts of so many rows, however many came at once."""
+
+    def __init__(self, rows: int, hand_on: Callable[[pa.Table], None]) -> None:
+        self._rows = rows
+        self._hand_on = hand_on
+        self._batches: list[pa.RecordBatch] = []
+        self._waiting = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take a batch; whole parts are handed on."""
+        self._batches.append(batch)
+        self._waiting += batch.num_rows
+        if self._waiting >= self._rows:
+            table = pa.Table.from_batches(self._batches).combine_chunks()
+            whole = self._waiting // self._rows * self._rows
+            for first in range(0, whole, self._rows):
+                self._hand_on(table.slice(first, self._rows))
+            self._batches = table.slice(whole).to_batches()
+            self._waiting -= whole
+
+    def flush(self) -> None:
+        """Hand on what is left."""
+        if self._waiting:
+            self._hand_on(pa.Table.from_batches(self._batches).combine_chunks())
+        self._batches, self._waiting = [], 0
+
+
 class Candidates:
-    """`add` candidates, `close_list`, then ask; `close` at the end. Numbers are in the order of adding."""
+    """Add candidates, `close_list`, then ask; `close` at the end. Numbers are in the order of adding."""
 
     def __init__(self) -> None:
         descriptor, self._path = tempfile.mkstemp(prefix="voxdata-candidates-", suffix=".arrow")
         os.close(descriptor)
         self._delete = weakref.finalize(self, Path(self._path).unlink, missing_ok=True)
         self._writer = pa.ipc.new_file(self._path, SCHEMA)
-        self._waiting: list[dict[str, Any]] = []
-        self._numbers: dict[str, list[Any]] = {"url": [], "origin": [], "identity": [], "size": []}
+        self._parts = Parts(BATCH, self._writer.write_table)
+        self._files: list[Mapping[str, Any]] = []
+        self._sizes: list[int] = []
         kinds = {"url": np.uint64, "origin": np.int32, "identity": np.int32, "size": np.int64}
         self._columns = {name: _Growing(kind) for name, kind in kinds.items()}
         self._sha256: dict[int, bytes] = {}
         self.origins: list[str] = []
         self.identities: list[str] = []
-        self._codes: dict[str, dict[str, int]] = {"origin": {}, "identity": {}}
+        self._codes: dict[str, dict[str, int]] = {"origin": {"": NOWHERE}, "identity": {}}
         self.count = 0
 
     def close(self) -> None:
@@ -82,27 +111,48 @@ class Candidates:
         self._writer.close()
         self._delete()
 
-    def add(
-        self, row: Mapping[str, Any], *, origin: str | None = None, sha256: str | None = None, size_bytes: int = -1
-    ) -> int:
-        """Add a candidate (a row of `SCHEMA`) and return its number. `origin` is the host of a url that is to be
-        asked; of a file that was read, `sha256` and `size_bytes` say what was in it."""
-        self._waiting.append(row)  # type: ignore[arg-type]
-        numbers = self._numbers
-        numbers["url"].append(hash64(row["source_path"]) if origin is not None else 0)
-        numbers["origin"].append(NOWHERE if origin is None else self._code("origin", origin, self.origins))
-        numbers["identity"].append(self._code("identity", row["identity"], self.identities))
-        numbers["size"].append(size_bytes)
-        if sha256 is not None:
-            self._sha256[self.count] = bytes.fromhex(sha256)
-        self.count += 1
-        if len(self._waiting) >= BATCH:
-            self._write()
-        return self.count - 1
+    def add_file(self, row: Mapping[str, Any], *, sha256: str, size_bytes: int) -> None:
+        """Add a photo that was read (a row of `SCHEMA`); `sha256` and `size_bytes` say what was in it."""
+        self._sha256[self.count + len(self._files)] = bytes.fromhex(sha256)
+        self._files.append(row)
+        self._sizes.append(size_bytes)
+        if len(self._files) >= BATCH:
+            self._add_files()
+
+    def add_urls(
+        self, batch: pa.RecordBatch, urls: Sequence[str], origins: Sequence[str], identities: Sequence[str]
+    ) -> None:
+        """Add photos on the web (rows of `SCHEMA`). `origins` are the hosts, empty for what is not to be asked."""
+        self._add_files()
+        self._add(batch, urls, origins, identities, [-1] * len(urls))
+
+    def _add_files(self) -> None:
+        rows, sizes = self._files, self._sizes
+        self._files, self._sizes = [], []
+        if rows:
+            places, whose = ([row[name] for row in rows] for name in ("source_path", "identity"))
+            self._add(batch_of(rows), places, [""] * len(rows), whose, sizes)
+
+    def _add(
+        self,
+        batch: pa.RecordBatch,
+        urls: Sequence[str],
+        origins: Sequence[str],
+        identities: Sequence[str],
+        sizes: Sequence[int],
+    ) -> None:
+        origin = self._coded("origin", origins, self.origins)
+        self._columns["url"].add(np.where(origin == NOWHERE, np.uint64(0), hashes(urls)))
+        self._columns["origin"].add(origin)
+        self._columns["identity"].add(self._coded("identity", identities, self.identities))
+        self._columns["size"].add(sizes)
+        self._parts.add(batch)
+        self.count += len(urls)
 
     def close_list(self) -> None:
         """End adding: from now on candidates can be asked for, and what comes of them noted."""
-        self._write()
+        self._add_files()
+        self._parts.flush()
         self._writer.close()
         file = pa.ipc.open_file(pa.memory_map(self._path))
         self._delete()  # the mapping keeps what is in it
@@ -170,42 +220,35 @@ class Candidates:
         """Whom a candidate shows."""
         return self.identities[int(self.identity[number])]
 
-    def _code(self, kind: str, text: str, listed: list[str]) -> int:
+    def _coded(self, kind: str, texts: Sequence[str], listed: list[str]) -> npt.NDArray[np.int32]:
+        """Places of texts in `listed`, where new ones are put."""
         codes = self._codes[kind]
-        code = codes.get(text)
-        if code is None:
-            code = codes[text] = len(listed)
-            listed.append(text)
-        return code
-
-    def _write(self) -> None:
-        if self._waiting:
-            self._writer.write_batch(batch_of(self._waiting))
-            for name, values in self._numbers.items():
-                self._columns[name].add(values)
-                self._numbers[name] = []
-            self._waiting = []
+        for text in dict.fromkeys(texts):
+            if text not in codes:
+                codes[text] = len(listed)
+                listed.append(text)
+        return np.array([codes[text] for text in texts], np.int32)
 
 
 def batch_of(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     """Rows of `SCHEMA`; a name that a row has not is null."""
-    return pa.RecordBatch.from_arrays(columns_of(rows, SCHEMA), schema=SCHEMA)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return batch_in({name: [row.get(name) for row in rows] for name in names}, len(rows), SCHEMA)
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> list[pa.Array]:
-    """The columns of rows; a name that a row has not is null."""
-    first = rows[0].keys()
-    there = first if all(row.keys() == first for row in rows) else set[str]().union(*rows)
-    return [
-        column_of([row.get(field.name) for row in rows], field.type)
-        if field.name in there
-        else pa.nulls(len(rows), field.type)
+def batch_in(columns: Mapping[str, Sequence[Any] | pa.Array], rows: int, schema: pa.Schema) -> pa.RecordBatch:
+    """Columns as a batch of `schema`; one that is not there is null."""
+    arrays = [
+        column_of(columns[field.name], field.type) if field.name in columns else pa.nulls(rows, field.type)
         for field in schema
     ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def column_of(values: Sequence[Any] | pa.Array, kind: pa.DataType) -> pa.Array:
     """Values as a column; text that is not Unicode is cleaned, which is looked for only where there is some."""
+    if isinstance(values, pa.Array):
+        return values
     try:
         return pa.array(values, kind)
     except (UnicodeError, pa.ArrowInvalid):
@@ -213,7 +256,7 @@ def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def facts_of(offer: PhotoOffer, licence: str) -> dict[str, Any]:
-    """What a source says of its photo, for a row; what it does not say has no name there."""
+    """What a source says of a file, for a row; what it does not say has no name there."""
     facts = {name: value for name, value in zip(_OFFERED, _OF_OFFER(offer), strict=True) if value is not None}
     facts["source_key"] = offer.key
     facts["licence"] = offer.licence or licence

@@ -86,16 +86,26 @@ class LicenceGate:
         self._source = source
         self._setting = setting
         self.refused: Counter[str] = Counter()
+        self._why = functools.lru_cache(maxsize=4096)(self._refused_as)
 
     def passed(self, offers: Iterable[Offer]) -> Iterator[Offer]:
         """The offers that the recipe takes, as they are."""
         for offer in offers:
-            named = offer.licence or self._source.licence
-            licence = licence_name(named, offer.licence_url) or named
-            if taken(licence, self._source.licences) or taken(named, self._source.licences):
+            if self.takes(offer.licence, offer.licence_url):
                 yield offer
-            else:
-                self.refused[licence] += 1
+
+    def takes(self, licence: str | None, licence_url: str | None) -> bool:
+        """Whether the recipe takes a photo of which its source says this; else it is counted."""
+        refused = self._why(licence or self._source.licence, licence_url)
+        if refused is not None:
+            self.refused[refused] += 1
+        return refused is None
+
+    def _refused_as(self, named: str, licence_url: str | None) -> str | None:
+        """The licence that the recipe does not take; None where it does."""
+        licence = licence_name(named, licence_url) or named
+        wanted = self._source.licences
+        return None if taken(licence, wanted) or taken(named, wanted) else licence
 
     def say(self) -> None:
         """Log how many photos were left out, by their licence."""

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from voxdata.sources.candidates import columns_of
+from voxdata.sources.candidates import Parts, batch_in
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.rows import clean_row
 from voxdata.store.storage import Storage
@@ -30,7 +30,6 @@ FOLDER = "photos/candidates"
 PART_ROWS = 20_000
 PAGES_S = 5.0  # between two commits of a search
 _SOURCE = b"voxdata.source"
-_FOUND = pa.schema([field for field in CANDIDATES.schema if field.name != "asked"])
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Offered:
         self._source = source
         self._asked = asked
         self._chosen: Mapping[str, str | None] = {}
-        self._rows: list[dict[str, Any]] = []
+        self._parts = Parts(PART_ROWS, self._commit)
         self._before = [key for key in storage.keys(FOLDER) if _source_of(storage, key) == source]
         self._now: list[str] = []
         self._committed_at = time.monotonic()
@@ -81,18 +80,19 @@ class Offered:
         self._now = list(self._before)
         return found
 
-    def add(self, row: dict[str, Any]) -> None:
-        """A candidate (`candidates.SCHEMA`)."""
-        self._rows.append(row)
-        if len(self._rows) >= PART_ROWS:
-            self._commit()
+    def add(self, found: pa.RecordBatch, identities: Sequence[str]) -> None:
+        """Candidates (`candidates.SCHEMA`), and whom each shows."""
+        known = {name: found.column(name) for name in found.schema.names if name in CANDIDATES.names}
+        asked = {identity: self._asked_for(identity) for identity in set(identities)}
+        self._add({**known, "asked": [asked[identity] for identity in identities]}, found.num_rows)
 
     def page_ends(self, identity: str, cursor: str | None) -> None:
         """A page of a person is complete; it is committed with the cursor, and with other pages of these seconds."""
         end = {"source": self._source, "identity": identity, "cursor": cursor}
-        self._rows.append({**clean_row(end), "asked_at": datetime.now(UTC)})
+        row = {**clean_row(end), "asked": self._asked_for(identity), "asked_at": datetime.now(UTC)}
+        self._add({name: [value] for name, value in row.items()}, 1)
         if time.monotonic() - self._committed_at >= PAGES_S:
-            self._commit()
+            self._parts.flush()
 
     def begin_again(self, identities: Iterable[str]) -> None:
         """Forget what was found of people, who are looked for anew; the parts are written again without it."""
@@ -108,27 +108,26 @@ class Offered:
 
     def close(self) -> None:
         """Commit what is left, and delete the parts of this source that no longer say what it names."""
-        self._commit()
+        self._parts.flush()
         for key in self._before:
             if key not in self._now:
                 self._storage.delete(key)
 
     def keep(self) -> None:
         """Commit what is left and delete nothing: the source was not listed to its end."""
-        self._commit()
+        self._parts.flush()
 
     def _asked_for(self, identity: str) -> str:
         chosen = self._chosen.get(identity)
         return self._asked if chosen is None else f"{self._asked} {chosen}"
 
-    def _commit(self) -> None:
+    def _add(self, columns: Mapping[str, Sequence[Any] | pa.Array], rows: int) -> None:
+        self._parts.add(batch_in(columns, rows, CANDIDATES.schema))
+
+    def _commit(self, rows: pa.Table) -> None:
         self._committed_at = time.monotonic()
-        if self._rows:
-            asked = pa.array([self._asked_for(row["identity"]) for row in self._rows])
-            table = pa.Table.from_arrays(columns_of(self._rows, _FOUND), schema=_FOUND).append_column("asked", asked)
-            key = self._write(table.select(CANDIDATES.names))
-            self._now = [*(each for each in self._now if each != key), key]
-            self._rows = []
+        key = self._write(rows)
+        self._now = [*(each for each in self._now if each != key), key]
 
     def _write(self, table: pa.Table) -> str:
         data = parquet_bytes(table.replace_schema_metadata({_SOURCE: self._source.encode()}))

@@ -1,7 +1,8 @@
 """Lists of photo urls: CSV, TSV, JSON lines, Parquet, and the text files of VGGFace.
 
 A row names whom a photo shows and its url, and may say more of it; which column is which, the recipe says, and usual
-names are found without. A list is read row by row, however long it is. In a folder every list is read, by name.
+names are found without. A list is read some thousand rows at a time, in columns, however long it is. In a folder every
+list is read, by name.
 
     VGGFace     <Name>.txt: id url left top right bottom pose detection_score curation, one photo per line
     img2dataset its input as it is (url and caption); of its output the Parquet files, whose `status` says what failed
@@ -13,12 +14,11 @@ import csv
 import gzip
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import IO, Any, Literal
 from urllib.parse import urlsplit
@@ -27,10 +27,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
+from voxdata.crawl.addresses import are_plain
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import check_folder, walk_files
-from voxdata.sources.kinds import PhotoKind, PhotoUrl, Place, Visit
+from voxdata.sources.kinds import PhotoKind, PhotoUrls, Place, Visit
 from voxdata.sources.licences import licence_name
 from voxdata.sources.listing import Listing, Unread
 
@@ -47,12 +48,12 @@ USUAL: Mapping[str, tuple[str, ...]] = {  # column names that need not be given,
 }
 SAID = ("licence", "licence_url", "author", "attribution", "page_url")  # fields of an offer that a column may give
 FAILED_STATUS = "status"  # of img2dataset: success, failed_to_download or failed_to_resize
-BATCH = 1000
-PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?:/|$)")  # what nearly all are, told quickly
+BATCH = 5000  # rows
+LARGEST_RANK = 2**63 - 1
 
 logger = logging.getLogger(__name__)
 
-Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Any]]  # columns of one length
 
 
 class PhotoList(PhotoSource):
@@ -88,16 +89,15 @@ class PhotoList(PhotoSource):
         return self
 
 
-async def find(settings: PhotoList, visit: Visit) -> AsyncIterator[Sequence[PhotoUrl]]:
+async def find(settings: PhotoList, visit: Visit) -> AsyncIterator[PhotoUrls]:
     """The urls of all lists, in the order of the rows. Raises `SourceError` where a list cannot be read."""
     passed = Counter[str]()
     found = 0
     path = f"{visit.setting}.path={settings.path}"
-    offers = _offers(settings, f"{visit.setting}.path", passed)
     is_forgotten = cache(visit.is_forgotten)  # a person has many rows
-    while batch := list(islice(offers, BATCH)):
-        found += len(batch)
-        yield [offer for offer in batch if not is_forgotten(offer.words)]
+    for offers in _offers(settings, f"{visit.setting}.path", passed):
+        found += len(offers)
+        yield offers.chosen([row for row, words in enumerate(offers.words) if not is_forgotten(words)])
     if passed:
         logger.warning("%s", _passed_over(path, passed))
     if not found:
@@ -110,8 +110,9 @@ def listed(settings: PhotoList, setting: str) -> Listing[Unread]:
     path = f"{setting}.path={settings.path}"
     people: dict[str, Unread] = {}
     rows = [
-        people.setdefault(offer.words, Unread(words=offer.words))
-        for offer in _offers(settings, f"{setting}.path", passed)
+        people.setdefault(words, Unread(words=words))
+        for offers in _offers(settings, f"{setting}.path", passed)
+        for words in offers.words
     ]
     remarks = [(logging.WARNING, _passed_over(path, passed))] if passed else []
     return Listing(files=rows, nothing=_nothing(path, passed), passed=dict(passed), remarks=remarks)
@@ -162,36 +163,45 @@ def _is_list(key: str) -> bool:
     return not name.endswith(".txt") or not name.startswith(("licence", "license", "readme"))
 
 
-def _offers(settings: PhotoList, setting: str, passed: Counter[str]) -> Iterator[PhotoUrl]:
+def _offers(settings: PhotoList, setting: str, passed: Counter[str]) -> Iterator[PhotoUrls]:
     for path in list_files(str(settings.path), setting):
-        for row in _rows(path, settings):
-            if settings.only_failed and row.get(FAILED_STATUS) == "success":
-                passed["were fetched by img2dataset"] += 1
-                continue
-            offer = _offer(row)
-            if isinstance(offer, str):
-                passed[offer] += 1
-            else:
-                yield offer
+        for rows in _rows(path, settings):
+            yield _offered(rows, settings.only_failed, passed)
 
 
-def _offer(row: Row) -> PhotoUrl | str:
-    """What a row offers, or why it is passed over."""
-    words = _text(row.get("identity"))
-    url = (_text(row.get("url")) or "").replace(" ", "%20")
-    if words is None:
-        return "name nobody"
-    if not _is_url(url):
-        return "have no http or https url"
-    said = {name: _text(row[name]) for name in SAID if name in row}  # few lists have any
+def _offered(rows: Rows, only_failed: bool, passed: Counter[str]) -> PhotoUrls:
+    """What rows offer; those that are passed over are counted by the reason."""
+    words = [_text(each) for each in rows["identity"]]
+    urls = [(_text(each) or "").replace(" ", "%20") for each in rows["url"]]
+    statuses = rows.get(FAILED_STATUS, ()) if only_failed else ()
+    kept: list[int] = []
+    for row, (who, url, plain, status) in enumerate(zip_longest(words, urls, are_plain(urls).tolist(), statuses)):
+        if status == "success":
+            passed["were fetched by img2dataset"] += 1
+        elif who is None:
+            passed["name nobody"] += 1
+        elif not plain and not _is_url(url):
+            passed["have no http or https url"] += 1
+        else:
+            kept.append(row)
+    said: dict[str, list[Any]] = {name: [_text(rows[name][row]) for row in kept] for name in SAID if name in rows}
     if said:
-        said["licence"] = licence_name(said.get("licence"), said.get("licence_url"))
-    rank, box = _rank(row.get("rank")), _box(row.get("box"))
-    return PhotoUrl.of_list(words.replace("/", "_"), url, rank=rank, face_box=box, **said)
+        nothing = [None] * len(kept)
+        named = zip(said.get("licence", nothing), said.get("licence_url", nothing), strict=True)
+        said["licence"] = [licence_name(licence, licence_url) for licence, licence_url in named]
+    for name, read in (("rank", _rank), ("face_box", _box)):
+        if name in rows:
+            said[name] = [read(rows[name][row]) for row in kept]
+    named_urls = [urls[row] for row in kept]
+    whose = [str(words[row]).replace("/", "_") for row in kept]
+    return PhotoUrls(words=whose, keys=named_urls, urls=named_urls, said=said)
 
 
-def _rows(path: Path, settings: PhotoList) -> Iterator[Row]:
-    """The rows of a list under our names. Raises `SourceError` for a file that is none, or lacks a column."""
+def _rows(path: Path, settings: PhotoList) -> Iterator[Rows]:
+    """The rows of a list under our names, at most `BATCH` at a time.
+
+    Raises `SourceError` for a file that is none, or lacks a column.
+    """
     name = path.name.lower().removesuffix(".gz")
     try:
         if name.endswith(".parquet"):
@@ -217,39 +227,58 @@ def _opened(path: Path) -> IO[str]:
     return opener(path, "rt", **said)
 
 
-def _table_rows(path: Path, file: Iterable[str], delimiter: str, settings: PhotoList) -> Iterator[Row]:
-    reader = csv.reader(file, delimiter=delimiter)
-    header = next((row for row in reader if row), [])
+def _table_rows(path: Path, file: Iterable[str], delimiter: str, settings: PhotoList) -> Iterator[Rows]:
+    reader = (row for row in csv.reader(file, delimiter=delimiter) if row)
+    header = next(reader, [])
     columns = columns_of(settings, header, str(path))
-    for row in reader:
-        if row:
-            yield columns.named(dict(zip(header, row, strict=False)))
+    while batch := list(islice(reader, BATCH)):
+        read: dict[str, Sequence[Any]] = {}
+        for name, values in zip(header, zip_longest(*batch), strict=False):  # short rows have None, long ones are cut
+            read[name] = values if name not in read else _later(read[name], values)
+        yield columns.named(read, len(batch))
 
 
-def _json_rows(path: Path, file: Iterable[str], settings: PhotoList) -> Iterator[Row]:
+def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
+    """Of two columns with one name the second, where a row is so long."""
+    return [before if after is None else after for before, after in zip(first, second, strict=True)]
+
+
+def _json_rows(path: Path, file: Iterable[str], settings: PhotoList) -> Iterator[Rows]:
     columns = None
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise SourceError(f"line {number} of {path} is not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise SourceError(f"line {number} of {path} is {type(row).__name__}; an object with its columns is needed")
-        columns = columns or columns_of(settings, list(row), str(path))
-        yield columns.named(row)
+    lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+    while batch := [_json_row(path, number, line) for number, line in islice(lines, BATCH)]:
+        columns = columns or columns_of(settings, list(batch[0]), str(path))
+        yield columns.named({name: [row.get(name) for row in batch] for name in columns.wanted}, len(batch))
 
 
-def _parquet_rows(path: Path, settings: PhotoList) -> Iterator[Row]:
+def _json_row(path: Path, number: int, line: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"line {number} of {path} is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise SourceError(f"line {number} of {path} is {type(row).__name__}; an object with its columns is needed")
+    return row
+
+
+def _parquet_rows(path: Path, settings: PhotoList) -> Iterator[Rows]:
     with pq.ParquetFile(path) as file:
         columns = columns_of(settings, file.schema_arrow.names, str(path))
         for batch in file.iter_batches(batch_size=BATCH, columns=columns.wanted):
-            for row in batch.to_pylist():
-                yield columns.named(row)
+            read = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+            yield columns.named(read, batch.num_rows)
 
 
-def _vggface_rows(path: Path, file: Iterable[str], only_curated: bool) -> Iterator[Row]:
+def _vggface_rows(path: Path, file: Iterable[str], only_curated: bool) -> Iterator[Rows]:
+    rows = _vggface_lines(path, file, only_curated)
+    while batch := list(islice(rows, BATCH)):
+        urls, ranks, boxes = zip(*batch, strict=True)
+        yield {"identity": [path.stem] * len(batch), "url": urls, "rank": ranks, "face_box": boxes}
+
+
+def _vggface_lines(
+    path: Path, file: Iterable[str], only_curated: bool
+) -> Iterator[tuple[str, str, tuple[str, str, str, str]]]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
@@ -261,13 +290,12 @@ def _vggface_rows(path: Path, file: Iterable[str], only_curated: bool) -> Iterat
             )
         *url, left, top, right, bottom, _pose, _score, curation = rest
         if not only_curated or curation == "1":
-            box = [left, top, right, bottom]
-            yield {"identity": path.stem, "url": " ".join(url), "rank": first, "box": box}
+            yield " ".join(url), first, (left, top, right, bottom)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Our name of a column -> its name in the list; `box` has one or four of them."""
+    """Our name of a column -> its name in the list; `box` has one or four of them, of `face_box`."""
 
     of: Mapping[str, str]
     box: Sequence[str]
@@ -278,14 +306,14 @@ class Columns:
         """The columns that are read."""
         return list(dict.fromkeys([*self.of.values(), *self.box, *self.further]))
 
-    def named(self, row: Row) -> Row:
-        """A row of the list under our names."""
-        values: dict[str, Any] = {name: row.get(column) for name, column in self.of.items()}
-        for name in self.further:
-            values[name] = row.get(name)
+    def named(self, read: Rows, rows: int) -> Rows:
+        """Columns of the list under our names; one that no row reaches is None in each."""
+        nothing = [None] * rows
+        values = {name: read.get(column, nothing) for name, column in self.of.items()}
+        values |= {name: read.get(name, nothing) for name in self.further}
         if self.box:
-            boxed = [row.get(column) for column in self.box]
-            values["box"] = boxed[0] if len(boxed) == 1 else boxed
+            boxed = [read.get(column, nothing) for column in self.box]
+            values["face_box"] = boxed[0] if len(boxed) == 1 else list(zip(*boxed, strict=True))
         return values
 
 
@@ -317,8 +345,7 @@ def _text(value: Any) -> str | None:
 
 
 def _is_url(text: str) -> bool:
-    if PLAIN_URL.match(text):
-        return True
+    """Whether a url that is not plain names a host by http or https."""
     try:
         parts = urlsplit(text)
         return parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
@@ -328,9 +355,10 @@ def _is_url(text: str) -> bool:
 
 def _rank(value: Any) -> int | None:
     try:
-        return None if value is None else int(value)
-    except (ValueError, OverflowError):
+        rank = None if value is None else int(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return None if rank is None or abs(rank) > LARGEST_RANK else rank
 
 
 def _box(value: Any) -> tuple[float, float, float, float] | None:

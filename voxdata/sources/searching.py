@@ -27,8 +27,7 @@ async def search(kind: PhotoKind, settings: Any, visit: Visit, listing: Offered,
     failed: list[str] = []
     for person in visit.people:
         state = Searched() if person.identity in anew else known[person.identity]
-        for row in state.rows:
-            taker.again(row)
+        taker.again(state.rows)
         if state.asked_at is not None and state.cursor is None:
             continue
         try:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from voxdata.crawl.addresses import UrlRefusedError, url_and_origin
+from voxdata.crawl.addresses import urls_and_origins
 from voxdata.format.errors import IdentityError, SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.admission import admitted
-from voxdata.sources.candidates import Candidates, facts_of
+from voxdata.sources.candidates import SCHEMA, Candidates, batch_in, facts_of
 from voxdata.sources.folder import printable
 from voxdata.sources.incoming import PART_BYTES, PART_PHOTOS, Held, sha256_of
-from voxdata.sources.kinds import PhotoFile, PhotoOffer, PhotoUrl
+from voxdata.sources.kinds import PhotoFile, PhotoOffer, PhotoUrl, PhotoUrls
 from voxdata.sources.licences import LicenceGate
 from voxdata.sources.offered import Offered
 from voxdata.sources.stores import Stores
@@ -57,22 +57,22 @@ class Taker:
         self._held_bytes = 0
         self._online: dict[str, str | None] = {}
 
-    def offers(self, offered: Iterable[PhotoOffer]) -> None:
+    def offers(self, offered: Sequence[PhotoOffer]) -> None:
         """Take a batch. Raises `SourceError` for what is no offer, and a folder whose name means several people."""
-        offers = list(self._gate.passed(offered))
-        files = [offer for offer in offers if isinstance(offer, PhotoFile)]
-        if files:
-            self._take_files(files)
-        for offer in offers:
-            if isinstance(offer, PhotoUrl):
-                self._take_url(offer)
-            elif not isinstance(offer, PhotoFile):
+        if isinstance(offered, PhotoUrls):
+            self._take_urls(offered)
+            return
+        for offer in offered:
+            if not isinstance(offer, PhotoFile | PhotoUrl):
                 raise SourceError(f"{self._name} offers {offer!r}; a PhotoFile or a PhotoUrl is needed")
+        self._take_files(list(self._gate.passed(offer for offer in offered if isinstance(offer, PhotoFile))))
+        self._take_urls(PhotoUrls.of([offer for offer in offered if isinstance(offer, PhotoUrl)]))
 
-    def again(self, row: Mapping[str, Any]) -> None:
-        """Take a candidate that an earlier search has found, and its listing still has."""
-        facts = {name: value for name, value in row.items() if name not in ("cursor", "asked", "asked_at")}
-        self._add_url(row["identity"], row["source_path"], facts, listed=True)
+    def again(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take candidates that an earlier search has found, and their listing still has."""
+        kept = [row for row in rows if self._has_room(row["identity"])]
+        columns = {name: [row[name] for row in kept] for name in SCHEMA.names if all(name in row for row in kept)}
+        self._add_urls(columns, columns["source_path"], columns["identity"], listed=True)
 
     def has_enough(self, identity: str) -> bool:
         """Whether no more of somebody's photos are taken."""
@@ -84,34 +84,50 @@ class Taker:
         self._commit()
         self._stores.log.flush()
 
-    def _take_url(self, offer: PhotoUrl) -> None:
-        identity = self._whose(offer.words)
-        if identity is not None:
-            facts = facts_of(offer, self._source.licence)
-            facts["source"], facts["identity"] = self._name, identity
-            self._add_url(identity, offer.url, facts, listed=False)
-
-    def _add_url(self, identity: str, url: str, row: dict[str, Any], *, listed: bool) -> None:
+    def _has_room(self, identity: str) -> bool:
+        """Whether one more of somebody's photos is taken, which is counted then."""
         if self.has_enough(identity):
-            return
+            return False
         self._taken[identity] += 1
-        origin: str | None
-        try:
-            row["source_path"], origin = url_and_origin(url)
-        except UrlRefusedError as error:
-            row["source_path"], origin = clean(url), None
-            self._refuse(row, str(error))
-        self._candidates.add(row, origin=origin)
-        if not listed:
-            self._listing.add(row)
-        self._report(1)
+        return True
 
-    def _refuse(self, row: Mapping[str, Any], why: str) -> None:
+    def _take_urls(self, offered: PhotoUrls) -> None:
+        """Take photos on the web, those that the recipe takes, of whoever is not forgotten and has not enough."""
+        taken, identities = [], []
+        said = zip(offered.words, offered.stated("licence"), offered.stated("licence_url"), strict=True)
+        for row, (words, licence, licence_url) in enumerate(said):
+            identity = self._whose(words) if self._gate.takes(licence, licence_url) else None
+            if identity is not None and self._has_room(identity):
+                taken.append(row)
+                identities.append(identity)
+        offered = offered if len(taken) == len(offered) else offered.chosen(taken)
+        licences = [licence or self._source.licence for licence in offered.stated("licence")]
+        columns = {**offered.said, "source_key": offered.keys, "licence": licences}
+        columns |= {"source": [self._name] * len(taken), "identity": identities}
+        self._add_urls(columns, offered.urls, identities, listed=False)
+
+    def _add_urls(
+        self, columns: Mapping[str, Sequence[Any]], urls: Sequence[str], identities: Sequence[str], *, listed: bool
+    ) -> None:
+        """Columns of `candidates.SCHEMA` become candidates, and are listed unless they are already."""
+        if not urls:
+            return
+        sent, origins, refused = urls_and_origins(urls)
+        for row, why in refused.items():
+            sent[row] = clean(sent[row])
+            self._refuse(sent[row], identities[row], str(why))
+        batch = batch_in({**columns, "source_path": sent}, len(urls), SCHEMA)
+        self._candidates.add_urls(batch, sent, origins, identities)
+        if not listed:
+            self._listing.add(batch, identities)
+        self._report(len(urls))
+
+    def _refuse(self, url: str, identity: str, why: str) -> None:
         """Log a url that is not asked for, once."""
-        seen = self._stores.log.find_url(row["source_path"])
+        seen = self._stores.log.find_url(url)
         if seen is None or seen["status"] != "bad_url":
-            named = {name: row[name] for name in ("source", "source_path", "identity")}
-            self._stores.log.add({**named, "status": "bad_url", "detail": why})
+            row = {"source": self._name, "source_path": url, "identity": identity}
+            self._stores.log.add({**row, "status": "bad_url", "detail": why})
 
     def _whose(self, words: str) -> str | None:
         """The identity that words stand for; None for somebody forgotten, and for words that mean several people."""
@@ -130,8 +146,7 @@ class Taker:
         chosen: list[tuple[PhotoFile, str]] = []
         for file in files:
             identity = identities.get(file.words)
-            if identity is not None and not self.has_enough(identity):
-                self._taken[identity] += 1
+            if identity is not None and self._has_room(identity):
                 chosen.append((file, identity))
         bucket = -1
         for file, identity in sorted(chosen, key=lambda each: self._stores.book.bucket(each[1])):
@@ -169,7 +184,9 @@ class Taker:
                 self._hold(file, identity, str(sha256), data)
         if seen["status"] == "stored":
             facts = {**facts_of(file, self._source.licence), "source": self._name, "source_path": place}
-            self._candidates.add({**facts, "identity": identity}, sha256=seen["sha256"], size_bytes=seen["size_bytes"])
+            self._candidates.add_file(
+                {**facts, "identity": identity}, sha256=seen["sha256"], size_bytes=seen["size_bytes"]
+            )
 
     def _read(self, file: PhotoFile) -> tuple[bytes | None, str, str | None]:
         limit = self._stores.crawl.max_file_mb
