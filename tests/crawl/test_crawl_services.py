@@ -346,6 +346,7 @@ def test_answers_of_another_form_leave_the_person_for_another_time(monkeypatch: 
         ({"url": "https://h/?q={name}", "max_pages": 2}, "the same page again and again"),
         ({"kind": "openverse", "page_size": 50}, "page_size=50 needs a token"),
         ({"kind": "openverse", "key_block": "b"}, "needs key_env"),
+        ({"kind": "openverse", "client_secret_block": "b"}, "needs client_secret_env"),
         ({"kind": "openverse", "client_id_env": "A"}, "give both"),
         ({"kind": "openverse", "client_id_env": "A", "client_secret_env": "B", "key_env": "C"}, "give one of them"),
     ],

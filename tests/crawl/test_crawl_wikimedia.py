@@ -174,6 +174,21 @@ def test_categories_below_a_persons_are_taken_as_deep_as_the_recipe_says(depth: 
             assert asked(settings, ANN, cursor=page.cursor)[0] == following
 
 
+@pytest.mark.parametrize(("below", "left"), [(199, 0), (200, 1), (450, 251)])
+def test_categories_that_are_left_out_are_counted(below: int, left: int, caplog: pytest.LogCaptureFixture) -> None:
+    years = [f"in_{year}" for year in range(below)]
+    with serve_wiki(
+        items={"Q1": LEE, **COUNTRIES},
+        categories={"Ann B. Lee": ["Ann.jpg"], **{name: [f"{name}.jpg"] for name in years}},
+        subcategories={"Ann B. Lee": years, "in_0": years[::-1]},  # found twice, they are counted once
+    ) as wiki:
+        offers = found(source(**wiki.settings, subcategories=2), [ANN])
+        assert names(offers) == ["Ann.jpg", *(f"{name}.jpg" for name in years[:199])]
+    said = f"sources.photos: {ANN.name} has more than 200 categories at Commons; at least {left} are left out"
+    assert (said in caplog.text) == (left > 0)
+    assert ("left out" in caplog.text) == (left > 0)
+
+
 def test_names_are_found_in_further_languages() -> None:
     anna = {**LEE, "labels": {**LEE["labels"], "de": {"language": "de", "value": "Anna Leh"}}}
     uk = {**COUNTRIES["Q145"], "aliases": {"de": [{"language": "de", "value": "Vereinigtes Königreich"}]}}

@@ -129,8 +129,12 @@ class Wiki:
         if asked.get("list") == "categorymembers":
             assert asked["cmtype"] == "subcat"
             below = self.subcategories.get(asked["cmtitle"].removeprefix("Category:"), [])
-            members = [{"pageid": 1, "ns": 14, "title": f"Category:{name}"} for name in below]
-            return {"batchcomplete": True, "query": {"categorymembers": members}}
+            start, limit = int(asked.get("cmcontinue", "subcat|0").removeprefix("subcat|")), int(asked["cmlimit"])
+            members = [{"pageid": 1, "ns": 14, "title": f"Category:{name}"} for name in below[start : start + limit]]
+            if len(below) > start + limit:
+                following = {"cmcontinue": f"subcat|{start + limit}", "continue": "-||"}
+            more: dict[str, Any] = {"continue": following} if following else {"batchcomplete": True}
+            return {**more, "query": {"categorymembers": members}}
         if "titles" in asked:
             names = [title.removeprefix("File:") for title in asked["titles"].split("|")]
         else:

@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 SOURCE = "sources.photos={kind: openverse, key_env: OPENVERSE_TOKEN, key_block: %s}"
+CLIENT = (
+    "sources.photos={kind: openverse, client_id_env: OPENVERSE_ID, client_secret_env: OPENVERSE_TOKEN, "
+    "client_secret_block: %s}"
+)
 PUT = """
 import os
 from flows.keys import put_keys
@@ -20,8 +24,10 @@ except SourceError as error:
 SAVE = 'from prefect.blocks.system import Secret; Secret(value="from-a-block").save("openverse-token")'
 
 
-def said(code: str, environment: dict[str, str], block: str = "openverse-token", **more: str) -> str:
-    told = {**os.environ, **environment, "SETTING": SOURCE % block, **more}
+def said(
+    code: str, environment: dict[str, str], block: str = "openverse-token", source: str = SOURCE, **more: str
+) -> str:
+    told = {**os.environ, **environment, "SETTING": source % block, **more}
     done = subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -35,3 +41,11 @@ def test_a_key_comes_from_its_block_unless_the_variable_is_set(prefect_environme
     nowhere = said(PUT, prefect_environment, PREFECT_API_URL="http://127.0.0.1:9/api")
     assert nowhere.startswith("sources.photos.key_block=openverse-token: Prefect's API does not answer")
     assert "\n" not in nowhere
+
+
+def test_a_clients_secret_comes_from_its_block_too(prefect_environment: dict[str, str]) -> None:
+    said(SAVE, prefect_environment)
+    assert said(PUT, prefect_environment, source=CLIENT) == "from-a-block"
+    missing = said(PUT, prefect_environment, block="nobody", source=CLIENT)
+    assert missing.startswith("sources.photos.client_secret_block=nobody: Prefect has no secret block of that name")
+    assert missing.endswith("set the variable of client_secret_env")

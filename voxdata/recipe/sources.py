@@ -16,7 +16,10 @@ from voxdata.recipe.section import OneOrSeveral, RegisteredKind, Section
 PHOTO_KINDS = RegisteredKind("voxdata.photo_sources", "folder")
 PHOTO_SOURCES = OneOrSeveral(PHOTO_KINDS)
 # Settings that ids of versions do without where they are empty.
-LATER = ("licences", "hosts", "client_id_env", "client_secret_env", "also_languages", "subcategories")
+LATER = (
+    *("licences", "hosts", "client_id_env", "client_secret_env", "client_secret_block"),
+    *("also_languages", "subcategories"),
+)
 SPEECH_KINDS = RegisteredKind("voxdata.speech_sources", "folder")
 
 

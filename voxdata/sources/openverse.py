@@ -48,6 +48,9 @@ class Openverse(PhotoSource):
         None, description="environment variable with the client id of your registration; tokens are then fetched"
     )
     client_secret_env: str | None = Field(None, description="environment variable with the secret of that client id")
+    client_secret_block: str | None = Field(
+        None, description="Prefect secret block that flows read `client_secret_env` from"
+    )
     page_size: int = Field(20, ge=1, le=500, description="results per request; anonymous clients get at most 20")
     max_pages: int = Field(12, ge=1, le=20, description="pages asked for per person; Openverse serves 12 to 20")
     requests_per_minute: float = Field(
@@ -68,6 +71,11 @@ class Openverse(PhotoSource):
             raise ValueError(f"key_block={self.key_block} needs key_env, the variable that its value is put into")
         if (self.client_id_env is None) != (self.client_secret_env is None):
             raise ValueError("client_id_env and client_secret_env name a registration together; give both")
+        if self.client_secret_block is not None and self.client_secret_env is None:
+            raise ValueError(
+                f"client_secret_block={self.client_secret_block} needs client_secret_env, the variable that its value "
+                "is put into"
+            )
         if self.client_id_env is not None and self.key_env is not None:
             raise ValueError("key_env is a token, and client_id_env fetches one; give one of them")
         if self.key_env is None and self.client_id_env is None and self.page_size > ANONYMOUS_PAGE:

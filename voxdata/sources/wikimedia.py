@@ -5,7 +5,7 @@
    country's names). One is left: that one. None: no photo. Several, or one whose nationality is another: a person has
    to say who is meant (`voxdata crawl names`); nothing is guessed.
 3. The item's image (P18), then the files of its Commons category (P373) and, as deep as the recipe says, of the
-   categories below it, a page of 50 at a time. A file that several of them hold is offered once.
+   categories below it, at most 200, a page of 50 at a time. A file that several of them hold is offered once.
 
 Both are MediaWiki action APIs (mediawiki.org: API:Main_page, Manual:Maxlag_parameter) and are asked as Wikimedia's
 robot policy wants it: at most three requests at once, `maxlag`, a user agent with a contact; two connections and
@@ -15,6 +15,7 @@ robot policy wants it: at most three requests at once, `maxlag`, a user agent wi
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -36,12 +37,15 @@ IDS = 50  # per request, the most that an anonymous client may ask for
 MAXLAG_WAIT_S = 5.0  # Manual:Maxlag_parameter, where the answer itself names no time
 MAX_FOUND = 100  # namesakes looked at
 MAX_CATEGORIES = 200  # of one person
+MAX_LISTED = 2000  # names of categories that are read of one, to count those that are left out
 ANY_LANGUAGE = "mul"  # of names that are written in the same way in most languages
 HUMAN = "Q5"
 SEXES = {"Q6581097": "m", "Q2449503": "m", "Q6581072": "f", "Q1052281": "f"}
 INSTANCE, SEX, CITIZEN, IMAGE, CATEGORY = "P31", "P21", "P27", "P18", "P373"
 DECODED = ("image/jpeg", "image/png", "image/webp", "image/tiff", "image/gif")
 METADATA = ("LicenseShortName", "LicenseUrl", "Artist", "Attribution", "Restrictions", "UsageTerms")
+
+logger = logging.getLogger(__name__)
 
 Entity = Mapping[str, Any]
 
@@ -263,36 +267,56 @@ async def _files(settings: Wikimedia, visit: Visit, person: Person, at: dict[str
     if images or settings.subcategories:
         seen += [offer.url for offer in offers]
     reached = {**at, "rank": at["rank"] + len(offers), "continue": following, "seen": seen}
-    next_at = reached if following else await _next_category(settings, visit, reached)
+    next_at = reached if following else await _next_category(settings, visit, person, reached)
     return Found(offers=offers, cursor=None if next_at is None else json.dumps(next_at))
 
 
-async def _next_category(settings: Wikimedia, visit: Visit, at: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Where to go on when images or a category are through: level by level below the person's; None: nowhere."""
+async def _next_category(
+    settings: Wikimedia, visit: Visit, person: Person, at: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Where to go on when images or a category are through: level by level below the person's; None: nowhere.
+
+    Of a person's categories (`known`) so many are gone through (`taken`); how many are not is said at the end.
+    """
     category = at["category"]
     if category is None:
         return None
     if at["images"]:
         return {**at, "images": []}
     depth, waiting, known = at.get("depth", 0), list(at.get("waiting", ())), list(at.get("known", (category,)))
+    taken = at.get("taken", len(known))
     if depth < settings.subcategories:
-        new = [each for each in await _below(settings, visit, category) if each not in known]
-        new = new[: MAX_CATEGORIES - len(known)]
-        known, waiting = [*known, *new], [*waiting, *([each, depth + 1] for each in new)]
+        there = set(known)
+        new = [each for each in await _below(settings, visit, category) if each not in there]
+        next_ones = new[: MAX_CATEGORIES - taken]
+        known, taken = [*known, *new], taken + len(next_ones)
+        waiting += ([each, depth + 1] for each in next_ones)
     if not waiting:
+        if len(known) > taken:
+            logger.warning(
+                "%s: %s has more than %d categories at Commons; at least %d are left out",
+                *(visit.setting, person.name, MAX_CATEGORIES, len(known) - taken),
+            )
         return None
     (category, depth), *waiting = waiting
-    return {**at, "category": category, "depth": depth, "waiting": waiting, "known": known, "continue": {}}
+    further = {"category": category, "depth": depth, "waiting": waiting, "known": known, "taken": taken}
+    return {**at, **further, "continue": {}}
 
 
 async def _below(settings: Wikimedia, visit: Visit, category: str) -> list[str]:
-    """The names of the categories in a category."""
+    """The names of the categories in a category, in the order of the answers."""
     asked = {"action": "query", "list": "categorymembers", "cmtitle": f"Category:{category}", "cmtype": "subcat"}
     asked["cmlimit"] = str(MAX_CATEGORIES)
-    answer = await _ask(settings, visit, settings.commons_url, **asked)
-    query = answer.get("query")
-    members = query.get("categorymembers") if isinstance(query, dict) else None
-    return [each["title"].partition(":")[2] for each in members or []]
+    found: dict[str, None] = {}
+    following: dict[str, str] = {}
+    while True:
+        answer = await _ask(settings, visit, settings.commons_url, **{**asked, **following})
+        query = answer.get("query")
+        members = query.get("categorymembers") if isinstance(query, dict) else None
+        found |= {each["title"].partition(":")[2]: None for each in members or []}
+        following = {str(key): str(value) for key, value in (answer.get("continue") or {}).items()}
+        if not members or not following or len(found) >= MAX_LISTED:
+            return list(found)
 
 
 def _offers(person: Person, pages: Iterable[Any], rank: int, seen: Sequence[str]) -> Iterator[PhotoUrl]:
