@@ -1,7 +1,9 @@
 """A web server for `crawl_throughput.py`: photos at many addresses of this machine, and what it saw of its callers.
 
 It runs in a process of its own. A host is an address `127.0.x.y` at the server's port; what a host does is set from
-outside.
+outside. Loopback has no distance, so the server adds it: `latency_s` is the round trip that each request takes, and
+`handshake_s` the one that TCP takes before the first request of a connection can be sent. The kernel has shaken hands
+before the server hears of a connection, so that its first answer waits for both.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ class Behaviour:
     """What hosts do: how long an answer takes, how large a photo is, and whether they fail or ask to wait."""
 
     latency_s: float = 0.0
+    handshake_s: float = 0.0  # more, for the first answer of a connection
     photo_bytes: int = PHOTO_BYTES
     fails: bool = False
     busy_every: int = 0  # each so many requests of a host are answered with 429
@@ -90,6 +93,7 @@ class _Host(asyncio.Protocol):
     def __init__(self, state: _State) -> None:
         self._state = state
         self._data = b""
+        self._shaken = False
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -107,8 +111,10 @@ class _Host(asyncio.Protocol):
         does = self._state.of_hosts.get(self._host, self._state.usual)
         conditional = b"\nif-none-match:" in head.lower()
         status, answer = self._made(path, does, conditional)
-        if does.latency_s:
-            asyncio.get_running_loop().call_later(does.latency_s, self._send, path, began, status, answer, conditional)
+        takes_s = does.latency_s if self._shaken else does.latency_s + does.handshake_s
+        self._shaken = True
+        if takes_s:
+            asyncio.get_running_loop().call_later(takes_s, self._send, path, began, status, answer, conditional)
         else:
             self._send(path, began, status, answer, conditional)
 

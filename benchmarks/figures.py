@@ -88,10 +88,10 @@ def show(sections: Sequence[Section], result: str | None) -> None:
             print(f"| {' | '.join(cells)} |")
         for title, rows in section.tables.items():
             print(f"\n{title}\n")
-            names = list(rows[0]) if rows else []
+            names = list(dict.fromkeys(name for row in rows for name in row))
             print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
             for row in rows:
-                print("| " + " | ".join(_cell(row[name]) for name in names) + " |")
+                print("| " + " | ".join(_cell(row.get(name, "")) for name in names) + " |")
         for note in section.notes:
             print(f"\n{note}")
     if result is not None:
