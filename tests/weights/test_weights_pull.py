@@ -69,6 +69,22 @@ def test_a_server_without_ranges_starts_over(server: FileServer, cache: Path, en
     assert server.sent == 300_000 + len(DATA)
 
 
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
+def test_a_proxy_of_the_environment_is_for_other_machines(
+    server: FileServer, cache: Path, enter: Enter, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for each in ("HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(each, raising=False)
+    far = "http://weights.example/net.pt"  # as a client asks a proxy: the path is the whole address
+    here = server.add("/net.pt", OTHER)
+    monkeypatch.setenv(name, server.add(far, DATA).removesuffix(far))
+    enter("far", DATA, url=far)
+    enter("here", OTHER, url=here)
+    assert pull("far").read_bytes() == DATA
+    assert pull("here").read_bytes() == OTHER
+    assert [path for path, _ in server.requests] == [far, "/net.pt"]
+
+
 @pytest.mark.parametrize("no_length", [False, True])
 def test_wrong_content_is_refused_and_not_kept(server: FileServer, cache: Path, enter: Enter, no_length: bool) -> None:
     enter("net", DATA, url=server.add("/net", OTHER))

@@ -106,7 +106,7 @@ class Fetching:
             if not stopped:  # what has come is durable, and the next crawl moves and joins it, which may take a while
                 self._stores.shelf.move()
                 self._stores.log.join()
-            self._remember_hosts()
+            await self._remember_hosts()
             self._say(watch, began)
         return self.figures
 
@@ -197,7 +197,7 @@ class Fetching:
             self._wake.clear()
             await asyncio.shield(self._write())
             if time.monotonic() - self._hosts_at > HOSTS_S:
-                self._remember_hosts()
+                await asyncio.shield(self._remember_hosts())
 
     async def _write(self) -> None:
         """Commit what has come: photos, then the log."""
@@ -243,10 +243,12 @@ class Fetching:
         row = self._candidates.row(number)
         return self._stores.photo_row(row, row["identity"], sha256, len(data)), data
 
-    def _remember_hosts(self) -> None:
-        self._hosts_at = time.monotonic()
-        if any(host.changed or host.requests for host in self._fetcher.hosts.by_origin.values()):
-            remember_hosts(self._stores.storage, self._fetcher.hosts.rows())
+    async def _remember_hosts(self) -> None:
+        """Commit what is known of hosts, after what is being written."""
+        async with self._writing:
+            self._hosts_at = time.monotonic()
+            if any(host.changed or host.requests for host in self._fetcher.hosts.by_origin.values()):
+                await asyncio.to_thread(remember_hosts, self._stores.storage, self._fetcher.hosts.rows())
 
     async def _show(self, watch: Watch, began: float) -> None:
         while True:
