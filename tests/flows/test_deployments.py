@@ -17,8 +17,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.artifacts import delete_samples
 from flows.deploying import checkout
+from tests.crawl.serving import attempts
 from tests.flows.building import build_arguments
-from tests.flows.deployed import REPOSITORY, WAIT_S, Api, Worker
+from tests.flows.deployed import ENDED, REPOSITORY, WAIT_S, Api, Worker
+from tests.flows.test_crawl_stops import ANSWERED, PHOTOS, a_photo, from_list, gated, stored, wait_for_progress
 from tests.flows.trained_root import pairs
 from voxdata.catalog.champions import aliases
 from voxdata.catalog.query import run_query
@@ -133,6 +135,29 @@ def test_build_shows_funnel_splits_and_progress(api: Api, built: tuple[Path, str
         assert api.artifacts(stage, run)[0]["data"] == 100.0
     logs = api.filter("logs", logs={"flow_run_id": {"any_": [run]}})
     assert any(line["name"] == "voxdata" and "faces.measure" in line["message"] for line in logs)
+
+
+def test_a_crawl_that_is_cancelled_commits_what_it_has_and_goes_on(api: Api, worker: None, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with gated(ANSWERED, a_photo) as gate:
+        words = from_list(tmp_path, gate.url)
+        order = {
+            "root": str(root),
+            "recipe": words[words.index("run") + 1],
+            "settings": words[words.index("--set") :][1::2],
+        }
+        run = api.begin("crawl/local", **order)
+        wait_for_progress(api, f"{ANSWERED} of {PHOTOS} photos, ")
+        api.prefect("flow-run", "cancel", run)
+        assert api.wait(run, *ENDED) == "CANCELLED"  # what is under way is not answered meanwhile
+        assert api.flow_run(run)["state_name"] == "Cancelled"
+        assert stored(open_storage(root)) == ANSWERED
+        assert sum(row["status"] == "stored" for row in attempts(open_storage(root))) == ANSWERED
+        first = gate.asked[:ANSWERED]
+        gate.open = True
+        assert api.run("crawl/local", **order)["state_type"] == "COMPLETED"
+    assert stored(open_storage(root)) == PHOTOS
+    assert all(gate.asked.count(each) == 1 for each in first)
 
 
 def test_retraining_trains_evaluates_skips_and_gives_faces(
