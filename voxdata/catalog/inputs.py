@@ -81,7 +81,8 @@ def _read(storage: Storage, connection: duckdb.DuckDBPyConnection, keys: Sequenc
         return wanted.empty_table()
     if isinstance(storage, LocalStorage):
         return _query(storage, connection, keys, wanted)
-    return pa.concat_tables([_columns(storage, key, wanted) for key in keys])
+    read = zip(keys, storage.reads(keys), strict=True)
+    return pa.concat_tables([_columns(storage, key, data, wanted) for key, data in read])
 
 
 def _query(
@@ -115,9 +116,9 @@ def _names(storage: LocalStorage, connection: duckdb.DuckDBPyConnection, keys: S
         raise _not_the_table(storage, keys[0], error) from error
 
 
-def _columns(storage: Storage, key: str, wanted: pa.Schema) -> pa.Table:
+def _columns(storage: Storage, key: str, data: bytes, wanted: pa.Schema) -> pa.Table:
     try:
-        file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
+        file = pq.ParquetFile(pa.BufferReader(data))
         have = set(file.schema_arrow.names)
         table = file.read(columns=[name for name in wanted.names if name in have])
         missing = {field.name: pa.nulls(table.num_rows, field.type) for field in wanted if field.name not in have}
@@ -146,8 +147,9 @@ def _samples(storage: Storage, connection: duckdb.DuckDBPyConnection, snapshot: 
         tar = f"filename[{len(str(storage.path)) + 2}:-{len('.parquet') + 1}] || '.tar' AS tar"
         return _query(storage, connection, [entry.sidecar for entry in snapshot.shards], wanted, tar)
     tables = []
-    for entry in snapshot.shards:
-        table = _columns(storage, entry.sidecar, wanted)
+    sidecars = storage.reads(entry.sidecar for entry in snapshot.shards)
+    for entry, data in zip(snapshot.shards, sidecars, strict=True):
+        table = _columns(storage, entry.sidecar, data, wanted)
         tables.append(table.append_column("tar", pa.array([entry.tar] * table.num_rows, pa.string())))
     return pa.concat_tables(tables) if tables else pa.schema([*wanted, ("tar", pa.string())]).empty_table()
 

@@ -20,10 +20,14 @@ OPEN_TARS = 256
 
 
 class TarFiles:
-    """Positioned reads from the tars of a root; the last `OPEN_TARS` opened stay so, up to one more for each thread."""
+    """Positioned reads from the tars of a root; the last `OPEN_TARS` opened stay so, up to one more for each thread.
 
-    def __init__(self, files: Files) -> None:
+    `read_range` is asked in place of that of `files` where these are not local: it may know what comes.
+    """
+
+    def __init__(self, files: Files, read_range: Callable[[str, int, int], bytes] | None = None) -> None:
         self.files = files
+        self._read_range = files.read_range if read_range is None else read_range
         self._open: dict[str, _Descriptor] = {}
 
     def read(self, tar: str, name: str, offset: int, size: int) -> bytes:
@@ -32,7 +36,7 @@ class TarFiles:
             opened = self._open.get(tar) or self._opened(self.files, tar)
             data = os.pread(opened.number, size, offset)
         else:
-            data = self.files.read_range(tar, offset, size)
+            data = self._read_range(tar, offset, size)
         if len(data) != size:
             raise damaged(self.files, tar, name, f"the tar ends inside it, after {len(data)} of {size} bytes")
         return data

@@ -19,6 +19,7 @@ from voxdata.store.storage import Storage
 
 CONFIRMED: Final = "confirmed"
 REFUSED: Final = "refused"
+ALIASES: Final = "journal/aliases"  # the folder of what is stated
 
 
 def stated(storage: Storage) -> list[dict[str, Any]]:

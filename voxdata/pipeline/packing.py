@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from voxdata.faces.columns import stated
 from voxdata.format.errors import BuildStoppedError
 from voxdata.format.snapshot import ShardEntry
 from voxdata.people import splits
+from voxdata.people.merging import ALIASES
 from voxdata.pipeline.measured import kept_rows, portrait_rows, render_rows
 from voxdata.pipeline.outcomes import asks_for_speech, outcomes
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
@@ -66,7 +67,9 @@ def pack_range(
         for identity, row in _people(storage, keys).items()
         if row["split"] == split_name and first <= row["bucket"] <= last
     }
-    samples = list((_face_samples if kind == "faces" else _speech_samples)(storage, recipe, keys, people))
+    measured = [stage.store(storage, recipe).folder for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)]
+    with storage.listed(*measured, ALIASES):
+        samples = (_face_samples if kind == "faces" else _speech_samples)(storage, recipe, keys, people)
     target = recipe.shards.target_mb
     target_bytes = math.inf if target is None else target * 1e6
     entries = []
@@ -138,16 +141,14 @@ def _who(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]
     return {row["identity"]: {name: row[name] for name in WHO_COLUMNS} for row in rows}
 
 
-def _face_samples(
-    storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
-) -> Iterator[Sample]:
+def _face_samples(storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]) -> list[Sample]:
     buckets = sorted({row["bucket"] for row in people.values()})
     faces = portrait_rows(storage, recipe, keys, buckets)
     renders = {row["item_id"]: row for row in render_rows(storage, recipe, faces, buckets).to_pylist()}
     verdicts = _by(parquet_table(storage.read(keys["face_verdicts"])), "face_id", faces["face_id"])
     photos = _by(parquet_table(storage.read(keys["photos"])), "item_id", faces["item_id"])
     who = _who(storage, keys)
-    store = FACES_RENDER.store(storage, recipe)
+    chosen = []
     for row in faces.to_pylist():
         if row["identity"] not in people:
             continue
@@ -156,24 +157,26 @@ def _face_samples(
         merged = {name: value for source in sources for name, value in source.items()}
         merged |= {name: verdicts[face_id][name] for name in VERDICT_COLUMNS}
         merged |= {name: photos[row["item_id"]][name] for name in PHOTO_COLUMNS}
-        yield _sample(store, face_id, merged, FACE_SIDECAR)
+        chosen.append((face_id, merged))
+    return _samples(FACES_RENDER.store(storage, recipe), chosen, FACE_SIDECAR)
 
 
 def _speech_samples(
     storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
-) -> Iterator[Sample]:
+) -> list[Sample]:
     buckets = sorted({row["bucket"] for row in people.values()})
     clips = [row for row in kept_rows(storage, recipe, keys, buckets).to_pylist() if row["identity"] in people]
     who = _who(storage, keys)
-    store = SPEECH_MEASURE.store(storage, recipe)
     training = [row for row in clips if people[row["identity"]]["split"] == "train"]
     held_out = {row["utterance_id"] for row in splits.holdouts(training, recipe.splits).to_pylist() if row["holdout"]}
+    chosen = []
     for row in clips:
         if not row["members"]:
             continue
         merged = {**row, **front_end_columns(row), **who[row["identity"]]}
         merged["holdout"] = row["utterance_id"] in held_out
-        yield _sample(store, row["utterance_id"], merged, SPEECH_SIDECAR)
+        chosen.append((row["utterance_id"], merged))
+    return _samples(SPEECH_MEASURE.store(storage, recipe), chosen, SPEECH_SIDECAR)
 
 
 def _by(table: pa.Table, column: str, wanted: pa.ChunkedArray) -> dict[str, dict[str, Any]]:
@@ -181,11 +184,24 @@ def _by(table: pa.Table, column: str, wanted: pa.ChunkedArray) -> dict[str, dict
     return {row[column]: row for row in rows}
 
 
-def _sample(store: FragmentStore, key: str, row: Mapping[str, Any], schema: pa.Schema) -> Sample:
-    members = {
-        member["suffix"]: Member(
-            partial(store.blob, row["part"], member["offset"], member["size"]), member["sha256"], member["size"]
-        )
+def _samples(store: FragmentStore, chosen: Sequence[tuple[str, Mapping[str, Any]]], schema: pa.Schema) -> list[Sample]:
+    """Samples of keys and rows, whose members lie in the stage's parts; they are packed in the order of their keys."""
+    spans = [
+        (row["part"], member["offset"], member["size"])
+        for _, row in sorted(chosen, key=lambda each: each[0])
         for member in row["members"]
-    }
-    return Sample(key=key, members=members, row={name: row[name] for name in schema.names})
+    ]
+    read = store.blobs(spans)
+    return [
+        Sample(
+            key=key,
+            members={
+                member["suffix"]: Member(
+                    partial(read, row["part"], member["offset"], member["size"]), member["sha256"], member["size"]
+                )
+                for member in row["members"]
+            },
+            row={name: row[name] for name in schema.names},
+        )
+        for key, row in chosen
+    ]

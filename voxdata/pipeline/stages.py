@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from voxdata.format.digests import digest
 from voxdata.format.errors import BackendError, StorageError
-from voxdata.people.merging import homes
+from voxdata.people.merging import ALIASES, homes
 from voxdata.pipeline.installations import refuse_other
 from voxdata.pipeline.preflight import look_around
 from voxdata.pipeline.progress import logger
@@ -26,7 +26,7 @@ from voxdata.pipeline.runner import Runner, WorkerLostError
 from voxdata.pipeline.singly import DEATHS, one_by_one
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import clip_reader
-from voxdata.sources.originals import original_reader
+from voxdata.sources.originals import original_reader, originals
 from voxdata.store.fragments import Fragment, FragmentStore, Named, chunks, parquet_table
 from voxdata.store.items import ClipItem, FaceItem, PhotoItem
 from voxdata.store.patience import patiently
@@ -87,13 +87,14 @@ class Stage:
 
 
 def _photo_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[PhotoItem]:
-    reader = original_reader(storage, bucket)
+    reader = original_reader(storage, bucket, [row["item_id"] for row in rows])
     return [PhotoItem(row=row, data=_patient(reader(row["item_id"]))) for row in rows]
 
 
 def _face_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[FaceItem]:
-    reader = original_reader(storage, bucket)
-    return [FaceItem(row=row, data=_patient(reader(f"{row['identity']}/{row['photo_sha256']}"))) for row in rows]
+    names = [f"{row['identity']}/{row['photo_sha256']}" for row in rows]
+    reader = original_reader(storage, bucket, names)
+    return [FaceItem(row=row, data=_patient(reader(name))) for row, name in zip(rows, names, strict=True)]
 
 
 def _clip_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[ClipItem]:
@@ -258,10 +259,11 @@ def work_on(
     look_around(storage, recipe, key)
     store = stage.store(storage, recipe)
     count = 0
-    for bucket, batch in batches(stage, storage, recipe, key, buckets):
-        fragment = stage.run(stage.items(storage, bucket, batch), recipe).from_bytes()
-        patiently(partial(store.append, bucket, fragment))
-        count += len(batch)
+    with storage.listed(store.folder, originals(storage).folder, ALIASES):
+        for bucket, batch in batches(stage, storage, recipe, key, buckets):
+            fragment = stage.run(stage.items(storage, bucket, batch), recipe).from_bytes()
+            patiently(partial(store.append, bucket, fragment))
+            count += len(batch)
     return Done(items=count, fingerprint=store.fingerprint)
 
 

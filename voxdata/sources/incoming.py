@@ -11,16 +11,16 @@ since. What a killed crawl has left here is moved by the next one. No photo is s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from voxdata.store.fragments import Fragment, FragmentStore, fingerprint
+from voxdata.store.fragments import Fragment, FragmentStore, fingerprint, parquet_table, tar_of
 from voxdata.store.rows import Hashes, hash64, hashes, places
-from voxdata.store.storage import Storage
+from voxdata.store.storage import Span, Storage
 from voxdata.tables.schemas import PHOTOS
 
 VERSION = 1
@@ -48,6 +48,7 @@ class Shelf:
         self._storage = storage
         self._originals = originals(storage)
         self._incoming = incoming(storage)
+        self._behind = storage.behind()
         self._stored: Hashes = _items(self._originals)
         self._new: set[int] = set()
         self.waiting_bytes = 0
@@ -74,9 +75,14 @@ class Shelf:
             self.waiting_bytes += sum(len(data) for _, data in photos)
 
     def append(self, bucket: int, photos: Sequence[Held]) -> None:
-        """Commit photos of one bucket where they belong."""
+        """Commit photos of one bucket where they belong, by the next `settle`."""
         if photos:
-            self._originals.append(bucket, _fragment(photos))
+            fragment = _fragment(photos)
+            self._behind.do(partial(self._originals.append, bucket, fragment), sum(len(data) for _, data in photos))
+
+    def settle(self) -> None:
+        """Wait until what was appended is committed."""
+        self._behind.settle()
 
     def move(self) -> None:
         """Move what has come to its people. Killed in between, the next call goes on."""
@@ -90,6 +96,7 @@ class Shelf:
         waiting.sort(key=lambda row: (row["bucket"], row["item_id"]))
         held: list[Held] = []
         size, bucket = 0, -1
+        read = self._incoming.blobs(map(_span, waiting))
         for row in waiting:
             (place,) = places(there, hashes([row["item_id"]]))
             if place >= 0 or row["item_id"] in moved:
@@ -98,15 +105,20 @@ class Shelf:
             if held and (row["bucket"] != bucket or len(held) >= PART_PHOTOS or size >= PART_BYTES):
                 self.append(bucket, held)
                 held, size = [], 0
-            member = row["members"][0]
-            data = self._incoming.blob(row["part"], member["offset"], member["size"])
+            data = read(*_span(row))
             held.append(({field.name: row.get(field.name) for field in PHOTOS}, data))
             size, bucket = size + len(data), row["bucket"]
         self.append(bucket, held)
+        self.settle()
         for key in parts:
             self._storage.delete(key)
-            self._storage.delete(f"{key.removesuffix('.parquet')}.tar")
+            self._storage.delete(tar_of(key))
         self._stored, self._new, self.waiting_bytes = _items(self._originals), set(), 0
+
+
+def _span(row: Mapping[str, Any]) -> Span:
+    member = row["members"][0]
+    return row["part"], member["offset"], member["size"]
 
 
 def sha256_of(data: bytes) -> str:
@@ -120,8 +132,8 @@ def _fragment(photos: Sequence[Held]) -> Fragment:
 
 
 def _items(store: FragmentStore) -> Hashes:
-    found = [np.empty(0, np.uint64)]
-    for key in store.parts():
-        table = pq.read_table(pa.BufferReader(store.storage.read(key)), columns=["item_id"])
-        found.append(hashes(table["item_id"].to_pylist()))
-    return np.unique(np.concatenate(found))
+    tables = (parquet_table(data, ["item_id"]) for data in store.storage.reads(store.parts()))
+    found: Hashes = np.concatenate(
+        [np.empty(0, np.uint64), *(hashes(table["item_id"].to_pylist()) for table in tables)]
+    )
+    return np.unique(found)

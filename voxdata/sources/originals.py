@@ -11,7 +11,7 @@ sources hold now. Bytes that were a forgotten person's alone are not stored agai
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -43,7 +43,8 @@ from voxdata.sources.searching import search
 from voxdata.sources.stores import Stores
 from voxdata.sources.taking import Taker
 from voxdata.store.filelog import FileLog
-from voxdata.store.storage import Storage
+from voxdata.store.fragments import tar_of
+from voxdata.store.storage import Span, Storage
 
 NAMED = 5  # hosts in a message
 
@@ -198,7 +199,7 @@ class PhotoStore:
         if item not in self._stores.shelf:
             return None
         try:
-            return original_reader(self._stores.storage, bucket)(item)()
+            return original_reader(self._stores.storage, bucket, [item])(item)()
         except (KeyError, StorageError):  # its person has another bucket since, or it was dropped
             return None
 
@@ -235,32 +236,30 @@ def _time(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
 
 
-def original_reader(storage: Storage, bucket: int) -> Callable[[str], Callable[[], bytes]]:
-    """For a bucket: item id -> a function that reads the original's bytes.
+def original_reader(storage: Storage, bucket: int, items: Collection[str] = ()) -> Callable[[str], Callable[[], bytes]]:
+    """For a bucket: item id -> a function that reads the original's bytes. Those of `items` are about to be read.
 
     Raises `StorageError`, before a byte is read, for an item whose original was dropped (`forgetting/originals.py`).
     """
     store = originals(storage)
-    kept = {part for home in homes(storage, bucket) for part in store.parts(home) if storage.exists(_tar(part))}
-    where: dict[str, tuple[str, int, int]] = {}
+    where: dict[str, Span] = {}
+    there: set[str] = set()
     for home in homes(storage, bucket):
+        there.update(store.blob_keys(home))
         for row in _rows(store.read(home, columns=["item_id", "members"])):
             member = row["members"][0]
             where[row["item_id"]] = (row["part"], member["offset"], member["size"])
+    read = store.blobs(where[item] for item in items if item in where and tar_of(where[item][0]) in there)
 
     def reader(item_id: str) -> Callable[[], bytes]:
-        if where[item_id][0] not in kept:
+        if tar_of(where[item_id][0]) not in there:
             raise StorageError(
                 f"the original of {item_id} was dropped; to look at photos again, run: voxdata originals restore "
                 f"--root {storage.url}, and then the same build, which fetches them anew"
             )
-        return lambda: store.blob(*where[item_id])
+        return lambda: read(*where[item_id])
 
     return reader
-
-
-def _tar(part: str) -> str:
-    return f"{part.removesuffix('.parquet')}.tar"
 
 
 def _rows(table: pa.Table | None) -> Iterable[dict[str, Any]]:

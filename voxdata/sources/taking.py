@@ -82,6 +82,7 @@ class Taker:
         """Commit the files that were read; the log follows them. Say what was left out."""
         self._gate.say()
         self._commit()
+        self._stores.shelf.settle()
         self._stores.log.flush()
 
     def _has_room(self, identity: str) -> bool:
@@ -213,4 +214,5 @@ class Taker:
             self._stores.shelf.append(self._held[0][0]["bucket"], self._held)
             self._held, self._held_bytes = [], 0
             if self._stores.log.pending >= LOG_ROWS:
+                self._stores.shelf.settle()
                 self._stores.log.flush()

@@ -81,16 +81,17 @@ def shard_sums(storage: Storage, shard: ShardEntry) -> dict[str, dict[str, Any]]
 
 def _add_up(storage: Storage, shard: ShardEntry) -> dict[str, dict[str, Any]]:
     totals: dict[str, tuple[int, Sums, Sums]] = {}
-    tars = TarFiles(storage)
     members = read_sidecar(storage, shard.sidecar, ("key", "suffix", "member", "offset", "size", "holdout"))
-    for row in members.sort_by([("key", "ascending"), ("suffix", "ascending")]).to_pylist():
-        if row["suffix"].endswith(".npy") and not row["holdout"]:
-            name = row["suffix"].removesuffix(".npy")
-            data = tars.read(shard.tar, row["member"], row["offset"], row["size"])
-            mel_FT = np.load(io.BytesIO(data), allow_pickle=False).astype(np.float64)
-            frames, sum_F, square_F = totals.get(name, (0, np.zeros(len(mel_FT)), np.zeros(len(mel_FT))))
-            sums = sum_F + mel_FT.sum(axis=1), square_F + np.einsum("ft,ft->f", mel_FT, mel_FT)
-            totals[name] = (frames + mel_FT.shape[1], *sums)
+    ordered = members.sort_by([("key", "ascending"), ("suffix", "ascending")]).to_pylist()
+    rows = [row for row in ordered if row["suffix"].endswith(".npy") and not row["holdout"]]
+    tars = TarFiles(storage, storage.ahead([(shard.tar, row["offset"], row["size"]) for row in rows]))
+    for row in rows:
+        name = row["suffix"].removesuffix(".npy")
+        data = tars.read(shard.tar, row["member"], row["offset"], row["size"])
+        mel_FT = np.load(io.BytesIO(data), allow_pickle=False).astype(np.float64)
+        frames, sum_F, square_F = totals.get(name, (0, np.zeros(len(mel_FT)), np.zeros(len(mel_FT))))
+        sums = sum_F + mel_FT.sum(axis=1), square_F + np.einsum("ft,ft->f", mel_FT, mel_FT)
+        totals[name] = (frames + mel_FT.shape[1], *sums)
     return {
         name: {"frames": frames, "sum": sum_F.tolist(), "square": square_F.tolist()}
         for name, (frames, sum_F, square_F) in totals.items()

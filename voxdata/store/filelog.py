@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from voxdata.store.fragments import parquet_bytes
+from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.rows import Hashes, clean_row, hash64, hashes, places
 from voxdata.store.storage import Storage
 from voxdata.tables.crawl import ATTEMPTS
@@ -101,8 +101,9 @@ class FileLog:
         self._new: list[dict[str, Any]] = []
         self._written: list[str] = []
         parts, replaced = [], set[str]()
-        for key in storage.keys(self._folder):
-            file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
+        keys = storage.keys(self._folder)
+        for key, data in zip(keys, storage.reads(keys), strict=True):
+            file = pq.ParquetFile(pa.BufferReader(data))
             replaced |= set(json.loads((file.schema_arrow.metadata or {}).get(_REPLACES, b"[]")))
             have = [name for name in _READ if name in file.schema_arrow.names]
             parts.append((key, _columns(file.read(columns=have))))
@@ -161,7 +162,7 @@ class FileLog:
     def join(self) -> None:
         """Make one file of those that this build has written. Killed in between, nothing is counted twice."""
         if len(self._written) > 1:
-            tables = [pq.read_table(pa.BufferReader(self._storage.read(key))) for key in self._written]
+            tables = list(map(parquet_table, self._storage.reads(self._written)))
             gone = json.dumps(self._written).encode()
             joined = pa.concat_tables(tables).replace_schema_metadata({_REPLACES: gone})
             kept = self._commit(joined)

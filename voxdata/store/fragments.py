@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from voxdata.format.digests import digest
-from voxdata.store.storage import Storage
+from voxdata.store.storage import ReadRange, Span, Storage
 
 Blobs = Mapping[str, Mapping[str, bytes]]
 Named = dict[str, Any]
@@ -71,12 +71,15 @@ class FragmentStore:
         folder = self.folder if bucket is None else self._bucket_folder(bucket)
         return [key for key in self.storage.keys(folder) if key.endswith(".parquet")]
 
+    def blob_keys(self, bucket: int) -> list[str]:
+        """Keys of the tars of a bucket, sorted; a part has none where it has no blobs, or these were dropped."""
+        return [key for key in self.storage.keys(self._bucket_folder(bucket)) if key.endswith(".tar")]
+
     def done(self, bucket: int | None = None) -> set[str]:
         """Item ids that have rows."""
         found: set[str] = set()
-        for key in self.parts(bucket):
-            table = pq.read_table(pa.BufferReader(self.storage.read(key)), columns=["item_id"])
-            found.update(table["item_id"].to_pylist())
+        for data in self.storage.reads(self.parts(bucket)):
+            found.update(parquet_table(data, ["item_id"])["item_id"].to_pylist())
         return found
 
     def survey(self, status: str) -> tuple[set[str], dict[str, set[str]]]:
@@ -87,8 +90,9 @@ class FragmentStore:
         """
         done: set[str] = set()
         doubted: dict[str, set[str]] = {}
-        for key in self.parts():
-            file = pq.ParquetFile(pa.BufferReader(self.storage.read(key)))
+        parts = self.parts()
+        for key, data in zip(parts, self.storage.reads(parts), strict=True):
+            file = pq.ParquetFile(pa.BufferReader(data))
             old = FROM_BYTES not in (file.schema_arrow.metadata or {}) and status in file.schema_arrow.names
             table = file.read(columns=["item_id", status] if old else ["item_id"])
             done.update(table["item_id"].to_pylist())
@@ -124,8 +128,9 @@ class FragmentStore:
         as two builds at once wrote them under older versions, an item has the rows of the first of its parts only.
         """
         tables = []
-        for key in self.parts(bucket):
-            file = pq.ParquetFile(pa.BufferReader(self.storage.read(key)))
+        parts = self.parts(bucket)
+        for key, data in zip(parts, self.storage.reads(parts), strict=True):
+            file = pq.ParquetFile(pa.BufferReader(data))
             have = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
             table = file.read(columns=have)
             tables.append(table.append_column("part", pa.array([key] * table.num_rows, pa.string())))
@@ -133,10 +138,20 @@ class FragmentStore:
 
     def blob(self, part: str, offset: int, size: int) -> bytes:
         """The bytes of one member of a part."""
-        return self.storage.read_range(part.removesuffix(".parquet") + ".tar", offset, size)
+        return self.storage.read_range(tar_of(part), offset, size)
+
+    def blobs(self, wanted: Iterable[Span]) -> ReadRange:
+        """A function of part, offset and size: the bytes of a member. `wanted` is what it will be asked for."""
+        read = self.storage.ahead([(tar_of(part), offset, size) for part, offset, size in wanted])
+        return lambda part, offset, size: read(tar_of(part), offset, size)
 
     def _bucket_folder(self, bucket: int) -> str:
         return f"{self.folder}/b{bucket:04d}"
+
+
+def tar_of(part: str) -> str:
+    """The key of the blobs of a part."""
+    return f"{part.removesuffix('.parquet')}.tar"
 
 
 def _each_item_once(rows: pa.Table) -> pa.Table:

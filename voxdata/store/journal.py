@@ -87,7 +87,9 @@ def read_new(storage: Storage, table: str, known: Container[str] = ()) -> list[d
     """The facts that are not in `known` (names of facts), in the order they were stated, with `fact` naming each."""
     _schema(table)
     keys = [key for key in storage.keys(f"journal/{table}") if key.endswith(".json") and _fact(key) not in known]
-    facts = [{"fact": _fact(key), **_load(storage, key)} for key in keys]
+    facts = [
+        {"fact": _fact(key), **_load(storage, key, data)} for key, data in zip(keys, storage.reads(keys), strict=True)
+    ]
     return sorted(facts, key=lambda fact: order(table, fact))
 
 
@@ -140,9 +142,9 @@ def _schema(table: str) -> pa.Schema:
     return SCHEMAS[table]
 
 
-def _load(storage: Storage, key: str) -> dict[str, Any]:
+def _load(storage: Storage, key: str, data: bytes) -> dict[str, Any]:
     try:
-        fact: dict[str, Any] = json.loads(storage.read(key))
+        fact: dict[str, Any] = json.loads(data)
     except ValueError as error:
         raise StorageError(f"{key} under {storage.url} is not JSON: {error}; restore the file or delete it") from None
     return fact

@@ -46,7 +46,7 @@ def collecting(storage: Storage, what: str = "a collection of garbage") -> Itera
 
 @contextmanager
 def _alone(storage: Storage, what: str) -> Iterator[None]:
-    with _locked(storage) as locked, held(storage, what, alone_on_kernel=locked) as lease:
+    with _locked(storage) as locked, held(storage, what, alone_on_kernel=locked) as lease, storage.keeping():
         storage.lease = lease
         try:
             yield

@@ -1,9 +1,10 @@
 """Everything durable under a root goes through `Storage`: bytes committed under a key, or not there at all.
 
-Locally a commit is a temporary file beside the target, fsync, rename, fsync of the folder; on object storage it is one
-put. Keys use `/` and never start with one. Names that start with `.tmp-` are leftovers of a killed process: `keys()`
-never lists them, `leftovers()` does, and `sweep()` removes those that no living process of this host owns and, of
-writers that cannot be seen from here (another host, another container, an older version), those of more than a day ago.
+Locally a commit is a temporary file beside the target, fsync, rename, fsync of the folder; on object storage
+(`object_storage.py`) it is one put. Keys use `/` and never start with one. Names that start with `.tmp-` are leftovers
+of a killed process: `keys()` never lists them, `leftovers()` does, and `sweep()` removes those that no living process
+of this host owns and, of writers that cannot be seen from here (another host, another container, an older version),
+those of more than a day ago.
 
 Who writes under a root holds its lease (`leases.py`). It goes along with the storage to worker processes, and every
 commit and deletion asks first whether it still stands.
@@ -15,12 +16,10 @@ import errno
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
-
-import fsspec
+from typing import Protocol, TypeAlias
 
 from voxdata.format.atomic import TEMPORARY_PREFIX, is_full, place, temporary_name, write_whole, writer_of
 from voxdata.format.errors import RootMissingError, StorageError
@@ -29,6 +28,9 @@ from voxdata.format.files import LocalFiles, storage_error
 BESIDE = ("runs/", "journal/")  # trainings and stated facts, which need no lease
 LEASES = ".lease"  # no data of the root: not among its keys
 LEFTOVER_AGE_S = 24 * 3600.0
+
+Span: TypeAlias = tuple[str, int, int]  # key, offset, size
+ReadRange: TypeAlias = Callable[[str, int, int], bytes]
 
 
 class Standing(Protocol):
@@ -45,6 +47,8 @@ def open_storage(root: str | Path, *, create: bool = False) -> Storage:
     """
     text = str(root)
     if "://" in text and not text.startswith("file://"):
+        from voxdata.store.object_storage import UrlStorage  # brings fsspec, and is built on this module
+
         return UrlStorage(text)
     path = Path(text.removeprefix("file://")).absolute()
     if path.exists() and not path.is_dir():
@@ -62,7 +66,11 @@ def open_storage(root: str | Path, *, create: bool = False) -> Storage:
 
 
 class Storage(ABC):
-    """Bytes under keys. Subclasses: `LocalStorage`, `UrlStorage`."""
+    """Bytes under keys. Subclasses: `LocalStorage`, `object_storage.UrlStorage`.
+
+    What is slow to ask for one by one is asked for together (`reads`, `ahead`, `behind`, `written`), listed once
+    (`listed`) and kept (`keeping`): on a disk these do the same as the single calls.
+    """
 
     url: str
     lease: Standing | None = None  # who has none writes beside (`BESIDE`), or is alone in its process
@@ -103,6 +111,18 @@ class Storage(ABC):
     def read_range(self, key: str, offset: int, size: int) -> bytes:
         """Return `size` bytes of `key` from `offset`."""
 
+    def reads(self, keys: Iterable[str]) -> Iterator[bytes]:
+        """`read` of each key, in order."""
+        return map(self.read, keys)
+
+    def ahead(self, wanted: Sequence[Span]) -> ReadRange:
+        """A `read_range` that is told what it will be asked for, about in that order; it may be asked for more."""
+        return self.read_range
+
+    def behind(self) -> Behind:
+        """Commits that go on while the next ones are made ready."""
+        return Behind()
+
     @abstractmethod
     def exists(self, key: str) -> bool:
         """Whether something is committed under `key`."""
@@ -114,6 +134,28 @@ class Storage(ABC):
     @abstractmethod
     def keys(self, prefix: str = "") -> list[str]:
         """All committed keys under the folder `prefix`, sorted."""
+
+    def written(self, prefix: str = "") -> dict[str, tuple[int, float]]:
+        """`stat` of all `keys` under `prefix`; of what goes meanwhile, nothing."""
+        found = {}
+        for key in self.keys(prefix):
+            with suppress(StorageError):
+                found[key] = self.stat(key)
+        return found
+
+    @contextmanager
+    def listed(self, *folders: str) -> Iterator[None]:
+        """While it lasts, what lies under `folders` is listed once, and changed by this process alone.
+
+        So it is for a task in its own buckets, as one build at a time writes under a root.
+        """
+        yield
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """While it lasts, nobody but this process and its workers writes, but for new facts of the journal: what was
+        read or committed once need not be read again."""
+        yield
 
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens when it is not there.
@@ -169,6 +211,17 @@ class Upload:
         self._storage.commit(key, b"".join(self._pieces))
 
 
+class Behind:
+    """Commits, each done at once. `object_storage` does some of them at a time."""
+
+    def do(self, commit: Callable[[], object], size_bytes: int) -> None:
+        """Commit, now or soon. Raises what this or an earlier commit raises."""
+        commit()
+
+    def settle(self) -> None:
+        """Wait until all is committed. Raises what a commit raises."""
+
+
 class LocalStorage(LocalFiles, Storage):
     """A root on a local disk."""
 
@@ -220,7 +273,7 @@ class LocalStorage(LocalFiles, Storage):
 
     def keys(self, prefix: str = "") -> list[str]:
         found = (path for path in _files(self.path / prefix) if not path.name.startswith(TEMPORARY_PREFIX))
-        return _data(prefix, (path.relative_to(self.path).as_posix() for path in found))
+        return data_keys(prefix, (path.relative_to(self.path).as_posix() for path in found))
 
     def remove(self, key: str) -> None:
         try:
@@ -291,103 +344,12 @@ class LocalUpload(Upload):
             raise storage_error(error, self._root.url, self._folder) from error
 
 
-class UrlStorage(Storage):
-    """A root on object storage, through fsspec. A commit is one put."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        try:
-            self._fs, self._base = fsspec.core.url_to_fs(self.url)
-        except (ImportError, ValueError) as error:
-            raise StorageError(f"root {url}: {error}; for s3 run: pip install 'voxdata[s3]'") from error
-
-    def _full(self, key: str) -> str:
-        return f"{self._base}/{key}" if key else str(self._base)
-
-    def put(self, key: str, data: bytes) -> None:
-        with self._errors(key):
-            self._fs.pipe_file(self._full(key), data)
-
-    def create(self, key: str, data: bytes) -> bool:
-        with self._errors(key):
-            try:
-                self._fs.pipe_file(self._full(key), data, mode="create")  # S3: a put with If-None-Match
-            except FileExistsError:
-                return False
-        return True
-
-    def touch(self, key: str, data: bytes) -> None:
-        self.put(key, data)
-
-    def read(self, key: str) -> bytes:
-        return self._cat(key)
-
-    def read_range(self, key: str, offset: int, size: int) -> bytes:
-        return self._cat(key, start=offset, end=offset + size)
-
-    def _cat(self, key: str, **span: Any) -> bytes:
-        with self._errors(key):
-            data: bytes = self._fs.cat_file(self._full(key), **span)
-        return data
-
-    def exists(self, key: str) -> bool:
-        with self._errors(key):
-            return bool(self._fs.exists(self._full(key)))
-
-    def stat(self, key: str) -> tuple[int, float]:
-        with self._errors(key):
-            return int(self._fs.size(self._full(key))), float(self._fs.modified(self._full(key)).timestamp())
-
-    def keys(self, prefix: str = "") -> list[str]:
-        self._fs.invalidate_cache()
-        with self._errors(prefix):
-            found: list[str] = self._fs.find(self._full(prefix))
-        return _data(prefix, (name[len(str(self._base)) + 1 :] for name in found))
-
-    def remove(self, key: str) -> None:
-        with self._errors(key):
-            if self._fs.exists(self._full(key)):
-                self._fs.rm_file(self._full(key))
-
-    @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
-        """What the driver says, for a user: botocore's errors and others' are no `OSError`."""
-        try:
-            yield
-        except FileNotFoundError as error:
-            bucket = self._missing_bucket()
-            if bucket is not None:
-                raise StorageError(
-                    f"root {self.url}: there is no bucket {bucket}; make it, or give another --root"
-                ) from error
-            raise storage_error(error, self.url, key) from error
-        except OSError as error:
-            raise storage_error(error, self.url, key) from error
-        except Exception as error:
-            if type(error).__module__ == "builtins":  # a mistake of ours
-                raise
-            said = " ".join(str(error).split())
-            raise StorageError(
-                f"root {self.url} is not reached: {said}; see that endpoint, network and credentials are right, then "
-                "run the same command again: it resumes from what is committed"
-            ) from ConnectionError(said)
-
-    def _missing_bucket(self) -> str | None:
-        """The bucket, where there is none of that name. A local folder and memory need not be there beforehand."""
-        bucket = str(self._base).strip("/").partition("/")[0]
-        if not {"s3", "gs", "abfs"}.intersection(
-            [self._fs.protocol] if isinstance(self._fs.protocol, str) else self._fs.protocol
-        ):
-            return None
-        return None if self._fs.exists(bucket) else bucket
-
-
 def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
         yield from (Path(parent) / name for name in names)
 
 
-def _data(prefix: str, keys: Iterable[str]) -> list[str]:
+def data_keys(prefix: str, keys: Iterable[str]) -> list[str]:
     """Keys in order, without the leases where nobody asks for these."""
     return sorted(key for key in keys if prefix == LEASES or not key.startswith(f"{LEASES}/"))
 

@@ -1,0 +1,374 @@
+"""A root on object storage, through fsspec. A commit is one put.
+
+An answer takes tens of milliseconds, so what is wanted is asked for together, and nothing is asked for that is known:
+parts are read `AT_ONCE` at a time, neighbours in a tar with one request, folders are listed once per task (`listed`),
+and tables that a command has read or written come from a copy on its machine (`copies.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+
+from voxdata.format.errors import StorageError
+from voxdata.format.files import storage_error
+from voxdata.store.copies import Copies
+from voxdata.store.storage import LEFTOVER_AGE_S, Behind, ReadRange, Span, Storage, data_keys
+
+AT_ONCE = 32  # requests of a process
+SPAN_BYTES = 8 << 20  # of one request for members of a tar
+GAP_BYTES = 16 << 10  # between members that one request reads, in spite of what lies between
+AHEAD_BYTES = 64 << 20  # read and not asked for yet, or not committed yet
+_S3 = ("s3", "s3a")
+
+_POOL = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="object-storage")
+
+
+class UrlStorage(Storage):
+    """A root on object storage."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._copies: Copies | None = None
+        self._listings: dict[str, list[str] | None] = {}  # folder -> its keys, None before it was asked for
+        try:
+            self._fs, self._base = fsspec.core.url_to_fs(self.url, **_options(self.url))
+        except (ImportError, ValueError) as error:
+            raise StorageError(f"root {url}: {error}; for s3 run: pip install 'voxdata[s3]'") from error
+        protocol = self._fs.protocol
+        self._is_s3 = bool(set(_S3).intersection([protocol] if isinstance(protocol, str) else protocol))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_listings": {}}
+
+    def put(self, key: str, data: bytes) -> None:
+        more = {"max_concurrency": AT_ONCE} if self._is_s3 else {}
+        with self._errors(key):
+            self._fs.pipe_file(self._full(key), data, **more)
+        if self._copies is not None:
+            self._copies.put(key, data)
+        listing = self._listing_of(key)
+        if listing is not None and not _holds(listing, key):
+            insort(listing, key)
+
+    def create(self, key: str, data: bytes) -> bool:
+        with self._errors(key):
+            try:
+                self._fs.pipe_file(self._full(key), data, mode="create")  # S3: a put with If-None-Match
+            except FileExistsError:
+                return False
+        return True
+
+    def touch(self, key: str, data: bytes) -> None:
+        self.put(key, data)
+
+    def read(self, key: str) -> bytes:
+        if self._copies is None or not self._copies.keeps(key):
+            return self._cat(key)
+        data = self._copies.get(key)
+        if data is None:
+            data = self._cat(key)
+            self._copies.put(key, data)
+        return data
+
+    def read_range(self, key: str, offset: int, size: int) -> bytes:
+        return self._cat(key, start=offset, end=offset + size) if size else b""
+
+    def reads(self, keys: Iterable[str]) -> Iterator[bytes]:
+        waiting: deque[Future[bytes]] = deque()
+        for key in keys:
+            waiting.append(_POOL.submit(self.read, key))
+            if len(waiting) >= AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def ahead(self, wanted: Sequence[Span]) -> ReadRange:
+        return _Ahead(self.read_range, wanted).read
+
+    def behind(self) -> Behind:
+        return _SomeBehind()
+
+    def exists(self, key: str) -> bool:
+        listing = self._listing_of(key)
+        if listing is not None:
+            return _holds(listing, key)
+        if self._copies is not None and self._copies.has(key):
+            return True
+        with self._errors(key):
+            if not self._is_s3:
+                return bool(self._fs.exists(self._full(key)))
+            bucket, name, _ = self._fs.split_path(self._full(key))
+            try:
+                self._fs.call_s3("head_object", Bucket=bucket, Key=name)  # exists() would list where nothing is
+            except FileNotFoundError:
+                return False
+        return True
+
+    def stat(self, key: str) -> tuple[int, float]:
+        with self._errors(key):
+            return self._written(self._full(key), self._fs.info(self._full(key)))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        listing = self._listing_of(prefix)
+        if listing is None:
+            return self._listed(prefix)
+        return listing[bisect_left(listing, f"{prefix}/") : bisect_left(listing, f"{prefix}0")]  # 0 comes after /
+
+    def written(self, prefix: str = "") -> dict[str, tuple[int, float]]:
+        found: dict[str, dict[str, Any]] = self._find(prefix, detail=True)
+        known = {self._key(name): (name, info) for name, info in found.items()}
+        return {key: self._written(*known[key]) for key in data_keys(prefix, known)}
+
+    @contextmanager
+    def listed(self, *folders: str) -> Iterator[None]:
+        before = self._listings
+        self._listings = {**before, **dict.fromkeys(folders)}
+        try:
+            yield
+        finally:
+            self._listings = before
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        self._copies = Copies()
+        try:
+            yield
+        finally:
+            copies, self._copies = self._copies, None
+            copies.close()
+
+    def remove(self, key: str) -> None:
+        with self._errors(key), suppress(FileNotFoundError):
+            self._fs.rm_file(self._full(key))
+        if self._copies is not None:
+            self._copies.drop(key)
+        listing = self._listing_of(key)
+        if listing is not None and _holds(listing, key):
+            listing.remove(key)
+
+    def leftovers(self) -> dict[str, bool]:
+        """Uploads in several parts that were begun and not ended: key of each, and whether it may still go on."""
+        return {key: young for key, _, young in self._uploads()}
+
+    def sweep(self, *, alone: bool = False) -> int:
+        """Abort uploads that were begun more than a day ago; younger ones may go on in a process that has no lease."""
+        old = [(key, upload) for key, upload, young in self._uploads() if not young]
+        for key, upload in old:
+            self.check_lease()
+            bucket, name, _ = self._fs.split_path(self._full(key))
+            with self._errors(key), suppress(FileNotFoundError):
+                self._fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=name, UploadId=upload)
+        return len(old)
+
+    def _uploads(self) -> list[tuple[str, str, bool]]:
+        """(key, id, whether it is less than a day old) of every upload in parts that has not ended."""
+        if not self._is_s3:
+            return []
+        bucket, name, _ = self._fs.split_path(self._full("x"))
+        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": name.removesuffix("x")}
+        found: list[tuple[str, str, bool]] = []
+        while True:
+            with self._errors(""):
+                told = self._fs.call_s3("list_multipart_uploads", **asked)
+            for upload in told.get("Uploads") or ():
+                young = time.time() - upload["Initiated"].timestamp() < LEFTOVER_AGE_S
+                found.append((self._key(f"{bucket}/{upload['Key']}"), upload["UploadId"], young))
+            if not told.get("IsTruncated"):
+                return found
+            asked |= {"KeyMarker": told["NextKeyMarker"], "UploadIdMarker": told["NextUploadIdMarker"]}
+
+    def _full(self, key: str) -> str:
+        return f"{self._base}/{key}" if key else str(self._base)
+
+    def _key(self, full: str) -> str:
+        return full[len(str(self._base)) + 1 :]
+
+    def _cat(self, key: str, **span: Any) -> bytes:
+        with self._errors(key):
+            data: bytes = self._fs.cat_file(self._full(key), **span)
+        return data
+
+    def _find(self, prefix: str, *, detail: bool = False) -> Any:
+        self._fs.invalidate_cache()
+        with self._errors(prefix):
+            if self._is_s3 and prefix:  # so that s3fs does not ask what an empty folder is
+                return self._fs.find(str(self._base), prefix=f"{prefix}/", detail=detail)
+            return self._fs.find(self._full(prefix), detail=detail)
+
+    def _listed(self, prefix: str) -> list[str]:
+        return data_keys(prefix, map(self._key, self._find(prefix)))
+
+    def _listing_of(self, key: str) -> list[str] | None:
+        """The keys of the folder of `listed` that `key` is or lies in; None where it is in none."""
+        for folder, listing in self._listings.items():
+            if key == folder or key.startswith(f"{folder}/"):
+                if listing is None:
+                    listing = self._listings[folder] = self._listed(folder)
+                return listing
+        return None
+
+    def _written(self, full: str, info: dict[str, Any]) -> tuple[int, float]:
+        when = info.get("LastModified") or info.get("created") or self._fs.modified(full)
+        return int(info["size"]), float(when.timestamp())
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """What the driver says, for a user: botocore's errors and others' are no `OSError`."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            bucket = self._missing_bucket()
+            if bucket is not None:
+                raise StorageError(
+                    f"root {self.url}: there is no bucket {bucket}; make it, or give another --root"
+                ) from error
+            raise storage_error(error, self.url, key) from error
+        except OSError as error:
+            raise storage_error(error, self.url, key) from error
+        except Exception as error:
+            if type(error).__module__ == "builtins":  # a mistake of ours
+                raise
+            said = " ".join(str(error).split())
+            raise StorageError(
+                f"root {self.url} is not reached: {said}; see that endpoint, network and credentials are right, then "
+                "run the same command again: it resumes from what is committed"
+            ) from ConnectionError(said)
+
+    def _missing_bucket(self) -> str | None:
+        """The bucket, where there is none of that name. A local folder and memory need not be there beforehand."""
+        bucket = str(self._base).strip("/").partition("/")[0]
+        if not {"s3", "gs", "abfs"}.intersection(
+            [self._fs.protocol] if isinstance(self._fs.protocol, str) else self._fs.protocol
+        ):
+            return None
+        return None if self._fs.exists(bucket) else bucket
+
+
+@dataclass(kw_only=True)
+class _Spans:
+    """A run of bytes of an object, and how many of its members were not asked for yet."""
+
+    key: str
+    start: int
+    end: int
+    left: int
+
+
+class _Ahead:
+    """Reads members of objects in spans: neighbours with one request, and the next spans before they are asked for."""
+
+    def __init__(self, read: ReadRange, wanted: Sequence[Span]) -> None:
+        self._read = read
+        self._spans: list[_Spans] = []
+        self._span_of: dict[Span, int] = {}
+        self._coming: dict[int, Future[bytes]] = {}
+        self._next = 0
+        self._lock = threading.Lock()
+        self._plan(wanted)
+
+    def read(self, key: str, offset: int, size: int) -> bytes:
+        """The bytes; what was not announced, or is asked for again, is read by itself. Raises `StorageError`."""
+        number = self._span_of.get((key, offset, size))
+        if number is None or not size or self._spans[number].left <= 0:
+            return self._read(key, offset, size)
+        span = self._spans[number]
+        with self._lock:
+            coming = self._coming.get(number) or self._ask(number)
+            self._ask_ahead()
+        try:
+            data = coming.result()
+        except BaseException:
+            with self._lock:
+                self._coming.pop(number, None)  # who is patient asks again
+            raise
+        with self._lock:
+            span.left -= 1
+            if span.left <= 0:
+                self._coming.pop(number, None)
+        return data[offset - span.start : offset - span.start + size]
+
+    def _plan(self, wanted: Sequence[Span]) -> None:
+        counts = Counter(wanted)
+        spans: list[_Spans] = []
+        for key, offset, size in sorted(counts):
+            last = spans[-1] if spans else None
+            if (
+                last is None
+                or last.key != key
+                or offset > last.end + GAP_BYTES
+                or max(last.end, offset + size) - last.start > SPAN_BYTES
+            ):
+                last = _Spans(key=key, start=offset, end=offset, left=0)
+                spans.append(last)
+            last.end = max(last.end, offset + size)
+            last.left += counts[key, offset, size]
+            self._span_of[key, offset, size] = len(spans) - 1
+        first = {self._span_of[each]: place for place, each in reversed(list(enumerate(wanted)))}
+        order = sorted(range(len(spans)), key=first.__getitem__)
+        place = {number: position for position, number in enumerate(order)}
+        self._spans = [spans[number] for number in order]
+        self._span_of = {each: place[number] for each, number in self._span_of.items()}
+
+    def _ask(self, number: int) -> Future[bytes]:
+        span = self._spans[number]
+        self._coming[number] = _POOL.submit(self._read, span.key, span.start, span.end - span.start)
+        return self._coming[number]
+
+    def _ask_ahead(self) -> None:
+        held = sum(self._spans[number].end - self._spans[number].start for number in self._coming)
+        while self._next < len(self._spans) and len(self._coming) < AT_ONCE and held < AHEAD_BYTES:
+            span = self._spans[self._next]
+            if self._next not in self._coming and span.left > 0:
+                self._ask(self._next)
+                held += span.end - span.start
+            self._next += 1
+
+
+class _SomeBehind(Behind):
+    """Commits of which some go on at a time, as long as they hold no more than `AHEAD_BYTES`."""
+
+    def __init__(self) -> None:
+        self._going: deque[tuple[Future[object], int]] = deque()
+        self._held = 0
+
+    def do(self, commit: Callable[[], object], size_bytes: int) -> None:
+        while self._going and (self._held + size_bytes > AHEAD_BYTES or len(self._going) >= AT_ONCE):
+            self._wait()
+        self._going.append((_POOL.submit(commit), size_bytes))
+        self._held += size_bytes
+
+    def settle(self) -> None:
+        while self._going:
+            self._wait()
+
+    def _wait(self) -> None:
+        going, size_bytes = self._going.popleft()
+        self._held -= size_bytes
+        going.result()
+
+
+def _options(url: str) -> dict[str, Any]:
+    """How s3fs is to ask: a connection for each request, no look at an object's size before it, no old listings."""
+    if not url.startswith(tuple(f"{protocol}://" for protocol in _S3)):
+        return {}
+    configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+    return {
+        "config_kwargs": {"max_pool_connections": AT_ONCE, **configured},
+        "max_concurrency": 1,
+        "use_listings_cache": False,
+    }
+
+
+def _holds(ordered: list[str], key: str) -> bool:
+    place = bisect_left(ordered, key)
+    return place < len(ordered) and ordered[place] == key
