@@ -16,9 +16,8 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.artifacts import show_snapshot, shown_counts, shown_progress
-from flows.server_watch import workers_watched
-from voxdata.format.errors import BackendError
-from voxdata.pipeline.packing import pack_range
+from flows.dask_cluster import Cluster
+from voxdata.pipeline.packing import pack_ranges
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
 from voxdata.pipeline.progress import Advance, crawl_progress, progress, said
 from voxdata.pipeline.runner import P, R, Runner, WorkerLostError, result_of
@@ -30,9 +29,10 @@ from voxdata.store.worker_pools import refused_workers_said
 
 PUBLISHED = "voxdata.snapshot.published"
 OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+PACK_NAME = "pack-{ranges[0][kind]}-{ranges[0][split_name]}-b{ranges[0][first]:04d}"  # the first that it packs
 MANY: dict[Callable[..., Any], Task[..., Any]] = {
     work_on: task(name="pixels", task_run_name="{stage_name}-b{buckets[0]:04d}", **OPTIONS)(work_on),
-    pack_range: task(name="pack", task_run_name="pack-{kind}-{split_name}-b{first:04d}", **OPTIONS)(pack_range),
+    pack_ranges: task(name="pack", task_run_name=PACK_NAME, **OPTIONS)(pack_ranges),
 }
 
 
@@ -41,7 +41,7 @@ def open_task_runs(work: Work) -> Iterator[Runner]:
     """Task runs of the flow that is running. Raises `BackendError` where Dask is asked for and not installed."""
     with ExitStack() as stack:
         try:
-            yield _TaskRuns(_task_runner(work), work.workers, stack)
+            yield (_TaskRuns(work, stack) if work.runner == "processes" else _OnDask(work, stack))
         except BaseException:  # the task runner would wait for what its workers are doing
             kill_workers()
             raise
@@ -50,40 +50,42 @@ def open_task_runs(work: Work) -> Iterator[Runner]:
 class _TaskRuns(Runner):
     """Shows progress, funnel and splits as artifacts of the flow run, and emits an event after a publication."""
 
-    def __init__(self, runner: TaskRunner[Any], workers: int, stack: ExitStack) -> None:
-        self._runner = runner
-        self._workers = workers
+    def __init__(self, work: Work, stack: ExitStack) -> None:
+        self._work = work
         self._stack = stack
-        self._started = False
+        self._runner: TaskRunner[Any] | None = None
 
     def step(self, name: str, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
         return task(name=name, **OPTIONS)(function)(*arguments, **named)
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
-        if not self._started:
-            with refused_workers_said():
-                self._stack.enter_context(self._runner)
-            self._started = True
+        runner = self._started()
+        workers = self.workers(self._work)
         with deaf_to_interrupts(), refused_workers_said():  # workers are started as calls are handed over
-            futures = {self._runner.submit(MANY[function], dict(call)): call for call in calls}
+            futures = {runner.submit(MANY[function], dict(call)): call for call in calls}
         left = list(futures.values())
         try:
-            for future in self._as_completed(list(futures)):
+            for future in self._completed(list(futures)):
                 result = partial(_answer, future, name, futures[future])
-                yield result_of(result, name, futures[future], left, self._workers)
+                yield result_of(result, name, futures[future], left, workers)
         except WorkerLostError:
             self._stack.close()
-            self._runner, self._started = self._runner.duplicate(), False
+            self._runner = None
             raise
 
-    def _as_completed(self, futures: list[PrefectFuture[Any]]) -> Iterator[PrefectFuture[Any]]:
-        """The futures as they complete; says where a Dask cluster has no worker that could complete one."""
-        scheduler = getattr(self._runner, "client", None)
-        if scheduler is None:
-            yield from as_completed(futures)
-            return
-        with workers_watched(partial(_workers_of, scheduler)):
-            yield from as_completed(futures)
+    def _started(self) -> TaskRunner[Any]:
+        """The task runner, whose workers are there or are started with the first calls."""
+        if self._runner is None:
+            with refused_workers_said():
+                self._runner = self._stack.enter_context(self._new_runner())
+        return self._runner
+
+    def _new_runner(self) -> TaskRunner[Any]:
+        told = (os.getpid(),)
+        return ProcessPoolTaskRunner(max_workers=self._work.workers, initializer=prepare_worker, initargs=told)
+
+    def _completed(self, futures: list[PrefectFuture[Any]]) -> Iterator[PrefectFuture[Any]]:
+        return as_completed(futures)
 
     @contextmanager
     def counting(self, label: str, total: int) -> Iterator[Advance]:
@@ -110,6 +112,28 @@ class _TaskRuns(Runner):
         tell(storage.url, snapshot)
 
 
+class _OnDask(_TaskRuns):
+    """The same on a Dask cluster, which is connected to when somebody first asks for its workers."""
+
+    def __init__(self, work: Work, stack: ExitStack) -> None:
+        super().__init__(work, stack)
+        self._cluster = Cluster(work)
+
+    def workers(self, work: Work) -> int:
+        self._started()
+        return max(1, self._cluster.workers())
+
+    def _started(self) -> TaskRunner[Any]:
+        if self._runner is None:
+            self._cluster = Cluster(self._work)
+            self._runner = self._stack.enter_context(self._cluster.runner)
+            self._cluster.connect()
+        return self._runner
+
+    def _completed(self, futures: list[PrefectFuture[Any]]) -> Iterator[PrefectFuture[Any]]:
+        return self._cluster.completed(futures)
+
+
 def _answer(future: PrefectFuture[R], name: str, call: Mapping[str, Any]) -> R:
     """What a task run came to. Raises `WorkerLostError` where Dask gave it up, after it had ended several workers."""
     try:
@@ -118,14 +142,6 @@ def _answer(future: PrefectFuture[R], name: str, call: Mapping[str, Any]) -> R:
         if type(error).__name__ == "KilledWorker":  # of distributed, which comes with Dask alone
             raise WorkerLostError(name, [call]) from None
         raise
-
-
-def _workers_of(client: Any) -> int:
-    """How many workers the scheduler of a Dask cluster knows; none where it does not answer."""
-    try:
-        return len(client.scheduler_info()["workers"])
-    except OSError:
-        return 0
 
 
 def tell(root: str, snapshot: str) -> None:
@@ -137,16 +153,3 @@ def tell(root: str, snapshot: str) -> None:
     name = str(Path(root).relative_to(here)) if "://" not in root and Path(root).is_relative_to(here) else root
     resource = {"prefect.resource.id": f"voxdata.root.{name}", "prefect.resource.name": name}
     emit_event(PUBLISHED, resource=resource, payload={"snapshot": snapshot})
-
-
-def _task_runner(work: Work) -> TaskRunner[Any]:
-    if work.runner == "processes":
-        return ProcessPoolTaskRunner(max_workers=work.workers, initializer=prepare_worker, initargs=(os.getpid(),))
-    try:
-        from prefect_dask.task_runners import DaskTaskRunner
-    except ImportError:
-        raise BackendError("work.runner=dask needs prefect-dask; run: pip install 'voxdata[dask]'") from None
-    cluster = {"n_workers": work.workers, "threads_per_worker": 1}
-    where: dict[str, Any] = {"cluster_kwargs": cluster} if work.dask_address is None else {"address": work.dask_address}
-    runner: TaskRunner[Any] = DaskTaskRunner(**where)
-    return runner

@@ -1,4 +1,4 @@
-"""While flows run: a server or a cluster that is gone is said in one line, instead of minutes of silent repetition.
+"""While flows run: a server that is gone is said in one line, instead of minutes of silent repetition.
 
 A temporary server that ends takes the command with it, at once: nothing could report to another. What is committed is
 whole, workers and trainings end with this process as they always do, and the same command resumes. A server that was
@@ -46,25 +46,6 @@ def _end_with(server: subprocess.Popen[bytes], over: threading.Event) -> None:
     os.write(2, line.encode())
     kill_workers()
     os._exit(BackendError.exit_code)
-
-
-@contextmanager
-def workers_watched(
-    count: Callable[[], int], *, poll_s: float = POLL_S, said_after_s: float = SAID_AFTER_S
-) -> Iterator[None]:
-    """Within this context it is said when a cluster has had no worker for a while; `count()` is how many it has."""
-    over = threading.Event()
-    lines = (
-        "the Dask cluster has no worker any more; start some (dask worker ADDRESS, with the same voxdata installed) "
-        "and this command goes on, or end it with Ctrl-C: the same command resumes from what is committed",
-        "the Dask cluster has workers again",
-    )
-    told = (lambda: count() > 0, lines, over, poll_s, said_after_s)
-    threading.Thread(target=_watch, args=told, name="worker watch", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
 
 
 @contextmanager

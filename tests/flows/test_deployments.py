@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -26,11 +25,7 @@ from voxdata.catalog.champions import aliases
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import latest
 from voxdata.format.errors import SourceError
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, plan
-from voxdata.recipe.reading import load_recipe
-from voxdata.shards.write import plan_ranges
 from voxdata.store import journal
-from voxdata.store.fragments import commit_table
 from voxdata.store.storage import open_storage
 
 pytestmark = pytest.mark.long
@@ -207,32 +202,3 @@ def _run_dir(root: Path, seed: int) -> Path:
 def _states(root: Path, run_dir: Path) -> list[str]:
     rows = journal.read(open_storage(root), "runs")
     return [] if rows is None else [row["status"] for row in rows.to_pylist() if row["run_id"] == run_dir.name]
-
-
-def test_task_runs_stay_below_1000_at_full_scale(tmp_path: Path) -> None:
-    people, photos, clips = 7_363, 2_200_000, 1_240_000
-    recipe = load_recipe("hq-voxceleb-automatic", ["work.workers=16"])
-    storage = open_storage(tmp_path, create=True)
-    rendered = 2 * recipe.faces.select.max_per_identity * people
-    stages = ((FACES_MEASURE, photos), (FACES_RENDER, rendered), (SPEECH_MEASURE, clips))
-    pixels = 0
-    for stage, count in stages:
-        key = f"fragments/{stage.name}/worklist.parquet"
-        commit_table(storage, stage.name, "worklist", _worklist(people, count, stage.item_column))
-        worklist = plan(stage, storage, recipe, key)
-        assert worklist.todo == count
-        pixels += len(worklist.tasks)
-    assert recipe.shards.buckets_per_shard == 64
-    shards = (
-        len(plan_ranges(recipe.shards.buckets_per_shard)) * len(("train", "val", "test")) * len(("faces", "speech"))
-    )
-    whole_dataset_steps = 12
-    assert pixels + shards + whole_dataset_steps < 1_000
-
-
-def _worklist(people: int, count: int, item_column: str) -> pa.Table:
-    """`count` items, spread over people who fall into the 4,096 buckets as a hash would put them."""
-    buckets = [person * 2_654_435_761 % 2**32 * 4_096 // 2**32 for person in range(people)]
-    return pa.table(
-        {item_column: pa.array(range(count)), "bucket": pa.array([buckets[n % people] for n in range(count)])}
-    )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server_watch import watched, workers_watched
+from flows.server_watch import watched
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = """
@@ -95,19 +95,6 @@ def test_an_api_that_goes_away_is_said_once_and_when_it_is_back(caplog: pytest.L
     assert len(caplog.messages) == 2
     again.shutdown()
     again.server_close()
-
-
-def test_a_cluster_without_workers_is_said_once_and_when_one_comes(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    workers = [1]
-    with workers_watched(lambda: workers[0], poll_s=0.05, said_after_s=0.2):
-        time.sleep(0.4)
-        assert caplog.messages == []
-        workers[0] = 0
-        _wait(lambda: "has no worker any more; start some (dask worker ADDRESS" in caplog.text)
-        workers[0] = 2
-        _wait(lambda: "has workers again" in caplog.text)
-    assert len(caplog.messages) == 2
 
 
 def _wait(there: Callable[[], bool]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from benchmarks.faults.dask_processes import Dask
 from flows.starting import as_flow
 from tests.flows.building import Voxdata, build_arguments, shard_bytes
 from tests.flows.deployed import REPOSITORY, Api
@@ -95,9 +96,28 @@ def test_a_temporary_server_does_for_a_flow_that_was_asked_for(
 
 
 @pytest.mark.long
-def test_a_dask_cluster_gives_the_same_bytes(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_dask_cluster_gives_the_same_bytes(
+    workers: int,
+    root: Path,
+    corpus: Path,
+    voxdata: Voxdata,
+    prefect_environment: dict[str, str],
+    plain_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """One that the build starts on this machine, and one of a scheduler and two `dask worker` that is there."""
     built = tmp_path / "root"
-    done = voxdata(*build_arguments(corpus, built, "work.runner=dask"))
+    arguments = build_arguments(corpus, built, "work.runner=dask")
+    dask = Dask(tmp_path, plain_environment) if workers else None
+    try:
+        if dask is not None:
+            dask.start_worker(workers)
+            arguments += ["--set", f"work.dask_address={dask.address}"]
+        done = voxdata(*arguments, PREFECT_API_URL=prefect_environment["PREFECT_API_URL"])
+    finally:
+        if dask is not None:
+            dask.stop()
     assert done.returncode == 0, done.stderr
     assert shard_bytes(built) == shard_bytes(root) != {}
     assert committed(built) == committed(root)

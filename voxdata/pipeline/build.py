@@ -114,11 +114,11 @@ def finish(storage: Storage, recipe: Recipe, attempt: Attempt, runner: Runner) -
 
 
 def _pack(storage: Storage, recipe: Recipe, keys: Mapping[str, str], runner: Runner) -> list[dict[str, object]]:
-    ranges = packing.plan_packing(storage, recipe, keys)
+    tasks = packing.plan_packing(storage, recipe, keys)
     told = {"storage": storage, "recipe": recipe, "keys": dict(keys)}
     entries: list[dict[str, object]] = []
-    with runner.counting("pack", len(ranges)) as advance:
-        for packed in runner.each("pack", packing.pack_range, [{**told, **wanted} for wanted in ranges]):
-            entries += packed
-            advance(1)
+    with runner.counting("pack", sum(map(len, tasks))) as advance:
+        for packed in runner.each("pack", packing.pack_ranges, [{**told, "ranges": ranges} for ranges in tasks]):
+            entries += [entry for entries_of_range in packed for entry in entries_of_range]
+            advance(len(packed))
     return entries

@@ -32,9 +32,14 @@ from voxdata.store.fragments import FragmentStore, parquet_table
 from voxdata.store.storage import Storage
 from voxdata.tables.speech import front_end_columns
 
+MOST_TASKS = 160  # as `Stage.most_tasks`
 
-def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The shards that may have samples: kind, split and bucket range of each. Stops the build when there are none."""
+
+def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> list[list[dict[str, Any]]]:
+    """The shards that may have samples, in runs that a task packs: kind, split and bucket range of each.
+
+    Stops the build when there are none.
+    """
     people = _people(storage, keys)
     if not people:
         faces, clips = (_said(counts) for counts in outcomes(storage, keys, ()).values())
@@ -52,16 +57,21 @@ def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> l
             wanted += [
                 {"kind": kind, "split_name": split, "first": first, "last": last} for kind in ("faces", "speech")
             ]
-    return wanted
+    per_task = -(-len(wanted) // MOST_TASKS)
+    return [wanted[start : start + per_task] for start in range(0, len(wanted), per_task)]
+
+
+def pack_ranges(
+    storage: Storage, recipe: Recipe, keys: Mapping[str, str], ranges: list[dict[str, Any]]
+) -> list[list[dict[str, Any]]]:
+    """`pack_range` of each of these ranges, one after the other. Runs in a worker process."""
+    return [pack_range(storage, recipe, keys, **each) for each in ranges]
 
 
 def pack_range(
     storage: Storage, recipe: Recipe, keys: Mapping[str, str], kind: str, split_name: str, first: int, last: int
 ) -> list[dict[str, Any]]:
-    """Write the shards of a range, one unless the recipe has a target size; return their entries.
-
-    Runs in a worker process.
-    """
+    """Write the shards of a range, one unless the recipe has a target size; return their entries."""
     people = {
         identity: row
         for identity, row in _people(storage, keys).items()

@@ -77,7 +77,7 @@ def open_finished(root: str, settings: Sequence[str], *, unpublished: bool = Fal
     for stage, table in (("crawl", "photos"), ("speech.find", "utterance_files"), ("identities", "identities")):
         if table in keys:
             keys[table] = steps.with_current_people(storage, stage, keys[table])
-    todo = plan(FACES_MEASURE, storage, recipe, keys["photos"]).todo
+    todo = plan(FACES_MEASURE, storage, recipe, keys["photos"], recipe.work.workers).todo
     if todo:
         raise DecisionError(
             f"{todo} photos of snapshot {snapshot.id} were measured by another version of the code or of a model; "

@@ -45,6 +45,10 @@ class Runner(ABC):
         """Do a step that looks at whole tables, here and now; `name` is the stage's."""
         return function(*arguments, **named)
 
+    def workers(self, work: Work) -> int:
+        """How many calls of `each` run at once, as far as that can be told."""
+        return work.workers
+
     @abstractmethod
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
         """Call `function`, which a worker process can import, with each of these keywords; the results as they come.

@@ -51,7 +51,9 @@ class Stage:
 
     `settings` is the stage's part of a recipe. `items` opens rows of one bucket for `run`: they are rows of a committed
     table with the columns `item_column`, which names the item, and `bucket`. An item that has rows under the
-    fingerprint is never worked on again. `status` is the column that says what became of an item.
+    fingerprint is never worked on again. `status` is the column that says what became of an item. `most_tasks`: into
+    how many tasks it is cut at most, so that a flow run of the full corpus stays under 1,000 task runs; the stages that
+    take longest have the most.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Stage:
     settings: Callable[[Recipe], Any]
     items: Callable[[Storage, int, list[Mapping[str, Any]]], list[Any]]
     status: str
+    most_tasks: int
     item_column: str = "item_id"
 
     def fingerprint(self, recipe: Recipe) -> str:
@@ -111,6 +114,7 @@ FACES_MEASURE = Stage(
     settings=lambda recipe: recipe.faces.measure,
     items=_photo_items,
     status="photo_status",
+    most_tasks=360,
 )
 FACES_RENDER = Stage(
     name="faces.render",
@@ -118,6 +122,7 @@ FACES_RENDER = Stage(
     settings=lambda recipe: recipe.faces.render,
     items=_face_items,
     status="render_status",
+    most_tasks=100,
     item_column="face_id",
 )
 SPEECH_MEASURE = Stage(
@@ -126,6 +131,7 @@ SPEECH_MEASURE = Stage(
     settings=lambda recipe: recipe.speech.measure,
     items=_clip_items,
     status="speech_status",
+    most_tasks=320,
 )
 STAGES = {stage.name: stage for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)}
 
@@ -139,12 +145,16 @@ class Worklist:
     tasks: tuple[tuple[int, ...], ...]
 
 
-def plan(stage: Stage, storage: Storage, recipe: Recipe, key: str) -> Worklist:
-    """Which buckets of the table under `key` hold items without rows, in tasks of about `work.items_per_task` items."""
-    return _worklist(stage, storage, recipe, key, stage.store(storage, recipe).done())
+def plan(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int) -> Worklist:
+    """Which buckets of the table under `key` hold items without rows, in tasks that keep so many workers busy.
+
+    These are four or more per worker, of `work.items_per_task` items at most where `Stage.most_tasks` allows that; and
+    as many for each, so that no round of them leaves workers idle.
+    """
+    return _worklist(stage, storage, recipe, key, workers, stage.store(storage, recipe).done())
 
 
-def _plan_anew(stage: Stage, storage: Storage, recipe: Recipe, key: str) -> Worklist:
+def _plan_anew(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int) -> Worklist:
     """`plan`, after the rows were retracted that older versions gave to what their disk or store failed to read.
 
     They are measured again where their bytes can still be had: not where originals were dropped.
@@ -162,7 +172,7 @@ def _plan_anew(stage: Stage, storage: Storage, recipe: Recipe, key: str) -> Work
         if again:
             logger.info("%s: %d items that an older version could not read are looked at again", stage.name, len(again))
         done -= again
-    return _worklist(stage, storage, recipe, key, done)
+    return _worklist(stage, storage, recipe, key, workers, done)
 
 
 def _is_at_hand(stage: Stage, storage: Storage, row: Mapping[str, Any]) -> bool:
@@ -173,27 +183,34 @@ def _is_at_hand(stage: Stage, storage: Storage, row: Mapping[str, Any]) -> bool:
     return True
 
 
-def _worklist(stage: Stage, storage: Storage, recipe: Recipe, key: str, done: Collection[str]) -> Worklist:
+def _worklist(
+    stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int, done: Collection[str]
+) -> Worklist:
     table = parquet_table(storage.read(key), [stage.item_column, "bucket"])
     missing: dict[int, int] = {}
     for item, bucket in zip(table[stage.item_column].to_pylist(), table["bucket"].to_pylist(), strict=True):
         if item not in done:
             missing[bucket] = missing.get(bucket, 0) + 1
     todo = sum(missing.values())
-    balanced = min(recipe.work.items_per_task, -(-todo // (recipe.work.workers * 4)))
-    per_task = max(balanced, -(-todo // recipe.work.max_tasks_per_stage))
-    tasks: list[tuple[int, ...]] = []
+    wanted = max(4 * workers, -(-todo // recipe.work.items_per_task))
+    most = recipe.work.max_tasks_per_stage or stage.most_tasks
+    count = min(wanted, most - most % workers or most)
+    # The longest first, so that the last ones to end are short.
+    tasks = sorted(_runs(missing, count), key=lambda run: -sum(missing[bucket] for bucket in run))
+    return Worklist(items=table.num_rows, todo=todo, tasks=tuple(tasks))
+
+
+def _runs(missing: Mapping[int, int], count: int) -> Iterator[tuple[int, ...]]:
+    """`count` runs of buckets, or fewer, with about as many items each."""
+    todo = sum(missing.values())
     run: list[int] = []
-    held = 0
+    held = cut = 0
     for bucket in sorted(missing):
         run.append(bucket)
         held += missing[bucket]
-        if held >= per_task:
-            tasks.append(tuple(run))
-            run, held = [], 0
-    if run:
-        tasks.append(tuple(run))
-    return Worklist(items=table.num_rows, todo=todo, tasks=tuple(tasks))
+        if held * count >= (cut + 1) * todo:
+            yield tuple(run)
+            run, cut = [], held * count // todo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +226,8 @@ def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner)
 
     Raises `BackendError` where a worker works otherwise than this process, and where an item has no rows afterwards.
     """
-    worklist = _plan_anew(stage, storage, recipe, key)
+    workers = runner.workers(recipe.work)
+    worklist = _plan_anew(stage, storage, recipe, key, workers)
     count = sum(len(buckets) for buckets in worklist.tasks)
     logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, count)
     if not worklist.todo:
@@ -231,9 +249,9 @@ def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner)
                 unexplained = 0 if killers else unexplained + 1
                 if unexplained == MAX_UNEXPLAINED:
                     raise
-            before, worklist = worklist.todo, plan(stage, storage, recipe, key)
+            before, worklist = worklist.todo, plan(stage, storage, recipe, key, workers)
             advance(before - worklist.todo - counted)
-    left = plan(stage, storage, recipe, key).todo
+    left = plan(stage, storage, recipe, key, workers).todo
     if left:
         raise BackendError(
             f"{stage.name}: its tasks have ended, and {left} of {worklist.items} items have no row under "

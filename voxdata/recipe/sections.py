@@ -88,8 +88,18 @@ class Work(Section):
         None, description="scheduler of a Dask cluster; null: one on this machine"
     )
     workers: int = Field(2, ge=1, le=256, description="worker processes")
-    items_per_task: int = Field(100, ge=1, description="photos or clips per task, in whole buckets")
-    max_tasks_per_stage: int = Field(100, ge=1, le=200, description="so that a flow run stays under 1,000 task runs")
+    items_per_task: int = Field(
+        100,
+        ge=1,
+        description="photos or clips per task, in whole buckets: fewer for four tasks per worker, more where"
+        " a flow run would have 1,000 task runs",
+    )
+    max_tasks_per_stage: int | None = Field(
+        None,
+        ge=1,
+        le=360,
+        description="tasks of a stage at most; null: what keeps a flow run under 1,000 task runs",
+    )
     items_per_part: int = Field(32, ge=1, description="photos or clips between two commits")
 
 
