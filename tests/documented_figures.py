@@ -25,10 +25,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results"
-PAGES = [
-    REPOSITORY / "README.md",
-    *(REPOSITORY / "docs" / f"{page}.md" for page in ["architecture", "faces", "mel", "models", "speech", "training"]),
-]
+_WITH_FIGURES = ["architecture", "faces", "mel", "models", "scaling", "speech", "training"]
+PAGES = [REPOSITORY / "README.md", *(REPOSITORY / "docs" / f"{page}.md" for page in _WITH_FIGURES)]
 
 _MARKER = re.compile(r"<!-- (figures|no figures): (.+?) -->")
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e-\d+)?(?: ?(?:%|ms\b|MB\b|GB\b|px\b))?")

@@ -95,7 +95,9 @@ class Worker:
 class Api:
     """What the server says, and `prefect` on the command line."""
 
-    def __init__(self, url: str, environment: dict[str, str]) -> None:
+    def __init__(self, url: str, environment: dict[str, str], auth: str | None = None) -> None:
+        """`auth`: user:password of a server that asks for them."""
+        self._auth = None if auth is None else httpx.BasicAuth(*auth.split(":", 1))
         self.environment = {
             **environment,
             "PREFECT_API_URL": url,
@@ -122,7 +124,7 @@ class Api:
         """What the server answers; again while its database is busy (503), as Prefect's own client does."""
         until = time.monotonic() + WAIT_S
         while True:
-            answer = httpx.request(method, f"{self.url}/{path}", json=content, timeout=60)
+            answer = httpx.request(method, f"{self.url}/{path}", json=content, timeout=60, auth=self._auth)
             if answer.status_code != 503 or time.monotonic() > until:
                 answer.raise_for_status()
                 return answer.json() if answer.content else None
