@@ -78,7 +78,10 @@ def snapshot_key(identifier: str) -> str:
 
 
 def parse_snapshot(data: bytes, key: str) -> Snapshot:
-    """The snapshot in the file `key`. Raises `SnapshotError` where it is damaged or of a version we do not read."""
+    """The snapshot in the file `key`.
+
+    Raises `SnapshotError` where it is damaged, of a version we do not read, or names a file outside of its root.
+    """
     try:
         content = json.loads(data)
     except ValueError as error:
@@ -90,7 +93,14 @@ def parse_snapshot(data: bytes, key: str) -> Snapshot:
     if not isinstance(listed, list):
         raise SnapshotError(f"{key} lists no shards; run: voxdata verify")
     shards = [_made(ShardEntry, entry, f"a shard in {key}") for entry in listed]
-    return _made(Snapshot, {**content, "shards": shards}, key)
+    snapshot = _made(Snapshot, {**content, "shards": shards}, key)
+    if not isinstance(snapshot.tables, dict):
+        raise SnapshotError(f"{key} lists no tables; run: voxdata verify")
+    files = [each for shard in shards for each in (shard.tar, shard.sidecar)]
+    for named in [*files, *(each for keys in snapshot.tables.values() for each in keys)]:
+        if not isinstance(named, str) or named.startswith("/") or ".." in named.split("/"):
+            raise SnapshotError(f"{key} names {named!r}, which lies outside of its root; do not use this root")
+    return snapshot
 
 
 def _made(kind: type[T], content: Any, what: str) -> T:
