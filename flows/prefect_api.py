@@ -38,7 +38,7 @@ def running_flows() -> Iterator[str]:
     url = PREFECT_API_URL.value()
     if url is not None:
         check_api(url)
-        with watched(url):
+        with watched(url), _answering(url):
             yield url
         return
     logger.info("starting a temporary Prefect server (some seconds; to keep one: prefect server start)")
@@ -59,11 +59,24 @@ def running_flows() -> Iterator[str]:
         )
         try:
             _wait_for(url, server, log)
-            with ending_with(server), temporary_settings({PREFECT_API_URL: url}):
+            with ending_with(server), temporary_settings({PREFECT_API_URL: url}), _answering(url):
                 yield url
         finally:
             _send_the_rest()
             _stop(server)
+
+
+@contextmanager
+def _answering(url: str) -> Iterator[None]:
+    """Within this context it is one line where the API stays away, or refuses, for longer than Prefect tries again."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise BackendError(
+            f"the Prefect API at {url} failed in the middle of the work ({said}); see that it answers (prefect server "
+            "start), then run the same command again: it resumes from what is committed"
+        ) from None
 
 
 def check_api(url: str) -> None:

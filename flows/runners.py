@@ -17,6 +17,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.artifacts import show_snapshot, shown_counts, shown_progress
 from flows.dask_cluster import Cluster
+from voxdata.format.errors import BackendError
 from voxdata.pipeline.packing import pack_ranges
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
 from voxdata.pipeline.progress import Advance, crawl_progress, progress, said
@@ -135,9 +136,17 @@ class _OnDask(_TaskRuns):
 
 
 def _answer(future: PrefectFuture[R], name: str, call: Mapping[str, Any]) -> R:
-    """What a task run came to. Raises `WorkerLostError` where Dask gave it up, after it had ended several workers."""
+    """What a task run came to. Raises `WorkerLostError` where Dask gave it up, after it had ended several workers.
+
+    A worker that came later than all that was looked at may lack the package: a `BackendError`.
+    """
     try:
         return future.result()
+    except ImportError as error:
+        raise BackendError(
+            f"a worker of {name} cannot load what it is sent ({error}); install on every worker what this machine has, "
+            "restart it, and run the same command again"
+        ) from None
     except Exception as error:
         if type(error).__name__ == "KilledWorker":  # of distributed, which comes with Dask alone
             raise WorkerLostError(name, [call]) from None

@@ -13,9 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.prefect_api import running_flows
 from flows.server_watch import watched
+from voxdata.format.errors import BackendError
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = """
@@ -95,6 +99,16 @@ def test_an_api_that_goes_away_is_said_once_and_when_it_is_back(caplog: pytest.L
     assert len(caplog.messages) == 2
     again.shutdown()
     again.server_close()
+
+
+def test_an_api_that_fails_in_the_middle_of_a_flow_is_one_line() -> None:
+    server = serving()
+    url = f"http://127.0.0.1:{server.server_address[1]}/api"
+    said = rf"^the Prefect API at {url} failed .*\(gone\).*resumes from what is committed$"
+    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(BackendError, match=said), running_flows():
+        raise httpx.ConnectError("gone\nand much more")
+    server.shutdown()
+    server.server_close()
 
 
 def _wait(there: Callable[[], bool]) -> None:
