@@ -44,8 +44,8 @@ def test_a_key_comes_from_its_block_unless_the_variable_is_set(prefect_environme
 
 
 def test_a_clients_secret_comes_from_its_block_too(prefect_environment: dict[str, str]) -> None:
-    said(SAVE, prefect_environment)
-    assert said(PUT, prefect_environment, source=CLIENT) == "from-a-block"
+    said(SAVE.replace("openverse-token", "openverse-secret"), prefect_environment)
+    assert said(PUT, prefect_environment, block="openverse-secret", source=CLIENT) == "from-a-block"
     missing = said(PUT, prefect_environment, block="nobody", source=CLIENT)
     assert missing.startswith("sources.photos.client_secret_block=nobody: Prefect has no secret block of that name")
     assert missing.endswith("set the variable of client_secret_env")
