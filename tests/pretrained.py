@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-_FAN = ["faces.measure.backend=face-alignment", "faces.expression.rule=none", "faces.quality.expression=0"]
+# what the paper's recipes ask for and landmarks without a mesh cannot tell
+WITHOUT_MESH = [
+    "faces.expression.rule=none",
+    "faces.quality.expression=0",
+    "faces.quality.framing=0",
+    "faces.render.max_head_cut=null",
+    "faces.occlusion.max_eyes_hidden=null",
+    "faces.occlusion.max_lower_face_hidden=null",
+]
+_FAN = ["faces.measure.backend=face-alignment", *WITHOUT_MESH]
 USED_WITH: dict[str, list[str]] = {
     "faces.measure.landmarker_model": ["faces.measure.backend=mediapipe-tasks"],
     "faces.measure.fan_model": _FAN,

@@ -259,6 +259,7 @@ def _face_rows(photo: Row) -> list[Row]:
         return [{**base, "photo_status": "no_face", "measured_until": "detect"}]
     measured = {"face_angle_deg": angle_deg(photo), "light_evenness": 1 - photo["light_contrast"], "sharpness": 0.2}
     measured |= {"eyes_open": 0.3, "expression": photo["smile"], "skin_level": 0.3}
+    measured |= {"head_cut_share": 0.0, "square_outside_share": 0.0, "eyes_hidden": 0.0, "lower_face_hidden": 0.0}
     measured |= {"highlight_share": 0.0, "shadow_share": 0.0, "box_width_px": 40.0, "box_height_px": 40.0}
     names = [{"face_index": n, "face_id": f"{photo['item_id'][:24]}_{n}"} for n in range(photo["people"])]
     small = {**base, "measured_until": "detect", "box_width_px": 8.0, "box_height_px": 8.0}

@@ -48,6 +48,10 @@ def test_reviews_that_were_withdrawn_are_not_counted(tmp_path: Path) -> None:
             {"sharpness": {"min_sharpness": 0}, "occlusion": {"max_glasses": 0.62}},
             "pose, expression, size, light and occlusion,",
         ),
+        (
+            {"render": {"max_head_cut": 0.1}, "occlusion": {"max_lower_face_hidden": 0.5}},
+            "pose, expression, size, light, sharpness, occlusion and framing,",
+        ),
         ({"expression": {"rule": "none"}}, "pose, size, light and sharpness,"),
     ],
 )

@@ -50,6 +50,10 @@ GOOD_FACE: Mapping[str, Any] = {
     "highlight_share": 0.0,
     "shadow_share": 0.0,
     "sharpness": 0.2,
+    "square_outside_share": 0.0,
+    "head_cut_share": 0.0,
+    "eyes_hidden": 0.02,
+    "lower_face_hidden": 0.02,
 }
 
 

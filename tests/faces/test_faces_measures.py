@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from face_kit import encoded, links_table, photo_item
 
+from tests.pretrained import WITHOUT_MESH
 from voxdata.faces import measure
 from voxdata.faces.columns import FACES, OWN
 from voxdata.faces.decide import decide
@@ -183,6 +184,5 @@ def test_a_limit_on_what_the_backend_does_not_see_is_refused(sets: list[str], sa
         load_recipe("hq-voxceleb-automatic", sets)
 
 
-def test_without_expressions_a_backend_of_68_points_is_accepted() -> None:
-    without = ["faces.expression.rule=none", "faces.quality.expression=0"]
-    assert load_recipe("hq-voxceleb-automatic", ["faces.measure.backend=face-alignment", *without])
+def test_without_what_only_a_mesh_tells_a_backend_of_68_points_is_accepted() -> None:
+    assert load_recipe("hq-voxceleb-automatic", ["faces.measure.backend=face-alignment", *WITHOUT_MESH])

@@ -10,6 +10,7 @@ import pytest
 from face_kit import face_row, faces_table, link_row, links_table, renders_table
 
 from voxdata.faces.decide import decide
+from voxdata.faces.quality import TERMS
 from voxdata.format.errors import RecipeError
 from voxdata.recipe.faces import Faces
 from voxdata.recipe.reading import load_recipe
@@ -47,7 +48,7 @@ def test_quality_is_a_share_whatever_the_weights() -> None:
 
 
 def test_weights_that_weigh_nothing_are_refused() -> None:
-    nothing = [f"faces.quality.{name}=0" for name in ("pose", "resolution", "expression", "light", "focus")]
+    nothing = [f"faces.quality.{name}=0" for name in TERMS]
     with pytest.raises(RecipeError, match=r"faces\.quality.*above 0"):
         load_recipe("hq-voxceleb-automatic", nothing)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.pretrained import WITHOUT_MESH
 from voxdata.catalog.published_recipe import commit_recipe
 from voxdata.format.errors import RecipeError
 from voxdata.recipe.effect import OnlyWith, Setting, settings_of, without_effect
@@ -159,7 +160,7 @@ def pairs_for(setting: Setting, value: object) -> list[str]:
         "neutral-smile": ["faces.measure.emotion_model=mini_xception"],
         "both": ["faces.measure.emotion_model=mini_xception"],
         "blendshapes": [TASKS],
-        "face-alignment": ["faces.expression.rule=none", "faces.quality.expression=0"],
+        "face-alignment": WITHOUT_MESH,
         "site": ["sources.photos.url=http://h/"],
     }
     said = "null" if value is None else value

@@ -17,6 +17,7 @@ from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SnapshotError
 from voxdata.format.snapshot import Snapshot
+from voxdata.recipe.faces import DECIDED
 from voxdata.recipe.reading import (
     refuse_what_is_not_measured,
     refuse_without_effect,
@@ -30,6 +31,7 @@ from voxdata.weights import registry
 FOLDER = "recipes"
 # A change of these looks at sources, photos, faces, renders or clips again; everything else only decides.
 MEASURED = ("sources.", "crawl.", "faces.measure.", "faces.render.", "speech.measure.", "speech.who.")
+ONLY_DECIDED = {f"faces.render.{name}" for name in DECIDED}
 
 
 def commit_recipe(storage: Storage, recipe: Recipe) -> str:
@@ -73,7 +75,7 @@ def redecided_recipe(storage: Storage, snapshot: Snapshot, sets: Sequence[str]) 
     built, recipe = recipe_of(storage, snapshot), recipe_of(storage, snapshot, sets)
     old, new = (dict(_leaves(each.model_dump(mode="json"))) for each in (built, recipe))
     for key in {**old, **new}:
-        if old.get(key) != new.get(key) and f"{key}.".startswith(MEASURED):
+        if old.get(key) != new.get(key) and f"{key}.".startswith(MEASURED) and key not in ONLY_DECIDED:
             raise DecisionError(
                 f"{key} = {new.get(key)} needs new measurements, not only new decisions; run: "
                 f"{build_command(storage, snapshot, sets)}"

@@ -17,7 +17,11 @@ FILTERS = (
     ("size", ("faces.resolution.min_pupil_distance_px",)),
     ("light", ("faces.lighting",)),
     ("sharpness", ("faces.sharpness.min_sharpness",)),
-    ("occlusion", ("faces.occlusion.max_glasses", "faces.occlusion.max_occlusion")),
+    (
+        "occlusion",
+        tuple(f"faces.occlusion.max_{name}" for name in ("glasses", "occlusion", "eyes_hidden", "lower_face_hidden")),
+    ),
+    ("framing", ("faces.render.max_head_cut", "faces.render.max_outside_share")),
     ("purity", ("faces.measure.embedding_model",)),
 )
 

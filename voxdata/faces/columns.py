@@ -38,6 +38,9 @@ OWN: Mapping[str, Measure] = {
 FACES: Table = replace(
     FACE_ROWS, columns=(*FACE_ROWS.columns, *(column for measure in OWN.values() for column in measure.columns))
 )
+# Columns that rows of before may lack, and one of them that every row of now has where all was measured.
+JOINED = frozenset(column.name for name, measure in OWN.items() if name not in FIRST for column in measure.columns)
+ALWAYS_THERE = "square_outside_share"
 # Names that the catalog's `faces` has.
 TAKEN = {"face_number", "face_folder", "duplicate_cluster"}.union(
     *(table.names for table in (FACES, LINKS, FACE_VERDICTS, RENDERS))

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.faces.columns import measured_with
+from voxdata.faces.columns import ALWAYS_THERE, JOINED, measured_with
 from voxdata.faces.diversity import diversified
 from voxdata.faces.face_table import FaceTable
 from voxdata.faces.ownership import claimed_twice, kept_for
-from voxdata.faces.quality import quality
+from voxdata.faces.quality import TERMS, quality
 from voxdata.faces.reviewed import Words, reviewed
 from voxdata.faces.rules import REASONS, RULES, rules_of
 from voxdata.format.errors import DecisionError
@@ -112,7 +112,22 @@ def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
                 f"{asked} needs {rule.column} of {int(measured.sum())} faces that were measured without it; measure "
                 f"them with: voxdata build RECIPE --root DIR --set {asked} --set {how}"
             )
+    _refuse_measured_earlier(table, measured, settings)
     _refuse_below_floor(table, settings)
+
+
+def _refuse_measured_earlier(table: FaceTable, measured: Flags, settings: Faces) -> None:
+    """Refuse limits and a weight on what `JOINED` measures, over faces that were measured before there were any."""
+    if not measured.any() or (measured & table.has(ALWAYS_THERE)).any():
+        return
+    asked = [rule.setting for rule in RULES if rule.column in JOINED and rule.limit({"faces": settings}) is not None]
+    weights = settings.quality.weights()
+    asked += [f"faces.quality.{name}" for name, term in TERMS.items() if weights[name] and JOINED & {*term.columns}]
+    if asked:
+        raise DecisionError(
+            f"{', '.join(asked)}: {int(measured.sum())} faces were measured before there was such a measure; "
+            "measure them with: voxdata build RECIPE --root DIR"
+        )
 
 
 def _measured_with(column: str, settings: Faces) -> str:

@@ -11,6 +11,7 @@ SF2F, App. B.1, leaves the choice of the best 3 to 7 to human workers; this orde
 | expression | distance from neutral of 2 | 0 |
 | light | evenness x (1 - highlights) x (1 - shadows) = 0 | 1 |
 | focus | sharpness 0 | 0.2 |
+| framing | 0.3 of the portrait outside the photo, or 0.15 of the head cut off | all within |
 
 The weights are the recipe's. The terms lie in 0..1 and depend on the measurements only, not on the recipe's limits: a
 changed limit never reorders by quality.
@@ -31,6 +32,7 @@ POSE_ZERO_DEG = 30.0  # face angle at which the pose is worth nothing
 RESOLUTION_PX = (30.0, 128.0)  # pupil distance worth nothing, and everything: that of a 512 px portrait
 EXPRESSION_ZERO = 2.0
 FOCUS_FULL = 0.20
+OUTSIDE_ZERO, CUT_ZERO = 0.30, 0.15
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,13 @@ def _light(table: FaceTable) -> Numbers:
     return worth
 
 
+def _framing(table: FaceTable) -> Numbers:
+    whole = np.clip(1 - table["head_cut_share"] / CUT_ZERO, 0.0, 1.0)
+    inside = np.clip(1 - table["square_outside_share"] / OUTSIDE_ZERO, 0.0, 1.0)
+    worth: Numbers = np.multiply(whole, inside)
+    return worth
+
+
 # by the setting under `faces.quality` that weighs it
 TERMS = {
     "pose": Term(("face_angle_deg",), lambda table: 1 - table["face_angle_deg"] / POSE_ZERO_DEG),
@@ -59,6 +68,7 @@ TERMS = {
     "expression": Term(("expression",), lambda table: 1 - table["expression"] / EXPRESSION_ZERO),
     "light": Term(("light_evenness", "highlight_share", "shadow_share"), _light),
     "focus": Term(("sharpness",), lambda table: table["sharpness"] / FOCUS_FULL),
+    "framing": Term(("head_cut_share", "square_outside_share"), _framing),
 }
 
 

@@ -37,6 +37,10 @@ FOREIGN_MATTING = OnlyWith("faces.render.matting", but=("mediapipe-selfie",))
 DEEPLABV3 = OnlyWith("faces.render.matting", ("deeplabv3",))
 
 
+# settings of the portrait that are held against the face's measurements before one is made: no pixel depends on them
+DECIDED = ("max_outside_share", "max_head_cut")
+
+
 class FaceMeasure(Section):
     """Backends and floors of the face measurements. Changing one measures again; thresholds do not belong here."""
 
@@ -136,7 +140,7 @@ class Expression(Section):
 
 
 class Occlusion(Section):
-    """What hides a face. No rule of the paper; off unless a recipe sets a limit."""
+    """What hides a face: people would see it; off unless a recipe sets a limit."""
 
     max_glasses: Share | None = Field(
         None, description="limit of the glasses score, null: off; 0.62 rejects hardly anyone without"
@@ -144,6 +148,16 @@ class Occlusion(Section):
     max_occlusion: Share | None = Field(
         None, description="limit of the share of the upper face that is not skin-coloured; null: off"
     )
+    max_eyes_hidden: Share | None = Field(None, description="limit of the score of dark glasses; null: off")
+    max_lower_face_hidden: Share | None = Field(
+        None, description="limit of the score of masks and cloths over the lower face; null: off"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before the settings came, where they are off: snapshots stay."""
+        later = ("max_eyes_hidden", "max_lower_face_hidden")
+        return {name: value for name, value in dump(self).items() if name not in later or value is not None}
 
 
 class Lighting(Section):
@@ -207,6 +221,9 @@ class Purity(Section):
     )
 
 
+_WEIGHTS = ("pose", "resolution", "expression", "light", "focus", "framing")
+
+
 class Quality(Section):
     """The order of a person's faces (voxdata/faces/quality.py): a weighted mean of terms 0..1, and their diversity."""
 
@@ -215,6 +232,7 @@ class Quality(Section):
     expression: float = Field(0.15, ge=0, description="weight of a neutral expression")
     light: float = Field(0.15, ge=0, description="weight of even light without clipping")
     focus: float = Field(0.15, ge=0, description="weight of sharpness")
+    framing: float = Field(0.0, ge=0, description="weight of a head and a portrait that lie within the photo")
     grayscale_factor: Share = Field(0.8, description="quality of a grayscale photo beside the same one in colour")
     diversity_margin: Share = Field(
         0.05,
@@ -224,13 +242,18 @@ class Quality(Section):
 
     def weights(self) -> dict[str, float]:
         """term -> weight."""
-        return {name: getattr(self, name) for name in ("pose", "resolution", "expression", "light", "focus")}
+        return {name: getattr(self, name) for name in _WEIGHTS}
 
     @model_validator(mode="after")
     def _weighs_something(self) -> Quality:
         if not sum(self.weights().values()):
-            raise ValueError("at least one of pose, resolution, expression, light, focus must be above 0")
+            raise ValueError(f"at least one of {', '.join(_WEIGHTS)} must be above 0")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before the weight came, where it weighs nothing: snapshots stay."""
+        return {name: value for name, value in dump(self).items() if name != "framing" or value}
 
 
 class Select(Section):
@@ -280,10 +303,22 @@ class Render(Section):
         description="deeplabv3: a name of `voxdata weights list`, or a torchvision file; null: deeplabv3_resnet50",
     )
     min_person_share: Annotated[Share, ON_WHITE] = Field(0.15, description="a mask that covers less has failed")
+    max_outside_share: Share | None = Field(
+        None, description="limit of the share of the portrait's square that lies outside the photo; null: off"
+    )
+    max_head_cut: Share | None = Field(
+        None,
+        description="limit of the share of the head's height, crown to chin, that the photo's border cuts; null: off",
+    )
     format: Literal["jpg", "webp"] = Field("jpg", description="`jpg`, or lossless `webp`")
     jpeg_quality: Annotated[int, OnlyWith("faces.render.format", ("jpg",))] = Field(
         95, ge=50, le=100, description="quality of jpg portraits"
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before the limits came, where they are off: snapshots and portraits stay."""
+        return {name: value for name, value in dump(self).items() if name not in DECIDED or value is not None}
 
 
 class Faces(Section):

@@ -25,7 +25,7 @@ from voxdata.faces.portrait.refine import Alpha
 from voxdata.format.digests import digest
 from voxdata.format.errors import PhotoDecodeError
 from voxdata.plugins import package_of
-from voxdata.recipe.faces import Render
+from voxdata.recipe.faces import DECIDED, Render
 from voxdata.rules import is_beyond
 from voxdata.store import fragments
 from voxdata.store.fragments import Fragment, Named
@@ -52,9 +52,8 @@ def named(settings: Render) -> Named:
     backends[settings.matting] = matting_version(settings.matting, settings.matting_model)
     if (package := package_of(GROUP, settings.matting)) is not None:
         backends["matting"] = package
-    given = settings.model_dump(
-        mode="json", exclude={"matting_model"} | ({"crop"} if settings.crop == "aligned" else set())
-    )
+    without = {"matting_model", *DECIDED} | ({"crop"} if settings.crop == "aligned" else set())
+    given = settings.model_dump(mode="json", exclude=without)
     return fragments.named(STAGE, VERSION, given, backends)
 
 
