@@ -108,7 +108,7 @@ def region_colours(patch: FacePatch) -> dict[str, Floats]:
     """Region -> mean and deviation of its L, a, b (2, 3); NaN where too few of its pixels lie in the photo."""
     face = np.ascontiguousarray(patch.face[::2, ::2]).view(np.uint8)
     smooth = cv2.GaussianBlur(patch.colours, (3, 3), 0)
-    lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB), np.uint8)
     points = np.nan_to_num(patch.points / 2 - 0.25, nan=-1e3)
     outlines = {
         name: np.round(np.clip(points[list(numbers)], -1e3, 1e3)).astype(np.int32) for name, numbers in REGIONS.items()
@@ -137,7 +137,8 @@ def _colour(
     if np.count_nonzero(shape) < MIN_PX:
         return np.full((2, 3), np.nan)
     mean, deviation = cv2.meanStdDev(lab[top:bottom, left:right], mask=shape)
-    return np.stack([mean[:, 0], deviation[:, 0]]) * (100 / 255, 1.0, 1.0) - ((0, 128, 128), (0, 0, 0))
+    colour: Floats = np.stack([mean[:, 0], deviation[:, 0]]) * (100 / 255, 1.0, 1.0) - ((0, 128, 128), (0, 0, 0))
+    return colour
 
 
 def eye_features(regions: Mapping[str, Floats]) -> dict[str, float]:
@@ -186,7 +187,8 @@ def _difference(one: Floats, other: Floats, lightness: float = LIGHTNESS_WEIGHT)
 
 def _log_light(lightness: Floats) -> Floats:
     """Logarithm of the linear light of CIELAB lightnesses."""
-    return np.log(((lightness + 16) / 116) ** 3 + LIGHT_FLOOR)
+    light: Floats = np.log(((lightness + 16) / 116) ** 3 + LIGHT_FLOOR)
+    return light
 
 
 def _score(features: Mapping[str, float], weights: Mapping[str, float]) -> float | None:
