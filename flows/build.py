@@ -1,9 +1,10 @@
-"""The flow `build-hq-voxceleb`: the pipeline of `voxdata build`, each of its steps a task run."""
+"""The flow `build-hq-voxceleb`: the pipeline of `voxdata build`, each step a task run, the first a run of `crawl`."""
 
 from __future__ import annotations
 
 from prefect import flow
 
+from flows.crawl import NAME as CRAWL
 from flows.keys import put_keys
 from flows.runners import open_task_runs
 from voxdata.pipeline import build as pipeline
@@ -35,5 +36,5 @@ def build_opened(order: pipeline.Build, root: str, recipe: str, settings: list[s
 
 def _run(order: pipeline.Build) -> str:
     speak_up()
-    with open_task_runs(order.recipe.work) as runner:
+    with open_task_runs(order.recipe.work, flows={CRAWL}) as runner:
         return pipeline.build(order, runner)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, task
+from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from prefect.futures import PrefectFuture, as_completed
@@ -38,11 +38,15 @@ MANY: dict[Callable[..., Any], Task[..., Any]] = {
 
 
 @contextmanager
-def open_task_runs(work: Work) -> Iterator[Runner]:
-    """Task runs of the flow that is running. Raises `BackendError` where Dask is asked for and not installed."""
+def open_task_runs(work: Work, flows: Collection[str] = ()) -> Iterator[Runner]:
+    """Task runs of the flow that is running; the steps of these names are runs of the flows that are called so.
+
+    Raises `BackendError` where Dask is asked for and not installed.
+    """
     with ExitStack() as stack:
         try:
-            yield (_TaskRuns(work, stack) if work.runner == "processes" else _OnDask(work, stack))
+            opened = _TaskRuns if work.runner == "processes" else _OnDask
+            yield opened(work, stack, flows)
         except BaseException:  # the task runner would wait for what its workers are doing
             kill_workers()
             raise
@@ -51,12 +55,20 @@ def open_task_runs(work: Work) -> Iterator[Runner]:
 class _TaskRuns(Runner):
     """Shows progress, funnel and splits as artifacts of the flow run, and emits an event after a publication."""
 
-    def __init__(self, work: Work, stack: ExitStack) -> None:
+    def __init__(self, work: Work, stack: ExitStack, flows: Collection[str]) -> None:
         self._work = work
+        self._flows = flows
         self._stack = stack
         self._runner: TaskRunner[Any] | None = None
 
     def step(self, name: str, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        if name in self._flows:
+
+            @flow(name=name, persist_result=False)
+            def step() -> R:
+                return function(*arguments, **named)
+
+            return step()
         return task(name=name, **OPTIONS)(function)(*arguments, **named)
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
@@ -116,8 +128,8 @@ class _TaskRuns(Runner):
 class _OnDask(_TaskRuns):
     """The same on a Dask cluster, which is connected to when somebody first asks for its workers."""
 
-    def __init__(self, work: Work, stack: ExitStack) -> None:
-        super().__init__(work, stack)
+    def __init__(self, work: Work, stack: ExitStack, flows: Collection[str]) -> None:
+        super().__init__(work, stack, flows)
         self._cluster = Cluster(work)
 
     def workers(self, work: Work) -> int:

@@ -70,6 +70,9 @@ def test_a_flow_run_has_a_task_run_for_every_step(flown: Path, prefect_environme
     api = Api(prefect_environment["PREFECT_API_URL"], prefect_environment)
     runs = [run for run in api.filter("flow_runs") if run["parameters"].get("root") == str(flown)]
     assert [run["state_type"] for run in runs] == ["COMPLETED"]
+    crawled = api.flow_run(api.subflow_run(runs[0]["id"]))
+    assert crawled["state_type"] == "COMPLETED"
+    assert {each["id"]: each["name"] for each in api.filter("flows")}[crawled["flow_id"]] == "crawl"
     found = api.filter("task_runs", flow_runs={"id": {"any_": [runs[0]["id"]]}})
     begins = Counter(run["name"].partition("-b")[0].rpartition("-")[0] or run["name"] for run in found)
     names = {name.partition("-")[0] for name in begins}
