@@ -5,8 +5,9 @@
 
 The server (`s3_server.py`: moto, in a process of its own, each answer 30 ms late) counts. Two corpora differ in the
 number of people alone, so the slope between their builds is what one more photo or clip costs, and what is left is what
-a build costs in any case. Requests for the lease go by time, one in two seconds of each process that writes, and are
-counted apart.
+a build costs in any case. Shards cover all buckets, so that there are as many of them at both sizes. Then the catalog
+is built once more, by a process that has read nothing yet. Requests for the lease go by time, one in two seconds of
+each process that writes, and are counted apart.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ SETTINGS = (
     "faces.select.min_per_identity=1",
     "splits.val_share=0.2",
     "splits.test_share=0.3",
+    "shards.buckets_per_shard=4096",
 )
 
 
@@ -56,6 +58,7 @@ class Built:
     items: int
     requests: list[dict[str, Any]]
     most: int
+    most_of_rebuild: int
     seconds: float
     needed_bytes: int
 
@@ -79,6 +82,7 @@ class Built:
             "of the lease": len(self.requests) - len(self.of_work),
             "MB moved": self.moved_bytes / 1e6,
             "in flight": self.most,
+            "in flight, catalog": self.most_of_rebuild,
             "seconds": self.seconds,
         }
 
@@ -130,24 +134,25 @@ def build(url: str, folder: Path, people: int, workers: int) -> Built:
     named = [word for setting in (*sources, *SETTINGS) for word in ("--set", setting)]
     seen(url)
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "build", "voxceleb-folder", "--root", root, *named],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
+    _voxdata("build", "voxceleb-folder", "--root", root, *named)
     seconds = time.monotonic() - began
     told = seen(url)
+    _voxdata("catalog", "rebuild", "--root", root)
     return Built(
         people=people,
         items=people * (PHOTOS + CLIPS),
         requests=told["requests"],
         most=told["most"],
+        most_of_rebuild=seen(url)["most"],
         seconds=seconds,
         needed_bytes=needed_bytes(open_storage(root)),
     )
+
+
+def _voxdata(*words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "flows.cli", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
 
 
 def needed_bytes(storage: Storage) -> int:
@@ -182,7 +187,11 @@ def figures(small: Built, large: Built, latency_s: float) -> Section:
                 must=1.2,
             ),
             Figure(
-                name="most requests in flight", value=float(large.most), n=len(large.requests), must=16, higher=True
+                name="most requests in flight",
+                value=float(max(large.most, large.most_of_rebuild)),
+                n=len(large.requests),
+                must=16,
+                higher=True,
             ),
         ],
         tables={

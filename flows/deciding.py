@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from flows.cards import DECISION, code_version, lineage, write_card
+from flows.pulling import local_root
 from flows.registry import now, run_folder
-from flows.runs import local_storage, network_files
+from flows.runs import network_files
 from models.evaluate.compare import Comparison, compare
 from models.evaluate.gate import Decision, Gate, decide, make_gate
 from models.training.checkpoint import read_run_config
@@ -105,7 +106,7 @@ def decide_about(root: str, model: str, challenger: str) -> Decision:
     Raises one-line errors: no test people, or some that a run was trained on; a missing file of the embedder; a
     champion without weights.
     """
-    storage = local_storage(root)
+    storage = local_root(root)
     folder = run_folder(storage, challenger)
     gate = read_gate(folder)
     champion = champions.champion(storage, model)

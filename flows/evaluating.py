@@ -5,8 +5,9 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.artifacts import show_evaluation
+from flows.pulling import local_root
 from flows.registry import named_run
-from flows.runs import evaluate_run, local_storage
+from flows.runs import evaluate_run
 from models.training.config import RunConfig
 from voxdata.pipeline.progress import logger, speak_up
 
@@ -26,7 +27,7 @@ def evaluate(
     `system` says whose champion or challenger is meant; the others are those of `voxdata evaluate`.
     """
     speak_up()
-    folder = named_run(local_storage(root), run, system)
+    folder = named_run(local_root(root), run, system)
     report = evaluate_run(folder, protocols=protocols, embedder=embedder, split=split, enhance=enhance)
     logger.info("evaluated %s on %d people of split %s", folder.name, report["people"], split)
     if split == "test" and embedder is None:

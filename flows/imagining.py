@@ -15,8 +15,8 @@ from pathlib import Path
 from prefect import flow
 
 from flows.artifacts import show_faces, shown_counts
+from flows.pulling import local_root
 from flows.registry import named_run
-from flows.runs import local_storage
 from flows.voices import Listener
 from models.errors import ClipError
 from models.images import write_png
@@ -48,7 +48,7 @@ def imagine_batch(
     new, or one that this flow has written. Raises `SourceError` where no file gives a face.
     """
     speak_up()
-    storage = local_storage(root)
+    storage = local_root(root)
     folder = named_run(storage, run, system)
     files = _voices(Path(voices))
     place = _own_folder(Path(out), Path(voices))

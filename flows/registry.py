@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from flows.cards import write_card
+from flows.pulling import local_root
 from models.errors import ConfigError
 from models.systems.enhance.faces import GFPGAN
-from models.training.checkpoint import checkpoints
+from models.training.checkpoint import checkpoints, read_run_config
 from voxdata.catalog import champions
 from voxdata.catalog.publish import rebuild
 from voxdata.format.errors import ModelError
@@ -112,7 +113,11 @@ def meant_run(run: str, root: str | None, model: str | None = None) -> Path:
             f"{run} is not a training run: it has no config.json; give the folder of a run, or champion, challenger or "
             "a name that `voxdata models` lists, with --root DIR; train one with: voxdata train sf2f --root DIR"
         )
-    return named_run(open_storage(root), run, model)
+    storage = open_storage(root)
+    folder = named_run(storage, run, model)
+    if not isinstance(storage, LocalStorage):
+        local_root(root, read_run_config(folder)["snapshot"])  # with what was forgotten and stated since
+    return folder
 
 
 def meant_enhancer(name: str, root: str | None) -> str:

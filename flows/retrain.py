@@ -17,8 +17,9 @@ from prefect.states import Completed
 from flows.artifacts import show_card
 from flows.deciding import check_unseen, decide_about, freeze_gate, tested_snapshot
 from flows.orders import ordered, run_name
+from flows.pulling import local_root
 from flows.registry import run_folder
-from flows.runs import last_finished, local_storage
+from flows.runs import last_finished
 from flows.train import train
 from models.errors import ConfigError
 from models.evaluate.gate import Decision, make_gate
@@ -68,7 +69,7 @@ def retrain(
     said |= {"steps": steps, "seconds": seconds, "device": device}
     told = ordered(settings or (), **said)
     _check_free(told, warm=warm)
-    storage = local_storage(root)
+    storage = local_root(root)
     snapshot, model = load_snapshot(storage), told["system"]
     name = run_name(told, snapshot.id) + (WARM if warm else "")
     why = _nothing_to_do(storage, told, snapshot, name, min_new_people_share)
@@ -101,7 +102,7 @@ def judge_challenger(root: str, system: str, challenger: str) -> Decision:
     """Compare with the champion, promote or refuse, write the decision record and both model cards."""
     decision = decide_about(root, system, challenger)
     logger.info("%s is %s: %s", challenger, decision.outcome, "; ".join(decision.reasons))
-    show_card(run_folder(local_storage(root), challenger))
+    show_card(run_folder(local_root(root), challenger))
     return decision
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from flows.cards import code_version, write_card
 from flows.gpus import NOTHING, Held
 from flows.orders import from_here, run_name
+from flows.pulling import local_root
 from models.embedders import PUBLISHED, SELF_TRAINED
 from models.errors import ConfigError
 from models.pretrained.needs import lost, stops
@@ -89,21 +90,13 @@ class Run:
         journal.append(self.storage, "runs", fact)
 
 
-def local_storage(root: str) -> LocalStorage:
-    """The root of a training. Raises `ConfigError` for one that is not on this machine."""
-    storage = open_storage(root)
-    if not isinstance(storage, LocalStorage):
-        raise ConfigError(f"--root {root}: training reads a local root; copy shards/ and snapshots/ to this machine")
-    return storage
-
-
 def prepare(ordered: Mapping[str, Any]) -> Run:
     """Check settings against the snapshot and write `<run>/run.json`, unless the run is in training right now.
 
     `ordered` are keys of run.json, of which only `root` must be there: the snapshot is the current one, the folder
     `ROOT/runs/<name>`, and what is not said is not written. Raises one-line errors.
     """
-    storage = local_storage(ordered["root"])
+    storage = local_root(ordered["root"], ordered.get("snapshot"))
     version = load_snapshot(storage, ordered.get("snapshot"))
     if opted_out := hidden_in(storage, version.shards):
         logger.warning("%s", how_to_leave_out(storage, version, opted_out, len(version.shards)))

@@ -16,7 +16,8 @@ from flows.artifacts import Show, metrics, show_card, show_evaluation, show_trai
 from flows.cards import write_card
 from flows.gpus import Held, free_cards
 from flows.orders import checked, ordered
-from flows.runs import Run, evaluate_run, local_storage, prepare, process_group
+from flows.pulling import local_root
+from flows.runs import Run, evaluate_run, prepare, process_group
 from models.errors import TrainingError
 from models.systems.registry import system_spec
 from models.train import INTERRUPTED
@@ -119,7 +120,7 @@ def _fit(told: dict[str, Any], held: Held) -> str:
 @task(name="register", cache_policy=NO_CACHE, persist_result=False)
 def register(folder: str) -> None:
     """Write the model card with the run's lineage, and list its weights in the catalog, judged or not."""
-    storage = local_storage(read_run_config(Path(folder))["run"]["root"])
+    storage = local_root(read_run_config(Path(folder))["run"]["root"])
     write_card(storage, Path(folder))
     rebuild(storage)
     show_card(Path(folder), "model-card")

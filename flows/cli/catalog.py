@@ -33,20 +33,25 @@ def sql(
         str | None, Parameter(metavar="ID", help="another version beside it: its tables are before.faces, before.…")
     ] = None,
 ) -> int:
-    """Ask the catalog: run SQL over it, read-only."""
+    """Ask the catalog: run SQL over it, read-only.
+
+    The catalog of a root on object storage comes over the network for each question: for many, see voxdata pull.
+    """
     from flows.unpublished import meant
     from voxdata.catalog.query import encoded, format_table
     from voxdata.catalog.snapshot import load_snapshot
     from voxdata.catalog.unpublished import UNPUBLISHED
     from voxdata.catalog.versions import run_query_at
     from voxdata.forgetting.outputs import write_noted
-    from voxdata.store.storage import open_storage
+    from voxdata.store.storage import LocalStorage, open_storage
 
     if query == "list":
         return _list_queries(output)
     if root is None:
         raise QueryError(f"--root is missing; {THREE_WAYS}")
     storage = open_storage(root)
+    if not isinstance(storage, LocalStorage):
+        print(f"asks the catalog at {root}, fetched for this question; for many: voxdata pull", file=sys.stderr)
     asked = _statement(storage, statement, query, snapshot, before)
     left = meant(storage, unpublished, snapshot) is not None
 
@@ -178,11 +183,11 @@ def catalog(
 ) -> int:
     """Maintain the catalog."""
     from voxdata.catalog.publish import rebuild
-    from voxdata.store.locks import building
+    from voxdata.store.locks import REBUILD, building
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
-    with building(storage, "a rebuild of the catalog"):
+    with building(storage, REBUILD):
         rebuild(storage)
     print(f"catalog.duckdb under {root} is rebuilt")
     return 0

@@ -1,4 +1,4 @@
-"""The commands about other projects' layouts: import and export."""
+"""The commands that bring a dataset in or out: import, export, and pull from object storage."""
 
 from __future__ import annotations
 
@@ -129,6 +129,35 @@ def export(
         else:
             _export_file(dataset, out, form)
     print(f"it was noted under {root}: forgetting somebody in snapshot {dataset.id} deletes it", file=sys.stderr)
+    return 0
+
+
+@command(app, "voxdata pull --root s3://bucket/data --to data")
+def pull(
+    *,
+    root: Root,
+    snapshot: Snapshot = None,
+    to: Annotated[
+        str | None,
+        Parameter(metavar="FOLDER", help="the copy; default: below VOXDATA_COPIES, or ~/.cache/voxdata/copies"),
+    ] = None,
+) -> int:
+    """Copy a version from object storage to this machine, or bring the copy up to date.
+
+    The copy is a root: train, evaluate and imagine read it, and do this by themselves for a root on object storage.
+    What came whole is not fetched again. What was forgotten or deleted at the source since is deleted here, opt-outs
+    come along. Runs and figures that are made in the copy are noted at the source; weights stay in its runs/.
+    """
+    from pathlib import Path
+
+    from flows.pulling import pulled
+    from voxdata.catalog.withheld import hidden_in, how_to_leave_out
+    from voxdata.store.storage import open_storage
+
+    copy, version = pulled(open_storage(root), None if to is None else Path(to), snapshot)
+    if opted_out := hidden_in(copy, version.shards):
+        print(how_to_leave_out(open_storage(root), version, opted_out, len(version.shards)), file=sys.stderr)
+    print(f"snapshot {version.id} of {root} is in {copy.url}; for example: voxdata train sf2f --root {copy.url}")
     return 0
 
 

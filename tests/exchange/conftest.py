@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable
 
+import fsspec
 import pytest
 
 from flows.cli import main
+from tests.catalog.small_root import SmallRoot
+from voxdata.store.storage import open_storage
 
 Voxdata = Callable[..., tuple[int, str, str]]
 
@@ -26,3 +30,15 @@ def voxdata_(capsys: pytest.CaptureFixture[str]) -> Voxdata:
         return status, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def source(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> SmallRoot:
+    """Ten people published on S3."""
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"small-{uuid.uuid4().hex[:8]}"
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdirs(bucket, exist_ok=True)
+    small = SmallRoot(open_storage(f"s3://{bucket}/root"))
+    small.publish()
+    return small

@@ -71,9 +71,10 @@ def find_garbage(storage: Storage, *, older_than_s: float, now_s: float) -> Garb
     superseded = left is not None and unpublished.is_superseded(left, published_at(storage).get(current))
     if left is not None and not superseded:
         used.update(_keys_of_unpublished(storage, left))
+    stamps = {key: stamp for folder in _FOLDERS for key, stamp in storage.written(folder).items()}
     sizes = {}
     for key in (*_candidates(storage, used), *(_unpublished(storage) if superseded else ())):
-        size, written = storage.stat(key)
+        size, written = stamps[key] if key in stamps else storage.stat(key)
         of_going = (match := _LIST.fullmatch(key)) is not None and match[1] in going  # a list goes with its snapshot
         if of_going or now_s - written > older_than_s:
             sizes[key] = size

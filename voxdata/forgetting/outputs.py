@@ -22,11 +22,14 @@ from voxdata.format.atomic import is_stream
 from voxdata.format.errors import StorageError
 from voxdata.people import pending
 from voxdata.store import journal
+from voxdata.store.pulled import STATE_KEY
 from voxdata.store.storage import Storage
 
 MARKER = ".voxdata-output.json"
 GENERATED = frozenset({"picture", "faces"})  # kinds that a trained run made: it has seen shards and no catalog
-FOLDERS = frozenset({"export", "faces"})  # kinds that may be a whole folder, which only we write
+COPY = "copy"  # a root of its own, pulled from this one: all goes but its trainings, which the journal names
+KEPT_OF_COPY = ("runs", STATE_KEY, ".lease", ".lock")
+FOLDERS = frozenset({"export", "faces", COPY})  # kinds that may be a whole folder, which only we write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +109,24 @@ def delete(storage: Storage, output: Output) -> Deletion:
         deletion = Deletion(said=f"{named}: kept, the folder lacks our marker; look at it and delete it yourself")
     else:
         try:
-            remove(place)
+            if output.kind == COPY:
+                _empty_copy(place)
+                deletion = Deletion(said=f"{named}: emptied, but for its trainings; voxdata pull fills it again")
+            else:
+                remove(place)
         except OSError as error:
             return Deletion(said=f"{named}: cannot be deleted, {error.strerror or error}", left=True)
     for noted in known(storage):
         if noted.path == output.path:
             storage.delete(f"journal/outputs/{noted.fact}.json")
     return deletion
+
+
+def _empty_copy(place: Path) -> None:
+    """Delete all of a copy but its trainings, and what tells that it is one. Raises `OSError`."""
+    for each in place.iterdir():
+        if each.name not in (*KEPT_OF_COPY, MARKER):
+            remove(each)
 
 
 def remove(place: Path) -> None:

@@ -37,8 +37,8 @@ class Reader:
         """The root as a folder on this machine. Raises `SnapshotError` where it is on object storage."""
         if not isinstance(self.files, LocalFiles):
             raise SnapshotError(
-                f"root {self.files.url}: pairs, pipelines and trainings map shards from a local disk; copy shards/ and "
-                "snapshots/ to this machine"
+                f"root {self.files.url}: pairs and pipelines map shards from a local disk; copy the version to this "
+                f"machine and open the copy: voxdata pull --root {self.files.url} --snapshot {self.id} --to FOLDER"
             )
         return self.files
 
@@ -112,7 +112,10 @@ def open_local(root: str | Path, identifier: str) -> Reader:
     """A snapshot by its id, under a root on this machine. Raises `RootMissingError`, `SnapshotError`."""
     text = str(root)
     if "://" in text and not text.startswith("file://"):
-        raise SnapshotError(f"root {text}: training maps shards from a local disk; copy the snapshot there first")
+        raise SnapshotError(
+            f"root {text}: training maps shards from a local disk; copy the version there first: voxdata pull --root "
+            f"{text} --snapshot {identifier} --to FOLDER"
+        )
     files = LocalFiles(Path(text.removeprefix("file://")))
     if not files.path.is_dir():
         raise RootMissingError(f"root {text} does not exist; build one with: voxdata build RECIPE --root {text}")

@@ -149,7 +149,7 @@ def pack(
         synced = behind.submit(upload.sync)
         sidecar = parquet_bytes(pa.Table.from_pylist(rows, schema=pa.schema([*SIDECAR, *schema])))
         synced.result()
-        name = f"{stem}-{_content_hash(tar.sha256, sidecar)}"
+        name = f"{stem}-{content_hash(tar.sha256, sidecar)}"
         entry = ShardEntry(
             tar=f"{name}.tar",
             sidecar=f"{name}.parquet",
@@ -226,7 +226,8 @@ def _add(tar: _TarStream, sample: Sample, kind: Kind) -> Iterator[dict[str, Any]
         yield {**sample.row, **where, "size": len(data), "sha256": members[suffix].sha256}
 
 
-def _content_hash(tar_sha256: str, sidecar: bytes) -> str:
+def content_hash(tar_sha256: str, sidecar: bytes) -> str:
+    """What the names of a tar and its sidecar end with."""
     return hashlib.sha256((tar_sha256 + hashlib.sha256(sidecar).hexdigest()).encode()).hexdigest()[:16]
 
 

@@ -16,6 +16,7 @@ as times, however many digits they were written with. The catalog loads every ta
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ import pyarrow as pa
 
 from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
+from voxdata.store.pulled import source_of
 from voxdata.store.storage import Storage
 from voxdata.tables import faces, models, people, shards
 
@@ -42,6 +44,8 @@ GIVES_WAY: Mapping[str, Sequence[str]] = {
     "aliases": ("refused",),  # a needless merge costs a person, a missed one puts a person on both sides of the split
 }
 """Decisions that give way to others of the same number or moment, the weakest first."""
+
+logger = logging.getLogger("voxdata")
 
 _COUNTING = threading.Lock()
 _counted: dict[tuple[str, str], int] = {}  # root, table -> the highest number that this process has given
@@ -74,7 +78,18 @@ def append(storage: Storage, table: str, row: Mapping[str, Any], *, instead_of: 
     storage.commit(key, json.dumps(fact, sort_keys=True, indent=1).encode())
     with _COUNTING:
         _counted[storage.url, table] = max(_counted.get((storage.url, table), 0), _number(name))
+    _state_at_source(storage, table, fact)
     return key
+
+
+def _state_at_source(storage: Storage, table: str, fact: Mapping[str, Any]) -> None:
+    """What is stated in a copy of a root is stated there, too, or at the next pull."""
+    try:
+        source = source_of(storage)
+        if source is not None:
+            append(source, table, fact)
+    except StorageError as error:
+        logger.warning("%s: stated in the copy %s alone, until the next pull: %s", table, storage.url, error)
 
 
 def read(storage: Storage, table: str) -> pa.Table | None:

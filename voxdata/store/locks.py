@@ -15,9 +15,11 @@ from contextlib import contextmanager
 
 from voxdata.format.errors import StorageError
 from voxdata.store.leases import busy, held, newest
+from voxdata.store.pulled import pulled_state
 from voxdata.store.storage import LocalStorage, Storage
 
 LOCK_KEY = ".lock"
+PULL, REBUILD = "a pull", "a rebuild of the catalog"  # all that is done to the copy of a root
 
 
 @contextmanager
@@ -46,6 +48,12 @@ def collecting(storage: Storage, what: str = "a collection of garbage") -> Itera
 
 @contextmanager
 def _alone(storage: Storage, what: str) -> Iterator[None]:
+    state = pulled_state(storage)
+    if state is not None and what not in (PULL, REBUILD):
+        raise StorageError(
+            f"root {storage.url} is a copy, which {what} does not change; run the command with --root {state.source}, "
+            f"and then: voxdata pull --root {state.source} --to {storage.url}"
+        )
     with _locked(storage) as locked, held(storage, what, alone_on_kernel=locked) as lease, storage.keeping():
         storage.lease = lease
         try:

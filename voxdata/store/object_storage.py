@@ -26,7 +26,7 @@ from voxdata.store.storage import LEFTOVER_AGE_S, Behind, ReadRange, Span, Stora
 
 AT_ONCE = 32  # requests of a process
 SPAN_BYTES = 8 << 20  # of one request for members of a tar
-GAP_BYTES = 16 << 10  # between members that one request reads, in spite of what lies between
+GAP_BYTES = 128 << 10  # between members that one request reads, in spite of what lies between
 AHEAD_BYTES = 64 << 20  # read and not asked for yet, or not committed yet
 _S3 = ("s3", "s3a")
 
