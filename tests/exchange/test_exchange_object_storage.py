@@ -21,7 +21,6 @@ def test_commands_take_a_root_on_s3(source: SmallRoot, tmp_path: Path, voxdata_:
         ["sql", "--query", "what-if-faces"],
         ["shards", "--kind", "faces"],
         ["tag", "first"],
-        ["optout", "Person_3", "--reason", "asked"],
         ["models"],
         ["report", "--out", tmp_path / "page.html"],
         ["export", "datasheet", tmp_path / "sheet.md"],
@@ -32,6 +31,7 @@ def test_commands_take_a_root_on_s3(source: SmallRoot, tmp_path: Path, voxdata_:
         ["gc", "--dry-run"],
         ["gc", "--yes"],
         ["verify"],
+        ["optout", "Person_3", "--reason", "asked"],
     ]
     failed = {}
     for words in commands:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import fsspec
 import pytest
 
 from tests.flows.building import Voxdata, build_arguments
+from tests.flows.trained_root import PEOPLE, SMALL, pairs, publish_people, train
+from voxdata.catalog.publish import publish
+from voxdata.shards.write import content_hash
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
-from voxdata.store.storage import open_storage
+from voxdata.store import journal
+from voxdata.store.storage import Storage, open_storage
 
 ROOT = "s3://people/root"
 SAME = ("photos/originals/", "fragments/", "shards/", "snapshots/")
@@ -88,3 +93,42 @@ def test_a_server_that_is_not_there_and_missing_keys_are_one_line(voxdata: Voxda
                 1,
                 True,
             ), line
+
+
+def published_on_s3(folder: Path, url: str) -> Storage:
+    """A snapshot that a training can read, its shards named as `pack` names them."""
+    local = publish_people(folder / "root", "people01", PEOPLE, at="2026-01-01T00:00:00Z")
+    there = open_storage(url)
+    document = json.loads(local.read("snapshots/people01.json"))
+    for entry in document["shards"]:
+        tar, sidecar = local.read(entry["tar"]), local.read(entry["sidecar"])
+        stem = f"{entry['tar'].rpartition('-')[0]}-{content_hash(entry['sha256'], sidecar)}"
+        entry |= {"tar": f"{stem}.tar", "sidecar": f"{stem}.parquet"}
+        there.commit(entry["tar"], tar)
+        there.commit(entry["sidecar"], sidecar)
+    there.commit("snapshots/people01.json", json.dumps(document).encode())
+    publish(there, "people01", at="2026-01-01T00:00:00Z")
+    return there
+
+
+def test_a_training_on_a_root_on_s3_works_on_its_copy_and_is_known_there(
+    here: Voxdata,
+    bucket: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = "s3://people/trained"
+    there = published_on_s3(tmp_path, url)
+    monkeypatch.setenv("VOXDATA_COPIES", str(tmp_path / "copies"))
+    run = Path(train(root=url, settings=pairs(SMALL), steps=2, device="cpu"))
+    (copy,) = (tmp_path / "copies").iterdir()
+    assert run.parent == copy / "runs"
+    for table in ("runs", "evaluations"):
+        facts = [{**fact, "fact": ""} for fact in journal.read_new(open_storage(copy), table)]
+        assert facts == [{**fact, "fact": ""} for fact in journal.read_new(there, table)] != []
+    listed = here("models", "--root", url)
+    assert (listed.returncode, run.name in listed.stdout) == (0, True), listed.stderr
+    done = here("evaluate", run.name, "--root", url)
+    assert done.returncode == 0, done.stderr
+    assert f"root {url} is read from its copy {copy}" in caplog.text
