@@ -87,7 +87,14 @@ def test_what_must_be_measured_is_refused_with_the_command(storage: Storage, sna
 
 @pytest.mark.parametrize(
     "pair",
-    ["faces.pose.max_angle_deg=3", "faces.quality.pose=1", "speech.select.max_clipped_share=0", "work.workers=1"],
+    [
+        "faces.pose.max_angle_deg=3",
+        "faces.quality.pose=1",
+        "faces.render.max_outside_share=0.2",
+        "faces.render.max_head_cut=null",
+        "speech.select.max_clipped_share=0",
+        "work.workers=1",
+    ],
 )
 def test_what_only_decides_is_applied(storage: Storage, snapshot: Snapshot, pair: str) -> None:
     assert redecided_recipe(storage, snapshot, [pair]) == recipe_of(storage, snapshot, [pair])

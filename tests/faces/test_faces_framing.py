@@ -118,10 +118,12 @@ def test_a_whole_head_goes_before_a_cut_one() -> None:
 
 def test_faces_that_were_measured_before_are_not_passed_silently() -> None:
     none = {"square_outside_share": None, "head_cut_share": None, "eyes_hidden": None, "lower_face_hidden": None}
-    row = face_row(**none)
-    tables = faces_table(row), links_table(link_row(row))
-    assert decide(*tables, Faces())["reasons"].to_pylist() == [[]]
-    with pytest.raises(DecisionError, match=r"max_head_cut: 1 faces were measured before.*voxdata build"):
+    older, newer = face_row(photo="a", **none), face_row(photo="b")
+    tables = faces_table(older, newer), links_table(link_row(older), link_row(newer))
+    assert decide(*tables, Faces())["reasons"].to_pylist() == [[], []]
+    with pytest.raises(
+        DecisionError, match=r"^1 faces were measured before.*another root.*--set faces\.render\.max_head"
+    ):
         decide(*tables, Faces.model_validate({"render": {"max_head_cut": 0.1}}))
-    with pytest.raises(DecisionError, match=r"faces\.quality\.framing: 1 faces were measured"):
+    with pytest.raises(DecisionError, match=r"--set faces\.quality\.framing=0$"):
         decide(*tables, Faces.model_validate({"quality": {"framing": 0.15}}))

@@ -21,8 +21,8 @@ from voxdata.faces.portrait.deeplab import DeepLabV3
 from voxdata.faces.portrait.selfie import person_box, widened
 from voxdata.format.errors import RecipeError, WeightsError
 from voxdata.recipe.faces import FaceMeasure, Render
-from voxdata.simulate.face import paint_photo
-from voxdata.simulate.people import draw_people
+from voxdata.simulate.face import Scene, Shot, paint_photo, paint_scene
+from voxdata.simulate.people import SimulatedPerson, draw_people
 
 PEOPLE = draw_people(2, seed=11, link=1.0)
 # sha256 of "<key> <shape>" lines of torchvision 0.28's deeplabv3_resnet50(aux_loss=True, num_classes=21).state_dict()
@@ -94,6 +94,21 @@ def test_alpha_covers_the_painted_person_and_is_repeatable() -> None:
     assert alpha[110:150, 110:146].min() > 0.95
     assert alpha[:40, :30].max() < 0.05
     assert (alpha == matting.person_alpha(with_person)).all()
+
+
+@pytest.mark.parametrize("person", range(2))
+def test_beside_a_painted_person_the_portrait_is_white(person: int) -> None:
+    """The 5th percentile of the grey level within 10 px of a 512 px portrait's person, two pixels off the edge."""
+    photos = [paint_scene(Scene(background="plain", noise=0.0, shots=s), size_px=512, seed=7) for s in shots(person)]
+    person_there = (np.abs(photos[0].astype(int) - photos[1]).max(axis=2) > 6).astype(np.uint8)
+    away = cv2.distanceTransform(1 - cv2.morphologyEx(person_there, cv2.MORPH_CLOSE, np.ones((9, 9))), cv2.DIST_L2, 5)
+    portrait = matting.on_white(photos[0], matting.person_alpha(photos[0]))
+    beside = np.asarray(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY))[(away > 2) & (away <= 10)]
+    assert np.percentile(beside, 5) >= 245
+
+
+def shots(person: int) -> list[tuple[tuple[SimulatedPerson, Shot], ...]]:
+    return [((PEOPLE[person], Shot()),), ()]
 
 
 @pytest.fixture

@@ -26,10 +26,12 @@ from voxdata.tables.faces import FACE_ROWS, FACE_VERDICTS, LINKS, RENDERS
 MORE = "faces.measure.more"
 # Their columns stand first, as in all files that were ever written; those of a measure that joins follow, by its name,
 # and it joins the fingerprint, so that photos are measured again. Faces without a print are linked by their photo's
-# hash (`copies.py`), so it stands here: older roots stay as they are.
+# hash (`copies.py`), and limits on `LATER` are refused where faces lack them (`decide.py`), so these stand here: older
+# roots stay as they are.
+LATER = ("framing", "hidden")
 FIRST = (
     *("pupils", "face_angle", "expression", "emotion", "blendshapes"),
-    *("occlusion", "lighting", "sharpness", "embedding", "face_print"),
+    *("occlusion", "lighting", "sharpness", "embedding", "face_print", *LATER),
 )
 OWN: Mapping[str, Measure] = {
     name: import_module(f"{measures.__name__}.{name}").MEASURE
@@ -38,8 +40,8 @@ OWN: Mapping[str, Measure] = {
 FACES: Table = replace(
     FACE_ROWS, columns=(*FACE_ROWS.columns, *(column for measure in OWN.values() for column in measure.columns))
 )
-# Columns that rows of before may lack, and one of them that every row of now has where all was measured.
-JOINED = frozenset(column.name for name, measure in OWN.items() if name not in FIRST for column in measure.columns)
+# The columns of `LATER`, and one of them that every row has where all was measured since there are any.
+JOINED = frozenset(column.name for name in LATER for column in OWN[name].columns)
 ALWAYS_THERE = "square_outside_share"
 # Names that the catalog's `faces` has.
 TAKEN = {"face_number", "face_folder", "duplicate_cluster"}.union(

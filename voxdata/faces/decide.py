@@ -118,15 +118,18 @@ def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
 
 def _refuse_measured_earlier(table: FaceTable, measured: Flags, settings: Faces) -> None:
     """Refuse limits and a weight on what `JOINED` measures, over faces that were measured before there were any."""
-    if not measured.any() or (measured & table.has(ALWAYS_THERE)).any():
+    earlier = int((measured & ~table.has(ALWAYS_THERE)).sum())
+    if not earlier:
         return
-    asked = [rule.setting for rule in RULES if rule.column in JOINED and rule.limit({"faces": settings}) is not None]
+    lines = [rule for rule in RULES if rule.column in JOINED and rule.limit({"faces": settings}) is not None]
+    off = [f"{rule.setting}=null" for rule in lines]
     weights = settings.quality.weights()
-    asked += [f"faces.quality.{name}" for name, term in TERMS.items() if weights[name] and JOINED & {*term.columns}]
-    if asked:
+    off += [f"faces.quality.{name}=0" for name, term in TERMS.items() if weights[name] and JOINED & {*term.columns}]
+    if off:
+        names = ", ".join(each.partition("=")[0] for each in off)
         raise DecisionError(
-            f"{', '.join(asked)}: {int(measured.sum())} faces were measured before there was such a measure; "
-            "measure them with: voxdata build RECIPE --root DIR"
+            f"{earlier} faces were measured before there was what {names} asks for; build into another root, or add: "
+            f"{' '.join(f'--set {each}' for each in off)}"
         )
 
 
