@@ -29,6 +29,7 @@ from voxdata.store.rows import clean
 
 PORTS = {"http": 80, "https": 443}
 MAX_URL = 8000  # letters; servers refuse longer ones
+MAX_HOST, MAX_LABEL = 253, 63  # letters; no name server knows longer names
 RESOLVERS = 16  # names that are looked up at once
 
 _METADATA = frozenset({"168.63.129.16", "192.0.0.192"})  # public by number, but clouds' own machines for their guests
@@ -90,6 +91,9 @@ def are_plain(urls: Sequence[str]) -> npt.NDArray[np.bool_]:
     plain: npt.NDArray[np.bool_] = (
         pc.and_(short, pc.match_substring_regex(texts, _PLAIN_RE2)).fill_null(False).to_numpy(zero_copy_only=False)
     )
+    may_have_long_host = pc.greater(pc.binary_length(texts), MAX_HOST).fill_null(False).to_numpy(zero_copy_only=False)
+    for place in np.flatnonzero(plain & may_have_long_host).tolist():
+        plain[place] = _plain(urls[place]) is not None
     return plain
 
 
@@ -130,7 +134,8 @@ def read_address(url: str, base: str | None = None) -> Address:
 
 def _plain(url: str) -> re.Match[str] | None:
     """Scheme and host of a url that stays as it is written, which nearly all do."""
-    return _PLAIN.match(url) if len(url) <= MAX_URL else None
+    match = _PLAIN.match(url) if len(url) <= MAX_URL else None
+    return match if match is not None and len(match[2]) <= MAX_HOST else None
 
 
 def _read_address(url: str) -> Address:
@@ -162,7 +167,7 @@ def _plain_host(host: str, netloc: str) -> str:
         return str(ipaddress.IPv6Address(host))
     ascii_host = host if host.isascii() else host.encode("idna").decode("ascii")
     ascii_host = ascii_host.lower().removesuffix(".")
-    if not ascii_host or ascii_host.startswith(".") or ".." in ascii_host or len(ascii_host) > 253:
+    if len(ascii_host) > MAX_HOST or not all(0 < len(label) <= MAX_LABEL for label in ascii_host.split(".")):
         raise UrlRefusedError("its host is no name")
     if _NUMERIC.match(ascii_host.rsplit(".", 1)[-1]):
         if host != ascii_host or str(_ipv4(ascii_host)) != ascii_host:
