@@ -13,6 +13,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +26,7 @@ from voxdata.format.errors import SourceError
 from voxdata.people.identities import load_book
 from voxdata.recipe.sections import Crawl
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
-from voxdata.sources import photo_list
+from voxdata.sources import list_rows
 from voxdata.sources.kinds import PhotoUrl, PhotoUrls
 from voxdata.sources.originals import PhotoStore, original_reader
 from voxdata.sources.photo_list import columns_of
@@ -45,6 +46,10 @@ ROWS = [
     },
     {"name": "Bo", "link": "http://h/b 1.jpg", "license": "", "by": "", "l": None, "t": None, "r": None, "b": None},
 ]
+SPOILT_GZIP = b"".join((gzip.compress(bytes(range(256)) * 9)[:20], b"\xff" * 40))
+NOT_UTF8 = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(np.array([0, 2, 4], np.int32)), pa.py_buffer(b"Z\xebBo")]
+)
 COLUMNS = {"author_column": "by", "box_columns": ["l", "t", "r", "b"]}
 
 
@@ -120,10 +125,25 @@ def test_rows_without_a_person_or_an_address_are_counted(tmp_path: Path, caplog:
         ("list.jsonl", b"[1]\n", r"line 1 of .*list\.jsonl is list"),
         ("list.parquet", b"no parquet", r"list\.parquet cannot be read"),
         ("list.csv.gz", b"no gzip", r"list\.csv\.gz cannot be read"),
-        ("list.csv", b"", r"list\.csv has the columns , none"),
+        ("list.csv", b"", r"list\.csv is empty"),
+        ("list.csv.gz", SPOILT_GZIP, r"list\.csv\.gz cannot be read"),
         ("Ann.txt", b"1 http://h/1.jpg 2 3\n", r"line 1 of .*Ann\.txt has 4 fields.*curation"),
         ("list.xlsx", b"PK", r"list\.xlsx is no list of photos"),
-        ("list.csv", b'identity,url\na,"' + b"x" * 200_000, r"list\.csv cannot be read: field larger"),
+        (
+            "list.csv",
+            b'identity,url\na,"' + b"x" * 200_000,
+            r"a quote that begins in line 2 of .*list\.csv is not closed",
+        ),
+        (
+            "list.tsv",
+            b'name\turl\nAnn\thttp://h/1\n\n"Bo\thttp://h/2\nCy\thttp://h/3\n',
+            r"begins in line 4 of .*list\.tsv",
+        ),
+        (
+            "list.csv",
+            b'identity,url\na,"' + b"x" * (17 << 20) + b'"',
+            r"row that begins in line 2 of .*list\.csv.*larger",
+        ),
     ],
 )
 def test_what_is_no_list_is_one_line(tmp_path: Path, name: str, data: bytes, said: str) -> None:
@@ -131,6 +151,77 @@ def test_what_is_no_list_is_one_line(tmp_path: Path, name: str, data: bytes, sai
     with pytest.raises(SourceError, match=said) as caught:
         found(source(kind="list", path=str(tmp_path / name)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz"])
+def test_a_table_is_read_as_spreadsheets_write_it(tmp_path: Path, delimiter: str, encoding: str, suffix: str) -> None:
+    rows = [["Name", " URL", "License", "note"], ["Zoë, the 1st", "https://h/1.jpg", "CC0", "x" * 1_000_000]]
+    rows += [['"Bo; x | y"', "https://h/2.jpg", "", ""]]
+    text = "\r\n".join(delimiter.join(f'"{cell}"' if delimiter in cell else cell for cell in row) for row in rows)
+    data = text.replace('""', '"').encode(encoding)
+    path = tmp_path / f"list{suffix}"
+    path.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
+    offers = found(source(kind="list", path=str(path)))
+    assert [(offer.words, offer.key) for offer in offers] == [
+        ("Zoë, the 1st", "https://h/1.jpg"),
+        ("Bo; x | y", "https://h/2.jpg"),
+    ]
+    assert offers[0].licence == "CC0-1.0"
+
+
+def test_a_json_line_need_not_have_what_a_later_one_has(tmp_path: Path) -> None:
+    path = tmp_path / "list.jsonl"
+    rows = [{"person": "Ann", "url": "http://h/1"}, {"person": "Bo", "url": "http://h/2", "license": "CC0", "rank": 1}]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert [(offer.licence, offer.rank) for offer in found(source(kind="list", path=str(path)))] == [
+        (None, None),
+        ("CC0-1.0", 1),
+    ]
+
+
+def test_what_is_no_single_value_names_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "list.jsonl"
+    people = [{"first": "Ann"}, ["Bo"], True, float("nan"), 12.0, "Cy"]
+    path.write_text("".join(f"{json.dumps({'name': who, 'url': 'http://h/1'})}\n" for who in people))
+    with caplog.at_level(logging.WARNING):
+        offers = found(source(kind="list", path=str(path)))
+    assert [offer.words for offer in offers] == ["12", "Cy"]
+    assert "4 rows are passed over: 4 name nobody" in caplog.text
+
+
+def test_whole_numbers_with_a_point_are_ranks(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(
+        "name,url,rank\n" + "".join(f"Ann,http://h/{n},{n}\n" for n in ("0.0", "1e1", "", "nan", "2020-01-02"))
+    )
+    assert [offer.rank for offer in found(source(kind="list", path=str(path)))] == [0, 10, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"name": [b"Ann", b"Z\xeb"], "url": [b"http://h/1", b"http://h/2"]}, ["Ann", "Z\\xeb"]),
+        ({"name": NOT_UTF8, "url": ["http://h/1", "http://h/2"]}, ["Z\\xeb", "Bo"]),
+        ({"name": NOT_UTF8.dictionary_encode(), "url": ["http://h/1", "http://h/2"]}, ["Z\\xeb", "Bo"]),
+        ({"name": [7.0, float("nan")], "url": ["http://h/1", "http://h/2"]}, ["7"]),
+        (
+            {"name": ["A", "B"], "url": ["http://h/1", "http://h/2"], "rank": pa.array([2**31 - 1, 1], pa.date32())},
+            ["A", "B"],
+        ),
+    ],
+    ids=["bytes", "not UTF-8", "not UTF-8, encoded", "numbers with gaps", "days beyond Python's"],
+)
+def test_parquet_columns_of_any_type_are_read(tmp_path: Path, columns: dict[str, Any], expected: list[str]) -> None:
+    pq.write_table(pa.table(columns), tmp_path / "list.parquet")
+    assert [offer.words for offer in found(source(kind="list", path=str(tmp_path)))] == expected
+
+
+def test_of_two_parquet_columns_of_one_name_the_second_counts_as_in_tables(tmp_path: Path) -> None:
+    cells = [pa.array(each) for each in (["Ann", "Bo"], ["http://h/1", "http://h/2"], ["http://h/3", None])]
+    pq.write_table(pa.Table.from_arrays(cells, names=["name", "url", "url"]), tmp_path / "list.parquet")
+    assert [offer.key for offer in found(source(kind="list", path=str(tmp_path)))] == ["http://h/3", "http://h/2"]
 
 
 @given(data=st.binary(max_size=200), suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".txt", ".parquet"]))
@@ -296,7 +387,7 @@ def stored(folder: Path, rows_at_once: int, **settings: object) -> tuple[list[An
     storage = open_storage(root, create=True)
     shelf = PhotoStore(storage, load_book([]), Crawl(photos_per_identity=3))
     with pytest.MonkeyPatch.context() as patch, shelf as store:
-        patch.setattr(photo_list, "BATCH", rows_at_once)
+        patch.setattr(list_rows, "BATCH", rows_at_once)
         store.add(source(kind="list", path=str(folder), licences=["CC*"], **settings), "corpus-0", "sources.photos")
         candidates = store._candidates
         candidates.close_list()

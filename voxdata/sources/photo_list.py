@@ -10,21 +10,16 @@ list is read, by name.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice, zip_longest
+from itertools import zip_longest
+from math import isnan
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from voxdata.crawl.addresses import are_plain
@@ -33,9 +28,9 @@ from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import check_folder, walk_files
 from voxdata.sources.kinds import PhotoKind, PhotoUrls, Place, Visit
 from voxdata.sources.licences import licence_name
+from voxdata.sources.list_rows import SUFFIXES, Columns, Rows, read_rows
 from voxdata.sources.listing import Listing, Unread
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
 USUAL: Mapping[str, tuple[str, ...]] = {  # column names that need not be given, in the order of preference
     "identity": ("identity", "person", "name", "label", "class", "caption"),
     "url": ("url", "image_url", "photo_url", "image", "link"),
@@ -48,12 +43,9 @@ USUAL: Mapping[str, tuple[str, ...]] = {  # column names that need not be given,
 }
 SAID = ("licence", "licence_url", "author", "attribution", "page_url")  # fields of an offer that a column may give
 FAILED_STATUS = "status"  # of img2dataset: success, failed_to_download or failed_to_resize
-BATCH = 5000  # rows
 LARGEST_RANK = 2**63 - 1
 
 logger = logging.getLogger(__name__)
-
-Rows = Mapping[str, Sequence[Any]]  # columns of one length
 
 
 class PhotoList(PhotoSource):
@@ -171,7 +163,7 @@ def _offers(settings: PhotoList, setting: str, passed: Counter[str]) -> Iterator
 
 def _offered(rows: Rows, only_failed: bool, passed: Counter[str]) -> PhotoUrls:
     """What rows offer; those that are passed over are counted by the reason."""
-    words = [_text(each) for each in rows["identity"]]
+    words = [_name(each) for each in rows["identity"]]
     urls = [(_text(each) or "").replace(" ", "%20") for each in rows["url"]]
     statuses = rows.get(FAILED_STATUS, ()) if only_failed else ()
     kept: list[int] = []
@@ -198,123 +190,8 @@ def _offered(rows: Rows, only_failed: bool, passed: Counter[str]) -> PhotoUrls:
 
 
 def _rows(path: Path, settings: PhotoList) -> Iterator[Rows]:
-    """The rows of a list under our names, at most `BATCH` at a time.
-
-    Raises `SourceError` for a file that is none, or lacks a column.
-    """
-    name = path.name.lower().removesuffix(".gz")
-    try:
-        if name.endswith(".parquet"):
-            yield from _parquet_rows(path, settings)
-            return
-        with _opened(path) as file:
-            if name.endswith(".txt"):
-                yield from _vggface_rows(path, file, settings.only_curated)
-            elif name.endswith((".jsonl", ".ndjson")):
-                yield from _json_rows(path, file, settings)
-            elif name.endswith((".csv", ".tsv")):
-                yield from _table_rows(path, file, "\t" if name.endswith(".tsv") else ",", settings)
-            else:
-                raise SourceError(f"{path} is no list of photos; its name must end in one of {' '.join(SUFFIXES)}")
-    except (OSError, EOFError, pa.ArrowException, csv.Error) as error:
-        raise SourceError(f"the list {path} cannot be read: {' '.join(str(error).split())}") from None
-
-
-def _opened(path: Path) -> IO[str]:
-    """A list as text; bytes that are not UTF-8 are written as `\\xNN`, so that rows can hold them."""
-    said: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "backslashreplace", "newline": ""}
-    opener: Callable[..., IO[str]] = gzip.open if path.name.lower().endswith(".gz") else open
-    return opener(path, "rt", **said)
-
-
-def _table_rows(path: Path, file: Iterable[str], delimiter: str, settings: PhotoList) -> Iterator[Rows]:
-    reader = (row for row in csv.reader(file, delimiter=delimiter) if row)
-    header = next(reader, [])
-    columns = columns_of(settings, header, str(path))
-    while batch := list(islice(reader, BATCH)):
-        read: dict[str, Sequence[Any]] = {}
-        for name, values in zip(header, zip_longest(*batch), strict=False):  # short rows have None, long ones are cut
-            read[name] = values if name not in read else _later(read[name], values)
-        yield columns.named(read, len(batch))
-
-
-def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
-    """Of two columns with one name the second, where a row is so long."""
-    return [before if after is None else after for before, after in zip(first, second, strict=True)]
-
-
-def _json_rows(path: Path, file: Iterable[str], settings: PhotoList) -> Iterator[Rows]:
-    columns = None
-    lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
-    while batch := [_json_row(path, number, line) for number, line in islice(lines, BATCH)]:
-        columns = columns or columns_of(settings, list(batch[0]), str(path))
-        yield columns.named({name: [row.get(name) for row in batch] for name in columns.wanted}, len(batch))
-
-
-def _json_row(path: Path, number: int, line: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"line {number} of {path} is not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise SourceError(f"line {number} of {path} is {type(row).__name__}; an object with its columns is needed")
-    return row
-
-
-def _parquet_rows(path: Path, settings: PhotoList) -> Iterator[Rows]:
-    with pq.ParquetFile(path) as file:
-        columns = columns_of(settings, file.schema_arrow.names, str(path))
-        for batch in file.iter_batches(batch_size=BATCH, columns=columns.wanted):
-            read = {name: batch.column(name).to_pylist() for name in batch.schema.names}
-            yield columns.named(read, batch.num_rows)
-
-
-def _vggface_rows(path: Path, file: Iterable[str], only_curated: bool) -> Iterator[Rows]:
-    rows = _vggface_lines(path, file, only_curated)
-    while batch := list(islice(rows, BATCH)):
-        urls, ranks, boxes = zip(*batch, strict=True)
-        yield {"identity": [path.stem] * len(batch), "url": urls, "rank": ranks, "face_box": boxes}
-
-
-def _vggface_lines(
-    path: Path, file: Iterable[str], only_curated: bool
-) -> Iterator[tuple[str, str, tuple[str, str, str, str]]]:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        first, *rest = line.split()
-        if len(rest) < 8:
-            raise SourceError(
-                f"line {number} of {path} has {len(rest) + 1} fields; a text file must be one of VGGFace's: "
-                "id url left top right bottom pose detection_score curation"
-            )
-        *url, left, top, right, bottom, _pose, _score, curation = rest
-        if not only_curated or curation == "1":
-            yield " ".join(url), first, (left, top, right, bottom)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Our name of a column -> its name in the list; `box` has one or four of them, of `face_box`."""
-
-    of: Mapping[str, str]
-    box: Sequence[str]
-    further: Sequence[str]
-
-    @property
-    def wanted(self) -> list[str]:
-        """The columns that are read."""
-        return list(dict.fromkeys([*self.of.values(), *self.box, *self.further]))
-
-    def named(self, read: Rows, rows: int) -> Rows:
-        """Columns of the list under our names; one that no row reaches is None in each."""
-        nothing = [None] * rows
-        values = {name: read.get(column, nothing) for name, column in self.of.items()}
-        values |= {name: read.get(name, nothing) for name in self.further}
-        if self.box:
-            boxed = [read.get(column, nothing) for column in self.box]
-            values["face_box"] = boxed[0] if len(boxed) == 1 else list(zip(*boxed, strict=True))
-        return values
+    """The rows of a list under our names. Raises `SourceError` for a file that is none, or lacks a column."""
+    return read_rows(path, lambda there: columns_of(settings, there, str(path)), only_curated=settings.only_curated)
 
 
 def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns:
@@ -323,10 +200,15 @@ def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns
         name: getattr(settings, f"{name}_column") for name in USUAL if name != "page_url"
     }
     wanted = [*(column for column in given.values() if column), *settings.box_columns]
+    if not there:
+        raise SourceError(f"{where} is empty; a list begins with the names of its columns")
     missing = [column for column in wanted if column not in there]
     if missing:
         raise SourceError(f"{where} has no column {missing[0]!r}; it has {', '.join(map(str, there))}")
-    found = {name: given[name] or next((each for each in USUAL[name] if each in there), None) for name in USUAL}
+    spelled = {str(column).strip().lower(): column for column in reversed(there)}
+    found = {
+        name: given[name] or next((spelled[each] for each in USUAL[name] if each in spelled), None) for name in USUAL
+    }
     for name in ("identity", "url"):
         if found[name] is None:
             raise SourceError(
@@ -338,10 +220,22 @@ def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns
 
 
 def _text(value: Any) -> str | None:
+    """A cell as text; None for one that holds nothing."""
+    if type(value) is str:  # nearly all are
+        pass
+    elif isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    elif isinstance(value, float):  # whole numbers with gaps are stored so, and the gaps as no number
+        value = None if isnan(value) else int(value) if value.is_integer() else value
     if value is None or value == "":
         return None
     text = str(value).strip()
     return (text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()) or None
+
+
+def _name(value: Any) -> str | None:
+    """A cell as the words that name a person; None for one that holds none, or several values."""
+    return None if isinstance(value, (bool, dict, list, tuple)) else _text(value)
 
 
 def _is_url(text: str) -> bool:
@@ -354,7 +248,10 @@ def _is_url(text: str) -> bool:
 
 
 def _rank(value: Any) -> int | None:
+    """A whole number, also one written as `3.0`, as columns with gaps are; None for anything else."""
     try:
+        if isinstance(value, str) and not value.isdecimal():
+            value = float(value)
         rank = None if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
         return None

@@ -1,0 +1,206 @@
+"""Lists of photos as files: CSV, TSV, JSON lines, Parquet, VGGFace's text files, read some thousand rows at a time.
+
+What is in them came from anywhere. A file that cannot be read as a whole is an error that says where; a cell that
+cannot is empty, and never takes other rows with it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voxdata.format.errors import SourceError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
+BATCH = 5000  # rows
+LARGEST_CELL = 16 << 20  # letters
+DELIMITERS = ",;\t|"  # one of them parts a table's columns: the one that its first line has most of
+_AFTER_LAST = "\0after the last row\0"
+
+Rows = Mapping[str, Sequence[Any]]  # columns of one length
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Our name of a column -> its name in the list; `box` has one or four of them, of `face_box`."""
+
+    of: Mapping[str, str]
+    box: Sequence[str]
+    further: Sequence[str]
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns that are read."""
+        return list(dict.fromkeys([*self.of.values(), *self.box, *self.further]))
+
+    def named(self, read: Rows, rows: int) -> Rows:
+        """Columns of the list under our names; one that no row reaches is None in each."""
+        nothing = [None] * rows
+        values = {name: read.get(column, nothing) for name, column in self.of.items()}
+        values |= {name: read.get(name, nothing) for name in self.further}
+        if self.box:
+            boxed = [read.get(column, nothing) for column in self.box]
+            values["face_box"] = boxed[0] if len(boxed) == 1 else list(zip(*boxed, strict=True))
+        return values
+
+
+Choose = Callable[[Sequence[str]], Columns]
+
+
+def read_rows(path: Path, choose: Choose, *, only_curated: bool = False) -> Iterator[Rows]:
+    """The rows of a list under our names, at most `BATCH` at a time; `choose` says which of its columns is which.
+
+    `only_curated`: of VGGFace's files the lines whose last number is 1. Raises `SourceError` for a file that is none,
+    and what `choose` raises.
+    """
+    name = path.name.lower().removesuffix(".gz")
+    try:
+        if name.endswith(".parquet"):
+            yield from _parquet_rows(path, choose)
+            return
+        with _opened(path) as file:
+            if name.endswith(".txt"):
+                yield from _vggface_rows(path, file, only_curated)
+            elif name.endswith((".jsonl", ".ndjson")):
+                yield from _json_rows(path, file, choose)
+            elif name.endswith((".csv", ".tsv")):
+                yield from _table_rows(path, file, choose)
+            else:
+                raise SourceError(f"{path} is no list of photos; its name must end in one of {' '.join(SUFFIXES)}")
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        raise SourceError(f"the list {path} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _opened(path: Path) -> IO[str]:
+    """A list as text, UTF-8 or, where it begins so, UTF-16; other bytes are written as `\\xNN`, which rows can hold."""
+    opener: Callable[..., IO[Any]] = gzip.open if path.name.lower().endswith(".gz") else open
+    with opener(path, "rb") as file:
+        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = "utf-16" if is_utf16 else "utf-8-sig"
+    return opener(path, "rt", encoding=encoding, errors="backslashreplace", newline="")
+
+
+def _table_rows(path: Path, file: Iterator[str], choose: Choose) -> Iterator[Rows]:
+    begins = next(file, "")
+    delimiter = max(DELIMITERS, key=begins.count)
+    table = _cells(path, chain([begins], file), delimiter)
+    header = next(table, [])
+    columns = choose(header)
+    while batch := list(islice(table, BATCH)):
+        read: dict[str, Sequence[Any]] = {}
+        for name, values in zip(header, zip_longest(*batch), strict=False):  # short rows have None, long ones are cut
+            read[name] = values if name not in read else _later(read[name], values)
+        yield columns.named(read, len(batch))
+
+
+def _cells(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """The rows of a table. Raises `SourceError` for a quote that is never closed: it would swallow all that follows."""
+    csv.field_size_limit(max(LARGEST_CELL, csv.field_size_limit()))  # it is the process's; nobody needs it smaller
+    reader = csv.reader(chain(lines, [_AFTER_LAST]), delimiter=delimiter)
+    line = 1
+    while True:
+        try:
+            row = next(reader)
+        except csv.Error as error:
+            raise SourceError(
+                f"the row that begins in line {line} of {path} cannot be read: {error}; look whether a quote there is "
+                "not closed"
+            ) from None
+        if row and row[-1].endswith(_AFTER_LAST):
+            if row == [_AFTER_LAST]:
+                return
+            raise SourceError(
+                f"a quote that begins in line {line} of {path} is not closed, so that everything after it would be one "
+                'cell; close it, or write a quote within a cell as ""'
+            )
+        if row:
+            yield row
+        line = reader.line_num + 1
+
+
+def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
+    """Of two columns with one name the second, where a row is so long."""
+    return [before if after is None else after for before, after in zip(first, second, strict=True)]
+
+
+def _json_rows(path: Path, file: Iterable[str], choose: Choose) -> Iterator[Rows]:
+    there: dict[str, None] = {}  # of all rows so far: a row need not have what it has nothing to say in
+    lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+    while batch := [_json_row(path, number, line) for number, line in islice(lines, BATCH)]:
+        there.update(dict.fromkeys(chain.from_iterable(batch)))
+        columns = choose(list(there))
+        yield columns.named({name: [row.get(name) for row in batch] for name in columns.wanted}, len(batch))
+
+
+def _json_row(path: Path, number: int, line: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"line {number} of {path} is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise SourceError(f"line {number} of {path} is {type(row).__name__}; an object with its columns is needed")
+    return row
+
+
+def _parquet_rows(path: Path, choose: Choose) -> Iterator[Rows]:
+    with pq.ParquetFile(path) as file:
+        columns = choose(file.schema_arrow.names)
+        for batch in file.iter_batches(batch_size=BATCH, columns=columns.wanted):
+            read: dict[str, Sequence[Any]] = {}
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                values = _values(column)
+                read[name] = values if name not in read else _later(read[name], values)
+            yield columns.named(read, batch.num_rows)
+
+
+def _values(column: pa.Array) -> Sequence[Any]:
+    """What a column holds; text that is not UTF-8 as bytes, and None for what Python has no value for."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        is_text = pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type)
+        values = [_value(each) for each in (plain.cast(pa.large_binary()) if is_text else plain)]
+    return values
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _vggface_rows(path: Path, file: Iterable[str], only_curated: bool) -> Iterator[Rows]:
+    rows = _vggface_lines(path, file, only_curated)
+    while batch := list(islice(rows, BATCH)):
+        urls, ranks, boxes = zip(*batch, strict=True)
+        yield {"identity": [path.stem] * len(batch), "url": urls, "rank": ranks, "face_box": boxes}
+
+
+def _vggface_lines(
+    path: Path, file: Iterable[str], only_curated: bool
+) -> Iterator[tuple[str, str, tuple[str, str, str, str]]]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        first, *rest = line.split()
+        if len(rest) < 8:
+            raise SourceError(
+                f"line {number} of {path} has {len(rest) + 1} fields; a text file must be one of VGGFace's: "
+                "id url left top right bottom pose detection_score curation"
+            )
+        *url, left, top, right, bottom, _pose, _score, curation = rest
+        if not only_curated or curation == "1":
+            yield " ".join(url), first, (left, top, right, bottom)
