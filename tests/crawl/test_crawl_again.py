@@ -202,6 +202,26 @@ def test_a_search_goes_on_where_it_stopped(
     assert {(row["identity"], row["choice"]) for row in names} == {("Jo", "Q1"), ("Jo", "Q2")}
 
 
+def test_a_search_whose_pages_lead_in_a_circle_ends(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str | None] = []
+
+    async def circle(settings: Any, visit: Visit, person: Person, cursor: str | None) -> Found:
+        asked.append(cursor)
+        offer = PhotoUrl(words=person.identity, key="1", url="http://h.invalid/1.jpg")
+        return Found(offers=[offer], cursor="a" if cursor == "b" else "b")
+
+    kind = PhotoKind(settings=Service, find=everybody(circle), find_person=circle)
+    monkeypatch.setattr("tests.crawl.test_crawl_again.SERVICE", kind, raising=False)
+    monkeypatch.setitem(PHOTO_SOURCES, "service", "tests.crawl.test_crawl_again:SERVICE")
+    with PhotoStore(storage, load_book([]), settings_of(), [Person(identity="ann", name="Ann")]) as store:
+        store.add(Service(), "corpus-0", "sources.photos")
+    assert asked == [None, "b", "a"]
+    assert "1 of 1 people were not answered for" in caplog.text
+    assert "its pages lead back to one that was asked for, b" in caplog.text
+
+
 def test_candidates_are_those_that_the_source_names_now(storage: LocalStorage) -> None:
     with serving({"/1.jpg": photo_of("1"), "/2.jpg": photo_of("2")}) as (url, _):
         fetch(storage, [("ann", f"{url}/1.jpg"), ("ann", f"{url}/2.jpg"), ("bob", "ftp://x/1.jpg")])

@@ -402,6 +402,19 @@ def stored(folder: Path, rows_at_once: int, **settings: object) -> tuple[list[An
     return found, said, files
 
 
+def test_what_is_named_again_or_not_asked_for_takes_no_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    urls = ["http://h.example/1?a=%2C", "HTTP://H.example:80/1?a=%2C#x", "http://u@h.example/", "http://127.1/"]
+    urls += ["http://h.example/1?a=%2C", "http://h.example/2", "http://h.example/3", "http://h.example/4"]
+    rows = [{"name": who, "license": "CC0", "url": url} for url in urls for who in ("Ann", "Bo")]
+    (tmp_path / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with caplog.at_level(logging.INFO):
+        found, said, _ = stored(tmp_path, 5)
+    asked = [row["source_path"] for row, _, host, who in found if who == "Ann" and host is not None]
+    assert asked == ["http://h.example/1?a=%2C", "http://h.example/2", "http://h.example/3"]
+    assert [row["status"] for row in said] == ["bad_url"] * 2
+    assert "sources.photos: 4 photos are named again for the same person, and taken once" in caplog.text
+
+
 @given(rows=st.lists(st.fixed_dictionaries(WILD), max_size=12), data=st.data())
 def test_how_many_rows_are_read_at_once_changes_nothing(
     tmp_path_factory: Any, rows: list[dict[str, Any]], data: st.DataObject

@@ -119,10 +119,8 @@ class Candidates:
         if len(self._files) >= BATCH:
             self._add_files()
 
-    def add_urls(
-        self, batch: pa.RecordBatch, urls: Sequence[str], origins: Sequence[str], identities: Sequence[str]
-    ) -> None:
-        """Add photos on the web (rows of `SCHEMA`). `origins` are the hosts, empty for what is not to be asked."""
+    def add_urls(self, batch: pa.RecordBatch, urls: Hashes, origins: Sequence[str], identities: Sequence[str]) -> None:
+        """Add photos on the web (rows of `SCHEMA`). `urls` are hashes, `origins` hosts, empty for what is not asked."""
         self._add_files()
         self._add(batch, urls, origins, identities, [-1] * len(urls))
 
@@ -131,18 +129,18 @@ class Candidates:
         self._files, self._sizes = [], []
         if rows:
             places, whose = ([row[name] for row in rows] for name in ("source_path", "identity"))
-            self._add(batch_of(rows), places, [""] * len(rows), whose, sizes)
+            self._add(batch_of(rows), hashes(places), [""] * len(rows), whose, sizes)
 
     def _add(
         self,
         batch: pa.RecordBatch,
-        urls: Sequence[str],
+        urls: Hashes,
         origins: Sequence[str],
         identities: Sequence[str],
         sizes: Sequence[int],
     ) -> None:
         origin = self._coded("origin", origins, self.origins)
-        self._columns["url"].add(np.where(origin == NOWHERE, np.uint64(0), hashes(urls)))
+        self._columns["url"].add(np.where(origin == NOWHERE, np.uint64(0), urls))
         self._columns["origin"].add(origin)
         self._columns["identity"].add(self._coded("identity", identities, self.identities))
         self._columns["size"].add(sizes)

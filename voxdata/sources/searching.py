@@ -55,7 +55,11 @@ async def _look_for(
     """All pages of a person from a cursor on, until there are enough photos. Whom somebody has to tell apart first is
     asked for again in the next build."""
     assert kind.find_person is not None
+    asked = set[str | None]()
     while not taker.has_enough(person.identity):
+        if cursor in asked:
+            raise NoAnswerError(f"its pages lead back to one that was asked for, {clean(str(cursor))[:200]}")
+        asked.add(cursor)
         found = await kind.find_person(settings, visit, person, cursor)
         taker.offers(found.offers)
         if found.choices:

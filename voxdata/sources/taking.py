@@ -1,15 +1,19 @@
 """What becomes of the photos that a source offers: whose they are, and whether they are read now or asked for later.
 
 Files are read and stored at once, bucket by bucket, unless they are known; urls become candidates. Of each identity at
-most `crawl.photos_per_identity` are taken, whichever of its names they stand under, in the order of the source.
+most `crawl.photos_per_identity` are taken, whichever of its names they stand under, in the order of the source. A url
+that is named again for the same person, and one that is not asked for, take nobody's place.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import cache
 from typing import Any
+
+import numpy as np
 
 from voxdata.crawl.addresses import urls_and_origins
 from voxdata.format.errors import IdentityError, SourceError
@@ -24,7 +28,7 @@ from voxdata.sources.offered import Offered
 from voxdata.sources.stores import Stores
 from voxdata.store.filelog import FORGOTTEN
 from voxdata.store.patience import is_of_file, patiently, source_failed
-from voxdata.store.rows import clean
+from voxdata.store.rows import Hashes, Seen, clean, hash64, hashes
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,9 @@ class Taker:
         self._held: list[Held] = []
         self._held_bytes = 0
         self._online: dict[str, str | None] = {}
+        self._seen = Seen()
+        self._hash_of = cache(hash64)
+        self._repeated = 0
 
     def offers(self, offered: Sequence[PhotoOffer]) -> None:
         """Take a batch. Raises `SourceError` for what is no offer, and a folder whose name means several people."""
@@ -70,7 +77,7 @@ class Taker:
 
     def again(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take candidates that an earlier search has found, and their listing still has."""
-        kept = [row for row in rows if self._has_room(row["identity"])]
+        kept = [row for row in rows if not self.has_enough(row["identity"])]
         columns = {name: [row[name] for row in kept] for name in SCHEMA.names if all(name in row for row in kept)}
         self._add_urls(columns, columns["source_path"], columns["identity"], listed=True)
 
@@ -81,6 +88,10 @@ class Taker:
     def finish(self) -> None:
         """Commit the files that were read; the log follows them. Say what was left out."""
         self._gate.say()
+        if self._repeated:
+            logger.info(
+                "%s: %d photos are named again for the same person, and taken once", self._setting, self._repeated
+            )
         self._commit()
         self._stores.shelf.settle()
         self._stores.log.flush()
@@ -98,7 +109,7 @@ class Taker:
         said = zip(offered.words, offered.stated("licence"), offered.stated("licence_url"), strict=True)
         for row, (words, licence, licence_url) in enumerate(said):
             identity = self._whose(words) if self._gate.takes(licence, licence_url) else None
-            if identity is not None and self._has_room(identity):
+            if identity is not None and not self.has_enough(identity):
                 taken.append(row)
                 identities.append(identity)
         offered = offered if len(taken) == len(offered) else offered.chosen(taken)
@@ -114,14 +125,38 @@ class Taker:
         if not urls:
             return
         sent, origins, refused = urls_and_origins(urls)
-        for row, why in refused.items():
-            sent[row] = clean(sent[row])
-            self._refuse(sent[row], identities[row], str(why))
-        batch = batch_in({**columns, "source_path": sent}, len(urls), SCHEMA)
-        self._candidates.add_urls(batch, sent, origins, identities)
+        sent = [clean(url) if row in refused else url for row, url in enumerate(sent)] if refused else sent
+        named = hashes(sent)
+        rows = self._with_room(named, identities, refused)
+        for row in rows if refused else ():
+            if row in refused:
+                self._refuse(sent[row], identities[row], str(refused[row]))
+        if not rows:
+            return
+        columns = {**columns, "source_path": sent}
+        if len(rows) < len(sent):
+            columns = {name: [values[row] for row in rows] for name, values in columns.items()}
+            origins, identities = ([values[row] for row in rows] for values in (origins, identities))
+            named = named[rows]
+        batch = batch_in(columns, len(rows), SCHEMA)
+        self._candidates.add_urls(batch, named, origins, identities)
         if not listed:
             self._listing.add(batch, identities)
-        self._report(len(urls))
+        self._report(len(rows))
+
+    def _with_room(self, named: Hashes, identities: Sequence[str], refused: Container[int]) -> list[int]:
+        """Which of these urls, by their hashes, are taken; those that will be asked for are counted."""
+        rows = []
+        whose = np.array([self._hash_of(identity) for identity in identities], np.uint64)
+        for row, (identity, again) in enumerate(zip(identities, self._seen.add(named ^ whose).tolist(), strict=True)):
+            if self.has_enough(identity):
+                continue
+            if again:
+                self._repeated += 1
+                continue
+            self._taken[identity] += row not in refused
+            rows.append(row)
+        return rows
 
     def _refuse(self, url: str, identity: str, why: str) -> None:
         """Log a url that is not asked for, once."""

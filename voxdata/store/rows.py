@@ -35,6 +35,26 @@ def hashes(texts: Iterable[str]) -> Hashes:
     return np.frombuffer(joined, dtype="<u8").astype(np.uint64)
 
 
+class Seen:
+    """Which hashes came before: 8 bytes for each, in sorted runs that are joined as they grow."""
+
+    def __init__(self) -> None:
+        self._runs: list[Hashes] = []
+
+    def add(self, found: Hashes) -> npt.NDArray[np.bool_]:
+        """Note hashes; for each whether it came before, also among these."""
+        different, firsts = np.unique(found, return_index=True)
+        known = np.zeros(len(different), bool)
+        for run in self._runs:
+            known |= places(run, different) >= 0
+        before = np.ones(len(found), bool)
+        before[firsts[~known]] = False
+        self._runs.append(different[~known])
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            self._runs[-2:] = [np.sort(np.concatenate(self._runs[-2:]))]
+        return before
+
+
 def places(sorted_hashes: Hashes, wanted: Hashes) -> npt.NDArray[np.int64]:
     """Where each wanted hash lies in the sorted ones; -1 where it does not."""
     if not len(sorted_hashes):
