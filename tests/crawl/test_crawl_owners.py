@@ -56,6 +56,13 @@ def test_escapes_in_robots_have_one_spelling() -> None:
     assert robots.allow("/a/b", "x")
 
 
+@pytest.mark.parametrize("name", ["ourbot", "OurBot/1.0", "ourbot/2 (+http://h.example)", "ourbot crawler", "ourbot\t"])
+def test_a_group_is_for_a_product_of_whatever_version(name: str) -> None:
+    robots = Robots(f"User-agent: {name}\nDisallow: /a\n\nUser-agent: *\nDisallow: /b")
+    assert not robots.allow("/a", "ourbot/3 (+http://ours.example)")
+    assert robots.allow("/b", "ourbot/3 (+http://ours.example)")
+
+
 def test_a_robots_file_is_cut_at_a_line() -> None:
     data = b"\xef\xbb\xbfUser-agent: *\n" + b"Disallow: /aaaa\n" * 60_000
     text = read_robots(data)

@@ -107,7 +107,7 @@ class Robots:
             if key == "user-agent":
                 if not naming:
                     self._groups.append(_Group())
-                self._groups[-1].names.append(value.lower())
+                self._groups[-1].names.append(_product(value))
             else:
                 self._add(key, value)
             naming = key == "user-agent"
@@ -157,6 +157,11 @@ def matches(pattern: str, path: str) -> bool:
 def _one_spelling(found: re.Match[str]) -> str:
     byte = unquote_to_bytes(found[0])
     return byte.decode() if byte[0] in _UNRESERVED else found[0].upper()
+
+
+def _product(value: str) -> str:
+    """The product that a group is for, without a version or a comment, which owners write and the standard ignores."""
+    return value.lower().partition("/")[0].partition(" ")[0].strip()
 
 
 def _seconds(value: str) -> float:
