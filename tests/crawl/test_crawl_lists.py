@@ -345,16 +345,20 @@ def test_a_tar_names_its_people_in_json_cls_txt_or_folders(tmp_path: Path, caplo
         "Cy/c.jpg": b"3",
         "d.jpg": b"4",
         "d.json": b"no json",
+        "Di/e.jpg": b"5",
+        "Di/e.json": b"[" * 200_000,
+        "Ed/f.jpg": b"6",
+        "Ed/f.json": b'{"identity": true}',
     }
     path = tar_of(tmp_path / "x.tar", members)
     with caplog.at_level(logging.WARNING):
         offers = found(source(kind="webdataset", path=str(path)))
-    assert [offer.words for offer in offers] == ["Ann", "7", "Cy"]
+    assert [offer.words for offer in offers] == ["Ann", "7", "Cy", "Di", "Ed"]
     assert "1 photos name nobody" in caplog.text
     assert "x.tar!d.jpg" in caplog.text
     (offer,) = found(source(kind="webdataset", path=str(path), identity_field="celebrity"))
     assert offer.words == "Anna"
-    with pytest.raises(SourceError, match=r"holds no photo of anybody.*4 name nobody"):
+    with pytest.raises(SourceError, match=r"holds no photo of anybody.*6 name nobody"):
         found(source(kind="webdataset", path=str(path), identity_field="who"))
     path.write_bytes(path.read_bytes()[:-9000])
     with pytest.raises(SourceError, match=r"x\.tar cannot be read"):

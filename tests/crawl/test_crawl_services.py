@@ -334,6 +334,16 @@ def test_answers_of_another_form_leave_the_person_for_another_time(monkeypatch: 
     assert page.offers == []
 
 
+def test_an_answer_of_brackets_leaves_the_person_for_another_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAVE_KEY", KEY)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=b"[" * 200_000, content_type="application/json")
+
+    with serve(answer) as server, pytest.raises(NoAnswerError, match="answer of 200000 bytes is no JSON object"):
+        asked(brave_at(server.url), ANN)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -42,7 +42,7 @@ def object_in(answer: Fetched, setting: str, key_env: str | None = None) -> dict
         raise NoAnswerError(f"{answer.url}: {' '.join(said)}")
     try:
         found = json.loads(answer.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise NoAnswerError(f"{answer.url}: its answer of {len(answer.data)} bytes is no JSON object")

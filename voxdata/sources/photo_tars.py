@@ -161,7 +161,7 @@ def _photo(
 def _object(data: bytes | None) -> dict[str, Any]:
     try:
         found = json.loads(data or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -171,7 +171,8 @@ def _first(said: dict[str, Any], names: Sequence[str]) -> str | None:
 
 
 def _plain(value: Any) -> str | None:
-    text = value if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    text = value if isinstance(value, str) else str(value) if is_number else ""
     return text.strip().encode("utf-8", "backslashreplace").decode() or None
 
 

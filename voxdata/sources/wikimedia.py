@@ -130,7 +130,7 @@ def lag_s(answer: Fetched) -> float | None:
         return None
     try:
         code = json.loads(answer.data)["error"]["code"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return None
     if code not in ("maxlag", "ratelimited", "readonly"):
         return None
