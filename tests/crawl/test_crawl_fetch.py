@@ -114,15 +114,20 @@ def test_retry_after_is_kept_and_nothing_is_dropped(storage: LocalStorage) -> No
     assert asked[1] - asked[0] >= 1.0
 
 
+@pytest.mark.parametrize(
+    ("asks", "kept_s"),
+    [("3600", 3600), ("9" * 400, 366 * 86400), ("Fri, 31 Dec 9999 23:59:59 GMT", 366 * 86400)],
+    ids=["an hour", "hundreds of digits", "the last date"],
+)
 def test_a_long_retry_after_is_kept_in_the_next_build_too(
-    storage: LocalStorage, caplog: pytest.LogCaptureFixture
+    storage: LocalStorage, caplog: pytest.LogCaptureFixture, asks: str, kept_s: int
 ) -> None:
-    routes = {"/1.jpg": status(503, Retry_After="3600"), "/2.jpg": photo_of("2")}
+    routes = {"/1.jpg": status(503, Retry_After=asks), "/2.jpg": photo_of("2")}
     with serving(routes) as (url, asked), caplog.at_level(logging.WARNING, "voxdata"):
         urls = [("ann", f"{url}/1.jpg"), ("ann", f"{url}/2.jpg")]
         assert fetch(storage, urls, connections_per_host=1).num_rows == 0
         assert "2 of 2 photos on the web could not be had (2 wait for their hosts)" in caplog.text
-        assert "it asked to wait 3600 s" in caplog.text
+        assert f"it asked to wait {kept_s} s" in caplog.text
         before = len(asked)
         assert fetch(storage, urls, connections_per_host=1).num_rows == 0
         assert len(asked) == before

@@ -22,6 +22,7 @@ from voxdata.crawl.signals import Rules
 from voxdata.recipe.crawl import Crawl
 
 FAILURES = 6  # in a row, after which a host is left alone for a while
+LONGEST_WAIT_S = 366 * 86400.0  # of a Retry-After; no calendar has room for the longest ones
 MAX_BUSIES = 20  # answers in a row that ask to wait, after which they count as failures
 FIRST_REST_S, LONGEST_REST_S = 60.0, 3600.0
 LATENCY_SHARE = 0.5  # of the time that a host's connections leave between two starts by themselves
@@ -147,7 +148,8 @@ class Host:
         self.connections = min(float(self.most), self.connections + 1 / max(1.0, self.connections))
 
     def busy_signal(self, now: float, wait_s: float) -> None:
-        """Heed 429 or 503: half the connections, and no start before `wait_s` are over."""
+        """Heed 429 or 503: half the connections, and no start before `wait_s` are over, a year at most."""
+        wait_s = min(wait_s, LONGEST_WAIT_S)
         self.connections = max(1.0, self.connections / 2)
         self.changed = True
         self.busies += 1
@@ -271,7 +273,7 @@ class Hosts:
     def _remember(self, host: Host, row: Mapping[str, Any]) -> None:
         now = self._clock.now()
         host.latency_s = row.get("latency_s")
-        until = row.get("rests_until_s") or 0.0
+        until = min(row.get("rests_until_s") or 0.0, now + LONGEST_WAIT_S)
         if until > now:
             host.rests_until, host.why = until, row.get("why") or "it asked to wait"
         host.rest, host.failures = int(row.get("rest") or 0), int(row.get("failures") or 0)
