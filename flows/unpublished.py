@@ -11,10 +11,11 @@ from voxdata.format.errors import SnapshotError
 from voxdata.store.storage import Storage
 
 
-def meant(storage: Storage, asked: bool, snapshot: str | None = None) -> Unpublished | None:
+def meant(storage: Storage, asked: bool, snapshot: str | None = None, *, collected: bool = False) -> Unpublished | None:
     """What a build has left, with its catalog, where `--unpublished` asks for it or where there is no version.
 
-    Says on stderr that it is no version. Raises `SnapshotError` where it was asked for and there is none.
+    With `collected`, also what a crawl has, of which nothing is measured. Says on stderr that it is no version. Raises
+    `SnapshotError` where it was asked for and there is none.
     """
     if asked and snapshot is not None:
         raise SnapshotError("--unpublished and --snapshot exclude each other: what is unpublished is no snapshot")
@@ -22,6 +23,6 @@ def meant(storage: Storage, asked: bool, snapshot: str | None = None) -> Unpubli
         return None
     from voxdata.pipeline.unpublished import settle
 
-    found = settle(storage)
+    found = settle(storage, collected=collected)
     print(found.said(storage.url), file=sys.stderr)
     return found

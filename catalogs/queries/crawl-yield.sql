@@ -5,7 +5,13 @@ WITH named AS (
     WHERE source_path IS NOT NULL AND identity IS NOT NULL
     GROUP BY ALL
 ),
-seen AS (
+came AS (
+    SELECT identity, source, count(DISTINCT source_path) AS fetched
+    FROM attempts
+    WHERE status IN ('stored', 'unchanged') AND identity IS NOT NULL AND source IS NOT NULL
+    GROUP BY ALL
+),
+measured AS (
     SELECT
         identity,
         photo_source AS source,
@@ -15,6 +21,13 @@ seen AS (
         count(*) FILTER (WHERE portrait) AS portraits
     FROM faces
     GROUP BY ALL
+),
+-- Photos of folders are in no attempt, and those that came since the last build are not measured.
+seen AS (
+    SELECT identity, source, person, kept, portraits,
+        greatest(coalesce(measured.fetched, 0), coalesce(came.fetched, 0)) AS fetched
+    FROM measured
+    FULL JOIN came USING (identity, source)
 )
 SELECT
     coalesce(named.identity, seen.identity) AS identity,

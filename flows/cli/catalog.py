@@ -53,7 +53,7 @@ def sql(
     if not isinstance(storage, LocalStorage):
         print(f"asks the catalog at {root}, fetched for this question; for many: voxdata pull", file=sys.stderr)
     asked = _statement(storage, statement, query, snapshot, before)
-    left = meant(storage, unpublished, snapshot) is not None
+    left = meant(storage, unpublished, snapshot, collected=True) is not None
 
     def answered() -> pa.Table:
         return run_query_at(storage, asked, snapshot, before=before, unpublished=left)

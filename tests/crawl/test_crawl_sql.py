@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.catalog.small_root import SmallRoot, photos
+from tests.run_command import run
 from voxdata.catalog.crawled import FOLDERS
 from voxdata.catalog.query import named_query, run_query
 from voxdata.dataset.opened import Dataset
@@ -118,3 +120,35 @@ def test_the_funnel_by_host_names_the_host_of_each_photo(tmp_path: Path) -> None
         ("b.example", "face_angle", 2, 1.0),
         ("folder", "no_face", 2, 1.0),
     ]
+
+
+def test_what_a_crawl_alone_has_found_is_asked_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before any build: what could not be had is counted and said, with an example, and SQL knows the rest."""
+    root, listed = tmp_path / "root", tmp_path / "list.csv"
+    rows = ["name,url,licence", *(f"Ann,http://10.1.2.3/{number}.jpg,CC0" for number in range(3))]
+    listed.write_text("\n".join(rows))
+    given = {"kind": "list", "path": listed, "identity_column": "name"}
+    settings = [part for key, value in given.items() for part in ("--set", f"sources.photos.{key}={value}")]
+    crawl = ("crawl", "run", "voxceleb-folder", "--root", root, *settings, "--set", "crawl.contact=mailto:a@b.org")
+    status, out, err = run(capsys, *crawl)
+    assert (status, "0 photos are stored" in out) == (0, True)
+    said = err + caplog.text  # as other tests have left logging
+    assert "3 of 3 photos ended as address, for example http://10.1.2.3/0.jpg (10.1.2.3 is 10.1.2.3, not" in said
+    assert "crawl.private_addresses=[10.1.2.3]" in said
+    assert f"all of them by host and reason: voxdata sql --query crawl-failures --root {root}" in said
+    status, out, err = run(capsys, "sql", "--query", "crawl-failures", "--root", root, "--json")
+    assert status == 0
+    assert "unpublished" in err
+    assert "its photos were collected and none is measured: candidates, attempts and hosts are here" in err
+    (failure,) = json.loads(out)
+    assert (failure["host"], failure["status"], failure["urls"]) == ("http://10.1.2.3", "address", 3)
+    status, out, _ = run(capsys, "sql", "--root", root, "SELECT count(*) AS n FROM candidates", "--json")
+    assert json.loads(out) == [{"n": 3}]
+    status, out, err = run(capsys, "report", "--root", root)
+    assert status != 0
+    assert "and none is measured; measure them with: voxdata build voxceleb-folder" in err
+    assert run(capsys, *crawl)[0] == 0  # again: the catalog follows
+    rows_now = json.loads(run(capsys, "sql", "--root", root, "SELECT count(*) AS n FROM attempts", "--json")[1])
+    assert rows_now[0]["n"] >= 3

@@ -15,6 +15,7 @@ from voxdata.format.errors import SourceError
 from voxdata.pipeline import steps
 from voxdata.pipeline.corpora import photo_sources
 from voxdata.pipeline.runner import Runner
+from voxdata.pipeline.unpublished import note_crawl
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.kinds import photo_kind
@@ -56,6 +57,7 @@ def crawl(order: Crawl, runner: Runner, below: int | None = None) -> pa.Table:
     """
     with building(order.storage, "a crawl"):
         key = runner.step("crawl", steps.crawl, order.storage, order.recipe, runner.crawling, below=below)
+        note_crawl(order.storage, order.recipe, key)
     held = parquet_table(order.storage.read(key), ["source", "person", "licence"])
     counted = held.group_by("source").aggregate([("person", "count"), ("person", "count_distinct")])
     names = {"source": "source", "person_count": "photos", "person_count_distinct": "people"}

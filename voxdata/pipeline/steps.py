@@ -74,7 +74,9 @@ def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below
                 if source.given:
                     store.add(source, name, setting, advance)
         with shown() as watch:
-            _stop_if_thin(recipe, store.fetch(watch))
+            figures = store.fetch(watch)
+        _say_what_failed(storage, figures)
+        _stop_if_thin(recipe, figures)
         return store.commit_manifest()
 
 
@@ -261,6 +263,14 @@ def _stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statu
             f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit",
             relax=f"limits.max_unreadable_share={math.ceil(share * 100) / 100:g}",
         )
+
+
+def _say_what_failed(storage: Storage, figures: Figures) -> None:
+    for status, example in figures.examples.items():
+        count = figures.statuses[status]
+        logger.warning("%d of %d photos ended as %s, for example %s", count, figures.total, status, example)
+    if figures.examples:
+        logger.warning("all of them by host and reason: voxdata sql --query crawl-failures --root %s", storage.url)
 
 
 def _stop_if_thin(recipe: Recipe, figures: Figures) -> None:

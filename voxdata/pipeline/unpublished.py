@@ -41,6 +41,12 @@ from voxdata.store.storage import Storage
 PARTS: Mapping[str, Stage] = {"faces": FACES_MEASURE, "renders": FACES_RENDER, "utterances": SPEECH_MEASURE}
 
 
+COLLECTED = (
+    "its photos were collected and none is measured: candidates, attempts and hosts are here; photos, faces and "
+    "licences come with voxdata build"
+)
+
+
 class Attempt:
     """What a pipeline has come to so far. `keys` names its tables, by the names that the catalog has for them."""
 
@@ -117,11 +123,21 @@ def _left(storage: Storage, error: VoxdataError) -> str:
     )
 
 
-def settle(storage: Storage, *, ended: str | None = None) -> Unpublished:
+def note_crawl(storage: Storage, recipe: Recipe, photos: str) -> None:
+    """State what a crawl has collected, where nothing was measured yet: `photos` is the key of its manifest."""
+    if published(storage):
+        return
+    left = unpublished.load(storage)
+    if left is None or not left.folders:
+        Attempt(storage, recipe, {}).note(photos=photos)
+
+
+def settle(storage: Storage, *, ended: str | None = None, collected: bool = False) -> Unpublished:
     """What was left, with the tables of its catalog made where they lack, and the catalog built where it is not there.
 
-    Items that were not measured yet are left out. Raises `SnapshotError` where nothing was left or nothing is measured,
-    `DecisionError` where another version of the code measured it.
+    Items that were not measured yet are left out; with `collected`, photos of which none is measured are enough. Raises
+    `SnapshotError` where nothing was left or nothing is measured, `DecisionError` where another version of the code
+    measured it.
     """
     found = unpublished.load(storage)
     if found is None:
@@ -129,6 +145,13 @@ def settle(storage: Storage, *, ended: str | None = None) -> Unpublished:
             f"nothing is unpublished under {storage.url}; run: voxdata build RECIPE --root {storage.url}"
         )
     parts = _parts(storage, found)
+    if not parts.get("faces") and "photos" in found.tables and not found.folders:
+        if not collected:
+            raise SnapshotError(
+                f"photos were collected under {storage.url}, and none is measured; measure them with: voxdata build "
+                f"{found.name} --root {storage.url}"
+            )
+        return _collected(storage, found)
     if not parts.get("faces"):
         raise SnapshotError(
             f"nothing is published under {storage.url}, and a build was interrupted before it had measured a face; "
@@ -138,6 +161,20 @@ def settle(storage: Storage, *, ended: str | None = None) -> Unpublished:
     if grown or not found.shown or ended is not None:
         with building(storage, "a look at what is unpublished"):
             found = replace(found, shown={**_completed(storage, found, parts), **parts}, ended=ended or found.ended)
+            unpublished.state(storage, found)
+    if not _has_catalog(storage):
+        rebuild_unpublished(storage, found)
+    return found
+
+
+def _collected(storage: Storage, found: Unpublished) -> Unpublished:
+    """What a crawl has left: photos, and whom they are of; candidates, attempts and hosts come with every catalog."""
+    if not found.shown:
+        with building(storage, "a look at what was collected"):
+            keys = {name: listed[0] for name, listed in found.tables.items()}
+            keys["identities"] = steps.list_identities(storage, recipe_of(storage, found.as_snapshot()), keys)
+            shown = {name: [key] for name, key in keys.items()}
+            found = replace(found, shown=shown, ended=COLLECTED)
             unpublished.state(storage, found)
     if not _has_catalog(storage):
         rebuild_unpublished(storage, found)

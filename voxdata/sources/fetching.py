@@ -47,6 +47,7 @@ class Figures:
     bytes: int = 0
     seconds: float = 0.0
     statuses: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)  # status -> a url that ended so, and why
     waiting: Sequence[Waiting] = ()
 
     @property
@@ -161,6 +162,9 @@ class Fetching:
     def _done(self, job: Job, answer: Fetched) -> None:
         self.figures.done += 1
         self.figures.statuses[answer.status] += 1
+        if answer.status not in HELD:
+            why = answer.detail or (f"HTTP {answer.http_status}" if answer.http_status else "")
+            self.figures.examples.setdefault(answer.status, f"{answer.url}{f' ({why})' if why else ''}")
         self.figures.bytes += answer.size_bytes if answer.data is not None else 0
         if answer.data is not None:
             self._fetcher.memory.hand_on(len(answer.data))
