@@ -94,9 +94,9 @@ def test_a_rule_is_a_line_of_the_table() -> None:
 
 
 def test_a_training_setting_is_declared_as_those_that_there_are() -> None:
-    added = "@dataclass\nclass Added:\n" + textwrap.indent(code_with("warmup_steps"), "    ")
+    added = "@dataclass\nclass Added:\n" + textwrap.indent(code_with("rest_steps"), "    ")
     names: dict[str, Any] = {"Annotated": Annotated, "dataclass": dataclass, "Setting": Setting, "Limits": Limits}
     exec(compile(added, PAGE, "exec", dont_inherit=True), names)
     (field,) = declared(names["Added"]).values()
-    assert (field.name, field.default, field.kind) == ("warmup_steps", 0, int)
+    assert (field.name, field.default, field.kind) == ("rest_steps", 0, int)
     assert field.name not in declared(RunConfig)

@@ -17,6 +17,7 @@ from voxdata.store.storage import open_storage
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLES = REPOSITORY / "docs" / "examples"
+SELF = Path(__file__).read_text()
 WRITTEN = Path(__file__).parent / "fixtures" / "root-0.1"
 
 
@@ -45,9 +46,10 @@ def run(*command: object, root: Path) -> str:
 
 def test_every_example_is_listed_and_tested() -> None:
     listed = (EXAMPLES / "README.md").read_text()
-    tested = Path(__file__).read_text()
-    for example in EXAMPLES.iterdir():
-        assert example.name == "README.md" or (f"[{example.name}]" in listed and f'"{example.name}"' in tested)
+    manifests = (REPOSITORY / "tests" / "flows" / "test_compose.py").read_text()
+    for example in sorted(EXAMPLES.iterdir()):
+        said, tested = (f"examples/{example.name}", manifests) if example.is_dir() else (f'"{example.name}"', SELF)
+        assert example.name == "README.md" or (f"[{example.name}]" in listed and said in tested), example
 
 
 def test_look_around(root: Path) -> None:

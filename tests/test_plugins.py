@@ -36,6 +36,20 @@ def test_another_packages_object_is_found_by_its_name(installed: Path) -> None:
     assert dict(plugins(GROUP).items()) == {"freckles": "freckles of the package"}
 
 
+class ForeignPoint:
+    """An entry point as the package `importlib_metadata` gives it, once anything has imported that."""
+
+    name, value, group, module, dist = "freckles", "speckled:FRECKLES", GROUP, "speckled", None
+
+    def load(self) -> str:
+        return "freckles of the package"
+
+
+def test_an_entry_point_of_another_class_is_one(monkeypatch: pytest.MonkeyPatch, installed: Path) -> None:
+    monkeypatch.setattr("voxdata.plugins.entry_points", lambda group: [ForeignPoint()])
+    assert plugin(GROUP, "freckles", setting="faces.x") == "freckles of the package"
+
+
 def test_nothing_is_imported_before_it_is_asked_for(installed: Path) -> None:
     package(installed, "unasked", "raise RuntimeError('imported')\n", other="OTHER")
     assert list(plugins(GROUP)) == ["other"]

@@ -43,6 +43,17 @@ class Clash:
     packages: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Unloaded:
+    """What stands under a name until somebody asks for it.
+
+    An entry point is told by this and not by its class: with the package `importlib_metadata` in the process, which
+    many bring along, those of the standard library are of that package's class.
+    """
+
+    point: EntryPoint
+
+
 class Plugins(dict[str, Any]):
     """Name -> object, sorted by name; an object of another package is imported when it is first asked for.
 
@@ -60,8 +71,8 @@ class Plugins(dict[str, Any]):
                 f"{self._group}: the packages {' and '.join(value.packages)} both have {name!r}; "
                 f"uninstall one of them: pip uninstall {value.packages[-1]}"
             )
-        if isinstance(value, EntryPoint):
-            value = _loaded(self._group, value)
+        if isinstance(value, Unloaded):
+            value = _loaded(self._group, value.point)
             self[name] = value
         return value
 
@@ -89,7 +100,7 @@ def plugins(group: str) -> dict[str, Any]:
     found: dict[str, Any] = _own(group)
     packages = {name: [US] for name in found}
     for point in _foreign(group):
-        found[point.name] = point
+        found[point.name] = Unloaded(point)
         packages.setdefault(point.name, []).append(_package(point))
     return Plugins(group, {name: Clash(by) if len(by := packages[name]) > 1 else found[name] for name in found})
 
@@ -123,7 +134,7 @@ def _own(group: str) -> dict[str, Any]:
     if group not in OWN:
         return {}
     return {
-        name: EntryPoint(name, value, group) if isinstance(value, str) else value
+        name: Unloaded(EntryPoint(name, value, group)) if isinstance(value, str) else value
         for name, value in _attribute(OWN[group]).items()
     }
 

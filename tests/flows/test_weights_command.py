@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,14 @@ from voxdata.format.errors import WeightsError
 from voxdata.store.storage import open_storage
 
 DATA = bytes(range(256)) * 20_000
+
+SNAPSHOT: dict[str, Any] = {
+    "id": "0" * 16,
+    "name": "x",
+    "shards": (),
+    "recipe": {},
+    "front_ends": {"torch40": {}},
+}
 
 
 @pytest.fixture
@@ -109,7 +118,7 @@ def test_a_training_takes_a_name_of_the_registry(
     monkeypatch.setenv(weights.REGISTRY_VARIABLE, str(own))
     monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16, shards=()))
+    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(**SNAPSHOT))
     open_storage(tmp_path / "root", create=True)
     order = ordered(root=str(tmp_path / "root"), embedder="mobilefacenet", weights=named)
     if named != "./here.onnx":
@@ -126,7 +135,7 @@ def test_a_training_takes_a_name_of_the_registry(
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dataset with an empty cache of weights beside it."""
     monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(id="0" * 16, shards=()))
+    monkeypatch.setattr(runs, "load_snapshot", lambda storage, snapshot: SimpleNamespace(**SNAPSHOT))
     open_storage(tmp_path / "root", create=True)
     return tmp_path / "root"
 
