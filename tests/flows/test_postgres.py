@@ -65,7 +65,7 @@ def test_nobody_is_answered_without_the_password(stack: Composed) -> None:
 def test_the_database_is_postgres_and_is_healthy(stack: Composed) -> None:
     assert stack.healthy("postgres", PGHOST="127.0.0.1", PGPORT=str(stack.ports["postgres:5432"]))
     said = stack.run("server", ["prefect", "config", "view", "--hide-sources"])
-    assert "PREFECT_API_DATABASE_CONNECTION_URL" in said
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL='********'" in said
     assert VALUES["POSTGRES_PASSWORD"] not in said
     assert not list((stack.folder / "prefect").glob("*.db")), "no SQLite beside it"
 
