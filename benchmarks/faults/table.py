@@ -6,13 +6,12 @@ import errno
 import os
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from .attempts import Fault, Running, TooLateError, descendants
-from .places import OnDask, OnS3
+from .places import OnDask, OnS3, build
 
 EVERYWHERE = ("local", "s3", "dask")
 HERE = ("local", "s3")
@@ -74,16 +73,7 @@ def _second_build(running: Running) -> None:
     """The same command beside it: it is told who builds there, or finishes what is left."""
     if running.process.poll() is not None:
         raise TooLateError
-    place = running.place
-    second = subprocess.run(
-        place.command,
-        env=place.environment,
-        cwd=place.folder,
-        capture_output=True,
-        text=True,
-        timeout=SECOND_S,
-        check=False,
-    )
+    second = build(running.place, SECOND_S)
     if "Traceback" in second.stderr:
         running.lines.append("Traceback of the second build")
 

@@ -17,13 +17,11 @@ import torch
 import torch.nn.functional as nnf
 from enhance_kit import enhance_config
 from snapshot_writer import TinySnapshot
-from test_models_loop_switches import STAGES, PretendRecorder, started, weights
+from test_models_loop_switches import STAGES, PretendRecorder, started, store_of, weights
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.overrides import TorchFunctionMode
 
-from models.data.snapshots import open_snapshot
-from models.data.store import Store
 from models.embedders.base import crop_arcface, crop_box
 from models.embedders.self_trained import SelfTrained
 from models.errors import NonFiniteLossError
@@ -43,21 +41,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sf2f": {"image_range": "imagenet", "flavour": "code"},
     "align": {"weight_adversarial": 0.1, "r1": 1.0, "r2": 1.0, "diffaugment": True, "projection": True},
 }
-ENHANCE = ("enhance", "main")
 
 
 def restoring(snapshot: TinySnapshot) -> System:
     config = enhance_config(snapshot, Path("none"), overrides={"weight_perceptual": 0.0, "weight_style": 0.0})
-    preset = config.numbers()
-    store = Store(
-        open_snapshot(config.root, config.snapshot),
-        split="train",
-        front_end="torch40",
-        side_px=preset.side_px,
-        cache=config.cache(),
-        device=torch.device("cpu"),
-    )
-    return config.spec().start(preset, store, SelfTrained().freeze(), hop_s=0.01, seed=0)
+    return config.spec().start(config.numbers(), store_of(config), SelfTrained().freeze(), hop_s=0.01, seed=0)
 
 
 def every_stage() -> list[tuple[str, str]]:

@@ -60,20 +60,23 @@ def configured(snapshot: TinySnapshot, system: str, **changes: Any) -> RunConfig
     return make_config({**content, "system": system, "overrides": {**over, **changes.pop("overrides", {})}, **changes})
 
 
-def started(snapshot: TinySnapshot, system: str = "sf2f", **changes: Any) -> System:
-    config = configured(snapshot, system, **changes)
-    preset = config.numbers()
-    store = Store(
+def store_of(config: RunConfig) -> Store:
+    return Store(
         open_snapshot(config.root, config.snapshot),
         split="train",
         front_end="torch40",
-        side_px=preset.side_px,
+        side_px=config.numbers().side_px,
         cache=config.cache(),
         device=torch.device("cpu"),
         tier=config.store,
     )
+
+
+def started(snapshot: TinySnapshot, system: str = "sf2f", **changes: Any) -> System:
+    config = configured(snapshot, system, **changes)
+    store = store_of(config)
     torch.manual_seed(5)
-    return config.spec().start(preset, store, measured(SelfTrained()), hop_s=0.01, seed=0)
+    return config.spec().start(config.numbers(), store, measured(SelfTrained()), hop_s=0.01, seed=0)
 
 
 def measured(embedder: Any) -> Any:
