@@ -2,7 +2,7 @@
 WITH ended AS (
     SELECT host, source_path, status, http_status, detail, attempted_at
     FROM attempts
-    WHERE host IS NOT NULL
+    WHERE host IS NOT NULL OR status = 'bad_url'  -- what is no url has no host
     QUALIFY row_number() OVER (PARTITION BY source_path ORDER BY attempted_at DESC) = 1
 )
 SELECT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,7 +59,8 @@ def run(
     if json:
         return say_json(found)
     say_table(found)
-    print(f"{total(found)} photos are stored under {root}; to measure them: voxdata build {recipe} --root {root}")
+    again = shlex.join(["voxdata", "build", recipe, "--root", root, *(w for each in settings for w in ("--set", each))])
+    print(f"{total(found)} photos are stored under {root}; to measure them: {again}")
     return 0
 
 

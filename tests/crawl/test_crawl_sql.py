@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -93,12 +94,14 @@ def test_failures_count_urls_by_how_their_last_attempt_ended(tmp_path: Path) -> 
             attempt("https://b/1.jpg", "failed", 4, detail="no answer", duration_s=30.0),
             attempt("https://b/2.jpg", "failed", 5, detail="no answer", duration_s=30.0),
             attempt("https://b/robots.txt", "robots", 6, http_status=200),
+            {**attempt("http://me@c/1.jpg", "bad_url", 7, detail="it holds a user name"), "host": None},
         ],
     )
     put(storage, "hosts", [{"host": "https://b", "connections": 1, "pause_s": 2.0, "why": "it rests"}])
     assert [tuple(row.values()) for row in ask(storage, "crawl-failures")] == [
         ("https://b", "failed", None, 2, "no answer", "2026-11-21T09:05:00Z"),
         ("https://a", "not_found", 404, 1, None, "2026-11-21T09:03:00Z"),
+        (None, "bad_url", None, 1, "it holds a user name", "2026-11-21T09:07:00Z"),
     ]
     assert [tuple(row.values()) for row in ask(storage, "slowest-hosts")] == [
         ("https://b", 2, 30.0, 30.0, None, None, 2.0, 1, "it rests"),
@@ -141,14 +144,46 @@ def test_what_a_crawl_alone_has_found_is_asked_at_once(
     status, out, err = run(capsys, "sql", "--query", "crawl-failures", "--root", root, "--json")
     assert status == 0
     assert "unpublished" in err
-    assert "its photos were collected and none is measured: candidates, attempts and hosts are here" in err
+    assert "none of its photos is measured: candidates, attempts and hosts are here" in err
     (failure,) = json.loads(out)
     assert (failure["host"], failure["status"], failure["urls"]) == ("http://10.1.2.3", "address", 3)
     status, out, _ = run(capsys, "sql", "--root", root, "SELECT count(*) AS n FROM candidates", "--json")
     assert json.loads(out) == [{"n": 3}]
     status, out, err = run(capsys, "report", "--root", root)
     assert status != 0
-    assert "and none is measured; measure them with: voxdata build voxceleb-folder" in err
+    (kept,) = (root / "recipes").iterdir()
+    build = f"voxdata build {root}/recipes/{kept.name} --root {root}"
+    assert f"its photos are only collected; go on with: {build}" in err
+    status, out, err = run(capsys, "stats", "--root", root)
+    assert (status, err.count(f"; go on with: {build}"), "report" in err) == (1, 1, False)
     assert run(capsys, *crawl)[0] == 0  # again: the catalog follows
     rows_now = json.loads(run(capsys, "sql", "--root", root, "SELECT count(*) AS n FROM attempts", "--json")[1])
     assert rows_now[0]["n"] >= 3
+
+
+def test_a_crawl_that_ends_early_is_asked_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It came to too little, or what is listed is never asked for: the command that says why is the next one."""
+    root, listed = tmp_path / "root", tmp_path / "list.csv"
+    rows = [
+        "name,url",
+        "Ann,http://127.0.0.1:1/1.jpg",
+        "Ann,http://me@127.0.0.1/2.jpg",
+        "Bob,http://me@127.0.0.1/3.jpg",
+    ]
+    listed.write_text("\n".join(rows))
+    settings = [f"sources.photos.path={listed}", "sources.photos.kind=list", "crawl.private_addresses=[127.0.0.1]"]
+    settings += ["crawl.max_wait_s=0", "crawl.retries=0", "limits.min_items=1", "crawl.contact=mailto:a@b.org"]
+    settings += ["faces.select.min_per_identity=1"]
+    words = [word for each in settings for word in ("--set", each)]
+    for command in ("crawl run", "build"):
+        caplog.clear()
+        status, out, err = run(capsys, *command.split(), "voxceleb-folder", "--root", root, *words)
+        assert (status, "1 of 1 photos on the web could not be had" in err) == (1, True)
+        said = err + caplog.text
+        assert "2 photos are not asked for, for example http://me@127.0.0.1/2.jpg (it holds a user name)" in said
+        assert f"all of them by reason: voxdata sql --query crawl-failures --root {root}" in said
+        status, out, err = run(capsys, "sql", "--query", "crawl-failures", "--root", root, "--json")
+        assert (status, [(row["status"], row["urls"]) for row in json.loads(out)]) == (0, [("bad_url", 2)])
+        shutil.rmtree(root)

@@ -6,13 +6,13 @@ again needs them, so every publication names a file that holds every setting; it
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from voxdata.catalog import unpublished
 from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SnapshotError
@@ -25,7 +25,7 @@ from voxdata.recipe.reading import (
     with_settings,
 )
 from voxdata.recipe.sections import Recipe, change_files, stated_sources
-from voxdata.store.storage import LocalStorage, Storage
+from voxdata.store.storage import Storage
 from voxdata.weights import registry
 
 FOLDER = "recipes"
@@ -64,10 +64,7 @@ def recipe_of(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) ->
 
 def build_command(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) -> str:
     """The command that builds again what a snapshot was built from, with `key=value` pairs on top."""
-    key = published_recipe(storage, snapshot)
-    recipe = f"{storage.url}/{key}" if key is not None and isinstance(storage, LocalStorage) else "RECIPE"
-    words = ["voxdata", "build", recipe, "--root", storage.url]
-    return shlex.join([*words, *(word for pair in sets for word in ("--set", pair))])
+    return unpublished.build_command(storage, published_recipe(storage, snapshot), sets)
 
 
 def redecided_recipe(storage: Storage, snapshot: Snapshot, sets: Sequence[str]) -> Recipe:

@@ -94,8 +94,8 @@ def load_snapshot(storage: Storage, identifier: str | None = None) -> Snapshot:
     if identifier is None:
         return load_snapshot(storage, latest(storage))
     identifier = tags(storage).get(identifier, identifier)
-    if identifier == unpublished.UNPUBLISHED and unpublished.load(storage) is not None:
-        raise SnapshotError(f"the unpublished build is no version: {_what_next(storage)}")
+    if identifier == unpublished.UNPUBLISHED and (left := unpublished.load(storage)) is not None:
+        raise SnapshotError(f"the unpublished build is no version: {_what_next(storage, left)}")
     if not storage.exists(snapshot_key(identifier)):
         raise SnapshotError(
             f"no snapshot {identifier!r} under {storage.url}; list them with: voxdata snapshots --root {storage.url}"
@@ -116,10 +116,12 @@ def _nothing(storage: Storage) -> str:
     if found is None:
         return f"nothing is published under {storage.url}; run: voxdata build RECIPE --root {storage.url}"
     why = f": {found.ended}" if found.ended else ""
-    return f"nothing is published under {storage.url}, a build has no version yet{why}; {_what_next(storage)}"
+    return f"nothing is published under {storage.url}, a build has no version yet{why}; {_what_next(storage, found)}"
 
 
-def _what_next(storage: Storage) -> str:
+def _what_next(storage: Storage, found: unpublished.Unpublished) -> str:
+    if not unpublished.has_faces(storage, found):
+        return f"go on with: {unpublished.build_command(storage, found.recipe)}"
     return (
         "nothing can be trained on it or made of it; look at it with: voxdata report --unpublished --root "
         f"{storage.url}, publish it with: voxdata redecide --unpublished --root {storage.url} --set KEY=VALUE, or go "

@@ -8,7 +8,8 @@ on it. The next publication ends it. The published catalog beside it stays what 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from voxdata.catalog.database import UNPUBLISHED_CATALOG_KEY
 from voxdata.format.digests import digest
 from voxdata.format.errors import SnapshotError
 from voxdata.format.snapshot import SPLITS, Snapshot, Tables
-from voxdata.store.storage import Storage
+from voxdata.store.storage import LocalStorage, Storage
 
 UNPUBLISHED = "unpublished"  # in the place of a snapshot's id
 STATE_KEY = "unpublished.json"
@@ -76,6 +77,19 @@ def load(storage: Storage) -> Unpublished | None:
         raise SnapshotError(
             f"{STATE_KEY} under {storage.url} is damaged; delete it and run the build again: it measures nothing twice"
         ) from None
+
+
+def has_faces(storage: Storage, found: Unpublished) -> bool:
+    """Whether it came as far as to measure a face."""
+    folder = found.folders.get("faces")
+    return folder is not None and any(key.endswith(".parquet") for key in storage.keys(folder))
+
+
+def build_command(storage: Storage, recipe: str | None, sets: Iterable[str] = ()) -> str:
+    """The command that builds by a recipe of the root (its key; None: there is none), with `key=value` pairs on top."""
+    named = f"{storage.url}/{recipe}" if recipe is not None and isinstance(storage, LocalStorage) else "RECIPE"
+    words = ["voxdata", "build", named, "--root", storage.url]
+    return shlex.join([*words, *(word for pair in sets for word in ("--set", pair))])
 
 
 def state(storage: Storage, found: Unpublished) -> None:

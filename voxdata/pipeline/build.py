@@ -20,7 +20,7 @@ from voxdata.pipeline.measured import MeasuredFaces
 from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
-from voxdata.pipeline.unpublished import Attempt, attempted
+from voxdata.pipeline.unpublished import Attempt, attempted, note_crawl
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.store.locks import building
@@ -79,6 +79,7 @@ def build(order: Build, runner: Runner) -> str:
     """Build or update the dataset and return the id of the published snapshot."""
     storage, recipe = order.storage, order.recipe
     with building(storage), attempted(storage, recipe) as attempt:
+        note_crawl(storage, recipe)
         attempt.note(photos=runner.step("crawl", steps.crawl, storage, recipe, runner.crawling))
         attempt.do(FACES_MEASURE, attempt.keys["photos"], runner)
         choose_portraits(storage, recipe, attempt, runner)

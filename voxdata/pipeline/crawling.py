@@ -56,6 +56,7 @@ def crawl(order: Crawl, runner: Runner, below: int | None = None) -> pa.Table:
     version, and for these anew, however lately they were looked for.
     """
     with building(order.storage, "a crawl"):
+        note_crawl(order.storage, order.recipe)
         key = runner.step("crawl", steps.crawl, order.storage, order.recipe, runner.crawling, below=below)
         note_crawl(order.storage, order.recipe, key)
     held = parquet_table(order.storage.read(key), ["source", "person", "licence"])

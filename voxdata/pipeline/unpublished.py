@@ -42,8 +42,8 @@ PARTS: Mapping[str, Stage] = {"faces": FACES_MEASURE, "renders": FACES_RENDER, "
 
 
 COLLECTED = (
-    "its photos were collected and none is measured: candidates, attempts and hosts are here; photos, faces and "
-    "licences come with voxdata build"
+    "none of its photos is measured: candidates, attempts and hosts are here; photos, faces and licences come with "
+    "voxdata build"
 )
 
 
@@ -106,7 +106,7 @@ def attempted(storage: Storage, recipe: Recipe, before: Mapping[str, str] | None
 def _left(storage: Storage, error: VoxdataError) -> str:
     """What to do with what a failed build has measured; empty where that is nothing."""
     found = unpublished.load(storage)
-    if found is None or not _parts(storage, found).get("faces"):
+    if found is None or not unpublished.has_faces(storage, found):
         return ""
     try:
         settle(storage, ended=str(error))
@@ -123,19 +123,24 @@ def _left(storage: Storage, error: VoxdataError) -> str:
     )
 
 
-def note_crawl(storage: Storage, recipe: Recipe, photos: str) -> None:
-    """State what a crawl has collected, where nothing was measured yet: `photos` is the key of its manifest."""
+def note_crawl(storage: Storage, recipe: Recipe, photos: str | None = None) -> None:
+    """State what a crawl has collected, where nothing was measured yet: `photos` is the key of its manifest.
+
+    Without it, state that one begins: whatever ends it, SQL can be asked why. What an earlier one has collected stays.
+    """
     if published(storage):
         return
     left = unpublished.load(storage)
-    if left is None or not left.folders:
+    if photos is None and left is None:
+        Attempt(storage, recipe, {}).note()
+    elif photos is not None and (left is None or not unpublished.has_faces(storage, left)):
         Attempt(storage, recipe, {}).note(photos=photos)
 
 
 def settle(storage: Storage, *, ended: str | None = None, collected: bool = False) -> Unpublished:
     """What was left, with the tables of its catalog made where they lack, and the catalog built where it is not there.
 
-    Items that were not measured yet are left out; with `collected`, photos of which none is measured are enough. Raises
+    Items that were not measured yet are left out; with `collected`, a crawl is enough, however it ended. Raises
     `SnapshotError` where nothing was left or nothing is measured, `DecisionError` where another version of the code
     measured it.
     """
@@ -144,19 +149,16 @@ def settle(storage: Storage, *, ended: str | None = None, collected: bool = Fals
         raise SnapshotError(
             f"nothing is unpublished under {storage.url}; run: voxdata build RECIPE --root {storage.url}"
         )
-    parts = _parts(storage, found)
-    if not parts.get("faces") and "photos" in found.tables and not found.folders:
-        if not collected:
-            raise SnapshotError(
-                f"photos were collected under {storage.url}, and none is measured; measure them with: voxdata build "
-                f"{found.name} --root {storage.url}"
-            )
-        return _collected(storage, found)
-    if not parts.get("faces"):
+    if not unpublished.has_faces(storage, found):
+        if collected:
+            return _collected(storage, found)
+        build = "a build was interrupted before it had measured a face"
+        what = build if found.folders else "its photos are only collected"
         raise SnapshotError(
-            f"nothing is published under {storage.url}, and a build was interrupted before it had measured a face; "
-            "run it again"
+            f"nothing is published under {storage.url}, and {what}; go on with: "
+            f"{unpublished.build_command(storage, found.recipe)}"
         )
+    parts = _parts(storage, found)
     grown = any(found.shown.get(name, []) != keys for name, keys in parts.items())
     if grown or not found.shown or ended is not None:
         with building(storage, "a look at what is unpublished"):
@@ -168,7 +170,7 @@ def settle(storage: Storage, *, ended: str | None = None, collected: bool = Fals
 
 
 def _collected(storage: Storage, found: Unpublished) -> Unpublished:
-    """What a crawl has left: photos, and whom they are of; candidates, attempts and hosts come with every catalog."""
+    """What a crawl has left: whom its photos are of; candidates, attempts and hosts come with every catalog."""
     if not found.shown:
         with building(storage, "a look at what was collected"):
             keys = {name: listed[0] for name, listed in found.tables.items()}
@@ -210,7 +212,7 @@ def _completed(storage: Storage, found: Unpublished, parts: Mapping[str, list[st
         if PARTS[name].store(storage, recipe).folder != folder:
             raise DecisionError(
                 f"what was measured under {storage.url} was measured by another version of the code or of a model; "
-                f"measure it again with: voxdata build {storage.url}/{found.recipe} --root {storage.url}"
+                f"measure it again with: {unpublished.build_command(storage, found.recipe)}"
             )
     keys = {name: listed[0] for name, listed in found.tables.items()}
     photos = _measured(storage, "crawl", keys["photos"], parts["faces"])

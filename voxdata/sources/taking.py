@@ -63,6 +63,8 @@ class Taker:
         self._seen = Seen()
         self._hash_of = cache(hash64)
         self._repeated = 0
+        self._refused = 0
+        self._refused_for_example = ""
 
     def offers(self, offered: Sequence[PhotoOffer]) -> None:
         """Take a batch. Raises `SourceError` for what is no offer, and a folder whose name means several people."""
@@ -91,6 +93,12 @@ class Taker:
         if self._repeated:
             logger.info(
                 "%s: %d photos are named again for the same person, and taken once", self._setting, self._repeated
+            )
+        if self._refused:
+            logger.warning(
+                "%s: %d photos are not asked for, for example %s; all of them by reason: voxdata sql --query "
+                "crawl-failures --root %s",
+                *(self._setting, self._refused, self._refused_for_example, self._stores.storage.url),
             )
         self._commit()
         self._stores.shelf.settle()
@@ -159,7 +167,9 @@ class Taker:
         return rows
 
     def _refuse(self, url: str, identity: str, why: str) -> None:
-        """Log a url that is not asked for, once."""
+        """Count a url that is not asked for, and log it once."""
+        self._refused += 1
+        self._refused_for_example = self._refused_for_example or f"{url} ({why})"
         seen = self._stores.log.find_url(url)
         if seen is None or seen["status"] != "bad_url":
             row = {"source": self._name, "source_path": url, "identity": identity}
