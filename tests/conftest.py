@@ -15,6 +15,12 @@ settings.load_profile("voxdata")
 # A suite that is started in the background ignores Ctrl-C, and so would every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case of bytes without them: a test is the same in every process, and archives carry the time."""
+    return "bytes" if isinstance(val, bytes) else None
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

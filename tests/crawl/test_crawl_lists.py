@@ -42,7 +42,7 @@ ROWS = [
     },
     {"name": "Bo", "link": "http://h/b 1.jpg", "license": "", "by": "", "l": None, "t": None, "r": None, "b": None},
 ]
-SPOILT_GZIP = b"".join((gzip.compress(bytes(range(256)) * 9)[:20], b"\xff" * 40))
+SPOILT_GZIP = b"".join((gzip.compress(bytes(range(256)) * 9, mtime=0)[:20], b"\xff" * 40))
 NOT_UTF8 = pa.Array.from_buffers(
     pa.string(), 2, [None, pa.py_buffer(np.array([0, 2, 4], np.int32)), pa.py_buffer(b"Z\xebBo")]
 )
