@@ -238,7 +238,7 @@ def test_whatever_stands_in_a_list_is_offers_or_one_error(tmp_path_factory: Any,
         offer.words.encode()
 
 
-def test_vggface_lists_name_the_face_and_the_curated(tmp_path: Path) -> None:
+def test_vggface_lists_name_the_face_and_the_curated(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "licence.txt").write_text("read this")
     files = tmp_path / "files"
     files.mkdir()
@@ -251,6 +251,7 @@ def test_vggface_lists_name_the_face_and_the_curated(tmp_path: Path) -> None:
     assert (first.words, first.rank, first.face_box) == ("Adam_Beach", 1, (52.98, 156.95, 285.91, 389.88))
     assert second.key == "http://h/b.jpg"
     assert found(source(kind="list", path=str(tmp_path), only_curated=True)) == [first]
+    assert "1 rows are passed over: 1 are not curated" in caplog.text
     assert found(source(kind="list", path=str(tmp_path)), forgotten=lambda word: word == "Adam_Beach") == []
 
 

@@ -63,6 +63,18 @@ def test_a_group_is_for_a_product_of_whatever_version(name: str) -> None:
     assert robots.allow("/b", "ourbot/3 (+http://ours.example)")
 
 
+@pytest.mark.parametrize("name", ["a", "our", "bot", "ourbot-images", "crawler", "ours.example", ""])
+def test_a_group_of_another_product_is_not_ours(name: str) -> None:
+    robots = Robots(f"User-agent: {name}\nAllow: /\n\nUser-agent: *\nDisallow: /b")
+    assert not robots.allow("/b", "ourbot/3 (+http://ours.example; a crawler)")
+
+
+def test_the_longest_beginning_of_a_name_counts() -> None:
+    robots = Robots("User-agent: ourbot\nDisallow: /a\n\nUser-agent: OurBot-Image\nDisallow: /b")
+    assert (robots.allow("/a", "ourbot-image/1"), robots.allow("/b", "ourbot-image/1")) == (True, False)
+    assert (robots.allow("/a", "ourbot-video"), robots.allow("/b", "ourbot-video")) == (False, True)
+
+
 def test_a_robots_file_is_cut_at_a_line() -> None:
     data = b"\xef\xbb\xbfUser-agent: *\n" + b"Disallow: /aaaa\n" * 60_000
     text = read_robots(data)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -40,6 +41,26 @@ def test_url_root_behaves_like_a_local_one() -> None:
     assert storage.read_range("a/b/one.bin", 2, 3) == b"345"
     storage.delete("a/b/one.bin")
     assert storage.keys("a") == []
+
+
+@pytest.mark.parametrize("key", ["../out.bin", "a/../../out.bin", "/out.bin", "a\0b", ".."])
+@pytest.mark.parametrize("root", ["local", "memory://voxdata-keys/root"])
+def test_a_key_never_leads_out_of_its_root(tmp_path: Path, root: str, key: str) -> None:
+    (tmp_path / "out.bin").write_bytes(b"another's")
+    storage = open_storage(tmp_path / "root" if root == "local" else root, create=True)
+    calls: list[Callable[[], object]] = [
+        lambda: storage.read(key),
+        lambda: storage.read_range(key, 0, 2),
+        lambda: storage.exists(key),
+        lambda: storage.stat(key),
+        lambda: storage.commit(key, b"ours"),
+        lambda: storage.create(key, b"ours"),
+        lambda: storage.delete(key),
+    ]
+    for call in calls:
+        with pytest.raises(StorageError, match=r"is no name of a file under .*voxdata verify"):
+            call()
+    assert (tmp_path / "out.bin").read_bytes() == b"another's"
 
 
 def test_missing_root_names_the_command(tmp_path: Path) -> None:

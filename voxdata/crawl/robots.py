@@ -83,11 +83,11 @@ class Robots:
         return [said for group in self._groups_of(agent) for said in group.signals]
 
     def _groups_of(self, agent: str) -> list[_Group]:
-        """The groups with the longest name that is in the crawler's; without one, those for everybody."""
-        named = agent.lower()
+        """The groups with the longest name that is the crawler's or begins it; without one, those for everybody."""
+        named = _product(agent)
         best, found = 0, [group for group in self._groups if "*" in group.names]
         for group in self._groups:
-            length = max((len(name) for name in group.names if name and name != "*" and name in named), default=0)
+            length = max((len(name) for name in group.names if _begins(name, named)), default=0)
             if length > best:
                 best, found = length, []
             if length and length == best:
@@ -162,6 +162,14 @@ def _one_spelling(found: re.Match[str]) -> str:
 def _product(value: str) -> str:
     """The product that a group is for, without a version or a comment, which owners write and the standard ignores."""
     return value.lower().partition("/")[0].partition(" ")[0].strip()
+
+
+def _begins(name: str, product: str) -> bool:
+    """Whether a group's name is a product's or its beginning up to a hyphen: `ourbot` is for `ourbot-image` too.
+
+    A name that is only somewhere in the product, as `a` is in most, is another's: what it allows is not for us.
+    """
+    return bool(name) and f"{product}-".startswith(f"{name}-")
 
 
 def _seconds(value: str) -> float:

@@ -22,6 +22,15 @@ class Files(Protocol):
         """`size` bytes of `key` from `offset`, fewer where it ends."""
 
 
+def checked(key: str, root: str) -> str:
+    """A key that stays below its root. Raises `StorageError`: keys come from snapshots and tables that others wrote."""
+    if key.startswith("/") or "\0" in key or ".." in key.split("/"):
+        raise StorageError(
+            f"{key!r} is no name of a file under {root}; look for what names it: voxdata verify --root {root}"
+        )
+    return key
+
+
 class LocalFiles:
     """A root on a local disk: what is read often can be mapped, or kept open."""
 
@@ -30,8 +39,8 @@ class LocalFiles:
         self.url = str(path)
 
     def local(self, key: str) -> Path:
-        """The path of `key`, for readers that need one (mmap, DuckDB)."""
-        return self.path / key
+        """The path of `key`, for readers that need one (mmap, DuckDB). Raises `StorageError` for what is no key."""
+        return self.path / checked(key, self.url)
 
     def read(self, key: str) -> bytes:
         try:

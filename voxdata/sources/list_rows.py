@@ -26,6 +26,7 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", 
 BATCH = 5000  # rows
 LARGEST_CELL = 16 << 20  # letters
 DELIMITERS = ",;\t|"  # one of them parts a table's columns: the one that its first line has most of
+CURATION = "curation"  # of VGGFace: 1 where a face was looked at and kept
 _AFTER_LAST = "\0after the last row\0"
 
 Rows = Mapping[str, Sequence[Any]]  # columns of one length
@@ -58,11 +59,11 @@ class Columns:
 Choose = Callable[[Sequence[str]], Columns]
 
 
-def read_rows(path: Path, choose: Choose, *, only_curated: bool = False) -> Iterator[Rows]:
+def read_rows(path: Path, choose: Choose) -> Iterator[Rows]:
     """The rows of a list under our names, at most `BATCH` at a time; `choose` says which of its columns is which.
 
-    `only_curated`: of VGGFace's files the lines whose last number is 1. Raises `SourceError` for a file that is none,
-    and what `choose` raises.
+    Those of VGGFace's files say too what their last number is (`CURATION`). Raises `SourceError` for a file that is
+    none, and what `choose` raises.
     """
     name = path.name.lower().removesuffix(".gz")
     try:
@@ -71,7 +72,7 @@ def read_rows(path: Path, choose: Choose, *, only_curated: bool = False) -> Iter
             return
         with _opened(path) as file:
             if name.endswith(".txt"):
-                yield from _vggface_rows(path, file, only_curated)
+                yield from _vggface_rows(path, file)
             elif name.endswith((".jsonl", ".ndjson")):
                 yield from _json_rows(path, file, choose)
             elif name.endswith((".csv", ".tsv")):
@@ -182,16 +183,15 @@ def _value(scalar: pa.Scalar) -> Any:
         return None
 
 
-def _vggface_rows(path: Path, file: Iterable[str], only_curated: bool) -> Iterator[Rows]:
-    rows = _vggface_lines(path, file, only_curated)
+def _vggface_rows(path: Path, file: Iterable[str]) -> Iterator[Rows]:
+    rows = _vggface_lines(path, file)
     while batch := list(islice(rows, BATCH)):
-        urls, ranks, boxes = zip(*batch, strict=True)
-        yield {"identity": [path.stem] * len(batch), "url": urls, "rank": ranks, "face_box": boxes}
+        urls, ranks, boxes, curations = zip(*batch, strict=True)
+        people = [path.stem] * len(batch)
+        yield {"identity": people, "url": urls, "rank": ranks, "face_box": boxes, CURATION: curations}
 
 
-def _vggface_lines(
-    path: Path, file: Iterable[str], only_curated: bool
-) -> Iterator[tuple[str, str, tuple[str, str, str, str]]]:
+def _vggface_lines(path: Path, file: Iterable[str]) -> Iterator[tuple[str, str, tuple[str, str, str, str], str]]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
@@ -202,5 +202,4 @@ def _vggface_lines(
                 "id url left top right bottom pose detection_score curation"
             )
         *url, left, top, right, bottom, _pose, _score, curation = rest
-        if not only_curated or curation == "1":
-            yield " ".join(url), first, (left, top, right, bottom)
+        yield " ".join(url), first, (left, top, right, bottom), curation

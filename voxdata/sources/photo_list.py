@@ -14,7 +14,6 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import zip_longest
 from math import isnan
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +27,7 @@ from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import check_folder, walk_files
 from voxdata.sources.kinds import PhotoKind, PhotoUrls, Place, Visit
 from voxdata.sources.licences import licence_name
-from voxdata.sources.list_rows import SUFFIXES, Columns, Rows, read_rows
+from voxdata.sources.list_rows import CURATION, SUFFIXES, Columns, Rows, read_rows
 from voxdata.sources.listing import Listing, Unread
 
 USUAL: Mapping[str, tuple[str, ...]] = {  # column names that need not be given, in the order of preference
@@ -158,17 +157,22 @@ def _is_list(key: str) -> bool:
 def _offers(settings: PhotoList, setting: str, passed: Counter[str]) -> Iterator[PhotoUrls]:
     for path in list_files(str(settings.path), setting):
         for rows in _rows(path, settings):
-            yield _offered(rows, settings.only_failed, passed)
+            yield _offered(rows, settings, passed)
 
 
-def _offered(rows: Rows, only_failed: bool, passed: Counter[str]) -> PhotoUrls:
+def _offered(rows: Rows, settings: PhotoList, passed: Counter[str]) -> PhotoUrls:
     """What rows offer; those that are passed over are counted by the reason."""
     words = [_name(each) for each in rows["identity"]]
     urls = [(_text(each) or "").replace(" ", "%20") for each in rows["url"]]
-    statuses = rows.get(FAILED_STATUS, ()) if only_failed else ()
+    nothing: Sequence[Any] = [None] * len(urls)
+    statuses = rows.get(FAILED_STATUS, nothing) if settings.only_failed else nothing
+    curations = rows.get(CURATION, nothing) if settings.only_curated else nothing
     kept: list[int] = []
-    for row, (who, url, plain, status) in enumerate(zip_longest(words, urls, are_plain(urls).tolist(), statuses)):
-        if status == "success":
+    told = zip(words, urls, are_plain(urls).tolist(), statuses, curations, strict=True)
+    for row, (who, url, plain, status, curation) in enumerate(told):
+        if curation not in (None, "1"):
+            passed["are not curated"] += 1
+        elif status == "success":
             passed["were fetched by img2dataset"] += 1
         elif who is None:
             passed["name nobody"] += 1
@@ -178,8 +182,8 @@ def _offered(rows: Rows, only_failed: bool, passed: Counter[str]) -> PhotoUrls:
             kept.append(row)
     said: dict[str, list[Any]] = {name: [_text(rows[name][row]) for row in kept] for name in SAID if name in rows}
     if said:
-        nothing = [None] * len(kept)
-        named = zip(said.get("licence", nothing), said.get("licence_url", nothing), strict=True)
+        unsaid = [None] * len(kept)
+        named = zip(said.get("licence", unsaid), said.get("licence_url", unsaid), strict=True)
         said["licence"] = [licence_name(licence, licence_url) for licence, licence_url in named]
     for name, read in (("rank", _rank), ("face_box", _box)):
         if name in rows:
@@ -191,7 +195,7 @@ def _offered(rows: Rows, only_failed: bool, passed: Counter[str]) -> PhotoUrls:
 
 def _rows(path: Path, settings: PhotoList) -> Iterator[Rows]:
     """The rows of a list under our names. Raises `SourceError` for a file that is none, or lacks a column."""
-    return read_rows(path, lambda there: columns_of(settings, there, str(path)), only_curated=settings.only_curated)
+    return read_rows(path, lambda there: columns_of(settings, there, str(path)))
 
 
 def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns:

@@ -20,7 +20,7 @@ from typing import Any
 import fsspec
 
 from voxdata.format.errors import StorageError
-from voxdata.format.files import storage_error
+from voxdata.format.files import checked, storage_error
 from voxdata.store.copies import Copies
 from voxdata.store.storage import LEFTOVER_AGE_S, Behind, ReadRange, Span, Storage, data_keys
 
@@ -188,7 +188,7 @@ class UrlStorage(Storage):
             asked |= {"KeyMarker": told["NextKeyMarker"], "UploadIdMarker": told["NextUploadIdMarker"]}
 
     def _full(self, key: str) -> str:
-        return f"{self._base}/{key}" if key else str(self._base)
+        return f"{self._base}/{checked(key, self.url)}" if key else str(self._base)
 
     def _key(self, full: str) -> str:
         return full[len(str(self._base)) + 1 :]

@@ -262,28 +262,28 @@ class LocalStorage(LocalFiles, Storage):
             upload.close()
 
     def exists(self, key: str) -> bool:
-        return (self.path / key).exists()
+        return self.local(key).exists()
 
     def stat(self, key: str) -> tuple[int, float]:
         try:
-            found = (self.path / key).stat()
+            found = self.local(key).stat()
         except OSError as error:
             raise storage_error(error, self.url, key) from error
         return found.st_size, found.st_mtime
 
     def keys(self, prefix: str = "") -> list[str]:
-        found = (path for path in _files(self.path / prefix) if not path.name.startswith(TEMPORARY_PREFIX))
+        found = (path for path in _files(self.local(prefix)) if not path.name.startswith(TEMPORARY_PREFIX))
         return data_keys(prefix, (path.relative_to(self.path).as_posix() for path in found))
 
     def remove(self, key: str) -> None:
         try:
-            (self.path / key).unlink(missing_ok=True)
+            self.local(key).unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, self.url, key) from error
 
     def prune(self, folder: str) -> int:
         empty = 0
-        for parent, _, _ in os.walk(self.path / folder, topdown=False):
+        for parent, _, _ in os.walk(self.local(folder), topdown=False):
             if not os.listdir(parent):
                 os.rmdir(parent)
                 empty += 1
@@ -309,7 +309,7 @@ class LocalUpload(Upload):
     def __init__(self, storage: LocalStorage, folder: str) -> None:
         self._root = storage
         self._folder = folder
-        self._temporary = storage.path / folder / temporary_name("upload")
+        self._temporary = storage.local(folder) / temporary_name("upload")
         with self._errors():
             self._temporary.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self._temporary, "wb")  # noqa: SIM115
