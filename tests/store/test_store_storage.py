@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -101,16 +102,21 @@ def test_really_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         storage.commit("x", b"1")
 
 
-def named_by_another_process(*before: str) -> str:
-    """A temporary name of a process that has ended, started by a command line that begins with `before`."""
+@contextmanager
+def another_process(*before: str) -> Iterator[str]:
+    """A temporary name of a process that runs meanwhile, started by a command line that begins with `before`."""
     command = [*before, sys.executable, "-c", NAME]
-    done = subprocess.run(command, input="\n", capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    return done.stdout.strip()
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.communicate("\n")
+    assert process.returncode == 0
 
 
 def test_leftovers_of_a_killed_process_are_invisible_and_swept(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    ended, mine = named_by_another_process(), temporary_name("mine")
+    with another_process() as ended:
+        mine = temporary_name("mine")
     (tmp_path / ended).write_bytes(b"half")
     (tmp_path / mine).write_bytes(b"in use")
     os.utime(tmp_path / mine, (0, 0))  # it takes long
@@ -159,12 +165,13 @@ def test_a_process_of_another_container_is_none_of_here(tmp_path: Path) -> None:
     inside = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
     if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:
         pytest.skip("no namespaces may be made here")
-    there, here = named_by_another_process(*inside), temporary_name("x")
-    for name in (there, here):
-        (tmp_path / name).write_bytes(b"half")
-    assert LocalStorage(tmp_path).leftovers() == {there: True, here: True}
-    sweep = f"from voxdata.store.storage import open_storage; print(open_storage({str(tmp_path)!r}).sweep())"
-    done = subprocess.run([*inside, sys.executable, "-c", sweep], capture_output=True, text=True, cwd=REPOSITORY)
+    with another_process(*inside) as there:  # the kernel gives the number of a namespace that has ended again
+        here = temporary_name("x")
+        for name in (there, here):
+            (tmp_path / name).write_bytes(b"half")
+        assert LocalStorage(tmp_path).leftovers() == {there: True, here: True}
+        sweep = f"from voxdata.store.storage import open_storage; print(open_storage({str(tmp_path)!r}).sweep())"
+        done = subprocess.run([*inside, sys.executable, "-c", sweep], capture_output=True, text=True, cwd=REPOSITORY)
     assert (done.stdout.strip(), done.stderr) == ("0", "")
 
 
