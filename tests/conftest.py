@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,12 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def level_of_log() -> None:
+    """An earlier command of this process (`--quiet`, `--json`) has said how much is logged, for itself."""
+    logging.getLogger("voxdata").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

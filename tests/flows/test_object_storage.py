@@ -18,6 +18,7 @@ from voxdata.store import journal
 from voxdata.store.storage import Storage, open_storage
 
 ROOT = "s3://people/root"
+FEW = "s3://people/few"
 SAME = ("photos/originals/", "fragments/", "shards/", "snapshots/")
 URLS = ".urls.txt"  # where the shards lie, which only an object store says so
 
@@ -42,15 +43,25 @@ def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> d
 def test_a_root_on_s3_has_the_bytes_of_a_local_one_and_answers(
     voxdata: Voxdata, here: Voxdata, few: Path, bucket: dict[str, str], tmp_path: Path
 ) -> None:
+    """So are its sources: photos and clips lie there, too."""
     local = tmp_path / "root"
-    assert here(*build_arguments(few, local)).returncode == 0
-    (_, _, _, *settings) = build_arguments(few, local)
+    for name in ("photos", "wav"):
+        fsspec.filesystem("s3").put(f"{few / name}/", f"people/few/{name}/", recursive=True)
+    away = [f"sources.photos.path={FEW}/photos", f"sources.speech.path={FEW}/wav"]
+    assert here(*build_arguments(few, local, *away)).returncode == 0
+    (_, _, _, *settings) = build_arguments(few, local, *away)
     built = voxdata("build", "voxceleb-folder", "--root", ROOT, *settings[1:], **bucket)
     assert built.returncode == 0, built.stderr
     there, beside = open_storage(ROOT), open_storage(local)
     keys = [key for key in beside.keys("") if key.startswith(SAME)]
     assert [key for key in there.keys("") if key.startswith(SAME) and not key.endswith(URLS)] == keys
     assert [key for key in keys if there.read(key) != beside.read(key)] == []
+    addresses = "select address from sources order by all"
+    assert here("sql", addresses, "--format", "csv", "--root", ROOT).stdout.split() == [
+        "address",
+        f"{FEW}/photos/",
+        f"{FEW}/wav/",
+    ]
     counts = [
         here("sql", "select count(*) as n from samples", "--format", "csv", "--root", root).stdout
         for root in (ROOT, str(local))

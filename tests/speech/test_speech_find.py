@@ -16,11 +16,10 @@ import pytest
 
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import Identity, IdentityBook, bucket_of
-from voxdata.sources.clips import clip_bytes, find_utterances, inventory
+from voxdata.sources.clips import FOUND, clip_bytes, find_utterances, inventory
 from voxdata.sources.magic import is_speech
 from voxdata.sources.speech_files import SpeechFolder
 from voxdata.store.storage import open_storage
-from voxdata.tables.schemas import UTTERANCE_FILES
 
 BOOK = IdentityBook(
     by_id={
@@ -44,7 +43,7 @@ def column(table: pa.Table, name: str) -> list[object]:
 def test_voxceleb1_from_the_folder_above_wav(tmp_path: Path) -> None:
     lay(tmp_path, "wav/id10002/vid/00001.wav", "wav/id10001/1zcIwhmdeo4/00002.wav", "photos/id10001/a.jpg", "meta.csv")
     found = find_utterances(SpeechFolder(path=str(tmp_path)), BOOK, "vox1")
-    assert found.schema == UTTERANCE_FILES
+    assert found.schema == FOUND
     assert column(found, "utterance_id") == ["id10001/1zcIwhmdeo4_00002", "id10002/vid_00001"]
     assert column(found, "video") == ["1zcIwhmdeo4", "vid"]
     assert column(found, "segment") == ["00002", "00001"]

@@ -34,6 +34,7 @@ from voxdata.recipe.sources import PhotoSource, SpeechSource
 from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.sources.kinds import Clip, PhotoFile, photo_kind, speech_kind
 from voxdata.sources.listing import Listing, Unread
+from voxdata.sources.reading import is_remote
 from voxdata.store.storage import Storage
 from voxdata.weights.cache import command_for, resolve, sha256_of
 from voxdata.weights.entries import Weight, known_by_digest, registry
@@ -188,7 +189,8 @@ def _again(
     """Whether a source lies where one that was looked at lies, which is said: a build takes its files once."""
     if not source.path:
         return False
-    first = places.setdefault((medium, str(Path(source.path).resolve())), setting)
+    where = source.path.rstrip("/") if is_remote(source.path) else str(Path(source.path).resolve())
+    first = places.setdefault((medium, where), setting)
     if first != setting:
         said.notes.append(f"{setting}.path={source.path} is where {first} lies, too; what both hold counts once")
     return first != setting

@@ -34,7 +34,7 @@ from voxdata.pipeline.outcomes import packed_people, portraits_now
 from voxdata.pipeline.progress import crawl_progress, logger, progress
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
-from voxdata.sources.clips import find_utterances, inventory
+from voxdata.sources.clips import FOUND, find_utterances, inventory
 from voxdata.sources.crawl_names import decisions
 from voxdata.sources.fetching import Figures
 from voxdata.sources.originals import PhotoStore
@@ -45,7 +45,7 @@ from voxdata.store.locks import building
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
 from voxdata.tables.faces import FOR_LINKS
-from voxdata.tables.schemas import IDENTITIES, UTTERANCE_FILES
+from voxdata.tables.schemas import IDENTITIES
 
 Shown = Callable[[], AbstractContextManager[Callable[[Figures], None]]]
 
@@ -173,7 +173,7 @@ def _speech_in_sources(storage: Storage, recipe: Recipe, photos_key: str) -> pa.
             f"{setting}.speech ({corpus.speech.kind}, {corpus.speech.path}) holds no speech of anybody who was not "
             "forgotten; add other people's speech, or leave it out: --set sources.speech.path=null"
         )
-    return _without_collisions(pa.concat_tables(tables) if tables else UTTERANCE_FILES.empty_table())
+    return _without_collisions(pa.concat_tables(tables) if tables else FOUND.empty_table())
 
 
 def _hashed(storage: Storage, found: pa.Table) -> pa.Table:

@@ -1,6 +1,6 @@
 """What every source of photos and of speech has in a recipe; the section of each kind stands in the kind's own file.
 
-Where a source lies is `path`, on disk, or `url`, on the web. A snapshot's id leaves both out, so that a folder may
+Where a source lies is `path`, on a disk or an object store, or `url`, on the web. A snapshot's id leaves both out, so that a folder may
 move, and a published recipe holds a `path` as an absolute one. Every other setting of a kind is part of the result.
 """
 
@@ -31,7 +31,9 @@ class PhotoSource(Section):
 
     kind: str = Field("folder", description="kind of source")
     path: Annotated[str | None, OnlyWith(".kind", but=("site",))] = Field(
-        None, description="where it lies on disk; null for a corpus without photos"
+        None,
+        description="where it lies: a path, or the URL of a folder of objects, as s3://bucket/photos; null for a corpus without "
+        "photos",
     )
     url: str | None = Field(
         None, pattern=r"^https?://[^/\s]", description="where it lies on the web, http or https, for kinds that do"
@@ -61,7 +63,9 @@ class SpeechSource(Section):
     """
 
     kind: str = Field("folder", description="kind of source")
-    path: str | None = Field(None, description="where it lies on disk; null for a corpus without speech")
+    path: str | None = Field(
+        None, description="where it lies: a path, or the URL of a folder of objects; null for a corpus without speech"
+    )
 
     @property
     def given(self) -> bool:

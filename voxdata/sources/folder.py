@@ -1,4 +1,4 @@
-"""Photos in a folder, and how the files of a folder are found.
+"""Photos in a folder, and how the files of a folder are found: on this machine or under an fsspec URL (`reading.py`).
 
 A file directly in the folder is named after its identity (`<identity>.jpg`); any other belongs to the identity that its
 first folder names (`<identity>/**/*.jpg`), or the first one below VoxCeleb's folders (`dev/mp4/<identity>/**`, see
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -21,7 +22,8 @@ from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
 from voxdata.sources.listing import Listing
-from voxdata.sources.magic import PHOTO_SUFFIXES, Sniffer, photo_sniffer
+from voxdata.sources.magic import HEAD_BYTES, PHOTO_SUFFIXES, Sniffer, head_of, photo_sniffer
+from voxdata.sources.reading import check_url, is_remote, objects, read_bytes
 from voxdata.sources.trees import person_in, tree_depths
 from voxdata.store.patience import is_of_file, source_failed
 
@@ -74,7 +76,15 @@ def listed(settings: PhotoFolder, setting: str) -> Listing[PhotoFile]:
 
 def check(settings: PhotoFolder, setting: str) -> None:
     """Raises `SourceError` where the folder cannot be listed."""
-    check_folder(str(settings.path), f"{setting}.path")
+    check_place(str(settings.path), f"{setting}.path")
+
+
+def check_place(path: str, setting: str) -> None:
+    """Raises `SourceError` naming `setting` where a folder, on this machine or under a URL, cannot be listed."""
+    if is_remote(path):
+        check_url(path, setting)
+    else:
+        check_folder(path, setting)
 
 
 PHOTO_FOLDER = PhotoKind(settings=PhotoFolder, find=find, check=check, listed=listed)
@@ -103,18 +113,30 @@ def walk_files(
     Hidden files and folders are passed over, links are followed unless they lead back to where they are. Raises
     `SourceError` when the folder cannot be listed.
     """
-    base = check_folder(folder, setting)
     wanted = frozenset(suffixes)
+    if is_remote(folder):
+        yield from _objects(folder, wanted, setting, sniffer)
+        return
+    base = check_folder(folder, setting)
     for parent, folders, names in os.walk(base, onerror=_passed_over(setting), followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(base, Path(parent) / name)]
         for name in names:
             path = Path(parent) / name
             if name.startswith("."):
                 continue
-            if os.path.splitext(name)[1].lower() in wanted or (sniffer is not None and sniffer.takes(path)):
+            if suffix_of(name) in wanted or (sniffer is not None and sniffer.takes(name, partial(head_of, path))):
                 file = _source_file(base, path)
                 if file is not None:
                     yield file
+
+
+def _objects(url: str, wanted: Container[str], setting: str, sniffer: Sniffer | None) -> Iterator[SourceFile]:
+    for key, path, size_bytes, modified_ns in objects(url, setting):
+        name = PurePosixPath(key).name
+        head = partial(read_bytes, path, 0, HEAD_BYTES)
+        if suffix_of(name) in wanted or (sniffer is not None and sniffer.takes(name, head)):
+            folder = folder_of(key)
+            yield SourceFile(folder=folder, key=key, path=path, size_bytes=size_bytes, modified_ns=modified_ns)
 
 
 def _passed_over(setting: str) -> Callable[[OSError], None]:
@@ -129,7 +151,11 @@ def _passed_over(setting: str) -> Callable[[OSError], None]:
 
 
 def check_folder(folder: str, setting: str) -> Path:
-    """The folder, if it can be listed. Raises `SourceError` naming `setting` where it cannot."""
+    """The folder of this machine, if it can be listed. Raises `SourceError` naming `setting` where it cannot."""
+    if is_remote(folder):
+        raise SourceError(
+            f"{setting}={folder}: this is read from a disk only; copy it to one and give the folder there"
+        )
     base = Path(folder)
     if not base.exists() and not base.is_symlink():
         raise SourceError(f"{setting}={folder} is not there; check the path")
@@ -150,7 +176,6 @@ def _is_loop(base: Path, folder: Path) -> bool:
 
 def _source_file(base: Path, path: Path) -> SourceFile | None:
     key = printable(path.relative_to(base).as_posix())
-    parts = PurePosixPath(key).parts
     try:
         stat = path.stat() if path.exists() else path.lstat()
     except OSError as error:
@@ -158,12 +183,23 @@ def _source_file(base: Path, path: Path) -> SourceFile | None:
             raise source_failed(error, printable(os.fspath(path))) from error
         return None
     return SourceFile(
-        folder=parts[0] if len(parts) > 1 else PurePosixPath(key).stem,
+        folder=folder_of(key),
         key=key,
         path=os.fspath(path),
         size_bytes=stat.st_size,
         modified_ns=stat.st_mtime_ns,
     )
+
+
+def folder_of(key: str) -> str:
+    """The first folder of a file's place in its source, or what a file without one is called."""
+    parts = PurePosixPath(key).parts
+    return parts[0] if len(parts) > 1 else PurePosixPath(key).stem
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name, in small letters."""
+    return os.path.splitext(name)[1].lower()
 
 
 def printable(name: str) -> str:

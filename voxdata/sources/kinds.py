@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import repeat
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from voxdata.plugins import plugin, plugins
 from voxdata.recipe.section import RegisteredKind
 from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
 from voxdata.sources.listing import Listing, Unread
+from voxdata.sources.reading import read_bytes
 
 if TYPE_CHECKING:  # its HTTP client takes as long to import as all else of a command's help
     from voxdata.crawl.fetch import Fetcher
@@ -84,10 +85,8 @@ class PhotoFile(PhotoOffer):
         if self.made is not None:
             return self.made()
         if self.member is None:
-            return Path(self.path).read_bytes()
-        with open(self.path, "rb") as file:
-            file.seek(self.offset)
-            data = file.read(self.size_bytes)
+            return read_bytes(self.path)
+        data = read_bytes(self.path, self.offset, self.size_bytes)
         if len(data) != self.size_bytes:
             raise OSError(f"the tar ends within the photo that begins at byte {self.offset}")
         return data
@@ -235,6 +234,7 @@ class Clip:
     """One clip: who speaks, by id or name, its path under that person's folder, and where its bytes are.
 
     `key` is its place within the source. `offset` is None for a whole file, else where it begins in the file `path`.
+    `modified_ns` is when that was written, where listing it has told.
     """
 
     words: str
@@ -243,6 +243,7 @@ class Clip:
     path: str
     offset: int | None
     size_bytes: int
+    modified_ns: int | None = None
 
 
 def source_name(corpus: str, number: int) -> str:

@@ -27,7 +27,7 @@ OTHER_SUFFIXES = frozenset(
 )
 HEIC_EXTRA = "pip install 'voxdata[heic]'"
 NAMED = 8  # suffixes in a message
-_HEAD_BYTES = 32
+HEAD_BYTES = 32
 
 _PHOTO = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|....ftypavi[fs]|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
@@ -73,12 +73,12 @@ class Sniffer:
     passed: Counter[str] = field(default_factory=Counter)
     heic: int = 0
 
-    def takes(self, path: Path) -> bool:
-        """Whether a file without a wanted suffix is wanted all the same."""
-        suffix = os.path.splitext(path.name)[1].lower()
+    def takes(self, name: str, head_of_it: Callable[[], bytes]) -> bool:
+        """Whether a file without a wanted suffix is wanted all the same; its first bytes are read where they decide."""
+        suffix = os.path.splitext(name)[1].lower()
         if suffix in self.silent:
             return False
-        head = b"" if suffix in self.not_opened else _head(path)
+        head = b"" if suffix in self.not_opened else head_of_it()
         if self.wanted(head):
             return True
         self.heic += is_heic(head)
@@ -112,11 +112,12 @@ def speech_sniffer() -> Sniffer:
     return Sniffer(wanted=is_speech, not_opened=OTHER_SUFFIXES, silent=PHOTO_SUFFIXES | {".tar"})
 
 
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file; none of what is no file, or cannot be read."""
     if not path.is_file():  # a pipe would never answer
         return b""
     try:
         with open(path, "rb") as file:
-            return file.read(_HEAD_BYTES)
+            return file.read(HEAD_BYTES)
     except OSError:
         return b""

@@ -13,7 +13,7 @@ import os
 import tarfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -26,7 +26,8 @@ from voxdata.sources.licences import licence_name
 from voxdata.sources.listing import Listing
 from voxdata.sources.magic import PHOTO_SUFFIXES
 from voxdata.sources.photo_list import USUAL
-from voxdata.sources.speech_tars import check, check_end, place, sample_of, tar_files
+from voxdata.sources.reading import whole_path
+from voxdata.sources.speech_tars import check, check_end, opened_tar, place, sample_of, tar_files
 
 IDENTITY_MEMBERS = (".cls", ".txt")
 NAMELESS = "name nobody"
@@ -98,13 +99,13 @@ PHOTO_TARS = PhotoKind(settings=PhotoTars, find=find, check=check, place=place, 
 
 def tar_photos(tar: SourceFile, settings: PhotoTars, nobody: list[str]) -> list[PhotoFile]:
     """The photos of a tar in the order of its members; those that name nobody go to `nobody`. Raises `SourceError`."""
-    path = str(Path(tar.path).absolute())
+    path = whole_path(tar.path)
     photos: list[tarfile.TarInfo] = []
     texts: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
     try:
-        with tarfile.open(path, "r:", errors="backslashreplace", encoding="utf-8") as opened:
+        with opened_tar(path) as archive:
             end = 0
-            for member in opened:
+            for member in archive:
                 end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
                 suffix = os.path.splitext(member.name)[1].lower()
                 if not member.isreg() or PurePosixPath(member.name).name.startswith("."):
@@ -112,7 +113,7 @@ def tar_photos(tar: SourceFile, settings: PhotoTars, nobody: list[str]) -> list[
                 if suffix in PHOTO_SUFFIXES:
                     photos.append(member)
                 elif suffix in (".json", *IDENTITY_MEMBERS) and member.size <= MAX_TEXT_BYTES:
-                    file = opened.extractfile(member)
+                    file = archive.extractfile(member)
                     texts[sample_of(member.name)][suffix] = b"" if file is None else file.read()
         check_end(path, end)
     except (tarfile.TarError, OSError) as error:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal
 
 from voxdata.recipe.sources import SpeechSource
@@ -26,7 +26,8 @@ from voxdata.sources.folder import SourceFile, printable, walk_files
 from voxdata.sources.kinds import Clip, SpeechKind
 from voxdata.sources.listing import Listing
 from voxdata.sources.magic import SPEECH_SUFFIXES, speech_sniffer
-from voxdata.sources.speech_tars import TAR_SUFFIX, check, is_tar, place, tar_clips, tar_files
+from voxdata.sources.reading import whole_path
+from voxdata.sources.speech_tars import TAR_SUFFIX, check, is_one_tar, is_tar, listed_at, place, tar_clips, tar_files
 from voxdata.sources.trees import person_in, tree_depths
 
 NAMED = 5  # folders in a message
@@ -52,7 +53,7 @@ def listed(settings: SpeechFolder, setting: str) -> Listing[Clip]:
         f"{key}={folder} holds no speech ({' '.join(sorted(SPEECH_SUFFIXES))}); "
         "expected wav/<identity>/<video>/<segment>.wav, <identity>/<file>.wav, <identity>.wav or WebDataset tars"
     )
-    if Path(folder).is_file() and is_tar(folder):
+    if is_one_tar(folder):
         clips = [clip for tar in tar_files(folder, key) for clip in tar_clips(tar.key, tar)]
         return Listing(files=clips, nothing=nothing)
     sniffer = speech_sniffer()
@@ -125,7 +126,8 @@ def _clip(file: SourceFile, depth: int) -> Clip:
         words=person_in(file.key, depth),
         key=file.key,
         inner=PurePosixPath(*below[1:]) if len(below) > 1 else PurePosixPath(below[0]),
-        path=printable(str(Path(file.path).absolute())),
+        path=printable(whole_path(file.path)),
         offset=None,
         size_bytes=file.size_bytes,
+        modified_ns=listed_at(file),
     )

@@ -11,16 +11,18 @@ import json
 import os
 import tarfile
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import SpeechSource
 from voxdata.sources.clips import UNKNOWN_IDENTITY
-from voxdata.sources.folder import SourceFile, check_folder, printable, walk_files
+from voxdata.sources.folder import SourceFile, check_place, printable, walk_files
 from voxdata.sources.kinds import Clip, Place, SpeechKind
 from voxdata.sources.magic import SPEECH_SUFFIXES
+from voxdata.sources.reading import is_file, is_remote, opened, read_bytes, whole_path
 
 TAR_SUFFIX = ".tar"
 IDENTITY_FIELDS = ("identity", "speaker", "speaker_id")
@@ -56,8 +58,8 @@ def place(settings: SpeechSource) -> Place:
 def check(settings: SpeechSource, setting: str) -> None:
     """Raises `SourceError` where the path is no tar, and no folder that can be listed."""
     path = str(settings.path)
-    if not (is_tar(path) and Path(path).is_file()):
-        check_folder(path, f"{setting}.path")
+    if not is_one_tar(path):
+        check_place(path, f"{setting}.path")
 
 
 SPEECH_TARS = SpeechKind(settings=SpeechTars, find=find, place=place, check=check)
@@ -68,18 +70,28 @@ def is_tar(path: str) -> bool:
     return path.lower().endswith(TAR_SUFFIX)
 
 
+def is_one_tar(path: str) -> bool:
+    """Whether a path is that of a tar, not of a folder of tars."""
+    return is_tar(path) and is_file(path)
+
+
+def listed_at(file: SourceFile) -> int | None:
+    """When an object was written, which its listing tells; a file of this machine is asked when it is read."""
+    return file.modified_ns if is_remote(file.path) else None
+
+
 def tar_files(path: str, setting: str) -> Iterator[SourceFile]:
     """The tar at `path`, or those of the folder there. Raises `SourceError` naming `setting`."""
-    if not (is_tar(path) and Path(path).is_file()):
+    if not is_one_tar(path):
         yield from walk_files(path, [TAR_SUFFIX], setting)
         return
-    there = walk_files(str(Path(path).parent), [TAR_SUFFIX], setting)
-    yield from (file for file in there if file.key == Path(path).name)
+    folder, _, name = whole_path(path).rpartition("/")
+    yield from (file for file in walk_files(folder, [TAR_SUFFIX], setting) if file.key == name)
 
 
 def tar_clips(key: str, tar: SourceFile) -> Iterator[Clip]:
     """The clips of a tar whose key in its source is `key`; one that names nobody belongs to `unknown`."""
-    path = str(Path(tar.path).absolute())
+    path = whole_path(tar.path)
     for clip in list_clips(path, SPEECH_SUFFIXES):
         member = PurePosixPath(clip.member)
         identity = clip.identity or UNKNOWN_IDENTITY
@@ -91,6 +103,7 @@ def tar_clips(key: str, tar: SourceFile) -> Iterator[Clip]:
             path=printable(path),
             offset=clip.offset,
             size_bytes=clip.size_bytes,
+            modified_ns=listed_at(tar),
         )
 
 
@@ -109,7 +122,7 @@ def list_clips(path: str, suffixes: Collection[str]) -> Iterator[TarClip]:
     sounds: list[tarfile.TarInfo] = []
     people: dict[str, str] = {}
     try:
-        with tarfile.open(path, "r:", errors="backslashreplace", encoding="utf-8") as tar:
+        with opened_tar(path) as tar:
             end = 0
             for member in tar:
                 end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
@@ -131,12 +144,20 @@ def list_clips(path: str, suffixes: Collection[str]) -> Iterator[TarClip]:
         yield TarClip(member=name, identity=identity, offset=member.offset_data, size_bytes=member.size)
 
 
+@contextmanager
+def opened_tar(path: str) -> Iterator[tarfile.TarFile]:
+    """A tar that is not compressed, whose names may be anything. Raises `OSError`, `tarfile.TarError`."""
+    with (
+        opened(path) as file,
+        tarfile.open(fileobj=file, mode="r:", errors="backslashreplace", encoding="utf-8") as tar,
+    ):
+        yield tar
+
+
 def check_end(path: str, end: int) -> None:
     """A whole tar has an empty block behind its last member; `tarfile` takes a cut one for shorter."""
-    with open(path, "rb") as file:
-        file.seek(end)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError(f"it is cut at byte {os.path.getsize(path)}")
+    if read_bytes(path, end, tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it is cut: the empty block that ends a tar is not there")
 
 
 def sample_of(member: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,7 @@ from voxdata.sources.incoming import PART_BYTES, PART_PHOTOS, Held, sha256_of
 from voxdata.sources.kinds import PhotoFile, PhotoOffer, PhotoUrl, PhotoUrls
 from voxdata.sources.licences import LicenceGate
 from voxdata.sources.offered import Offered
+from voxdata.sources.reading import ahead
 from voxdata.sources.stores import Stores
 from voxdata.store.filelog import FORGOTTEN
 from voxdata.store.patience import is_of_file, patiently, source_failed
@@ -33,6 +35,23 @@ from voxdata.store.rows import Hashes, Seen, clean, hash64, hashes
 logger = logging.getLogger(__name__)
 
 LOG_ROWS = 2000
+
+
+_Read = tuple[bytes | None, str, str | None]  # the bytes, the status in the log, and what more is to be said
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A file that is taken, what the log says of it, and whether it is stored as this person's already."""
+
+    file: PhotoFile
+    identity: str
+    seen: Mapping[str, Any] | None
+    is_stored: bool
+
+    def size_bytes(self) -> int:
+        """What is held once it is read."""
+        return 0 if self.is_stored else self.file.size_bytes
 
 
 class Taker:
@@ -194,21 +213,34 @@ class Taker:
             identity = identities.get(file.words)
             if identity is not None and self._has_room(identity):
                 chosen.append((file, identity))
+        chosen.sort(key=lambda each: self._stores.book.bucket(each[1]))
+        looked_up = (_Taken(file, identity, *self._known(file, identity)) for file, identity in chosen)
         bucket = -1
-        for file, identity in sorted(chosen, key=lambda each: self._stores.book.bucket(each[1])):
-            if self._stores.book.bucket(identity) != bucket:
+        for taken, read in ahead(looked_up, self._read_if_new, _Taken.size_bytes):
+            if self._stores.book.bucket(taken.identity) != bucket:
                 self._commit()
-                bucket = self._stores.book.bucket(identity)
-            self._take_file(file, identity)
+                bucket = self._stores.book.bucket(taken.identity)
+            self._take_file(taken, read)
             self._report(1)
         self._commit()
 
-    def _take_file(self, file: PhotoFile, identity: str) -> None:
-        """Read a file unless it is known and stored, and note what is in it."""
+    def _known(self, file: PhotoFile, identity: str) -> tuple[Mapping[str, Any] | None, bool]:
+        """What the log says of a file, and whether it is stored as this person's."""
+        seen = self._stores.log.find(printable(file.place), file.size_bytes, file.modified_ns)
+        is_stored = (
+            seen is not None and seen["status"] == "stored" and f"{identity}/{seen['sha256']}" in self._stores.shelf
+        )
+        return seen, is_stored
+
+    def _read_if_new(self, taken: _Taken) -> _Read | None:
+        return None if taken.is_stored or taken.file.made is not None else self._read(taken.file)
+
+    def _take_file(self, taken: _Taken, read: Callable[[], _Read | None]) -> None:
+        """Note what is in a file, and hold it unless it is known and stored."""
+        file, identity, seen = taken.file, taken.identity, taken.seen
         place, log = printable(file.place), self._stores.log
-        seen = log.find(place, file.size_bytes, file.modified_ns)
-        if seen is None or seen["status"] != "stored" or f"{identity}/{seen['sha256']}" not in self._stores.shelf:
-            data, status, detail = self._read(file)
+        if not taken.is_stored:
+            data, status, detail = read() or self._read(file)
             sha256 = None if data is None else sha256_of(data)
             if sha256 is not None and self._stores.tombstones.holds_content(sha256):
                 data, sha256, status = None, None, FORGOTTEN
@@ -228,13 +260,14 @@ class Taker:
             )
             if data is not None:
                 self._hold(file, identity, str(sha256), data)
+        assert seen is not None
         if seen["status"] == "stored":
             facts = {**facts_of(file, self._source.licence), "source": self._name, "source_path": place}
             self._candidates.add_file(
                 {**facts, "identity": identity}, sha256=seen["sha256"], size_bytes=seen["size_bytes"]
             )
 
-    def _read(self, file: PhotoFile) -> tuple[bytes | None, str, str | None]:
+    def _read(self, file: PhotoFile) -> _Read:
         limit = self._stores.crawl.max_file_mb
         if file.size_bytes > limit * 1e6:
             return None, "too_large", f"{file.size_bytes / 1e6:.1f} MB, limit {limit} MB"

@@ -11,7 +11,7 @@ import threading
 import time
 from bisect import bisect_left, insort
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class UrlStorage(Storage):
         self._copies: Copies | None = None
         self._listings: dict[str, list[str] | None] = {}  # folder -> its keys, None before it was asked for
         try:
-            self._fs, self._base = fsspec.core.url_to_fs(self.url, **_options(self.url))
+            self._fs, self._base = fsspec.core.url_to_fs(self.url, **options_of(self.url))
         except (ImportError, ValueError) as error:
             raise StorageError(f"root {url}: {error}; for s3 run: pip install 'voxdata[s3]'") from error
         protocol = self._fs.protocol
@@ -116,7 +116,7 @@ class UrlStorage(Storage):
 
     def stat(self, key: str) -> tuple[int, float]:
         with self._errors(key):
-            return self._written(self._full(key), self._fs.info(self._full(key)))
+            return changed(self._fs, self._full(key), self._fs.info(self._full(key)))
 
     def keys(self, prefix: str = "") -> list[str]:
         listing = self._listing_of(prefix)
@@ -127,7 +127,7 @@ class UrlStorage(Storage):
     def written(self, prefix: str = "") -> dict[str, tuple[int, float]]:
         found: dict[str, dict[str, Any]] = self._find(prefix, detail=True)
         known = {self._key(name): (name, info) for name, info in found.items()}
-        return {key: self._written(*known[key]) for key in data_keys(prefix, known)}
+        return {key: changed(self._fs, *known[key]) for key in data_keys(prefix, known)}
 
     @contextmanager
     def listed(self, *folders: str) -> Iterator[None]:
@@ -216,10 +216,6 @@ class UrlStorage(Storage):
                     listing = self._listings[folder] = self._listed(folder)
                 return listing
         return None
-
-    def _written(self, full: str, info: dict[str, Any]) -> tuple[int, float]:
-        when = info.get("LastModified") or info.get("created") or self._fs.modified(full)
-        return int(info["size"]), float(when.timestamp())
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
@@ -357,7 +353,13 @@ class _SomeBehind(Behind):
         going.result()
 
 
-def _options(url: str) -> dict[str, Any]:
+def changed(files: Any, full: str, info: Mapping[str, Any]) -> tuple[int, float]:
+    """The size of an object in bytes and when it was written, in seconds of the epoch, by what a file system says."""
+    when = info.get("LastModified") or info.get("mtime") or info.get("created") or files.modified(full)
+    return int(info["size"]), float(when if isinstance(when, int | float) else when.timestamp())
+
+
+def options_of(url: str) -> dict[str, Any]:
     """How s3fs is to ask: a connection for each request, no look at an object's size before it, no old listings."""
     if not url.startswith(tuple(f"{protocol}://" for protocol in _S3)):
         return {}
