@@ -9,7 +9,7 @@ JOBS ?= 2
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help install demo test test-long test-index lint format bench docs clean
+.PHONY: help install demo test test-long test-index lint format bench docs site clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,8 +44,11 @@ format: $(STAMP) ## Format the sources
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) ## Write the generated pages: docs/recipes.md and docs/catalog.md
+docs: $(STAMP) ## Write the generated pages: docs/recipes.md, docs/catalog.md and docs/errors.md
 	$(BIN)/python -m flows.documents
+
+site: $(STAMP) ## Build docs/ as a site, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: $(STAMP) ## Run the benchmarks: on simulated people after `make demo`, on real data with DATA=folder
 	@for script in $(if $(DATA),benchmarks/*.py,benchmarks/filters_on_truth.py benchmarks/demo_learning.py); do \

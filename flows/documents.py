@@ -1,6 +1,6 @@
 """Write the generated pages, and the generated parts of others: `make docs`.
 
-docs/recipes.md and docs/catalog.md are written as a whole; in other pages a part stands between
+docs/recipes.md, docs/catalog.md and docs/errors.md are written as a whole; in other pages a part stands between
 `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
 """
 
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.error_page import error_page
 from models.systems.registry import OURS, system_spec
 from models.training.config import RunConfig
 from models.training.settings import table
@@ -22,7 +23,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def pages() -> dict[str, str]:
     """What is generated as a whole, by the name of its page."""
-    return {"recipes.md": recipe_reference(), "catalog.md": document()}
+    return {"recipes.md": recipe_reference(), "catalog.md": document(), "errors.md": error_page()}
 
 
 def parts() -> dict[str, dict[str, str]]:

@@ -1,7 +1,8 @@
 """What every source of photos and of speech has in a recipe; the section of each kind stands in the kind's own file.
 
-Where a source lies is `path`, on a disk or an object store, or `url`, on the web. A snapshot's id leaves both out, so that a folder may
-move, and a published recipe holds a `path` as an absolute one. Every other setting of a kind is part of the result.
+Where a source lies is `path`, on a disk or an object store, or `url`, on the web. A snapshot's id leaves both out, so
+that a folder may move, and a published recipe holds a `path` as an absolute one. Every other setting of a kind is part
+of the result.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class PhotoSource(Section):
     kind: str = Field("folder", description="kind of source")
     path: Annotated[str | None, OnlyWith(".kind", but=("site",))] = Field(
         None,
-        description="where it lies: a path, or the URL of a folder of objects, as s3://bucket/photos; null for a corpus without "
-        "photos",
+        description="where it lies: a path, or the URL of a folder of objects, as s3://bucket/photos; null for a "
+        "corpus without photos",
     )
     url: str | None = Field(
         None, pattern=r"^https?://[^/\s]", description="where it lies on the web, http or https, for kinds that do"
