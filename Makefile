@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP) ## Simulate a corpus, build it, train on it, and imagine faces for voices
-	$(BIN)/python -m flows.demo --folder demo
+	$(BIN)/voxdata demo demo
 
 test: $(STAMP) ## Run the tests: some ten minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not long and not index' tests

@@ -1,15 +1,15 @@
-"""`make demo`: the whole product on simulated people, run the way people run it themselves.
+"""`voxdata demo`: the whole product on simulated people, run the way people run it themselves.
 
 Starts a Prefect server and a process worker on free loopback ports with a PREFECT_HOME of their own, simulates a
 corpus, publishes its photos as a web site, deploys, runs `build-hq-voxceleb/demo` and `train/demo`, follows them,
-writes the report, and stops what it started. Everything lies in one folder.
+writes the report, and stops what it started. Everything lies in one folder; no checkout is needed.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,35 +22,20 @@ from typing import IO
 
 import httpx
 
+from flows.deploying import deployments
 from flows.prefect_api import free_port
 from models.processes import python_module
-from voxdata.format.errors import BackendError, VoxdataError
+from voxdata.format.errors import BackendError
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 from voxdata.simulate.site import start_site
-from voxdata.store.proxies import spare_loopback
 
 POOLS = ("voxdata-cpu", "voxdata-gpu")
 SERVER_LIMIT_S = 120
 HEARD = "| voxdata - "
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo and return its exit status."""
-    options = _parser().parse_args(arguments)
-    spare_loopback()
-    try:
-        run_demo(Path(options.folder).absolute(), options.people, options.seconds, options.seed)
-    except VoxdataError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("demo: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
-
-
 def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
-    """All steps. Raises `BackendError` when a step fails, naming its log."""
+    """All steps, in an absolute `folder`. Raises `BackendError` when a step fails, naming its log."""
     started = time.monotonic()
     for name in ("logs", "tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -64,7 +49,7 @@ def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
         environment = stack.enter_context(_server(folder))
         for pool in POOLS:
             _prefect(environment, folder, "work-pool", "create", pool, "--type", "process", "--overwrite")
-        _prefect(environment, folder, "--no-prompt", "deploy", "--all")
+        _prefect(environment, folder, "--no-prompt", "deploy", "--all", "--prefect-file", str(deployments()))
         worker_log = stack.enter_context(_worker(environment, folder))
         _say("build", "prefect deployment run build-hq-voxceleb/demo")
         settings = [
@@ -95,20 +80,26 @@ def _finish(folder: Path, root: Path, started: float) -> None:
     write_noted(
         storage, "report", str(report), lambda: shown_snapshots(storage), lambda: build_report(storage).encode()
     )
-    here = os.path.relpath(root)
+    here, voxdata = os.path.relpath(root), _called()
     print(
         f"""
 Done in {time.monotonic() - started:.0f} s. Look at {os.path.relpath(report)} in a browser.
 
 Ask the dataset:
-  .venv/bin/voxdata sql --query funnel --root {here}
-  .venv/bin/voxdata sql "select identity, face_angle_deg from portraits order by quality desc limit 5" --root {here}
-  .venv/bin/voxdata sql "select sex, round(avg(pitch_median_hz)) as pitch_hz from speech group by sex" --root {here}
+  {voxdata} sql --query funnel --root {here}
+  {voxdata} sql "select identity, face_angle_deg from portraits order by quality desc limit 5" --root {here}
+  {voxdata} sql "select sex, round(avg(pitch_median_hz)) as pitch_hz from speech group by sex" --root {here}
 
 Your own folders:
-  .venv/bin/voxdata build voxceleb-folder --root data --set sources.photos.path=PHOTOS --set sources.speech.path=WAV
+  {voxdata} build voxceleb-folder --root data --set sources.photos.path=PHOTOS --set sources.speech.path=WAV
 """
     )
+
+
+def _called() -> str:
+    """How the command is called from where the user stands."""
+    path = Path(sys.executable).parent / "voxdata"
+    return "voxdata" if shutil.which("voxdata") == str(path) else os.path.relpath(path)
 
 
 @contextmanager
@@ -216,16 +207,3 @@ def _follow(log: IO[bytes], over: threading.Event) -> None:
 
 def _say(step: str, what: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {step}: {what}", flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make demo", description="The whole product on simulated people.")
-    parser.add_argument("--folder", default="demo", help="everything goes there (default demo)")
-    parser.add_argument("--people", type=int, default=300, help="simulated identities (default 300)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="time box of the training (default 120)")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

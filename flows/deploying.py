@@ -1,13 +1,20 @@
-"""The pull step of `prefect.yaml`: where the checkout lies is for the worker to say, not for whoever deploys."""
+"""Where `prefect.yaml` is, and its pull step: where the checkout lies is for the worker to say, not for who deploys."""
 
 from __future__ import annotations
 
 import os
+import sysconfig
 from pathlib import Path
 
 from voxdata.format.errors import SourceError
 
 HOME_VARIABLE = "VOXDATA_HOME"
+
+
+def deployments() -> Path:
+    """`prefect.yaml`, of the checkout or, where a wheel is installed, among the data of its environment."""
+    in_checkout = Path(__file__).resolve().parent.parent / "prefect.yaml"
+    return in_checkout if in_checkout.is_file() else Path(sysconfig.get_path("data")) / "share/voxdata/prefect.yaml"
 
 
 def checkout() -> dict[str, str]:

@@ -4,7 +4,7 @@ tests/test_documented_commands.py runs a block of `sh`, `python` or `sql` as it 
 says otherwise:
 
     <!-- not run: WHY -->                    it is read only: its commands must be ones that the parsers take
-    <!-- run: server -->                     with a Prefect server of its own
+    <!-- run: server -->                     with a Prefect server of its own, as all that follow on the page
     <!-- run: with `A` for `B`, with … -->   with A in the place of each B, such as five seconds for five minutes
 """
 

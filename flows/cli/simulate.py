@@ -1,4 +1,4 @@
-"""`voxdata simulate`: painted people with a known link between voice and face, as folders or as a web site."""
+"""Painted people with a known link between voice and face: `voxdata simulate`, and the product on them: `demo`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from flows.cli.options import command
 from voxdata.format.errors import SourceError
@@ -39,6 +39,25 @@ def simulate(
         case [folder] if folder != "serve":
             return _write(folder, people=people, photos=photos, clips=clips, link=link, seed=seed)
     raise SourceError(f"simulate {' '.join(words)}: write voxdata simulate FOLDER, or simulate serve FOLDER")
+
+
+@command(app, "voxdata demo demo --people 60 --seconds 60")
+def demo(
+    folder: Annotated[str, Parameter(help="everything goes there")] = "demo",
+    /,
+    *,
+    people: Annotated[int, Parameter(help="identities, 12 or more", validator=validators.Number(gte=12))] = 300,
+    seconds: Annotated[float, Parameter(help="time box of the training")] = 120.0,
+    seed: int = 0,
+) -> int:
+    """The whole product on painted people: simulate, crawl, build, train, judge, imagine.
+
+    On a Prefect server and a worker of its own; the same command goes on where it was interrupted.
+    """
+    from flows.demo import run_demo
+
+    run_demo(Path(folder).absolute(), people, seconds, seed)
+    return 0
 
 
 def _write(folder: str, *, people: int, photos: int, clips: int, link: float, seed: int) -> int:

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -118,3 +119,20 @@ def test_a_bare_machine_trains_evaluates_and_imagines(wheel: Path, version: str,
     run(bare, "-P", "-c", IMAGINE, tmp_path / "run", tmp_path / "face.png", cwd=tmp_path)
     assert (tmp_path / "face.png").read_bytes().startswith(b"\x89PNG")
     shutil.rmtree(tmp_path / "bare")
+
+
+@pytest.mark.index
+def test_the_demo_runs_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None:
+    """In a new environment with the wheel, which finds all other packages where this one has them."""
+    place = tmp_path / "new"
+    run(sys.executable, "-m", "venv", place, cwd=tmp_path)
+    (site,) = place.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    run(place / "bin" / "python", "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=tmp_path)
+    (tmp_path / "anywhere").mkdir()
+    demo = ("demo", "shown", "--people", "12", "--seconds", "2")
+    printed = run(place / "bin" / "voxdata", *demo, cwd=tmp_path / "anywhere")
+    assert "Look at shown/report.html in a browser" in printed
+    assert "data:image/" in (tmp_path / "anywhere" / "shown" / "report.html").read_text(encoding="utf-8")
+    where = run(place / "bin" / "python", "-P", "-c", "import flows; print(flows.__file__)", cwd=tmp_path)
+    assert where.startswith(str(place))
