@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
+import yaml
 
 from flows.documents import DOCS, pages, parts, with_parts
 
@@ -21,3 +24,10 @@ def test_the_generated_parts_of_a_page_are_current(name: str) -> None:
 def test_a_page_without_its_markers_is_not_passed_over() -> None:
     with pytest.raises(ValueError, match="no part 'systems'"):
         with_parts("<!-- end of systems --> <!-- generated: systems -->", {"systems": "x"})
+
+
+def test_the_citation_is_of_this_version_and_licence() -> None:
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((DOCS.parent / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
