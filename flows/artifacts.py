@@ -9,10 +9,9 @@ from __future__ import annotations
 import base64
 import io
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -33,6 +32,7 @@ from flows.prefect_api import check_api
 from models.images import SAMPLES_NOTICE
 from voxdata.catalog.query import run_query
 from voxdata.catalog.query import stats as stats_table
+from voxdata.format.json_text import read_object
 from voxdata.pipeline.progress import logger
 from voxdata.store.storage import Storage
 
@@ -178,8 +178,12 @@ def metrics(run_dir: Path) -> list[dict[str, Any]]:
     path = run_dir / "metrics.jsonl"
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    read = []
+    for line in (line for line in lines if line.endswith("\n")):
+        with suppress(ValueError):
+            read.append(read_object(line))
+    return read
 
 
 def _loss_table(lines: list[dict[str, Any]]) -> str:

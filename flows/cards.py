@@ -16,6 +16,7 @@ from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.atomic import write_atomic
 from voxdata.format.digests import file_sha256
 from voxdata.format.errors import SnapshotError
+from voxdata.format.json_text import read_object
 from voxdata.store import journal
 from voxdata.store.storage import Storage
 
@@ -148,10 +149,9 @@ def _number(value: float | None) -> str:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content
 
 
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -31,6 +31,7 @@ from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tag, tags
 from voxdata.format.atomic import write_json
 from voxdata.format.errors import ModelError, SnapshotError
+from voxdata.format.json_text import read_object
 from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline.progress import logger
 from voxdata.store.storage import LocalStorage, Storage
@@ -55,7 +56,7 @@ def freeze_gate(folder: Path, gate: Gate) -> None:
 def read_gate(folder: Path) -> Gate:
     """The gate that was fixed for a run. Raises `ModelError`, `ConfigError`."""
     try:
-        content = json.loads((folder / GATE).read_text(encoding="utf-8"))
+        content = read_object((folder / GATE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder / GATE} cannot be read: {error}; start again: delete it and run retrain") from None
     return make_gate(content)

@@ -7,7 +7,6 @@ what a voice cannot tell.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from models.evaluate.report import headline
 from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.render import cut_out
 from voxdata.format.errors import SourceError
+from voxdata.format.json_text import read_json
 from voxdata.simulate.face import Scene, Shot, paint_scene, pupils_px
 from voxdata.simulate.people import SimulatedPerson, draw_people, expected_face
 
@@ -45,7 +45,7 @@ def known_optimum(corpus: str | Path, people: Iterable[str] | None = None) -> di
     named. Raises `SourceError` for a folder that is no simulated corpus."""
     path = Path(corpus) / "corpus.json"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = read_json(path.read_text(encoding="utf-8"))
         population = draw_people(settings["people"], seed=settings["seed"], link=settings["link"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(

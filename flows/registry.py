@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -135,7 +134,7 @@ def _figures(storage: Storage) -> dict[str, dict[str, Any]]:
     found = {}
     for fact in journal.read_new(storage, "evaluations"):
         if fact["split"] == "test":
-            content = json.loads(fact["metrics"] or "{}")
+            content = journal.inner("evaluations", fact, "metrics", dict)
             found[fact["run_id"]] = {
                 key.partition(", fused: ")[2]: value for key, value in content.items() if ", fused: " in key
             }

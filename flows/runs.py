@@ -128,7 +128,7 @@ def _refuse_taken_name(run: Run) -> None:
     name = run.folder.name
     places = [run.storage.local(f"runs/{name}")]
     facts = [fact for fact in journal.read_new(run.storage, "runs") if fact["run_id"] == name and fact["path"]]
-    if facts and json.loads(facts[-1]["settings"]).get("root") == str(run.storage.path):
+    if facts and journal.inner("runs", facts[-1], "settings", dict).get("root") == str(run.storage.path):
         places.append(Path(facts[-1]["path"]))
     for place in places:
         if (place / "run.json").is_file() and place.resolve() != run.folder.resolve():

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# No test asserts a time, and a busy machine is slow.
-settings.register_profile("voxdata", deadline=None)
+# No test asserts a time, and a busy machine is slow. The suite takes the same examples in every run, `make fuzz` new
+# ones.
+settings.register_profile("voxdata", deadline=None, derandomize=True)
+settings.register_profile(
+    "long", deadline=None, max_examples=3_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("voxdata")
 # A suite that is started in the background ignores Ctrl-C, and so would every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

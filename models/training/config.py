@@ -6,7 +6,6 @@ The fields of `RunConfig` are declared nowhere else: `models/training/settings.p
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +25,7 @@ from models.training.settings import Declared, Limits, Setting, check, declared
 from models.training.switches import PRECISIONS, Switches
 from models.training.tracking import PACKAGES, check_tracking
 from voxdata.format.errors import nearest
+from voxdata.format.json_text import read_json
 
 OVERRIDES = "overrides"
 
@@ -286,7 +286,7 @@ class RunConfig:
 def load_config(path: str | Path) -> RunConfig:
     """Read and check a run.json. Raises `ConfigError` naming the key, the value and the limit."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"config {path} cannot be read: {error}") from None
     if not isinstance(content, dict):

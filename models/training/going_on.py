@@ -6,7 +6,6 @@ prolong can go on only where no later stage was trained on what it left.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,6 +17,7 @@ from models.training.checkpoint import checkpoints, load_checkpoint, read_run_co
 from models.training.config import RunConfig
 from models.training.presets import Stage
 from models.training.settings import declared
+from voxdata.format.json_text import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def stage_ends(config: RunConfig, state: Mapping[str, Any]) -> list[int]:
     Raises `CheckpointError` where an earlier one would, or where nothing is left to do under the new limits.
     """
     ends, now = list(state["stage_ends"]), allowed(config)
-    before = _allowed_by(json.loads(state.get("run", "{}")))
+    before = _allowed_by(read_json(state.get("run", "{}")))
     if before is None or before == now or len(before.stages) != len(now.stages):
         return ends
     longer = [stage for stage in range(len(ends)) if _goes_on(stage, ends, before, now)]

@@ -21,6 +21,7 @@ from models.errors import NonFiniteLossError
 from models.training.checkpoint import checkpoints
 from models.training.parallel import average
 from voxdata.format.atomic import write_atomic
+from voxdata.format.json_text import read_json
 
 log = logging.getLogger("models.training.metrics")
 
@@ -102,7 +103,7 @@ def _keep_lines_until(path: Path, step: int) -> None:
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         try:
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
+            if line.endswith("\n") and read_json(line)["step"] <= step:
                 kept.append(line)
         except ValueError:
             continue

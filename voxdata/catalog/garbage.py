@@ -9,7 +9,6 @@ stays with what it names, until a version is published after it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import latest, list_snapshots, published_at, published_recipe, published_tables
 from voxdata.catalog.tags import tags
 from voxdata.catalog.unpublished import Unpublished
+from voxdata.format.json_text import read_json
 from voxdata.format.snapshot import Snapshot
 from voxdata.store import journal
 from voxdata.store.locks import collecting
@@ -119,7 +119,7 @@ def _references(storage: Storage, current: str) -> dict[str, list[str]]:
 
 def _named_snapshot(run: bytes) -> str:
     try:
-        content = json.loads(run)
+        content = read_json(run)
     except ValueError:
         return ""
     return str(content.get("snapshot", "")) if isinstance(content, dict) else ""
@@ -167,7 +167,7 @@ def _candidates(storage: Storage, used: set[str]) -> Iterable[str]:
 
 def _packed_tar(record: bytes) -> str:
     try:
-        return str(json.loads(record)["tar"])
+        return str(read_json(record)["tar"])
     except (ValueError, KeyError, TypeError):
         return ""
 

@@ -188,7 +188,7 @@ def _evaluations(storage: Storage) -> pa.Table:
     rows = [
         {**fact, "metric": metric, "value": value}
         for fact in _journal(storage, "evaluations").to_pylist()
-        for metric, value in _numbers(json.loads(fact["metrics"] or "{}"))
+        for metric, value in _numbers(journal.inner("evaluations", fact, "metrics", dict))
     ]
     table = models.EVALUATIONS_TABLE
     return pa.Table.from_pylist([{name: row[name] for name in table.names} for row in rows], schema=table.schema)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from voxdata.catalog.verify import verify_shard
 from voxdata.format.errors import StorageError
+from voxdata.format.json_text import read_json
 from voxdata.format.snapshot import ShardEntry, Snapshot
 from voxdata.store.fragments import FragmentStore, parquet_table
 from voxdata.store.storage import Storage
@@ -34,7 +34,7 @@ def forget_packing(storage: Storage, entry: ShardEntry) -> None:
     """Remove the record that this shard was packed: the next pack of its samples writes the same bytes again."""
     for key in storage.keys("fragments/pack"):
         try:
-            tar = json.loads(storage.read(key))["tar"]
+            tar = read_json(storage.read(key))["tar"]
         except (ValueError, KeyError, TypeError):
             continue
         if tar == entry.tar:

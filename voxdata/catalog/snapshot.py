@@ -145,8 +145,8 @@ def published_at(storage: Storage) -> dict[str, str]:
 
 def published_tables(storage: Storage, snapshot: Snapshot) -> dict[str, list[str]]:
     """The Parquet files that the last publication of `snapshot` decided on; its own where it was not published."""
-    named = [fact["tables"] for fact in _publications(storage) if fact["snapshot_id"] == snapshot.id]
-    chosen: Tables = json.loads(named[-1]) if named else snapshot.tables
+    named = [fact for fact in _publications(storage) if fact["snapshot_id"] == snapshot.id]
+    chosen: Tables = journal.inner("publications", named[-1], "tables", dict) if named else snapshot.tables
     return {stage: list(keys) for stage, keys in chosen.items()}
 
 

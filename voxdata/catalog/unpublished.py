@@ -17,6 +17,7 @@ from typing import Any
 from voxdata.catalog.database import UNPUBLISHED_CATALOG_KEY
 from voxdata.format.digests import digest
 from voxdata.format.errors import SnapshotError
+from voxdata.format.json_text import check_fields, read_object
 from voxdata.format.snapshot import SPLITS, Snapshot, Tables
 from voxdata.store.storage import LocalStorage, Storage
 
@@ -69,11 +70,14 @@ def load(storage: Storage) -> Unpublished | None:
     if not storage.exists(STATE_KEY):
         return None
     try:
-        content = json.loads(storage.read(STATE_KEY))
+        content = read_object(storage.read(STATE_KEY))
         if content.pop("format") != FORMAT:
             raise SnapshotError(f"{STATE_KEY} under {storage.url} was written by a newer voxdata; use that one")
-        return Unpublished(**content)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        check_fields(Unpublished, content)
+        found = Unpublished(**content)
+        _time(found.at)
+        return found
+    except (ValueError, KeyError, TypeError):
         raise SnapshotError(
             f"{STATE_KEY} under {storage.url} is damaged; delete it and run the build again: it measures nothing twice"
         ) from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from voxdata.catalog.drift import catalog_drift
 from voxdata.catalog.lists import README_KEY
 from voxdata.catalog.snapshot import count_samples, list_snapshots, load_snapshot
+from voxdata.format.archives import DAMAGED, forwards
 from voxdata.format.errors import ShardError, SnapshotError
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import ShardEntry
@@ -125,6 +126,6 @@ def verify(storage: Storage, snapshot_id: str | None = None) -> list[Problem]:
 def _listing(data: bytes) -> list[tuple[str, int, int]]:
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            return [(info.name, info.offset_data, info.size) for info in tar]
-    except tarfile.TarError:
+            return [(info.name, info.offset_data, info.size) for info in forwards(tar)]
+    except DAMAGED:
         return []

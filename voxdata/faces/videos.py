@@ -27,6 +27,7 @@ from pydantic import Field, model_validator
 from voxdata.faces.decode import Pixels
 from voxdata.faces.video_frames import best_frames
 from voxdata.format.errors import SourceError
+from voxdata.format.json_text import read_json
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import SourceFile, check_folder, walk_files
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
@@ -140,7 +141,7 @@ def _frames(settings: PhotoVideos, visit: Visit, video: SourceFile, spool: _Spoo
     of_recipe = (VERSION, settings.frames_per_s, settings.frames_per_track)
     depends = (*of_recipe, video.key, video.size_bytes, video.modified_ns)
     key = f"{hashlib.sha256(json.dumps(depends).encode()).hexdigest()}.json"
-    known = visit.memory.read(key)
+    known = _remembered(visit.memory.read(key))
     if known is None:
         try:
             taken = _decoded(settings, video, spool)
@@ -149,12 +150,20 @@ def _frames(settings: PhotoVideos, visit: Visit, video: SourceFile, spool: _Spoo
             return
         visit.memory.write(key, json.dumps([asdict(one) for one in taken]).encode())
     else:
-        taken = [_Taken(**one) for one in json.loads(known)]
+        taken = known
     for one in taken:
         at = f"#t={one.time_ms / 1000:.3f}"
         read = partial(_read, settings, video, one.time_ms, spool)
         offer = _offer(video, f"{video.key}{at}", f"{video.path}{at}", one.size_bytes, read)
         yield replace(offer, rank=one.rank)
+
+
+def _remembered(data: bytes | None) -> list[_Taken] | None:
+    """What was noted of a video; None where nothing was, or that is damaged: it is looked at again."""
+    try:
+        return None if data is None else [_Taken(**one) for one in read_json(data)]
+    except (ValueError, TypeError):
+        return None
 
 
 def _offer(video: SourceFile, key: str, path: str, size_bytes: int, read: partial[bytes]) -> PhotoFile:

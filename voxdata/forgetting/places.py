@@ -7,7 +7,6 @@ tables are gone cannot be asked, and counts as one that showed them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -165,7 +164,7 @@ def _tables_of_snapshots(storage: Storage) -> dict[str, dict[str, set[str]]]:
     for snapshot in list_snapshots(storage):
         add(snapshot.id, {**snapshot.tables, SHARDS: [entry.sidecar for entry in snapshot.shards]})
     for fact in journal.read_new(storage, "publications"):
-        add(fact["snapshot_id"], json.loads(fact["tables"]))
+        add(fact["snapshot_id"], journal.inner("publications", fact, "tables", dict))
     for output in outputs.known(storage):
         add(output.snapshot_id, {})
     return found

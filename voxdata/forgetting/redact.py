@@ -28,6 +28,7 @@ from voxdata.forgetting.belongings import PLACES, Belongings
 from voxdata.forgetting.purge import referenced
 from voxdata.format.digests import digest
 from voxdata.format.errors import SnapshotError
+from voxdata.format.json_text import read_json
 from voxdata.format.sidecar import SIDECAR, read_sidecar
 from voxdata.format.snapshot import ShardEntry, Snapshot, snapshot_key
 from voxdata.shards.write import FOLDER, Member, Sample, pack
@@ -101,7 +102,7 @@ def _sidecars(storage: Storage) -> Iterator[tuple[str, pa.Table]]:
 
 def _packed_tar(record: bytes) -> str | None:
     try:
-        return str(json.loads(record)["tar"])
+        return str(read_json(record)["tar"])
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -183,7 +184,7 @@ def _publish(storage: Storage, snapshot: Snapshot, moved: Moved, name: str, *, a
 def _refer_publications(storage: Storage, name: str) -> None:
     """Publications name tables by key; those that were written again have new ones."""
     for fact in journal.read_new(storage, "publications"):
-        before = json.loads(fact["tables"])
+        before = journal.inner("publications", fact, "tables", dict)
         after = referenced(storage, before, name)
         if after != before:
             row = {column: value for column, value in fact.items() if column != "fact"}

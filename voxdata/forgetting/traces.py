@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from voxdata.catalog.database import attach
 from voxdata.forgetting.belongings import blobs, pieces, strings, without_others
+from voxdata.format.archives import DAMAGED, forwards
 from voxdata.format.errors import CatalogError
 from voxdata.people.tombstones import Tombstones
 from voxdata.store.fragments import parquet_table
@@ -61,7 +62,7 @@ class Traces:
         look = self._looking(name, data)
         try:
             yield from look(data, local) if look is not None else ()
-        except (tarfile.TarError, pa.ArrowInvalid, CatalogError, duckdb.Error):
+        except (*DAMAGED, OSError, pa.ArrowException, CatalogError, duckdb.Error):
             yield UNREADABLE
 
     def sees_into(self, name: str, data: bytes) -> bool:
@@ -73,8 +74,8 @@ class Traces:
 
     def _of_tar(self, data: bytes, _: Path | None) -> Iterator[str]:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for member in tar:
-                file = tar.extractfile(member)
+            for member in forwards(tar):
+                file = tar.extractfile(member) if member.isreg() else None
                 content = b"" if file is None else file.read()
                 if self._is_content(content):
                     yield "the bytes of a member"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from voxdata.forgetting.outputs import Deletion, remove
+from voxdata.format.json_text import read_json
 from voxdata.store import journal
 from voxdata.store.storage import LocalStorage, Storage
 
@@ -127,7 +127,7 @@ def _in_folders(storage: Storage) -> Iterator[tuple[str, Path, dict[str, Any]]]:
 
 def _object(text: str | bytes | None) -> dict[str, Any]:
     try:
-        content = json.loads(text or "{}")
+        content = read_json(text or "{}")
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

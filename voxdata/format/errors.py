@@ -16,6 +16,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def brief(value: object, most: int = 200) -> str:
+    """What others wrote, for a message: one line of visible characters, cut where it is long."""
+    try:
+        text = str(value)
+    except ValueError:
+        text = "a number of thousands of digits"
+    kept = " ".join(text[: 2 * most].split())
+    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in kept)
+    return shown if len(shown) <= most else f"{shown[:most]}…"
+
+
+def quoted(value: object, most: int = 200) -> str:
+    """As `brief`, for a value as Python writes it."""
+    try:
+        return brief(repr(value), most)
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+def several(names: Iterable[object], most: int = 12) -> str:
+    """Names that others gave, for a message: the first ones, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(brief(name, 60) for name in every[:most]) + more
+
+
 class VoxdataError(Exception):
     """Base of all errors that end a command with one clear message.
 

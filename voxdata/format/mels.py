@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.format.errors import ShardError
+from voxdata.format.errors import ShardError, brief
 from voxdata.format.files import LocalFiles
 from voxdata.format.members import TarFiles, check_lengths, damaged
 from voxdata.format.sidecar import Member
@@ -92,8 +92,8 @@ class MelTars:
         try:
             np.lib.format.read_magic(header)  # type: ignore[no-untyped-call]
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)  # type: ignore[no-untyped-call]
-        except ValueError as error:
-            raise self._unexpected(mel, str(error)) from None
+        except Exception as error:  # a spoiled header is Python source that can fail in any way
+            raise self._unexpected(mel, brief(error)) from None
         if (shape, fortran, dtype, header.tell()) != ((self._n_mels, self.frames(mel)), False, np.dtype("<f2"), HEADER):
             raise self._unexpected(mel, f"is {dtype} {shape} after {header.tell()} bytes")
 

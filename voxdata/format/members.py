@@ -13,7 +13,7 @@ import numpy as np
 
 from voxdata.format.errors import ShardError
 from voxdata.format.files import Files, LocalFiles
-from voxdata.format.sidecar import read_sidecar
+from voxdata.format.sidecar import check_places, read_sidecar
 from voxdata.format.snapshot import ShardEntry
 
 OPEN_TARS = 256
@@ -77,6 +77,8 @@ class MemberIndex:
         self._tars = [entry.tar for entry in shards]
         self._files = TarFiles(files)
         sidecars = [read_sidecar(files, entry.sidecar, ("member", "offset", "size")) for entry in shards]
+        for entry, sidecar in zip(shards, sidecars, strict=True):
+            check_places(sidecar, entry)
         lengths = [sidecar.num_rows for sidecar in sidecars]
         self._shard = np.repeat(np.arange(len(shards)), lengths).tolist()
         names = [name for sidecar in sidecars for name in sidecar["member"].to_pylist()]

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from voxdata.format.atomic import write_whole
-from voxdata.format.errors import StorageError
+from voxdata.format.errors import ShardError, StorageError, brief
 from voxdata.format.files import Files
 from voxdata.format.members import TarFiles, damaged
 from voxdata.format.sidecar import Member
@@ -31,6 +31,7 @@ PUPIL_LEFT, PUPIL_RIGHT = (0.375, 0.475), (0.625, 0.475)
 
 CACHE_VARIABLE = "VOXDATA_CACHE"
 SUFFIXES = ("jpg", "webp")
+FORMATS = ("JPEG", "WEBP", "PNG")  # no others are decoded, whatever a member holds
 VERSION = 2  # raised by hand when decoding gives other pixels, or the array has another layout
 
 Uint8Array = npt.NDArray[np.uint8]
@@ -61,11 +62,14 @@ def decode(files: Files, tars: TarFiles, tar: str, portraits: Sequence[Member], 
     decoded = np.empty((len(portraits), 3, side_px, side_px), np.uint8)
     for row, each in enumerate(portraits):
         try:
-            with Image.open(io.BytesIO(tars.read(tar, each.name, each.offset, each.size))) as image:
+            data = io.BytesIO(tars.read(tar, each.name, each.offset, each.size))
+            with Image.open(data, formats=FORMATS) as image:
                 small = image.convert("RGB").resize((side_px, side_px), Image.Resampling.LANCZOS)
                 decoded[row] = np.asarray(small).transpose(2, 0, 1)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise damaged(files, tar, each.name, str(error)) from None
+        except ShardError:
+            raise
+        except Exception as error:  # a damaged file can make Pillow's decoders raise nearly anything
+            raise damaged(files, tar, each.name, brief(error)) from None
     return decoded
 
 

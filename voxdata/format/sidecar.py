@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from voxdata.format.errors import ShardError, StorageError
+from voxdata.format.errors import ShardError, StorageError, brief
 from voxdata.format.files import Files
 from voxdata.format.snapshot import ShardEntry
 
@@ -68,10 +68,18 @@ def read_sidecar(
         missing = [name for name in columns or dict(SIDECAR) if name not in known]
         if missing:
             raise ShardError(f"sidecar {key} lacks the column {missing[0]}; it is not one of ours, or was changed")
+        for name, kind in SIDECAR:
+            if name in known and file.schema_arrow.field(name).type != kind:
+                found = file.schema_arrow.field(name).type
+                raise ShardError(
+                    f"sidecar {key} has {name} as {found}, not {kind}; it is not one of ours, or was changed"
+                )
         wanted = None if columns is None else [*columns, *(name for name in where_there if name in known)]
-        return file.read(columns=wanted)
-    except (StorageError, pa.ArrowException, OSError) as error:
-        line = str(error).partition("\n")[0]
+        table = file.read(columns=wanted)
+        table.validate(full=True)  # a text that is no UTF-8 would end whoever reads it
+        return table
+    except (StorageError, pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        line = brief(error)
         raise ShardError(
             f"sidecar {key} under {files.url} cannot be read: {line}; run: voxdata verify --root {files.url}"
         ) from error
@@ -80,6 +88,7 @@ def read_sidecar(
 def read_members(files: Files, entry: ShardEntry, shard: int = 0) -> list[Member]:
     """The members of a shard by offset; `shard` is what they say of themselves. Raises `ShardError`."""
     table = read_sidecar(files, entry.sidecar, _WHO, where_there=_WHERE_KNOWN).sort_by("offset")
+    check_places(table, entry)
     columns = {name: table[name].to_pylist() for name in table.column_names}
     empty = [None] * table.num_rows
     rows = zip(*(columns.get(name, empty) for name in (*_WHO, *_WHERE_KNOWN)), strict=True)
@@ -99,6 +108,21 @@ def read_members(files: Files, entry: ShardEntry, shard: int = 0) -> list[Member
         )
         for key, suffix, offset, size, person, sex, holdout, nationality, median_hz, range_st in rows
     ]
+
+
+def check_places(table: pa.Table, entry: ShardEntry) -> None:
+    """Raises `ShardError` where a sidecar says nothing of a member, or that it lies outside of its tar."""
+    for name in (name for name in _WHO if name in table.column_names and table[name].null_count):
+        raise ShardError(f"sidecar {entry.sidecar} has a row without {name}; it is not one of ours, or was changed")
+    offset, size = table["offset"], table["size"]
+    inside = pc.and_(pc.and_(pc.greater_equal(offset, 0), pc.greater_equal(size, 0)), pc.less_equal(size, entry.bytes))
+    inside = pc.and_(inside, pc.less_equal(offset, pc.subtract(entry.bytes, size)))
+    if not pc.all(inside, min_count=0).as_py():
+        row = pc.index(inside, False).as_py()
+        raise ShardError(
+            f"sidecar {entry.sidecar} has a member of {size[row]} bytes at byte {offset[row]}, and {entry.tar} has "
+            f"{entry.bytes}; it is not one of ours, or was changed"
+        )
 
 
 def sample_rows(files: Files, shards: Sequence[ShardEntry]) -> pa.Table:

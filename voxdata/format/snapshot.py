@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from voxdata.format.errors import SnapshotError
+from voxdata.format.errors import SnapshotError, quoted
+from voxdata.format.json_text import check_fields, read_json
 
 FORMAT = 1
 SPLITS = ("train", "val", "test")
@@ -83,23 +83,22 @@ def parse_snapshot(data: bytes, key: str) -> Snapshot:
     Raises `SnapshotError` where it is damaged, of a version we do not read, or names a file outside of its root.
     """
     try:
-        content = json.loads(data)
+        content = read_json(data)
     except ValueError as error:
         raise SnapshotError(f"{key} is not JSON: {error}; run: voxdata verify") from None
     found = content.pop("format", None) if isinstance(content, dict) else content
     if found != FORMAT:
-        raise SnapshotError(f"{key} has format {found!r}; this code reads {FORMAT}")
+        raise SnapshotError(f"{key} has format {quoted(found)}; this code reads {FORMAT}")
     listed = content.get("shards")
     if not isinstance(listed, list):
         raise SnapshotError(f"{key} lists no shards; run: voxdata verify")
     shards = [_made(ShardEntry, entry, f"a shard in {key}") for entry in listed]
     snapshot = _made(Snapshot, {**content, "shards": shards}, key)
-    if not isinstance(snapshot.tables, dict):
-        raise SnapshotError(f"{key} lists no tables; run: voxdata verify")
     files = [each for shard in shards for each in (shard.tar, shard.sidecar)]
     for named in [*files, *(each for keys in snapshot.tables.values() for each in keys)]:
-        if not isinstance(named, str) or named.startswith("/") or ".." in named.split("/"):
-            raise SnapshotError(f"{key} names {named!r}, which lies outside of its root; do not use this root")
+        if named.startswith("/") or "\0" in named or ".." in named.split("/"):
+            said = quoted(named)
+            raise SnapshotError(f"{key} names {said}, which lies outside of its root; do not use this root")
     return snapshot
 
 
@@ -111,7 +110,12 @@ def _made(kind: type[T], content: Any, what: str) -> T:
         for each in fields(kind)  # type: ignore[arg-type]
     }
     for name in content.keys() - known.keys():
-        raise SnapshotError(f"{what} says {name!r}, which this code does not know: use the version that wrote it")
+        said = quoted(name)
+        raise SnapshotError(f"{what} says {said}, which this code does not know: use the version that wrote it")
     for name in (name for name, required in known.items() if required and name not in content):
         raise SnapshotError(f"{what} does not say {name!r}; run: voxdata verify")
+    try:
+        check_fields(kind, content)
+    except ValueError as error:
+        raise SnapshotError(f"{what}: {error}; run: voxdata verify") from None
     return kind(**content)

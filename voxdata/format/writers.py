@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 _GONE = -1  # killed, and its parent, as the first process of a container, has not asked for it yet
-_NAMED = re.compile(r"([0-9a-f]{12})\.(\d+)\.(\d+)")
+_NAMED = re.compile(r"([0-9a-f]{12})\.([0-9]{1,9})\.([0-9]{1,20})")
 
 
 @dataclass(frozen=True)

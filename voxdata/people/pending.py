@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from voxdata.format.errors import StorageError
+from voxdata.format.errors import StorageError, brief
+from voxdata.format.json_text import check_fields, read_object
 from voxdata.store.storage import Storage
 
 FOLDER = "governance/pending"
@@ -41,10 +42,13 @@ def read(storage: Storage) -> dict[str, Forgetting]:
     found = {}
     for key in storage.keys(FOLDER):
         try:
-            found[key.rpartition("/")[2].removesuffix(".json")] = Forgetting(**json.loads(storage.read(key)))
+            content = read_object(storage.read(key))
+            check_fields(Forgetting, content)
+            found[key.rpartition("/")[2].removesuffix(".json")] = Forgetting(**content)
         except (ValueError, TypeError) as error:
             raise StorageError(
-                f"{key} under {storage.url} is damaged: {error}; restore it, or delete it and forget the person again"
+                f"{key} under {storage.url} is damaged: {brief(error)}; restore it, or delete it and forget the person "
+                "again"
             ) from None
     return found
 

@@ -32,8 +32,8 @@ class Tombstones:
     def __init__(self, storage: Storage) -> None:
         facts = journal.read_new(storage, "tombstones")
         self.people = len(facts)
-        self._words = {word for fact in facts for word in _listed(fact, "words")}
-        self._contents = {content for fact in facts for content in _listed(fact, "contents")}
+        self._words = {word for fact in facts for word in journal.inner("tombstones", fact, "words", list)}
+        self._contents = {content for fact in facts for content in journal.inner("tombstones", fact, "contents", list)}
         self._key = _read_key(storage) if facts else b""
 
     def holds(self, *words: str) -> bool:
@@ -107,8 +107,3 @@ def _lost(storage: Storage) -> StorageError:
         f"{KEY} under {storage.url} is gone or damaged, and without it nobody can tell who was forgotten; "
         "restore it from a backup: a build would bring forgotten people back"
     )
-
-
-def _listed(fact: dict[str, str | None], name: str) -> list[str]:
-    listed: list[str] = json.loads(fact.get(name) or "[]")
-    return listed

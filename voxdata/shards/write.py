@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from voxdata.format.digests import digest
 from voxdata.format.errors import ShardError
+from voxdata.format.json_text import check_fields, read_object
 from voxdata.format.sidecar import SIDECAR
 from voxdata.format.snapshot import Kind, ShardEntry
 from voxdata.people.identities import BUCKETS
@@ -273,7 +274,9 @@ def _packed_before(storage: Storage, record: str) -> ShardEntry | None:
     if not storage.exists(record):
         return None
     try:
-        entry = ShardEntry(**json.loads(storage.read(record)))
+        content = read_object(storage.read(record))
+        check_fields(ShardEntry, content)
+        entry = ShardEntry(**content)
     except (ValueError, TypeError):
         return None
     return entry if storage.exists(entry.tar) and storage.exists(entry.sidecar) else None

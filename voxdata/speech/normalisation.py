@@ -18,11 +18,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from voxdata.format.json_text import read_object
 from voxdata.format.members import TarFiles
 from voxdata.format.normalise import MIN_STD
 from voxdata.format.sidecar import read_sidecar
@@ -73,10 +75,11 @@ def normalisation(
 def shard_sums(storage: Storage, shard: ShardEntry) -> dict[str, dict[str, Any]]:
     """Front end -> frames, sum and sum of squares per band (F,) of a speech shard; computed once for each shard."""
     key = f"fragments/normalisation/{_name(shard)}.json"
-    if not storage.exists(key):
-        storage.commit(key, json.dumps(_add_up(storage, shard), sort_keys=True).encode())
-    sums: dict[str, dict[str, Any]] = json.loads(storage.read(key))
-    return sums
+    if storage.exists(key):
+        with suppress(ValueError):  # damaged: it is added up again
+            return read_object(storage.read(key))
+    storage.commit(key, json.dumps(_add_up(storage, shard), sort_keys=True).encode())
+    return read_object(storage.read(key))
 
 
 def _add_up(storage: Storage, shard: ShardEntry) -> dict[str, dict[str, Any]]:

@@ -20,15 +20,17 @@ import logging
 import threading
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from voxdata.format.digests import digest
-from voxdata.format.errors import StorageError
+from voxdata.format.errors import StorageError, brief, quoted
+from voxdata.format.json_text import fits, read_json, read_object
 from voxdata.store.pulled import source_of
 from voxdata.store.storage import Storage
 from voxdata.tables import faces, models, people, shards
+from voxdata.tables.column import TEXTS, B, D, F, I, L, S
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     table.name: table.schema
@@ -44,6 +46,9 @@ GIVES_WAY: Mapping[str, Sequence[str]] = {
     "aliases": ("refused",),  # a needless merge costs a person, a missed one puts a person on both sides of the split
 }
 """Decisions that give way to others of the same number or moment, the weakest first."""
+
+_KINDS: Mapping[pa.DataType, Any] = {S: str, B: bool, I: int, L: int, F: float, D: float, TEXTS: list[str]}
+T = TypeVar("T", dict[str, Any], list[Any])
 
 logger = logging.getLogger("voxdata")
 
@@ -103,7 +108,8 @@ def read_new(storage: Storage, table: str, known: Container[str] = ()) -> list[d
     _schema(table)
     keys = [key for key in storage.keys(f"journal/{table}") if key.endswith(".json") and _fact(key) not in known]
     facts = [
-        {"fact": _fact(key), **_load(storage, key, data)} for key, data in zip(keys, storage.reads(keys), strict=True)
+        {"fact": _fact(key), **_load(storage, table, key, data)}
+        for key, data in zip(keys, storage.reads(keys), strict=True)
     ]
     return sorted(facts, key=lambda fact: order(table, fact))
 
@@ -140,14 +146,14 @@ def _named(number: int, hashed: str) -> str:
 def _number(name: str) -> int:
     """The number in a fact's name, 0 where it has none."""
     number, dash, _ = name.partition("-")
-    return int(number) if dash and number.isdigit() else 0
+    return int(number) if dash and number.isascii() and number.isdigit() else 0
 
 
 def _instant(text: Any, of: str) -> datetime:
     try:
         time = datetime.fromisoformat(str(text))
     except ValueError:
-        raise StorageError(f"{of} is {text!r}; a time is needed, as 2026-11-21T09:00:00Z") from None
+        raise StorageError(f"{of} is {quoted(text)}; a time is needed, as 2026-11-21T09:00:00Z") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
@@ -157,11 +163,36 @@ def _schema(table: str) -> pa.Schema:
     return SCHEMAS[table]
 
 
-def _load(storage: Storage, key: str, data: bytes) -> dict[str, Any]:
+def inner(table: str, fact: Mapping[str, Any], column: str, kind: type[T]) -> T:
+    """What a fact states as JSON in a column: an object, or a list; an empty one where it states nothing.
+
+    Raises `StorageError` for what is none.
+    """
     try:
-        fact: dict[str, Any] = json.loads(data)
+        found = read_json(fact[column]) if fact[column] else kind()
+        if isinstance(found, kind):
+            return found
+        said = f"it states {type(found).__name__} where {kind.__name__} is needed"
     except ValueError as error:
-        raise StorageError(f"{key} under {storage.url} is not JSON: {error}; restore the file or delete it") from None
+        said = brief(error)
+    name = fact.get("fact", "")
+    raise StorageError(f"journal/{table}/{name}.json: `{column}` is damaged: {said}; restore the file or delete it")
+
+
+def _load(storage: Storage, table: str, key: str, data: bytes) -> dict[str, Any]:
+    schema = _schema(table)
+    try:
+        fact = read_object(data)
+        for column in schema:
+            if fact.setdefault(column.name) is not None and not fits(fact[column.name], _KINDS[column.type]):
+                raise ValueError(f"`{column.name}` has a value of another kind ({type(fact[column.name]).__name__})")
+        for name in (schema.names[0], schema.names[-1]):
+            if fact[name] is None:
+                raise ValueError(f"`{name}` is missing")
+    except ValueError as error:
+        raise StorageError(
+            f"{key} under {storage.url} is not JSON that states a fact: {brief(error)}; restore the file or delete it"
+        ) from None
     return fact
 
 

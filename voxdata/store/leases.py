@@ -27,7 +27,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from voxdata.format.atomic import temporary_name
-from voxdata.format.errors import LeaseLostError, StorageError
+from voxdata.format.errors import LeaseLostError, StorageError, brief
+from voxdata.format.json_text import read_json
 from voxdata.format.writers import Writer, kernel, this_writer, writer_named
 from voxdata.store.storage import LEASES, LocalStorage, Storage
 
@@ -79,7 +80,8 @@ class Record:
     def said(self) -> str:
         """Who that is, for a user."""
         try:
-            return "{what} of {owner}, process {pid} on {host}, since {since},".format_map(self.facts)
+            facts = {name: brief(self.facts[name], 100) for name in ("what", "owner", "pid", "host", "since")}
+            return "{what} of {owner}, process {pid} on {host}, since {since},".format_map(facts)
         except KeyError:
             return "another process"
 
@@ -126,7 +128,7 @@ def newest(storage: Storage) -> Record | None:
         return None
     number = max(numbers)
     try:
-        facts = json.loads(storage.read(_key(number)))
+        facts = read_json(storage.read(_key(number)))
     except (StorageError, ValueError):
         facts = {}  # being written, on a full disk, or gone by now
     return Record(number=number, ended=numbers[number], facts=facts if isinstance(facts, dict) else {})
@@ -151,7 +153,7 @@ def _take(storage: Storage, what: str, *, alone_on_kernel: bool) -> tuple[Lease,
 def _remove_older(storage: Storage, number: int) -> None:
     for key in storage.keys(LEASES):
         name = key.rpartition("/")[2].removesuffix(_ENDED)
-        if name.isdigit() and int(name) < number:
+        if _is_number(name) and int(name) < number:
             storage.remove(key)
 
 
@@ -232,7 +234,11 @@ def _owner() -> str:
 def _numbers(storage: Storage) -> dict[int, bool]:
     """Number of each lease -> whether it was given back."""
     names = {key.rpartition("/")[2] for key in storage.keys(LEASES)}
-    return {int(name): name + _ENDED in names for name in names if name.isdigit()}
+    return {int(name): name + _ENDED in names for name in names if _is_number(name)}
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def _key(number: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from voxdata.format.errors import StorageError
+from voxdata.format.json_text import check_fields, read_object
 from voxdata.store.storage import LocalStorage, Storage, open_storage
 
 STATE_KEY = "pulled.json"
@@ -25,15 +26,25 @@ class Pulled:
     files: Mapping[str, Stamp] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Stated:
+    """As it is written."""
+
+    source: str
+    snapshots: list[str]
+    files: dict[str, list[float]]
+
+
 def pulled_state(storage: Storage) -> Pulled | None:
     """What `storage` is a copy of; None where it is no copy. Raises `StorageError` where that cannot be read."""
     if not isinstance(storage, LocalStorage) or not storage.exists(STATE_KEY):
         return None
     try:
-        said = json.loads(storage.read(STATE_KEY))
-        files = {str(key): (int(size), float(time)) for key, (size, time) in said["files"].items()}
-        return Pulled(source=str(said["source"]), snapshots=tuple(said["snapshots"]), files=files)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        said = read_object(storage.read(STATE_KEY))
+        check_fields(_Stated, said)
+        files = {key: (int(size), float(time)) for key, (size, time) in said["files"].items()}
+        return Pulled(source=said["source"], snapshots=tuple(said["snapshots"]), files=files)
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise StorageError(
             f"{STATE_KEY} under {storage.url} is damaged; delete this folder's shards/ and {STATE_KEY}, and pull again"
         ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from voxdata.catalog.snapshot import latest
 from voxdata.format.errors import StorageError
+from voxdata.format.json_text import read_json
 from voxdata.pages.report.charts import Numbers
 from voxdata.store.storage import Storage
 
@@ -70,7 +70,7 @@ def _load(storage: Storage, name: str, files: Sequence[str]) -> Run:
         if file not in files:
             return {}
         try:
-            content = json.loads(storage.read(f"runs/{name}/{file}"))
+            content = read_json(storage.read(f"runs/{name}/{file}"))
         except (ValueError, StorageError):
             content = None
         if not isinstance(content, dict):
@@ -128,7 +128,7 @@ def _metrics(data: bytes) -> list[dict[str, Any]]:
     lines = []
     for text in data.decode("utf-8", "replace").splitlines():
         try:
-            line = json.loads(text)
+            line = read_json(text)
         except ValueError:
             continue
         if isinstance(line, dict) and _number(line.get("step")):
