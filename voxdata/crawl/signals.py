@@ -5,12 +5,12 @@ The opt-outs are each a name in `crawl.opt_outs`; what is found is told in words
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voxdata.crawl.robots import Robots, matches
+from voxdata.format.json_text import read_json
 
 HEAD_BYTES = 64 << 10  # of a page, in which its <meta> must stand
 TAG_BYTES = 2048  # of one <meta>
@@ -60,8 +60,8 @@ class Rules:
 def read_reservations(data: bytes) -> list[tuple[str, bool]]:
     """Pattern -> whether text and data mining is reserved there, of a tdmrep.json; nothing where it is not one."""
     try:
-        listed = json.loads(data)
-    except (ValueError, RecursionError):
+        listed = read_json(data)
+    except ValueError:
         return []
     entries = listed if isinstance(listed, list) else [listed]
     return [

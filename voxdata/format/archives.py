@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import IO
 
 DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError),
@@ -21,14 +22,15 @@ DAMAGED = (
 """What reading a damaged tar or zip raises, besides `OSError`."""
 
 
-def members_in_place(path: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The members of a tar that is not compressed, each with the open tar; their bytes lie at `offset_data`.
+def members_in_place(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The members of a tar that is not compressed, each with the open tar; bytes lie at `offset_data`.
 
     Raises `tarfile.ReadError` for a tar that is damaged, cut, or stores a member in pieces, `OSError` for none.
     """
-    length, end = os.path.getsize(path), 0
+    length, end = file.seek(0, os.SEEK_END), 0
+    file.seek(0)
     try:
-        with tarfile.open(path, "r:", errors="backslashreplace", encoding="utf-8") as tar:
+        with tarfile.open(fileobj=file, mode="r:", errors="backslashreplace", encoding="utf-8") as tar:
             for member in forwards(tar):
                 end = member.offset_data + _blocks(member.size)
                 if member.isreg() and member.issparse():
@@ -40,10 +42,9 @@ def members_in_place(path: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarIn
         raise
     except DAMAGED as error:
         raise tarfile.ReadError(f"a header behind byte {end} is damaged ({type(error).__name__})") from None
-    with open(path, "rb") as file:  # a whole tar has an empty block behind its last member; tarfile does not ask for it
-        file.seek(end)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError(f"it is cut at byte {length}")
+    file.seek(end)  # a whole tar has an empty block behind its last member; tarfile does not ask for it
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"it is cut at byte {length}")
 
 
 def forwards(tar: Iterable[tarfile.TarInfo]) -> Iterator[tarfile.TarInfo]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 import re
 from typing import Any
 
 from voxdata.crawl.fetched import Fetched
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import SourceError, brief
+from voxdata.format.json_text import read_json
 from voxdata.sources.kinds import FindPerson, Found, NoAnswerError, Person, Visit
 
 KEY_REFUSED = (401, 403)
@@ -22,8 +22,8 @@ def answered(find_person: FindPerson) -> FindPerson:
     async def find(settings: Any, visit: Visit, person: Person, cursor: str | None) -> Found:
         try:
             return await find_person(settings, visit, person, cursor)
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise NoAnswerError(f"the answer has another form: {type(error).__name__}: {error}") from error
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+            raise NoAnswerError(f"the answer has another form: {type(error).__name__}: {brief(error)}") from error
 
     return find
 
@@ -41,8 +41,8 @@ def object_in(answer: Fetched, setting: str, key_env: str | None = None) -> dict
         said = [str(part) for part in (answer.status, answer.http_status, answer.detail) if part is not None]
         raise NoAnswerError(f"{answer.url}: {' '.join(said)}")
     try:
-        found = json.loads(answer.data)
-    except (ValueError, RecursionError):
+        found = read_json(answer.data)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise NoAnswerError(f"{answer.url}: its answer of {len(answer.data)} bytes is no JSON object")

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from pydantic import Field, model_validator
 
 from voxdata.crawl.hosts import ApiLimits
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import SourceError, brief, several
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.answers import answered, key_in, link, object_in, plain
 from voxdata.sources.kinds import Found, NoAnswerError, Person, PhotoKind, PhotoUrl, Place, Visit, everybody
@@ -130,9 +130,11 @@ def _check_answer(settings: ImageApi, visit: Visit, answer: Mapping[str, Any], a
         value = plain(_at(answer, path))
         if value != wanted:
             said = plain(_at(answer, settings.fields["error"])) if "error" in settings.fields else None
-            raise SourceError(f"{visit.setting}: {address} answers {path} = {value}: {said or 'it does not say why'}")
+            raise SourceError(
+                f"{visit.setting}: {address} answers {path} = {brief(value)}: {brief(said or 'it does not say why')}"
+            )
     if _at(answer, settings.fields["results"]) is None and not settings.ok:
-        there = ", ".join(answer) or "nothing"
+        there = several(answer) or "nothing"
         raise NoAnswerError(f"{address}: its answer has no {settings.fields['results']}; it has {there}")
 
 

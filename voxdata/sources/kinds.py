@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlsplit
 
-from voxdata.format.errors import RecipeError
+from voxdata.format.errors import RecipeError, brief
 from voxdata.people.identities import UNKNOWN
 from voxdata.plugins import plugin, plugins
 from voxdata.recipe.section import RegisteredKind
@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # its HTTP client takes as long to import as all else of a co
     from voxdata.crawl.fetch import Fetcher
     from voxdata.crawl.fetched import Fetched
     from voxdata.crawl.hosts import ApiLimits
+
+MOST_PAGES = 2000  # of one person in one source: more than any has, and an end to one that makes them up
 
 logger = logging.getLogger(__name__)
 
@@ -298,14 +300,24 @@ def everybody(find_person: FindPerson) -> Callable[[Any, Visit], AsyncIterator[S
 
 
 async def pages(find_person: FindPerson, settings: Any, visit: Visit, person: Person) -> AsyncIterator[Found]:
-    """All pages that a source has of a person. Raises `NoAnswerError` for one that does not come."""
-    cursor = None
+    """All pages that a source has of a person. Raises `NoAnswerError` for one that does not come, or without end."""
+    cursor, asked = None, set[str | None]()
     while True:
+        note_cursor(cursor, asked)
         found = await find_person(settings, visit, person, cursor)
         yield found
         cursor = found.cursor
         if cursor is None:
             return
+
+
+def note_cursor(cursor: str | None, asked: set[str | None]) -> None:
+    """Note that a page of a person is asked for. Raises `NoAnswerError` where it was before, or there are too many."""
+    if cursor in asked:
+        raise NoAnswerError(f"its pages lead back to one that was asked for, {brief(cursor)}")
+    if len(asked) == MOST_PAGES:
+        raise NoAnswerError(f"it has more than {MOST_PAGES} pages of one person")
+    asked.add(cursor)
 
 
 def _no_limits(settings: Any) -> Mapping[str, ApiLimits]:

@@ -9,26 +9,28 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import SourceError, brief
+from voxdata.format.json_text import read_json
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
 BATCH = 5000  # rows
-LARGEST_CELL = 16 << 20  # letters
+LARGEST_ROW = 8 << 20  # letters
+BATCH_LETTERS = 32 << 20
 DELIMITERS = ",;\t|"  # one of them parts a table's columns: the one that its first line has most of
 CURATION = "curation"  # of VGGFace: 1 where a face was looked at and kept
 _AFTER_LAST = "\0after the last row\0"
 
+T = TypeVar("T")
 Rows = Mapping[str, Sequence[Any]]  # columns of one length
 
 
@@ -70,7 +72,8 @@ def read_rows(path: Path, choose: Choose) -> Iterator[Rows]:
         if name.endswith(".parquet"):
             yield from _parquet_rows(path, choose)
             return
-        with _opened(path) as file:
+        with _opened(path) as opened:
+            file = _Lines(path, opened)
             if name.endswith(".txt"):
                 yield from _vggface_rows(path, file)
             elif name.endswith((".jsonl", ".ndjson")):
@@ -79,8 +82,38 @@ def read_rows(path: Path, choose: Choose) -> Iterator[Rows]:
                 yield from _table_rows(path, file, choose)
             else:
                 raise SourceError(f"{path} is no list of photos; its name must end in one of {' '.join(SUFFIXES)}")
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        raise SourceError(f"the list {path} cannot be read: {' '.join(str(error).split())}") from None
+    except (OSError, EOFError, zlib.error, UnicodeError, pa.ArrowException) as error:
+        raise SourceError(f"the list {path} cannot be read: {brief(error)}") from None
+
+
+class _Lines:
+    """The lines of a list. Raises `SourceError` for a row that never ends, as packed files of a few kB can hold."""
+
+    def __init__(self, path: Path, file: IO[str]) -> None:
+        self._path, self._file = path, file
+        self._number, self._letters = 0, 0
+        self.read = 0  # letters
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(LARGEST_ROW - self._letters + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._letters += len(line)
+        self.read += len(line)
+        if self._letters > LARGEST_ROW:
+            raise SourceError(
+                f"the row that ends in line {self._number} of {self._path} has more than {LARGEST_ROW} letters; a list "
+                "has a photo in each line: look what the file is"
+            )
+        return line
+
+    def row_ends(self) -> None:
+        """The next line begins another row."""
+        self._letters = 0
 
 
 def _opened(path: Path) -> IO[str]:
@@ -92,22 +125,22 @@ def _opened(path: Path) -> IO[str]:
     return opener(path, "rt", encoding=encoding, errors="backslashreplace", newline="")
 
 
-def _table_rows(path: Path, file: Iterator[str], choose: Choose) -> Iterator[Rows]:
+def _table_rows(path: Path, file: _Lines, choose: Choose) -> Iterator[Rows]:
     begins = next(file, "")
     delimiter = max(DELIMITERS, key=begins.count)
-    table = _cells(path, chain([begins], file), delimiter)
+    table = _cells(path, chain([begins], file), delimiter, file.row_ends)
     header = next(table, [])
     columns = choose(header)
-    while batch := list(islice(table, BATCH)):
+    for batch in _batches(file, table):
         read: dict[str, Sequence[Any]] = {}
         for name, values in zip(header, zip_longest(*batch), strict=False):  # short rows have None, long ones are cut
             read[name] = values if name not in read else _later(read[name], values)
         yield columns.named(read, len(batch))
 
 
-def _cells(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+def _cells(path: Path, lines: Iterable[str], delimiter: str, row_ends: Callable[[], None]) -> Iterator[list[str]]:
     """The rows of a table. Raises `SourceError` for a quote that is never closed: it would swallow all that follows."""
-    csv.field_size_limit(max(LARGEST_CELL, csv.field_size_limit()))  # it is the process's; nobody needs it smaller
+    csv.field_size_limit(max(LARGEST_ROW, csv.field_size_limit()))  # it is the process's; nobody needs it smaller
     reader = csv.reader(chain(lines, [_AFTER_LAST]), delimiter=delimiter)
     line = 1
     while True:
@@ -115,9 +148,10 @@ def _cells(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[list[st
             row = next(reader)
         except csv.Error as error:
             raise SourceError(
-                f"the row that begins in line {line} of {path} cannot be read: {error}; look whether a quote there is "
-                "not closed"
+                f"the row that begins in line {line} of {path} cannot be read: {brief(error)}; look whether a quote "
+                "there is not closed"
             ) from None
+        row_ends()
         if row and row[-1].endswith(_AFTER_LAST):
             if row == [_AFTER_LAST]:
                 return
@@ -135,20 +169,40 @@ def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
     return [before if after is None else after for before, after in zip(first, second, strict=True)]
 
 
-def _json_rows(path: Path, file: Iterable[str], choose: Choose) -> Iterator[Rows]:
+def _json_rows(path: Path, file: _Lines, choose: Choose) -> Iterator[Rows]:
     there: dict[str, None] = {}  # of all rows so far: a row need not have what it has nothing to say in
-    lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
-    while batch := [_json_row(path, number, line) for number, line in islice(lines, BATCH)]:
+    lines = ((number, line) for number, line in enumerate(_each(file), start=1) if line.strip())
+    for batch in _batches(file, (_json_row(path, number, line) for number, line in lines)):
         there.update(dict.fromkeys(chain.from_iterable(batch)))
         columns = choose(list(there))
         yield columns.named({name: [row.get(name) for row in batch] for name in columns.wanted}, len(batch))
 
 
+def _batches(file: _Lines, rows: Iterable[T]) -> Iterator[list[T]]:
+    """Rows, so many at a time as a batch may have rows and letters."""
+    batch: list[T] = []
+    start = file.read
+    for row in rows:
+        batch.append(row)
+        if len(batch) >= BATCH or file.read - start >= BATCH_LETTERS:
+            yield batch
+            batch, start = [], file.read
+    if batch:
+        yield batch
+
+
+def _each(file: _Lines) -> Iterator[str]:
+    """Lines that are a row each."""
+    for line in file:
+        file.row_ends()
+        yield line
+
+
 def _json_row(path: Path, number: int, line: str) -> Mapping[str, Any]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"line {number} of {path} is not JSON: {error}") from None
+        row = read_json(line)
+    except ValueError as error:
+        raise SourceError(f"line {number} of {path} is not JSON: {brief(error)}") from None
     if not isinstance(row, dict):
         raise SourceError(f"line {number} of {path} is {type(row).__name__}; an object with its columns is needed")
     return row
@@ -183,16 +237,15 @@ def _value(scalar: pa.Scalar) -> Any:
         return None
 
 
-def _vggface_rows(path: Path, file: Iterable[str]) -> Iterator[Rows]:
-    rows = _vggface_lines(path, file)
-    while batch := list(islice(rows, BATCH)):
+def _vggface_rows(path: Path, file: _Lines) -> Iterator[Rows]:
+    for batch in _batches(file, _vggface_lines(path, file)):
         urls, ranks, boxes, curations = zip(*batch, strict=True)
         people = [path.stem] * len(batch)
         yield {"identity": people, "url": urls, "rank": ranks, "face_box": boxes, CURATION: curations}
 
 
-def _vggface_lines(path: Path, file: Iterable[str]) -> Iterator[tuple[str, str, tuple[str, str, str, str], str]]:
-    for number, line in enumerate(file, start=1):
+def _vggface_lines(path: Path, file: _Lines) -> Iterator[tuple[str, str, tuple[str, str, str, str], str]]:
+    for number, line in enumerate(_each(file), start=1):
         if not line.strip():
             continue
         first, *rest = line.split()

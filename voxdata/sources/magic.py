@@ -25,6 +25,8 @@ OTHER_SUFFIXES = frozenset(
     | {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".npy", ".npz", ".pt", ".pkl", ".pickle", ".mat"}
     | {".parquet", ".duckdb", ".py", ".db"}
 )
+# FFmpeg may open nothing that refers to other files or hosts (playlists, concat scripts).
+FFMPEG_FORMATS = "mov,matroska,mpeg,mpegts,mpegvideo,mp3,ogg,wav,flac,aac,avi,aiff,asf,caf,au"
 HEIC_EXTRA = "pip install 'voxdata[heic]'"
 NAMED = 8  # suffixes in a message
 HEAD_BYTES = 32

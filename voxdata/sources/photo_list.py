@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from voxdata.crawl.addresses import are_plain
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import SourceError, several
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import check_folder, walk_files
 from voxdata.sources.kinds import PhotoKind, PhotoUrls, Place, Visit
@@ -208,7 +208,7 @@ def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns
         raise SourceError(f"{where} is empty; a list begins with the names of its columns")
     missing = [column for column in wanted if column not in there]
     if missing:
-        raise SourceError(f"{where} has no column {missing[0]!r}; it has {', '.join(map(str, there))}")
+        raise SourceError(f"{where} has no column {missing[0]!r}; it has {several(there)}")
     spelled = {str(column).strip().lower(): column for column in reversed(there)}
     found = {
         name: given[name] or next((spelled[each] for each in USUAL[name] if each in spelled), None) for name in USUAL
@@ -216,7 +216,7 @@ def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns
     for name in ("identity", "url"):
         if found[name] is None:
             raise SourceError(
-                f"{where} has the columns {', '.join(map(str, there))}, none of which is known to hold the "
+                f"{where} has the columns {several(there)}, none of which is known to hold the "
                 f"{'person' if name == 'identity' else 'url'}; name it with {name}_column"
             )
     known = {name: column for name, column in found.items() if column is not None}

@@ -7,7 +7,6 @@ says of the photo (licence, author, the url that it was fetched from) stays with
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tarfile
@@ -18,7 +17,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from voxdata.format.errors import SourceError
+from voxdata.format.archives import members_in_place
+from voxdata.format.errors import SourceError, brief
+from voxdata.format.json_text import read_json
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import SourceFile, printable
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
@@ -26,12 +27,11 @@ from voxdata.sources.licences import licence_name
 from voxdata.sources.listing import Listing
 from voxdata.sources.magic import PHOTO_SUFFIXES
 from voxdata.sources.photo_list import USUAL
-from voxdata.sources.reading import whole_path
-from voxdata.sources.speech_tars import check, check_end, opened_tar, place, sample_of, tar_files
+from voxdata.sources.reading import opened, whole_path
+from voxdata.sources.speech_tars import MAX_TEXT_BYTES, check, place, plain_word, sample_of, tar_files
 
 IDENTITY_MEMBERS = (".cls", ".txt")
 NAMELESS = "name nobody"
-MAX_TEXT_BYTES = 1 << 20  # of a member that describes a photo
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def _passed_over(settings: PhotoTars, setting: str, nobody: Sequence[str]) -> st
     field = settings.identity_field or f"one of {', '.join(USUAL['identity'])}"
     return (
         f"{setting}.path={settings.path}: {len(nobody)} photos {NAMELESS} ({field} in their .json) and are passed "
-        f"over; the first is {nobody[0]}"
+        f"over; the first is {brief(nobody[0])}"
     )
 
 
@@ -103,22 +103,19 @@ def tar_photos(tar: SourceFile, settings: PhotoTars, nobody: list[str]) -> list[
     photos: list[tarfile.TarInfo] = []
     texts: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
     try:
-        with opened_tar(path) as archive:
-            end = 0
-            for member in archive:
-                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        with opened(path) as file:
+            for archive, member in members_in_place(file):
                 suffix = os.path.splitext(member.name)[1].lower()
                 if not member.isreg() or PurePosixPath(member.name).name.startswith("."):
                     continue
                 if suffix in PHOTO_SUFFIXES:
                     photos.append(member)
                 elif suffix in (".json", *IDENTITY_MEMBERS) and member.size <= MAX_TEXT_BYTES:
-                    file = archive.extractfile(member)
-                    texts[sample_of(member.name)][suffix] = b"" if file is None else file.read()
-        check_end(path, end)
+                    text = archive.extractfile(member)
+                    texts[sample_of(member.name)][suffix] = b"" if text is None else text.read()
     except (tarfile.TarError, OSError) as error:
         raise SourceError(
-            f"the tar {path} cannot be read: {error}; copy it again, or take it out of the folder"
+            f"the tar {path} cannot be read: {brief(error)}; copy it again, or take it out of the folder"
         ) from None
     found = []
     for member in photos:
@@ -161,20 +158,14 @@ def _photo(
 
 def _object(data: bytes | None) -> dict[str, Any]:
     try:
-        found = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
+        found = read_json(data or b"{}")
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _first(said: dict[str, Any], names: Sequence[str]) -> str | None:
-    return next((text for name in names if (text := _plain(said.get(name)))), None)
-
-
-def _plain(value: Any) -> str | None:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    text = value if isinstance(value, str) else str(value) if is_number else ""
-    return text.strip().encode("utf-8", "backslashreplace").decode() or None
+    return next((text for name in names if (text := plain_word(said.get(name)))), None)
 
 
 def _text(data: bytes | None) -> str | None:

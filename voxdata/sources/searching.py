@@ -6,14 +6,14 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from voxdata.format.errors import VoxdataError
+from voxdata.format.errors import VoxdataError, brief
 from voxdata.recipe.crawl import Crawl
-from voxdata.sources.kinds import NoAnswerError, Person, PhotoKind, Visit
+from voxdata.sources.kinds import NoAnswerError, Person, PhotoKind, Visit, note_cursor
 from voxdata.sources.offered import Offered, Searched
 from voxdata.sources.taking import Taker
-from voxdata.store.rows import clean
 
 NAMED = 5  # people in a message
+MOST_SAID = 400  # letters of what an answer says
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,11 @@ async def search(kind: PhotoKind, settings: Any, visit: Visit, listing: Offered,
         try:
             await _look_for(kind, settings, visit, listing, taker, person, state.cursor)
         except NoAnswerError as error:
-            failed.append(f"{person.identity} ({error})")
+            failed.append(f"{person.identity} ({brief(error, MOST_SAID)})")
         except VoxdataError:
             raise
         except Exception as error:  # an answer that nobody foresaw leaves its person for another time
-            failed.append(f"{person.identity} ({clean(f'{type(error).__name__}: {error}')[:200]})")
+            failed.append(f"{person.identity} ({brief(f'{type(error).__name__}: {error}')})")
     if failed:
         logger.warning(
             "%s: %d of %d people were not answered for; the same command asks again: %s%s",
@@ -57,9 +57,7 @@ async def _look_for(
     assert kind.find_person is not None
     asked = set[str | None]()
     while not taker.has_enough(person.identity):
-        if cursor in asked:
-            raise NoAnswerError(f"its pages lead back to one that was asked for, {clean(str(cursor))[:200]}")
-        asked.add(cursor)
+        note_cursor(cursor, asked)
         found = await kind.find_person(settings, visit, person, cursor)
         taker.offers(found.offers)
         if found.choices:

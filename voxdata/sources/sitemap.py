@@ -6,6 +6,8 @@ before a mistake in the XML counts, and the mistake is told.
 
 from __future__ import annotations
 
+import codecs
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ from voxdata.sources.web_page import resolved
 
 MAX_BYTES = 50_000_000  # of one sitemap, unpacked: the limit of the protocol
 MAX_ENTRIES = 50_000
+MAX_WITHIN = 10_000  # elements of an entry: ten times the pictures that a page may have
+MAX_DEPTH = 100
 _STEP = 1 << 16
 _GZIP = b"\x1f\x8b"
 
@@ -29,6 +33,8 @@ class Sitemap:
     further: list[str] = field(default_factory=list)
     mistake: str | None = None
     left_out: int = 0  # entries that are no address of the web
+    entries: int = field(default=0, repr=False, compare=False)  # that were read
+    within: int = field(default=0, repr=False, compare=False)  # parts of the entry that is being read
 
 
 def read_sitemap(data: bytes, address: str) -> Sitemap:
@@ -65,8 +71,9 @@ def _pieces(data: bytes) -> Iterator[bytes]:
 
 
 def _read_lines(text: bytes, address: str, found: Sitemap) -> None:
-    for line in text.decode("utf-8-sig", "replace").split():
-        _add(found, address, line, ())
+    for word in re.finditer(rb"\S+", text.removeprefix(codecs.BOM_UTF8)):
+        _count(found)
+        _add(found, address, word[0].decode("utf-8", "replace"), ())
 
 
 def _read_xml(pieces: Iterable[bytes], address: str, found: Sitemap) -> None:
@@ -89,6 +96,11 @@ def _read_events(parser: XMLPullParser[Element], address: str, found: Sitemap, a
     for event, element in events:
         if event == "start":
             above.append(element)
+            if len(above) > MAX_DEPTH:
+                raise ValueError(f"nested more than {MAX_DEPTH} deep")
+            found.within += 1
+            if found.within > MAX_WITHIN:
+                raise ValueError(f"an entry of more than {MAX_WITHIN} parts")
             continue
         above.pop()
         name = _name(element)[1]
@@ -96,11 +108,13 @@ def _read_events(parser: XMLPullParser[Element], address: str, found: Sitemap, a
             _take_entry(name, element, address, found)
         if not any(_name(each)[1] in ("url", "sitemap") for each in above[:4]):
             element.clear()
+            found.within = 0
             if above:
                 above[-1].clear()
 
 
 def _take_entry(name: str, entry: Element, address: str, found: Sitemap) -> None:
+    _count(found)
     places: dict[str, list[str]] = {"loc": [], "image": []}
     for child in entry.iter():
         space, local = _name(child)
@@ -110,11 +124,18 @@ def _take_entry(name: str, entry: Element, address: str, found: Sitemap) -> None
         if name == "url":
             _add(found, address, place, places["image"])
             continue
-        further = resolved(address, place)
+        further = resolved(address, place) if len(found.further) < MAX_ENTRIES else None
         if further is None:
             found.left_out += 1
         else:
             found.further.append(further)
+
+
+def _count(found: Sitemap) -> None:
+    """Another entry is read. Raises `ValueError` where there are too many, whatever they say."""
+    found.entries += 1
+    if found.entries > 2 * MAX_ENTRIES:
+        raise ValueError(f"more than {2 * MAX_ENTRIES} entries")
 
 
 def _name(element: Element) -> tuple[str, str]:
@@ -124,8 +145,8 @@ def _name(element: Element) -> tuple[str, str]:
 
 
 def _add(found: Sitemap, address: str, place: str, pictures: list[str] | tuple[()]) -> None:
-    page = resolved(address, place)
-    if page is None or len(found.pages) >= MAX_ENTRIES:
+    page = resolved(address, place) if len(found.pages) < MAX_ENTRIES else None
+    if page is None:
         found.left_out += 1
     else:
         images = (resolved(address, picture) for picture in pictures)

@@ -7,24 +7,25 @@ their offset: tars must not be compressed.
 
 from __future__ import annotations
 
-import json
 import os
 import tarfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from voxdata.format.errors import SourceError
+from voxdata.format.archives import members_in_place
+from voxdata.format.errors import SourceError, brief
+from voxdata.format.json_text import read_json
 from voxdata.recipe.sources import SpeechSource
 from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.sources.folder import SourceFile, check_place, printable, walk_files
 from voxdata.sources.kinds import Clip, Place, SpeechKind
 from voxdata.sources.magic import SPEECH_SUFFIXES
-from voxdata.sources.reading import is_file, is_remote, opened, read_bytes, whole_path
+from voxdata.sources.reading import is_file, is_remote, opened, whole_path
 
 TAR_SUFFIX = ".tar"
+MAX_TEXT_BYTES = 1 << 20  # of a member that describes a sample
 IDENTITY_FIELDS = ("identity", "speaker", "speaker_id")
 
 
@@ -122,42 +123,23 @@ def list_clips(path: str, suffixes: Collection[str]) -> Iterator[TarClip]:
     sounds: list[tarfile.TarInfo] = []
     people: dict[str, str] = {}
     try:
-        with opened_tar(path) as tar:
-            end = 0
-            for member in tar:
-                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        with opened(path) as file:
+            for tar, member in members_in_place(file):
                 suffix = os.path.splitext(member.name)[1].lower()
                 if member.isreg() and suffix in suffixes and not PurePosixPath(member.name).name.startswith("."):
                     sounds.append(member)
-                elif member.isreg() and suffix == ".json":
+                elif member.isreg() and suffix == ".json" and member.size <= MAX_TEXT_BYTES:
                     named = _named_in(tar.extractfile(member))
                     people |= {sample_of(member.name): named} if named else {}
-        check_end(path, end)
     except (tarfile.TarError, OSError) as error:
         raise SourceError(
-            f"the tar {path} cannot be read: {error}; copy it again, or take it out of the folder"
+            f"the tar {path} cannot be read: {brief(error)}; copy it again, or take it out of the folder"
         ) from None
     for member in sounds:
         name = member.name.removeprefix("./")
         parts = PurePosixPath(name).parts
         identity = people.get(sample_of(member.name)) or (parts[0] if len(parts) > 1 else None)
         yield TarClip(member=name, identity=identity, offset=member.offset_data, size_bytes=member.size)
-
-
-@contextmanager
-def opened_tar(path: str) -> Iterator[tarfile.TarFile]:
-    """A tar that is not compressed, whose names may be anything. Raises `OSError`, `tarfile.TarError`."""
-    with (
-        opened(path) as file,
-        tarfile.open(fileobj=file, mode="r:", errors="backslashreplace", encoding="utf-8") as tar,
-    ):
-        yield tar
-
-
-def check_end(path: str, end: int) -> None:
-    """A whole tar has an empty block behind its last member; `tarfile` takes a cut one for shorter."""
-    if read_bytes(path, end, tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("it is cut: the empty block that ends a tar is not there")
 
 
 def sample_of(member: str) -> str:
@@ -168,8 +150,17 @@ def sample_of(member: str) -> str:
 
 def _named_in(file: Any) -> str | None:
     try:
-        sample = json.load(file)
+        sample = read_json(file.read())
     except ValueError:
         return None
-    found = [sample[field] for field in IDENTITY_FIELDS if sample.get(field)] if isinstance(sample, dict) else []
-    return str(found[0]) if found else None
+    named = [plain_word(sample.get(field)) for field in IDENTITY_FIELDS] if isinstance(sample, dict) else []
+    return next((word for word in named if word), None)
+
+
+def plain_word(value: Any) -> str | None:
+    """A text or a whole number of a `.json` as words that rows can hold; None for anything else, and for nothing."""
+    try:
+        text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    except ValueError:  # a number of thousands of digits
+        return None
+    return text.strip().encode("utf-8", "backslashreplace").decode() or None

@@ -7,6 +7,7 @@ a name that is decoded wrongly is another name: two strangers would become one p
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ MAX_ADDRESS = 4096  # characters; a longer one is no picture of use, but data in
 MAX_LICENCE = 200  # characters of its name
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _META = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}[\"']?([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
+_ENCODINGS = re.compile(
+    r"utf-(8|16|16-le|16-be)|cp(125[0-8]|866|874|932|949|950)|iso8859-\d{1,2}|koi8-[ru]|mac-(roman|cyrillic)"
+    r"|gb2312|gbk|gb18030|hz|big5|big5hkscs|euc_(jp|kr|jis_2004|jisx0213)|johab|tis-620"
+    r"|shift_(jis|jis_2004|jisx0213)|iso2022_(jp|kr)"
+)
 _META_BYTES = 1024  # where HTML wants it
 _SHARED_PICTURES = ("og:image", "og:image:url", "og:image:secure_url", "twitter:image")
 _LAZY = ("data-src", "data-original", "data-lazy-src")
@@ -81,17 +87,31 @@ def decoded(data: bytes, charset: str | None) -> str:
             return data[len(mark) :].decode(encoding, "replace")
     meta = _META.search(data[:_META_BYTES])
     for stated in (charset, meta[1].decode() if meta else None):
-        if stated:
+        known = _encoding(stated)
+        if known is not None:
             try:
-                # Browsers read latin-1 as windows-1252, which is what pages that say so are written in.
-                return data.decode("cp1252" if stated.lower() in ("iso-8859-1", "latin1", "ascii") else stated)
-            except (LookupError, ValueError):
+                return data.decode(known)
+            except ValueError:
                 continue
     try:
         return data.decode()
     except UnicodeDecodeError:
         best = from_bytes(data[: 1 << 16]).best()
         return data.decode(best.encoding if best else "cp1252", "replace")
+
+
+def _encoding(stated: str | None) -> str | None:
+    """The encoding that a page states, where it is one that browsers know (encoding.spec.whatwg.org).
+
+    Python knows more that are none of a page's, and takes minutes over some of them (punycode).
+    """
+    try:
+        name = codecs.lookup(stated).name if stated else ""
+    except (LookupError, ValueError):
+        return None
+    # Browsers read latin-1 as windows-1252, which is what pages that say so are written in.
+    known = "cp1252" if name in ("iso8859-1", "ascii") else name
+    return known if _ENCODINGS.fullmatch(known) else None
 
 
 def resolved(base: str, link: str) -> str | None:

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from voxdata.crawl.fetched import Fetched
 from voxdata.crawl.hosts import ApiLimits
+from voxdata.format.json_text import read_json
 from voxdata.people.identities import UNKNOWN
 from voxdata.people.names import fold_name
 from voxdata.recipe.effect import OnlyWith
@@ -94,7 +95,7 @@ def hosts(settings: Wikimedia) -> Mapping[str, ApiLimits]:
 async def find_person(settings: Wikimedia, visit: Visit, person: Person, cursor: str | None) -> Found:
     """A page of somebody's photos; the first one finds out who it is. Raises `SourceError` where access is refused."""
     if cursor is not None:
-        return await _files(settings, visit, person, json.loads(cursor))
+        return await _files(settings, visit, person, read_json(cursor))
     chosen = visit.decided(person)
     if chosen is None:
         meant, sure = await _meant(settings, visit, person, await _namesakes(settings, visit, person))
@@ -129,8 +130,8 @@ def lag_s(answer: Fetched) -> float | None:
     if answer.data is None or b'"error"' not in answer.data[:4096]:
         return None
     try:
-        code = json.loads(answer.data)["error"]["code"]
-    except (ValueError, RecursionError, KeyError, TypeError):
+        code = read_json(answer.data)["error"]["code"]
+    except (ValueError, KeyError, TypeError):
         return None
     if code not in ("maxlag", "ratelimited", "readonly"):
         return None
@@ -153,7 +154,8 @@ async def _called_so(settings: Wikimedia, visit: Visit, person: Person, language
         found = [each for each in answer.get("search") or [] if isinstance(each, dict)]
         named = [each for each in found if wanted in {fold_name(word) for word in _words(each)}]
         ids += [str(each.get("id")) for each in named]
-        start = answer.get("search-continue") or MAX_FOUND
+        following = answer.get("search-continue")
+        start = following if isinstance(following, int) and following > start else MAX_FOUND  # never back to the same
         if not found or found[-1] not in named:  # the search has gone on to names that only begin so
             break
     return ids
@@ -313,9 +315,10 @@ async def _below(settings: Wikimedia, visit: Visit, category: str) -> list[str]:
         answer = await _ask(settings, visit, settings.commons_url, **{**asked, **following})
         query = answer.get("query")
         members = query.get("categorymembers") if isinstance(query, dict) else None
+        before = len(found)
         found |= {each["title"].partition(":")[2]: None for each in members or []}
         following = {str(key): str(value) for key, value in (answer.get("continue") or {}).items()}
-        if not members or not following or len(found) >= MAX_LISTED:
+        if not members or not following or not before < len(found) < MAX_LISTED:
             return list(found)
 
 

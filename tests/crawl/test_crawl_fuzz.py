@@ -1,0 +1,364 @@
+"""What strangers answer: pages, sitemaps, robots.txt, services, lists and tars, changed in every way."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.crawl.finding import asked, found, source
+from tests.crawl.loopback import serve
+from tests.crawl.test_crawl_services import openverse_result
+from tests.crawl.wikimedia_server import Wiki, person, text
+from tests.format.test_format_fuzz import HOSTILE_TARS, tar_of
+from tests.mutations import (
+    DEEP,
+    WILD_TEXT,
+    bounded,
+    changed,
+    changed_json,
+    complaint,
+    damaged,
+    damaged_text,
+    few,
+    written,
+)
+from voxdata.crawl.robots import Robots, read_robots
+from voxdata.crawl.signals import header_opt_out, meta_opt_out, read_reservations
+from voxdata.format.errors import SourceError
+from voxdata.recipe.crawl import OPT_OUTS
+from voxdata.sources.kinds import NoAnswerError, Person
+from voxdata.sources.list_rows import Columns, read_rows
+from voxdata.sources.sitemap import MAX_ENTRIES, read_sitemap
+from voxdata.sources.web_page import decoded, read_web_page
+
+HERE = "https://h.example/"
+ANN = Person(identity="id1", name="Ann Lee")
+
+# --- pages
+
+PAGE = """<!doctype html><html><head><meta charset="windows-1251"><title>Ann Lee</title><base href="/a/">
+<meta property="og:image" content="1.jpg"><meta name="robots" content="index"><link rel="license" href="/cc0"></head>
+<body><a href="b?x=1&amp;y=2" rel="nofollow">B</a>
+<picture><source srcset="2.jpg 1x, 3.jpg 2x"><img src="4.jpg"></picture>
+<img data-src="5.jpg" srcset="6.jpg 100w, 7.jpg 200w"><!-- c --><script>x</script></body></html>"""
+
+
+@few(100)
+@given(
+    damaged_text(PAGE).map(lambda page: page.encode("utf-8", "surrogatepass")) | damaged(PAGE.encode()),
+    st.none() | WILD_TEXT | st.sampled_from(["utf-16", "utf-7", "idna", "punycode", "unicode_escape", "zip", "rot13"]),
+)
+def test_any_page_is_read(data: bytes, charset: str | None) -> None:
+    def read() -> None:
+        page = read_web_page(data, HERE, charset=charset)
+        said = (page.title, page.licence or "", *page.pictures, *(link.address for link in page.links))
+        "".join((*said, decoded(data, charset))).encode()
+        meta_opt_out(data, OPT_OUTS)
+
+    complaint(read)
+
+
+@pytest.mark.parametrize(
+    "charset", ["punycode", "idna", "unicode_escape", "raw_unicode_escape", "utf-7", "zlib", "hex"]
+)
+def test_an_encoding_that_is_none_of_a_page_is_not_taken(charset: str) -> None:
+    page = b"<title>Ann+AFs- \\u0041</title>" + b"x" * 1_000_000 + b"-" + b"a" * 1_000_000
+    with bounded(seconds=10):
+        assert read_web_page(page, HERE, charset=charset).title == r"Ann+AFs- \u0041"
+
+
+@few(100)
+@given(st.dictionaries(st.sampled_from(["x-robots-tag", "tdm-reservation"]), WILD_TEXT | st.just("bot: noai")))
+def test_any_headers_are_read(headers: dict[str, str]) -> None:
+    assert header_opt_out(headers, OPT_OUTS) in (None, "X-Robots-Tag: noai")
+
+
+# --- sitemaps
+
+NS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"'
+ENTRY = "<url><loc>/a</loc><image:image><image:loc>/1.jpg</image:loc></image:image></url>"
+SITEMAP = f'<?xml version="1.0"?><urlset {NS}>{ENTRY}<sitemap><loc>/b.xml</loc></sitemap></urlset>'
+
+
+@few(100)
+@given(
+    damaged_text(SITEMAP).map(lambda each: each.encode("utf-8", "surrogatepass"))
+    | damaged(SITEMAP.encode())
+    | damaged(gzip.compress(SITEMAP.encode(), mtime=0))
+)
+def test_any_sitemap_is_read(data: bytes) -> None:
+    def read() -> None:
+        site = read_sitemap(data, HERE)
+        "".join((*site.pages, *site.further, *(image for images in site.pages.values() for image in images))).encode()
+
+    complaint(read)
+
+
+BOMBS = {
+    "an entry of millions of parts": f"<urlset {NS}><url>" + "<a/>" * 4_000_000,
+    "elements in elements": "<a>" * 4_000_000,
+    "millions of lines": "a\n" * 20_000_000,
+    "one line": "a" * 40_000_000,
+    "millions of entries": f"<urlset {NS}>" + "<url><loc>/a</loc></url>" * 110_000,
+    "millions of sitemaps": f"<urlset {NS}>" + "<sitemap><loc>/a</loc></sitemap>" * 110_000,
+    "pictures": f"<urlset {NS}><url><loc>/a</loc>" + "<image:loc>/1</image:loc>" * 500_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_sitemap_that_would_fill_the_memory_is_left(name: str) -> None:
+    packed = gzip.compress(BOMBS[name].encode(), 1)
+    with bounded(memory_mb=250):
+        site = read_sitemap(packed, HERE)
+    assert site.mistake or site.left_out == 1
+    assert len(site.pages) <= MAX_ENTRIES
+    assert len(site.further) <= MAX_ENTRIES
+
+
+# --- what owners say
+
+ROBOTS = "User-agent: *\nDisallow: /a*b$\nAllow: /a%2f\nCrawl-delay: 3\nContent-Signal: ai-train=no\nSitemap: /s.xml\n"
+
+
+@few(100)
+@given(
+    damaged_text(ROBOTS).map(lambda text: text.encode("utf-8", "surrogatepass")) | damaged(ROBOTS.encode()), WILD_TEXT
+)
+@example(b"User-agent: *\n" + b"Disallow: /*a*a*a*a*a*a*a*a*b\n" * 2000, "a" * 2000)
+@example(b"User-agent: " + b"x" * 400_000, "/")
+@example(b"Crawl-delay: " + b"9" * 5000, "/")
+def test_any_robots_file_is_read(data: bytes, path: str) -> None:
+    def read() -> None:
+        robots = Robots(read_robots(data))
+        robots.allow(f"/{path}", "ourbot/1.0")
+        assert 0 <= robots.delay_s("ourbot/1.0") < float("inf")
+        robots.signals("ourbot")
+
+    complaint(read)
+
+
+TDMREP = [{"location": "/a/*", "tdm-reservation": 1, "tdm-policy": "https://h.example/p"}]
+
+
+@few(60)
+@given(changed_json(TDMREP))
+def test_any_reservation_is_read(data: bytes) -> None:
+    complaint(lambda: [pattern + str(reserved) for pattern, reserved in read_reservations(data)])
+
+
+# --- services
+
+OPENVERSE = {"result_count": 2, "page_count": 2, "page_size": 1, "page": 1, "results": [openverse_result(0)]}
+IMAGES = {"d": {"hits": [{"u": "http://h/1.jpg", "by": "Jo"}], "next": "m2"}}
+FIELDS = {"results": "d.hits", "url": "u", "author": "by", "next_cursor": "d.next"}
+SERVED = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+
+
+def answered(source_of: Callable[[str], Any], data: bytes, most: int) -> None:
+    """Ask a service whose every answer is these bytes: offers, or that nothing came of it; it is not asked for ever."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=data, content_type="application/json")
+
+    with serve(answer) as server:
+
+        def ask() -> None:
+            for page in asked(source_of(server.url), ANN):
+                for offer in page.offers:
+                    "".join(str(each) for each in vars(offer).values()).encode()
+
+        complaint(ask, NoAnswerError, SourceError)
+        assert len(server.requests) <= most
+
+
+@few(30)
+@given(changed_json(OPENVERSE))
+@example(written({**OPENVERSE, "page_count": float("inf")}))
+@example(written({**OPENVERSE, "page_count": 10**400}))
+@example(DEEP[0].encode())
+def test_any_answer_of_openverse_is_offers_or_none(data: bytes) -> None:
+    section = {"kind": "openverse", "requests_per_minute": 60_000}
+    answered(lambda url: source(**section, api_url=f"{url}/v1/images/"), data, 12)
+
+
+@few(30)
+@given(changed_json(IMAGES))
+@example(written({"a\n\x1b[2J\ud800" * 500: 1}))
+def test_any_answer_of_an_image_service_is_offers_or_none(data: bytes) -> None:
+    section = {"kind": "image-api", "fields": FIELDS, "max_pages": 3, "requests_per_minute": 60_000}
+    answered(lambda url: source(**section, url=f"{url}/search?q={{name}}&c={{cursor}}"), data, 3)
+
+
+def wiki_answers() -> dict[str, Any]:
+    """What the wikis answer to a request for each kind of thing, in one document."""
+    ann = {**person("Ann Lee", P18=text("1.jpg"), P373=text("Ann Lee")), "id": "Q1"}
+    info = {
+        "url": "https://upload.example/1.jpg",
+        "mime": "image/jpeg",
+        "extmetadata": {"Artist": {"value": "<b>Jo</b>"}},
+    }
+    return {
+        "search": [{"id": "Q1", "label": "Ann Lee", "match": {"text": "Ann Lee"}, "aliases": ["A"]}],
+        "search-continue": 50,
+        "entities": {"Q1": ann},
+        "query": {
+            "pages": [{"title": "File:1.jpg", "imageinfo": [info]}],
+            "categorymembers": [{"title": "Category:B"}],
+        },
+        "continue": {"gcmcontinue": "x", "continue": "-||"},
+    }
+
+
+@few(30)
+@given(changed(wiki_answers(), edits=1).map(written) | changed_json(wiki_answers()))
+@example(written(wiki_answers()))
+@example(written({**wiki_answers(), "search-continue": 1}))
+@example(written({**wiki_answers(), "search-continue": -5}))
+def test_any_answer_of_the_wikis_is_offers_or_none(data: bytes) -> None:
+    wiki = Wiki().settings
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("voxdata.sources.kinds.MOST_PAGES", 6)
+        section = {"kind": "wikimedia", "subcategories": 1}
+        answered(
+            lambda url: source(
+                **{**wiki, **section, "wikidata_url": f"{url}/w/api.php", "commons_url": f"{url}/c/api.php"}
+            ),
+            data,
+            60,
+        )
+
+
+# --- lists
+
+ROWS = "name,url,licence,rank,box\nAnn Lee,http://h/1.jpg,CC0,1,1 2 3 4\nBo,http://h/2.jpg,,2.0,\n"
+JSON_ROWS = "".join(f'{{"name": "{who}", "url": "http://h/{who}.jpg", "rank": 1}}\n' for who in ("Ann", "Bo"))
+VGGFACE = "1 http://h/a.jpg 52.98 156.95 285.91 389.88 4.00 3.78 1\n2 http://h/b.jpg 1 2 3 4 1 3.7 0\n"
+
+
+def parquet() -> bytes:
+    out = io.BytesIO()
+    rows = {"name": ["Ann", "Bo"], "url": ["http://h/1", "http://h/2"], "rank": [1, 2], "box": [[1.0, 2, 3, 4], None]}
+    pq.write_table(pa.table(rows), out)
+    return out.getvalue()
+
+
+LISTS = {
+    "list.csv": ROWS.encode(),
+    "list.tsv": ROWS.replace(",", "\t").encode("utf-16"),
+    "list.jsonl": JSON_ROWS.encode(),
+    "Ann.txt": VGGFACE.encode(),
+    "list.csv.gz": gzip.compress(ROWS.encode(), mtime=0),
+    "list.parquet": parquet(),
+}
+
+
+@few(150)
+@given(data=st.data(), name=st.sampled_from(sorted(LISTS)))
+def test_any_list_is_offers_or_one_line(data: st.DataObject, name: str, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.mktemp("list") / name
+    path.write_bytes(data.draw(damaged(LISTS[name])))
+
+    def read() -> None:
+        for offer in found(source(kind="list", path=str(path), box_columns=["box"] if name != "Ann.txt" else [])):
+            "".join(str(each) for each in vars(offer).values()).encode()
+
+    complaint(read, SourceError, names=name)
+
+
+ENDLESS = {
+    "a header of millions of columns": b"name,url," + b"x," * 5_000_000,
+    "a line without end": b"name,url\nAnn," + b"a" * 9_000_000,
+    "a row of cells without end": b"name,url\n" + b'"\n",' * 2_500_000,
+    "nothing": bytes(9_000_000),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_packed_list_whose_row_never_ends_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv.gz"
+    path.write_bytes(gzip.compress(ENDLESS[name], 1))
+    said = complaint(lambda: found(source(kind="list", path=str(path))), SourceError, names="list.csv.gz")
+    assert said
+
+
+def test_long_rows_are_read_fewer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxdata.sources.list_rows.BATCH_LETTERS", 100)
+    path = tmp_path / "list.csv"
+    path.write_text("name,url\n" + "".join(f"Ann,http://h/{n}{'x' * 50}\n" for n in range(9)))
+    batches = list(read_rows(path, lambda there: Columns({"identity": "name", "url": "url"}, [], [])))
+    assert [len(batch["url"]) for batch in batches] == [2, 2, 2, 2, 1]
+
+
+def test_a_packed_line_of_json_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"name": "' + b"a" * 9_000_000, 1))
+    said = complaint(lambda: found(source(kind="list", path=str(path))), SourceError, names="list.jsonl.gz")
+    assert said
+    assert "has more than" in said
+
+
+# --- tars
+
+SAID = {"identity": "Ann Lee", "licence": "CC0", "author": "Jo", "url": "http://h/1.jpg"}
+
+
+def described(data: bytes, suffix: str) -> bytes:
+    return tar_of(({"name": f"ann/x.{suffix}"}, b"abcd"), ({"name": "ann/x.json"}, data))
+
+
+@few(100)
+@given(data=changed_json(SAID), suffix=st.sampled_from(["jpg", "wav"]))
+@example(data=DEEP[0].encode(), suffix="wav")
+@example(data=DEEP[0].encode(), suffix="jpg")
+@example(data=written({"identity": ["Ann"], "speaker": {"a": 1}}), suffix="wav")
+@example(data=written({"identity": "\ud800", "speaker": 10**400}), suffix="wav")
+@example(data=b"[" + b"1," * 600_000 + b"1]", suffix="wav")
+def test_whatever_a_tar_says_of_a_file_it_has_somebody(data: bytes, suffix: str, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.mktemp("tar") / "x.tar"
+    path.write_bytes(described(data, suffix))
+    (one,) = listed(path, suffix)
+    assert one.words
+    "".join(str(each) for each in vars(one).values()).encode()
+
+
+def listed(path: Path, suffix: str) -> list[Any]:
+    """What a tar offers as a source of photos or of speech."""
+    if suffix == "jpg":
+        return list(found(source(kind="webdataset", path=str(path))))
+    from voxdata.sources.speech_tars import SpeechTars, find
+
+    return list(find(SpeechTars(path=str(path)), "sources.speech"))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "wav"])
+@pytest.mark.parametrize("name", [name for name in HOSTILE_TARS if name != "a number that is none"])
+def test_a_hostile_tar_is_refused_in_one_line(name: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(HOSTILE_TARS[name])
+    assert complaint(lambda: listed(path, suffix), SourceError, names="x.tar")
+
+
+@few(60)
+@given(data=st.data(), suffix=st.sampled_from(["jpg", "wav"]))
+def test_any_tar_of_others_is_files_or_one_line(data: st.DataObject, suffix: str, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.mktemp("tar") / "x.tar"
+    damage = data.draw(damaged(described(json.dumps(SAID).encode(), suffix)))
+    path.write_bytes(damage)
+
+    def read() -> None:
+        for one in listed(path, suffix):
+            "".join(str(each) for each in vars(one).values()).encode()
+            assert 0 <= one.offset <= one.offset + one.size_bytes <= len(damage)
+
+    complaint(read, SourceError, names="x.tar")
