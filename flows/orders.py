@@ -10,13 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from models.errors import ConfigError
 from models.training.config import RunConfig, run_settings, setting_of
 from models.training.inputs import inputs_of, with_inputs
 from models.training.settings import declared
-from voxdata.format.errors import WeightsError
+from voxdata.format.errors import WeightsError, brief, quoted
+from voxdata.recipe.yaml_text import read_yaml
 from voxdata.weights import how_to_get, known_by_digest, registry, resolve, sha256_of
 
 NOT_SAID = ("", "null", "none")
@@ -93,9 +92,9 @@ def _value(key: str, text: str) -> Any:
     if setting is not None and setting.is_text and entry_or_one:
         return text
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
+        value = read_yaml(text)
+    except ValueError:
+        raise ConfigError(f"--set {brief(key)}: {quoted(text)} is not a YAML value; quote it") from None
     if setting is not None and setting.kind is Sequence and isinstance(value, str):
         return [value]
     return _number(value)

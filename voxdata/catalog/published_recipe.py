@@ -25,6 +25,7 @@ from voxdata.recipe.reading import (
     with_settings,
 )
 from voxdata.recipe.sections import Recipe, change_files, stated_sources
+from voxdata.recipe.yaml_text import read_yaml
 from voxdata.store.storage import Storage
 from voxdata.weights import registry
 
@@ -56,9 +57,11 @@ def recipe_of(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) ->
             f"run once: voxdata build RECIPE --root {storage.url}"
         )
     try:
-        settings = yaml.safe_load(storage.read(key))
-    except yaml.YAMLError as error:
-        raise SnapshotError(f"{key} under {storage.url} is not YAML: {' '.join(str(error).split())}") from None
+        settings = read_yaml(storage.read(key))
+        if not isinstance(settings, dict):
+            raise ValueError(f"it holds {type(settings).__name__}; a mapping of settings is needed")
+    except ValueError as error:
+        raise SnapshotError(f"{key} under {storage.url} is no recipe: {error}; restore the file") from None
     return with_settings(settings, sets, key)
 
 

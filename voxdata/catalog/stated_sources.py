@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from voxdata.catalog.snapshot import published_recipe
-from voxdata.format.errors import CatalogError, RecipeError
+from voxdata.format.errors import CatalogError, RecipeError, brief
 from voxdata.format.snapshot import Snapshot
+from voxdata.recipe.yaml_text import read_yaml
 from voxdata.sources.kinds import source_name, stated_place
 from voxdata.store.storage import Storage
 from voxdata.tables.shards import SOURCES
@@ -26,10 +26,10 @@ def sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
     if key is None or not storage.exists(key):
         return SOURCES.schema.empty_table()
     try:
-        given = yaml.safe_load(storage.read(key))["sources"]
+        given = read_yaml(storage.read(key))["sources"]
         rows = [row for n, corpus in enumerate([given, *given["also"]]) for row in _rows(f"corpus-{n}", corpus)]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecipeError) as error:
-        said = " ".join(str(error).split())
+    except (KeyError, TypeError, ValueError, RecipeError) as error:
+        said = brief(" ".join(str(error).split()))
         raise CatalogError(
             f"{key} under {storage.url} is not a published recipe: {said}; delete it and run the build again"
         ) from None

@@ -32,7 +32,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from voxdata.format.errors import IdentityError, SourceError
+from voxdata.format.errors import IdentityError, SourceError, brief, several
 from voxdata.people.names import fold_name, nfc, plain_name, shown
 
 BUCKETS = 4096
@@ -246,15 +246,19 @@ def read_metadata(path: Path) -> list[Identity]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"metadata {path} cannot be read: {error}; check sources.metadata.path") from error
+        raise SourceError(f"metadata {path} cannot be read: {brief(error)}; check sources.metadata.path") from error
     first, *rest = [line for line in text.split("\n") if line] or [""]
     delimiter = "\t" if "\t" in first else ","
     header = [cell.lower() for cell in _cells(first, delimiter)]
     rows = [_cells(line, delimiter, len(header)) for line in rest]
     id_column = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
     if id_column is None:
-        raise SourceError(f"metadata {path} has the columns {header}; one of {list(_ID_COLUMNS)} is needed")
-    return [_identity(header, row, id_column, index) for index, row in enumerate(rows) if len(row) > id_column]
+        raise SourceError(f"metadata {path} has the columns {several(header)}; one of {list(_ID_COLUMNS)} is needed")
+    return [
+        _identity(header, row, id_column, index)
+        for index, row in enumerate(rows)
+        if row[id_column : id_column + 1] > [""]
+    ]
 
 
 def _cells(line: str, delimiter: str, columns: int | None = None) -> list[str]:

@@ -11,13 +11,13 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
 from pydantic.fields import FieldInfo
 
-from voxdata.format.errors import RecipeError
+from voxdata.format.errors import RecipeError, brief, quoted
 from voxdata.plugins import plugins
 from voxdata.recipe.section import OneOrSeveral, RegisteredKind, Section
 from voxdata.recipe.sections import Recipe
+from voxdata.recipe.yaml_text import Texts, Typed, read_yaml
 
 _NOT_YAML = object()
 _NULLS = ("", "~", "null", "Null", "NULL")
@@ -31,7 +31,7 @@ def apply_pairs(settings: dict[str, Any], pairs: Sequence[str]) -> None:
     for pair in pairs:
         key, separator, text = pair.partition("=")
         if not separator or not key:
-            raise RecipeError(f"--set {pair}: write key=value, for example --set faces.pose.max_angle_deg=8")
+            raise RecipeError(f"--set {brief(pair)}: write key=value, for example --set faces.pose.max_angle_deg=8")
         value = read_value(key, text, _wanted(key.split("."), settings, kinds))
         _put(settings, key.split("."), value, pair)
 
@@ -43,15 +43,16 @@ def _put(settings: dict[str, Any], path: list[str], value: Any, pair: str) -> No
         if isinstance(node, list):
             if not name.isdecimal() or int(name) > len(node):
                 raise RecipeError(
-                    f"--set {pair}: {'.'.join(path[: path.index(name)])} holds {len(node)} sections; "
-                    f"name one of them by its number, 0 to {len(node)}, in place of {name!r}"
+                    f"--set {brief(pair)}: {brief('.'.join(path[: path.index(name)]))} holds {len(node)} sections; "
+                    f"name one of them by its number, 0 to {len(node)}, in place of {quoted(name)}"
                 )
             place: Any = int(name)
             node.extend([{}] * (place == len(node)))
         elif isinstance(node, dict):
             place = name
         else:
-            raise RecipeError(f"--set {pair}: {path[path.index(name) - 1]} is {node!r}, not a section")
+            above = brief(path[path.index(name) - 1])
+            raise RecipeError(f"--set {brief(pair)}: {above} is {quoted(node)}, not a section")
         if following is None:
             node[place] = value
             return
@@ -72,25 +73,25 @@ def read_value(key: str, text: str, wanted: frozenset[Any]) -> Any:
     if type(None) in wanted and text in _NULLS:
         return None
     if list in wanted and text.startswith("["):
-        items = _yaml(text, yaml.BaseLoader)  # which takes every item as the text that it is
+        items = _yaml(text, Texts)  # which takes every item as the text that it is
         if isinstance(items, list):
             return items
         if text.endswith("]"):
             raise RecipeError(
-                f"--set {key}: {text} is no list as it stands; put what has a blank before # or other signs of YAML in "
-                f"quotes, as in ['a #1.csv', b.csv], and the whole where it is one name"
+                f"--set {brief(key)}: {brief(text)} is no list as it stands; put what has a blank before # or other "
+                "signs of YAML in quotes, as in ['a #1.csv', b.csv], and the whole where it is one name"
             )
     if str in wanted:
-        quoted = len(text) > 1 and text[0] == text[-1] and text[0] in ("'", '"')
-        inner = _yaml(text, yaml.SafeLoader) if quoted else None
+        in_quotes = len(text) > 1 and text[0] == text[-1] and text[0] in ("'", '"')
+        inner = _yaml(text, Typed) if in_quotes else None
         return inner if isinstance(inner, str) else text
     if wanted & {int, float} and _WHOLE.fullmatch(text):
         return int(text)
     if float in wanted and _DECIMAL.fullmatch(text):
         return float(text)
-    value = _yaml(text, yaml.SafeLoader)
+    value = _yaml(text, Typed)
     if value is _NOT_YAML:
-        raise RecipeError(f"--set {key}: {text!r} is not a YAML value; quote it")
+        raise RecipeError(f"--set {brief(key)}: {quoted(text)} is not a YAML value; quote it")
     return value
 
 
@@ -156,8 +157,8 @@ def _types(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-def _yaml(text: str, loader: type[yaml.SafeLoader | yaml.BaseLoader]) -> Any:
+def _yaml(text: str, loader: type[Typed | Texts]) -> Any:
     try:
-        return yaml.load(text, loader)
-    except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date and is none, as 2020-13-45
+        return read_yaml(text, loader)
+    except ValueError:
         return _NOT_YAML

@@ -11,17 +11,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from voxdata.format.digests import digest
-from voxdata.format.errors import RecipeError, nearest
+from voxdata.format.errors import RecipeError, brief, nearest, quoted
 from voxdata.plugins import plugins
 from voxdata.recipe.effect import INHERITED, SET, WRITTEN, contradicts, without_effect
 from voxdata.recipe.pairs import apply_pairs, section_of
 from voxdata.recipe.sections import Corpus, Recipe
+from voxdata.recipe.yaml_text import read_yaml
 
 CHECKS = "voxdata.recipe_checks"
+MISTAKES = 100  # of one recipe, that are told
 
 
 def shipped_recipes() -> list[str]:
@@ -81,7 +82,7 @@ def validate_recipe(settings: Mapping[str, Any], name: str) -> Recipe:
     try:
         return Recipe.model_validate(dict(settings))
     except ValidationError as error:
-        lines = [f"recipe {name}: {_explain(dict(item), settings)}" for item in error.errors()]
+        lines = [f"recipe {name}: {_explain(dict(item), settings)}" for item in error.errors()[:MISTAKES]]
         raise RecipeError("\n".join(lines)) from None
 
 
@@ -91,9 +92,9 @@ def _load_settings(name: str, said: dict[str, int], seen: tuple[str, ...] = ()) 
         raise RecipeError(f"recipe {name}: extends itself through {' -> '.join([*seen, name])}")
     text = _recipe_text(name)
     try:
-        settings = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"recipe {name} is not YAML: {' '.join(str(error).split())}") from None
+        settings = read_yaml(text)
+    except ValueError as error:
+        raise RecipeError(f"recipe {brief(name)} is not YAML that can be read: {error}") from None
     if not isinstance(settings, dict):
         raise RecipeError(f"recipe {name} holds {type(settings).__name__}; a mapping of settings is needed")
     base = settings.pop("extends", None)
@@ -121,15 +122,15 @@ def _recipe_text(name: str) -> str:
     if path.suffix in (".yaml", ".yml"):
         try:
             return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"recipe {name} cannot be read: {error}") from None
-    shipped = resources.files("catalogs").joinpath("recipes", f"{name}.yaml")
-    if not shipped.is_file():
-        known = shipped_recipes()
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or NUL in the name
+            raise RecipeError(f"recipe {brief(name)} cannot be read: {brief(error)}") from None
+    known = shipped_recipes()
+    if name not in known:
         raise RecipeError(
-            f"no recipe {name!r}; shipped are {', '.join(known)}, or give a .yaml file{nearest(name, known)}"
+            f"no recipe {quoted(name)}; shipped are {', '.join(known)}, or give a .yaml "
+            f"file{nearest(name[:200], known)}"
         )
-    return shipped.read_text(encoding="utf-8")
+    return resources.files("catalogs").joinpath("recipes", f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,13 +143,13 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain(error: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     location = _written([part for part in error["loc"] if not str(part).startswith("function-")], settings)
-    key = ".".join(str(part) for part in location)
+    key = brief(".".join(str(part) for part in location))
     if error["type"] == "extra_forbidden":
-        return f"{key} = {error['input']!r}: no such key{_suggestion(location, settings)}"
+        return f"{key} = {quoted(error['input'])}: no such key{_suggestion(location, settings)}"
     if error["type"] == "missing":
         return f"{key}: is missing"
-    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
-    return f"{key}{value}: {error['msg'].removeprefix('Value error, ')}"
+    value = "" if isinstance(error["input"], dict) else f" = {quoted(error['input'])}"
+    return f"{key}{value}: {brief(error['msg'].removeprefix('Value error, '), 1000)}"
 
 
 def _written(location: list[Any], settings: Any) -> list[Any]:

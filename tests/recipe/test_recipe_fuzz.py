@@ -1,0 +1,148 @@
+"""Recipes of others and `--set`, in every form: settings, or lines that name the key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.mutations import WILD_TEXT, WILD_VALUES, bounded, changed, damaged_text, few
+from voxdata.format.errors import RecipeError
+from voxdata.recipe.effect import settings_of
+from voxdata.recipe.reading import load_recipe, shipped_recipes, validate_recipe
+from voxdata.recipe.yaml_text import read_yaml
+
+SHIPPED = Path(__file__).resolve().parents[2] / "catalogs" / "recipes"
+TEXT = (SHIPPED / "hq-voxceleb.yaml").read_text(encoding="utf-8")
+WHOLE: dict[str, Any] = load_recipe("hq-voxceleb-automatic").model_dump(mode="json")
+KEYS = sorted(each.key for each in settings_of(load_recipe("hq-voxceleb-automatic")))
+
+LAUGHS = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
+)
+MERGES = "\n".join(
+    [
+        f"a0: &a0 {{{', '.join(f'k{n}: 1' for n in range(60))}}}",
+        *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)),
+    ]
+)
+HOSTILE = {
+    "laughs": LAUGHS,
+    "merged laughs": MERGES,
+    "deep": "a: " + "[" * 100_000,
+    "deep and closed": "a: " + "[" * 60 + "]" * 60,
+    "contains itself": "a: &a [*a]",
+    "a date that is none": "name: 2020-13-45",
+    "a number that is none": "name: !!int ''",
+    "a truth that is none": "name: !!bool x",
+    "hexadecimal": f"name: 0x{'f' * 9000}",
+    "sixties": "name: " + ":".join(["1"] * 2000),
+    "digits": f"name: {'9' * 9000}",
+    "code": "!!python/object/apply:os.system ['touch x']",
+    "no text keys": "{1: 2, null: 3, [a]: 4, 2020-01-01: 5}",
+    "a set": "!!set {a, b}",
+    "pairs": "sources: !!pairs [a: 1]",
+    "long": "name: " + "x" * 400_000,
+    "escapes": 'name: "\\x1b[2J\\u202e\\ud800"',
+    "NUL": "name: a\0b",
+    "extends what is no name": "extends: [a]",
+    "extends a place": "extends: /dev/null/x.yaml",
+    "extends NUL": 'extends: "a\\0.yaml"',
+    "extends a long name": f"extends: {'x' * 5000}",
+    "not UTF-8": "name: \udcff",
+}
+
+
+def refused(call: Any) -> list[str]:
+    """The lines of a refusal, none where nothing is refused; each is one that a terminal can show."""
+    try:
+        with bounded():
+            call()
+    except RecipeError as error:
+        lines = str(error).split("\n")
+        assert all(line.isprintable() and len(line) < 2000 for line in lines), lines
+        assert len(lines) <= 101
+        return lines
+    return []
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_recipes_are_refused_in_lines(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(HOSTILE[name].encode("utf-8", "surrogateescape"))
+    assert refused(lambda: load_recipe(str(path)))
+
+
+@few(60)
+@given(text=damaged_text(TEXT))
+def test_a_damaged_recipe_is_read_or_refused_in_lines(text: str, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.mktemp("recipe") / "r.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    for line in refused(lambda: load_recipe(str(path))):
+        assert line.startswith("recipe ")
+
+
+@few(60)
+@given(changed(WHOLE))
+@example({**WHOLE, "name": 10**400})
+@example({**WHOLE, 1: 2})
+@example({**WHOLE, "sources": {"photos": {"kind": ["a"]}}})
+@example({**WHOLE, "sources": {"photos": [{"kind": "folder", "path": 5}, 7]}})
+@example({**WHOLE, "sources": {"also": [{"photos": {"x\n": 1}}]}})
+def test_changed_settings_are_taken_or_refused_in_lines(settings: Any) -> None:
+    if isinstance(settings, dict):
+        refused(lambda: validate_recipe(settings, "r"))
+
+
+@few(100)
+@given(
+    st.sampled_from(KEYS) | st.sampled_from([*KEYS, "sources.photos"]).map(lambda key: f"{key}.0.x") | WILD_TEXT,
+    WILD_TEXT,
+)
+@example("name", "[" * 5000)
+@example("sources.metadata.path", "[" * 5000)
+@example("faces.pose.max_angle_deg", "0x" + "f" * 9000)
+@example("crawl.photos_per_identity", "2020-13-45")
+@example("faces.pose.max_angle_deg", "1e999")
+@example("sources.photos.99999999999999999999.path", "x")
+@example("sources.photos.٣.path", "x")
+def test_any_pair_is_taken_or_refused_in_lines(key: str, text: str) -> None:
+    refused(lambda: load_recipe("hq-voxceleb-automatic", [f"{key}={text}"]))
+
+
+@few(60)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(KEYS), WILD_VALUES.map(lambda value: re.sub(r"\s+", " ", str(value)[:60]))),
+        max_size=4,
+    )
+)
+def test_any_pairs_together_are_taken_or_refused_in_lines(pairs: list[tuple[str, str]]) -> None:
+    refused(lambda: load_recipe("hq-voxceleb-automatic", [f"{key}={text}" for key, text in pairs]))
+
+
+@few(60)
+@given(WILD_TEXT)
+def test_any_name_is_a_recipe_or_refused_in_one_line(name: str) -> None:
+    if name not in shipped_recipes():
+        assert len(refused(lambda: load_recipe(name))) == 1
+
+
+@few(100)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=20
+    )
+)
+def test_what_is_no_bomb_is_read_as_it_was_written(value: Any) -> None:
+    assert read_yaml(yaml.safe_dump(value)) == value
+
+
+def test_anchors_and_merges_that_people_write_are_read() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: [*a, *a]"
+    assert read_yaml(text)["b"] == {"x": 1, "y": 3}
