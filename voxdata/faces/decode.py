@@ -25,12 +25,17 @@ from voxdata.faces.cut_files import (
     png_without_profile,
     webp_variants,
 )
-from voxdata.format.errors import PhotoDecodeError
+from voxdata.format.errors import PhotoDecodeError, brief
 from voxdata.recipe.faces import MIN_DECODED_SHARE
 from voxdata.rules import is_beyond
 from voxdata.sources.magic import HEIC_EXTRA, is_heic, reads_heic
 
 Pixels = npt.NDArray[np.uint8]
+
+Image.init()  # which registers all formats
+
+# Of what Pillow reads: photos. Others run programs (EPS), or hold pictures of another size than they state (ICO).
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "JPEG2000", "AVIF", "HEIF")
 
 _ORIENTATION_TAG = 0x0112
 _ORIENTATIONS = {
@@ -78,7 +83,7 @@ class Photo:
 def decode_photo(
     data: bytes, *, max_megapixels: float, min_side_px: int = 1, min_decoded_share: float = MIN_DECODED_SHARE
 ) -> Photo:
-    """Decode the first frame of any format that Pillow reads, in sRGB, turned upright by its EXIF tag.
+    """Decode the first frame of a photo (`FORMATS`), in sRGB, turned upright by its EXIF tag.
 
     A picture that ends early is read as far as it goes, where its format can be (`cut_files.py`). Raises
     `PhotoDecodeError` whose `reason` is `unreadable` (also where less than `min_decoded_share` of the picture is
@@ -176,7 +181,7 @@ def _decode(data: bytes, max_megapixels: float, min_side_px: int, profile: bytes
         except PhotoDecodeError:
             raise
         except Exception as error:  # a damaged file can make Pillow's decoders raise nearly anything
-            raise PhotoDecodeError(f"{len(data)} bytes of {image.format}: {error}", "unreadable") from error
+            raise PhotoDecodeError(f"{len(data)} bytes of {image.format}: {brief(error)}", "unreadable") from error
     return np.ascontiguousarray(pixels)
 
 
@@ -210,16 +215,16 @@ def _open(data: bytes) -> Image.Image:
             import pillow_heif
 
             pillow_heif.register_heif_opener()
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
-        raise PhotoDecodeError(str(error), "too_large") from error
+        raise PhotoDecodeError(brief(error), "too_large") from error
     except UnidentifiedImageError as error:
         need = f" that can be read; {HEIC_EXTRA}" if is_heic(data) and not reads_heic() else ""
         raise PhotoDecodeError(
             f"{len(data)} bytes that start {data[:12]!r} are no image{need}", "unreadable"
         ) from error
     except Exception as error:  # a damaged header can make Pillow's plugins raise nearly anything
-        raise PhotoDecodeError(f"{len(data)} bytes: {error}", "unreadable") from error
+        raise PhotoDecodeError(f"{len(data)} bytes: {brief(error)}", "unreadable") from error
 
 
 def _judge_header(width: int, height: int, max_megapixels: float, min_side_px: int) -> None:

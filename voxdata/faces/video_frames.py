@@ -21,6 +21,7 @@ import numpy as np
 from voxdata.faces.decode import Pixels
 from voxdata.faces.detect.landmarks import Floats
 from voxdata.faces.detect.mediapipe_wheel import mediapipe_solutions, process_quietly, quiet_native_logs
+from voxdata.sources.magic import FFMPEG_FORMATS
 
 NEW_SHOT = 0.5  # Hellinger distance of colour histograms, 0 to 1
 SAME_FACE = 0.3  # least intersection over union of one face in two frames that are looked at
@@ -30,6 +31,8 @@ ENOUGH_PX = 60.0  # between the eyes: a larger face is no better
 FACE_PX = 64  # side at which faces are compared and their sharpness is taken
 NEAR_COPY = 0.97  # correlation of two aligned faces of one track; a face that keeps still reaches it
 _BINS = (8, 8, 4)
+WIDEST_PIXEL = 8  # width over height, or height over width, of a pixel; more is a mistake
+MAX_FRAME_PX = 1 << 26  # 8K film has half of it; a header can claim gigabytes
 HD_LINES = 720  # from here on video that does not say so is in the colours of BT.709
 
 
@@ -105,11 +108,12 @@ def sampled(path: str, rate_hz: float) -> Iterator[tuple[float, Pixels]]:
     """
     next_s, shown = 0.0, False
     try:
-        with av.open(path, metadata_errors="replace") as container:
+        with av.open(path, metadata_errors="replace", options={"format_whitelist": FFMPEG_FORMATS}) as container:
             if not container.streams.video:
                 raise OSError("no video stream in it")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PX)}
             for frame in container.decode(stream):
                 time_s = float(frame.time or 0.0) - float((stream.start_time or 0) * (stream.time_base or 0))
                 if time_s + 1e-6 >= next_s:
@@ -127,7 +131,7 @@ def _upright(frame: Any, aspect: Fraction | None) -> Pixels:
     """RGB with square pixels, turned as the video says that it is shown."""
     standard = frame.colorspace if frame.colorspace in (1, 5, 6) else (1 if frame.height >= HD_LINES else 5)
     pixels = frame.to_ndarray(format="rgb24", src_colorspace=standard)
-    if aspect and aspect > 0 and aspect != 1:
+    if aspect and 1 / WIDEST_PIXEL <= aspect <= WIDEST_PIXEL and aspect != 1:
         width = round(pixels.shape[1] * float(aspect))
         pixels = cv2.resize(pixels, (width, pixels.shape[0]), interpolation=cv2.INTER_AREA)
     turns = round(-frame.rotation / 90) % 4

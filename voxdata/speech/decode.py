@@ -25,6 +25,7 @@ import numpy.typing as npt
 import soundfile
 
 from voxdata.format.errors import SpeechDecodeError
+from voxdata.sources.magic import FFMPEG_FORMATS
 from voxdata.speech.joined import behind, take_apart
 from voxdata.speech.resampling import resample_blocks
 from voxdata.speech.sound import FULL_SCALE
@@ -36,8 +37,6 @@ SAMPLE_RATE_HZ = 16_000
 MIN_RATE_HZ = 4_000
 MAX_RATE_HZ = 384_000
 MAX_CHANNELS = 64
-# FFmpeg may open nothing that refers to other files or hosts (playlists, concat scripts).
-_FFMPEG_FORMATS = "mov,matroska,mpeg,mpegts,mpegvideo,mp3,ogg,wav,flac,aac,avi,aiff,asf,caf,au"
 _BLOCK = 1 << 16
 _STEP = np.float32(1 / 32768)
 _RESYNCHRONISES = ("mp3", "mp3float")  # codecs that go on at the next packet after a damaged one
@@ -216,7 +215,7 @@ def _soundfile_track(data: bytes, max_duration_s: float) -> Iterator[_Track]:
 
 @contextmanager
 def _ffmpeg_track(data: bytes) -> Iterator[_Track]:
-    with av.open(io.BytesIO(data), options={"format_whitelist": _FFMPEG_FORMATS}) as container:
+    with av.open(io.BytesIO(data), options={"format_whitelist": FFMPEG_FORMATS}) as container:
         if not container.streams.audio:
             raise SpeechDecodeError("the file has no sound track", "unreadable")
         stream = container.streams.audio[0]
