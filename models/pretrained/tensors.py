@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import PretrainedError
+from voxdata.format.errors import brief, several
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -29,13 +30,15 @@ def read_tensors(path: Path, part: str | None = None) -> dict[str, Tensor]:
             warnings.simplefilter("ignore", UserWarning)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = brief(str(error).strip().partition("\n")[0] or type(error).__name__)
         raise PretrainedError(f"{path} was not loaded as a torch file of tensors: {reason}") from None
     if part is not None:
         if not isinstance(loaded, Mapping) or part not in loaded:
             raise PretrainedError(f"{path} was not loaded: it holds {_contents(loaded)} and no {part}")
         loaded = loaded[part]
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
+    ):
         raise PretrainedError(f"{path} was not loaded: it holds {_contents(loaded)} and not tensors by key")
     return dict(loaded)
 
@@ -49,7 +52,7 @@ def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path) -> N:
     with torch.device("meta"):
         network = make()
     wanted = network.state_dict()
-    given = {key: value.float() for key, value in tensors.items() if not key.endswith(_COUNTER)}
+    given = {key: value for key, value in tensors.items() if not key.endswith(_COUNTER)}
     shapes = {key: tuple(value.shape) for key, value in wanted.items() if not key.endswith(_COUNTER)}
     problems = [
         _some("it lacks", [key for key in shapes if key not in given]),
@@ -66,7 +69,8 @@ def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path) -> N:
     if any(problems):
         raise PretrainedError(f"{path} does not fit {type(network).__name__}: {'; '.join(filter(None, problems))}")
     counters = {key: torch.tensor(0) for key in wanted if key.endswith(_COUNTER)}
-    network.load_state_dict({**counters, **given}, assign=True)
+    whole = {key: value.float() for key, value in given.items()}  # only now: a view of one number may claim any shape
+    network.load_state_dict({**counters, **whole}, assign=True)
     return network
 
 
@@ -74,10 +78,10 @@ def _some(what: str, items: list[str]) -> str:
     if not items:
         return ""
     more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
-    return f"{what} {', '.join(items[:_NAMED])}{more}"
+    return f"{what} {', '.join(brief(item, 120) for item in items[:_NAMED])}{more}"
 
 
 def _contents(loaded: object) -> str:
     if not isinstance(loaded, Mapping):
         return f"a {type(loaded).__name__}"
-    return ", ".join(f"{key} ({type(value).__name__})" for key, value in list(loaded.items())[:_NAMED])
+    return several((f"{brief(key, 40)} ({type(value).__name__})" for key, value in loaded.items()), _NAMED) or "nothing"

@@ -21,6 +21,8 @@ from models.systems.base import System
 from models.training.config import RunConfig
 from models.training.settings import declared
 from voxdata.format.atomic import write_atomic, write_json
+from voxdata.format.errors import brief
+from voxdata.format.json_text import read_object
 
 log = logging.getLogger("models.training.checkpoint")
 
@@ -78,10 +80,14 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any]:
     paths = checkpoints(run_dir)
     for path in reversed(paths):
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict) or not (
+                isinstance(state.get("networks"), dict) and isinstance(state.get("step"), int)
+            ):
+                raise ValueError("it holds no networks and no step")
             return state
         except Exception as error:
-            log.warning("checkpoint %s is damaged (%s); trying the one before", path, str(error).partition("\n")[0])
+            log.warning("checkpoint %s is damaged (%s); trying the one before", path, brief(error))
     found = f"{len(paths)} damaged ones" if paths else "none"
     raise CheckpointError(
         f"run {run_dir} has no readable checkpoint ({found}); train it with: python -m models.train --config run.json"
@@ -120,7 +126,7 @@ def warm_start(system: System, name: str, run_dir: str | Path) -> None:
 
 def write_run_config(run_dir: Path, description: dict[str, Any]) -> None:
     """Write `<run_dir>/config.json`, or check that the run that is there is the same one. Raises `CheckpointError`."""
-    description = json.loads(json.dumps(description))
+    description = read_object(json.dumps(description))
     if (run_dir / "config.json").exists() and checkpoints(run_dir):
         before = read_run_config(run_dir)
         for key, old, new in _kept(before, description):
@@ -135,10 +141,10 @@ def write_run_config(run_dir: Path, description: dict[str, Any]) -> None:
 def read_run_config(run_dir: Path) -> dict[str, Any]:
     """Read `<run_dir>/config.json`. Raises `CheckpointError`."""
     try:
-        content: dict[str, Any] = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
+        content = read_object((run_dir / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"run {run_dir} is not a training run: its config.json cannot be read ({error})"
+            f"run {run_dir} is not a training run: its config.json cannot be read ({brief(error)})"
         ) from None
     return content
 

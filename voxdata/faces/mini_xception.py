@@ -18,7 +18,6 @@ channels last: (height, width, in, out), those of depthwise convolutions (height
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from voxdata.format.errors import WeightsError
+from voxdata.format.errors import WeightsError, brief
+from voxdata.format.json_text import read_json
 
 Array = npt.NDArray[np.float32]
 INPUT_PX = 64
@@ -148,12 +148,12 @@ class KerasFile:
                 self.config = _layer_configs(file)
                 root = file["model_weights"]
                 self.weights = {_text(name): _layer_weights(root[_text(name)]) for name in root.attrs["layer_names"]}
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise WeightsError(f"{path} is not a Keras HDF5 file with weights: {error}") from error
+        except Exception as error:  # h5py raises nearly anything over a damaged file
+            raise WeightsError(f"{path} is not a Keras HDF5 file with weights: {brief(error)}") from error
 
 
 def _layer_configs(file: Any) -> dict[str, dict[str, Any]]:
-    layers = json.loads(_text(file.attrs["model_config"]))["config"]["layers"]
+    layers = read_json(_text(file.attrs["model_config"]))["config"]["layers"]
     return {layer["config"]["name"]: {"class_name": layer["class_name"], **layer["config"]} for layer in layers}
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from voxdata.format.errors import WeightsError
+from voxdata.format.archives import DAMAGED, forwards
+from voxdata.format.errors import WeightsError, brief
 from voxdata.weights.entries import Weight
 
 Members = Mapping[str, Callable[[], IO[bytes]]]
 """Path in the archive -> opens that file for reading."""
-
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 @contextmanager
@@ -29,11 +27,11 @@ def members_of(archive: Path) -> Iterator[Members]:
                 yield {name: _zip_member(zipped, name) for name in zipped.namelist() if not name.endswith("/")}
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tar:
-                yield {each.name: _tar_member(tar, each) for each in tar.getmembers() if each.isfile()}
+                yield {each.name: _tar_member(tar, each) for each in _plain(tar)}
         else:
             yield {}
-    except DAMAGED as error:
-        raise WeightsError(f"{archive} is a damaged archive: {error}") from None
+    except (*DAMAGED, OSError) as error:
+        raise WeightsError(f"{archive} is a damaged archive: {brief(error)}; fetch it again") from None
 
 
 def member_of(weight: Weight, paths: Mapping[str, object]) -> str | None:
@@ -44,6 +42,11 @@ def member_of(weight: Weight, paths: Mapping[str, object]) -> str | None:
     if weight.member is None:
         return None
     return next((path for path in paths if path.rsplit("/", 1)[-1] == weight.member), None)
+
+
+def _plain(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The files of a tar, but those stored sparse: a few bytes can stand for a full disk."""
+    return (each for each in forwards(tar) if each.isfile() and not each.issparse())
 
 
 def _zip_member(zipped: zipfile.ZipFile, name: str) -> Callable[[], IO[bytes]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxdata.format.errors import WeightsError
+from voxdata.format.errors import WeightsError, brief, several
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,13 +32,15 @@ def load_state_dict(path: Path, key: str | None = None) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} holds more than tensors, or is no torch file, and was not loaded: {_cause(error)}"
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError, UnicodeDecodeError) as error:
+    except Exception as error:  # a damaged file makes the machine of pickle raise nearly anything
         raise WeightsError(f"{path} is not a torch file: {_cause(error)}") from None
     if key is not None:
         if not isinstance(loaded, Mapping) or key not in loaded:
             raise WeightsError(f"{path} has no part {key!r}; it holds {_contents(loaded)}")
         loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
+    ):
         raise WeightsError(f"{path} is not a dictionary of tensors; it holds {_contents(loaded)}")
     return dict(loaded)
 
@@ -46,10 +48,10 @@ def load_state_dict(path: Path, key: str | None = None) -> dict[str, Tensor]:
 def _contents(loaded: object) -> str:
     if not isinstance(loaded, Mapping):
         return f"a {type(loaded).__name__}"
-    return ", ".join(f"{name} ({type(value).__name__})" for name, value in list(loaded.items())[:8]) or "nothing"
+    return several((f"{brief(name, 40)} ({type(value).__name__})" for name, value in loaded.items()), 8) or "nothing"
 
 
 def _cause(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if "GLOBAL" in line or "Unsupported" in line]
-    return (named or lines or [type(error).__name__])[0][:200]
+    return brief((named or lines or [type(error).__name__])[0])
