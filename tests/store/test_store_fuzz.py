@@ -6,16 +6,18 @@ import json
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.mutations import DEEP, changed_json, complaint, few, written
+from tests.mutations import DEEP, changed_json, complaint, damaged, few, written
 from voxdata.format.errors import StorageError, VoxdataError
 from voxdata.format.writers import writer_named
 from voxdata.people import optouts, pending, tombstones
 from voxdata.people.pending import Forgetting
 from voxdata.store import journal, leases
+from voxdata.store.fragments import Fragment, FragmentStore
 from voxdata.store.pulled import STATE_KEY, pulled_state
 from voxdata.store.storage import LocalStorage
 
@@ -199,3 +201,16 @@ def test_any_state_of_a_build_is_read_or_refused_in_one_line(data: bytes, tmp_pa
         json.dumps(found.as_snapshot().to_json())
 
     complaint(partial(read), VoxdataError, names=unpublished.STATE_KEY)
+
+
+ROWS = pa.table({"item_id": ["a/1", "b/2"], "photo_status": ["ok", "unreadable"], "n": [1, 2]})
+
+
+@few(80)
+@given(data=st.data())
+def test_any_part_of_a_stage_is_read_or_refused_in_one_line(data: st.DataObject, tmp_path_factory: Any) -> None:
+    store = FragmentStore(rooted(tmp_path_factory), "faces", "f")
+    part = store.append(7, Fragment(rows=ROWS))
+    store.storage.commit(part, data.draw(damaged(store.storage.read(part))))
+    for read in (store.done, partial(store.survey, "photo_status"), store.read, partial(store.read, 7, ["item_id"])):
+        complaint(read, StorageError, names=part)

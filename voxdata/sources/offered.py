@@ -18,12 +18,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from voxdata.sources.candidates import Parts, batch_in
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.rows import clean_row
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import StoredTable
 from voxdata.tables.crawl import CANDIDATES
 
 FOLDER = "photos/candidates"
@@ -137,14 +137,14 @@ class Offered:
         return key
 
     def _part(self, key: str) -> pa.Table:
-        return pq.read_table(pa.BufferReader(self._storage.read(key)))
+        return StoredTable(self._storage, key).read()
 
 
 def _source_of(storage: Storage, key: str) -> str | None:
     """The source whose candidates a part holds; a part that was written without a person may not state it."""
-    file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
-    stated = (file.schema_arrow.metadata or {}).get(_SOURCE)
+    file = StoredTable(storage, key)
+    stated = file.metadata.get(_SOURCE)
     if stated is not None:
-        return bytes(stated).decode()
-    named: Sequence[str | None] = file.read(columns=["source"])["source"].slice(0, 1).to_pylist()
+        return bytes(stated).decode("utf-8", "replace")
+    named: Sequence[str | None] = file.read(["source"])["source"].slice(0, 1).to_pylist()
     return named[0] if named else None

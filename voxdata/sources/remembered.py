@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from voxdata.crawl.fetched import Fetched, Validators
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.rows import clean_row
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import StoredTable
 from voxdata.tables.column import Table
 from voxdata.tables.crawl import HOSTS, PAGES
 
@@ -73,7 +73,7 @@ class PageShelf:
 def _rows(storage: Storage, table: Table) -> list[dict[str, Any]]:
     """All rows; of several files that a kill has left, the one that sorts last wins where they differ."""
     keys = storage.keys(f"photos/{table.name}")
-    return [row for key in keys for row in pq.read_table(pa.BufferReader(storage.read(key))).to_pylist()]
+    return [row for key in keys for row in StoredTable(storage, key).read().to_pylist()]
 
 
 def _replace(storage: Storage, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from voxdata.format.json_text import read_json
 from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.rows import Hashes, clean_row, hash64, hashes, places
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import StoredTable
 from voxdata.tables.crawl import ATTEMPTS
 
 SCHEMA = ATTEMPTS.schema
@@ -103,10 +104,9 @@ class FileLog:
         parts, replaced = [], set[str]()
         keys = storage.keys(self._folder)
         for key, data in zip(keys, storage.reads(keys), strict=True):
-            file = pq.ParquetFile(pa.BufferReader(data))
-            replaced |= set(json.loads((file.schema_arrow.metadata or {}).get(_REPLACES, b"[]")))
-            have = [name for name in _READ if name in file.schema_arrow.names]
-            parts.append((key, _columns(file.read(columns=have))))
+            file = StoredTable(storage, key, data)
+            replaced |= set(read_json(file.metadata.get(_REPLACES, b"[]")))
+            parts.append((key, _columns(file.read(_READ))))
         self._known = _counting([columns for key, columns in parts if key not in replaced])
 
     def find(self, source_path: str, size_bytes: int, modified_ns: int) -> dict[str, Any] | None:

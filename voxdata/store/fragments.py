@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from voxdata.format.digests import digest
 from voxdata.store.storage import ReadRange, Span, Storage
+from voxdata.store.stored_table import StoredTable
 
 Blobs = Mapping[str, Mapping[str, bytes]]
 Named = dict[str, Any]
@@ -78,8 +79,9 @@ class FragmentStore:
     def done(self, bucket: int | None = None) -> set[str]:
         """Item ids that have rows."""
         found: set[str] = set()
-        for data in self.storage.reads(self.parts(bucket)):
-            found.update(parquet_table(data, ["item_id"])["item_id"].to_pylist())
+        parts = self.parts(bucket)
+        for key, data in zip(parts, self.storage.reads(parts), strict=True):
+            found.update(StoredTable(self.storage, key, data).read(["item_id"])["item_id"].to_pylist())
         return found
 
     def survey(self, status: str) -> tuple[set[str], dict[str, set[str]]]:
@@ -92,9 +94,9 @@ class FragmentStore:
         doubted: dict[str, set[str]] = {}
         parts = self.parts()
         for key, data in zip(parts, self.storage.reads(parts), strict=True):
-            file = pq.ParquetFile(pa.BufferReader(data))
-            old = FROM_BYTES not in (file.schema_arrow.metadata or {}) and status in file.schema_arrow.names
-            table = file.read(columns=["item_id", status] if old else ["item_id"])
+            file = StoredTable(self.storage, key, data)
+            old = FROM_BYTES not in file.metadata and status in file.names
+            table = file.read(["item_id", status] if old else ["item_id"])
             done.update(table["item_id"].to_pylist())
             if old and (bad := set(table.filter(pc.field(status) == "unreadable")["item_id"].to_pylist())):
                 doubted[key] = bad
@@ -130,9 +132,7 @@ class FragmentStore:
         tables = []
         parts = self.parts(bucket)
         for key, data in zip(parts, self.storage.reads(parts), strict=True):
-            file = pq.ParquetFile(pa.BufferReader(data))
-            have = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
-            table = file.read(columns=have)
+            table = StoredTable(self.storage, key, data).read(columns)
             tables.append(table.append_column("part", pa.array([key] * table.num_rows, pa.string())))
         return _each_item_once(pa.concat_tables(tables, promote_options="default")) if tables else None
 
