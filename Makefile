@@ -9,7 +9,7 @@ JOBS ?= 2
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help install demo test test-long test-index lint format bench docs site clean
+.PHONY: help install demo test test-long test-index fuzz lint format bench docs site clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test-long: $(STAMP) ## Run the tests that take minutes each
 
 test-index: $(STAMP) ## Run the tests that install the wheel into fresh environments; they ask a package index
 	$(BIN)/python -m pytest -m index tests/models/test_models_wheel.py
+
+fuzz: $(STAMP) ## Feed every parser of foreign data thousands of new damaged files: hours; ROOM=crawl for one room
+	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=long $(or $(wildcard tests/$(ROOM)/*_fuzz.py),$(wildcard tests/*/*_fuzz.py))
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
