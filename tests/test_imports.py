@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -97,3 +98,20 @@ def test_the_reader_needs_no_other_package_and_no_other_room() -> None:
     assert {"torch", "duckdb", "fsspec"} < set(absent)
     done = subprocess.run([sys.executable, "-c", BARE, *absent], capture_output=True, text=True, cwd=REPOSITORY)
     assert (done.stdout.split(), done.stderr) == (["voxdata", "voxdata.format"], "")
+
+
+@pytest.mark.parametrize(
+    ("reads", "only"),
+    [
+        (r"json\.loads?\(", "voxdata/format/json_text.py"),
+        (r"yaml\.(safe_|full_|unsafe_)?load\(", "voxdata/recipe/yaml_text.py"),
+    ],
+)
+def test_what_others_wrote_is_read_in_one_place_which_bounds_it(reads: str, only: str) -> None:
+    found = {
+        path.relative_to(REPOSITORY).as_posix()
+        for room in ("voxdata", "models", "flows")
+        for path in (REPOSITORY / room).rglob("*.py")
+        if re.search(reads, path.read_text(encoding="utf-8"))
+    }
+    assert found == {only}
