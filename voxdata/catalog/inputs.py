@@ -21,6 +21,7 @@ from voxdata.catalog.stated_sources import sources
 from voxdata.catalog.unpublished import UNPUBLISHED
 from voxdata.faces.columns import FACES, stated_columns
 from voxdata.format.errors import CatalogError, StorageError
+from voxdata.format.json_text import fits
 from voxdata.format.snapshot import Snapshot
 from voxdata.people.merging import aliases_in_force, stated
 from voxdata.people.tombstones import Tombstones
@@ -199,7 +200,7 @@ def _numbers(metrics: Mapping[str, Any], group: str = "") -> Iterator[tuple[str,
     for name, value in sorted(metrics.items()):
         if isinstance(value, dict):
             yield from _numbers(value, f"{group}{name}.")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        elif fits(value, float):
             yield f"{group}{name}", float(value)
 
 

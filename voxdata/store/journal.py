@@ -186,6 +186,8 @@ def _load(storage: Storage, table: str, key: str, data: bytes) -> dict[str, Any]
         for column in schema:
             if fact.setdefault(column.name) is not None and not fits(fact[column.name], _KINDS[column.type]):
                 raise ValueError(f"`{column.name}` has a value of another kind ({type(fact[column.name]).__name__})")
+            if isinstance(fact[column.name], int | float):
+                pa.scalar(fact[column.name], column.type)  # raises for a number that the column cannot hold
         for name in (schema.names[0], schema.names[-1]):
             if fact[name] is None:
                 raise ValueError(f"`{name}` is missing")
