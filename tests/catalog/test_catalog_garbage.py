@@ -6,18 +6,22 @@ import os
 from multiprocessing.synchronize import Event
 
 import pytest
-from small_root import AT, SmallRoot
+from small_root import AT, SmallRoot, faces, table, who
 
 from voxdata.catalog.garbage import Garbage, collect, find_garbage
+from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import run_query
-from voxdata.catalog.snapshot import list_snapshots
+from voxdata.catalog.snapshot import list_snapshots, named_tables
 from voxdata.catalog.tags import tag
 from voxdata.catalog.verify import verify
 from voxdata.format.errors import SnapshotError, StorageError
 from voxdata.format.snapshot import Snapshot
 from voxdata.store import journal
+from voxdata.store.compaction import compact
+from voxdata.store.fragments import Fragment, FragmentStore
 from voxdata.store.locks import building, collecting
 from voxdata.store.storage import LocalStorage
+from voxdata.tables import schemas
 
 LATER = 4e9  # seconds since 1970: everything is old
 
@@ -101,6 +105,37 @@ def test_a_snapshot_that_is_named_stays_whole(
     assert gone.snapshots == ()
     assert gone.kept[old] == (why,)
     assert verify(small.storage, old) == verify(small.storage) == []
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_a_compacted_part_goes_with_the_last_snapshot_that_names_it(small: SmallRoot, tagged: bool) -> None:
+    old = SmallRoot(small.storage, people=8)
+    old.renders = small.renders = FragmentStore(small.storage, "faces.render", "0" * 16)
+    before = old.publish()
+    bucket, face = who(0)["bucket"], faces(0)[1]
+    (named,) = small.renders.parts(bucket)
+    more = {**face, "item_id": face["face_id"], "render_status": "ok", "size_px": 16, "scale": 0.5}
+    small.renders.append(bucket, Fragment(table([more], schemas.RENDERS), {face["face_id"]: {"jpg": b"jpeg"}}))
+    compact(small.renders, bucket, "render_status", named_tables(small.storage))
+    small.stage_tables()
+    small.tables["renders"] = small.renders.live()
+    small.publish_staged()
+    assert small.renders.parts(bucket) == sorted([named, *small.renders.live(bucket)])
+    if tagged:
+        tag(small.storage, "paper", before.id, at=AT)
+    gone = collect(small.storage, older_than_s=0, now_s=LATER)
+    assert (named in gone.sizes, before.id in gone.snapshots) == (not tagged, not tagged)
+    assert set(small.renders.live()) <= set(small.storage.keys("fragments"))
+    assert len(small.renders.blob_keys(bucket)) == 2, "blobs lie where they did"
+    for row in small.renders.read(bucket).to_pylist():  # type: ignore[union-attr]
+        assert all(small.renders.blob(row["part"], each["offset"], each["size"]) for each in row["members"])
+    for identifier in (None, *([before.id] if tagged else [])):
+        rebuild(small.storage, identifier)
+        portraits = run_query(small.storage, "SELECT count(*) AS n FROM portraits").to_pylist()
+        assert portraits == [{"n": 10 if identifier is None else 8}]
+    rebuild(small.storage)
+    assert verify(small.storage) == []
+    assert garbage(small).sizes == {}
 
 
 def test_young_files_stay(small: SmallRoot, versions: tuple[Snapshot, Snapshot]) -> None:

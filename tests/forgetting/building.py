@@ -21,6 +21,7 @@ SETTINGS = (
     "splits.val_share=0.1",
     "splits.test_share=0.6",
     "shards.buckets_per_shard=4096",
+    "work.items_per_part=1",  # so that parts are compacted ones, whose blobs lie in several tars
 )
 
 

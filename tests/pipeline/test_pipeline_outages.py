@@ -13,6 +13,7 @@ from tests.in_process import InProcess
 from voxdata.format.errors import SourceError
 from voxdata.pipeline.stages import SPEECH_MEASURE, do
 from voxdata.sources.clips import clip_reader
+from voxdata.store.compaction import survey
 from voxdata.store.items import ClipItem
 
 
@@ -67,7 +68,7 @@ def test_what_older_versions_failed_to_read_is_looked_at_again_and_once(root: Sp
         for member in row["members"] or ():
             data = store.blob(row["part"], member["offset"], member["size"])
             assert hashlib.sha256(data).hexdigest() == member["sha256"]
-    assert not store.survey(SPEECH_MEASURE.status)[1], "it is never looked at a third time"
+    assert not survey(store, SPEECH_MEASURE.status).doubted, "it is never looked at a third time"
 
 
 def test_a_verdict_on_bytes_in_hand_stays(root: Spoken) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import s3fs
 from fsspec.asyn import sync_wrapper
 
 from voxdata.format.errors import StorageError
+from voxdata.store.compaction import compact
 from voxdata.store.copies import PREFIX, Copies
 from voxdata.store.fragments import Fragment, FragmentStore
 from voxdata.store.locks import building, collecting
@@ -201,6 +203,70 @@ def test_who_has_the_lease_reads_and_writes_tables_once(root: UrlStorage, asked:
     asked.taken()
     assert len(store.done()) == 6
     assert asked.taken() == {LIST: 1, GET: 2}
+
+
+def uncompacted(root: UrlStorage, stage: str) -> FragmentStore:
+    """A stage with five parts of an item each in one bucket."""
+    store = FragmentStore(root, stage, "f0")
+    for number in range(5):
+        item = f"p/{number}"
+        store.append(7, Fragment(pa.table({"item_id": [item]}), {item: {"bin": f"{item} is this".encode()}}))
+    return store
+
+
+def blobs(store: FragmentStore) -> dict[str, bytes]:
+    found = store.read()
+    assert found is not None
+    return {
+        row["item_id"]: store.blob(row["part"], each["offset"], each["size"])
+        for row in found.to_pylist()
+        for each in row["members"]
+    }
+
+
+def test_a_bucket_is_compacted_by_one_put_and_read_from_the_copies(root: UrlStorage, asked: Asked) -> None:
+    with building(root):
+        store = uncompacted(root, "measure")
+        before = blobs(store)
+        asked.taken()
+        compact(store, 7, "status")
+        calls = asked.taken()
+        assert (calls.get(GET, 0), calls[PUT], calls["delete_object"]) == (0, 1, 5)
+        assert len(store.parts()) == 1
+        assert blobs(store) == before
+        asked.taken()
+        compact(store, 7, "status")
+        assert set(asked.taken()) <= {LIST}
+
+
+def test_a_kill_between_any_two_requests_of_a_compaction_loses_and_doubles_nothing(
+    root: UrlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = {"changes": -1}
+
+    def counted(change: Callable[..., None]) -> Callable[..., None]:
+        def act(*words: Any) -> None:
+            left["changes"] -= 1
+            if left["changes"] == -1:
+                raise KeyboardInterrupt
+            change(*words)
+
+        return act
+
+    for name in ("put", "remove"):
+        monkeypatch.setattr(UrlStorage, name, counted(getattr(UrlStorage, name)))
+    for kill in range(6):
+        left["changes"] = -2
+        store = uncompacted(root, f"measure{kill}")
+        before = blobs(store)
+        left["changes"] = kill
+        with pytest.raises(KeyboardInterrupt):
+            compact(store, 7, "status")
+        assert blobs(store) == before
+        assert len(store.done()) == 5
+        compact(store, 7, "status")
+        assert len(store.parts()) == 1
+        assert blobs(store) == before
 
 
 def test_copies_hold_no_pixels_and_go_with_the_command(root: UrlStorage, tmp_path: Path) -> None:

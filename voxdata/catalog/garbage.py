@@ -2,9 +2,10 @@
 
 A snapshot stays that is current, has a tag, or is named by a fact of the journal (a training run, an evaluation, an
 export, …) or by a `runs/<run>/run.json`. With it stay its shards and sidecars, its tables and its recipe. Measured and
-rendered parts stay whose fingerprint one of these snapshots uses: the next build counts on them. Originals, fetch logs
-and the journal always stay, and so does whatever is younger than the age limit. What a build without a version has left
-stays with what it names, until a version is published after it.
+rendered parts stay whose fingerprint one of these snapshots uses: the next build counts on them; but not those that
+were compacted (`store/compaction.py`) and that none of these snapshots names. Originals, fetch logs and the journal
+always stay, and so does whatever is younger than the age limit. What a build without a version has left stays with what
+it names, until a version is published after it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from voxdata.catalog.unpublished import Unpublished
 from voxdata.format.json_text import read_json
 from voxdata.format.snapshot import Snapshot
 from voxdata.store import journal
+from voxdata.store.fragments import FragmentStore
 from voxdata.store.locks import collecting
 from voxdata.store.storage import Storage
 
@@ -154,10 +156,12 @@ def _unpublished(storage: Storage) -> list[str]:
 def _candidates(storage: Storage, used: set[str]) -> Iterable[str]:
     """Keys that nothing in `used` needs."""
     fingerprints = {match[1] for key in used if (match := _PART.fullmatch(key))}
+    stores = (FragmentStore(storage, *folder.split("/")[1:]) for folder in sorted(fingerprints))
+    compacted = {key for store in stores for key in {*store.parts()} - {*store.live()}}
     for key in (key for folder in _FOLDERS for key in storage.keys(folder) if key not in used):
         if key.startswith("fragments/"):
             part, sums = _PART.fullmatch(key), _SUMS.fullmatch(key)
-            unused = part[1] not in fingerprints if part else bool(_TABLE.fullmatch(key))
+            unused = part[1] not in fingerprints or key in compacted if part else bool(_TABLE.fullmatch(key))
             unused |= sums is not None and f"shards/{sums[1]}.tar" not in used
             unused |= bool(_PACKED.fullmatch(key)) and _packed_tar(storage.read(key)) not in used
             if not unused:

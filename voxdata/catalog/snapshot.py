@@ -150,6 +150,13 @@ def published_tables(storage: Storage, snapshot: Snapshot) -> dict[str, list[str
     return {stage: list(keys) for stage, keys in chosen.items()}
 
 
+def named_tables(storage: Storage) -> set[str]:
+    """Keys of all Parquet files that a snapshot or a publication names."""
+    stated: list[Tables] = [json.loads(fact["tables"]) for fact in _publications(storage)]
+    stated += [snapshot.tables for snapshot in list_snapshots(storage)]
+    return {key for tables in stated for keys in tables.values() for key in keys}
+
+
 def published_recipe(storage: Storage, snapshot: Snapshot) -> str | None:
     """The key of the recipe that `snapshot` was last published with; None where none was stated."""
     if snapshot.id == unpublished.UNPUBLISHED:

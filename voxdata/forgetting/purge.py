@@ -1,33 +1,39 @@
 """Take a person's rows and blobs out of everything that stages and crawls have committed.
 
-Parts hold several people, so they are written again without the person under the name of what is left; tables are
-written again under a name made from the old one, so that no later step takes a result of the old table for one of the
-new. The new file is committed before the old one is deleted: killed in between, the same call finishes.
+Parts hold several people, so they are written again without the person under the name of what is left, and so are
+their tars that had blobs of the person; tables are written again under a name made from the old one, so that no later
+step takes a result of the old table for one of the new. The new file is committed before the old one is deleted: killed
+in between, the same call finishes. Where a bucket has the person, parts that are not live go, also those that a
+snapshot names: what they have is in the others, which the snapshot then names (`referenced`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from voxdata.forgetting.belongings import TELLING, Belongings
 from voxdata.format.digests import digest
-from voxdata.store.fragments import Fragment, FragmentStore, parquet_bytes
-from voxdata.store.root_tables import parts_of, read_table, tables_of
+from voxdata.store.compaction import bucket_of_part
+from voxdata.store.fragments import FragmentStore, pack_blobs, parquet_bytes, tar_of
+from voxdata.store.root_tables import part_rows, parts_of, read_table, store_of, tables_of
 from voxdata.store.storage import Storage
 
 
 def purge(storage: Storage, belongings: Belongings, name: str) -> int:
     """Rewrite every part and table that holds rows of the person; return how many. `name` is their tombstone's."""
     rewritten = 0
-    for store, bucket, key in list(parts_of(storage)):
-        rewritten += _purge_part(store, bucket, key, belongings)
+    for _, group in groupby(list(parts_of(storage)), key=lambda each: each[2].rpartition("/")[0]):
+        parts = list(group)
+        store, bucket, _ = parts[0]
+        rewritten += _purge_bucket(store, bucket, [key for _, _, key in parts], belongings)
     for key in tables_of(storage):
         rewritten += _purge_table(storage, key, belongings, name)
-    for key in [key for prefix in ("fragments", "photos") for key in storage.keys(prefix) if key.endswith(".tar")]:
-        if not storage.exists(f"{key.removesuffix('.tar')}.parquet"):
-            storage.delete(key)  # left by a killed build or an earlier pass; nothing says whose it is
+    _drop_unnamed_blobs(storage)
     return rewritten
 
 
@@ -50,38 +56,93 @@ def referenced(storage: Storage, tables: Mapping[str, Sequence[str]], name: str)
             elif key.count("/") == 2:
                 now[renamed(key, name) if storage.exists(renamed(key, name)) else key] = None
             else:
-                listed = parts.setdefault(folder, [each for each in storage.keys(folder) if each.endswith(".parquet")])
-                now.update(dict.fromkeys(listed))
+                if folder not in parts:
+                    parts[folder] = store_of(storage, key).live(bucket_of_part(key))
+                now.update(dict.fromkeys(parts[folder]))
         found[stage] = sorted(now)
     return found
 
 
-def _purge_part(store: FragmentStore, bucket: int, key: str, belongings: Belongings) -> int:
-    if not _is_touched(store.storage, key, belongings):
-        return 0
-    kept = belongings.without(read_table(store.storage, key))
+Moved = Mapping[str, tuple[str, Mapping[str, list[dict[str, Any]]] | None]]
+
+
+def _purge_bucket(store: FragmentStore, bucket: int, keys: Sequence[str], belongings: Belongings) -> int:
+    touched = [key for key in keys if _is_touched(store.storage, key, belongings)]
+    if touched:
+        live = store.live(bucket)
+        for key in keys:
+            if key not in live:  # first, as what is left of a live part may get the name of one
+                store.storage.delete(key)
+        for key in touched:
+            if key in live:
+                _purge_part(store, bucket, key, belongings)
+    return len(touched)
+
+
+def _purge_part(store: FragmentStore, bucket: int, key: str, belongings: Belongings) -> None:
+    before = part_rows(store.storage, key)
+    kept = belongings.without(before)
+    moved = _blobs_again(store, bucket, before, kept)
+    written = None
     if kept.num_rows:
-        written = store.append(bucket, Fragment(*_unpacked(store, key, kept)))
-        if written == key:
-            return 1
-    store.storage.delete(key)
-    store.storage.delete(f"{key.removesuffix('.parquet')}.tar")
-    return 1
+        written = store.commit(bucket, _moved(kept, moved))
+    if written != key:
+        store.storage.delete(key)
+    new = {part for part, _ in moved.values()}
+    for part in moved.keys() - new:
+        store.storage.delete(tar_of(part))
 
 
-def _unpacked(store: FragmentStore, key: str, kept: pa.Table) -> tuple[pa.Table, dict[str, dict[str, bytes]]]:
-    """Rows without `members`, and the blobs that they named; a dropped original has none."""
-    if "members" not in kept.column_names:
-        return kept, {}
-    tar = f"{key.removesuffix('.parquet')}.tar"
-    blobs: dict[str, dict[str, bytes]] = {}
-    if not store.storage.exists(tar):
-        return kept, {}
-    for row in kept.select(["item_id", "members"]).to_pylist():
-        for member in row["members"] or ():
-            data = store.blob(key, member["offset"], member["size"])
-            blobs.setdefault(row["item_id"], {})[member["suffix"]] = data
-    return kept.drop_columns(["members"]), blobs
+def _blobs_again(store: FragmentStore, bucket: int, before: pa.Table, kept: pa.Table) -> Moved:
+    """Pack the blobs that are left of each part of which a row went: part -> the part whose tar has them now, and
+    where; None where there are none, as of a dropped original."""
+    if "members" not in before.column_names:
+        return {}
+    moved: dict[str, tuple[str, Mapping[str, list[dict[str, Any]]] | None]] = {}
+    for part in pc.unique(before["part"]).to_pylist():
+        rows = kept.filter(pc.field("part") == part).select(["item_id", "members"]).to_pylist()
+        if len(rows) == pc.sum(pc.equal(before["part"], part)).as_py():
+            continue
+        new = store.key_of(bucket, [row["item_id"] for row in rows])
+        members = None
+        if rows and store.storage.exists(tar_of(part)):
+            blobs: dict[str, dict[str, bytes]] = {}
+            for row in rows:
+                for member in row["members"] or ():
+                    data = store.blob(part, member["offset"], member["size"])
+                    blobs.setdefault(row["item_id"], {})[member["suffix"]] = data
+            data, members = pack_blobs(blobs)
+            store.storage.commit(tar_of(new), data)
+        moved[part] = new, members
+    return moved
+
+
+def _moved(kept: pa.Table, moved: Moved) -> pa.Table:
+    """Rows whose blobs are where they were packed again."""
+    if not moved:
+        return kept
+    rows = kept.select(["item_id", "part", "members"]).to_pylist()
+    for row in rows:
+        row["part"], members = moved.get(row["part"], (row["part"], None))
+        row["members"] = row["members"] if members is None else members.get(row["item_id"], [])
+    for name in ("part", "members"):
+        place = kept.schema.get_field_index(name)
+        field = kept.schema.field(place)
+        kept = kept.set_column(place, field, pa.array([row[name] for row in rows], field.type))
+    return kept
+
+
+def _drop_unnamed_blobs(storage: Storage) -> None:
+    """Delete the tars that no part names, which a killed build or an earlier pass has left: nothing says whose they
+    are."""
+    for prefix in ("fragments", "photos"):
+        for _, group in groupby(storage.keys(prefix), key=lambda key: key.rpartition("/")[0]):
+            keys = set(group)
+            tars = {key for key in keys if key.endswith(".tar")} - {tar_of(key) for key in keys}
+            tables = (part_rows(storage, key) for key in keys - tars if tars and key.endswith(".parquet"))
+            named = {tar_of(part) for table in tables for part in pc.unique(table["part"]).to_pylist()}
+            for key in sorted(tars - named):
+                storage.delete(key)
 
 
 def _purge_table(storage: Storage, key: str, belongings: Belongings, name: str) -> int:

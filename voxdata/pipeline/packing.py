@@ -103,7 +103,7 @@ def publish(storage: Storage, recipe: Recipe, keys: Mapping[str, str], entries: 
     """Write the snapshot of these shards, swap the catalog in, and return the snapshot's id."""
     tables = {name: [keys[name]] for name in keys}
     for name, stage in (("faces", FACES_MEASURE), ("renders", FACES_RENDER), ("utterances", SPEECH_MEASURE)):
-        tables[name] = stage.store(storage, recipe).parts()
+        tables[name] = stage.store(storage, recipe).live()
     shards = [ShardEntry(**entry) for entry in entries]
     snapshot = write_snapshot(
         storage,

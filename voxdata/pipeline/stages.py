@@ -1,21 +1,24 @@
 """The stages that look at pixels or samples, as units of work: a worker is handed a stage and a run of buckets.
 
 `work_on` is what a worker runs. It measures only items that have no rows under the stage's fingerprint, commits after
-every few items, and returns how many it did, so that a killed build resumes where it stopped.
+every few items, and returns how many it did, so that a killed build resumes where it stopped. Then it compacts what
+lies in its buckets.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.catalog.snapshot import named_tables
 from voxdata.format.digests import digest
 from voxdata.format.errors import BackendError, StorageError
 from voxdata.people.merging import ALIASES, homes
@@ -27,6 +30,7 @@ from voxdata.pipeline.singly import DEATHS, one_by_one
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import clip_reader
 from voxdata.sources.originals import original_reader, originals
+from voxdata.store.compaction import Survey, bucket_of_part, compact, survey
 from voxdata.store.fragments import Fragment, FragmentStore, Named, chunks, parquet_table
 from voxdata.store.items import ClipItem, FaceItem, PhotoItem
 from voxdata.store.patience import patiently
@@ -138,11 +142,22 @@ STAGES = {stage.name: stage for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_ME
 
 @dataclass(frozen=True, kw_only=True)
 class Worklist:
-    """What a stage has to do: of `items` items, `todo` have no rows yet; runs of their buckets, one per task."""
+    """What a stage has to do: of `items` items, `todo` in `buckets` buckets have no rows yet, and in `to_compact` there
+    is more than one part; runs of the buckets, one per task.
+
+    `named` has, by bucket, the stage's parts that a snapshot names: they stay.
+    """
 
     items: int
     todo: int
+    buckets: int
+    to_compact: tuple[int, ...]
     tasks: tuple[tuple[int, ...], ...]
+    named: Mapping[int, tuple[str, ...]]
+
+    def named_in(self, buckets: Iterable[int]) -> tuple[str, ...]:
+        """Those that lie in these buckets."""
+        return tuple(key for bucket in buckets for key in self.named.get(bucket, ()))
 
 
 def plan(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int) -> Worklist:
@@ -151,7 +166,7 @@ def plan(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int)
     These are four or more per worker, of `work.items_per_task` items at most where `Stage.most_tasks` allows that; and
     as many for each, so that no round of them leaves workers idle.
     """
-    return _worklist(stage, storage, recipe, key, workers, stage.store(storage, recipe).done())
+    return _worklist(stage, storage, recipe, key, workers, survey(stage.store(storage, recipe), stage.status))
 
 
 def _plan_anew(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int) -> Worklist:
@@ -160,19 +175,19 @@ def _plan_anew(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers
     They are measured again where their bytes can still be had: not where originals were dropped.
     """
     store = stage.store(storage, recipe)
-    done, doubted = store.survey(stage.status)
-    if doubted:
+    found = survey(store, stage.status)
+    if found.doubted:
         table = parquet_table(storage.read(key))
-        named = pa.array(sorted(set().union(*doubted.values())), pa.string())
-        found = table.filter(pc.is_in(table[stage.item_column], value_set=named)).to_pylist()
-        again = {row[stage.item_column] for row in found if _is_at_hand(stage, storage, row)}
-        for part, items in doubted.items():
+        named = pa.array(sorted(set().union(*found.doubted.values())), pa.string())
+        rows = table.filter(pc.is_in(table[stage.item_column], value_set=named)).to_pylist()
+        again = {row[stage.item_column] for row in rows if _is_at_hand(stage, storage, row)}
+        for part, items in found.doubted.items():
             if items & again:
                 store.retract(part, items & again)
         if again:
             logger.info("%s: %d items that an older version could not read are looked at again", stage.name, len(again))
-        done -= again
-    return _worklist(stage, storage, recipe, key, workers, done)
+        found = replace(found, done=found.done - again)
+    return _worklist(stage, storage, recipe, key, workers, found)
 
 
 def _is_at_hand(stage: Stage, storage: Storage, row: Mapping[str, Any]) -> bool:
@@ -183,21 +198,33 @@ def _is_at_hand(stage: Stage, storage: Storage, row: Mapping[str, Any]) -> bool:
     return True
 
 
-def _worklist(
-    stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int, done: Collection[str]
-) -> Worklist:
+def _worklist(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int, found: Survey) -> Worklist:
     table = parquet_table(storage.read(key), [stage.item_column, "bucket"])
     missing: dict[int, int] = {}
     for item, bucket in zip(table[stage.item_column].to_pylist(), table["bucket"].to_pylist(), strict=True):
-        if item not in done:
+        if item not in found.done:
             missing[bucket] = missing.get(bucket, 0) + 1
     todo = sum(missing.values())
+    named: dict[int, tuple[str, ...]] = {}
+    if todo or found.several or found.superseded:
+        folder = stage.store(storage, recipe).folder
+        stays = sorted(each for each in named_tables(storage) if each.startswith(f"{folder}/"))
+        named = {bucket: tuple(keys) for bucket, keys in groupby(stays, bucket_of_part)}
+    to_compact = found.to_compact({each for keys in named.values() for each in keys})
     wanted = max(4 * workers, -(-todo // recipe.work.items_per_task))
     most = recipe.work.max_tasks_per_stage or stage.most_tasks
     count = min(wanted, most - most % workers or most)
-    # The longest first, so that the last ones to end are short.
-    tasks = sorted(_runs(missing, count), key=lambda run: -sum(missing[bucket] for bucket in run))
-    return Worklist(items=table.num_rows, todo=todo, tasks=tuple(tasks))
+    # The longest first, so that the last ones to end are short. Parts are compacted in the time of an item.
+    work = {bucket: missing.get(bucket, 0) + (bucket in to_compact) for bucket in {*missing, *to_compact}}
+    tasks = sorted(_runs(work, count), key=lambda run: -sum(work[bucket] for bucket in run))
+    return Worklist(
+        items=table.num_rows,
+        todo=todo,
+        buckets=len(missing),
+        to_compact=tuple(sorted(to_compact)),
+        tasks=tuple(tasks),
+        named=named,
+    )
 
 
 def _runs(missing: Mapping[int, int], count: int) -> Iterator[tuple[int, ...]]:
@@ -228,18 +255,20 @@ def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner)
     """
     workers = runner.workers(recipe.work)
     worklist = _plan_anew(stage, storage, recipe, key, workers)
-    count = sum(len(buckets) for buckets in worklist.tasks)
-    logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, count)
-    if not worklist.todo:
+    logger.info("%s: %d items, %d to do in %d buckets", stage.name, worklist.items, worklist.todo, worklist.buckets)
+    if worklist.to_compact:
+        logger.info("%s: parts of %d buckets are compacted", stage.name, len(worklist.to_compact))
+    if not worklist.tasks:
         return
     asked = stage.named(recipe)
     told = {"stage_name": stage.name, "storage": storage, "recipe": recipe, "key": key, "asked": asked}
     unexplained = 0
     with runner.counting(stage.name, worklist.todo) as advance:
-        while worklist.todo:
+        while worklist.tasks:
             counted = 0
+            calls = [{**told, "buckets": run, "named": worklist.named_in(run)} for run in worklist.tasks]
             try:
-                for done in runner.each(stage.name, work_on, [{**told, "buckets": run} for run in worklist.tasks]):
+                for done in runner.each(stage.name, work_on, calls):
                     _check_answer(stage, done, asked)
                     counted += done.items
                     advance(done.items)
@@ -251,13 +280,16 @@ def do(stage: Stage, storage: Storage, recipe: Recipe, key: str, runner: Runner)
                     raise
             before, worklist = worklist.todo, plan(stage, storage, recipe, key, workers)
             advance(before - worklist.todo - counted)
-    left = plan(stage, storage, recipe, key, workers).todo
-    if left:
+    left = plan(stage, storage, recipe, key, workers)
+    if left.todo:
         raise BackendError(
-            f"{stage.name}: its tasks have ended, and {left} of {worklist.items} items have no row under "
+            f"{stage.name}: its tasks have ended, and {left.todo} of {worklist.items} items have no row under "
             f"{storage.url}; see that every worker reaches this root, then run the same command again: nothing was "
             "published"
         )
+    store = stage.store(storage, recipe)
+    for bucket in left.to_compact:
+        compact(store, bucket, stage.status, left.named_in([bucket]))
 
 
 def _check_answer(stage: Stage, done: Done, asked: Named) -> None:
@@ -266,11 +298,18 @@ def _check_answer(stage: Stage, done: Done, asked: Named) -> None:
 
 
 def work_on(
-    stage_name: str, storage: Storage, recipe: Recipe, key: str, asked: Named, buckets: tuple[int, ...]
+    stage_name: str,
+    storage: Storage,
+    recipe: Recipe,
+    key: str,
+    asked: Named,
+    buckets: tuple[int, ...],
+    named: tuple[str, ...] = (),
 ) -> Done:
-    """Do what is missing in `buckets`. Runs in a worker process, which need not be of the same installation.
+    """Do what is missing in `buckets`, and compact them; parts that are `named` by a snapshot stay.
 
-    Raises `BackendError` before anything is done where this process would not do what is `asked` (`Stage.named`).
+    Runs in a worker process, which need not be of the same installation: raises `BackendError` before anything is done
+    where this process would not do what is `asked` (`Stage.named`).
     """
     stage = STAGES[stage_name]
     refuse_other(stage_name, asked, stage.named(recipe))
@@ -282,6 +321,11 @@ def work_on(
             fragment = stage.run(stage.items(storage, bucket, batch), recipe).from_bytes()
             patiently(partial(store.append, bucket, fragment))
             count += len(batch)
+        several = [bucket for bucket in buckets if len(store.parts(bucket)) > 1]
+        # Other tasks may be reading a bucket that their people have rows in, too; the flow compacts it when they ended.
+        alone = [bucket for bucket in several if homes(storage, bucket) == [bucket]]
+    for bucket in alone:
+        patiently(partial(compact, store, bucket, stage.status, named))
     return Done(items=count, fingerprint=store.fingerprint)
 
 

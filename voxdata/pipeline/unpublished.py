@@ -32,7 +32,7 @@ from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage, do
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import commit_table, parquet_table
+from voxdata.store.fragments import FragmentStore, commit_table, parquet_table
 from voxdata.store.locks import building
 from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
@@ -199,10 +199,8 @@ def keys_of(found: Unpublished) -> dict[str, str]:
 
 
 def _parts(storage: Storage, found: Unpublished) -> dict[str, list[str]]:
-    return {
-        name: [key for key in storage.keys(folder) if key.endswith(".parquet")]
-        for name, folder in found.folders.items()
-    }
+    stores = {name: FragmentStore(storage, *folder.split("/")[1:]) for name, folder in found.folders.items()}
+    return {name: store.live() for name, store in stores.items()}
 
 
 def _completed(storage: Storage, found: Unpublished, parts: Mapping[str, list[str]]) -> dict[str, list[str]]:

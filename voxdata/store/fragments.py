@@ -7,6 +7,10 @@
 under the same name. Each row has `item_id`; an item may have several rows (faces of a photo). Where a part has blobs,
 its rows gain `members`, a list of {suffix, offset, size, sha256} into the tar. An item that is in a part with the right
 fingerprint is never computed again.
+
+When a stage ends, the parts of a bucket are compacted to one (`compaction.py`). Blobs stay where they are: `part` of a
+row names the part whose tar has them. What a snapshot names stays beside the compacted part, so an item can be in
+several parts; readers take one row of it, and parts of which others have every item are not live.
 """
 
 from __future__ import annotations
@@ -14,9 +18,10 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +29,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from voxdata.format.digests import digest
+from voxdata.format.errors import StorageError
 from voxdata.store.storage import ReadRange, Span, Storage
 from voxdata.store.stored_table import StoredTable
 
+R = TypeVar("R")
 Blobs = Mapping[str, Mapping[str, bytes]]
 Named = dict[str, Any]
+Files = dict[str, StoredTable]  # of a bucket, by key, in order
 
 FROM_BYTES = b"voxdata.from_bytes"  # of a part: every row tells what the bytes of its item say
 MEMBER_TYPE = pa.struct(
@@ -72,35 +80,45 @@ class FragmentStore:
         folder = self.folder if bucket is None else self._bucket_folder(bucket)
         return [key for key in self.storage.keys(folder) if key.endswith(".parquet")]
 
+    def live(self, bucket: int | None = None) -> list[str]:
+        """The parts, but for those of which others have every item. Reads what shares its bucket with others."""
+
+        def look(parts: list[str]) -> list[str]:
+            found = [key for keys in _by_bucket(parts) if len(keys) == 1 for key in keys]
+            for files in self.files([key for keys in _by_bucket(parts) if len(keys) > 1 for key in keys]):
+                found += live({key: items_of(file) for key, file in files.items()})
+            return sorted(found)
+
+        return self.anew(bucket, look)
+
+    def files(self, parts: Sequence[str]) -> Iterator[Files]:
+        """These parts, opened, bucket by bucket."""
+        read = zip(parts, self.storage.reads(parts), strict=True)
+        for _, group in groupby(read, key=lambda each: _folder(each[0])):
+            yield {key: StoredTable(self.storage, key, data) for key, data in group}
+
+    def anew(self, bucket: int | None, look: Callable[[list[str]], R]) -> R:
+        """What `look` makes of the parts; where some went while it read them, as compacted parts do, it looks again."""
+        parts = self.parts(bucket)
+        while True:
+            try:
+                return look(parts)
+            except StorageError:
+                before, parts = parts, self.parts(bucket)
+                if parts == before:
+                    raise
+
     def blob_keys(self, bucket: int) -> list[str]:
         """Keys of the tars of a bucket, sorted; a part has none where it has no blobs, or these were dropped."""
         return [key for key in self.storage.keys(self._bucket_folder(bucket)) if key.endswith(".tar")]
 
     def done(self, bucket: int | None = None) -> set[str]:
         """Item ids that have rows."""
-        found: set[str] = set()
-        parts = self.parts(bucket)
-        for key, data in zip(parts, self.storage.reads(parts), strict=True):
-            found.update(StoredTable(self.storage, key, data).read(["item_id"])["item_id"].to_pylist())
-        return found
 
-    def survey(self, status: str) -> tuple[set[str], dict[str, set[str]]]:
-        """Item ids that have rows; and, by part, those whose verdict may tell of a failed disk, not of the item.
+        def look(parts: list[str]) -> set[str]:
+            return {item for files in self.files(parts) for file in files.values() for item in items_of(file)}
 
-        Before parts were marked (`FROM_BYTES`), what could not be read got the row of what cannot be decoded: its
-        column `status` is `unreadable`.
-        """
-        done: set[str] = set()
-        doubted: dict[str, set[str]] = {}
-        parts = self.parts()
-        for key, data in zip(parts, self.storage.reads(parts), strict=True):
-            file = StoredTable(self.storage, key, data)
-            old = FROM_BYTES not in file.metadata and status in file.names
-            table = file.read(["item_id", status] if old else ["item_id"])
-            done.update(table["item_id"].to_pylist())
-            if old and (bad := set(table.filter(pc.field(status) == "unreadable")["item_id"].to_pylist())):
-                doubted[key] = bad
-        return done, doubted
+        return self.anew(bucket, look)
 
     def retract(self, part: str, items: Collection[str]) -> None:
         """Commit a part without its rows of `items`, under its own key: a snapshot goes on to name it."""
@@ -111,30 +129,46 @@ class FragmentStore:
     def append(self, bucket: int, fragment: Fragment) -> str:
         """Commit a part and return its key. Rows are sorted by `item_id` (stable)."""
         rows = fragment.rows.sort_by("item_id") if fragment.rows.num_rows else fragment.rows
-        items = sorted(set(rows["item_id"].to_pylist()))
-        stem = f"{self._bucket_folder(bucket)}/{digest(items)}"
+        key = self.key_of(bucket, rows["item_id"].to_pylist())
         if fragment.blobs:
             data, members = pack_blobs(fragment.blobs)
-            rows = rows.append_column(
-                pa.field("members", pa.list_(MEMBER_TYPE)),
-                pa.array([members.get(item, []) for item in rows["item_id"].to_pylist()], pa.list_(MEMBER_TYPE)),
-            )
-            self.storage.commit(f"{stem}.tar", data)
-        self.storage.commit(f"{stem}.parquet", _part_bytes(rows))
-        return f"{stem}.parquet"
+            rows = rows.append_column("members", members_of(rows["item_id"].to_pylist(), members))
+            self.storage.commit(tar_of(key), data)
+        self.storage.commit(key, _part_bytes(rows))
+        return key
+
+    def key_of(self, bucket: int, items: Iterable[str]) -> str:
+        """The key of a part that has these items."""
+        return f"{self._bucket_folder(bucket)}/{digest(sorted(set(items)))}.parquet"
+
+    def commit(self, bucket: int, rows: pa.Table) -> str:
+        """Commit a part of rows as `read` gives them, whose blobs lie where `part` says, and return its key."""
+        key = self.key_of(bucket, rows["item_id"].to_pylist())
+        rows = rows.sort_by("item_id")
+        if "members" not in rows.column_names or pc.all(pc.equal(rows["part"], key)).as_py():
+            rows = rows.drop_columns(["part"])
+        else:
+            names = pa.array([_name(part) for part in rows["part"].to_pylist()], pa.string())
+            rows = rows.set_column(rows.schema.get_field_index("part"), "part", names)
+        self.storage.commit(key, _part_bytes(rows))
+        return key
 
     def read(self, bucket: int | None = None, columns: list[str] | None = None) -> pa.Table | None:
-        """All rows, with the column `part` naming the part's key; None when there is no part.
+        """All rows, with the column `part` naming the part whose tar has their blobs; None when there is no part.
 
         Of `columns`, which have `item_id`, a part has those that there were when it was written. Where parts overlap,
-        as two builds at once wrote them under older versions, an item has the rows of the first of its parts only.
+        an item has the rows of the first of its live parts only.
         """
-        tables = []
-        parts = self.parts(bucket)
-        for key, data in zip(parts, self.storage.reads(parts), strict=True):
-            table = StoredTable(self.storage, key, data).read(columns)
-            tables.append(table.append_column("part", pa.array([key] * table.num_rows, pa.string())))
-        return _each_item_once(pa.concat_tables(tables, promote_options="default")) if tables else None
+
+        def look(parts: list[str]) -> pa.Table | None:
+            tables = []
+            for files in self.files(parts):
+                several = len(files) > 1
+                keys = live({key: items_of(file) for key, file in files.items()}) if several else list(files)
+                tables += [rows_of(key, files[key], columns) for key in keys]
+            return each_item_once(tables) if tables else None
+
+        return self.anew(bucket, look)
 
     def blob(self, part: str, offset: int, size: int) -> bytes:
         """The bytes of one member of a part."""
@@ -154,13 +188,57 @@ def tar_of(part: str) -> str:
     return f"{part.removesuffix('.parquet')}.tar"
 
 
-def _each_item_once(rows: pa.Table) -> pa.Table:
-    """Of the rows of an item those of the first part that has it; the parts follow one another."""
-    items, parts = (rows[name].combine_chunks().dictionary_encode().indices for name in ("item_id", "part"))
-    item, part = (codes.to_numpy(zero_copy_only=False) for codes in (items, parts))
+def items_of(file: StoredTable) -> set[str]:
+    """The items that have rows in a part. Raises `StorageError` for a damaged one."""
+    return set(file.read(["item_id"])["item_id"].to_pylist())
+
+
+def rows_of(key: str, file: StoredTable, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of a part, or those of `columns` that it has, with `part`: the key of the part whose tar has their
+    blobs."""
+    table = file.read(None if columns is None else [*columns, "part"])
+    if "part" not in file.names:
+        return table.append_column("part", pa.repeat(pa.scalar(key), table.num_rows))
+    where = pa.array([f"{_folder(key)}/{name}.parquet" for name in table["part"].to_pylist()], pa.string())
+    return table.drop_columns(["part"]).append_column("part", where)
+
+
+def live(items: Mapping[str, set[str]]) -> list[str]:
+    """Of parts and their items: the parts that have an item which no larger one of them has, in order."""
+    known: set[str] = set()
+    found = []
+    for key in sorted(items, key=lambda key: (-len(items[key]), key)):
+        if not items[key] <= known:
+            known |= items[key]
+            found.append(key)
+    return sorted(found)
+
+
+def each_item_once(tables: Sequence[pa.Table]) -> pa.Table:
+    """Of the rows of an item those of the first part that has it."""
+    rows = pa.concat_tables(tables, promote_options="default")
+    item = rows["item_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    part = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
     _, first = np.unique(item, return_index=True)
     chosen = part == part[first][item]
     return rows if chosen.all() else rows.filter(pa.array(chosen))
+
+
+def _by_bucket(parts: Iterable[str]) -> Iterator[list[str]]:
+    return (list(keys) for _, keys in groupby(parts, key=_folder))
+
+
+def _folder(part: str) -> str:
+    return part.rpartition("/")[0]
+
+
+def _name(part: str) -> str:
+    return part.rpartition("/")[2].removesuffix(".parquet")
+
+
+def members_of(items: Iterable[str], members: Mapping[str, list[dict[str, Any]]]) -> pa.Array:
+    """The column `members` of rows of these items."""
+    return pa.array([members.get(item, []) for item in items], pa.list_(MEMBER_TYPE))
 
 
 def pack_blobs(blobs: Blobs) -> tuple[bytes, dict[str, list[dict[str, Any]]]]:

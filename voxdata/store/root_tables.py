@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxdata.format.errors import StorageError
-from voxdata.store.fragments import FragmentStore
+from voxdata.store.compaction import bucket_of_part
+from voxdata.store.fragments import FragmentStore, rows_of
 from voxdata.store.storage import Storage
 
 SHARD_FOLDER = "shards"
@@ -21,8 +23,13 @@ def parts_of(storage: Storage) -> Iterator[tuple[FragmentStore, int, str]]:
         for key in storage.keys(prefix):
             words = key.split("/")
             if len(words) == 5 and key.endswith(".parquet"):
-                _, stage, fingerprint, bucket, _ = words
-                yield FragmentStore(storage, stage, fingerprint, prefix=prefix), int(bucket.removeprefix("b")), key
+                yield store_of(storage, key), bucket_of_part(key), key
+
+
+def store_of(storage: Storage, part: str) -> FragmentStore:
+    """The store in which a part is."""
+    prefix, stage, fingerprint, *_ = part.split("/")
+    return FragmentStore(storage, stage, fingerprint, prefix=prefix)
 
 
 def tables_of(storage: Storage) -> list[str]:
@@ -40,10 +47,22 @@ def all_tables(storage: Storage) -> Iterator[str]:
 
 def read_table(storage: Storage, key: str, wanted: Sequence[str] | None = None) -> pa.Table:
     """A Parquet file, or those of the `wanted` columns that it has. Raises `StorageError` for one that is damaged."""
-    try:
+    with _undamaged(storage, key):
         file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
         have = set(file.schema_arrow.names)
         return file.read(columns=None if wanted is None else [name for name in wanted if name in have])
+
+
+def part_rows(storage: Storage, key: str) -> pa.Table:
+    """The rows of a part, with `part` (`fragments.rows_of`). Raises `StorageError` for one that is damaged."""
+    with _undamaged(storage, key):
+        return rows_of(key, pq.ParquetFile(pa.BufferReader(storage.read(key))))
+
+
+@contextmanager
+def _undamaged(storage: Storage, key: str) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise StorageError(
             f"{key} under {storage.url} is damaged ({str(error).splitlines()[0]}), so nobody knows whom it names; "

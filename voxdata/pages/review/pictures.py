@@ -23,6 +23,7 @@ from voxdata.faces.portrait.render import MAX_MEGAPIXELS
 from voxdata.format.errors import PhotoDecodeError, StorageError
 from voxdata.pages.report.pictures import face_box, outlined, reduced, square_around
 from voxdata.sources.originals import original_reader
+from voxdata.store.fragments import rows_of, tar_of
 from voxdata.store.storage import Storage
 
 CROP_PX = 320
@@ -128,9 +129,8 @@ class Pictures:
             return {}
         if "members" not in file.schema_arrow.names:
             return {}
-        tar = part.removesuffix(".parquet") + ".tar"
-        rows = file.read(columns=["item_id", "members"]).to_pylist()
-        return {row["item_id"]: {**row["members"][0], "tar": tar} for row in rows if row["members"]}
+        rows = rows_of(part, file, ["item_id", "members"]).to_pylist()
+        return {row["item_id"]: {**row["members"][0], "tar": tar_of(row["part"])} for row in rows if row["members"]}
 
 
 def _cut(pixels: Pixels, face: Row) -> Image.Image:
