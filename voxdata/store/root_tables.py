@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from voxdata.format.errors import StorageError
 from voxdata.store.compaction import bucket_of_part
 from voxdata.store.fragments import FragmentStore, rows_of
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import StoredTable
 
 SHARD_FOLDER = "shards"
 TABLE_FOLDERS = ("fragments", "photos", "speech")
@@ -47,24 +45,9 @@ def all_tables(storage: Storage) -> Iterator[str]:
 
 def read_table(storage: Storage, key: str, wanted: Sequence[str] | None = None) -> pa.Table:
     """A Parquet file, or those of the `wanted` columns that it has. Raises `StorageError` for one that is damaged."""
-    with _undamaged(storage, key):
-        file = pq.ParquetFile(pa.BufferReader(storage.read(key)))
-        have = set(file.schema_arrow.names)
-        return file.read(columns=None if wanted is None else [name for name in wanted if name in have])
+    return StoredTable(storage, key).read(wanted)
 
 
 def part_rows(storage: Storage, key: str) -> pa.Table:
     """The rows of a part, with `part` (`fragments.rows_of`). Raises `StorageError` for one that is damaged."""
-    with _undamaged(storage, key):
-        return rows_of(key, pq.ParquetFile(pa.BufferReader(storage.read(key))))
-
-
-@contextmanager
-def _undamaged(storage: Storage, key: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StorageError(
-            f"{key} under {storage.url} is damaged ({str(error).splitlines()[0]}), so nobody knows whom it names; "
-            "delete it, and run the build again afterwards"
-        ) from error
+    return rows_of(key, StoredTable(storage, key))

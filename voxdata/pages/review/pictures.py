@@ -12,8 +12,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from voxdata.faces.align import align_matrix, warp
@@ -25,6 +23,7 @@ from voxdata.pages.report.pictures import face_box, outlined, reduced, square_ar
 from voxdata.sources.originals import original_reader
 from voxdata.store.fragments import rows_of, tar_of
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import StoredTable
 
 CROP_PX = 320
 PHOTO_PX = 1600
@@ -124,10 +123,10 @@ class Pictures:
 
     def _members(self, part: str) -> dict[str, Row]:
         try:
-            file = pq.ParquetFile(pa.BufferReader(self._storage.read(part)))
+            file = StoredTable(self._storage, part)
         except StorageError:
             return {}
-        if "members" not in file.schema_arrow.names:
+        if "members" not in file.names:
             return {}
         rows = rows_of(part, file, ["item_id", "members"]).to_pylist()
         return {row["item_id"]: {**row["members"][0], "tar": tar_of(row["part"])} for row in rows if row["members"]}
