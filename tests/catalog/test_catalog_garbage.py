@@ -114,8 +114,9 @@ def test_a_compacted_part_goes_with_the_last_snapshot_that_names_it(small: Small
     before = old.publish()
     bucket, face = who(0)["bucket"], faces(0)[1]
     (named,) = small.renders.parts(bucket)
-    more = {**face, "item_id": face["face_id"], "render_status": "ok", "size_px": 16, "scale": 0.5}
-    small.renders.append(bucket, Fragment(table([more], schemas.RENDERS), {face["face_id"]: {"jpg": b"jpeg"}}))
+    nobody = {**dict.fromkeys(("item_id", "face_id"), "nobody/0"), **dict.fromkeys(("identity", "person"), "nobody")}
+    more = {**face, **nobody, "render_status": "ok", "size_px": 16, "scale": 0.5}
+    small.renders.append(bucket, Fragment(table([more], schemas.RENDERS), {"nobody/0": {"jpg": b"jpeg"}}))
     compact(small.renders, bucket, "render_status", named_tables(small.storage))
     small.stage_tables()
     small.tables["renders"] = small.renders.live()

@@ -138,7 +138,7 @@ def test_rows_without_a_person_or_an_address_are_counted(tmp_path: Path, caplog:
         (
             "list.csv",
             b'identity,url\na,"' + b"x" * (17 << 20) + b'"',
-            r"row that begins in line 2 of .*list\.csv.*larger",
+            r"row that ends in line 2 of .*list\.csv has more than 8388608 letters",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def forget(copy: Copy, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[
 
 def test_what_they_reviewed_stays_without_their_name(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
     word = {"photo_sha256": "a" * 64, "pupils_x": 0.5, "pupils_y": 0.25, "decision": "reject", "identity": "id90001"}
-    promotion = {"run_id": "r1", "stage": "champion"}
+    promotion = {"model": "sf2f", "run_id": "r1", "stage": "champion"}
     journal.append(copy.storage, "reviews", {**word, "reviewer": "Tetifaith Treadim", "reviewed_at": AT})
     journal.append(copy.storage, "promotions", {**promotion, "reason": f"{FOLDER} likes it", "at": AT})
     assert forget(copy, capsys)[0] == 0

@@ -17,6 +17,7 @@ from voxdata.format.writers import writer_named
 from voxdata.people import optouts, pending, tombstones
 from voxdata.people.pending import Forgetting
 from voxdata.store import journal, leases
+from voxdata.store.compaction import survey
 from voxdata.store.fragments import Fragment, FragmentStore
 from voxdata.store.pulled import STATE_KEY, pulled_state
 from voxdata.store.storage import LocalStorage
@@ -212,5 +213,5 @@ def test_any_part_of_a_stage_is_read_or_refused_in_one_line(data: st.DataObject,
     store = FragmentStore(rooted(tmp_path_factory), "faces", "f")
     part = store.append(7, Fragment(rows=ROWS))
     store.storage.commit(part, data.draw(damaged(store.storage.read(part))))
-    for read in (store.done, partial(store.survey, "photo_status"), store.read, partial(store.read, 7, ["item_id"])):
+    for read in (store.done, partial(survey, store, "photo_status"), store.read, partial(store.read, 7, ["item_id"])):
         complaint(read, StorageError, names=part)
