@@ -279,7 +279,8 @@ def _packed_before(storage: Storage, record: str) -> ShardEntry | None:
         entry = ShardEntry(**content)
     except (ValueError, TypeError):
         return None
-    return entry if storage.exists(entry.tar) and storage.exists(entry.sidecar) else None
+    whole = storage.exists(entry.tar) and storage.stat(entry.tar)[0] == entry.bytes
+    return entry if whole and storage.exists(entry.sidecar) else None
 
 
 def _short(value: Any) -> Any:
