@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -26,7 +28,7 @@ import flows.cli.versions as versions
 import flows.cli.weights as weights
 from flows.cli.interrupts import INTERRUPTED, came, end, heed, say
 from flows.cli.options import ROOT_VARIABLE, find_root, no_root, shown_default
-from voxdata.format.errors import StorageError, VoxdataError
+from voxdata.format.errors import BackendError, StorageError, VoxdataError
 from voxdata.store.proxies import spare_loopback
 
 PREFECT_DEFAULTS = {
@@ -102,6 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, MemoryError) as error:
+        short = _shortage(error)
+        if short is None:
+            raise
+        return _refuse(_called(words)[:1], short, BackendError.exit_code)
 
 
 @app.meta.default
@@ -162,6 +169,20 @@ def _interrupted(words: Sequence[str]) -> str:
     except CycloptsError:
         called = ()
     return f"{' '.join(('voxdata', *called))}: interrupted; what was committed stays, the same command resumes there"
+
+
+def _shortage(error: OSError | MemoryError) -> str | None:
+    """What to do where the system has no more of something that any line may ask for; None for another error."""
+    again = "then run the same command again: what was committed stays"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"no more files can be opened ({error}); the limit is {limit}, raise it with: ulimit -n 4096; {again}"
+    if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
+        what = str(error) or "the system gives no more"
+        return (
+            f"there is not enough memory ({what}); free some, or use fewer workers where the command has them; {again}"
+        )
+    return None
 
 
 def _refuse(called: Sequence[str], said: str, status: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -106,6 +107,27 @@ def test_an_interruption_is_one_line_with_status_130(
     monkeypatch.setattr("voxdata.store.storage.open_storage", interrupted)
     said = "voxdata stats: interrupted; what was committed stays, the same command resumes there\n"
     assert ran(capsys, "stats", "--root", "x") == (130, "", said)
+
+
+@pytest.mark.parametrize(
+    ("short", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "x"), "ulimit -n 4096"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "free some"),
+        (MemoryError(), "free some"),
+    ],
+)
+def test_what_the_system_has_no_more_of_is_one_line(
+    short: BaseException, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise short
+
+    monkeypatch.setattr("voxdata.store.storage.open_storage", refused)
+    status, out, err = ran(capsys, "stats", "--root", "x")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert said in err
+    assert "run the same command again" in err
 
 
 def test_quiet_stands_before_or_behind_the_command(capsys: pytest.CaptureFixture[str]) -> None:
