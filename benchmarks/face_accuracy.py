@@ -19,6 +19,7 @@ PARTS = (
     "pose",
     "face_angle",
     "symmetry",
+    "nodding",
     "eyes",
     "expression",
     "lighting",

@@ -115,6 +115,19 @@ def test_it_is_decided_anew_without_measuring(root: OldRoot) -> None:
     assert told == [(PORTRAITS - 1, 0)]
 
 
+def test_turning_and_nodding_are_limited_over_what_it_measured(root: OldRoot) -> None:
+    before = root.measured()
+    two = ("faces.pose.max_angle_deg=null", "faces.pose.max_turn_deg=4", "faces.pose.max_nod_deg=3")
+    root.command("redecide", *(part for each in two for part in ("--set", each)))
+    assert root.measured() == before
+    (found,) = root.rows(
+        "SELECT count(*) FILTER (WHERE portrait AND (abs(yaw_deg) > 4 OR abs(nod_deg) > 3)), "
+        "count(*) FILTER (WHERE abs(nod_deg + own_zero_deg - pitch_deg) > 0.001), "
+        "count(*) FILTER (WHERE list_has_any(reasons, ['turned_aside', 'nodding'])) > 0 FROM faces"
+    )
+    assert found == (0, 0, True)
+
+
 @pytest.mark.parametrize("by", ["video", "clip"])
 def test_deciding_anew_says_what_becomes_of_the_clips_that_are_held_out(root: OldRoot, by: str) -> None:
     with voxdata.open(root.path) as dataset:

@@ -40,7 +40,8 @@ def limited(rule: Rule, limit: float) -> Faces:
     _, section, name = rule.setting.split(".")
     settings: dict[str, Any] = {section: {name: limit}}
     if rule.when is not None:
-        settings.setdefault("expression", {})["rule"] = rule.when.values[0]
+        _, needed, key = rule.when.setting.split(".")
+        settings.setdefault(needed, {})[key] = rule.when.values[0]
         settings["measure"] = MEASURED_WITH.get(measured_with(rule.column), {})
     return Faces.model_validate(settings)
 

@@ -37,7 +37,9 @@ def measure(data: Path, backend: str = "mediapipe") -> Section:
     paths = sorted((data / "truth" / "hq-voxceleb-samples").glob("*/*.jpg"))
     faces = faces_measure.run([_item(path) for path in paths], recipe.measure).rows
     rows = faces.to_pylist()
-    verdicts = decide(faces, link(faces, recipe.link), recipe).to_pylist()
+    links = link(faces, recipe.link)
+    verdicts = decide(faces, links, recipe).to_pylist()
+    own = {row["face_id"]: {name: row[name] for name in ("own_zero_deg", "nod_deg")} for row in links.to_pylist()}
     kept = np.array([row["verdict"] == "keep" for row in verdicts], float)
     off, edge = (np.array([_pupils_off(row, origin) for row in rows]) for origin in (0.0, 0.5))
     low, high = interval(kept, lambda drawn: float(drawn.sum()))
@@ -48,7 +50,7 @@ def measure(data: Path, backend: str = "mediapipe") -> Section:
             n=len(rows),
             low=low,
             high=high,
-            must=11,
+            must=12,
             stretch=13,
             higher=True,
         ),
@@ -60,6 +62,7 @@ def measure(data: Path, backend: str = "mediapipe") -> Section:
         {
             "portrait": f"{path.parent.name}/{path.stem}",
             **{name: row[name] for name in columns},
+            **own[row["face_id"]],
             "pupils off": float(each),
             "reasons": ", ".join(verdict["reasons"]),
         }
@@ -79,8 +82,7 @@ def frontal_pitch(data: Path, settings: FaceMeasure) -> tuple[float, list[dict[s
     pooled: list[float] = []
     table = []
     for name, pattern in SOURCES.items():
-        paths = sorted(path for path in data.glob(pattern) if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-        faces = faces_measure.run([_item(path) for path in paths], settings).rows.to_pylist()
+        faces = faces_measure.run(items(data, pattern), settings).rows.to_pylist()
         pitch = [
             row["pitch_deg"]
             for row in faces
@@ -90,6 +92,11 @@ def frontal_pitch(data: Path, settings: FaceMeasure) -> tuple[float, list[dict[s
         table.append({"photos": name, "n": len(pitch), "25 %": low, "median": middle, "75 %": high})
         pooled += pitch
     return float(np.median(pooled)), table
+
+
+def items(data: Path, pattern: str) -> list[PhotoItem]:
+    """The photos under `data` that a pattern finds; whose folder they are in is their person."""
+    return [_item(path) for path in sorted(data.glob(pattern)) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
 
 
 def _pupils_off(row: dict[str, Any], origin: float = 0.0) -> float:

@@ -1,14 +1,20 @@
 -- Faces, portraits and people that other limits of a rule would leave, all else as it is, if every face can be rendered
 WITH
 recipes AS (SELECT recipe FROM about),
--- the table of rules; a limit applies where the setting `only_with` has one of `only_values`, '' being none
+-- the table of rules; a limit applies where the setting `only_with` has one of `only_values`, '' being none. One that is
+-- off and switches others off where it is set is not tried: not all else would be as it is
 stated (place, rule, measure, sign, setting, only_with, only_values, tried) AS (VALUES
     {{limits}}
 ),
 rules AS (
     SELECT place, rule, measure, sign, tried, (recipe ->> ('$.' || setting))::DOUBLE AS in_force
     FROM stated CROSS JOIN recipes
-    WHERE only_with IS NULL OR list_contains(only_values, coalesce(recipe ->> ('$.' || only_with), ''))
+    WHERE
+        (only_with IS NULL OR list_contains(only_values, coalesce(recipe ->> ('$.' || only_with), '')))
+        AND (
+            recipe ->> ('$.' || setting) IS NOT NULL
+            OR setting NOT IN (SELECT only_with FROM stated WHERE only_with IS NOT NULL)
+        )
 ),
 -- of each rule the limits from strict to lenient; a measurement passes where sign * measurement <= height
 stairs AS (

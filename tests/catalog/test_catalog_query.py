@@ -13,6 +13,7 @@ from voxdata.catalog import database
 from voxdata.catalog.publish import publish
 from voxdata.catalog.query import format_table, named_queries, named_query, open_readonly, run_query, stats
 from voxdata.format.errors import CatalogError, QueryError
+from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, Storage
 
@@ -36,6 +37,20 @@ def test_funnel_counts_each_outcome(storage: LocalStorage) -> None:
         "kept": (10, 10),
     }
     assert {row["outcome"]: row["items"] for row in ask(storage, "speech-funnel")} == {"unreadable": 10, "kept": 20}
+
+
+@pytest.mark.parametrize(
+    ("limit", "tried"), [(5.0, {"face_angle"}), (None, {"turned_aside", "nodding"})], ids=["one-angle", "two-limits"]
+)
+def test_what_if_tries_the_limits_of_pose_that_are_in_force(
+    tmp_path: Path, limit: float | None, tried: set[str]
+) -> None:
+    root = SmallRoot(LocalStorage(tmp_path))
+    root.recipe = Recipe.model_validate({"name": "x", "faces": {"pose": {"max_angle_deg": limit}}})
+    root.publish()
+    rows = ask(root.storage, "what-if-faces")
+    assert {row["rule"] for row in rows} & {"face_angle", "turned_aside", "nodding"} == tried
+    assert {row["rule"] for row in rows if row["in_force"]} >= tried
 
 
 def test_splits_is_table_1(storage: LocalStorage) -> None:

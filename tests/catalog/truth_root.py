@@ -59,6 +59,7 @@ RECIPE = Recipe.model_validate(
         "faces": {
             "measure": {"min_face_px": 16},
             "pose": {"max_angle_deg": 12},
+            "link": {"max_own_zero_deg": 0},  # pose by the angle that the truth knows
             "resolution": {"min_pupil_distance_px": 14},
             "quality": dict.fromkeys(("resolution", "expression", "light", "focus", "diversity_margin"), 0)
             | {"pose": 1},

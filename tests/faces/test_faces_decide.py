@@ -77,6 +77,20 @@ def test_first_failing_rule_is_the_reason_and_all_are_listed() -> None:
     assert sorted(verdict["reasons"], key=order.index) == verdict["reasons"]
 
 
+def test_turning_aside_and_nodding_have_a_limit_each_where_no_whole_angle_is_limited() -> None:
+    two = Faces.model_validate({"pose": {"max_angle_deg": None, "max_turn_deg": 8, "max_nod_deg": 7}})
+    for yaw, nod, reasons in (
+        (8, -7, []),
+        (-8.1, 0, ["turned_aside"]),
+        (0, 7.1, ["nodding"]),
+        (-9, -9, ["turned_aside", "nodding"]),
+    ):
+        face = face_row(yaw_deg=float(yaw), pitch_deg=30.0, face_angle_deg=30.0)
+        links = links_table(link_row(face, nod_deg=float(nod)))
+        assert verdicts(face, links=links, settings=two)[0]["reasons"] == reasons
+        assert verdicts(face, links=links)[0]["reasons"] == ["face_angle"]
+
+
 def test_asymmetry_is_a_rule_only_where_the_recipe_says() -> None:
     crooked = face_row(asymmetry=0.5)
     strict = Faces.model_validate({"pose": {"max_asymmetry": 0.2}})

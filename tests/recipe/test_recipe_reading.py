@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def test_the_papers_numbers_are_the_defaults() -> None:
     recipe = load_recipe("hq-voxceleb-automatic")
     assert recipe.crawl.photos_per_identity == 300
-    assert recipe.faces.pose.max_angle_deg == 5
+    assert load_recipe("voxceleb-folder").faces.pose.max_angle_deg == 5
     assert recipe.faces.resolution.min_pupil_distance_px == 30
     assert (recipe.faces.select.min_per_identity, recipe.faces.select.max_per_identity) == (3, 7)
     assert load_recipe("released").faces.select.min_per_identity == 1
@@ -278,6 +278,23 @@ def test_only_settings_that_change_the_result_are_part_of_it() -> None:
     ]
     assert site[0].result_settings() == site[1].result_settings()
     assert load_recipe("voxceleb-folder", ["faces.pose.max_angle_deg=6"]).result_settings() != plain
+
+
+def test_one_limit_of_the_whole_face_angle_takes_the_place_of_the_two_of_turning_and_nodding() -> None:
+    two = load_recipe("hq-voxceleb-automatic").faces.pose
+    assert (two.max_angle_deg, two.max_turn_deg, two.max_nod_deg) == (None, 8.5, 8)
+    one = load_recipe("hq-voxceleb-automatic", ["faces.pose.max_angle_deg=9"])
+    assert one.faces.model_dump()["pose"] == {"max_angle_deg": 9, "max_roll_deg": 45, "max_asymmetry": 0.15}
+    with pytest.raises(RecipeError, match=r"faces\.pose\.max_nod_deg .* change faces\.pose\.max_angle_deg, too"):
+        load_recipe("voxceleb-folder", ["faces.pose.max_nod_deg=9"])
+    both = load_recipe("voxceleb-folder", ["faces.pose.max_angle_deg=null", "faces.pose.max_nod_deg=9"])
+    assert (both.faces.pose.max_turn_deg, both.faces.pose.max_nod_deg) == (8.5, 9)
+
+
+def test_recipes_of_before_the_two_limits_are_as_they_were() -> None:
+    settings = load_recipe("voxceleb-folder").model_dump()["faces"]
+    assert settings["pose"].keys() == {"max_angle_deg", "max_roll_deg", "max_asymmetry"}
+    assert "max_own_zero_deg" not in settings["link"]
 
 
 def test_the_reference_page_is_true() -> None:

@@ -12,7 +12,7 @@ from voxdata.rules import setting
 
 # What faces are filtered by, in words, and the settings of which any puts it in force.
 FILTERS = (
-    ("pose", ("faces.pose.max_angle_deg",)),
+    ("pose", ("faces.pose.max_angle_deg", "faces.pose.max_turn_deg")),
     ("expression", ("faces.expression.rule",)),
     ("size", ("faces.resolution.min_pupil_distance_px",)),
     ("light", ("faces.lighting",)),

@@ -103,9 +103,9 @@ def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
     """Refuse rules whose measurement was never taken, and a limit that lies below a floor of measuring."""
     measured = table.is_text("measured_until", ["all"])
     for rule in RULES:
-        if rule.when is None or not rule.applies({"faces": settings}) or not measured.any():
+        if rule.when is None or not measured_with(rule.column) or not rule.applies({"faces": settings}):
             continue
-        if not (measured & table.has(rule.column)).any():
+        if measured.any() and not (measured & table.has(rule.column)).any():
             how = _measured_with(rule.column, settings)
             asked = f"{rule.when.setting}={setting({'faces': settings}, rule.when.setting)}"
             raise DecisionError(

@@ -1,5 +1,6 @@
-"""What photos and faces have to do with each other across the whole dataset: duplicates and purity. No thresholds of
-the recipe's rules; only what counts as a near duplicate and as agreement (`recipe.Link`).
+"""What photos and faces have to do with each other across the whole dataset: duplicates, purity, and the pitch that
+a person's photos share (`own_zero.py`). No thresholds of the recipe's rules; only what counts as a near duplicate and
+as agreement, and how far a zero may move (`recipe.Link`).
 
 Photos are near duplicates where a face of the one is a copy of a face of the other (`copies.py`). Faces that were
 measured before there were prints have none; their photos are told by the perceptual hash of the whole photo, as they
@@ -21,13 +22,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from voxdata.faces.copies import PRINT_PX, Prints, copies, popcount
+from voxdata.faces.own_zero import SEEN_YAW_DEG, own_zeros
 from voxdata.faces.purity import agreement
 from voxdata.recipe.faces import Link
+from voxdata.rules import numbers
 from voxdata.tables.schemas import LINKS
 
 HASH_BITS = 64
 PURITY = ("centroid_similarity", "person_agreement", "rival_agreement")
 _PAIRS_PER_STEP = 1 << 20
+_SEEN = ("face_id", "person", "yaw_deg", "pitch_deg", "pupil_distance_px")
 _LINKED = ("face_id", "photo_sha256", "person")  # what a row tells of a face, but for prints and embeddings
 
 Hashes = npt.NDArray[np.uint64]
@@ -43,13 +47,15 @@ def link(faces: pa.Table, settings: Link) -> pa.Table:
     cluster = photos["photo_cluster"].take(where).combine_chunks()
     votes = pc.coalesce(cluster, landmarked["photo_sha256"].combine_chunks())
     purity = _purity(faces["embedding"], rows, landmarked["person"], votes, settings.agreement_similarity)
+    seen = faces.select(_SEEN).take(pa.array(rows))
+    pitch = _pitch(seen, votes, purity["centroid_similarity"], settings.max_own_zero_deg)
     table = pa.table(
         {
             "face_id": landmarked["face_id"],
             "photo_sha256": landmarked["photo_sha256"],
             "photo_cluster": cluster,
             **{name: photos[name].take(where) for name in ("cluster_people", "cluster_photos")},
-            **{name: pa.array(values, pa.float32(), from_pandas=True) for name, values in purity.items()},
+            **{name: pa.array(values, pa.float32(), from_pandas=True) for name, values in (purity | pitch).items()},
         }
     )
     return table.cast(LINKS).sort_by("face_id")
@@ -173,6 +179,29 @@ def _purity(
             columns["person_agreement"][known[group]] = found.agreement
             columns["rival_agreement"][known[group]] = found.rival
     return columns
+
+
+def _pitch(
+    faces: pa.Table, votes: pa.Array, similarity: npt.NDArray[np.float64], limit_deg: float
+) -> dict[str, npt.NDArray[np.float64]]:
+    """`own_zero_deg` and `nod_deg` of faces with landmarks, (N,).
+
+    Of a photo and its copies the face counts that is most like its person's, or, without embeddings, the one whose
+    pupils are farthest apart.
+    """
+    people, photos = (_codes(column) for column in (faces["person"].combine_chunks(), votes))
+    yaw, pitch, pupils = (numbers(faces[name]) for name in ("yaw_deg", "pitch_deg", "pupil_distance_px"))
+    seen = np.where(np.abs(yaw) <= SEEN_YAW_DEG, pitch, np.nan)
+    names = pc.rank(faces["face_id"], tiebreaker="dense").to_numpy().astype(np.float64)
+    preferred = [-np.nan_to_num(similarity, nan=-np.inf), -pupils, names]
+    zeros = own_zeros(people, photos, seen, preferred, limit_deg)
+    return {"own_zero_deg": zeros, "nod_deg": pitch - zeros}
+
+
+def _codes(texts: pa.Array) -> Numbers:
+    """A number from 0 on for each different text, (N,)."""
+    codes: Numbers = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
+    return codes
 
 
 def _near_pairs(hashes: Hashes, max_distance: int) -> Iterator[tuple[Numbers, Numbers]]:

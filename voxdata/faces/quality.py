@@ -6,7 +6,7 @@ SF2F, App. B.1, leaves the choice of the best 3 to 7 to human workers; this orde
 
 | term | worth 0 | worth 1 |
 |---|---|---|
-| pose | face angle of 30 deg | 0 deg |
+| pose | 30 deg of yaw and nod together | 0 deg |
 | resolution | pupils 30 px apart | 128 px, by the logarithm |
 | expression | distance from neutral of 2 | 0 |
 | light | evenness x (1 - highlights) x (1 - shadows) = 0 | 1 |
@@ -25,10 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxdata.faces.face_table import FaceTable
+from voxdata.faces.geometry.pose import face_angle
 from voxdata.recipe.faces import Quality
 from voxdata.rules import Numbers
 
-POSE_ZERO_DEG = 30.0  # face angle at which the pose is worth nothing
+POSE_ZERO_DEG = 30.0  # angle at which the pose is worth nothing
 RESOLUTION_PX = (30.0, 128.0)  # pupil distance worth nothing, and everything: that of a 512 px portrait
 EXPRESSION_ZERO = 2.0
 FOCUS_FULL = 0.20
@@ -41,6 +42,13 @@ class Term:
 
     columns: tuple[str, ...]
     worth: Callable[[FaceTable], Numbers]
+
+
+def _pose(table: FaceTable) -> Numbers:
+    """By the angle from the person's own zero of pitch; by everybody's where a face was linked without one."""
+    angle = face_angle(table["yaw_deg"], table["nod_deg"])
+    worth: Numbers = 1 - np.where(np.isfinite(angle), angle, table["face_angle_deg"]) / POSE_ZERO_DEG
+    return worth
 
 
 def _resolution(table: FaceTable) -> Numbers:
@@ -63,7 +71,7 @@ def _framing(table: FaceTable) -> Numbers:
 
 # by the setting under `faces.quality` that weighs it
 TERMS = {
-    "pose": Term(("face_angle_deg",), lambda table: 1 - table["face_angle_deg"] / POSE_ZERO_DEG),
+    "pose": Term(("face_angle_deg",), _pose),
     "resolution": Term(("pupil_distance_px",), _resolution),
     "expression": Term(("expression",), lambda table: 1 - table["expression"] / EXPRESSION_ZERO),
     "light": Term(("light_evenness", "highlight_share", "shadow_share"), _light),

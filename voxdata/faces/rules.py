@@ -34,6 +34,7 @@ def _when(needs: OnlyWith, *older: None) -> When:
 
 GEOMETRY, EMOTION, BLENDSHAPES = _when(limits.GEOMETRY, None), _when(limits.EMOTION), _when(limits.BLENDSHAPES)
 MOUTH, NEUTRAL = _when(limits.MOUTH, None), _when(limits.NEUTRAL)
+TURN_AND_NOD = _when(limits.TURN_AND_NOD)
 
 
 def _small(table: FaceTable, recipe: Mapping[str, Any]) -> Flags:
@@ -96,6 +97,10 @@ RULES = (
          "faces.render.max_outside_share", tried=(0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
     Rule("face_angle", "turned away from the camera", "face_angle_deg", "faces.pose.max_angle_deg",
          tried=(2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)),
+    Rule("turned_aside", "turned aside", "yaw_deg", "faces.pose.max_turn_deg", "both",
+         when=TURN_AND_NOD, tried=(3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30)),
+    Rule("nodding", "chin up or down", "nod_deg", "faces.pose.max_nod_deg", "both",
+         when=TURN_AND_NOD, tried=(3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30)),
     Rule("rolled", "tilted too far", "roll_deg", "faces.pose.max_roll_deg", "both", tried=(5, 10, 20, 30, 45, 60, 90)),
     Rule("asymmetric", "left and right do not match", "asymmetry", "faces.pose.max_asymmetry",
          tried=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -59,7 +59,7 @@ def recipe_reference() -> str:
     for kind, rules in (("faces", faces.LINES), ("clips", speech.LINES)):
         lines += ["", f"## Why {kind} are left out\n", RULES_INTRODUCTION[kind]]
         lines += ["| reason | what | measurement | limit | default |", "|---|---|---|---|---|"]
-        lines += list(_rules(rules, Recipe(name="x").model_dump(mode="json")))
+        lines += list(_rules(rules, Recipe(name="x")))
     return "\n".join(lines) + "\n"
 
 
@@ -108,13 +108,13 @@ def _choice(names: Iterable[str | int]) -> str:
     return " or ".join(f"`{name}`" for name in names)
 
 
-def _rules(rules: Iterable[Rule], recipe: dict[str, Any]) -> Iterator[str]:
+def _rules(rules: Iterable[Rule], recipe: Recipe) -> Iterator[str]:
     """A line per line of a table of rules; one that counts only with some values of a setting says so."""
     rules = list(rules)
     text_of = {name: rule.text for name, rule in by_reason(rules).items()}
     for rule in rules:
         when = rule.when
-        only = f" (`{when.setting}` is {' or '.join(f'`{v}`' for v in when.values if v)})" if when is not None else ""
+        only = f" (`{when.setting}` is {_values(when.values)})" if when is not None else ""
         value = setting(recipe, rule.setting) if rule.setting else None
         default = f"`{'null' if value is None else value}`" if rule.setting else ""
         limit = f"{'above' if rule.strict else SIDES[rule.side]} `{rule.setting}`" if rule.setting else ""
@@ -147,6 +147,11 @@ def _type_name(annotation: Any) -> str:
     if all(isinstance(part, str | int) and not isinstance(part, type) for part in parts):
         return _choice(parts)
     return " or ".join(_type_name(part) for part in parts if not hasattr(part, "ge"))
+
+
+def _values(values: Sequence[str | None]) -> str:
+    """Those that a rule applies with; null stands for older recipes beside others, and for itself alone."""
+    return " or ".join(f"`{value}`" for value in values if value) or "`null`"
 
 
 def _default(field: FieldInfo) -> str:

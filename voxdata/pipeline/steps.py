@@ -50,7 +50,7 @@ from voxdata.tables.schemas import IDENTITIES
 Shown = Callable[[], AbstractContextManager[Callable[[Figures], None]]]
 
 # Raised by hand when the same settings link or decide differently, or when the tables gain columns.
-LINK_VERSION, DECISION_VERSION = 3, 5
+LINK_VERSION, DECISION_VERSION = 4, 6
 
 
 def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below: int | None = None) -> str:

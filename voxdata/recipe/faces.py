@@ -19,6 +19,8 @@ from voxdata.recipe.section import RegisteredName, Section, Share
 
 MIN_DECODED_SHARE = 0.9  # of a picture whose file was cut
 MIN_COPY_CORRELATION = 0.96  # of prints; benchmarks/near_copies.py, docs/faces.md
+MAX_TURN_DEG, MAX_NOD_DEG = 8.5, 8.0  # benchmarks/accuracy/nodding.py, docs/faces.md
+MAX_OWN_ZERO_DEG = 4.0  # with the limit of nodding beside it: 12 deg off everybody's zero never passes
 MEASURES = "voxdata.measures"  # entry points of other packages
 LIMITS = "voxdata.usual_limits"  # who knows the rules
 USUAL_DEEPLABV3 = "deeplabv3_resnet50"  # in the weights registry
@@ -32,6 +34,7 @@ GEOMETRY, EMOTION = OnlyWith(RULE, ("geometry", "both")), OnlyWith(RULE, ("emoti
 NEUTRAL, NEUTRAL_SMILE = OnlyWith(RULE, ("neutral", "neutral-smile")), OnlyWith(RULE, ("neutral-smile",))
 MOUTH = OnlyWith(RULE, ("geometry", "both", "neutral-smile"))
 BLENDSHAPES = OnlyWith(RULE, ("blendshapes",))
+TURN_AND_NOD = OnlyWith("faces.pose.max_angle_deg", (None,))
 ON_WHITE = OnlyWith("faces.render.crop", ("aligned",))
 FOREIGN_MATTING = OnlyWith("faces.render.matting", but=("mediapipe-selfie",))
 DEEPLABV3 = OnlyWith("faces.render.matting", ("deeplabv3",))
@@ -92,13 +95,31 @@ class FaceMeasure(Section):
 class Pose(Section):
     """Face angle (SF2F, App. B.1: at most 5 deg between facial plane and image plane)."""
 
-    max_angle_deg: float = Field(5.0, gt=0, le=90, description="limit of acos(cos yaw * cos pitch)")
+    max_angle_deg: float | None = Field(
+        5.0,
+        gt=0,
+        le=90,
+        description="limit of acos(cos yaw * cos pitch), everybody's pitch counted from the same zero; null: turning "
+        "aside and nodding have a limit each",
+    )
+    max_turn_deg: Annotated[float, TURN_AND_NOD] = Field(
+        MAX_TURN_DEG, gt=0, le=90, description="limit of yaw, as measured: docs/faces.md has what passes"
+    )
+    max_nod_deg: Annotated[float, TURN_AND_NOD] = Field(
+        MAX_NOD_DEG, gt=0, le=90, description="limit of pitch, as measured, counted from the person's own zero"
+    )
     max_roll_deg: float = Field(
         45.0, gt=0, le=180, description="limit of in-plane rotation; alignment removes the rest"
     )
     max_asymmetry: float | None = Field(
         None, gt=0, le=2, description="limit of left/right landmark misalignment, share of pupil distance; null: off"
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before the two limits came, where the one of the whole angle holds: snapshots stay."""
+        later = ("max_turn_deg", "max_nod_deg")
+        return {name: value for name, value in dump(self).items() if name not in later or self.max_angle_deg is None}
 
 
 class Resolution(Section):
@@ -178,7 +199,7 @@ class Sharpness(Section):
 
 
 class Link(Section):
-    """Duplicates and purity."""
+    """Duplicates, purity, and the pitch that a person's photos share."""
 
     min_copy_correlation: float = Field(
         MIN_COPY_CORRELATION,
@@ -193,6 +214,13 @@ class Link(Section):
         description="of photos measured before faces had prints: bits of a 64-bit perceptual hash that copies may "
         "differ in",
     )
+    max_own_zero_deg: float = Field(
+        MAX_OWN_ZERO_DEG,
+        ge=0,
+        le=30,
+        description="how far the pitch that a person's photos share may move that person's own zero; 0: everybody has "
+        "the same",
+    )
     agreement_similarity: Annotated[float, EMBEDDINGS] = Field(
         0.35,
         ge=-1,
@@ -202,8 +230,8 @@ class Link(Section):
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As recipes were before the setting came, where it has its usual value: snapshots stay."""
-        usual = {"min_copy_correlation": MIN_COPY_CORRELATION}
+        """As recipes were before the settings came, where they have their usual values: snapshots stay."""
+        usual = {"min_copy_correlation": MIN_COPY_CORRELATION, "max_own_zero_deg": MAX_OWN_ZERO_DEG}
         return {name: value for name, value in dump(self).items() if name not in usual or value != usual[name]}
 
 

@@ -48,7 +48,7 @@ def expectations(max_angle_deg: float) -> dict[str, Expectation]:
             ("low_resolution", "face_too_small", "no_landmarks", "too_small", "no_face"),
         ),
         f"face angle over {max_angle_deg:g} deg": Expectation(
-            face, lambda row: face_angle_deg(row) > max_angle_deg, ("face_angle",)
+            face, lambda row: face_angle_deg(row) > max_angle_deg, ("face_angle", "turned_aside", "nodding")
         ),
         "smile": Expectation(face, kind("smile"), ("smiling", "mouth_open", "expression")),
         "uneven light": Expectation(face, kind("uneven_light"), ("uneven_light", "shadows", "highlights")),

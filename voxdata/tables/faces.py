@@ -109,10 +109,11 @@ SIDES = (
     ),
 )
 
-# faces.link: one row per face that has landmarks; photos' duplicate clusters repeated on their faces.
+# faces.link: one row per face that has landmarks; what is a photo's (its cluster of duplicates) or a person's
+# (agreement, zero of pitch) is repeated on the faces.
 LINKS = Table(
     "links",
-    "How each face relates to the other photos: duplicates and agreement with its person",
+    "How each face relates to the other photos: duplicates, agreement with its person, pitch beside theirs",
     (
         FACE_ID,
         PHOTO_SHA256,
@@ -141,6 +142,18 @@ LINKS = Table(
             F,
             "Share of them that agree on the most frequent other face",
             "Share that agrees on another face",
+        ),
+        Column(
+            "own_zero_deg",
+            F,
+            "The person's own zero of pitch: what their photos share of it, as far as they are many enough to tell",
+            "Person's own zero of pitch",
+        ),
+        Column(
+            "nod_deg",
+            F,
+            "Pitch counted from the person's own zero; above 0 the chin is raised, 0 looks into the camera",
+            "Nod",
         ),
     ),
 )
