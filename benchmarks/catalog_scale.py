@@ -34,8 +34,9 @@ from scale_root import UnsyncedStorage, build_root, peak_gb
 from scale_shards import draw_pairs, read_and_write
 
 from voxdata.catalog.crawled import add_crawled
+from voxdata.catalog.named import named_queries
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.query import named_queries, open_readonly
+from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import published, state_publication
 from voxdata.store.storage import LocalStorage
 

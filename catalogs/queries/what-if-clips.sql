@@ -1,12 +1,15 @@
 -- Clips, hours and people that other limits of a rule would leave, all else as it is, before the cap on clips per person
 WITH
 recipes AS (SELECT recipe FROM about),
--- the table of rules; a measurement passes a limit where sign * measurement <= sign * limit
-stated (place, rule, measure, sign, setting, only_with, only_values, tried) AS (VALUES
+-- the table of rules; a measurement passes a limit where sign * measurement <= sign * limit; `asked`
+-- is a limit that what_if_clips(speech := 3) is given, and then only such rules are answered
+stated (place, rule, measure, sign, setting, only_with, only_values, tried, asked) AS (VALUES
     {{limits}}
 ),
 rules AS (
-    SELECT place, rule, measure, sign, tried, (recipe ->> ('$.' || setting))::DOUBLE AS in_force
+    SELECT
+        * REPLACE (CASE WHEN asked IS NULL THEN tried ELSE [asked] END AS tried),
+        (recipe ->> ('$.' || setting))::DOUBLE AS in_force
     FROM stated CROSS JOIN recipes
 ),
 stairs AS (
@@ -16,6 +19,7 @@ stairs AS (
             list_distinct(CASE WHEN in_force IS NULL THEN tried ELSE list_append(tried, in_force) END), lambda x: sign * x
         )) AS heights
     FROM rules
+    WHERE asked IS NOT NULL OR NOT EXISTS (FROM rules WHERE asked IS NOT NULL)
 ),
 -- people who have portraits, or would, had they speech
 pictured AS (SELECT DISTINCT person FROM outcomes WHERE kind = 'faces' AND outcome IN ('kept', 'without_speech')),
@@ -37,7 +41,10 @@ near AS MATERIALIZED (
             AND min(person) OVER (PARTITION BY pcm_sha256, reason) = max(person) OVER (PARTITION BY pcm_sha256, reason)
         )
 ),
-measured AS (FROM near UNPIVOT INCLUDE NULLS (value FOR measure IN ({{names}}))),
+measured AS (
+    SELECT * REPLACE (measure[4:] AS measure)
+    FROM near UNPIVOT INCLUDE NULLS (value FOR measure IN ({{names}}))
+),
 judged AS (
     SELECT
         *,

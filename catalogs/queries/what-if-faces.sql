@@ -2,12 +2,15 @@
 WITH
 recipes AS (SELECT recipe FROM about),
 -- the table of rules; a limit applies where the setting `only_with` has one of `only_values`, '' being none. One that is
--- off and switches others off where it is set is not tried: not all else would be as it is
-stated (place, rule, measure, sign, setting, only_with, only_values, tried) AS (VALUES
+-- off and switches others off where it is set is not tried: not all else would be as it is. `asked` is a limit that
+-- what_if_faces(angle := 8) is given, and then only such rules are answered
+stated (place, rule, measure, sign, setting, only_with, only_values, tried, asked) AS (VALUES
     {{limits}}
 ),
 rules AS (
-    SELECT place, rule, measure, sign, tried, (recipe ->> ('$.' || setting))::DOUBLE AS in_force
+    SELECT
+        * REPLACE (CASE WHEN asked IS NULL THEN tried ELSE [asked] END AS tried),
+        (recipe ->> ('$.' || setting))::DOUBLE AS in_force
     FROM stated CROSS JOIN recipes
     WHERE
         (only_with IS NULL OR list_contains(only_values, coalesce(recipe ->> ('$.' || only_with), '')))
@@ -24,6 +27,7 @@ stairs AS (
             list_distinct(CASE WHEN in_force IS NULL THEN tried ELSE list_append(tried, in_force) END), lambda x: sign * x
         )) AS heights
     FROM rules
+    WHERE asked IS NOT NULL OR NOT EXISTS (FROM rules WHERE asked IS NOT NULL)
 ),
 kept_by_hand AS (
     SELECT DISTINCT faces.rowid AS face
@@ -50,6 +54,7 @@ passing AS MATERIALIZED (
     )
 ),
 measured AS (
+    SELECT * REPLACE (measure[4:] AS measure)
     FROM (SELECT passing.*, kept_by_hand.face IS NOT NULL AS by_hand FROM passing LEFT JOIN kept_by_hand USING (face))
     UNPIVOT INCLUDE NULLS (value FOR measure IN ({{names}}))
 ),

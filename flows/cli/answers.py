@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,12 @@ def say_table(table: pa.Table) -> None:
     """Print an aligned table."""
     from voxdata.catalog.query import format_table
 
-    sys.stdout.write(str(format_table(table, "table")))
+    sys.stdout.write(str(format_table(table, "table", terminal_width())))
+
+
+def terminal_width() -> int | None:
+    """The cells of a line of the terminal; None where the output is piped or written, and nothing may be cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def show(table: pa.Table, output: Output, storage: Storage, *snapshot_ids: str) -> int:
@@ -34,7 +40,7 @@ def show(table: pa.Table, output: Output, storage: Storage, *snapshot_ids: str) 
     from voxdata.catalog.query import encoded, format_table
     from voxdata.forgetting.outputs import write_noted
 
-    said = format_table(table, output.asked)
+    said = format_table(table, output.asked, None if output.out else terminal_width())
     if output.out is not None:
         write_noted(storage, "table", output.out, lambda: snapshot_ids, lambda: encoded(said))
     elif isinstance(said, bytes):

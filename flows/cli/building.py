@@ -50,7 +50,8 @@ def build(
 ) -> int:
     """Build or update a dataset."""
     from flows import starting
-    from voxdata.catalog.query import named_query, run_query
+    from voxdata.catalog.named import named_query
+    from voxdata.catalog.query import run_query
     from voxdata.pipeline.progress import logger
     from voxdata.store.storage import open_storage
 

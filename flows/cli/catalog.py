@@ -25,6 +25,10 @@ def sql(
     /,
     *,
     query: Annotated[str | None, Parameter(metavar="NAME", help="a named query; --query list shows them")] = None,
+    printed: Annotated[bool, Parameter("--print", help="print the SQL of --query NAME instead of its answer")] = False,
+    columns: Annotated[
+        tuple[str, ...], Parameter("--columns", metavar="A,B", help="only these columns of the answer, in this order")
+    ] = (),
     output: Output = AS_TABLE,
     root: MaybeRoot = None,
     snapshot: Snapshot = None,
@@ -38,7 +42,7 @@ def sql(
     The catalog of a root on object storage comes over the network for each question: for many, see voxdata pull.
     """
     from flows.unpublished import meant
-    from voxdata.catalog.query import encoded, format_table
+    from voxdata.catalog.query import chosen, encoded, format_table
     from voxdata.catalog.snapshot import load_snapshot
     from voxdata.catalog.unpublished import UNPUBLISHED
     from voxdata.catalog.versions import run_query_at
@@ -47,6 +51,8 @@ def sql(
 
     if query == "list":
         return _list_queries(output)
+    if printed:
+        return _print_query(query, root, snapshot)
     if root is None:
         raise QueryError(f"--root is missing; {THREE_WAYS}")
     storage = open_storage(root)
@@ -56,7 +62,8 @@ def sql(
     left = meant(storage, unpublished, snapshot, collected=True) is not None
 
     def answered() -> pa.Table:
-        return run_query_at(storage, asked, snapshot, before=before, unpublished=left)
+        found = run_query_at(storage, asked, snapshot, before=before, unpublished=left)
+        return chosen(found, [name.strip() for each in columns for name in each.split(",")])
 
     if output.out is None:
         return show(answered(), output, storage)
@@ -72,7 +79,7 @@ def sql(
 
 
 def _list_queries(output: Output) -> int:
-    from voxdata.catalog.query import comparing_queries, named_queries
+    from voxdata.catalog.named import comparing_queries, named_queries
 
     queries = [*named_queries().values(), *comparing_queries().values()]
     if output.asked == "json":
@@ -83,10 +90,27 @@ def _list_queries(output: Output) -> int:
     return 0
 
 
+def _print_query(name: str | None, root: str | None, snapshot: str | None) -> int:
+    """With a root, as its versions ask: a measure of another package may have brought rules."""
+    from voxdata.catalog.named import named_query
+    from voxdata.catalog.snapshot import load_snapshot, published
+    from voxdata.faces.columns import stated_rules
+    from voxdata.store.storage import open_storage
+
+    if name is None:
+        raise QueryError("--print prints a named query; add --query NAME, from the list of: voxdata sql --query list")
+    storage = None if root is None else open_storage(root)
+    if storage is None or not (snapshot or published(storage)):
+        print(named_query(name).sql.rstrip())
+    else:
+        print(named_query(name, stated_rules(load_snapshot(storage, snapshot).measures)).sql.rstrip())
+    return 0
+
+
 def _statement(
     storage: Storage, statement: str | None, query: str | None, snapshot: str | None, before: str | None
 ) -> str:
-    from voxdata.catalog.query import named_query
+    from voxdata.catalog.named import named_query
     from voxdata.catalog.snapshot import load_snapshot
     from voxdata.faces.columns import stated_rules
 

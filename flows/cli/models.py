@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from flows.cli.answers import terminal_width
 from flows.cli.options import RUN, Model, Reason, Root, RunRoot, command
 from voxdata.format.errors import ModelError, SourceError
 
@@ -49,7 +50,7 @@ def models(
     if not table.num_rows and asked == "table":
         print(f"nothing was trained under {root}; next: voxdata train sf2f --root {root}")
         return 0
-    sys.stdout.write(str(format_table(table, asked)))
+    sys.stdout.write(str(format_table(table, asked, terminal_width())))
     return 0
 
 

@@ -66,14 +66,17 @@ Host = Annotated[str, Parameter("--host", help="address to listen on; 127.0.0.1 
 class Output:
     """How a table is printed, and where it is written."""
 
-    form: Annotated[Literal["table", "csv", "json", "parquet"], Parameter("--format", help="of the answer")] = "table"
+    form: Annotated[
+        Literal["table", "lines", "csv", "json", "parquet"],
+        Parameter("--format", help="of the answer; table is cut to a terminal, and whole in a pipe"),
+    ] = "table"
     out: Annotated[
         str | None, Parameter("--out", metavar="FILE", help="write there, not to the terminal (parquet needs it)")
     ] = None
     json: Annotated[bool, Parameter("--json", help="the same as --format json")] = False
 
     @property
-    def asked(self) -> Literal["table", "csv", "json", "parquet"]:
+    def asked(self) -> Literal["table", "lines", "csv", "json", "parquet"]:
         """The format: `--json` is one of them."""
         return "json" if self.json else self.form
 

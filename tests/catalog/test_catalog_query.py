@@ -10,8 +10,9 @@ import pytest
 from small_root import SmallRoot, faces
 
 from voxdata.catalog import database
+from voxdata.catalog.named import named_queries, named_query
 from voxdata.catalog.publish import publish
-from voxdata.catalog.query import format_table, named_queries, named_query, open_readonly, run_query, stats
+from voxdata.catalog.query import format_table, open_readonly, run_query, stats
 from voxdata.format.errors import CatalogError, QueryError
 from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import parquet_table
@@ -210,12 +211,20 @@ def test_json_and_parquet_come_back(storage: LocalStorage) -> None:
     assert parquet_table(data) == TABLE
 
 
-def test_text_is_aligned_and_cut() -> None:
-    lines = str(format_table(TABLE, "table")).splitlines()
+def test_text_is_aligned_and_cut_to_a_terminal() -> None:
+    lines = str(format_table(TABLE, "table", 60)).splitlines()
     assert lines[0].split() == ["n", "x", "names", "text"]
     assert lines[0].index("names") == lines[2].index('["a"')
     assert lines[2].endswith("…")
+    assert len(lines[2]) == 60
+    assert lines[-1].startswith("(2 rows; cut to 60 columns")
+
+
+def test_text_is_whole_in_a_pipe() -> None:
+    lines = str(format_table(TABLE, "table")).splitlines()
+    assert lines[2].endswith("long " * 29 + "long")
     assert lines[-1] == "(2 rows)"
+    assert "text = " + "long " * 30 in str(format_table(TABLE, "lines"))
 
 
 def test_text_of_no_rows() -> None:

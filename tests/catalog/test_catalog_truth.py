@@ -12,7 +12,7 @@ from truth_answers import EXPECTED, World, by, hours_by_sex
 from truth_root import ALIAS
 
 from voxdata.catalog.database import create
-from voxdata.catalog.query import comparing_queries, named_queries, named_query
+from voxdata.catalog.named import comparing_queries, named_queries, named_query
 from voxdata.catalog.versions import run_query_at
 from voxdata.format.errors import QueryError
 from voxdata.format.sidecar import read_sidecar

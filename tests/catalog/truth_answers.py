@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from truth_root import FIRST_AT, LIMITS, RECIPE, SECOND_AT, Row, TruthRoot, angle_deg
 
-from voxdata.catalog.query import named_query
+from voxdata.catalog.named import named_query
 from voxdata.catalog.tags import tag
 from voxdata.catalog.versions import run_query_at
 from voxdata.faces.rules import RULES as FACE_RULES

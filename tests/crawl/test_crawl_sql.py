@@ -14,7 +14,8 @@ import pytest
 from tests.catalog.small_root import SmallRoot, photos
 from tests.run_command import run
 from voxdata.catalog.crawled import FOLDERS
-from voxdata.catalog.query import named_query, run_query
+from voxdata.catalog.named import named_query
+from voxdata.catalog.query import run_query
 from voxdata.dataset.opened import Dataset
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import LocalStorage, open_storage

@@ -17,7 +17,8 @@ import voxdata
 from flows.cli import main
 from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
-from voxdata.catalog.query import named_query, run_query
+from voxdata.catalog.named import named_query
+from voxdata.catalog.query import run_query
 from voxdata.catalog.verify import verify
 from voxdata.exchange.import_layouts import find_people
 from voxdata.people import optouts, tombstones

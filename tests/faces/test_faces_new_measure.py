@@ -39,7 +39,7 @@ import json, sys
 sys.path[1:1] = [sys.argv[1]]
 from face_kit import encoded, links_table, photo_item
 from voxdata.catalog.database import schema_sql
-from voxdata.catalog.query import named_query
+from voxdata.catalog.named import named_query
 from voxdata.faces import measure
 from voxdata.faces.decide import decide
 from voxdata.faces.rules import REASONS

@@ -19,7 +19,8 @@ import voxdata
 from tests.flows.building import Voxdata, build_arguments
 from tests.flows.deployed import Api
 from voxdata.catalog.diff import diff
-from voxdata.catalog.query import named_query, run_query, stats
+from voxdata.catalog.named import named_query
+from voxdata.catalog.query import run_query, stats
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import facts_of

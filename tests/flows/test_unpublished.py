@@ -17,7 +17,8 @@ from tests.in_process import InProcess, build_here
 from voxdata.catalog import unpublished
 from voxdata.catalog.database import UNPUBLISHED_CATALOG_KEY
 from voxdata.catalog.garbage import find_garbage
-from voxdata.catalog.query import named_query, run_query
+from voxdata.catalog.named import named_query
+from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot, published
 from voxdata.catalog.versions import run_query_at
 from voxdata.format.errors import BuildStoppedError, DecisionError, SourceError

@@ -24,7 +24,7 @@ import voxdata
 from flows.cli import app
 from voxdata.catalog.crawled import FOLDERS
 from voxdata.catalog.database import create
-from voxdata.catalog.query import comparing_queries, named_queries
+from voxdata.catalog.named import comparing_queries, named_queries
 from voxdata.catalog.versions import run_query_at
 from voxdata.dataset.opened import Dataset
 from voxdata.people.identities import bucket_of

@@ -39,11 +39,14 @@ def schema_sql(more: Sequence[Column] = ()) -> str:
     return "\n".join([*tables, *(entry.read_text(encoding="utf-8") for entry in entries)])
 
 
-def create(path: Path | None = None, more: Sequence[Column] = ()) -> duckdb.DuckDBPyConnection:
-    """A new catalog with the schema and no rows, in the file `path` or in memory. Raises `OSError`."""
+def create(path: Path | None = None, more: Sequence[Column] = (), macros: str = "") -> duckdb.DuckDBPyConnection:
+    """A new catalog with the schema and no rows, in the file `path` or in memory. Raises `OSError`.
+
+    `more` as in `schema_sql`; `macros` are statements that come after it (`macros.macros_sql`).
+    """
     if path is None:
-        return _made("':memory:'", "", more)
-    path.write_bytes(_empty_file(tuple(more)))
+        return _made("':memory:'", "", schema_sql(more) + macros)
+    path.write_bytes(_empty_file(tuple(more), macros))
     connection = duckdb.connect()
     connection.execute(f"ATTACH {quoted(str(path))} AS {NAME} {_FILE_OPTIONS}")
     connection.execute(f"USE {NAME}")
@@ -51,20 +54,20 @@ def create(path: Path | None = None, more: Sequence[Column] = ()) -> duckdb.Duck
 
 
 @cache
-def _empty_file(more: tuple[Column, ...]) -> bytes:
+def _empty_file(more: tuple[Column, ...], macros: str) -> bytes:
     """A catalog file without rows. Its hundreds of comments take longer than loading a small root: one in a process."""
     with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
         path = Path(folder) / CATALOG_KEY
-        with _made(quoted(str(path)), _FILE_OPTIONS, more) as connection:
+        with _made(quoted(str(path)), _FILE_OPTIONS, schema_sql(more) + macros) as connection:
             connection.execute("CHECKPOINT")  # which would fail in silence where the connection is closed
         return path.read_bytes()
 
 
-def _made(place: str, options: str, more: Sequence[Column]) -> duckdb.DuckDBPyConnection:
+def _made(place: str, options: str, statements: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute(f"ATTACH {place} AS {NAME} {options}")
     connection.execute(f"USE {NAME}")
-    connection.execute(f"BEGIN; {schema_sql(more)}; COMMIT")
+    connection.execute(f"BEGIN; {statements}; COMMIT")
     return connection
 
 

@@ -9,7 +9,8 @@ import duckdb
 from voxdata.catalog.crawled import FOLDERS
 from voxdata.catalog.database import NAME, SCHEMA_VERSION, create
 from voxdata.catalog.keys import UNIQUE
-from voxdata.catalog.query import comparing_queries, named_queries
+from voxdata.catalog.macros import macro_name
+from voxdata.catalog.named import NamedQuery, comparing_queries, named_queries
 from voxdata.tables.column import Table
 
 _TITLE = f"""# The catalog
@@ -39,6 +40,16 @@ _CRAWLED = """## The crawl
 
 These are read from their Parquet files under `photos/` when a query of `voxdata sql` or `voxdata.open(…).sql` names
 them. They say what is known now, also between two builds; `duckdb` alone does not see them.
+"""
+
+_NAMED = """`voxdata sql --query NAME --root ROOT`; `--print` prints its SQL. Each is a table macro
+of the catalog, too, with `_` for `-`, which any DuckDB shell calls: `FROM funnel()`, `FROM what_if_faces(angle := 8)`;
+where the catalog was attached, after `USE` of it. Given limits of one's own, the what-if macros answer for these rules
+only, each by itself, all else as it is; a rule that the recipe does not hold has no rows. Macros of the crawl ask its
+tables, those that compare ask the catalog that is attached as `before`: `voxdata sql` brings both, a shell has to.
+
+Through `voxdata sql` and `voxdata.open(…).sql`, a catalog of an older version has the macros and the view `pairs` as
+well, and `pairs` is without the people who opted out after the catalog was built.
 """
 
 _VERSIONS = """## Versions
@@ -82,8 +93,9 @@ def document() -> str:
         parts += [f"### {name}\n\n{comment}.\n\n{_view_columns(connection, name)}\n" for name, comment in views]
     parts += [_CRAWLED]
     parts += [_crawled(table) for _, table in FOLDERS.values()]
-    parts += ["## Named queries\n", "`voxdata sql --query NAME --root ROOT`\n", "| name | answers |\n|---|---|"]
+    parts += ["## Named queries\n", _NAMED, "| name | answers |\n|---|---|"]
     parts += [f"| {query.name} | {query.description} |" for query in named_queries().values()]
+    parts += [_asked_for(query) for query in named_queries().values() if query.parameters]
     parts += [
         "\nTwo versions: `voxdata sql --query NAME --before ID --root ROOT`. In any SQL, `--before ID` makes the tables"
     ]
@@ -92,6 +104,11 @@ def document() -> str:
     ]
     parts += [f"| {query.name} | {query.description} |" for query in comparing_queries().values()]
     return "\n".join([*parts, "", _VERSIONS.rstrip()]) + "\n"
+
+
+def _asked_for(query: NamedQuery) -> str:
+    parameters = ", ".join(f"`{name}`" for name in query.parameters)
+    return f"\n`{macro_name(query.name)}` takes a limit of one's own by {parameters}."
 
 
 def _crawled(table: Table) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from voxdata.catalog.database import CATALOG_KEY, first_line
 from voxdata.catalog.lists import stale_lists
-from voxdata.catalog.query import named_query, open_readonly
+from voxdata.catalog.named import named_query
+from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import list_snapshots, published
 from voxdata.format.errors import CatalogError
 from voxdata.format.snapshot import Snapshot

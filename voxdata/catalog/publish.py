@@ -22,9 +22,10 @@ from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, UNPUBLISHED_CA
 from voxdata.catalog.inputs import Input, inputs
 from voxdata.catalog.keys import REPEATABLE, check_unique, key_repeats, once, repeats
 from voxdata.catalog.lists import write_lists
+from voxdata.catalog.macros import macros_sql
 from voxdata.catalog.snapshot import latest, list_snapshots, load_snapshot, published_tables, state_publication
 from voxdata.catalog.unpublished import UNPUBLISHED, Unpublished
-from voxdata.faces.columns import FACES, stated_columns
+from voxdata.faces.columns import FACES, stated_columns, stated_rules
 from voxdata.format.atomic import temporary_name
 from voxdata.format.errors import StorageError
 from voxdata.format.snapshot import Snapshot, Tables
@@ -232,7 +233,8 @@ def build_catalog(storage: Storage, snapshot: Snapshot, path: Path) -> None:
     """Write the catalog of any snapshot to the file `path`; nothing under the root changes. Raises as `rebuild`."""
     what = "the schema"
     try:
-        with create(path, stated_columns(snapshot.measures)) as connection:
+        macros = macros_sql(stated_rules(snapshot.measures))
+        with create(path, stated_columns(snapshot.measures), macros) as connection:
             connection.execute(_SETTINGS)
             tables = published_tables(storage, snapshot)
             given = {**inputs(storage, snapshot, tables, connection), "in_about": _about(snapshot)}

@@ -1,54 +1,31 @@
-"""Ask the catalog: SQL that can only read, named queries, and their results as text or files."""
+"""Ask the catalog: SQL that can only read, and its results as text or files."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import duckdb
 import pyarrow as pa
 
-from voxdata.catalog.crawled import add_crawled
+from voxdata.catalog.asked import add_asked
 from voxdata.catalog.database import CATALOG_KEY, attach
-from voxdata.catalog.what_if import filled
+from voxdata.catalog.text_table import aligned, by_lines
 from voxdata.format.errors import CatalogError, QueryError, nearest
-from voxdata.rules import Rule
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import LocalStorage, Storage
 
-Format = Literal["table", "csv", "json", "parquet"]
+Format = Literal["table", "lines", "csv", "json", "parquet"]
 
 SPLIT_SUMMARY = "SELECT * FROM split_summary"
-BEFORE = "before"  # name of the other version's catalog
 _READS = {"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI"}
-_WIDEST_CELL = 60
-
-
-@dataclass(frozen=True)
-class NamedQuery:
-    """A query of `catalogs/queries/`: its name, what it answers, and its SQL."""
-
-    name: str
-    description: str
-    sql: str
-
-    @property
-    def compares(self) -> bool:
-        """Whether it asks two versions: its own, and another one as the schema `before`."""
-        return f"{BEFORE}." in self.sql
-
-    @property
-    def asks_of_rules(self) -> bool:
-        """Whether it reckons with the rules, some of which a snapshot may have from another package."""
-        return self.name.startswith("what-if")
 
 
 def open_readonly(storage: Storage, key: str = CATALOG_KEY) -> duckdb.DuckDBPyConnection:
@@ -72,7 +49,7 @@ def open_readonly(storage: Storage, key: str = CATALOG_KEY) -> duckdb.DuckDBPyCo
 def run_query(storage: Storage, sql: str) -> pa.Table:
     """The result of one SQL statement. Raises `QueryError` for SQL that fails or writes, `CatalogError` without one."""
     with open_readonly(storage) as connection:
-        add_crawled(connection, storage, sql)
+        add_asked(connection, storage, sql)
         return answer(connection, sql)
 
 
@@ -87,39 +64,6 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     except duckdb.Error as error:
         message = str(error).partition("\nLINE ")[0]
         raise QueryError(f"query failed: {' '.join(message.split())}") from error
-
-
-def named_queries() -> dict[str, NamedQuery]:
-    """The shipped queries of one version by name, sorted."""
-    return {name: query for name, query in _shipped().items() if not query.compares}
-
-
-def comparing_queries() -> dict[str, NamedQuery]:
-    """The shipped queries that compare two versions by name, sorted; see `versions.run_query_at`."""
-    return {name: query for name, query in _shipped().items() if query.compares}
-
-
-def _shipped(more: Sequence[Rule] = ()) -> dict[str, NamedQuery]:
-    folder = resources.files("catalogs").joinpath("queries")
-    found = {}
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".sql"):
-            name, text = entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8")
-            description = text.partition("\n")[0].removeprefix("--").strip()
-            found[name] = NamedQuery(name, description, filled(name, text, more))
-    return found
-
-
-def named_query(name: str, more: Sequence[Rule] = ()) -> NamedQuery:
-    """The shipped query of this name, `_` being the same as `-`. Raises `QueryError` with the names that there are.
-
-    `more` are the rules that a snapshot states besides ours (`faces.columns.stated_rules`), for `asks_of_rules`.
-    """
-    queries = _shipped(more)
-    name = name.replace("_", "-")
-    if name not in queries:
-        raise QueryError(f"no query {name!r}; there are {', '.join(queries)}{nearest(name, queries)}")
-    return queries[name]
 
 
 def stats(storage: Storage) -> pa.Table:
@@ -144,8 +88,21 @@ def table_1(summary: Sequence[Mapping[str, Any]]) -> pa.Table:
     )
 
 
-def format_table(table: pa.Table, form: Format) -> str | bytes:
-    """A result as aligned text, CSV, JSON (a list of objects), or the bytes of a Parquet file."""
+def chosen(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """These columns of an answer in this order, all of it where none is named. Raises `QueryError`."""
+    for name in columns:
+        if name not in table.column_names:
+            there = table.column_names
+            raise QueryError(f"the answer has no column {name!r}; it has {', '.join(there)}{nearest(name, there)}")
+    return table.select(list(columns)) if columns else table
+
+
+def format_table(table: pa.Table, form: Format, width: int | None = None) -> str | bytes:
+    """A result as aligned text, a line per value, CSV, JSON (a list of objects), or the bytes of a Parquet file.
+
+    Bytes, as of thumbnails, are base64 in texts.
+    Aligned text is cut to a terminal of `width` cells (`text_table.aligned`); without it everything is whole.
+    """
     if form == "parquet":
         return parquet_bytes(table)
     if form == "json":
@@ -157,8 +114,12 @@ def format_table(table: pa.Table, form: Format) -> str | bytes:
         writer.writerow(table.column_names)
         writer.writerows([[_plain(value) for value in row] for row in rows])
         return sink.getvalue()
+    cells = [[_cell(value) for value in row] for row in rows]
+    if form == "lines":
+        return by_lines(table.column_names, cells)
     if form == "table":
-        return _aligned(table, rows)
+        right = [pa.types.is_integer(field.type) or pa.types.is_floating(field.type) for field in table.schema]
+        return aligned(table.column_names, cells, right, width)
     raise QueryError(f"no format {form!r}; there are {', '.join(get_args(Format))}")
 
 
@@ -191,28 +152,17 @@ def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
             raise QueryError(f"the query would {kind}, but the catalog is read-only: it is rebuilt from Parquet files")
 
 
-def _aligned(table: pa.Table, rows: Sequence[Sequence[Any]]) -> str:
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(table.column_names, *cells, strict=True)]
-    right = [pa.types.is_integer(field.type) or pa.types.is_floating(field.type) for field in table.schema]
-    lines = [table.column_names, ["─" * width for width in widths], *cells]
-    text = [
-        "  ".join(cell.rjust(width) if numeric else cell.ljust(width) for cell, width, numeric in aligned).rstrip()
-        for aligned in (zip(line, widths, right, strict=True) for line in lines)
-    ]
-    return "\n".join([*text, f"({len(rows)} row{'' if len(rows) == 1 else 's'})"]) + "\n"
-
-
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = str(_plain(value)).replace("\n", " ")
-    return text if len(text) <= _WIDEST_CELL else text[: _WIDEST_CELL - 1] + "…"
+    return str(_plain(value)).replace("\n", " ")
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
@@ -223,6 +173,8 @@ def _sayable(value: Any) -> Any:
         return {str(key): _sayable(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_sayable(each) for each in value]
+    if isinstance(value, bytes):
+        return _plain(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from voxdata.catalog.crawled import add_crawled
+from voxdata.catalog.asked import add_asked
 from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY, attach, quoted
+from voxdata.catalog.named import BEFORE
 from voxdata.catalog.publish import build_catalog
-from voxdata.catalog.query import BEFORE, answer, open_readonly, run_query
+from voxdata.catalog.query import answer, open_readonly, run_query
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.errors import OldCatalogError
 from voxdata.format.snapshot import Snapshot
@@ -48,7 +49,7 @@ def run_query_at(
         if earlier is not None:
             path = quoted(str(built_aside(storage, earlier, Path(folder))))
             connection.execute(f"ATTACH {path} AS {BEFORE} (READ_ONLY)")
-        add_crawled(connection, storage, sql)
+        add_asked(connection, storage, sql)
         return answer(connection, sql)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pyarrow as pa
 
-from voxdata.catalog.crawled import add_crawled
+from voxdata.catalog.asked import add_asked
 from voxdata.catalog.query import answer
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.versions import opened_at
@@ -62,7 +62,7 @@ class Dataset:
             self._folder = tempfile.mkdtemp(prefix="voxdata-")
             weakref.finalize(self, _remove, self._folder, os.getpid())
         with opened_at(self.storage, self.snapshot, Path(self._folder)) as connection:
-            add_crawled(connection, self.storage, statement)
+            add_asked(connection, self.storage, statement)
             return Result(answer(connection, statement))
 
     def portraits(self, split: str | None = None) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from voxdata.catalog.query import named_query
+from voxdata.catalog.named import named_query
 from voxdata.dataset.opened import Dataset
 
 NAME = "attributions.csv"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voxdata.catalog.query import named_query
+from voxdata.catalog.named import named_query
 from voxdata.catalog.versions import run_query_at
 from voxdata.faces.rules import LINES as FACE_LINES
 from voxdata.format.errors import BuildStoppedError, VoxdataError

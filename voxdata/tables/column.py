@@ -139,6 +139,8 @@ def sql_type(kind: pa.DataType) -> str:
         return f"{sql_type(kind.value_type)}[]"
     if pa.types.is_struct(kind):
         return f"STRUCT({', '.join(f'{field.name} {sql_type(field.type)}' for field in kind)})"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMPTZ"
     return _SQL_TYPES[kind]
 
 

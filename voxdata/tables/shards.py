@@ -17,6 +17,15 @@ _KEY = Column("key", S, "WebDataset key: a face_id or an utterance_id", required
 _SPLIT = replace(SPLIT, required=True)
 _TAR = Column("tar", S, "Shard that holds it", required=True)
 
+# What `fsspec.open` takes, the folder or bucket of the root before `shards/`.
+URL = Column(
+    "url",
+    S,
+    "Its picture or log-mel, below the root, as fsspec opens it: tar://KEY.SUFFIX::shards/TAR",
+    computed="'tar://' || key || '.' || CASE members[1]['suffix'] WHEN 'json' THEN members[2]['suffix'] "
+    "ELSE members[1]['suffix'] END || '::' || tar",
+)
+
 _MEMBERS = {
     "member": "File name in the tar",
     "suffix": "What its name has after the key",
@@ -52,6 +61,7 @@ SAMPLES = Table(
             required=True,
         ),
         Column("size_bytes", L, "Sum of its files", required=True, check="{} > 0"),
+        URL,
     ),
 )
 

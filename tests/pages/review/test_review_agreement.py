@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.catalog.small_root import SmallRoot, faces
-from voxdata.catalog.query import named_query, run_query
+from voxdata.catalog.named import named_query
+from voxdata.catalog.query import run_query
 from voxdata.format.errors import CatalogError
 from voxdata.pages.review.agreement import agreement
 from voxdata.store import journal

@@ -17,7 +17,7 @@ from PIL import Image
 
 from flows.cli import main
 from tests.pages.review.review_root import CAP, Page, ask, build_root, running, serving
-from voxdata.catalog.query import named_query
+from voxdata.catalog.named import named_query
 from voxdata.store import journal
 from voxdata.store.storage import open_storage
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from voxdata.catalog.database import create
-from voxdata.catalog.query import named_query
+from voxdata.catalog.named import named_query
 from voxdata.store import journal
 
 QUERY = "reviewer-agreement"
