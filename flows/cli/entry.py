@@ -22,6 +22,7 @@ import flows.cli.exchange as exchange
 import flows.cli.governance as governance
 import flows.cli.models as models
 import flows.cli.pages as pages
+import flows.cli.showing as showing
 import flows.cli.simulate as simulate
 import flows.cli.training as training
 import flows.cli.versions as versions
@@ -52,7 +53,10 @@ app = App(
     default_parameter=Parameter(negative=(), show_default=shown_default),
     config=find_root,
 )
-for group in (building, crawling, simulate, catalog, versions, governance, exchange, training, models, pages, weights):
+for group in (
+    *(building, crawling, simulate, catalog, showing, versions, governance),
+    *(exchange, training, models, pages, weights),
+):
     for name, each in group.app.resolved_commands().items():
         if not name.startswith("-"):
             app.command(each, name=name)

@@ -1,0 +1,64 @@
+"""What `voxdata info` says of a root: its version, who is in it, its runs, and what to do next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.registry import listing
+from voxdata.catalog import unpublished
+from voxdata.catalog.query import run_query
+from voxdata.catalog.snapshot import list_snapshots, load_snapshot, published, published_at
+from voxdata.catalog.tags import tags
+from voxdata.catalog.withheld import everyone, hidden_in
+from voxdata.store.storage import Storage
+
+
+def overview(storage: Storage) -> dict[str, Any]:
+    """Facts by name, with `next`: the commands that come to mind."""
+    found: dict[str, Any] = {"root": storage.url}
+    left = unpublished.load(storage)
+    if not published(storage):
+        found |= {"version": None, "unpublished": None if left is None else left.said(storage.url)}
+        return found | {"next": _next_without_version(storage, left is not None)}
+    snapshot = load_snapshot(storage)
+    names = [name for name, identifier in tags(storage).items() if identifier == snapshot.id]
+    gone = everyone(hidden_in(storage, snapshot.shards))
+    runs = listing(storage).to_pylist()
+    rows = run_query(storage, "SELECT kind, outcome, items FROM funnel").to_pylist()
+    return found | {
+        "version": snapshot.id,
+        "recipe": snapshot.name,
+        "tags": names,
+        "published": published_at(storage).get(snapshot.id),
+        "versions": len(list_snapshots(storage)),
+        "people": {split: count["identities"] for split, count in snapshot.counts.items()},
+        "portraits": {split: count["portraits"] for split, count in snapshot.counts.items()},
+        "utterances": {split: count["utterances"] for split, count in snapshot.counts.items()},
+        "faces": {row["outcome"]: row["items"] for row in rows if row["kind"] == "faces"},
+        "clips": {row["outcome"]: row["items"] for row in rows if row["kind"] == "speech"},
+        "front_ends": list(snapshot.front_ends),
+        "shards": len(snapshot.shards),
+        "bytes": sum(entry.bytes for entry in snapshot.shards),
+        "redacted": bool(snapshot.redacted),
+        "unpublished": None if left is None else left.said(storage.url),
+        "opted_out_since": len(gone),
+        "runs": len(runs),
+        "champions": {row["model"]: row["run"] for row in runs if row["alias"] == "champion"},
+        "next": _next(storage, waiting=bool(gone), left=left is not None, runs=bool(runs)),
+    }
+
+
+def _next_without_version(storage: Storage, left: bool) -> str:
+    if left:
+        return f"voxdata report --root {storage.url}, and voxdata redecide --root {storage.url}"
+    return f"voxdata build RECIPE --root {storage.url}; the recipes: voxdata recipes"
+
+
+def _next(storage: Storage, *, waiting: bool, left: bool, runs: bool) -> str:
+    if waiting:
+        return f"voxdata redecide --root {storage.url}: a version without those who opted out"
+    if left:
+        return f"voxdata report --unpublished --root {storage.url}"
+    if runs:
+        return f"voxdata models --root {storage.url}"
+    return f"voxdata report --root {storage.url}, and voxdata train sf2f --root {storage.url}"
