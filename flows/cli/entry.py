@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Annotated, Literal
 
@@ -62,12 +62,15 @@ for group in (
             app.command(each, name=name)
 
 
-def command_line() -> int:
-    """Run the command that the process was started with, which Ctrl-C ends in seconds, and return its exit status."""
+def command_line(failed: Callable[[Exception], object] = lambda error: None) -> int:
+    """Run the command that the process was started with, which Ctrl-C ends in seconds, and return its exit status.
+
+    An error that ends it is handed to `failed` before it is said.
+    """
     _speak_utf8()
     heed(lambda: _interrupted(sys.argv[1:]))
     try:
-        status = main()
+        status = main(failed=failed)
     except KeyboardInterrupt:  # a second one, while the first unwound
         status = INTERRUPTED
     if status == INTERRUPTED or (status and came()):  # of what was told to end, no other fault is one
@@ -88,17 +91,19 @@ def _speak_utf8() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+def main(arguments: Sequence[str] | None = None, *, failed: Callable[[Exception], object] = lambda error: None) -> int:
+    """Run one command and return its exit status; `failed` as in `command_line`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     spare_loopback()
     try:
         handler, bound, _ = app.meta.parse_args(words, exit_on_error=False, print_error=False)
         return int(handler(*bound.args, **bound.kwargs) or 0)
     except CycloptsError as error:
+        failed(error)
         where = " ".join(("voxdata", *(called := _called(words))))
         return _refuse(called, f"{_mistake(error).rstrip('.')}; see: {where} --help", MISUSED)
     except VoxdataError as error:
+        failed(error)
         return _refuse(_called(words)[:1], str(error), error.exit_code)
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != QUERY_INTERRUPTED:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from flows.cli.answers import terminal_width
-from flows.cli.options import RUN, Model, Reason, Root, RunRoot, command
+from flows.cli.answers import say_json, terminal_width
+from flows.cli.options import RUN, Json, Model, Reason, Root, RunRoot, command
 from voxdata.format.errors import ModelError, SourceError
 
 app = App()
@@ -86,6 +86,7 @@ def imagine(
     model: Model = None,
     out: Annotated[str, Parameter(metavar="FILE", help="PNG to write")] = "face.png",
     enhance: Enhance = None,
+    json: Json = False,
 ) -> int:
     """A plausible face for a voice.
 
@@ -119,14 +120,19 @@ def imagine(
     imagined = listener.faces(data)
     note_output(storage, "picture", out, listener.snapshot.id)
     write_png(Path(out), imagined.face)
-    print(
-        f"{out}: a plausible face for this voice (step {imagined.step}, embedder {imagined.embedder}); "
-        "it shows no real person and identifies nobody"
-    )
+    note = "it shows no real person and identifies nobody"
+    if json:
+        say_json({"out": out, "step": imagined.step, "embedder": imagined.embedder, "note": f"plausible: {note}"})
+    else:
+        print(f"{out}: a plausible face for this voice (step {imagined.step}, embedder {imagined.embedder}); {note}")
     if enhanced is not None:
         better = Path(out).with_stem(f"{Path(out).stem}-enhanced")
         picture, kept = enhanced(imagined.face)
         note_output(storage, "picture", str(better), listener.snapshot.id)
         write_png(better, picture)
-        print(f"{better}: the same, enhanced; cosine of {imagined.embedder} between before and after {kept:.3f}")
+        said = sys.stderr if json else sys.stdout
+        print(
+            f"{better}: the same, enhanced; cosine of {imagined.embedder} between before and after {kept:.3f}",
+            file=said,
+        )
     return 0

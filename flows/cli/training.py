@@ -87,6 +87,7 @@ def train(
     *,
     order: Order,
     settings: Settings = (),
+    json: Json = False,
 ) -> int:
     """Train a model on a snapshot.
 
@@ -113,6 +114,8 @@ def train(
         return ENDED
     if status == 0:
         prepared.note("finished")
+        if json:
+            return say_json({"run": str(prepared.folder), "status": "finished"})
         beside = "" if prepared.config.spec().hears else "RUN --enhance "
         print(f"trained: {prepared.folder}; next: voxdata evaluate {beside}{prepared.folder}")
     elif status == INTERRUPTED:

@@ -1,7 +1,7 @@
 """What a statement may mean that does not lie in the catalog file, given to a connection before it asks.
 
 The tables of the crawl, which are read from Parquet; macros, the view `pairs` and `samples.url` where an older version
-of the code wrote the file; and `pairs` without people who opted out since the file was written.
+of the code wrote the file; `pairs` without people who opted out since the file was written; thumbnails of portraits.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from voxdata.catalog.database import NAME, quoted
 from voxdata.catalog.macros import add_macros, lacking, meant
 from voxdata.catalog.named import named_query
 from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.thumbnails import add_thumbnails
 from voxdata.faces.columns import stated_rules
 from voxdata.people.optouts import hidden
 from voxdata.rules import Rule
@@ -28,6 +29,7 @@ PAIRS = "95_pairs.sql"
 def add_asked(connection: duckdb.DuckDBPyConnection, storage: Storage, sql: str) -> None:
     """Give a connection what a statement may mean beside its catalog."""
     called = meant(sql)
+    add_thumbnails(connection, storage, sql)
     add_crawled(connection, storage, "\n".join([sql, *(named_query(name).sql for name in called)]))
     if missing := lacking(connection, called):
         add_macros(connection, missing, _rules(connection, storage))

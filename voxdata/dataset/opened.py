@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import pyarrow as pa
-
 from voxdata.catalog.asked import add_asked
 from voxdata.catalog.query import answer
 from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.thumbnails import Portraits
 from voxdata.catalog.versions import opened_at
-from voxdata.dataset.result import Result
+from voxdata.dataset.html import facts_html, figure, image
+from voxdata.dataset.result import Result, Samples
+from voxdata.format.errors import ShardError
 from voxdata.format.files import LocalFiles
 from voxdata.format.members import MemberIndex
 from voxdata.format.reader import Reader
-from voxdata.format.sidecar import sample_rows
+from voxdata.format.sidecar import read_sidecar, sample_rows
 from voxdata.format.snapshot import Kind, ShardEntry, Snapshot
+from voxdata.people.optouts import hidden
 from voxdata.store.storage import Storage, open_storage
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from webdataset import WebDataset
 
     from voxdata.dataset.pairs import IterablePairs, Pairs
+    from voxdata.dataset.sound import Sound
+
+HTML_PORTRAITS = 8
 
 
 class Dataset:
     """A dataset version. It never changes under its reader; a build that publishes beside it is not seen.
+
+    `len()` is the number of its samples, portraits and utterances; iterating gives a dict per sample, in the order of
+    the shards: `kind`, `key`, `split`, `identity`, `person`, `tar`. Both leave out people who opted out since, as do
+    `image`, `audio` and what notebooks show; `portraits`, `utterances` and `read` are the version as it was published.
 
     It can be pickled and used in DataLoader workers, forked or spawned. Use it as a context manager or `close()` it.
     """
@@ -63,18 +75,81 @@ class Dataset:
             weakref.finalize(self, _remove, self._folder, os.getpid())
         with opened_at(self.storage, self.snapshot, Path(self._folder)) as connection:
             add_asked(connection, self.storage, statement)
-            return Result(answer(connection, statement))
+            return Result(answer(connection, statement), self._shown)
 
-    def portraits(self, split: str | None = None) -> pa.Table:
+    def portraits(self, split: str | None = None) -> Samples:
         """A row per portrait, of one split or of all: key, split, tar and all measurements, in the order of the shards.
 
         Its bytes: `read(key, row["format"])`. Raises `SnapshotError` for an unknown split, `ShardError`.
         """
-        return sample_rows(self.storage, self.shards("faces", split))
+        return Samples(sample_rows(self.storage, self.shards("faces", split)), self._shown)
 
-    def utterances(self, split: str | None = None) -> pa.Table:
+    def utterances(self, split: str | None = None) -> Samples:
         """A row per utterance, as `portraits`; `holdout` marks clips of training people for closed-set tests."""
-        return sample_rows(self.storage, self.shards("speech", split))
+        return Samples(sample_rows(self.storage, self.shards("speech", split)))
+
+    def image(self, key: str) -> Image:
+        """A portrait as a PIL image, RGB, S x S px. Raises `ShardError` for a key that is none, or may not be shown."""
+        shown = self._shown()
+        data = shown.read(key)
+        shown.close()
+        if data is None:
+            why = "its person opted out since" if key in shown.withheld else "there is no portrait of this key"
+            raise ShardError(f"{key}: {why}; those there are: voxdata.open(…).portraits()")
+        from PIL import Image
+
+        return Image.open(io.BytesIO(data)).convert("RGB")
+
+    def audio(self, key: str) -> Sound:
+        """The speech of an utterance: float32 (N,) at 16,000 Hz, mono.
+
+        Shards hold log-mels alone, so it is read from the file that the clip was made of. Raises `SourceError` where
+        that file is not on this machine any more, `ShardError` for a key that is none, or may not be heard.
+        """
+        from voxdata.dataset.sound import read_sound
+
+        quoted = key.replace("'", "''")
+        found = self.sql(
+            f"SELECT location, content_sha256, identity FROM provenance WHERE kind = 'speech' AND key = '{quoted}'"
+        ).rows()
+        if not found:
+            raise ShardError(f"{key}: there is no utterance of this key; those there are: voxdata.open(…).utterances()")
+        if hidden(self.storage) & {found[0]["identity"], key.partition("/")[0]}:
+            raise ShardError(f"{key}: its person opted out since")
+        return read_sound(key, found[0]["location"], found[0]["content_sha256"], self.storage.url)
+
+    def __len__(self) -> int:
+        if not hidden(self.storage):
+            return sum(entry.samples for entry in self.snapshot.shards)
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        """A dataset is one, also without samples."""
+        return True
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        gone = hidden(self.storage)
+        columns = ("key", "kind", "split", "identity", "person")
+        for entry in self.snapshot.shards:
+            rows = read_sidecar(self.storage, entry.sidecar, columns).to_pylist()
+            for key, members in groupby(rows, key=lambda row: row["key"]):
+                row = next(members)
+                if not gone & {row["person"], row["identity"]}:
+                    yield {"kind": row["kind"], "key": key, **row, "tar": entry.tar}
+
+    def _shown(self) -> Portraits:
+        return Portraits(self.storage, self.snapshot)
+
+    def _repr_html_(self) -> str:
+        shown = self._shown()
+        some = [image(data) for key in shown.keys()[:HTML_PORTRAITS] if (data := shown.thumbnail(key))]
+        shown.close()
+        counts = {
+            split: ", ".join(f"{number} {what}" for what, number in count.items())
+            for split, count in self.snapshot.counts.items()
+        }
+        facts = {"root": self.storage.url, "version": f"{self.id} ({self.snapshot.name})", **counts}
+        return facts_html("voxdata dataset", facts, figure(some, "some portraits") if some else "")
 
     def read(self, key: str, suffix: str) -> bytes:
         """The bytes of `<key>.<suffix>`, one positioned read: `jpg`, `torch40.npy`, `json`, … Raises `ShardError`.

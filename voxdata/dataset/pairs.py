@@ -92,6 +92,7 @@ class Pairs(TorchDataset[Pair]):
         about = reader.front_end(front_end)
         self._normalisation = None if normalise == "none" else normalisation(front_end, about, normalise)
         self.seed, self.frames, self.side_px = seed, frames, side_px
+        self._root = reader.files.url
         self.n_mels = int(about["n_mels"])
         self._tars = reader.mel_tars(front_end)
         portraits = reader.portraits(split)
@@ -131,6 +132,12 @@ class Pairs(TorchDataset[Pair]):
         """The keys of the portrait and of the utterance of a pair."""
         _, portraits, mels, _ = (int(drawn[index]) for drawn in self._draws())
         return self._portraits[portraits].key, self._mels[mels].key
+
+    def _repr_html_(self) -> str:
+        """The first pairs of the epoch, without people who opted out."""
+        from voxdata.dataset.pairs_html import pairs_html
+
+        return pairs_html(self, self._root)
 
     def _batch(self, indices: IntArray) -> Pair:
         people, portraits, mels, starts = (drawn[indices] for drawn in self._draws())

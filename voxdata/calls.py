@@ -1,0 +1,187 @@
+"""`voxdata.build`, `voxdata.train`, `voxdata.imagine`: the commands of these names, called from Python.
+
+Each runs in a process of its own, started with `python -P`: nothing of ours but `voxdata` is imported into the
+caller's process, a script needs no `if __name__ == "__main__"`, and what a training takes is given back with its
+process. What the command says on standard error comes through as it is said. It ends with the caller's process, and at
+Ctrl-C by itself.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from voxdata.format.errors import SourceError, VoxdataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from voxdata.dataset.opened import Dataset
+
+Settings = Mapping[str, Any]
+NOBODY = "a plausible face for this voice; it shows no real person and identifies nobody"
+INTERRUPTED = (75, 130)  # exit statuses of a training that stopped at a checkpoint, and of any other command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """A plausible face for a voice: it shows no real person and identifies nobody.
+
+    `png` are the bytes of the picture, `step` and `embedder` those of the run that made it.
+    """
+
+    png: bytes
+    step: int
+    embedder: str
+    note: str = NOBODY
+
+    @property
+    def image(self) -> Image:
+        """The face as a PIL image, RGB, S x S px."""
+        from PIL import Image
+
+        return Image.open(io.BytesIO(self.png)).convert("RGB")
+
+    def _repr_html_(self) -> str:
+        from voxdata.dataset.html import figure, image
+
+        return figure([image(self.png, "png", self.note)], self.note)
+
+
+def build(recipe: str, root: str | Path, settings: Settings | None = None, *, prefect: bool = False) -> Dataset:
+    """Build or update the dataset under `root` and open the version that was published.
+
+    `recipe` is a shipped recipe's name or a .yaml file, `settings` are what `--set` takes, with the units that their
+    names end in: `{"faces.pose.max_angle_deg": 8}`. With `prefect` it runs as a Prefect flow. Raises `RecipeError`,
+    `SourceError`, `BuildStoppedError` and whatever else ends the command.
+    """
+    import voxdata
+
+    words = ["build", recipe, "--root", str(root), *_sets(settings), *(["--prefect"] if prefect else []), "--json"]
+    return voxdata.open(root, json.loads(_called(words))["snapshot"])
+
+
+def train(
+    system: str, root: str | Path, settings: Settings | None = None, *, run: str | Path | None = None, **options: Any
+) -> Path:
+    """Train a system (`sf2f`, `avp_gan`, …) on a version, or resume its run; the run's folder.
+
+    `options` are those of `voxdata train`: preset, snapshot, front_end, embedder, seconds, steps, seed, device, …;
+    `settings` are keys of run.json or numbers of the preset. Raises `VoxdataError` with what ended the training,
+    `KeyboardInterrupt` where it was interrupted: the same call resumes it.
+    """
+    named = options if run is None else {**options, "run": str(run)}
+    words = ["train", system, "--root", str(root), *_options(named), *_sets(settings), "--json"]
+    return Path(json.loads(_called(words))["run"])
+
+
+def imagine(voice: str | Path, run: str | Path, root: str | Path | None = None, *, model: str | None = None) -> Face:
+    """A plausible face for the speech in a file: it shows no real person and identifies nobody.
+
+    `run` is a run's folder, or its name, champion or challenger in `root`; `model` says whose, where several have one.
+    Raises `SourceError`, `VoxdataError`.
+    """
+    place = {} if root is None else {"root": str(root)}
+    more = {} if model is None else {"model": model}
+    read, write = os.pipe()
+    words = ["imagine", str(voice), "--run", str(run), *_options({**place, **more}), "--out", f"/dev/fd/{write}"]
+    with open(read, "rb") as pipe:
+        picture = _Reading(pipe)
+        try:
+            said = json.loads(_called([*words, "--json"], write))
+        finally:
+            os.close(write)
+            png = picture.whole()
+    return Face(png=png, step=said["step"], embedder=said["embedder"])
+
+
+def _sets(settings: Settings | None) -> list[str]:
+    pairs = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in (settings or {}).items()]
+    return [word for key, value in pairs for word in ("--set", f"{key}={value}")]
+
+
+def _options(options: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if each is not None and each is not False:
+                words += [option] if each is True else [option, str(each)]
+    return words
+
+
+def _called(words: Iterable[str], *passed: int) -> str:
+    """What a command prints. Raises its error; `KeyboardInterrupt` where it was interrupted."""
+    called = list(words)
+    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
+        place = Path(folder) / "error.json"
+        command = [sys.executable, "-P", "-m", "flows.watchdog", str(os.getpid()), "flows.called", str(place), *called]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=passed
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            printed, said = _Reading(process.stdout), _Reading(process.stderr, sys.stderr)
+            status = _ended(process)
+        if status == 0:
+            return str(printed.whole())
+        if place.exists():
+            raise _raised(json.loads(place.read_text(encoding="utf-8")))
+    if status in INTERRUPTED:
+        raise KeyboardInterrupt
+    lines = str(said.whole()).strip().splitlines()
+    raise VoxdataError(lines[-1] if lines else f"voxdata {called[0]} ended with status {status}")
+
+
+def _ended(process: subprocess.Popen[str]) -> int:
+    """The exit status. Ctrl-C reaches the command, too, which ends by itself, a training at a checkpoint."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def _raised(said: Mapping[str, Any]) -> VoxdataError:
+    """The error by the name of its class, or of the nearest one above it that there is here."""
+    known = {each.__name__: each for each in _tree(VoxdataError)}
+    kind = next((known[name] for name in said["classes"] if name in known), SourceError)
+    error = VoxdataError.__new__(kind)
+    VoxdataError.__init__(error, said["message"])
+    return error
+
+
+def _tree(kind: type[VoxdataError]) -> Iterable[type[VoxdataError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _tree(below)
+
+
+class _Reading:
+    """Reads a stream to its end, in a thread, and hands on what comes."""
+
+    def __init__(self, stream: IO[Any], onto: IO[str] | None = None) -> None:
+        self._parts: list[Any] = []
+        self._thread = threading.Thread(target=self._read, args=(stream, onto), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream: IO[Any], onto: IO[str] | None) -> None:
+        for line in stream:
+            self._parts.append(line)
+            if onto is not None:
+                onto.write(line)
+                onto.flush()
+
+    def whole(self) -> Any:
+        """All of it, once the other end is closed."""
+        self._thread.join()
+        return (b"" if self._parts and isinstance(self._parts[0], bytes) else "").join(self._parts)
