@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -37,7 +37,7 @@ def pairs_html(pairs: Pairs, root: str) -> str:
     return f"<div><strong>{len(pairs)} pairs of {len(pairs.people)} people</strong>{''.join(found)}</div>"
 
 
-def _mel(mel_FT: np.ndarray) -> Image.Image:
+def _mel(mel_FT: np.ndarray[Any, Any]) -> Image.Image:
     low, high = float(mel_FT.min()), float(mel_FT.max())
     levels = (mel_FT[::-1] - low) / max(high - low, 1e-6) * 255
     picture = Image.fromarray(levels.astype(np.uint8))
