@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from voxdata.store.fragments import Fragment, FragmentStore, commit_table, tar_of
-from voxdata.store.locks import building
 from voxdata.store.storage import LocalStorage, open_storage
+from voxdata.store.torn import drop_torn
 
 ROWS = pa.table({"item_id": ["a", "b"]})
 BLOBS = {"a": {"mel": b"1" * 3000}, "b": {"mel": b"2" * 5000}}
@@ -42,8 +42,8 @@ def test_a_part_that_is_not_whole_is_made_again(
 ) -> None:
     shorter = tar_of(parts[0]) if blobs else parts[0]
     shorten(storage, shorter, share)
-    with caplog.at_level(logging.WARNING), building(storage):
-        pass
+    with caplog.at_level(logging.WARNING):
+        assert drop_torn(storage) == [shorter]
     assert storage.keys("fragments") == sorted([parts[1], tar_of(parts[1])])
     assert "1 files under" in caplog.text
     assert shorter in caplog.text
@@ -53,13 +53,13 @@ def test_tables_go_and_what_is_whole_stays(storage: LocalStorage, parts: list[st
     kept = commit_table(storage, "split", "whole", ROWS)
     shorten(storage, commit_table(storage, "split", "half", ROWS), 0.5)
     shorten(storage, commit_table(storage, "split", "nothing", ROWS), 0.0)
-    with building(storage):
-        assert storage.keys("fragments") == sorted([kept, *parts, *map(tar_of, parts)])
+    drop_torn(storage)
+    assert storage.keys("fragments") == sorted([kept, *parts, *map(tar_of, parts)])
 
 
 def test_what_people_stated_and_what_was_published_stays(storage: LocalStorage) -> None:
     damaged = ["journal/optouts/00000001-0123456789abcdef.json", "shards/x.parquet", "shards/x.tar", "snapshots/x.json"]
     for key in damaged:
         storage.commit(key, b"")
-    with building(storage):
-        assert sorted(key for folder in ("journal", "shards", "snapshots") for key in storage.keys(folder)) == damaged
+    assert drop_torn(storage) == []
+    assert sorted(key for folder in ("journal", "shards", "snapshots") for key in storage.keys(folder)) == damaged

@@ -25,6 +25,7 @@ from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
+from voxdata.store.torn import drop_torn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,13 @@ def _say(findings: Findings) -> None:
 def build(order: Build, runner: Runner) -> str:
     """Build or update the dataset and return the id of the published snapshot."""
     storage, recipe = order.storage, order.recipe
-    with building(storage), attempted(storage, recipe) as attempt:
+    with building(storage):
+        drop_torn(storage)
+        return _build(storage, recipe, runner)
+
+
+def _build(storage: Storage, recipe: Recipe, runner: Runner) -> str:
+    with attempted(storage, recipe) as attempt:
         note_crawl(storage, recipe)
         attempt.note(photos=runner.step("crawl", steps.crawl, storage, recipe, runner.crawling))
         attempt.do(FACES_MEASURE, attempt.keys["photos"], runner)

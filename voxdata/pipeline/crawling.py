@@ -22,6 +22,7 @@ from voxdata.sources.kinds import photo_kind
 from voxdata.store.fragments import parquet_table
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
+from voxdata.store.torn import drop_torn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ def crawl(order: Crawl, runner: Runner, below: int | None = None) -> pa.Table:
     version, and for these anew, however lately they were looked for.
     """
     with building(order.storage, "a crawl"):
+        drop_torn(order.storage)
         note_crawl(order.storage, order.recipe)
         key = runner.step("crawl", steps.crawl, order.storage, order.recipe, runner.crawling, below=below)
         note_crawl(order.storage, order.recipe, key)

@@ -17,7 +17,6 @@ from voxdata.format.errors import StorageError
 from voxdata.store.leases import busy, held, newest
 from voxdata.store.pulled import pulled_state
 from voxdata.store.storage import LocalStorage, Storage
-from voxdata.store.torn import drop_torn
 
 LOCK_KEY = ".lock"
 PULL, REBUILD = "a pull", "a rebuild of the catalog"  # all that is done to the copy of a root
@@ -27,14 +26,12 @@ PULL, REBUILD = "a pull", "a rebuild of the catalog"  # all that is done to the 
 def building(storage: Storage, what: str = "a build") -> Iterator[None]:
     """Hold while shards and fragments of this root are written and counted on; `what` is told to who comes second.
 
-    What is not whole goes before (`torn.py`). What is done inside may ask for it again with the same storage. Raises
-    `StorageError` where another one writes.
+    What is done inside may ask for it again with the same storage. Raises `StorageError` where another one writes.
     """
     if storage.lease is not None:
         yield
         return
     with _alone(storage, what):
-        drop_torn(storage)
         yield
 
 
