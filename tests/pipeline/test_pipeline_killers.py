@@ -80,6 +80,21 @@ def test_a_worker_that_somebody_killed_is_no_verdict(
     assert [row["speech_status"] for row in root.rows()] == ["ok"] * 4
 
 
+def test_a_lost_worker_leaves_the_parts_that_there_would_be_without(
+    root: Spoken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot names the parts, and its bytes must not tell what happened on the way."""
+    measure(root)
+    store = SPEECH_MEASURE.store(root.storage, root.recipe)
+    undisturbed = {key: root.storage.read(key) for key in root.storage.keys(store.folder)}
+    for key in undisturbed:
+        root.storage.delete(key)
+    killing(tmp_path, monkeypatch, "id1/v/0.wav", 1)
+    measure(root)
+    assert {key: root.storage.read(key) for key in root.storage.keys(store.folder)} == undisturbed
+    assert any(key.endswith(".tar") for key in undisturbed)
+
+
 def test_a_lost_worker_of_another_step_is_one_line() -> None:
     said = r"^a worker process of pack ended without a word.*work\.workers=1$"
     with pytest.raises(BackendError, match=said), open_pool(Work(workers=1)) as pool:

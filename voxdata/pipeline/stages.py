@@ -31,7 +31,7 @@ from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import clip_reader
 from voxdata.sources.originals import original_reader, originals
 from voxdata.store.compaction import Survey, bucket_of_part, compact, survey
-from voxdata.store.fragments import Fragment, FragmentStore, Named, chunks, parquet_table
+from voxdata.store.fragments import Fragment, FragmentStore, Named, chunks, joined, parquet_table
 from voxdata.store.items import ClipItem, FaceItem, PhotoItem
 from voxdata.store.patience import patiently
 from voxdata.store.storage import Storage
@@ -347,7 +347,7 @@ def look_closely(stage: Stage, suspects: Iterable[Mapping[str, Any]]) -> list[st
     """Do what calls of `work_on` had in hand when a worker was lost, item by item in processes of their own.
 
     An item that ends such a process, too, gets its row; their names are returned. What a call had in hand is the first
-    that is missing of it, as it commits one batch after the other.
+    that is missing of it, as it commits one batch after the other; it is committed as one part, as it would have been.
     """
     killers: list[str] = []
     for call in suspects:
@@ -355,10 +355,11 @@ def look_closely(stage: Stage, suspects: Iterable[Mapping[str, Any]]) -> list[st
         bucket, batch = next(batches(stage, storage, recipe, call["key"], call["buckets"]), (0, []))
         names = {row[stage.item_column]: row for row in batch}
         told = {"stage_name": stage.name, "storage": storage, "recipe": recipe, "bucket": bucket}
-        for item in one_by_one(work_on_one, [{**told, "row": row} for row in batch], list(names)):
-            row = names[item]
-            killed = stage.killed(stage.items(storage, bucket, [row]), recipe).from_bytes()
-            stage.store(storage, recipe).append(bucket, killed)
+        done = one_by_one(work_on_one, [{**told, "row": row} for row in batch], list(names))
+        for item, row in names.items():
+            if item in done:
+                continue
+            done[item] = stage.killed(stage.items(storage, bucket, [row]), recipe).from_bytes()
             killers.append(item)
             logger.warning(
                 "%s: %s ended %d processes that had nothing else to do; it is kept out as killed_worker, and the build "
@@ -367,11 +368,12 @@ def look_closely(stage: Stage, suspects: Iterable[Mapping[str, Any]]) -> list[st
                 row.get("path") or row.get("source_path") or item,
                 DEATHS,
             )
+        if done:
+            patiently(partial(stage.store(storage, recipe).append, bucket, joined([done[item] for item in names])))
     return killers
 
 
-def work_on_one(stage_name: str, storage: Storage, recipe: Recipe, bucket: int, row: Mapping[str, Any]) -> None:
-    """Do one item and commit it. Runs in a process that it may end."""
+def work_on_one(stage_name: str, storage: Storage, recipe: Recipe, bucket: int, row: Mapping[str, Any]) -> Fragment:
+    """What one item comes to. Runs in a process that it may end."""
     stage = STAGES[stage_name]
-    fragment = stage.run(stage.items(storage, bucket, [row]), recipe).from_bytes()
-    patiently(partial(stage.store(storage, recipe).append, bucket, fragment))
+    return stage.run(stage.items(storage, bucket, [row]), recipe).from_bytes()

@@ -56,6 +56,12 @@ class Fragment:
         return Fragment(self.rows.replace_schema_metadata({FROM_BYTES: b"1"}), self.blobs)
 
 
+def joined(fragments: Sequence[Fragment]) -> Fragment:
+    """The rows and blobs of some, one or more of the same stage, as if they had been made at once."""
+    rows = pa.concat_tables([each.rows for each in fragments]).combine_chunks()
+    return Fragment(rows, {item: blobs for each in fragments for item, blobs in each.blobs.items()})
+
+
 def named(stage: str, version: int, settings: Mapping[str, Any], backends: Mapping[str, str]) -> Named:
     """What a stage's results depend on: its hand-raised version, its own part of the recipe, its backends' versions."""
     return {"stage": stage, "version": version, "settings": settings, "backends": backends}
