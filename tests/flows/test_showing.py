@@ -58,7 +58,7 @@ def test_info_counts_what_the_version_holds(own: Path, here: Voxdata) -> None:
 
 
 def test_info_says_what_to_do_next(own: Path, here: Voxdata, tmp_path: Path) -> None:
-    assert here("optout", portrait(own)["person"], "--root", str(own)).returncode == 0
+    assert here("optout", portrait(own)["person"], "--reason", "letter 1", "--root", str(own)).returncode == 0
     said, _ = asked(here, "info", "--root", str(own))
     assert said["opted_out_since"] == 1
     assert str(said["next"]).startswith("voxdata redecide --root")
@@ -100,7 +100,7 @@ def test_a_file_of_a_picture_is_noted_and_goes_with_the_person(own: Path, here: 
     row = portrait(own)
     asked(here, "show", "person", row["person"], "--root", str(own), "--out", "person.png")
     assert [Path(output.path).name for output in known(open_storage(own))] == ["person.png"]
-    assert here("forget", row["person"], "--yes", "--root", str(own)).returncode == 0
+    assert here("forget", row["person"], "--yes", "--reason", "letter 1", "--root", str(own)).returncode == 0
     assert not Path("person.png").exists()
 
 
@@ -113,7 +113,7 @@ def test_who_opted_out_is_not_shown(kind: str, own: Path, here: Voxdata) -> None
     names = {"person": row["person"], "photo": row["photo_sha256"], "face": row["key"], "clip": clip}
     shown = ["show", kind, names[kind], "--root", str(own)]
     assert here(*shown).returncode == 0
-    assert here("optout", row["person"], "--root", str(own)).returncode == 0
+    assert here("optout", row["person"], "--reason", "letter 1", "--root", str(own)).returncode == 0
     done = here(*shown)
     assert (done.returncode, done.stdout) == (1, "")
     assert "may be shown" in done.stderr
@@ -233,7 +233,7 @@ def test_a_run_is_shown_with_what_its_faces_are(tmp_path: Path, here: Voxdata, m
     assert Path("run.png").is_file()
     assert [output.kind for output in known(LocalStorage(storage.path))] == ["picture"]
     (person,) = run_query(storage, "SELECT min(person) AS person FROM samples WHERE split = 'train'")["person"]
-    assert here("optout", str(person), "--root", storage.url).returncode == 0
+    assert here("optout", str(person), "--reason", "letter 1", "--root", storage.url).returncode == 0
     done = here("show", "run", "one", "--root", storage.url, "--out", "again.png")
     assert "opted out since" in done.stdout
     assert not Path("again.png").exists()
