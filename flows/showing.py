@@ -21,6 +21,7 @@ from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.unpublished import UNPUBLISHED
 from voxdata.catalog.withheld import hidden_in
 from voxdata.format.errors import IdentityError, SourceError
+from voxdata.format.json_text import read_object
 from voxdata.format.members import MemberIndex
 from voxdata.format.reader import Reader
 from voxdata.pages.report.facts import hidden_people
@@ -174,7 +175,7 @@ def _run(storage: Storage, name: str, model: str | None) -> Shown:
         **{key: value for key, value in row.items() if value is not None},
         "folder": str(folder),
         "step": int(last[-1].stem.partition("-")[2]) if last else None,
-        "settings": json.loads(json.dumps(config["run"], default=str)),
+        "settings": read_object(json.dumps(config["run"], default=str)),
         "note": GENERATED,
     }
     sheets = sorted((folder / "samples").glob("*.png"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from voxdata.format.errors import VoxdataError
+from voxdata.format.errors import VoxdataError, brief
+
+LETTERS = 20_000  # of a message that repeats what a run.json has
 
 
 class TrainingError(VoxdataError):
@@ -10,9 +12,15 @@ class TrainingError(VoxdataError):
 
 
 class ConfigError(TrainingError):
-    """A run.json or an override is not valid. Names the key, the value and the limit."""
+    """A run.json or an override is not valid. Names the key, the value and the limit.
+
+    What it repeats is somebody's own text, and is shown as one line of visible characters.
+    """
 
     exit_code = 2
+
+    def __init__(self, said: str) -> None:
+        super().__init__(brief(said, LETTERS))
 
 
 class SnapshotReadError(TrainingError):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from voxdata.format.errors import SourceError, VoxdataError
+from voxdata.format.json_text import read_object
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +68,7 @@ def build(recipe: str, root: str | Path, settings: Settings | None = None, *, pr
     import voxdata
 
     words = ["build", recipe, "--root", str(root), *_sets(settings), *(["--prefect"] if prefect else []), "--json"]
-    return voxdata.open(root, json.loads(_called(words))["snapshot"])
+    return voxdata.open(root, read_object(_called(words))["snapshot"])
 
 
 def train(
@@ -81,7 +82,7 @@ def train(
     """
     named = options if run is None else {**options, "run": str(run)}
     words = ["train", system, "--root", str(root), *_options(named), *_sets(settings), "--json"]
-    return Path(json.loads(_called(words))["run"])
+    return Path(read_object(_called(words))["run"])
 
 
 def imagine(voice: str | Path, run: str | Path, root: str | Path | None = None, *, model: str | None = None) -> Face:
@@ -97,7 +98,7 @@ def imagine(voice: str | Path, run: str | Path, root: str | Path | None = None, 
     with open(read, "rb") as pipe:
         picture = _Reading(pipe)
         try:
-            said = json.loads(_called([*words, "--json"], write))
+            said = read_object(_called([*words, "--json"], write))
         finally:
             os.close(write)
             png = picture.whole()
@@ -135,7 +136,7 @@ def _called(words: Iterable[str], *passed: int) -> str:
         if status == 0:
             return str(printed.whole())
         if place.exists():
-            raise _raised(json.loads(place.read_text(encoding="utf-8")))
+            raise _raised(read_object(place.read_bytes()))
     if status in INTERRUPTED:
         raise KeyboardInterrupt
     lines = str(said.whole()).strip().splitlines()

@@ -152,7 +152,7 @@ def published_tables(storage: Storage, snapshot: Snapshot) -> dict[str, list[str
 
 def named_tables(storage: Storage) -> set[str]:
     """Keys of all Parquet files that a snapshot or a publication names."""
-    stated: list[Tables] = [json.loads(fact["tables"]) for fact in _publications(storage)]
+    stated: list[Tables] = [journal.inner("publications", fact, "tables", dict) for fact in _publications(storage)]
     stated += [snapshot.tables for snapshot in list_snapshots(storage)]
     return {key for tables in stated for keys in tables.values() for key in keys}
 

@@ -186,7 +186,11 @@ def safe_key(text: str) -> str:
     cleaned = re.sub(r"[^A-Za-z0-9_-]", "_", text)
     if cleaned == text and text:
         return text
-    return f"{cleaned}-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a letter, which no file name has
+        data = text.encode("utf-8", "surrogatepass")
+    return f"{cleaned}-{hashlib.sha256(data).hexdigest()[:8]}"
 
 
 def load_book(metadata: Iterable[str | Path]) -> IdentityBook:

@@ -17,7 +17,7 @@ from voxdata.people import optouts
 from voxdata.rules import setting
 from voxdata.store.storage import Storage
 
-PORTRAITS = 60
+PORTRAITS = 48
 REJECTS_PER_REASON = 6
 TRUE_FACES = 4
 PAPER_PHOTOS = 300  # of a person (SF2F, App. B.1)
