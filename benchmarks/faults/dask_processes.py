@@ -15,8 +15,6 @@ from distributed import Client
 
 from flows.prefect_api import free_port
 
-from .machine import hiding
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_S = 120
 
@@ -26,7 +24,7 @@ class Dask:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
-        self._environment = dict(environment)
+        self._environment = {**environment, "PYTHONPATH": str(REPOSITORY)}
         self.address = f"tcp://127.0.0.1:{free_port()}"
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self.start_scheduler()
@@ -47,16 +45,11 @@ class Dask:
         self.wait_for(0)
         return self.scheduler
 
-    def start_worker(
-        self, count: int = 1, *, nanny: bool = False, hidden: str | None = None, **environment: str
-    ) -> None:
-        """A `dask worker`; returns when the scheduler knows it.
-
-        Without a nanny, which would start it again; on a machine where nothing is in the folder `hidden`.
-        """
-        words = ("worker", self.address, "--nthreads", "1", "--nanny" if nanny else "--no-nanny")
+    def start_worker(self, count: int = 1, **environment: str) -> None:
+        """A `dask worker` without a nanny, which would start it again; returns when the scheduler knows it."""
         for _ in range(count):
-            self.workers.append(self._start(*words, hidden=hidden, **environment))
+            words = ("worker", self.address, "--nthreads", "1", "--no-nanny")
+            self.workers.append(self._start(*words, **environment))
         self.wait_for(sum(each.poll() is None for each in self.workers))
 
     def wait_for(self, workers: int) -> None:
@@ -77,11 +70,10 @@ class Dask:
         for process in [*self.workers, self.scheduler]:
             self.kill(process)
 
-    def _start(self, *words: str, hidden: str | None = None, **environment: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
+    def _start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self._folder / "dask.log").open("a") as log:
             return subprocess.Popen(
-                command if hidden is None else hiding(hidden, command),
+                [sys.executable, "-m", "dask", *words, "--no-dashboard"],
                 env={**self._environment, **environment},
                 cwd=self._folder,
                 stdout=log,
