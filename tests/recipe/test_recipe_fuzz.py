@@ -20,6 +20,7 @@ from voxdata.recipe.yaml_text import read_yaml
 SHIPPED = Path(__file__).resolve().parents[2] / "catalogs" / "recipes"
 TEXT = (SHIPPED / "demo.yaml").read_text(encoding="utf-8")
 WHOLE: dict[str, Any] = load_recipe("hq-voxceleb-automatic").model_dump(mode="json")
+IN_64_BITS = st.integers(-(2**63) + 1, 2**63 - 1)
 KEYS = sorted(each.key for each in settings_of(load_recipe("hq-voxceleb-automatic")))
 
 LAUGHS = "\n".join(
@@ -136,11 +137,18 @@ def test_any_name_is_a_recipe_or_refused_in_one_line(name: str) -> None:
 @few(100)
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=20
+        st.none() | st.booleans() | IN_64_BITS | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=20
     )
 )
 def test_what_is_no_bomb_is_read_as_it_was_written(value: Any) -> None:
     assert read_yaml(yaml.safe_dump(value)) == value
+
+
+@few(50)
+@given(st.lists(IN_64_BITS, max_size=3), st.integers(2**63, 2**80), st.booleans())
+def test_a_number_of_more_than_64_bits_is_refused(others: list[int], large: int, negative: bool) -> None:
+    with pytest.raises(ValueError, match="more than 64 bits"):
+        read_yaml(yaml.safe_dump({"a": [*others, -large if negative else large]}))
 
 
 def test_anchors_and_merges_that_people_write_are_read() -> None:
