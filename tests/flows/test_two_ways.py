@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +24,8 @@ from tests.in_process import InProcess
 from voxdata.catalog.snapshot import latest
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.build import Build, build
-from voxdata.pipeline.runner import R, open_pool
+from voxdata.pipeline.processes import kill_workers
+from voxdata.pipeline.runner import R, WorkerLostError, open_pool
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Work
 from voxdata.store.storage import LocalStorage, open_storage
@@ -258,6 +261,17 @@ def test_a_lost_worker_is_one_line_and_the_next_pool_works() -> None:
         assert sorted(pool.each("x", os.path.join, [{"a": "b"}, {"a": "c"}])) == ["b", "c"]
 
 
+def test_a_worker_that_is_lost_while_it_has_nothing_to_do_is_one_line_too() -> None:
+    with open_pool(Work(workers=1)) as pool:
+        assert list(pool.each("x", os.path.join, [{"a": "b"}])) == ["b"]
+        kill_workers()
+        while multiprocessing.active_children():
+            time.sleep(0.1)
+        with pytest.raises(WorkerLostError, match="ended without a word"):
+            list(pool.each("x", os.path.join, [{"a": "b"}]))
+        assert list(pool.each("x", os.path.join, [{"a": "c"}])) == ["c"]
+
+
 def _exits(status: int) -> None:
     with open_pool(Work(workers=1)) as pool:
         list(pool.each("x", _leave, [{"status": status}]))
@@ -274,8 +288,6 @@ def test_an_error_in_a_worker_ends_the_others_at_once(tmp_path: Path) -> None:
 
 
 def _wait_or_fail(seconds: float) -> None:
-    import time
-
     if seconds < 0:
         raise ValueError("no number")
     time.sleep(seconds)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from voxdata.store.fragments import Fragment, FragmentStore, commit_table, tar_of
+from voxdata.format.errors import StorageError
+from voxdata.store.fragments import Fragment, FragmentStore, commit_table, parquet_bytes, tar_of
 from voxdata.store.storage import LocalStorage, open_storage
 from voxdata.store.torn import drop_torn
 
@@ -63,3 +64,11 @@ def test_what_people_stated_and_what_was_published_stays(storage: LocalStorage) 
         storage.commit(key, b"")
     assert drop_torn(storage) == []
     assert sorted(key for folder in ("journal", "shards", "snapshots") for key in storage.keys(folder)) == damaged
+
+
+def test_a_part_whose_items_have_no_names_is_damaged(storage: LocalStorage) -> None:
+    store = FragmentStore(storage, "speech.measure", "0123456789abcdef")
+    part = store.append(1, Fragment(ROWS))
+    storage.commit(part, parquet_bytes(ROWS.rename_columns(["jtem_id"])))
+    with pytest.raises(StorageError, match=rf"{part} .* is damaged \(it has no texts item_id\); delete it"):
+        store.done()

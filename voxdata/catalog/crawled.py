@@ -13,8 +13,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, Storage
+from voxdata.store.stored_table import read_table
 from voxdata.tables.column import Table
 from voxdata.tables.crawl import ATTEMPTS, CANDIDATES, HOSTS
 from voxdata.tables.people import CRAWL_CHOICES, CRAWL_NAMES
@@ -42,6 +42,6 @@ def _rows(storage: Storage, folder: str, schema: pa.Schema) -> pa.Table | ds.Dat
         return schema.empty_table()
     if isinstance(storage, LocalStorage):
         return ds.dataset([str(storage.local(key)) for key in keys], schema=schema, format="parquet")
-    tables = [parquet_table(storage.read(key)) for key in keys]
+    tables = [read_table(storage, key) for key in keys]
     found = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
     return found.select(schema.names)

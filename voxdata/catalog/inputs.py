@@ -26,8 +26,8 @@ from voxdata.format.snapshot import Snapshot
 from voxdata.people.merging import aliases_in_force, stated
 from voxdata.people.tombstones import Tombstones
 from voxdata.store import journal
-from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import LocalStorage, Storage
+from voxdata.store.stored_table import read_table
 from voxdata.tables import faces, models, people, shards, speech
 from voxdata.tables.column import Table, sql_type
 
@@ -131,7 +131,10 @@ def _columns(storage: Storage, key: str, data: bytes, wanted: pa.Schema) -> pa.T
 
 
 def _not_the_table(storage: Storage, key: str, error: Exception) -> CatalogError:
-    return CatalogError(f"{key} under {storage.url} is not the table that it should be: {first_line(error)}")
+    return CatalogError(
+        f"{key} under {storage.url} is not the table that it should be: {first_line(error)}; run: voxdata verify "
+        f"--root {storage.url}"
+    )
 
 
 def _journal(storage: Storage, table: str) -> pa.Table:
@@ -159,7 +162,7 @@ def _packed(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[
     """`kind` and `key` of what the version holds; of a build that has none, of what it would hold as far as it came."""
     if snapshot.id != UNPUBLISHED:
         return "SELECT kind, key FROM samples"  # which is loaded when this is asked
-    splits = [row for key in tables.get("splits", ()) for row in parquet_table(storage.read(key)).to_pylist()]
+    splits = [row for key in tables.get("splits", ()) for row in read_table(storage, key).to_pylist()]
     people = {row["person"] for row in splits} if "splits" in tables else None
     found: dict[str, list[str]] = {"kind": [], "key": []}
     for kind, stage, column in (
@@ -167,7 +170,7 @@ def _packed(storage: Storage, snapshot: Snapshot, tables: Mapping[str, Sequence[
         ("speech", "utterance_verdicts", "utterance_id"),
     ):
         for key in tables.get(stage, ()):
-            for row in parquet_table(storage.read(key), [column, "person", "verdict"]).to_pylist():
+            for row in read_table(storage, key, [column, "person", "verdict"]).to_pylist():
                 if row["verdict"] == "keep" and (people is None or row["person"] in people):
                     found["kind"].append(kind)
                     found["key"].append(row[column])

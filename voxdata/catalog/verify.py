@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from voxdata.catalog.drift import catalog_drift
 from voxdata.catalog.lists import README_KEY
-from voxdata.catalog.snapshot import count_samples, list_snapshots, load_snapshot
+from voxdata.catalog.snapshot import count_samples, list_snapshots, load_snapshot, published_tables
 from voxdata.format.archives import DAMAGED, forwards
-from voxdata.format.errors import ShardError, SnapshotError
+from voxdata.format.errors import ShardError, SnapshotError, StorageError
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import ShardEntry
 from voxdata.shards.write import FOLDER
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import StoredTable
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ KINDS = (
     "hash",
     "member",
     "counts",
+    "table",
     "snapshot",
     "catalog",
     "orphan",
@@ -79,6 +81,17 @@ def verify_shard(storage: Storage, entry: ShardEntry) -> list[Problem]:
     if not problems and promised != _listing(data):
         problems.append(Problem("member", entry.tar, f"tar and sidecar list different members; {repair}"))
     return problems
+
+
+def damaged_tables(storage: Storage, keys: Iterable[str]) -> Iterator[Problem]:
+    """Those of the Parquet files of rows that are there, and cannot be opened: decisions, catalogs and removals of
+    people read them. What is gone is none: `gc` and imports leave versions without what they were made of."""
+    there = set(storage.keys("fragments")) | set(storage.keys("photos"))
+    for key in sorted(there.intersection(keys)):
+        try:
+            StoredTable(storage, key)
+        except StorageError as error:
+            yield Problem("table", key, str(error).partition(f"{storage.url} ")[2])
 
 
 def orphans(storage: Storage, used: Iterable[ShardEntry]) -> Iterator[Problem]:
@@ -117,6 +130,8 @@ def verify(storage: Storage, snapshot_id: str | None = None) -> list[Problem]:
                 said = f"sidecars hold {counted[0]}, the snapshot says {dict(snapshot.counts)}"
                 said += f"; people in several splits: {counted[1]}, {said_so[1]}" if counted[1] != said_so[1] else ""
                 problems.append(Problem("counts", f"snapshots/{snapshot.id}.json", said))
+    tables = {key for snapshot in snapshots for keys in published_tables(storage, snapshot).values() for key in keys}
+    problems.extend(damaged_tables(storage, tables))
     if snapshot_id is None:
         problems.extend(orphans(storage, entries.values()))
         problems.extend(Problem("catalog", key, message) for key, message in catalog_drift(storage))

@@ -18,8 +18,9 @@ from voxdata.people.names import fold_name, nfc
 from voxdata.people.naming import Known, known_people
 from voxdata.people.pending import Forgetting
 from voxdata.people.tombstones import Tombstones
-from voxdata.store.root_tables import all_tables, read_table
+from voxdata.store.root_tables import all_tables
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 _WHO = ("identity", "person", "item_id", "face_id", "utterance_id", "key", "source_path", "detail")
 _HASHES = ("photo_sha256", "audio_sha256", "pcm_sha256", "sha256")

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from voxdata.catalog.snapshot import latest, list_snapshots, published_tables
 from voxdata.sources.originals import originals
 from voxdata.store.locks import collecting
-from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 
 @dataclass(frozen=True, kw_only=True)

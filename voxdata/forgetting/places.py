@@ -19,8 +19,9 @@ from voxdata.forgetting.belongings import TELLING, Belongings
 from voxdata.people.merging import stated
 from voxdata.shards.write import FOLDER
 from voxdata.store import journal
-from voxdata.store.root_tables import all_tables, read_table
+from voxdata.store.root_tables import all_tables
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 SHARDS = "shards"
 RECIPES = "recipes"

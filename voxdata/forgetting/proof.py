@@ -20,8 +20,9 @@ from voxdata.forgetting.traces import UNREADABLE, Traces
 from voxdata.format.atomic import is_stream
 from voxdata.format.errors import StorageError
 from voxdata.people import pending, tombstones
-from voxdata.store.root_tables import all_tables, read_table
+from voxdata.store.root_tables import all_tables
 from voxdata.store.storage import LocalStorage, Storage
+from voxdata.store.stored_table import read_table
 
 
 @dataclass(frozen=True, kw_only=True)

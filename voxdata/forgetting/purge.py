@@ -20,8 +20,9 @@ from voxdata.forgetting.belongings import TELLING, Belongings
 from voxdata.format.digests import digest
 from voxdata.store.compaction import bucket_of_part
 from voxdata.store.fragments import FragmentStore, pack_blobs, parquet_bytes, tar_of
-from voxdata.store.root_tables import part_rows, parts_of, read_table, store_of, tables_of
+from voxdata.store.root_tables import part_rows, parts_of, store_of, tables_of
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 
 def purge(storage: Storage, belongings: Belongings, name: str) -> int:

@@ -34,8 +34,8 @@ from voxdata.format.snapshot import ShardEntry, Snapshot, snapshot_key
 from voxdata.shards.write import FOLDER, Member, Sample, pack
 from voxdata.speech.normalisation import normalisation_again
 from voxdata.store import journal
-from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 Moved = Mapping[str, ShardEntry | None]  # tar -> the shard in its place; None where nobody is left in it
 _WHERE = tuple(name for name, _ in SIDECAR)

@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from voxdata.format.errors import IdentityError
 from voxdata.people.identities import UNKNOWN, IdentityBook
 from voxdata.people.names import fold_name, plain_name, shown
-from voxdata.store.root_tables import all_tables, read_table
+from voxdata.store.root_tables import all_tables
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 SUGGESTED = 5
 _ALIKE = 0.6  # of `difflib`: 1 is the same word

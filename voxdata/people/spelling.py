@@ -15,8 +15,8 @@ from voxdata.people.identities import Identity, IdentityBook
 from voxdata.people.merging import CONFIRMED, aliases_in_force, decide
 from voxdata.people.names import nfc, shown
 from voxdata.store import journal
-from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 EVIDENCE = "one name in two spellings"
 

@@ -31,7 +31,7 @@ from voxdata.store.torn import drop_torn
 @dataclass(frozen=True, kw_only=True)
 class Build:
     """What is to be built, read and looked at: the recipe is sound, its sources hold what a build needs, the root can
-    be written."""
+    be written, and its files are whole."""
 
     storage: Storage
     recipe: Recipe
@@ -44,7 +44,10 @@ def open_build(root: str, recipe: str, settings: Sequence[str]) -> Build:
     later (`check.py`).
     """
     chosen = load_recipe(recipe, settings)
-    findings = check(chosen, existing_root(root))
+    there = existing_root(root)
+    if there is not None:
+        drop_torn(there)  # first: tables that builds have left are read to see who the people are
+    findings = check(chosen, there)
     findings.stop()
     _say(findings)
     if chosen.faces.measure.embedding_model is None and chosen.faces.select.reviewed != "required":
@@ -80,7 +83,6 @@ def build(order: Build, runner: Runner) -> str:
     """Build or update the dataset and return the id of the published snapshot."""
     storage, recipe = order.storage, order.recipe
     with building(storage):
-        drop_torn(storage)
         return _build(storage, recipe, runner)
 
 

@@ -14,8 +14,8 @@ from voxdata.recipe.sections import Corpus, Recipe
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.sources.kinds import Person, photo_kind, source_name, speech_kind
-from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 logger = logging.getLogger(__name__)
 

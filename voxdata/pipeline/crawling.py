@@ -19,9 +19,9 @@ from voxdata.pipeline.unpublished import note_crawl
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.kinds import photo_kind
-from voxdata.store.fragments import parquet_table
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
+from voxdata.store.stored_table import read_table
 from voxdata.store.torn import drop_torn
 
 
@@ -47,7 +47,9 @@ def open_crawl(root: str, recipe: str, settings: Sequence[str]) -> Crawl:
         )
     for setting, source in given:
         photo_kind(source, setting).check(source, setting)
-    return Crawl(storage=open_storage(root, create=True), recipe=chosen)
+    storage = open_storage(root, create=True)
+    drop_torn(storage)
+    return Crawl(storage=storage, recipe=chosen)
 
 
 def crawl(order: Crawl, runner: Runner, below: int | None = None) -> pa.Table:
@@ -57,11 +59,10 @@ def crawl(order: Crawl, runner: Runner, below: int | None = None) -> pa.Table:
     version, and for these anew, however lately they were looked for.
     """
     with building(order.storage, "a crawl"):
-        drop_torn(order.storage)
         note_crawl(order.storage, order.recipe)
         key = runner.step("crawl", steps.crawl, order.storage, order.recipe, runner.crawling, below=below)
         note_crawl(order.storage, order.recipe, key)
-    held = parquet_table(order.storage.read(key), ["source", "person", "licence"])
+    held = read_table(order.storage, key, ["source", "person", "licence"])
     counted = held.group_by("source").aggregate([("person", "count"), ("person", "count_distinct")])
     names = {"source": "source", "person_count": "photos", "person_count_distinct": "people"}
     return (

@@ -18,8 +18,8 @@ from voxdata.faces.diversity import compared_by
 from voxdata.people.merging import aliases_in_force, homes, with_persons
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 from voxdata.tables.faces import FOR_LINKS
 from voxdata.tables.schemas import RENDERS, UTTERANCES
 
@@ -94,7 +94,7 @@ class MeasuredFaces:
     def _read(self, leave_out: Collection[str]) -> pa.Table:
         from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
 
-        photos = parquet_table(self._storage.read(self.photos_key), ["item_id"])["item_id"]
+        photos = read_table(self._storage, self.photos_key, ["item_id"])["item_id"]
         schema = measured_schema(self._recipe.faces.measure)
         names = [name for name in schema.names if name not in leave_out]
         return rows_of(FACES_MEASURE, self._storage, self._recipe, photos, schema, columns=names).select(names)
@@ -108,9 +108,9 @@ def render_states(storage: Storage, recipe: Recipe, faces: pa.Table) -> pa.Table
 
 def portraits(storage: Storage, photos_key: str, verdicts_key: str) -> pa.Table:
     """The final portraits: `face_id` and `OF_PERSON`. Reads verdicts and manifest, no measurement."""
-    verdicts = parquet_table(storage.read(verdicts_key), ["item_id", "face_id", "portrait"])
+    verdicts = read_table(storage, verdicts_key, ["item_id", "face_id", "portrait"])
     chosen = verdicts.filter(pc.field("portrait"))
-    photos = parquet_table(storage.read(photos_key), list(OF_PERSON))
+    photos = read_table(storage, photos_key, list(OF_PERSON))
     photos = photos.filter(pc.is_in(photos["item_id"], value_set=pc.unique(chosen["item_id"])))
     where = pc.index_in(chosen["item_id"], value_set=photos["item_id"])
     known = pc.is_valid(where)
@@ -139,7 +139,7 @@ def render_rows(storage: Storage, recipe: Recipe, faces: pa.Table, buckets: Sequ
 
 def measured_clips(storage: Storage, recipe: Recipe, clips_key: str) -> pa.Table:
     """The utterance rows (`schemas.UTTERANCES`) of the clips in a manifest."""
-    clips = parquet_table(storage.read(clips_key), ["item_id"])["item_id"]
+    clips = read_table(storage, clips_key, ["item_id"])["item_id"]
     return rows_of(SPEECH_MEASURE, storage, recipe, clips, UTTERANCES, columns=UTTERANCES.names).select(
         UTTERANCES.names
     )
@@ -147,18 +147,18 @@ def measured_clips(storage: Storage, recipe: Recipe, clips_key: str) -> pa.Table
 
 def kept_people(storage: Storage, keys: Mapping[str, str]) -> set[str]:
     """The people of whom the speech decision keeps a clip. Reads verdicts and manifest, no measurement."""
-    clips = parquet_table(storage.read(keys["utterance_files"]), list(OF_PERSON))
+    clips = read_table(storage, keys["utterance_files"], list(OF_PERSON))
     kept = clips.filter(pc.is_in(clips["item_id"], value_set=_kept(storage, keys)))
     return set(with_persons(kept, aliases_in_force(storage))["person"].to_pylist())
 
 
 def kept_rows(storage: Storage, recipe: Recipe, keys: Mapping[str, str], buckets: Sequence[int]) -> pa.Table:
     """The utterance rows in these buckets that the speech decision keeps, with the columns `part` and `members`."""
-    clips = parquet_table(storage.read(keys["utterance_files"]), ["item_id"])["item_id"]
+    clips = read_table(storage, keys["utterance_files"], ["item_id"])["item_id"]
     rows = rows_of(SPEECH_MEASURE, storage, recipe, clips, UTTERANCES, buckets=buckets)
     return rows.filter(pc.is_in(rows["item_id"], value_set=_kept(storage, keys)))
 
 
 def _kept(storage: Storage, keys: Mapping[str, str]) -> pa.Array:
-    verdicts = parquet_table(storage.read(keys["utterance_verdicts"]), ["item_id", "verdict"])
+    verdicts = read_table(storage, keys["utterance_verdicts"], ["item_id", "verdict"])
     return pc.unique(verdicts.filter(pc.field("verdict") == "keep")["item_id"])

@@ -18,8 +18,8 @@ from voxdata.people.merging import aliases_in_force, with_persons
 from voxdata.pipeline.corpora import corpora
 from voxdata.pipeline.measured import OF_PERSON, kept_people, portrait_people, portraits
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 from voxdata.tables.faces import WITHOUT_SPEECH
 from voxdata.tables.speech import WITHOUT_PORTRAITS
 
@@ -61,10 +61,10 @@ def outcomes(storage: Storage, keys: Mapping[str, str], people: Collection[str])
         if table not in keys:
             found[kind] = Counter[str]()
             continue
-        verdicts = parquet_table(storage.read(keys[table]), ["item_id", "reason"])
+        verdicts = read_table(storage, keys[table], ["item_id", "reason"])
         counts = Counter(verdicts["reason"].drop_null().to_pylist())
         # Whose an item is stands in the manifest: verdicts of older versions do not say it.
-        known = parquet_table(storage.read(keys[manifest]), list(OF_PERSON))
+        known = read_table(storage, keys[manifest], list(OF_PERSON))
         where = pc.index_in(verdicts.filter(pc.is_null(verdicts["reason"]))["item_id"], value_set=known["item_id"])
         passed = with_persons(known.take(where.drop_null()).combine_chunks(), aliases_in_force(storage))
         inside = _of(passed, people).num_rows

@@ -28,8 +28,9 @@ from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
 from voxdata.shards.write import Member, Sample, divide, pack, plan_ranges
 from voxdata.speech.normalisation import SPLIT, shard_sums
-from voxdata.store.fragments import FragmentStore, parquet_table
+from voxdata.store.fragments import FragmentStore
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 from voxdata.tables.speech import front_end_columns
 
 MOST_TASKS = 160  # as `Stage.most_tasks`
@@ -135,9 +136,9 @@ def _front_ends(storage: Storage, recipe: Recipe, shards: list[ShardEntry]) -> d
 
 def _people(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """identity -> split and bucket, of those who are in the dataset."""
-    identities = parquet_table(storage.read(keys["identities"]))
+    identities = read_table(storage, keys["identities"])
     buckets = dict(zip(identities["identity"].to_pylist(), identities["bucket"].to_pylist(), strict=True))
-    chosen = splits.split_of_identities(identities, parquet_table(storage.read(keys["splits"])))
+    chosen = splits.split_of_identities(identities, read_table(storage, keys["splits"]))
     return {identity: {"split": split, "bucket": buckets[identity]} for identity, split in chosen.items()}
 
 
@@ -147,7 +148,7 @@ def _said(counts: Counter[str]) -> str:
 
 
 def _who(storage: Storage, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    rows = parquet_table(storage.read(keys["identities"])).to_pylist()
+    rows = read_table(storage, keys["identities"]).to_pylist()
     return {row["identity"]: {name: row[name] for name in WHO_COLUMNS} for row in rows}
 
 
@@ -155,8 +156,8 @@ def _face_samples(storage: Storage, recipe: Recipe, keys: Mapping[str, str], peo
     buckets = sorted({row["bucket"] for row in people.values()})
     faces = portrait_rows(storage, recipe, keys, buckets)
     renders = {row["item_id"]: row for row in render_rows(storage, recipe, faces, buckets).to_pylist()}
-    verdicts = _by(parquet_table(storage.read(keys["face_verdicts"])), "face_id", faces["face_id"])
-    photos = _by(parquet_table(storage.read(keys["photos"])), "item_id", faces["item_id"])
+    verdicts = _by(read_table(storage, keys["face_verdicts"]), "face_id", faces["face_id"])
+    photos = _by(read_table(storage, keys["photos"]), "item_id", faces["item_id"])
     who = _who(storage, keys)
     chosen = []
     for row in faces.to_pylist():

@@ -29,9 +29,10 @@ from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, plan
 from voxdata.pipeline.unpublished import attempted, keys_of, settle
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import commit_table, parquet_table
+from voxdata.store.fragments import commit_table
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
+from voxdata.store.stored_table import read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +107,13 @@ def preview(finished: Finished, runner: Runner) -> Redecision:
     links = runner.step("faces.link", steps.link_faces, storage, recipe, faces)
     first = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=False)
     renders = render_states(storage, recipe, faces.rows)
-    chosen = parquet_table(storage.read(first)).filter(pc.field("candidate"))["face_id"]
+    chosen = read_table(storage, first).filter(pc.field("candidate"))["face_id"]
     missing = chosen.filter(pc.invert(pc.is_in(chosen, value_set=renders["face_id"].combine_chunks()))).combine_chunks()
     assumed = pa.table({"face_id": missing, "render_status": pa.array(["ok"] * len(missing), pa.string())})
     reviews, opted_out, forgotten = steps.journalled(storage, recipe, before["photos"])
     verdicts = decide_faces_table(
         faces.rows,
-        parquet_table(storage.read(links)),
+        read_table(storage, links),
         recipe.faces,
         renders=pa.concat_tables([renders, assumed]),
         reviews=reviews,
@@ -187,7 +188,7 @@ def _new_people(storage: Storage, keys: Mapping[str, str], before: Mapping[str, 
 
 
 def _clips(storage: Storage, key: str) -> set[str]:
-    return set(parquet_table(storage.read(key), ["item_id"])["item_id"].to_pylist())
+    return set(read_table(storage, key, ["item_id"])["item_id"].to_pylist())
 
 
 def _compare(

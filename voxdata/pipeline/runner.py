@@ -10,7 +10,7 @@ import multiprocessing
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -95,16 +95,23 @@ class _Pool(Runner):
             )
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
-        with deaf_to_interrupts(), refused_workers_said():  # workers are started as calls are handed over
-            futures = {self._executor.submit(function, **call): call for call in calls}
-        left = list(futures.values())
+        left = [*calls]
         try:
+            with deaf_to_interrupts(), refused_workers_said():  # workers are started as calls are handed over
+                futures = {self._submitted(name, function, call): call for call in calls}
             for future in as_completed(futures):
                 yield result_of(future.result, name, futures[future], left, self._workers)
         except WorkerLostError:
             self.stop()
             self._open()
             raise
+
+    def _submitted(self, name: str, function: Callable[..., R], call: Mapping[str, Any]) -> Future[R]:
+        """Raises `WorkerLostError`, without suspects: a worker may also be lost while it has nothing to do."""
+        try:
+            return self._executor.submit(function, **call)
+        except BrokenProcessPool:
+            raise WorkerLostError(name, []) from None
 
     def close(self) -> None:
         """Let the workers go, which have nothing left to do."""

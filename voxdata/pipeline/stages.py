@@ -31,10 +31,11 @@ from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import clip_reader
 from voxdata.sources.originals import original_reader, originals
 from voxdata.store.compaction import Survey, bucket_of_part, compact, survey
-from voxdata.store.fragments import Fragment, FragmentStore, Named, chunks, joined, parquet_table
+from voxdata.store.fragments import Fragment, FragmentStore, Named, chunks, joined
 from voxdata.store.items import ClipItem, FaceItem, PhotoItem
 from voxdata.store.patience import patiently
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 # Models are shared by a process and made for one thread; `dask worker` starts a thread per core.
 _ONE_AT_A_TIME = threading.Lock()
@@ -177,7 +178,7 @@ def _plan_anew(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers
     store = stage.store(storage, recipe)
     found = survey(store, stage.status)
     if found.doubted:
-        table = parquet_table(storage.read(key))
+        table = read_table(storage, key)
         named = pa.array(sorted(set().union(*found.doubted.values())), pa.string())
         rows = table.filter(pc.is_in(table[stage.item_column], value_set=named)).to_pylist()
         again = {row[stage.item_column] for row in rows if _is_at_hand(stage, storage, row)}
@@ -199,7 +200,7 @@ def _is_at_hand(stage: Stage, storage: Storage, row: Mapping[str, Any]) -> bool:
 
 
 def _worklist(stage: Stage, storage: Storage, recipe: Recipe, key: str, workers: int, found: Survey) -> Worklist:
-    table = parquet_table(storage.read(key), [stage.item_column, "bucket"])
+    table = read_table(storage, key, [stage.item_column, "bucket"])
     missing: dict[int, int] = {}
     for item, bucket in zip(table[stage.item_column].to_pylist(), table["bucket"].to_pylist(), strict=True):
         if item not in found.done:
@@ -333,7 +334,7 @@ def batches(
     stage: Stage, storage: Storage, recipe: Recipe, key: str, buckets: tuple[int, ...]
 ) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
     """What is missing in `buckets`, in the order in which it is done: bucket and rows, to be committed together."""
-    table = patiently(lambda: parquet_table(storage.read(key)))
+    table = patiently(lambda: read_table(storage, key))
     store = stage.store(storage, recipe)
     for bucket in buckets:
         rows = table.filter(pc.field("bucket") == bucket).to_pylist()

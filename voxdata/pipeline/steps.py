@@ -40,10 +40,10 @@ from voxdata.sources.fetching import Figures
 from voxdata.sources.originals import PhotoStore
 from voxdata.speech.decide import decide as decide_speech_table
 from voxdata.store import journal
-from voxdata.store.fragments import commit_table, parquet_table
+from voxdata.store.fragments import commit_table
 from voxdata.store.locks import building
-from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 from voxdata.tables.faces import FOR_LINKS
 from voxdata.tables.schemas import IDENTITIES
 
@@ -113,7 +113,7 @@ def decide_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, links_k
         rows = faces.for_decision
         return decide_faces_table(
             rows,
-            parquet_table(storage.read(links_key)),
+            read_table(storage, links_key),
             recipe.faces,
             renders=render_states(storage, recipe, rows) if rendered else None,
             reviews=reviews,
@@ -128,7 +128,7 @@ def candidates(storage: Storage, faces: MeasuredFaces, verdicts_key: str) -> str
     """The face rows to be rendered: the best 2 x cap of each person."""
 
     def table() -> pa.Table:
-        chosen = parquet_table(storage.read(verdicts_key)).filter(pc.field("candidate"))["face_id"]
+        chosen = read_table(storage, verdicts_key).filter(pc.field("candidate"))["face_id"]
         rows = faces.rows.drop_columns(FOR_LINKS)
         return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen)))
 
@@ -148,7 +148,7 @@ def carry_speech(
 ) -> str:
     """The clips that were known before, of people who still have portraits; where `search`, also the clips that the
     sources hold for people who had none before. Raises `SourceError` when these sources cannot be read."""
-    clips = parquet_table(storage.read(before["utterance_files"]))
+    clips = read_table(storage, before["utterance_files"])
     if recipe.speech.who == "portraits":
         people, earlier = (portrait_people(storage, named) for named in (keys, before))
         clips = _of_people(clips, people)
@@ -217,7 +217,7 @@ def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -
     book = book_at_hand(storage, recipe)
     seen: set[str] = set()
     for key in (keys[name] for name in ("photos", "utterance_files") if name in keys):
-        seen.update(parquet_table(storage.read(key), ["identity"])["identity"].to_pylist())
+        seen.update(read_table(storage, key, ["identity"])["identity"].to_pylist())
     rows = [_identity_row(book, name) for name in sorted(seen)]
     return _commit_once(storage, "identities", rows, lambda: pa.Table.from_pylist(rows, IDENTITIES))
 
@@ -225,7 +225,7 @@ def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -
 def split(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
     """The split of every person with portraits and, where the recipe has speech, with clips (`schemas.SPLITS`)."""
     people = packed_people(storage, recipe, keys)
-    identities = parquet_table(storage.read(keys["identities"]))
+    identities = read_table(storage, keys["identities"])
     chosen = identities.filter(pc.is_in(identities["person"], value_set=pa.array(sorted(people), pa.string())))
     depends = [sorted(people), keys["identities"], recipe.splits.model_dump()]
     return _commit_once(storage, "split", depends, lambda: splits.assign(chosen, recipe.splits))
@@ -248,7 +248,7 @@ def _book_with(storage: Storage, recipe: Recipe, photos_key: str) -> IdentityBoo
 
 def with_current_people(storage: Storage, stage: str, key: str) -> str:
     """The key of an earlier table whose people are those of the aliases now in force; its own where nothing changed."""
-    before = parquet_table(storage.read(key))
+    before = read_table(storage, key)
     after = with_persons(before, aliases_in_force(storage))
     return key if after is before else _commit_once(storage, stage, [key, after["person"].to_pylist()], lambda: after)
 

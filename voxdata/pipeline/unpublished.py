@@ -32,10 +32,10 @@ from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage, do
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import FragmentStore, commit_table, parquet_table
+from voxdata.store.fragments import FragmentStore, commit_table
 from voxdata.store.locks import building
-from voxdata.store.root_tables import read_table
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 
 # Stage of the catalog -> the stage that has its parts.
 PARTS: Mapping[str, Stage] = {"faces": FACES_MEASURE, "renders": FACES_RENDER, "utterances": SPEECH_MEASURE}
@@ -233,7 +233,7 @@ def _measured(storage: Storage, stage: str, key: str, parts: list[str]) -> str:
     """The key of a manifest of those of its items that have rows in `parts`; its own where all have."""
     columns = [read_table(storage, part, ["item_id"])["item_id"] for part in parts]
     done = pc.unique(pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string()))
-    manifest = parquet_table(storage.read(key))
+    manifest = read_table(storage, key)
     here = manifest.filter(pc.is_in(manifest["item_id"], value_set=done))
     if here.num_rows == manifest.num_rows:
         return key

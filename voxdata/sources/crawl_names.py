@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from voxdata.format.errors import IdentityError
 from voxdata.sources.kinds import Choice, Person
-from voxdata.store.fragments import parquet_bytes, parquet_table
+from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import Storage
+from voxdata.store.stored_table import read_table
 from voxdata.tables.people import CRAWL_CHOICES, CRAWL_NAMES
 
 NAMES, DECIDED = "photos/names", "photos/decided"
@@ -94,7 +95,7 @@ def _decided(storage: Storage) -> dict[str, str]:
 
 
 def _rows(storage: Storage, folder: str) -> list[dict[str, Any]]:
-    return [row for key in storage.keys(folder) for row in parquet_table(storage.read(key)).to_pylist()]
+    return [row for key in storage.keys(folder) for row in read_table(storage, key).to_pylist()]
 
 
 def _commit(storage: Storage, folder: str, table: pa.Table) -> None:

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
 from voxdata.store.storage import ReadRange, Span, Storage
-from voxdata.store.stored_table import StoredTable
+from voxdata.store.stored_table import StoredTable, read_table
 
 R = TypeVar("R")
 Blobs = Mapping[str, Mapping[str, bytes]]
@@ -101,7 +101,7 @@ class FragmentStore:
         """These parts, opened, bucket by bucket."""
         read = zip(parts, self.storage.reads(parts), strict=True)
         for _, group in groupby(read, key=lambda each: _folder(each[0])):
-            yield {key: StoredTable(self.storage, key, data) for key, data in group}
+            yield {key: StoredTable(self.storage, key, data, ["item_id"]) for key, data in group}
 
     def anew(self, bucket: int | None, look: Callable[[list[str]], R]) -> R:
         """What `look` makes of the parts; where some went while it read them, as compacted parts do, it looks again."""
@@ -128,7 +128,7 @@ class FragmentStore:
 
     def retract(self, part: str, items: Collection[str]) -> None:
         """Commit a part without its rows of `items`, under its own key: a snapshot goes on to name it."""
-        table = parquet_table(self.storage.read(part))
+        table = read_table(self.storage, part)
         gone = pc.is_in(table["item_id"], value_set=pa.array(sorted(items), pa.string()))
         self.storage.commit(part, _part_bytes(table.filter(pc.invert(gone))))
 

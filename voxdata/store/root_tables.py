@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -43,11 +43,6 @@ def all_tables(storage: Storage) -> Iterator[str]:
     yield from (key for key in storage.keys(SHARD_FOLDER) if key.endswith(".parquet"))
 
 
-def read_table(storage: Storage, key: str, wanted: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file, or those of the `wanted` columns that it has. Raises `StorageError` for one that is damaged."""
-    return StoredTable(storage, key).read(wanted)
-
-
 def part_rows(storage: Storage, key: str) -> pa.Table:
     """The rows of a part, with `part` (`fragments.rows_of`). Raises `StorageError` for one that is damaged."""
-    return rows_of(key, StoredTable(storage, key))
+    return rows_of(key, StoredTable(storage, key, needs=["item_id"]))

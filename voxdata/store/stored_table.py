@@ -13,14 +13,21 @@ from voxdata.store.storage import Storage
 
 
 class StoredTable:
-    """The Parquet file `key`; `data` are its bytes where they have been read. Raises `StorageError`."""
+    """The Parquet file `key`, a text in each row of what it `needs`; `data` are its bytes where they have been read.
 
-    def __init__(self, storage: Storage, key: str, data: bytes | None = None) -> None:
+    Raises `StorageError`.
+    """
+
+    def __init__(self, storage: Storage, key: str, data: bytes | None = None, needs: Sequence[str] = ()) -> None:
         self._said = f"{key} under {storage.url} is damaged"
         whole = storage.read(key) if data is None else data
         with self._checked():
             self._file = pq.ParquetFile(pa.BufferReader(whole))
             self.names: Sequence[str] = self._file.schema_arrow.names
+            self._needs = needs
+            for name in needs:
+                if name not in self.names or not pa.types.is_string(self._file.schema_arrow.field(name).type):
+                    raise ValueError(f"it has no texts {name}")
             self.metadata: Mapping[bytes, bytes] = self._file.schema_arrow.metadata or {}
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -29,6 +36,9 @@ class StoredTable:
             have = None if columns is None else [name for name in columns if name in self.names]
             table = self._file.read(columns=have)
             table.validate(full=True)
+            for name in set(self._needs).intersection(table.column_names):
+                if table[name].null_count:
+                    raise ValueError(f"a row has no {name}")
             return table
 
     @contextmanager
@@ -37,5 +47,10 @@ class StoredTable:
             yield
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise StorageError(
-                f"{self._said} ({brief(error)}); delete it and run the same command again: what it held is made anew"
+                f"{self._said} ({brief(error)}); delete it and run the build again: what it held is made anew"
             ) from None
+
+
+def read_table(storage: Storage, key: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file, or those of the `columns` that it has. Raises `StorageError` for one that is damaged."""
+    return StoredTable(storage, key).read(columns)

@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator
 
 from voxdata.store.fragments import tar_of
+from voxdata.store.locks import building
 from voxdata.store.storage import LocalStorage, Storage
 
 MADE = ("fragments", "photos", "speech")
@@ -25,14 +26,15 @@ def drop_torn(storage: Storage) -> list[str]:
     """Delete Parquet files without their footer and tars without their end, say so, and return their keys.
 
     Of a part both files go, its rows first: they are its commit marker. On object storage a put is whole or not there,
-    and nothing is looked at. Raises `LeaseLostError`, `StorageError`.
+    and nothing is looked at. Raises `LeaseLostError`, and `StorageError`, also where another one writes.
     """
-    if not isinstance(storage, LocalStorage):
+    if not isinstance(storage, LocalStorage) or not any(_torn(storage)):
         return []
-    torn = list(_torn(storage))
-    for key in torn:
-        for each in (key, tar_of(key)) if key.endswith(".parquet") else (f"{key.removesuffix('.tar')}.parquet", key):
-            storage.delete(each)
+    with building(storage):
+        torn = list(_torn(storage))
+        for rows in (f"{key.rpartition('.')[0]}.parquet" for key in torn):
+            for each in (rows, tar_of(rows)):
+                storage.delete(each)
     if torn:
         more = f" and {len(torn) - NAMED} more" if len(torn) > NAMED else ""
         logger.warning(
