@@ -102,12 +102,16 @@ class Store:
         over_network = on_network(snapshot.local.path)
         self.tier = choose_tier(needed, free, over_network=over_network) if tier == "auto" else asked_tier(tier, device)
         self._mels = self._place(tars, clips, views)
+        self._say(split, hop_s)
+
+    def _say(self, split: str, hop_s: float) -> None:
+        """Log what is here, and where the log-mels lie."""
         log.info(
             "store %s: %d people, %d portraits, %d utterances, %.1f h of speech; log-mels in %s%s: %s",
             split,
             len(self.people),
             len(self.faces),
-            len(views),
+            len(self.frames),
             int(self.frames.sum()) * hop_s / 3600,
             self.tier.name,
             ", split by people" if self.tier.split else "",

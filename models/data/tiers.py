@@ -171,6 +171,7 @@ class ReadMels:
         return cls(read, n_mels, readers=_READERS)
 
     def gather(self, utterance_BT: IntArray, frame_BT: IntArray) -> Tensor:
+        """Frames `frame_BT` of utterances `utterance_BT`, float16 (B, T, F) on the CPU; each utterance is read once."""
         wanted = np.unique(utterance_BT)
         apply = map if self._readers is None else self._readers.map
         clips = dict(zip(wanted.tolist(), apply(self._read, wanted.tolist()), strict=True))

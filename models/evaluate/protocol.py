@@ -84,16 +84,7 @@ def evaluate(
     snapshot = open_snapshot(config.root, snapshot_id or config.snapshot)
     unseen = open_store(config, trained, snapshot, split)
     evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {})
-    result = {
-        "format": 1,
-        "run": run_dir.name,
-        "system": trained.run["system"],
-        "step": trained.step,
-        "snapshot": snapshot.id,
-        "split": split,
-        "people": len(unseen.people),
-        "portraits": int(unseen.face_groups.count.sum()),
-        "utterances": len(unseen.frames),
+    result = _about(run_dir, trained, snapshot, split, unseen) | {
         "embedder": describe_embedder(name, files),
         "notes": _notes(name, config.embedder, unseen) + missing,
         "rows": full_rows(evaluation),
@@ -109,6 +100,21 @@ def evaluate(
     _write_sheet(evaluation, run_dir / f"{stem}.png")
     write_atomic(run_dir / f"{stem}.md", lambda file: file.write(markdown(result).encode()))
     return result
+
+
+def _about(run_dir: Path, trained: Generator, snapshot: Reader, split: str, unseen: Store) -> dict[str, Any]:
+    """What was evaluated, and on how much."""
+    return {
+        "format": 1,
+        "run": run_dir.name,
+        "system": trained.run["system"],
+        "step": trained.step,
+        "snapshot": snapshot.id,
+        "split": split,
+        "people": len(unseen.people),
+        "portraits": int(unseen.face_groups.count.sum()),
+        "utterances": len(unseen.frames),
+    }
 
 
 def _holdouts(config: RunConfig, trained: Generator, snapshot: Reader) -> Store | None:

@@ -168,6 +168,22 @@ def versions(facts: Facts) -> Html:
         ]
         for shard in snapshot.shards
     ]
+    recipe = json.dumps(snapshot.recipe, indent=1, sort_keys=True, ensure_ascii=False)
+    return join(
+        table(["", "version"], named, numeric=False),
+        element("h3", "Shards"),
+        table(["tar", "samples", "MB", "sha256 (first 16)"], shards) if shards else note("The snapshot has no shards."),
+        _photos_by_source(facts),
+        element(
+            "details",
+            element("summary", "The recipe, every setting that can change the result"),
+            element("pre", recipe),
+        ),
+    )
+
+
+def _photos_by_source(facts: Facts) -> Html:
+    """What licences the photos of each source have, and how many it has of a person."""
     licences = [
         [f"{row['source']}: {row['licence']}", *(f"{row[name]:,}" for name in ("photos", "portraits", "people"))]
         for row in facts.licences()
@@ -189,20 +205,11 @@ def versions(facts: Facts) -> Html:
         f"with {facts.photos_wanted}",
         "portraits per person",
     ]
-    recipe = json.dumps(snapshot.recipe, indent=1, sort_keys=True, ensure_ascii=False)
     return join(
-        table(["", "version"], named, numeric=False),
-        element("h3", "Shards"),
-        table(["tar", "samples", "MB", "sha256 (first 16)"], shards) if shards else note("The snapshot has no shards."),
         element("h3", "Licences of the photos, as their sources say"),
         table(["source: licence", "photos", "portraits", "people"], licences) if licences else note("No photos."),
         element("h3", "Photos of each person, of every source"),
         table(columns, yields) if yields else note("No photos."),
-        element(
-            "details",
-            element("summary", "The recipe, every setting that can change the result"),
-            element("pre", recipe),
-        ),
     )
 
 
