@@ -10,7 +10,8 @@ from voxdata.crawl.fetch import Fetcher
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Crawl
 from voxdata.recipe.sources import PhotoSource
-from voxdata.sources.kinds import Choice, Found, Person, PhotoOffer, Visit, pages, photo_kind, stated_urls
+from voxdata.sources.kinds import Choice, Found, Person, PhotoOffer, Visit, pages, stated_urls
+from voxdata.sources.naming import photo_kind
 
 SETTING = "sources.photos"
 T = TypeVar("T")

@@ -18,7 +18,8 @@ from voxdata.format.errors import RecipeError, SourceError
 from voxdata.people.identities import load_book
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Crawl
-from voxdata.sources.kinds import NoAnswerError, Person, PhotoUrl, photo_kind
+from voxdata.sources.kinds import NoAnswerError, Person, PhotoUrl
+from voxdata.sources.naming import photo_kind
 from voxdata.sources.originals import PhotoStore
 from voxdata.store.fragments import parquet_table
 from voxdata.store.storage import Storage, open_storage

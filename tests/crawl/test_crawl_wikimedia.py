@@ -14,7 +14,8 @@ from tests.crawl.wikimedia_server import FEMALE, MALE, country, item, person, se
 from voxdata.crawl.fetched import Fetched
 from voxdata.crawl.hosts import ApiLimits
 from voxdata.format.errors import SourceError
-from voxdata.sources.kinds import Choice, NoAnswerError, Person, PhotoUrl, photo_kind
+from voxdata.sources.kinds import Choice, NoAnswerError, Person, PhotoUrl
+from voxdata.sources.naming import photo_kind
 from voxdata.sources.wikimedia import lag_s
 
 ANN = Person(identity="id10001", name="Ann B. Lee", sex="f", nationality="UK")

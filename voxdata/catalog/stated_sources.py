@@ -11,7 +11,7 @@ from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.errors import CatalogError, RecipeError, brief
 from voxdata.format.snapshot import Snapshot
 from voxdata.recipe.yaml_text import read_yaml
-from voxdata.sources.kinds import source_name, stated_place
+from voxdata.sources.naming import source_name, stated_place
 from voxdata.store.storage import Storage
 from voxdata.tables.shards import SOURCES
 

@@ -32,8 +32,9 @@ from voxdata.recipe.effect import PretrainedFile, settings_of, without_effect
 from voxdata.recipe.sections import Recipe
 from voxdata.recipe.sources import PhotoSource, SpeechSource
 from voxdata.sources.clips import UNKNOWN_IDENTITY
-from voxdata.sources.kinds import Clip, PhotoFile, photo_kind, speech_kind
+from voxdata.sources.kinds import Clip, PhotoFile
 from voxdata.sources.listing import Listing, Unread
+from voxdata.sources.naming import photo_kind, speech_kind
 from voxdata.sources.reading import is_remote
 from voxdata.store.storage import Storage
 from voxdata.weights.cache import command_for, resolve, sha256_of

@@ -13,7 +13,8 @@ from voxdata.people.optouts import opted_out
 from voxdata.recipe.sections import Corpus, Recipe
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.clips import UNKNOWN_IDENTITY
-from voxdata.sources.kinds import Person, photo_kind, source_name, speech_kind
+from voxdata.sources.kinds import Person
+from voxdata.sources.naming import photo_kind, source_name, speech_kind
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 

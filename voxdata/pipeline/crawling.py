@@ -18,7 +18,7 @@ from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.unpublished import note_crawl
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
-from voxdata.sources.kinds import photo_kind
+from voxdata.sources.naming import photo_kind
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
 from voxdata.store.stored_table import read_table

@@ -18,8 +18,9 @@ from voxdata.pipeline.corpora import book_of, people_of, photo_sources
 from voxdata.recipe.sections import Crawl, Recipe
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.crawl_names import decisions
-from voxdata.sources.kinds import NoAnswerError, Person, PhotoOffer, Visit, pages, photo_kind, stated_urls
+from voxdata.sources.kinds import NoAnswerError, Person, PhotoOffer, Visit, pages, stated_urls
 from voxdata.sources.licences import LicenceGate, licence_name
+from voxdata.sources.naming import photo_kind
 from voxdata.store.storage import Storage
 
 READ_WHOLE = ("site", "video")  # kinds that say nothing of a person before everything is read

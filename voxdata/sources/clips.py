@@ -16,8 +16,9 @@ from voxdata.people.identities import IdentityBook, safe_key
 from voxdata.people.tombstones import Tombstones
 from voxdata.recipe.sources import SpeechSource
 from voxdata.sources.admission import admitted
-from voxdata.sources.kinds import Clip, speech_kind
+from voxdata.sources.kinds import Clip
 from voxdata.sources.magic import SPEECH_SUFFIXES
+from voxdata.sources.naming import speech_kind
 from voxdata.sources.reading import ahead, read_bytes, sha256_of_file
 from voxdata.store.filelog import FORGOTTEN, FileLog
 from voxdata.store.patience import is_of_file, patiently, source_failed

@@ -1,4 +1,4 @@
-"""What a kind of source is: the two records that entry points of photo and speech sources name.
+"""What a kind of source is: the two records that entry points of photo and speech sources name (`naming.py`).
 
 A photo source says which photos there are and whose, in an order that stays; the photo store (`originals.py`) has the
 bytes read or fetched, keeps the log, and takes no more of a person than the recipe says. A speech source says which
@@ -15,11 +15,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlsplit
 
-from voxdata.format.errors import RecipeError, brief
+from voxdata.format.errors import brief
 from voxdata.people.identities import UNKNOWN
-from voxdata.plugins import plugin, plugins
-from voxdata.recipe.section import RegisteredKind
-from voxdata.recipe.sources import PHOTO_KINDS, SPEECH_KINDS, PhotoSource, SpeechSource
+from voxdata.recipe.sources import PhotoSource, SpeechSource
 from voxdata.sources.listing import Listing, Unread
 from voxdata.sources.reading import read_bytes
 
@@ -248,11 +246,6 @@ class Clip:
     modified_ns: int | None = None
 
 
-def source_name(corpus: str, number: int) -> str:
-    """The name of a corpus's photo source in tables; the first one's is the corpus's own, as that of a single one."""
-    return f"{corpus}.{number}" if number else corpus
-
-
 def place_of(settings: Any) -> Place:
     """Where settings say that their source lies: at `url`, or else under `path`."""
     url = getattr(settings, "url", None)
@@ -366,44 +359,3 @@ class SpeechKind:
     place: Callable[[Any], Place] = place_of
     check: Callable[[Any, str], None] = _nothing_to_check
     listed: Callable[[Any, str], Listing[Clip]] | None = None
-
-
-def photo_kind(settings: PhotoSource, setting: str) -> PhotoKind:
-    """The kind that a recipe names for a photo source. Raises `RecipeError`."""
-    kind: PhotoKind = _kind(PHOTO_KINDS, settings.kind, setting, PhotoKind)
-    return kind
-
-
-def speech_kind(settings: SpeechSource, setting: str) -> SpeechKind:
-    """The kind that a recipe names for a speech source. Raises `RecipeError`."""
-    kind: SpeechKind = _kind(SPEECH_KINDS, settings.kind, setting, SpeechKind)
-    return kind
-
-
-def stated_place(medium: str, stated: Mapping[str, Any]) -> Place | None:
-    """Where a published recipe says that its photos or its speech lie; None where it names none.
-
-    What was published stays readable without the package of its kind: its `url` or `path` say where it lies then, and
-    a warning says so. Raises `ValueError`, `RecipeError` for what is no section of the kind.
-    """
-    kinds, base = (PHOTO_KINDS, PhotoSource) if medium == "photos" else (SPEECH_KINDS, SpeechSource)
-    name = stated["kind"]
-    if name not in plugins(kinds.group):
-        logger.warning("nothing is installed for %s of kind %r; its address is what its recipe states", medium, name)
-        known = base.model_validate({key: value for key, value in stated.items() if key in base.model_fields})
-        return place_of(known) if known.given else None
-    settings = kinds.section(name).model_validate(dict(stated))
-    if not settings.given:  # type: ignore[attr-defined]
-        return None
-    place: Place = plugin(kinds.group, name, setting="kind").place(settings)
-    return place
-
-
-def _kind(kinds: RegisteredKind, name: str, setting: str, record: type[Any]) -> Any:
-    found = plugin(kinds.group, name, setting=f"{setting}.kind")
-    if not isinstance(found, record):
-        raise RecipeError(
-            f"{setting}.kind = {name!r}: its entry point in {kinds.group} names {found!r}; "
-            f"a {record.__module__}.{record.__name__} is needed"
-        )
-    return found

@@ -35,8 +35,9 @@ from voxdata.sources.crawl_names import Undecided
 from voxdata.sources.fetching import FAILED, Fetching, Figures, Watch, attempt
 from voxdata.sources.incoming import Shelf
 from voxdata.sources.incoming import originals as originals
-from voxdata.sources.kinds import Memory, Person, Visit, photo_kind, stated_urls
+from voxdata.sources.kinds import Memory, Person, Visit, stated_urls
 from voxdata.sources.manifest import Manifest
+from voxdata.sources.naming import photo_kind
 from voxdata.sources.offered import Offered
 from voxdata.sources.remembered import PageShelf, known_hosts
 from voxdata.sources.searching import search
