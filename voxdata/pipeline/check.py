@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import ParamSpec, TypeAlias, TypeVar
+from typing import TypeAlias
 
 from voxdata.faces.measures.embedding import usual_limits
-from voxdata.format.errors import BuildStoppedError, DecisionError, RecipeError, SourceError, VoxdataError, WeightsError
+from voxdata.format.errors import RecipeError, SourceError, WeightsError
 from voxdata.people.book import open_book
 from voxdata.people.identities import STATED, UNKNOWN, Identity, IdentityBook, load_book, read_metadata
-from voxdata.people.names import fold_name, shown
-from voxdata.people.optouts import opted_out
-from voxdata.people.roll_call import Called, RollCall, names_of, near
+from voxdata.people.roll_call import Called, RollCall, names_of
 from voxdata.people.spelling import join_spellings
-from voxdata.people.splits import ANOTHER_RULE
+from voxdata.pipeline.check_people import Photos, some, who_can_be_used
 from voxdata.pipeline.corpora import corpora, metadata_files, photo_sources
-from voxdata.pipeline.findings import Findings, ModelFile, People, Some, Someone, Source, Table
+from voxdata.pipeline.findings import Findings, ModelFile, Said, Some, Source, Table
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER
 from voxdata.recipe.effect import PretrainedFile, settings_of, without_effect
 from voxdata.recipe.sections import Recipe
@@ -40,48 +38,10 @@ from voxdata.store.storage import Storage
 from voxdata.weights.cache import command_for, resolve, sha256_of
 from voxdata.weights.entries import Weight, known_by_digest, registry
 
-NAMED = 8  # people in a list, the others are counted
 REFUSED = 5  # folders that several people are called by, each with a line of its own
 TOO_LARGE = "over crawl.max_file_mb"
 
-P = ParamSpec("P")
-T = TypeVar("T")
 AnyListing: TypeAlias = Listing[PhotoFile | Unread | Clip]
-
-
-@dataclass
-class _Said:
-    """What a look at the sources comes upon: errors that end a build, and remarks that need be no mistakes."""
-
-    stops: list[VoxdataError] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def attempt(self, look: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | None:
-        """What `look` returns; None where it raises what a build would end on."""
-        try:
-            return look(*arguments, **named)
-        except VoxdataError as error:
-            self.stops.append(error)
-            return None
-
-
-@dataclass
-class _Photos:
-    """How many photos a build takes of each person at most; of those with `videos` nobody can say."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    videos: set[str] = field(default_factory=set)
-
-    def add(self, files: Mapping[str, int], most: int, *, several: bool) -> None:
-        """What one source holds of each person, of which `most` are taken."""
-        if several:
-            self.videos.update(files)
-        else:
-            self.counts.update({person: min(count, most) for person, count in files.items()})
-
-    def of(self, people: Collection[str]) -> dict[str, int]:
-        """The numbers that are known."""
-        return {person: self.counts[person] for person in people if person not in self.videos}
 
 
 def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
@@ -89,7 +49,7 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
 
     Raises `StorageError` where the root cannot be read.
     """
-    said = _Said(notes=list(map(str, without_effect(recipe))))
+    said = Said(notes=list(map(str, without_effect(recipe))))
     tables, repeated = _tables(recipe, said)
     joined = said.attempt(_book, storage, tables)
     said.notes += repeated if joined is not None else []
@@ -97,7 +57,7 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
     roll, names = RollCall(book), names_of(book)
     sources: list[Source] = []
     called: dict[str, list[Called | None]] = {"photos": [], "speech": []}
-    photos = _Photos()
+    photos = Photos()
     places: dict[tuple[str, str], str] = {}
     for medium, setting, source in _given(recipe):
         listing = said.attempt(_listing, setting, source, recipe, said)
@@ -111,12 +71,12 @@ def check(recipe: Recipe, storage: Storage | None = None) -> Findings:
         said.stops.append(SourceError("the recipe names no photos; run again with --set sources.photos.path=FOLDER"))
     readable = len(tables) == len(metadata_files(recipe)) and joined is not None
     whole = readable and None not in (*called["photos"], *called["speech"])
-    people = _people(recipe, called, photos, book, storage, said) if whole and called["photos"] else None
+    people = who_can_be_used(recipe, called, photos, book, storage, said) if whole and called["photos"] else None
     files = _files(recipe, said)
     return Findings(metadata=tables, sources=sources, people=people, files=files, notes=said.notes, stops=said.stops)
 
 
-def _tables(recipe: Recipe, said: _Said) -> tuple[list[Table], list[str]]:
+def _tables(recipe: Recipe, said: Said) -> tuple[list[Table], list[str]]:
     """The tables that can be read, and what is to be said of rows that repeat an id."""
     found = []
     met: dict[str, Identity] = {}
@@ -162,7 +122,7 @@ def _given(recipe: Recipe) -> Iterator[tuple[str, str, PhotoSource | SpeechSourc
             yield "speech", f"{setting}.speech", corpus.speech
 
 
-def _listing(setting: str, source: PhotoSource | SpeechSource, recipe: Recipe, said: _Said) -> AnyListing | None:
+def _listing(setting: str, source: PhotoSource | SpeechSource, recipe: Recipe, said: Said) -> AnyListing | None:
     """What a source holds; None where nobody is asked. Raises `SourceError`, `RecipeError`."""
     if isinstance(source, SpeechSource):
         speech = speech_kind(source, setting)
@@ -185,7 +145,7 @@ def _listing(setting: str, source: PhotoSource | SpeechSource, recipe: Recipe, s
 
 
 def _again(
-    places: dict[tuple[str, str], str], medium: str, setting: str, source: PhotoSource | SpeechSource, said: _Said
+    places: dict[tuple[str, str], str], medium: str, setting: str, source: PhotoSource | SpeechSource, said: Said
 ) -> bool:
     """Whether a source lies where one that was looked at lies, which is said: a build takes its files once."""
     if not source.path:
@@ -197,7 +157,7 @@ def _again(
     return first != setting
 
 
-def _call(roll: RollCall, setting: str, listing: AnyListing, said: _Said) -> Called:
+def _call(roll: RollCall, setting: str, listing: AnyListing, said: Said) -> Called:
     called = roll.call((file.words for file in listing.files), UNKNOWN_IDENTITY)
     if not listing.files:
         said.stops.append(SourceError(listing.nothing))
@@ -233,7 +193,7 @@ def _described(
         people=len(counts),
         per_person=(counts[0], median(counts), counts[-1]) if counts else None,
         matched={str(step): count for step, count in called.steps.items()},
-        unmatched=_some(called.new, names) if names else Some(),
+        unmatched=some(called.new, names) if names else Some(),
         passed=listing.passed,
         remarks=[line for _, line in listing.remarks],
         advice=[line for level, line in listing.remarks if level >= logging.WARNING],
@@ -245,96 +205,7 @@ def _address(source: PhotoSource | SpeechSource) -> str:
     return str(getattr(source, "url", None) or source.path or "")
 
 
-def _people(
-    recipe: Recipe,
-    called: Mapping[str, Sequence[Called | None]],
-    counted: _Photos,
-    book: IdentityBook,
-    storage: Storage | None,
-    said: _Said,
-) -> People:
-    """Who has what a sample needs."""
-    photos, speech = ([each for each in called[medium] if each is not None] for medium in ("photos", "speech"))
-    shown_by, heard_by = _words(photos), _words(speech)
-    if recipe.speech.select.unknown_identity == "reject" and book.by_id:
-        strangers = {word for each in speech for word in each.new}
-        known = {person: words for person, words in heard_by.items() if not strangers.issuperset(words)}
-        if len(known) < len(heard_by):
-            out = len(heard_by) - len(known)
-            said.notes.append(f"speech.select.unknown_identity = reject leaves out {out} people whom no table names")
-        heard_by = known
-    both = {person for person in shown_by if person in heard_by} if speech else set(shown_by)
-    gone = both & opted_out(storage, book) if storage is not None else set()
-    people = People(
-        usable=len(both - gone),
-        photos_only=_some(_lacking(shown_by, both), _pool(_lacking(heard_by, both))),
-        speech_only=_some(_lacking(heard_by, both), _pool(_lacking(shown_by, both))),
-        opted_out=len(gone),
-    )
-    if all(each.files for each in (*photos, *speech)):  # else it was said that a source holds nothing
-        _judge(recipe, people, counted.of(both - gone), said)
-    _judge_splits(recipe, both - gone, book, said)
-    return people
-
-
-def _judge(recipe: Recipe, people: People, photos: Mapping[str, int], said: _Said) -> None:
-    """What the numbers of people and of their photos say about the end of a build."""
-    needed = recipe.faces.select.min_per_identity
-    few = sum(count < needed for count in photos.values())
-    if people.opted_out and not people.usable:
-        said.stops.append(BuildStoppedError(f"all {people.opted_out} people whom the sources hold opted out"))
-    elif not people.usable:
-        only = people.photos_only, people.speech_only
-        said.stops.append(
-            BuildStoppedError(
-                f"nobody has both photos and speech: {only[0].count} people have photos only ({only[0]}), "
-                f"{only[1].count} speech only ({only[1]}); name both folders of a person alike, or name a table "
-                "that has their ids and names with --set sources.metadata.path=FILE"
-            )
-        )
-    elif few == people.usable:
-        said.stops.append(
-            BuildStoppedError(
-                f"faces.select.min_per_identity = {needed}, and nobody has that many photos: the most are "
-                f"{max(photos.values())}; add photos, or --set faces.select.min_per_identity=1"
-            )
-        )
-    elif few:
-        said.notes.append(
-            f"{few} people have fewer photos than faces.select.min_per_identity = {needed}: they stay out"
-        )
-
-
-def _judge_splits(recipe: Recipe, people: Collection[str], book: IdentityBook, said: _Said) -> None:
-    """The published rules of splits need what metadata tables say of everybody."""
-    rule = recipe.splits.rule
-    what = {"paper": "row", "released": "row", "vggface-vox1": "name"}.get(rule)
-    if what is None or not people:
-        return
-    lacking = [each for each in people if getattr(book.described(each), what) in (None, "")]
-    if not book.by_id:
-        said.stops.append(
-            DecisionError(
-                f"splits.rule = {rule} goes by each person's {what} in a metadata table, and the recipe names none; "
-                f"add --set sources.metadata.path=FILE, or --set {ANOTHER_RULE}"
-            )
-        )
-    elif len(lacking) == len(people):
-        said.stops.append(
-            DecisionError(
-                f"splits.rule = {rule}: none of the {len(people)} people who can be used has a {what} in the metadata "
-                f"tables; add the table that has them with --set sources.metadata.path=FILE, or --set {ANOTHER_RULE}"
-            )
-        )
-    elif lacking:
-        said.notes.append(
-            f"splits.rule = {rule}: {len(lacking)} people have no {what} in the metadata tables, the first is "
-            f"{min(lacking)}; a build stops where one of them gets portraits: add them to the table, or --set "
-            f"{ANOTHER_RULE}"
-        )
-
-
-def _files(recipe: Recipe, said: _Said) -> list[ModelFile]:
+def _files(recipe: Recipe, said: Said) -> list[ModelFile]:
     """The pretrained files that the recipe has used; a missing one, and one that does not fit, ends a build."""
     found = []
     for setting in settings_of(recipe):
@@ -351,7 +222,7 @@ def _files(recipe: Recipe, said: _Said) -> list[ModelFile]:
     return found
 
 
-def _judge_embedder(recipe: Recipe, said: _Said) -> None:
+def _judge_embedder(recipe: Recipe, said: Said) -> None:
     """Limits of purity are an embedder's own: another network's would reject everybody, or nobody."""
     faces, model = recipe.faces, recipe.faces.measure.embedding_model
     if model is None or usual_limits(model):
@@ -370,7 +241,7 @@ def _judge_embedder(recipe: Recipe, said: _Said) -> None:
         )
 
 
-def _file(key: str, name: str, said: _Said) -> ModelFile:
+def _file(key: str, name: str, said: Said) -> ModelFile:
     """Whether a file is there and is for this setting; a file that is given by its path is told by its digest."""
     known = registry().get(name)
     try:
@@ -393,26 +264,3 @@ def _refuse_for_another(key: str, name: str, known: Weight | None) -> None:
         f"that file is {'' if known.name == name else f'{known.name}, which is '}for {', '.join(known.used_by)}; "
         f"for {key} there {'is' if len(fitting) == 1 else 'are'} {', '.join(fitting)}"
     )
-
-
-def _words(called: Sequence[Called]) -> dict[str, list[str]]:
-    """Person -> the words of all sources that stand for them."""
-    found: dict[str, list[str]] = {}
-    for each in called:
-        for person, words in each.words.items():
-            found.setdefault(person, []).extend(words)
-    return found
-
-
-def _lacking(words: Mapping[str, Sequence[str]], both: Collection[str]) -> list[str]:
-    """The first word of each person who has one medium and not the other."""
-    return [found[0] for person, found in words.items() if person not in both]
-
-
-def _pool(words: Sequence[str]) -> dict[str, str]:
-    return {fold_name(word): shown(word) for word in words}
-
-
-def _some(words: Sequence[str], people: Mapping[str, str]) -> Some:
-    first = sorted(words)[:NAMED]
-    return Some(count=len(words), first=[Someone(name=shown(word), near=near(word, people)) for word in first])

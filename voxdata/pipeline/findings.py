@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
 
 from voxdata.format.errors import VoxdataError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,22 @@ class ModelFile:
     name: str
     there: bool
     command: str | None = None
+
+
+@dataclass
+class Said:
+    """What a look at the sources comes upon: errors that end a build, and remarks that need be no mistakes."""
+
+    stops: list[VoxdataError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def attempt(self, look: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | None:
+        """What `look` returns; None where it raises what a build would end on."""
+        try:
+            return look(*arguments, **named)
+        except VoxdataError as error:
+            self.stops.append(error)
+            return None
 
 
 @dataclass(frozen=True, kw_only=True)
