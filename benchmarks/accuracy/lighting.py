@@ -18,7 +18,8 @@ import numpy.typing as npt
 from figures import Figure, Section
 
 from voxdata.faces import measure as face_stage
-from voxdata.recipe.faces import FaceMeasure, Lighting
+from voxdata.recipe.face_limits import Lighting
+from voxdata.recipe.faces import FaceMeasure
 from voxdata.simulate.face import paint_photo
 from voxdata.simulate.people import SCORE_LIMIT, SimulatedPerson, draw_people
 from voxdata.store.items import PhotoItem

@@ -37,7 +37,8 @@ from voxdata.faces.detect.backends import open_landmarker
 from voxdata.faces.geometry.looks import pose_of
 from voxdata.faces.geometry.pose import asymmetry, face_angle
 from voxdata.faces.own_zero import SEEN_YAW_DEG, believed, own_zeros
-from voxdata.recipe.faces import Faces, Pose
+from voxdata.recipe.face_limits import Pose
+from voxdata.recipe.faces import Faces
 from voxdata.recipe.reading import load_recipe
 
 Flags = npt.NDArray[np.bool_]

@@ -20,7 +20,7 @@ from voxdata.faces.ownership import shared_photos, unwanted_faces, without_major
 from voxdata.faces.quality import TERMS
 from voxdata.format.errors import RecipeError
 from voxdata.plugins import plugins
-from voxdata.recipe import faces as limits
+from voxdata.recipe import face_limits as limits
 from voxdata.recipe.effect import OnlyWith
 from voxdata.recipe.faces import MEASURES, FaceMeasure, Faces
 from voxdata.recipe.sections import Recipe
