@@ -17,33 +17,21 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import resource
-import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+from crawl_child import child, command_of, img2dataset, run_python, write_urls
 from crawl_server import Behaviour, Seen, Served
 from figures import Figure, Section, show
 
-from voxdata.crawl import hosts as pace
-from voxdata.crawl.hosts import ApiLimits
-from voxdata.people.identities import load_book
-from voxdata.recipe.sections import Crawl
-from voxdata.sources import photo_list
 from voxdata.sources.incoming import incoming, originals
-from voxdata.sources.originals import PhotoStore
-from voxdata.sources.photo_list import PhotoList
 from voxdata.store.storage import open_storage
 
 CPU_PHOTOS, CPU_HOSTS, CPU_CONNECTIONS = 3000, 4, 32
@@ -52,40 +40,6 @@ ROUND_TRIPS = Behaviour(latency_s=LATENCY_S, handshake_s=LATENCY_S)
 LISTED, LISTED_HOSTS = 2_000_000, 20_000
 KILLS = 20
 HOUR_S = 24.0  # of the dead host: its rests are shortened as much
-
-IMG2DATASET = """
-import sys
-from img2dataset import download
-urls, out, threads = sys.argv[1:]
-download(url_list=urls, output_folder=out, input_format="csv", url_col="url", output_format="webdataset", timeout=30,
-         resize_mode="no", disable_all_reencoding=True, processes_count=1, thread_count=int(threads), retries=0,
-         number_sample_per_shard=1000, compute_hash="sha256", save_additional_columns=["name"], enable_wandb=False)
-"""
-
-
-def crawl_here(urls: str, root: str, *settings: str) -> None:
-    """What the child process of a run does: `python crawl_throughput.py --child URLS ROOT key=number …`."""
-    chosen = {
-        key: float(value) if "." in value else int(value) for key, _, value in (s.partition("=") for s in settings)
-    }
-    stored_days = chosen.pop("stored_days", None)
-    mbit_per_s = chosen.pop("mbit_per_s", None)
-    if mbit_per_s is not None:  # as kinds of sources state it that know their hosts
-        limits = {f"127.0.8.{n}": ApiLimits(connections=2, mbit_per_s=mbit_per_s) for n in (1, 2)}
-        photo_list.PHOTO_LIST = replace(photo_list.PHOTO_LIST, hosts=lambda settings: limits)
-    pace.FIRST_REST_S = chosen.pop("first_rest_s", pace.FIRST_REST_S)
-    pace.LONGEST_REST_S = chosen.pop("longest_rest_s", pace.LONGEST_REST_S)
-    crawl = Crawl.model_validate(
-        {
-            "private_addresses": ["127.0.0.0/8"],
-            "photos_per_identity": 10**6,
-            **chosen,
-            "recheck": {"stored_days": stored_days},
-        }
-    )
-    with PhotoStore(open_storage(root, create=True), load_book([]), crawl) as store:
-        store.add(PhotoList(path=urls, licence="CC0"), "corpus-0", "sources.photos")
-        store.fetch()
 
 
 def throughput(served: Served, folder: Path, other: str | None, repeats: int) -> Section:
@@ -97,16 +51,16 @@ def throughput(served: Served, folder: Path, other: str | None, repeats: int) ->
         ("200 ms round trips, 100 hosts", ROUND_TRIPS, SLOW_PHOTOS, SLOW_HOSTS, SLOW_CONNECTIONS, 1.2),
     ]
     for name, behaviour, photos, hosts, connections, must in parts:
-        urls = _urls(folder / "urls.csv", served.port, photos, hosts, net=3)
+        urls = write_urls(folder / "urls.csv", served.port, photos, hosts, net=3)
         ours, theirs = [], []
         for _ in range(repeats):
             served.behave(behaviour)
             per_host = max(4, min(32, connections // hosts))
-            memory = _child(urls, folder / "root", f"connections={connections}", f"connections_per_host={per_host}")
+            memory = child(urls, folder / "root", f"connections={connections}", f"connections_per_host={per_host}")
             ours.append((_speed(served.take()), memory))
             if other is not None:
                 served.behave(behaviour)
-                memory = _img2dataset(other, urls, folder / "out", connections)
+                memory = img2dataset(other, urls, folder / "out", connections)
                 theirs.append((_speed(served.take()), memory))
         speed, memory = (statistics.median(each[n] for each in ours) for n in (0, 1))
         row = {"run": name, "connections": connections, "photos": photos, "ours, photos/s": speed, "ours, MB": memory}
@@ -143,7 +97,7 @@ def two_million(folder: Path) -> Section:
             file.write(
                 f"person {number // 300},http://h{number % LISTED_HOSTS}.photos.example/{number // 7}/{number}.jpg\n"
             )
-    done = _python("--start", str(urls), str(folder / "many-root"))
+    done = run_python("--start", str(urls), str(folder / "many-root"))
     seconds, peak, total = (float(word) for word in done.split())
     assert total == LISTED
     return Section(
@@ -156,37 +110,13 @@ def two_million(folder: Path) -> Section:
     )
 
 
-def start_here(urls: str, root: str) -> None:
-    """What the child process of `two_million` does: it stops at the first request."""
-    from voxdata.crawl.fetch import Fetcher
-
-    class Asked(BaseException):
-        pass
-
-    def first(self: Fetcher, host: Any) -> Any:
-        raise Asked
-
-    Fetcher.read_rules = first  # type: ignore[method-assign]
-    began = time.monotonic()
-    crawl = Crawl(contact="mailto:nobody@lab.example", connections=1)
-    with PhotoStore(open_storage(root, create=True), load_book([]), crawl) as store:
-        store.add(PhotoList(path=urls, licence="CC0"), "corpus-0", "sources.photos")
-        with suppress(Asked):
-            store.fetch(lambda figures: totals.append(figures.total))
-        seconds = time.monotonic() - began
-    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, max(totals))
-
-
-totals: list[int] = [0]
-
-
 def politeness(served: Served, folder: Path) -> Section:
     """What the server saw of a crawl that must keep two connections, a pause, and Retry-After."""
     delay_s, wait_s, hosts, connections = 0.1, 2, 6, 2
-    urls = _urls(folder / "urls.csv", served.port, 240, hosts, net=4)
+    urls = write_urls(folder / "urls.csv", served.port, 240, hosts, net=4)
     busy = Behaviour(latency_s=0.15, busy_every=15, retry_after_s=wait_s)
     served.behave(Behaviour(latency_s=0.15), {f"127.0.4.{n}": busy for n in (1, 2)})
-    _child(urls, folder / "polite", f"delay_s={delay_s}", f"connections_per_host={connections}")
+    child(urls, folder / "polite", f"delay_s={delay_s}", f"connections_per_host={connections}")
     seen = served.take()
     by_host: dict[str, list[Seen]] = defaultdict(list)
     for each in seen:
@@ -221,9 +151,9 @@ def politeness(served: Served, folder: Path) -> Section:
 def bandwidth(served: Served, folder: Path) -> Section:
     """What two hosts sent that may send so many Mbit/s, in the 10 s in which they sent most."""
     most, window_s, size = 4.0, 10.0, 100_000
-    urls = _urls(folder / "urls.csv", served.port, 300, 2, net=8)
+    urls = write_urls(folder / "urls.csv", served.port, 300, 2, net=8)
     served.behave(Behaviour(photo_bytes=size))
-    _child(urls, folder / "slow", f"mbit_per_s={most}", "connections_per_host=8")
+    child(urls, folder / "slow", f"mbit_per_s={most}", "connections_per_host=8")
     seen = [each for each in served.take() if each.status == 200]
     found = []
     for host in {each.host for each in seen}:
@@ -243,9 +173,9 @@ def dead_host(served: Served, folder: Path) -> Section:
     seconds = []
     asked = 0
     for fails in (False, True):
-        urls = _urls(folder / "urls.csv", served.port, 2000, 5 if fails else 4, net=5, more=1600)
+        urls = write_urls(folder / "urls.csv", served.port, 2000, 5 if fails else 4, net=5, more=1600)
         served.behave(Behaviour(latency_s=0.2), {"127.0.5.5": Behaviour(fails=True)} if fails else {})
-        _child(
+        child(
             urls,
             folder / f"dead-{fails}",
             "connections=32",
@@ -276,10 +206,10 @@ def kills(served: Served, folder: Path, seed: int) -> Section:
     """kill -9 at random moments and the same command again, until all is there."""
     rng = random.Random(seed)
     photos, rate = 4000, 16 / 0.1
-    urls = _urls(folder / "urls.csv", served.port, photos, 8, net=6)
+    urls = write_urls(folder / "urls.csv", served.port, photos, 8, net=6)
     served.behave(Behaviour(latency_s=0.1))
     root = folder / "killed"
-    command = _command("--child", str(urls), str(root), "connections=16", "connections_per_host=2")
+    command = command_of("--child", str(urls), str(root), "connections=16", "connections_per_host=2")
     for _ in range(KILLS):
         before = served.count()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -289,7 +219,7 @@ def kills(served: Served, folder: Path, seed: int) -> Section:
         time.sleep(rng.uniform(0.0, 3.0))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    _child(urls, root, "connections=32", "connections_per_host=4")
+    child(urls, root, "connections=32", "connections_per_host=4")
     asked = Counter(each.host + each.path for each in served.take() if each.path.endswith(".jpg"))
     storage = open_storage(root)
     tables = [store.read(columns=["item_id"]) for store in (originals(storage), incoming(storage))]
@@ -308,13 +238,13 @@ def kills(served: Served, folder: Path, seed: int) -> Section:
 
 def unchanged(served: Served, folder: Path) -> Section:
     """The same crawl twice more: without and with asking whether photos have changed."""
-    urls = _urls(folder / "urls.csv", served.port, 500, 5, net=7)
+    urls = write_urls(folder / "urls.csv", served.port, 500, 5, net=7)
     served.behave(Behaviour())
-    _child(urls, folder / "same", "connections=16")
+    child(urls, folder / "same", "connections=16")
     served.take()
-    _child(urls, folder / "same", "connections=16")
+    child(urls, folder / "same", "connections=16")
     skipped = served.take()
-    _child(urls, folder / "same", "connections=16", "stored_days=0.0")
+    child(urls, folder / "same", "connections=16", "stored_days=0.0")
     asked = [each for each in served.take() if each.path.endswith(".jpg")]
     return Section(
         title="An unchanged rerun",
@@ -333,67 +263,6 @@ def unchanged(served: Served, folder: Path) -> Section:
 def _under_way(one: Seen, host: Sequence[Seen]) -> int:
     """Requests of a host that were under way when this one began."""
     return sum(each.began <= one.began < each.ended for each in host)
-
-
-def _urls(path: Path, port: int, photos: int, hosts: int, *, net: int, more: int = 0) -> Path:
-    """A list of photos over hosts `127.0.<net>.<n>`; of `more`, the first hosts but the last have these only."""
-    with path.open("w") as file:
-        file.write("name,url\n")
-        for number in range(photos if not more or hosts == 5 else more):
-            file.write(f"person {number // 40},http://127.0.{net}.{number % hosts + 1}:{port}/{number // hosts}.jpg\n")
-    return path
-
-
-def _command(*words: str) -> list[str]:
-    return [sys.executable, __file__, *words]
-
-
-def _python(*words: str) -> str:
-    return subprocess.run(_command(*words), check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-
-
-def _peak_mb(command: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
-    """Run a command; the most memory that it and its processes had together, shared pages counted once, in MB."""
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
-        most = 0
-        while process.poll() is None:
-            most = max(most, sum(map(_own_kb, [process.pid, *_children(process.pid)])))
-            time.sleep(0.2)
-        if process.returncode:
-            said.seek(0)
-            raise RuntimeError(said.read().decode(errors="replace"))
-    return most / 1024
-
-
-def _own_kb(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has ended
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return [*found, *(below for child in found for below in _children(child))]
-
-
-def _child(urls: Path, root: Path, *settings: str) -> float:
-    """Our crawl in a process of its own; its peak of memory in MB. A root whose name is `root` is new."""
-    if root.name == "root":
-        shutil.rmtree(root, ignore_errors=True)
-    return _peak_mb(_command("--child", str(urls), str(root), *settings))
-
-
-def _img2dataset(python: str, urls: Path, out: Path, threads: int) -> float:
-    """img2dataset; its peak of memory in MB."""
-    shutil.rmtree(out, ignore_errors=True)
-    environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONWARNINGS": "ignore"}
-    return _peak_mb([python, "-c", IMG2DATASET, str(urls), str(out), str(threads)], environment)
 
 
 def _speed(seen: Sequence[Seen]) -> float:
@@ -433,9 +302,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        crawl_here(*sys.argv[2:])
-    elif sys.argv[1:2] == ["--start"]:
-        start_here(*sys.argv[2:])
-    else:
-        main()
+    main()
