@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tests.parts import blobs
 from voxdata.catalog.repair import drop_broken_parts
 from voxdata.format.snapshot import ShardEntry
 from voxdata.store.compaction import compact
@@ -41,16 +42,6 @@ def store(tmp_path: Path) -> FragmentStore:
     compact(store, 7, "render_status", compact_with)
     assert len(store.live()) == 1
     return store
-
-
-def blobs(store: FragmentStore) -> dict[str, bytes]:
-    rows = store.read()
-    assert rows is not None
-    return {
-        row["item_id"]: store.blob(row["part"], each["offset"], each["size"])
-        for row in rows.to_pylist()
-        for each in row["members"]
-    }
 
 
 @pytest.mark.parametrize("damage", ["flipped", "gone"])

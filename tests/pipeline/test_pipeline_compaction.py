@@ -12,12 +12,12 @@ import pytest
 from spoken import Spoken, spoken
 
 from tests.in_process import InProcess
+from tests.parts import Killed, Mortal
 from voxdata.catalog.snapshot import write_snapshot
 from voxdata.people.merging import CONFIRMED, decide
 from voxdata.pipeline.runner import R
 from voxdata.pipeline.stages import SPEECH_MEASURE, do, work_on
 from voxdata.store.fragments import Fragment, FragmentStore
-from voxdata.store.storage import LocalStorage
 
 CLIPS = 3
 STATED = {"code_version": "1", "shards": [], "front_ends": {}, "versions": {}}
@@ -33,29 +33,6 @@ class Counting(InProcess):
         for done in super().each(name, function, calls):
             self.items += done.items  # type: ignore[attr-defined]
             yield done
-
-
-class Killed(BaseException):
-    """As when the process is killed: nothing catches it."""
-
-
-class Mortal(LocalStorage):
-    """A root whose process is killed before it changes something for the `left`-th time."""
-
-    left = -1
-
-    def put(self, key: str, data: bytes) -> None:
-        self._change()
-        super().put(key, data)
-
-    def remove(self, key: str) -> None:
-        self._change()
-        super().remove(key)
-
-    def _change(self) -> None:
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
 
 
 @pytest.fixture(scope="module")

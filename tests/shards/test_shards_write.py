@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.parts import Killed
 from voxdata.format.errors import ShardError, StorageFullError
 from voxdata.format.sidecar import SIDECAR
 from voxdata.format.snapshot import ShardEntry
@@ -66,10 +67,6 @@ def loaded(storage: LocalStorage, entry: ShardEntry, *decoders: str) -> list[dic
 def members_of(storage: LocalStorage, entry: ShardEntry) -> list[tarfile.TarInfo]:
     with tarfile.open(storage.local(entry.tar)) as tar:
         return tar.getmembers()
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL."""
 
 
 class Dying(LocalStorage):

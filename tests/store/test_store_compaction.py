@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.parts import Killed, Mortal
 from voxdata.forgetting.belongings import Belongings
 from voxdata.forgetting.purge import purge, referenced
 from voxdata.people.pending import Forgetting
@@ -31,31 +32,6 @@ def unsynced() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda descriptor: None)
         yield
-
-
-class Killed(BaseException):
-    """As when the process is killed: nothing catches it."""
-
-
-class Mortal(LocalStorage):
-    """A root whose process is killed before it changes something for the `left`-th time."""
-
-    left = -1
-    changes = 0
-
-    def put(self, key: str, data: bytes) -> None:
-        self._change()
-        super().put(key, data)
-
-    def remove(self, key: str) -> None:
-        self._change()
-        super().remove(key)
-
-    def _change(self) -> None:
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
-        self.changes += 1
 
 
 def blob(item: str) -> bytes:

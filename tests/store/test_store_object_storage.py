@@ -20,6 +20,7 @@ import pytest
 import s3fs
 from fsspec.asyn import sync_wrapper
 
+from tests.parts import blobs
 from voxdata.format.errors import StorageError
 from voxdata.store.compaction import compact
 from voxdata.store.copies import PREFIX, Copies
@@ -212,16 +213,6 @@ def uncompacted(root: UrlStorage, stage: str) -> FragmentStore:
         item = f"p/{number}"
         store.append(7, Fragment(pa.table({"item_id": [item]}), {item: {"bin": f"{item} is this".encode()}}))
     return store
-
-
-def blobs(store: FragmentStore) -> dict[str, bytes]:
-    found = store.read()
-    assert found is not None
-    return {
-        row["item_id"]: store.blob(row["part"], each["offset"], each["size"])
-        for row in found.to_pylist()
-        for each in row["members"]
-    }
 
 
 def test_a_bucket_is_compacted_by_one_put_and_read_from_the_copies(root: UrlStorage, asked: Asked) -> None:
