@@ -16,15 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxdata.catalog.database import first_line, quoted
-from voxdata.catalog.snapshot import list_snapshots
-from voxdata.catalog.stated_sources import sources
+from voxdata.catalog.snapshot import list_snapshots, published_recipe
 from voxdata.catalog.unpublished import UNPUBLISHED
 from voxdata.faces.columns import FACES, stated_columns
-from voxdata.format.errors import CatalogError, StorageError
+from voxdata.format.errors import CatalogError, RecipeError, StorageError, brief
 from voxdata.format.json_text import fits
 from voxdata.format.snapshot import Snapshot
 from voxdata.people.merging import aliases_in_force, stated
 from voxdata.people.tombstones import Tombstones
+from voxdata.recipe.yaml_text import read_yaml
+from voxdata.sources.naming import source_name, stated_place
 from voxdata.store import journal
 from voxdata.store.storage import LocalStorage, Storage
 from voxdata.store.stored_table import read_table
@@ -67,7 +68,7 @@ def inputs(
     for table in ("optouts", "tombstones", "reviews", "runs", "promotions"):
         found[f"in_{table}"] = _journal(storage, table)
     found["in_aliases"] = _aliases(storage)
-    found["in_sources"] = sources(storage, snapshot)
+    found["in_sources"] = _sources(storage, snapshot)
     found["in_evaluations"] = _evaluations(storage)
     known = list_snapshots(storage)
     found["in_shards"] = pa.Table.from_pylist(
@@ -233,3 +234,33 @@ def _snapshots(storage: Storage, known: Sequence[Snapshot], current: str) -> pa.
         for snapshot in known
     ]
     return pa.Table.from_pylist(rows, schema=shards.SNAPSHOTS.schema)
+
+
+def _sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
+    """A row per folder and site that the published recipe states; none where a snapshot was published without it.
+
+    `address` continued by a file's `source_key` is the path or URL of the file. Raises `CatalogError` where the recipe
+    cannot be read.
+    """
+    key = published_recipe(storage, snapshot)
+    if key is None or not storage.exists(key):
+        return shards.SOURCES.schema.empty_table()
+    try:
+        given = read_yaml(storage.read(key))["sources"]
+        rows = [row for n, corpus in enumerate([given, *given["also"]]) for row in _stated_rows(f"corpus-{n}", corpus)]
+    except (KeyError, TypeError, ValueError, RecipeError) as error:
+        said = brief(" ".join(str(error).split()))
+        raise CatalogError(
+            f"{key} under {storage.url} is not a published recipe: {said}; delete it and run the build again"
+        ) from None
+    return pa.Table.from_pylist(rows, shards.SOURCES.schema)
+
+
+def _stated_rows(source: str, corpus: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for medium in ("photos", "speech"):
+        several = corpus[medium] if isinstance(corpus[medium], list) else [corpus[medium]]
+        for number, settings in enumerate(several):
+            place = stated_place(medium, settings)
+            if place is not None:
+                row = {"source": source_name(source, number), "medium": medium, "kind": settings["kind"]}
+                yield row | {"address": place.address, "host": place.host}
