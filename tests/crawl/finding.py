@@ -16,6 +16,9 @@ from voxdata.sources.naming import photo_kind
 SETTING = "sources.photos"
 T = TypeVar("T")
 
+ANN = Person(identity="id10001", name='Ann "Annie" Lee')
+KEY = "s3cret-key-of-a-user"
+
 
 def source(**settings: object) -> PhotoSource:
     """The section of a recipe."""

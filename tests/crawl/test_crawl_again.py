@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -34,7 +35,7 @@ from voxdata.sources.fetching import Figures
 from voxdata.sources.incoming import incoming, originals
 from voxdata.sources.kinds import Choice, Found, Person, PhotoKind, PhotoUrl, Visit, everybody
 from voxdata.sources.originals import PhotoStore
-from voxdata.store.fragments import parquet_table
+from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.locks import building
 from voxdata.store.storage import LocalStorage, open_storage
 
@@ -234,9 +235,25 @@ def test_candidates_are_those_that_the_source_names_now(storage: LocalStorage) -
     assert [row["status"] for row in attempts(storage) if row["source_path"] == "ftp://x/1.jpg"] == ["bad_url"]
 
 
-def test_a_log_of_an_older_version_is_read(storage: LocalStorage) -> None:
-    from tests.crawl.old_log import old_log
+def old_log(url: str, status: str) -> bytes:
+    """A log as the first version wrote it: one attempt at a url, made now."""
+    columns = {
+        "source": pa.string(),
+        "source_path": pa.string(),
+        "identity": pa.string(),
+        "size_bytes": pa.int64(),
+        "modified_ns": pa.int64(),
+        "sha256": pa.string(),
+        "http_status": pa.int32(),
+        "status": pa.string(),
+        "detail": pa.string(),
+        "attempted_at": pa.timestamp("us", tz="UTC"),
+    }
+    row = {"source_path": url, "status": status, "attempted_at": datetime.now(UTC)}
+    return parquet_bytes(pa.Table.from_pylist([row], pa.schema(list(columns.items()))))
 
+
+def test_a_log_of_an_older_version_is_read(storage: LocalStorage) -> None:
     with serving({"/1.jpg": photo_of("1")}) as (url, asked):
         storage.commit("photos/log/0123456789abcdef.parquet", old_log(f"{url}/2.jpg", "not_found"))
         fetch(storage, [("ann", f"{url}/1.jpg"), ("ann", f"{url}/2.jpg")])

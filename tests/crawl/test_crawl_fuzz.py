@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.crawl.finding import asked, found, source
 from tests.crawl.loopback import serve
-from tests.crawl.test_crawl_services import openverse_result
+from tests.crawl.test_crawl_openverse import openverse_result
 from tests.crawl.wikimedia_server import Wiki, person, text
 from tests.format.test_format_fuzz import HOSTILE_TARS, tar_of
 from tests.mutations import (
