@@ -8,7 +8,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -34,7 +36,7 @@ from tests.mutations import (
     written,
 )
 from voxdata.crawl.robots import Robots, read_robots
-from voxdata.crawl.signals import header_opt_out, meta_opt_out, read_reservations
+from voxdata.crawl.signals import TAG_BYTES, header_opt_out, meta_opt_out, read_reservations
 from voxdata.format.errors import SourceError
 from voxdata.recipe.crawl import OPT_OUTS
 from voxdata.sources.kinds import NoAnswerError, Person
@@ -54,6 +56,12 @@ PAGE = """<!doctype html><html><head><meta charset="windows-1251"><title>Ann Lee
 <img data-src="5.jpg" srcset="6.jpg 100w, 7.jpg 200w"><!-- c --><script>x</script></body></html>"""
 
 
+def is_web(address: str) -> bool:
+    """Whether it is an absolute address of the web, which a crawl may ask for."""
+    parts = urlsplit(address)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 @few(100)
 @given(
     damaged_text(PAGE).map(lambda page: page.encode("utf-8", "surrogatepass")) | damaged(PAGE.encode()),
@@ -62,11 +70,14 @@ PAGE = """<!doctype html><html><head><meta charset="windows-1251"><title>Ann Lee
 def test_any_page_is_read(data: bytes, charset: str | None) -> None:
     def read() -> None:
         page = read_web_page(data, HERE, charset=charset)
-        said = (page.title, page.licence or "", *page.pictures, *(link.address for link in page.links))
-        "".join((*said, decoded(data, charset))).encode()
-        meta_opt_out(data, OPT_OUTS)
+        addresses = [*page.pictures, *(link.address for link in page.links)]
+        "".join((page.title, page.licence or "", *addresses, decoded(data, charset))).encode()
+        assert all(map(is_web, addresses))
+        assert len(set(page.pictures)) == len(page.pictures)
+        assert bool(page.licence) == bool(page.licence_url)
+        assert (meta_opt_out(data, OPT_OUTS) or "meta ").startswith("meta ")
 
-    complaint(read)
+    assert complaint(read) is None
 
 
 @pytest.mark.parametrize(
@@ -100,9 +111,13 @@ SITEMAP = f'<?xml version="1.0"?><urlset {NS}>{ENTRY}<sitemap><loc>/b.xml</loc><
 def test_any_sitemap_is_read(data: bytes) -> None:
     def read() -> None:
         site = read_sitemap(data, HERE)
-        "".join((*site.pages, *site.further, *(image for images in site.pages.values() for image in images))).encode()
+        addresses = [*site.pages, *site.further, *(image for images in site.pages.values() for image in images)]
+        "".join(addresses).encode()
+        assert all(map(is_web, addresses))
+        assert len(site.pages) + len(site.further) + site.left_out <= site.entries
+        assert len((site.mistake or "").splitlines()) <= 1
 
-    complaint(read)
+    assert complaint(read) is None
 
 
 BOMBS = {
@@ -143,9 +158,10 @@ def test_any_robots_file_is_read(data: bytes, path: str) -> None:
         robots = Robots(read_robots(data))
         robots.allow(f"/{path}", "ourbot/1.0")
         assert 0 <= robots.delay_s("ourbot/1.0") < float("inf")
-        robots.signals("ourbot")
+        assert robots.allow("/robots.txt", "ourbot/1.0")
+        assert all(pattern.startswith("/") for pattern, _ in robots.signals("ourbot"))
 
-    complaint(read)
+    assert complaint(read) is None
 
 
 TDMREP = [{"location": "/a/*", "tdm-reservation": 1, "tdm-policy": "https://h.example/p"}]
@@ -154,7 +170,12 @@ TDMREP = [{"location": "/a/*", "tdm-reservation": 1, "tdm-policy": "https://h.ex
 @few(60)
 @given(changed_json(TDMREP))
 def test_any_reservation_is_read(data: bytes) -> None:
-    complaint(lambda: [pattern + str(reserved) for pattern, reserved in read_reservations(data)])
+    def read() -> None:
+        for pattern, reserved in read_reservations(data):
+            assert len(pattern) <= TAG_BYTES
+            assert reserved in (True, False)
+
+    assert complaint(read) is None
 
 
 # --- services
@@ -165,8 +186,9 @@ FIELDS = {"results": "d.hits", "url": "u", "author": "by", "next_cursor": "d.nex
 SERVED = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
-def answered(source_of: Callable[[str], Any], data: bytes, most: int) -> None:
-    """Ask a service whose every answer is these bytes: offers, or that nothing came of it; it is not asked for ever."""
+def answered(source_of: Callable[[str], Any], data: bytes) -> tuple[list[Any], int]:
+    """Ask a service whose every answer is these bytes: what it offers, or nothing; and how often it was asked."""
+    offers: list[Any] = []
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=data, content_type="application/json")
@@ -177,9 +199,15 @@ def answered(source_of: Callable[[str], Any], data: bytes, most: int) -> None:
             for page in asked(source_of(server.url), ANN):
                 for offer in page.offers:
                     "".join(str(each) for each in vars(offer).values()).encode()
+                    offers.append(offer)
 
         complaint(ask, NoAnswerError, SourceError)
-        assert len(server.requests) <= most
+        return offers, len(server.requests)
+
+
+def is_of_ann(offer: Any) -> bool:
+    """Whether it is a photo of the person who was asked for, at an address that a crawl may ask for."""
+    return offer.words == ANN.identity and is_web(offer.url) and offer.rank >= 0
 
 
 @few(30)
@@ -189,7 +217,9 @@ def answered(source_of: Callable[[str], Any], data: bytes, most: int) -> None:
 @example(DEEP[0].encode())
 def test_any_answer_of_openverse_is_offers_or_none(data: bytes) -> None:
     section = {"kind": "openverse", "requests_per_minute": 60_000}
-    answered(lambda url: source(**section, api_url=f"{url}/v1/images/"), data, 12)
+    offers, requests = answered(lambda url: source(**section, api_url=f"{url}/v1/images/"), data)
+    assert all(map(is_of_ann, offers))
+    assert requests <= 12
 
 
 @few(30)
@@ -197,7 +227,9 @@ def test_any_answer_of_openverse_is_offers_or_none(data: bytes) -> None:
 @example(written({"a\n\x1b[2J\ud800" * 500: 1}))
 def test_any_answer_of_an_image_service_is_offers_or_none(data: bytes) -> None:
     section = {"kind": "image-api", "fields": FIELDS, "max_pages": 3, "requests_per_minute": 60_000}
-    answered(lambda url: source(**section, url=f"{url}/search?q={{name}}&c={{cursor}}"), data, 3)
+    offers, requests = answered(lambda url: source(**section, url=f"{url}/search?q={{name}}&c={{cursor}}"), data)
+    assert all(map(is_of_ann, offers))
+    assert requests <= 3
 
 
 def wiki_answers() -> dict[str, Any]:
@@ -230,13 +262,14 @@ def test_any_answer_of_the_wikis_is_offers_or_none(data: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("voxdata.sources.kinds.MOST_PAGES", 6)
         section = {"kind": "wikimedia", "subcategories": 1}
-        answered(
+        offers, requests = answered(
             lambda url: source(
                 **{**wiki, **section, "wikidata_url": f"{url}/w/api.php", "commons_url": f"{url}/c/api.php"}
             ),
             data,
-            60,
         )
+    assert all(map(is_of_ann, offers))
+    assert requests <= 60
 
 
 # --- lists
@@ -268,12 +301,21 @@ LISTS = {
 def test_any_list_is_offers_or_one_line(data: st.DataObject, name: str, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.mktemp("list") / name
     path.write_bytes(data.draw(damaged(LISTS[name])))
+    offers: list[Any] = []
 
     def read() -> None:
         for offer in found(source(kind="list", path=str(path), box_columns=["box"] if name != "Ann.txt" else [])):
             "".join(str(each) for each in vars(offer).values()).encode()
+            offers.append(offer)
 
-    complaint(read, SourceError, names=name)
+    said = complaint(read, SourceError, names=name)
+    assert said or offers
+    for offer in offers:
+        assert is_web(offer.url)
+        assert offer.words
+        assert "/" not in offer.words
+        assert offer.rank is None or 0 <= offer.rank < 2**63
+        assert offer.face_box is None or np.isfinite(offer.face_box).all()
 
 
 ENDLESS = {
