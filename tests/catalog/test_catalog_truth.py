@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from truth_answers import EXPECTED, World, by, hours_by_sex
+from truth_answers import EXPECTED, hours_by_sex
 from truth_root import ALIAS
+from truth_world import World, by
 
 from voxdata.catalog.database import create
 from voxdata.catalog.named import comparing_queries, named_queries, named_query

@@ -4,81 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from truth_root import FIRST_AT, LIMITS, RECIPE, SECOND_AT, Row, TruthRoot, angle_deg
+from truth_root import FIRST_AT, LIMITS, RECIPE, SECOND_AT, Row, angle_deg
+from truth_world import STRICTER, World, by, clip_outcome, people_of
 
-from voxdata.catalog.named import named_query
-from voxdata.catalog.tags import tag
-from voxdata.catalog.versions import run_query_at
 from voxdata.faces.rules import RULES as FACE_RULES
 from voxdata.recipe.sections import Recipe
 from voxdata.speech.decide import decide as decide_clips
 from voxdata.speech.rules import RULES as CLIP_RULES
-from voxdata.store.storage import LocalStorage
 
-STRICTER = Recipe.model_validate(
-    {**RECIPE.model_dump(), "faces": {**RECIPE.faces.model_dump(), "pose": {"max_angle_deg": 3}}}
-)
 Answer = Iterable[tuple[Any, ...]]
-
-
-class World:
-    """The truth, and the two versions that were published: with the recipe, and before it with a stricter pose."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root = TruthRoot(LocalStorage(folder / "root"), folder / "corpus")
-        self.before = self.root.publish(STRICTER, at=FIRST_AT)
-        self.splits_before = self.root.splits
-        tag(self.root.storage, "first", self.before.id, at=FIRST_AT)
-        self.now = self.root.publish(at=SECOND_AT)
-        self.photos, self.clips = self.root.photos, self.root.clips
-        self.portraits = [photo for photo in self.photos if photo["outcome"] == "kept"]
-        self.small_faces = [
-            photo for photo in self.photos if photo["people"] == 2 and photo["kind"] == "several_people"
-        ]
-        self.passing = [clip for clip in self.clips if clip_outcome(clip) == "kept"]
-        for clip in self.clips:
-            clip["outcome"] = clip_outcome(clip, self.root.splits)
-        self.kept = [clip for clip in self.clips if clip["outcome"] == "kept"]
-        self.people = {identity: self.root.who(identity)["person"] for identity in self.root.book.by_id}
-
-    def ask(self, name: str) -> list[tuple[Any, ...]]:
-        query = named_query(name)
-        table = run_query_at(self.root.storage, query.sql, before="first" if query.compares else None)
-        return [tuple(row.values()) for row in table.to_pylist()]
-
-    def split(self, identity: str) -> str | None:
-        return self.root.splits.get(self.people[identity])
-
-
-def clip_outcome(clip: Row, people: Container[str] | None = None) -> str:
-    """What the rules make of a clip and, where the people of a version are given, whether it is in it."""
-    if clip["speech_status"] != "ok":
-        return str(clip["speech_status"])
-    kinds = {"silent": "no_speech", "tone": "music", "noise": "noise"}
-    if clip["kind"] in kinds:
-        return kinds[clip["kind"]]
-    if clip["speech_s"] < RECIPE.speech.select.min_speech_s - 1e-9:
-        return "too_short"
-    if clip["kind"] == "clipped":
-        return "clipped"
-    if clip["repeats"]:
-        return str(clip["repeats"])
-    return "kept" if people is None or clip["person"] in people else "without_portraits"
-
-
-def by(rows: Iterable[Row], *names: str) -> dict[Any, list[Row]]:
-    groups = defaultdict(list)
-    for row in rows:
-        groups[tuple(row[name] for name in names) if len(names) > 1 else row[names[0]]].append(row)
-    return groups
-
-
-def people_of(rows: Iterable[Row]) -> int:
-    return len({row["person"] for row in rows})
 
 
 def outcomes(rows: Sequence[Row]) -> Answer:
