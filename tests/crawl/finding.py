@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from voxdata.crawl.fetch import Fetcher
 from voxdata.recipe.reading import load_recipe
@@ -76,3 +77,9 @@ def _visited(
             return await collect(Visit(setting=SETTING, fetcher=fetcher, note=lambda answer: None, **visit))
 
     return asyncio.run(run())
+
+
+def is_web(address: str) -> bool:
+    """Whether it is an absolute address of the web, which a crawl may ask for."""
+    parts = urlsplit(address)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
