@@ -13,6 +13,7 @@ import pytest
 from flows.cli import main
 from tests.flows.building import Voxdata, build_arguments
 from tests.flows.deployed import Server
+from tests.flows.looked_at import META, give
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
 
@@ -79,6 +80,15 @@ def root(tmp_path_factory: pytest.TempPathFactory, corpus: Path, voxdata: Voxdat
     done = voxdata(*build_arguments(corpus, folder, "work.workers=2"))
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Three photos and two clips each of three people, by id, by name and in another spelling."""
+    (tmp_path / "meta.csv").write_text(META)
+    give(tmp_path / "photos", ["Beyonce", "id10002", "ann lee"], "jpg", 3)
+    give(tmp_path / "wav", ["Beyonc\N{LATIN SMALL LETTER E WITH ACUTE}", "John_Smith", "id10003"], "wav", 2)
+    return tmp_path
 
 
 def _without_prefect() -> dict[str, str]:

@@ -8,13 +8,12 @@ import subprocess
 import sys
 import tarfile
 import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.flows.building import Voxdata, build_arguments
+from tests.flows.looked_at import JPEG, META, found, give, words
 from voxdata.people import optouts
 from voxdata.people.pending import Forgetting
 from voxdata.people.tombstones import state
@@ -26,55 +25,6 @@ from voxdata.weights.cache import CACHE_VARIABLE
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared"
 HEAVY = {"torch", "prefect", "mediapipe", "onnxruntime"}
-JPEG, WAV = b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WAVE"
-META = (
-    "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
-    "id10001\tBeyonc\N{LATIN SMALL LETTER E WITH ACUTE}\tf\tUSA\tdev\n"
-    "id10002\tJohn_Smith\tm\tUK\tdev\nid10003\tAnn_Lee\tf\tUK\tdev\n"
-)
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    """Three photos and two clips each of three people, by id, by name and in another spelling."""
-    (tmp_path / "meta.csv").write_text(META)
-    give(tmp_path / "photos", ["Beyonce", "id10002", "ann lee"], "jpg", 3)
-    give(tmp_path / "wav", ["Beyonc\N{LATIN SMALL LETTER E WITH ACUTE}", "John_Smith", "id10003"], "wav", 2)
-    return tmp_path
-
-
-def give(folder: Path, people: Iterable[str], suffix: str, count: int) -> None:
-    for person in people:
-        (folder / person).mkdir(parents=True)
-        for number in range(count):
-            head = JPEG if suffix == "jpg" else WAV
-            (folder / person / f"{number}.{suffix}").write_bytes(head + os.fsencode(f"{person}{number}"))
-
-
-def words(sources: Path, *settings: str, metadata: bool = True) -> list[str]:
-    named = [f"sources.photos.path={sources / 'photos'}", f"sources.speech.path={sources / 'wav'}"]
-    named += [f"sources.metadata.path={sources / 'meta.csv'}"] if metadata else []
-    return ["voxceleb-folder", *(part for each in (*named, *settings) for part in ("--set", each))]
-
-
-def found(here: Voxdata, *arguments: str) -> tuple[int, Any]:
-    done = here("check", *arguments, "--json")
-    assert "Traceback" not in done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
-def ends(here: Voxdata, sources: Path, words: list[str], *said: str) -> None:
-    """A check has status 1, and a build ends at once with the same words, as a flow, too; no root is made."""
-    root = sources / "root"
-    checked = here("check", *words)
-    assert checked.returncode == 1
-    (stop,) = [line for line in checked.stdout.splitlines() if line.startswith("would stop a build: ")]
-    for way in ((), ("--prefect",)):
-        built = here("build", *words, "--root", str(root), *way)
-        assert (built.returncode, root.exists()) == (1, False)
-        assert built.stderr.strip().splitlines()[-1] == f"voxdata build: {stop.removeprefix('would stop a build: ')}"
-    for part in said:
-        assert part in stop
 
 
 def stated(folder: Path) -> dict[str, tuple[int, int]]:
@@ -173,14 +123,6 @@ def test_photos_of_phones_are_told_from_what_is_no_photo(here: Voxdata, sources:
     assert "  1 of them is a HEIC photo; to read HEIC: pip install 'voxdata[heic]'" in lines
 
 
-def test_nobody_with_both_ends_it(here: Voxdata, sources: Path) -> None:
-    for person in list((sources / "wav").iterdir()):
-        person.rename(person.with_name(f"{person.name} junior"))
-    ends(
-        here, sources, words(sources), "nobody has both photos and speech", "3 people have photos only", "3 speech only"
-    )
-
-
 def test_speech_of_strangers_does_not_count_where_it_is_rejected(here: Voxdata, sources: Path) -> None:
     give(sources / "photos", ["stranger"], "jpg", 3)
     give(sources / "wav", ["stranger"], "wav", 3)
@@ -193,38 +135,6 @@ def test_speech_of_strangers_does_not_count_where_it_is_rejected(here: Voxdata, 
 def test_without_speech_photos_are_enough(here: Voxdata, sources: Path) -> None:
     status, said = found(here, *words(sources, "sources.speech.path=null"))
     assert (status, said["people"]["usable"], said["people"]["photos_only"]["count"]) == (0, 3, 0)
-
-
-def test_too_few_photos_of_everybody_end_it_and_of_some_are_said(here: Voxdata, sources: Path) -> None:
-    few = words(sources, "faces.select.min_per_identity=4")
-    ends(here, sources, few, "faces.select.min_per_identity = 4", "the most are 3")
-    capped = words(sources, "crawl.photos_per_identity=2")
-    assert "the most are 2" in here("check", *capped).stdout
-    (sources / "photos" / "id10002" / "more.jpg").write_bytes(JPEG)
-    status, said = found(here, *few)
-    assert status == 0
-    assert said["notes"] == ["2 people have fewer photos than faces.select.min_per_identity = 4: they stay out"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        (["faces.measure.emotion_model=mini_xception"], "faces.measure.emotion_model = mini_xception"),
-        (["faces.render.matting=deeplabv3"], "faces.render.matting_model = deeplabv3_resnet50"),
-        (["faces.measure.backend=mediapipe-tasks"], "faces.measure.landmarker_model = face_landmarker"),
-        (["speech.measure.gate.silero=silero_vad"], "speech.measure.gate.silero = silero_vad"),
-    ],
-)
-def test_a_missing_model_ends_it_with_the_command_that_brings_it(
-    settings: list[str], said: str, here: Voxdata, sources: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(CACHE_VARIABLE, str(sources / "cache"))
-    name = said.partition(" = ")[2]
-    ends(here, sources, words(sources, *settings), said, f"run: voxdata weights pull {name}")
-    _, listed = found(here, *words(sources, *settings))
-    (file,) = listed["files"]
-    assert (f"{file['setting']} = {file['name']}", file["there"]) == (said, False)
-    assert file["command"] == f"voxdata weights pull {name}"
 
 
 def test_a_model_that_is_here_is_said_and_one_that_is_not_used_is_not_looked_for(
@@ -241,29 +151,6 @@ def test_a_model_that_is_here_is_said_and_one_that_is_not_used_is_not_looked_for
     assert found(here, *words(sources))[1]["files"] == []
 
 
-def test_a_table_that_cannot_be_read_ends_it_in_one_line(here: Voxdata, sources: Path) -> None:
-    (sources / "meta.csv").write_text("who\tsex\nAnn\tf\n")
-    ends(here, sources, words(sources), f"metadata {sources / 'meta.csv'} has the columns")
-
-
-def test_a_folder_without_photos_or_speech_ends_it(here: Voxdata, sources: Path) -> None:
-    (sources / "empty").mkdir()
-    (sources / "empty" / "a.heic.txt").write_text("")
-    for medium, said in (("photos", "holds no photo"), ("speech", "holds no speech")):
-        ends(
-            here, sources, words(sources, f"sources.{medium}.path={sources / 'empty'}"), said, f"sources.{medium}.path"
-        )
-
-
-def test_every_reason_is_said_at_once(here: Voxdata, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CACHE_VARIABLE, str(sources / "cache"))
-    broken = words(sources, f"sources.speech.path={sources / 'none'}", "faces.measure.emotion_model=mini_xception")
-    done = here("build", *broken, "--root", str(sources / "root"))
-    assert done.returncode == 1
-    assert "is not there; check the path" in done.stderr
-    assert "voxdata weights pull mini_xception" in done.stderr
-
-
 def test_people_of_a_table_are_counted_and_rows_of_one_id_joined(here: Voxdata, sources: Path) -> None:
     more = "id10002\tjohn smith\tf\tIreland\tdev\nid10001\tBeyonce\tf\tUSA\tdev\nid10001\t\tf\tUSA\tdev\n"
     (sources / "meta.csv").write_text(META + more)
@@ -273,30 +160,6 @@ def test_people_of_a_table_are_counted_and_rows_of_one_id_joined(here: Voxdata, 
     (note,) = [note for note in said["notes"] if "repeat the id" in note]
     assert note.startswith("metadata: 3 rows repeat the id of an earlier one, the first is id10001")
     assert "those of 1, such as id10002, contradict each other" in note
-
-
-def test_an_id_of_two_people_ends_it(here: Voxdata, sources: Path) -> None:
-    (sources / "meta.csv").write_text(META + "id10002\tJane_Roe\tf\tUK\tdev\n")
-    ends(here, sources, words(sources), "id10002 is John_Smith, and Jane_Roe in a later row", "aliases --confirm")
-    lines = here("check", *words(sources)).stdout.splitlines()
-    assert f"{sources / 'meta.csv'}: 3 people, 3 with a name" in lines
-    assert not [line for line in lines if "repeat" in line or "can be used" in line]
-
-
-def test_a_folder_that_two_people_are_called_by_ends_it(here: Voxdata, sources: Path) -> None:
-    (sources / "meta.csv").write_text(META + "id10004\tAnn Lee\tf\tUK\tdev\n")
-    ends(here, sources, words(sources), "sources.photos", "'ann lee' is the name of 2 people", "id10003")
-
-
-def test_splits_by_rows_need_a_table(here: Voxdata, sources: Path) -> None:
-    for person in (sources / "photos", sources / "wav"):
-        give(person, ["same"], "jpg" if person.name == "photos" else "wav", 3)
-    ends(here, sources, words(sources, "splits.rule=paper", metadata=False), "splits.rule = paper", "leak-free")
-    status, said = found(here, *words(sources, "splits.rule=paper"))
-    assert status == 0
-    assert any("1 people have no row in the metadata tables, the first is same" in note for note in said["notes"])
-    (sources / "meta.csv").write_text(META.splitlines()[0] + "\nid10009\tBo_Ek\tf\tUK\tdev\n")
-    ends(here, sources, words(sources, "splits.rule=vggface-vox1"), "none of the 2 people", "splits.rule=leak-free")
 
 
 def test_a_root_brings_its_opt_outs_and_its_forgotten(here: Voxdata, sources: Path) -> None:
@@ -398,11 +261,6 @@ def test_what_has_no_effect_is_said_when_a_build_begins(sources: Path, caplog: p
     open_build(str(sources / "root"), "demo", [*pairs, "splits.rule=paper"])
     assert "splits.test_share = 0.36 has no effect: it counts only with splits.rule = leak-free" in caplog.text
     assert "3 people of the sources can be used" in caplog.text
-
-
-def test_a_mistake_in_the_recipe_has_status_2(here: Voxdata, sources: Path) -> None:
-    done = here("check", *words(sources, "faces.purity.min_similarity=0.3"))
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 def test_the_painted_corpus_passes(here: Voxdata, corpus: Path) -> None:
