@@ -11,6 +11,7 @@ import pytest
 from tests.catalog.small_root import SmallRoot
 from tests.forgetting.building import Copy, build
 from tests.forgetting.commands import AT, FOLDER, OF_SHARED, OTHER, PERSON, forget, sha256
+from tests.parts import Killed
 from tests.run_command import run
 from voxdata.catalog.snapshot import latest, load_snapshot
 from voxdata.forgetting import outputs
@@ -70,10 +71,6 @@ def test_the_proof_reads_temporary_files(copy: Copy, capsys: pytest.CaptureFixtu
     assert run(capsys, "forget", "--resume", "--root", copy.root)[0] == 0
     assert run(capsys, *verify)[0] == 0
     assert not list((copy.root / "shards").glob(".tmp-*"))
-
-
-class Killed(BaseException):
-    """As when the process is killed: nothing catches it."""
 
 
 def kill_at(
