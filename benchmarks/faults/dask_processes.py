@@ -15,6 +15,8 @@ from distributed import Client
 
 from flows.prefect_api import free_port
 
+from .machine import hiding
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_S = 120
 
@@ -24,7 +26,7 @@ class Dask:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
-        self._environment = {**environment, "PYTHONPATH": str(REPOSITORY)}
+        self._environment = dict(environment)
         self.address = f"tcp://127.0.0.1:{free_port()}"
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self.start_scheduler()
@@ -45,11 +47,16 @@ class Dask:
         self.wait_for(0)
         return self.scheduler
 
-    def start_worker(self, count: int = 1, **environment: str) -> None:
-        """A `dask worker` without a nanny, which would start it again; returns when the scheduler knows it."""
+    def start_worker(
+        self, count: int = 1, *, nanny: bool = False, hidden: str | None = None, **environment: str
+    ) -> None:
+        """A `dask worker`; returns when the scheduler knows it.
+
+        Without a nanny, which would start it again; on a machine where nothing is in the folder `hidden`.
+        """
+        words = ("worker", self.address, "--nthreads", "1", "--nanny" if nanny else "--no-nanny")
         for _ in range(count):
-            words = ("worker", self.address, "--nthreads", "1", "--no-nanny")
-            self.workers.append(self._start(*words, **environment))
+            self.workers.append(self._start(*words, hidden=hidden, **environment))
         self.wait_for(sum(each.poll() is None for each in self.workers))
 
     def wait_for(self, workers: int) -> None:
@@ -70,10 +77,11 @@ class Dask:
         for process in [*self.workers, self.scheduler]:
             self.kill(process)
 
-    def _start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+    def _start(self, *words: str, hidden: str | None = None, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
         with (self._folder / "dask.log").open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "dask", *words, "--no-dashboard"],
+                command if hidden is None else hiding(hidden, command),
                 env={**self._environment, **environment},
                 cwd=self._folder,
                 stdout=log,

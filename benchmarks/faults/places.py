@@ -1,43 +1,27 @@
-"""Where a build runs while something happens to it: a folder, S3 behind a proxy that can be cut, a Dask cluster."""
+"""Where a build runs while something happens to it: a folder of a laptop, of a share, of a Dask cluster."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import socket
+import shutil
 import subprocess
 import sys
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-
-import fsspec
 
 from voxdata.simulate.corpus import CorpusSettings, write_corpus
 
 from .dask_processes import REPOSITORY, Dask
+from .machine import elsewhere, take_disk
 
-BUCKET = "chaos"
 CORPUS = CorpusSettings(people=3, photos_per_person=4, clips_per_person=3, seed=3)
-# Imported by every process of a build: writes below ROOT fail while FLAG is there, with the error that its size says.
-SITECUSTOMIZE = """
-import os, sys
-
-FLAG, ROOT = os.environ.get("CHAOS_FLAG"), os.environ.get("CHAOS_ROOT")
-
-def hook(event, arguments):
-    if event not in ("open", "os.mkdir", "os.rename") or not os.path.isfile(FLAG):
-        return
-    path, writes = arguments[0], event != "open" or (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-    if writes and isinstance(path, (str, os.PathLike)) and str(path).startswith(ROOT):
-        number = os.stat(FLAG).st_size
-        raise OSError(number, os.strerror(number), str(path))
-
-if FLAG and ROOT:
-    sys.addaudithook(hook)
-"""
+HOOKS = Path(__file__).parent / "hooks"
+PARTS = ", parts"
+SOURCES = ("photos", "wav", "vox1_meta.csv")
 
 
 class Place(ABC):
@@ -49,9 +33,9 @@ class Place(ABC):
         self.flag = folder / "flag"
         self.corpus.mkdir(exist_ok=True)
         self._whole = corpus
+        folder.mkdir(parents=True)
+        (folder / "temporary").mkdir()
         self._link()
-        (folder / "hooks").mkdir(parents=True)
-        (folder / "hooks" / "sitecustomize.py").write_text(SITECUSTOMIZE)
 
     @property
     @abstractmethod
@@ -61,11 +45,14 @@ class Place(ABC):
     @property
     def environment(self) -> dict[str, str]:
         """What the command finds in its environment."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AWS_"))}
+        # Where Python keeps no compiled modules, each of a hundred processes compiles them anew.
+        dropped = ("PREFECT_", "AWS_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         return {
             **kept,
-            "PYTHONPATH": os.pathsep.join([str(self.folder / "hooks"), str(REPOSITORY)]),
+            "PYTHONPATH": os.pathsep.join([str(HOOKS), str(REPOSITORY)]),
             "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(self.folder / "temporary"),
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_API_URL": "",
             "CHAOS_FLAG": str(self.flag),
@@ -75,21 +62,39 @@ class Place(ABC):
     @property
     def command(self) -> list[str]:
         """The same in the first run and in every rerun."""
-        settings = [
+        return self.command_with()
+
+    def command_with(self, *settings: str) -> list[str]:
+        """The same with other settings on top."""
+        settings = (
             *(f"sources.photos.path={self.corpus / 'photos'}", f"sources.speech.path={self.corpus / 'wav'}"),
             f"sources.metadata.path={self.corpus / 'vox1_meta.csv'}",
             *("faces.measure.frontal_pitch_deg=0", "faces.pose.max_angle_deg=12", "faces.select.min_per_identity=1"),
             *("splits.val_share=0.2", "splits.test_share=0.3", "work.items_per_part=2", "work.workers=2"),
+            *("faces.render.size_px=128", "speech.measure.front_ends=[torch40]"),
             *self.settings,
-        ]
+            *settings,
+        )
         words = [part for pair in settings for part in ("--set", pair)]
-        return [sys.executable, "-m", "flows.cli", "build", "voxceleb-folder", "--root", self.root, *words]
+        return self.started(["build", "voxceleb-folder", *words])
+
+    def started(self, words: Sequence[str]) -> list[str]:
+        """How a command of voxdata is run on this root."""
+        return [sys.executable, "-m", "flows.cli", *words, "--root", self.root]
 
     settings: tuple[str, ...] = ()
 
     @abstractmethod
     def content(self) -> dict[str, str]:
         """Shard, sidecar or snapshot -> SHA-256, of the whole root; nothing else of a root must be the same."""
+
+    @abstractmethod
+    def written(self) -> list[str]:
+        """Everything under the root, the latest last."""
+
+    @abstractmethod
+    def cut_short(self, key: str, share: float) -> None:
+        """Leave a share of the bytes of a key."""
 
     def refuse_writes(self, number: int) -> None:
         """Let writes below the root fail with this `errno`, in every process of a build."""
@@ -100,37 +105,90 @@ class Place(ABC):
         for name in ("photos", "wav"):
             (self.corpus / name).unlink()
 
+    def shrink_source(self) -> None:
+        """Leave each person's first two photos; `heal` lets the rest come."""
+        (self.corpus / "photos").unlink()
+        for person in sorted((self._whole / "photos").iterdir()):
+            (self.corpus / "photos" / person.name).mkdir(parents=True)
+            for photo in sorted(person.iterdir())[:2]:
+                (self.corpus / "photos" / person.name / photo.name).symlink_to(photo)
+
     def heal(self) -> None:
         """Let everything be there and work again."""
         self.flag.unlink(missing_ok=True)
+        (self.folder / "temporary").mkdir(exist_ok=True)
         self._link()
 
-    def close(self) -> None:  # noqa: B027
-        """End what serves the place, where something does."""
+    def close(self) -> None:
+        """End what serves the place, and leave the corpus to the next."""
+        self._link()
 
     def _link(self) -> None:
-        for name in ("photos", "wav", "vox1_meta.csv"):
+        photos = self.corpus / "photos"
+        if photos.is_dir() and not photos.is_symlink():
+            shutil.rmtree(photos)
+        for name in SOURCES:
             with suppress(FileExistsError):
                 (self.corpus / name).symlink_to(self._whole / name)
 
 
 class Local(Place):
-    """A folder of this machine."""
+    """A folder of this machine; `disk` may become a disk of its own."""
+
+    def __init__(self, folder: Path, corpus: Path) -> None:
+        super().__init__(folder, corpus)
+        self.disk = folder / "disk"
 
     @property
     def root(self) -> str:
-        return str(self.folder / "root")
+        return str(self.folder / "disk" / "root")
 
     def content(self) -> dict[str, str]:
-        return _content(_files(Path(self.root)))
+        root = Path(self.root)
+        return content({key: (root / key).read_bytes() for key in self.written()})
+
+    def written(self) -> list[str]:
+        files = [path for path in Path(self.root).rglob("*") if path.is_file()]
+        return [str(path.relative_to(self.root)) for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
+
+    def cut_short(self, key: str, share: float) -> None:
+        path = Path(self.root) / key
+        os.truncate(path, int(share * path.stat().st_size))
+
+    def take_root(self) -> None:
+        """Let the root be gone, as a share that is unmounted."""
+        os.rename(self.root, f"{self.root}.away")
+
+    def heal(self) -> None:
+        super().heal()
+        (self.disk / "ballast").unlink(missing_ok=True)
+        away = Path(f"{self.root}.away")
+        if away.exists():  # a mounted share covers what was written to its mount point
+            shutil.rmtree(self.root, ignore_errors=True)
+            away.rename(self.root)
+
+    def close(self) -> None:
+        if self.disk.is_mount():
+            take_disk(self.disk)
+        super().close()
 
 
 class OnServer(Local):
     """The same as a flow, on a Prefect server that the command starts for itself."""
 
+    def started(self, words: Sequence[str]) -> list[str]:
+        return [*super().started(words), "--prefect"]
+
+
+class Shared(Local):
+    """A folder of a share without locks; each command is process 1 of a container of its own."""
+
     @property
-    def command(self) -> list[str]:
-        return [*super().command, "--prefect"]
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, "CHAOS_NO_LOCKS": "1"}
+
+    def started(self, words: Sequence[str]) -> list[str]:
+        return elsewhere(super().started(words))
 
 
 class OnDask(Local):
@@ -156,96 +214,7 @@ class OnDask(Local):
 
     def close(self) -> None:
         self.dask.stop()
-
-
-class OnS3(Place):
-    """A bucket of an S3 server on loopback, reached through a proxy that can be cut."""
-
-    def __init__(self, folder: Path, corpus: Path) -> None:
-        from moto.server import ThreadedMotoServer
-
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self._server.start()
-        self.proxy = Proxy(self._server.get_host_and_port()[1])
-        super().__init__(folder, corpus)
-        keys = {"key": "x", "secret": "x", "client_kwargs": {"region_name": "us-east-1"}}
-        self._files = fsspec.filesystem("s3", endpoint_url=self.proxy.url, skip_instance_cache=True, **keys)
-        self._files.call_s3("create_bucket", Bucket=BUCKET)
-
-    @property
-    def root(self) -> str:
-        return f"s3://{BUCKET}/root"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        aws = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
-        return {**super().environment, **aws, "AWS_ENDPOINT_URL": self.proxy.url}
-
-    def content(self) -> dict[str, str]:
-        self._files.invalidate_cache()
-        root = f"{BUCKET}/root"
-        found = {key.removeprefix(f"{root}/"): self._files.cat_file(key) for key in self._files.find(root)}
-        return _content(found)
-
-    def heal(self) -> None:
-        super().heal()
-        self.proxy.open()
-
-    def close(self) -> None:
-        self.proxy.close()
-        self._server.stop()
-
-
-class Proxy:
-    """Hands TCP connections on to a port of this machine; while it is cut, nobody listens."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._sockets: set[socket.socket] = set()
-        self._listening: socket.socket | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port: int = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
-        self.open()
-
-    def open(self) -> None:
-        """Listen, unless it does already."""
-        if self._listening is None:
-            self._listening = socket.create_server(("127.0.0.1", self._port), backlog=64)
-            threading.Thread(target=self._accept, args=(self._listening,), daemon=True).start()
-
-    def cut(self) -> None:
-        """Listen no more, and end what goes through."""
-        if self._listening is not None:
-            with suppress(OSError):
-                self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
-            self._listening = None
-        for each in list(self._sockets):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    close = cut
-
-    def _accept(self, listening: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listening.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets |= {client, server}
-                for ends in ((client, server), (server, client)):
-                    threading.Thread(target=self._pump, args=ends, daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                sink.sendall(data)
-        for each in (source, sink):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-            self._sockets.discard(each)
+        super().close()
 
 
 def corpus_in(folder: Path) -> Path:
@@ -254,11 +223,11 @@ def corpus_in(folder: Path) -> Path:
     return folder
 
 
-def build(place: Place, limit_s: float) -> subprocess.CompletedProcess[str]:
-    """Run the place's command to its end, undisturbed."""
+def run(place: Place, command: Sequence[str], limit_s: float, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command at a place to its end."""
     return subprocess.run(
-        place.command,
-        env=place.environment,
+        command,
+        env={**place.environment, **environment},
         cwd=place.folder,
         capture_output=True,
         text=True,
@@ -267,14 +236,18 @@ def build(place: Place, limit_s: float) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+def build(place: Place, limit_s: float, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the place's command to its end, undisturbed."""
+    return run(place, place.command, limit_s, **environment)
 
 
-def _content(found: Mapping[str, bytes]) -> dict[str, str]:
-    kept = {
-        key: data
-        for key, data in found.items()
-        if key.startswith("shards/") or (key.startswith("snapshots/") and key.endswith(".json"))
-    }
+def content(found: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of what must be the same of a root: shards, sidecars, snapshots; these once more with names of parts."""
+    kept = {}
+    for key, data in found.items():
+        if key.startswith("shards/"):
+            kept[key] = data
+        elif key.startswith("snapshots/") and key.endswith(".json"):
+            kept[key + PARTS] = data
+            kept[key] = json.dumps({**json.loads(data), "tables": sorted(json.loads(data)["tables"])}).encode()
     return {key: hashlib.sha256(data).hexdigest() for key, data in sorted(kept.items())}
