@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import tarfile
 import threading
@@ -15,7 +16,7 @@ import pytest
 from voxdata.format.errors import SourceError
 from voxdata.people.identities import IdentityBook
 from voxdata.sources import reading
-from voxdata.sources.clips import clip_reader, find_utterances, inventory
+from voxdata.sources.clips import clip_reader, clip_readers, find_utterances, inventory
 from voxdata.sources.folder import PhotoFolder, list_photos
 from voxdata.sources.photo_list import PhotoList
 from voxdata.sources.photo_list import check as check_list
@@ -189,6 +190,56 @@ def test_reading_goes_ahead_in_order_within_its_memory() -> None:
             results.append(result())
     assert results == [number * number for number in range(20) if number != 7]
     assert most == 3
+
+
+def test_objects_on_s3_are_read_to_their_end_and_the_empty_ones_are_empty(
+    s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 refuses a range that begins where the object ends, other than a disk."""
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(reading, "PIECE_BYTES", 4)
+    s3 = fsspec.filesystem("s3", skip_instance_cache=True)
+    s3.mkdirs("ends", exist_ok=True)
+    for name, data in {"empty": b"", "short": b"abc", "whole": b"abcdefgh"}.items():
+        s3.pipe_file(f"ends/{name}", data)
+        url = f"s3://ends/{name}"
+        assert reading.read_bytes(url) == data
+        assert reading.read_bytes(url, len(data), 4) == b""
+        assert reading.sha256_of_file(url) == hashlib.sha256(data).hexdigest()
+
+
+def test_clips_that_are_measured_one_by_one_are_read_ahead_once_each(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "CALLS_AHEAD", 3)
+    memory = fsspec.filesystem("memory")
+    clips = {f"{URL}/many/{number}.wav": b"RIFF" * (number + 1) for number in range(8)}
+    for path, data in clips.items():
+        memory.pipe_file(path, data)
+    asked, lock, whole = list[str](), threading.Lock(), reading.read_bytes
+    both = threading.Barrier(2, timeout=20)
+
+    def watched(path: str, *span: int) -> bytes:
+        with lock:
+            asked.append(path)
+            place = len(asked)
+        if place in (2, 3):
+            both.wait()  # passes when two are on their way at a time
+        return whole(path, *span)
+
+    monkeypatch.setattr("voxdata.sources.clips.read_bytes", watched)
+    rows = [{"path": path, "size_bytes": len(data), "audio_sha256": "0"} for path, data in clips.items()]
+    reads = clip_readers(rows)
+    assert asked == []
+    assert [read() for read in reads] == list(clips.values())
+    assert sorted(asked) == sorted(clips)
+    assert reads[0]() == b"RIFF"  # once more, as another try asks for it
+
+    asked.clear()
+    monkeypatch.setattr(reading, "AHEAD_BYTES", 0)  # nothing fits beside what is asked for
+    read = clip_readers(rows)[0]
+    assert (read(), asked) == (b"RIFF", [rows[0]["path"]])
 
 
 def test_settings_of_a_folder_take_a_url() -> None:

@@ -28,7 +28,7 @@ from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner, WorkerLostError
 from voxdata.pipeline.singly import DEATHS, one_by_one
 from voxdata.recipe.sections import Recipe
-from voxdata.sources.clips import clip_reader
+from voxdata.sources.clips import clip_readers
 from voxdata.sources.originals import original_reader, originals
 from voxdata.store.compaction import Survey, bucket_of_part, compact, survey
 from voxdata.store.fragments import Fragment, FragmentStore, Named, chunks, joined
@@ -106,7 +106,7 @@ def _face_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) ->
 
 
 def _clip_items(storage: Storage, bucket: int, rows: list[Mapping[str, Any]]) -> list[ClipItem]:
-    return [ClipItem(row=row, data=clip_reader(row)) for row in rows]
+    return [ClipItem(row=row, data=read) for row, read in zip(rows, clip_readers(rows), strict=True)]
 
 
 def _patient(read: Callable[[], bytes]) -> Callable[[], bytes]:
@@ -324,9 +324,9 @@ def work_on(
             count += len(batch)
         several = [bucket for bucket in buckets if len(store.parts(bucket)) > 1]
         # Other tasks may be reading a bucket that their people have rows in, too; the flow compacts it when they ended.
-        alone = [bucket for bucket in several if homes(storage, bucket) == [bucket]]
-    for bucket in alone:
-        patiently(partial(compact, store, bucket, stage.status, named))
+        for bucket in several:
+            if homes(storage, bucket) == [bucket]:
+                patiently(partial(compact, store, bucket, stage.status, named))
     return Done(items=count, fingerprint=store.fingerprint)
 
 

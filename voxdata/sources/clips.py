@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,7 +20,7 @@ from voxdata.sources.admission import admitted
 from voxdata.sources.kinds import Clip
 from voxdata.sources.magic import SPEECH_SUFFIXES
 from voxdata.sources.naming import speech_kind
-from voxdata.sources.reading import ahead, read_bytes, sha256_of_file
+from voxdata.sources.reading import Coming, ahead, is_remote, read_bytes, sha256_of_file
 from voxdata.store.filelog import FORGOTTEN, FileLog
 from voxdata.store.patience import is_of_file, patiently, source_failed
 from voxdata.store.storage import Storage
@@ -97,6 +98,14 @@ def clip_reader(row: Mapping[str, Any]) -> Callable[[], bytes]:
             raise source_failed(error, row["path"]) from error
 
     return read
+
+
+def clip_readers(rows: Sequence[Mapping[str, Any]]) -> list[Callable[[], bytes]]:
+    """`clip_reader` of each row. They are called about in order: objects are read before they are asked for."""
+    if not any(is_remote(row["path"]) for row in rows):
+        return [clip_reader(row) for row in rows]
+    coming = Coming([clip_reader(row) for row in rows], [row["size_bytes"] or 0 for row in rows])
+    return [partial(coming.result, number) for number in range(len(rows))]
 
 
 def clip_bytes(row: Mapping[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +24,11 @@ R = TypeVar("R")
 AT_ONCE = 32  # files read by a process
 PIECE_BYTES = 8 << 20  # of an object that is hashed
 AHEAD_BYTES = 64 << 20  # read and not taken yet
+CALLS_AHEAD = 8  # of `Coming`: who takes the results computes long on each
 _PEEK_BYTES = 64 << 10  # of one request, where an object is read here and there
 _NOT_LISTED = ("http", "https")
+
+_AHEAD = ThreadPoolExecutor(CALLS_AHEAD, thread_name_prefix="source-ahead")
 
 
 def is_remote(path: str) -> bool:
@@ -97,7 +100,14 @@ def read_bytes(path: str, offset: int = 0, size: int | None = None) -> bytes:
         files, full = _at(path)
         if size == 0:
             return b""
-        data: bytes = files.cat_file(full, start=offset, end=None if size is None else offset + size)
+        # S3 refuses a range of an empty object.
+        span = {} if not offset and size is None else {"start": offset, "end": None if size is None else offset + size}
+        try:
+            data: bytes = files.cat_file(full, **span)
+        except OSError as error:
+            if span and _lies_beyond(error):
+                return b""
+            raise
         return data
 
 
@@ -152,6 +162,36 @@ def ahead(
         pool.shutdown(cancel_futures=True)
 
 
+class Coming:
+    """Results of calls that are asked for about in order, each once: the next few are on their way meanwhile.
+
+    Nothing begins before the first is asked for, and no more than `CALLS_AHEAD` calls or `AHEAD_BYTES` wait to be
+    taken. What is asked for again is called again.
+    """
+
+    def __init__(self, calls: Sequence[Callable[[], bytes]], sizes: Sequence[int]) -> None:
+        self._calls = calls
+        self._sizes = sizes
+        self._coming: dict[int, Future[bytes]] = {}
+        self._next = 0
+
+    def result(self, number: int) -> bytes:
+        """What call `number` returns. Raises what it raises."""
+        self._next = max(self._next, number + 1)
+        mine = self._coming.pop(number, None)
+        self._ask_ahead()
+        return self._calls[number]() if mine is None else mine.result()
+
+    def _ask_ahead(self) -> None:
+        held = sum(self._sizes[number] for number in self._coming)
+        while self._next < len(self._calls) and len(self._coming) < CALLS_AHEAD:
+            held += self._sizes[self._next]
+            if held > AHEAD_BYTES:
+                return
+            self._coming[self._next] = _AHEAD.submit(self._calls[self._next])
+            self._next += 1
+
+
 def _at(path: str) -> tuple[Any, str]:
     """The file system of a URL, one for all of its kind, and what the object is called there."""
     import fsspec
@@ -160,6 +200,12 @@ def _at(path: str) -> tuple[Any, str]:
 
     files = fsspec.filesystem(path.partition("://")[0], **options_of(path))
     return files, str(files._strip_protocol(path))
+
+
+def _lies_beyond(error: OSError) -> bool:
+    """Whether S3 says that the object ends before the range begins."""
+    told = getattr(error.__cause__, "response", None)
+    return isinstance(told, dict) and told.get("Error", {}).get("Code") in ("InvalidRange", "416")
 
 
 @contextmanager
