@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,30 @@ def test_a_stage_is_listed_once_and_its_parts_are_read_many_at_a_time(root: UrlS
     assert asked.taken() == {LIST: 1, PUT: 1, GET: 1, "delete_object": 1}
 
 
+def test_many_keys_are_deleted_by_one_request(root: UrlStorage, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [f"many/{number}.parquet" for number in range(5)]
+    for key in keys:
+        root.commit(key, b"x")
+    with root.listed("many"):
+        assert root.keys("many") == keys
+        asked.taken()
+        root.delete_all([*keys[:2], "many/none.parquet"])
+        root.delete_all([])
+        assert root.keys("many") == keys[2:]
+        assert asked.taken() == {"delete_objects": 1}
+    monkeypatch.setattr("voxdata.store.object_storage.DELETED_AT_ONCE", 2)
+    root.delete_all(keys)
+    assert asked.taken() == {"delete_objects": 3}
+    assert root.keys("many") == []
+
+
+def test_a_key_that_may_not_be_deleted_is_named(root: UrlStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = [{"Key": "some/root/many/1", "Code": "AccessDenied", "Message": "Access Denied"}]
+    monkeypatch.setattr(s3fs.S3FileSystem, "call_s3", lambda *words, **named: {"Errors": refused})
+    with pytest.raises(StorageError, match=r"^many/1 under s3://.* cannot be deleted \(AccessDenied: Access Denied\)"):
+        root.delete_all(["many/0", "many/1"])
+
+
 def test_members_come_with_their_neighbours_and_before_they_are_asked_for(root: UrlStorage, asked: Asked) -> None:
     rows = written(root, 40).read()
     assert rows is not None
@@ -222,7 +246,7 @@ def test_a_bucket_is_compacted_by_one_put_and_read_from_the_copies(root: UrlStor
         asked.taken()
         compact(store, 7, "status")
         calls = asked.taken()
-        assert (calls.get(GET, 0), calls[PUT], calls["delete_object"]) == (0, 1, 5)
+        assert (calls.get(GET, 0), calls[PUT], calls["delete_objects"]) == (0, 1, 1)
         assert len(store.parts()) == 1
         assert blobs(store) == before
         asked.taken()
@@ -244,8 +268,13 @@ def test_a_kill_between_any_two_requests_of_a_compaction_loses_and_doubles_nothi
 
         return act
 
+    def one_by_one(self: UrlStorage, keys: Iterable[str]) -> None:
+        for key in keys:  # of the keys of a request, which counts as one change each, some may be gone
+            self.delete(key)
+
     for name in ("put", "remove"):
         monkeypatch.setattr(UrlStorage, name, counted(getattr(UrlStorage, name)))
+    monkeypatch.setattr(UrlStorage, "delete_all", one_by_one)
     for kill in range(6):
         left["changes"] = -2
         store = uncompacted(root, f"measure{kill}")

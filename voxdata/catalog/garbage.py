@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from voxdata.catalog import unpublished
 from voxdata.catalog.database import UNPUBLISHED_CATALOG_KEY
@@ -94,8 +95,8 @@ def collect(storage: Storage, *, older_than_s: float, now_s: float) -> Garbage:
     """
     with collecting(storage):
         garbage = find_garbage(storage, older_than_s=older_than_s, now_s=now_s)
-        for key in garbage.sizes:
-            storage.delete(key)
+        for _, keys in groupby(garbage.sizes, key=_deletion_turn):
+            storage.delete_all(keys)
         for folder in _FOLDERS:
             storage.prune(folder)
         if garbage.snapshots:
@@ -176,5 +177,10 @@ def _packed_tar(record: bytes) -> str:
         return ""
 
 
-def _deletion_order(key: str) -> tuple[int, int, str]:
-    return (not key.startswith("snapshots/"), _LAST.get(key.rpartition(".")[2], 0), key)
+def _deletion_order(key: str) -> tuple[bool, int, str]:
+    return (*_deletion_turn(key), key)
+
+
+def _deletion_turn(key: str) -> tuple[bool, int]:
+    """What is deleted together, in any order."""
+    return not key.startswith("snapshots/"), _LAST.get(key.rpartition(".")[2], 0)

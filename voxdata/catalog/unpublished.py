@@ -105,8 +105,7 @@ def state(storage: Storage, found: Unpublished) -> None:
 
 def drop(storage: Storage) -> None:
     """A version has followed, or nothing of it may stay."""
-    for key in (UNPUBLISHED_CATALOG_KEY, STATE_KEY):
-        storage.delete(key)
+    storage.delete_all([UNPUBLISHED_CATALOG_KEY, STATE_KEY])
 
 
 def is_superseded(found: Unpublished, published_at: str | None) -> bool:

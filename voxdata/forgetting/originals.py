@@ -61,9 +61,7 @@ def drop(storage: Storage) -> Originals:
     """
     with collecting(storage, "a change of the originals"):
         before = count(storage)
-        for part in list(_parts(storage)):
-            if part.held and part.published:
-                storage.delete(part.tar)
+        storage.delete_all([part.tar for part in _parts(storage) if part.held and part.published])
     return before
 
 
@@ -71,8 +69,7 @@ def restore(storage: Storage) -> int:
     """Let the next build fetch dropped originals again; return how many photos these are."""
     with collecting(storage, "a change of the originals"):
         gone = [part for part in _parts(storage) if not part.held]
-        for part in gone:
-            storage.delete(part.key)
+        storage.delete_all(part.key for part in gone)
     return sum(part.photos for part in gone)
 
 

@@ -110,9 +110,8 @@ class Shelf:
             size, bucket = size + len(data), row["bucket"]
         self.append(bucket, held)
         self.settle()
-        for key in parts:
-            self._storage.delete(key)
-            self._storage.delete(tar_of(key))
+        self._storage.delete_all(parts)
+        self._storage.delete_all(map(tar_of, parts))
         self._stored, self._new, self.waiting_bytes = _items(self._originals), set(), 0
 
 

@@ -79,11 +79,8 @@ def compact(store: FragmentStore, bucket: int, status: str, named: Collection[st
     for key in files.keys() - going:
         blobs |= _blobs_of(key, files[key])
     unused = {part for key in going for part in _blobs_of(key, files[key])} - blobs
-    for keys in (map(tar_of, sorted(unused)), going):  # a tar without its part would be nobody's
-        behind = store.storage.behind()
-        for key in keys:
-            behind.do(partial(store.storage.delete, key), 0)
-        behind.settle()
+    store.storage.delete_all(map(tar_of, sorted(unused)))  # before its part: a tar without one would be nobody's
+    store.storage.delete_all(going)
 
 
 def bucket_of_part(key: str) -> int:

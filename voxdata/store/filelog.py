@@ -166,8 +166,7 @@ class FileLog:
             gone = json.dumps(self._written).encode()
             joined = pa.concat_tables(tables).replace_schema_metadata({_REPLACES: gone})
             kept = self._commit(joined)
-            for key in self._written:
-                self._storage.delete(key)
+            self._storage.delete_all(self._written)
             self._written = [kept]
 
     def _commit(self, table: pa.Table) -> str:

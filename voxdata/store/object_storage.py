@@ -2,11 +2,13 @@
 
 An answer takes tens of milliseconds, so what is wanted is asked for together, and nothing is asked for that is known:
 parts are read `AT_ONCE` at a time, neighbours in a tar with one request, folders are listed once per task (`listed`),
-and tables that a command has read or written come from a copy on its machine (`copies.py`).
+S3 deletes `DELETED_AT_ONCE` keys with one request, and tables that a command has read or written come from a copy on
+its machine (`copies.py`).
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from bisect import bisect_left, insort
@@ -25,6 +27,7 @@ from voxdata.store.copies import Copies
 from voxdata.store.storage import LEFTOVER_AGE_S, Behind, ReadRange, Span, Storage, data_keys
 
 AT_ONCE = 32  # requests of a process
+DELETED_AT_ONCE = 1000  # keys of one request, as many as S3 takes
 SPAN_BYTES = 8 << 20  # of one request for members of a tar
 GAP_BYTES = 128 << 10  # between members that one request reads, in spite of what lies between
 AHEAD_BYTES = 64 << 20  # read and not asked for yet, or not committed yet
@@ -150,11 +153,25 @@ class UrlStorage(Storage):
     def remove(self, key: str) -> None:
         with self._errors(key), suppress(FileNotFoundError):
             self._fs.rm_file(self._full(key))
-        if self._copies is not None:
-            self._copies.drop(key)
-        listing = self._listing_of(key)
-        if listing is not None and _holds(listing, key):
-            listing.remove(key)
+        self._gone(key)
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        if not self._is_s3:
+            super().delete_all(keys)
+            return
+        left = list(keys)
+        while left:
+            going, left = left[:DELETED_AT_ONCE], left[DELETED_AT_ONCE:]
+            self.check_lease()
+            refused = self._remove_all(going)
+            for key in going:
+                if key not in refused:
+                    self._gone(key)
+            for key, why in refused.items():
+                raise StorageError(
+                    f"{key} under {self.url} cannot be deleted ({why}), nor can {len(refused) - 1} more; check the "
+                    "permissions of --root, then run the same command again"
+                ) from OSError(errno.EIO, why)
 
     def leftovers(self) -> dict[str, bool]:
         """Uploads in several parts that were begun and not ended: key of each, and whether it may still go on."""
@@ -186,6 +203,24 @@ class UrlStorage(Storage):
             if not told.get("IsTruncated"):
                 return found
             asked |= {"KeyMarker": told["NextKeyMarker"], "UploadIdMarker": told["NextUploadIdMarker"]}
+
+    def _remove_all(self, keys: Sequence[str]) -> dict[str, str]:
+        """Delete keys with one request; return what S3 has refused, and why. A key that is not there is no error."""
+        places = {self._fs.split_path(self._full(key))[1]: key for key in keys}
+        bucket = self._fs.split_path(self._full(keys[0]))[0]
+        asked = {"Objects": [{"Key": place} for place in places], "Quiet": True}
+        with self._errors(keys[0]):
+            told = self._fs.call_s3("delete_objects", Bucket=bucket, Delete=asked)
+        errors = (error for error in told.get("Errors") or () if error.get("Code") != "NoSuchKey")
+        return {places[error["Key"]]: f"{error.get('Code')}: {error.get('Message')}" for error in errors}
+
+    def _gone(self, key: str) -> None:
+        """What is known of a key that was deleted."""
+        if self._copies is not None:
+            self._copies.drop(key)
+        listing = self._listing_of(key)
+        if listing is not None and _holds(listing, key):
+            listing.remove(key)
 
     def _full(self, key: str) -> str:
         return f"{self._base}/{checked(key, self.url)}" if key else str(self._base)

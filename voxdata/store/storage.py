@@ -68,8 +68,8 @@ def open_storage(root: str | Path, *, create: bool = False) -> Storage:
 class Storage(ABC):
     """Bytes under keys. Subclasses: `LocalStorage`, `object_storage.UrlStorage`.
 
-    What is slow to ask for one by one is asked for together (`reads`, `ahead`, `behind`, `written`), listed once
-    (`listed`) and kept (`keeping`): on a disk these do the same as the single calls.
+    What is slow to ask for one by one is asked for together (`reads`, `ahead`, `behind`, `written`, `delete_all`),
+    listed once (`listed`) and kept (`keeping`): on a disk these do the same as the single calls.
     """
 
     url: str
@@ -168,6 +168,11 @@ class Storage(ABC):
     @abstractmethod
     def remove(self, key: str) -> None:
         """`delete` without asking the lease."""
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """`delete` of each key, in any order; who is killed meanwhile leaves some of them."""
+        for key in keys:
+            self.delete(key)
 
     def prune(self, folder: str) -> int:
         """Remove the empty folders under `folder`, where nobody may be writing, and return their number."""
