@@ -2,6 +2,7 @@
 
     python benchmarks/s3_requests.py                              some minutes: two builds of painted people
     python benchmarks/s3_requests.py --people 4 8 --keep FOLDER   corpora that a second run finds there
+    python benchmarks/s3_requests.py --away                       photos and speech come from the server, too
 
 The server (`s3_server.py`: moto, in a process of its own, each answer 30 ms late) counts. Two corpora differ in the
 number of people alone, so the slope between their builds is what one more photo or clip costs, and what is left is what
@@ -39,7 +40,7 @@ from voxdata.store.storage import Storage, open_storage
 
 BUCKET = "people"
 LEASE = "/.lease/"
-PHOTOS, CLIPS = 5, 3  # of each person: few, so that what a person costs weighs most
+SOURCES = "sources"
 SETTINGS = (
     "faces.measure.frontal_pitch_deg=0",
     "faces.pose.max_angle_deg=12",
@@ -82,7 +83,7 @@ class Built:
             "of the lease": len(self.requests) - len(self.of_work),
             "MB moved": self.moved_bytes / 1e6,
             "in flight": self.most,
-            "in flight, catalog": self.most_of_rebuild,
+            "in flight, catalog again": self.most_of_rebuild,
             "seconds": self.seconds,
         }
 
@@ -118,18 +119,33 @@ def seen(url: str) -> dict[str, Any]:
     return told
 
 
-def build(url: str, folder: Path, people: int, workers: int) -> Built:
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is built, and how: so many photos and clips of each person, `away` whether these lie on the server."""
+
+    photos: int
+    clips: int
+    workers: int
+    away: bool
+
+
+def build(url: str, folder: Path, people: int, order: Order) -> Built:
     """Build a corpus of so many people into a new root, and count."""
-    corpus = folder / f"corpus-{people}"
+    corpus = folder / f"corpus-{people}-{order.photos}-{order.clips}"
     if not (corpus / "truth.parquet").exists():
-        settings = CorpusSettings(people=people, photos_per_person=PHOTOS, clips_per_person=CLIPS, seed=3)
+        settings = CorpusSettings(people=people, photos_per_person=order.photos, clips_per_person=order.clips, seed=3)
         write_corpus(corpus, settings)
     root = f"s3://{BUCKET}/root-{people}"
+    read_from = str(corpus)
+    if order.away:
+        read_from = f"s3://{BUCKET}/{SOURCES}/{corpus.name}"
+        for name in ("photos", "wav"):
+            fsspec.filesystem("s3").put(f"{corpus / name}/", f"{read_from}/{name}/", recursive=True)
     sources = (
-        f"sources.photos.path={corpus / 'photos'}",
-        f"sources.speech.path={corpus / 'wav'}",
+        f"sources.photos.path={read_from}/photos",
+        f"sources.speech.path={read_from}/wav",
         f"sources.metadata.path={corpus / 'vox1_meta.csv'}",
-        f"work.workers={workers}",
+        f"work.workers={order.workers}",
     )
     named = [word for setting in (*sources, *SETTINGS) for word in ("--set", setting)]
     seen(url)
@@ -140,12 +156,12 @@ def build(url: str, folder: Path, people: int, workers: int) -> Built:
     _voxdata("catalog", "rebuild", "--root", root)
     return Built(
         people=people,
-        items=people * (PHOTOS + CLIPS),
+        items=people * (order.photos + order.clips),
         requests=told["requests"],
         most=told["most"],
         most_of_rebuild=seen(url)["most"],
         seconds=seconds,
-        needed_bytes=needed_bytes(open_storage(root)),
+        needed_bytes=needed_bytes(open_storage(root), order.away),
     )
 
 
@@ -155,9 +171,10 @@ def _voxdata(*words: str) -> None:
         raise SystemExit(done.stderr)
 
 
-def needed_bytes(storage: Storage) -> int:
+def needed_bytes(storage: Storage, away: bool) -> int:
     """What a build must move: all that it writes, once; photos that it measures, those that it renders, what it packs,
-    and every table of rows, once each."""
+    and every table of rows, once each; of sources on the server photos once, and clips when they are hashed and when
+    they are measured."""
     sizes = {key: size for key, (size, _) in storage.written().items()}
     tables = published_tables(storage, load_snapshot(storage))
     photos = parquet_table(storage.read(tables["photos"][0]), ["item_id", "size_bytes"])
@@ -167,16 +184,21 @@ def needed_bytes(storage: Storage) -> int:
     read = pc.sum(photos["size_bytes"]).as_py() + pc.sum(again["size_bytes"]).as_py()
     packed = sum(size for key, size in sizes.items() if key.startswith("shards/") and key.endswith(".tar"))
     rows = sum(size for key, size in sizes.items() if key.endswith(".parquet"))
-    return int(sum(sizes.values()) + read + packed + rows)
+    sources = 0
+    if away:
+        clips = parquet_table(storage.read(tables["utterance_files"][0]), ["size_bytes"])
+        sources = pc.sum(photos["size_bytes"]).as_py() + 2 * pc.sum(clips["size_bytes"]).as_py()
+    return int(sum(sizes.values()) + read + packed + rows + sources)
 
 
-def figures(small: Built, large: Built, latency_s: float) -> Section:
+def figures(small: Built, large: Built, order: Order, latency_s: float) -> Section:
     """The slope between two builds, and what it must be."""
     more = large.items - small.items
     slope = (len(large.of_work) - len(small.of_work)) / more
     fixed = len(small.of_work) - slope * small.items
+    there = ", its sources there, too" if order.away else ""
     return Section(
-        title=f"A build on S3 whose answers come {latency_s * 1000:.0f} ms late",
+        title=f"A build on S3 whose answers come {latency_s * 1000:.0f} ms late{there}",
         figures=[
             Figure(name="requests per photo or clip", value=slope, n=more, must=2),
             Figure(name="requests of a build beyond these", value=fixed, n=small.items),
@@ -188,7 +210,7 @@ def figures(small: Built, large: Built, latency_s: float) -> Section:
             ),
             Figure(
                 name="most requests in flight",
-                value=float(max(large.most, large.most_of_rebuild)),
+                value=float(large.most),
                 n=len(large.requests),
                 must=16,
                 higher=True,
@@ -199,8 +221,8 @@ def figures(small: Built, large: Built, latency_s: float) -> Section:
             "Where the larger one goes": _places(large),
         },
         notes=[
-            f"{PHOTOS} photos and {CLIPS} clips a person: with the hundreds of VoxCeleb what a person costs, a few "
-            "requests per stage, is shared by more."
+            f"{order.photos} photos and {order.clips} clips a person: with the hundreds of VoxCeleb what a person "
+            "costs, a few requests per stage, is shared by more."
         ],
     )
 
@@ -227,15 +249,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--people", type=int, nargs=2, default=(8, 24), metavar=("FEW", "MANY"))
     parser.add_argument("--latency", type=float, default=0.03, help="seconds before each answer")
+    parser.add_argument("--photos", type=int, default=5, help="of each person; few: what a person costs weighs most")
+    parser.add_argument("--clips", type=int, default=3, help="of each person")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--away", action="store_true", help="photos and speech lie on the server, too")
     parser.add_argument("--keep", type=Path, help="write the corpora here, or take those that are there")
     parser.add_argument("--result", help="write benchmarks/results/<result>.json")
     options = parser.parse_args(arguments)
+    order = Order(photos=options.photos, clips=options.clips, workers=options.workers, away=options.away)
     with tempfile.TemporaryDirectory(prefix="s3-requests-") as name, serving(options.latency) as url:
         fsspec.filesystem("s3").mkdirs(BUCKET, exist_ok=True)
         folder = options.keep or Path(name)
-        few, many = (build(url, folder, people, options.workers) for people in options.people)
-        show([figures(few, many, options.latency)], options.result)
+        few, many = (build(url, folder, people, order) for people in options.people)
+        show([figures(few, many, order, options.latency)], options.result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An S3 server of its own process for `s3_requests.py`: moto, with a pause before each answer, and a log of requests.
+"""An S3 server for `s3_requests.py` and tests: moto, with a pause before each answer, and a log of requests.
 
     python benchmarks/s3_server.py LATENCY_S      prints its port, ends with its standard input
 
@@ -11,7 +11,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -67,13 +68,23 @@ class Watched:
         return [told]
 
 
-def serve(latency_s: float) -> None:
-    """Serve until standard input ends."""
+@contextmanager
+def watched(latency_s: float) -> Iterator[int]:
+    """The port of a server in a thread of this process."""
     app = Watched(DomainDispatcherApplication(create_backend_app), latency_s)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_port, flush=True)
-    sys.stdin.read()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+
+
+def serve(latency_s: float) -> None:
+    """Serve until standard input ends."""
+    with watched(latency_s) as port:
+        print(port, flush=True)
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import urllib.request
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 
+from benchmarks.s3_server import SEEN, watched
 from tests.flows.building import Voxdata, build_arguments
 from tests.flows.trained_root import PEOPLE, SMALL, pairs, publish_people, train
 from voxdata.catalog.publish import publish
@@ -21,6 +26,27 @@ ROOT = "s3://people/root"
 FEW = "s3://people/few"
 SAME = ("photos/originals/", "fragments/", "shards/", "snapshots/")
 URLS = ".urls.txt"  # where the shards lie, which only an object store says so
+
+
+def assert_nothing_is_asked_twice(requests: list[dict[str, Any]]) -> None:
+    """What a build asks where people have several parts, which it compacts, and sources lie beside the root."""
+    asked = Counter((each["kind"], each["key"].removeprefix("/people/")) for each in requests)
+
+    def counts(kind: str, pattern: str) -> dict[str, int]:
+        return {key: count for (other, key), count in asked.items() if kind == other and re.match(pattern, key)}
+
+    parts, tars = r"root/(photos|fragments)/.*/b\d{4}/.*parquet", r"root/fragments/.*/b\d{4}/.*tar"
+    assert len(counts("PUT", parts)) > 12, "three people, four stages, and several parts"
+    assert set(counts("PUT", rf"{parts}|{tars}|root/shards/").values()) == {1}
+    assert [counts(kind, parts) for kind in ("GET", "HEAD", "DELETE")] == [{}, {}, {}], "written here, deleted together"
+    listed = {each["prefix"] for each in requests if each["kind"] == "LIST"}
+    assert [prefix for prefix in listed if re.search(r"/b\d{4}", prefix)] == [], "a stage's listing says it"
+    assert 0 < sum(counts("POST", "").values()) <= 9, "one deletes what a bucket's part was made of"
+    assert set(counts("GET", tars).values()) == {1}, "when it is packed"
+    originals = counts("GET", r"root/photos/.*tar")
+    assert max(originals.values()) <= 4, "for each part that is measured or rendered"
+    assert set(counts("GET", "few/photos/.*").values()) == {1}
+    assert set(counts("GET", "few/wav/.*").values()) == {2}, "hashed, and measured"
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +69,20 @@ def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> d
 def test_a_root_on_s3_has_the_bytes_of_a_local_one_and_answers(
     voxdata: Voxdata, here: Voxdata, few: Path, bucket: dict[str, str], tmp_path: Path
 ) -> None:
-    """So are its sources: photos and clips lie there, too."""
+    """So are its sources: photos and clips lie there, too. It asks for nothing twice."""
     local = tmp_path / "root"
     for name in ("photos", "wav"):
         fsspec.filesystem("s3").put(f"{few / name}/", f"people/few/{name}/", recursive=True)
-    away = [f"sources.photos.path={FEW}/photos", f"sources.speech.path={FEW}/wav"]
+    away = [f"sources.photos.path={FEW}/photos", f"sources.speech.path={FEW}/wav", "work.items_per_part=2"]
     assert here(*build_arguments(few, local, *away)).returncode == 0
     (_, _, _, *settings) = build_arguments(few, local, *away)
-    built = voxdata("build", "voxceleb-folder", "--root", ROOT, *settings[1:], **bucket)
+    with watched(0.0) as port:
+        url = f"http://127.0.0.1:{port}"
+        built = voxdata(
+            "build", "voxceleb-folder", "--root", ROOT, *settings[1:], **{**bucket, "AWS_ENDPOINT_URL": url}
+        )
+        with urllib.request.urlopen(f"{url}{SEEN}") as told:
+            assert_nothing_is_asked_twice(json.load(told)["requests"])
     assert built.returncode == 0, built.stderr
     there, beside = open_storage(ROOT), open_storage(local)
     keys = [key for key in beside.keys("") if key.startswith(SAME)]
