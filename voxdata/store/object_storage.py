@@ -169,7 +169,7 @@ class UrlStorage(Storage):
                     self._gone(key)
             for key, why in refused.items():
                 raise StorageError(
-                    f"{key} under {self.url} cannot be deleted ({why}), nor can {len(refused) - 1} more; check the "
+                    f"{len(refused)} objects under {self.url} cannot be deleted, the first is {key} ({why}); check the "
                     "permissions of --root, then run the same command again"
                 ) from OSError(errno.EIO, why)
 
