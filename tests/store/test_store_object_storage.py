@@ -26,7 +26,8 @@ from voxdata.store.compaction import compact
 from voxdata.store.copies import PREFIX, Copies
 from voxdata.store.fragments import Fragment, FragmentStore
 from voxdata.store.locks import building, collecting
-from voxdata.store.object_storage import AT_ONCE, GAP_BYTES, UrlStorage
+from voxdata.store.object_storage import UrlStorage
+from voxdata.store.requests_at_once import AT_ONCE, GAP_BYTES
 from voxdata.store.storage import LEFTOVER_AGE_S, open_storage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
