@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import subprocess
@@ -141,6 +142,26 @@ def test_many_keys_are_deleted_by_one_request(root: UrlStorage, asked: Asked, mo
     root.delete_all(keys)
     assert asked.taken() == {"delete_objects": 3}
     assert root.keys("many") == []
+
+
+def test_a_service_that_deletes_no_many_keys_is_asked_for_each(
+    root: UrlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"many/{number}.parquet" for number in range(5)]
+    for key in keys:
+        root.commit(key, b"x")
+    call = s3fs.S3FileSystem.call_s3
+
+    def without(self: s3fs.S3FileSystem, method: str, *words: object, **named: object) -> object:
+        if method == "delete_objects":
+            raise OSError(errno.ENOSYS, "A header you provided implies functionality that is not implemented")
+        return call(self, method, *words, **named)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "call_s3", without)
+    with root.listed("many"):
+        root.delete_all(keys[1:])
+        assert root.keys("many") == keys[:1]
+    assert root.keys("many") == keys[:1]
 
 
 def test_a_key_that_may_not_be_deleted_is_named(root: UrlStorage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ from voxdata.store.requests_at_once import AT_ONCE, POOL, Ahead, SomeBehind
 from voxdata.store.storage import LEFTOVER_AGE_S, Behind, ReadRange, Span, Storage, data_keys
 
 DELETED_AT_ONCE = 1000  # keys of one request, as many as S3 takes
+# Other services than Amazon's may not know that request, or want another checksum with it: they delete one by one.
+UNKNOWN_REQUEST = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 _S3 = ("s3", "s3a")
 
 
@@ -203,7 +205,13 @@ class UrlStorage(Storage):
         bucket = self._fs.split_path(self._full(keys[0]))[0]
         asked = {"Objects": [{"Key": place} for place in places], "Quiet": True}
         with self._errors(keys[0]):
-            told = self._fs.call_s3("delete_objects", Bucket=bucket, Delete=asked)
+            try:
+                told = self._fs.call_s3("delete_objects", Bucket=bucket, Delete=asked)
+            except OSError as error:
+                if error.errno not in UNKNOWN_REQUEST:
+                    raise
+                list(POOL.map(self.remove, keys))
+                return {}
         errors = (error for error in told.get("Errors") or () if error.get("Code") != "NoSuchKey")
         return {places[error["Key"]]: f"{error.get('Code')}: {error.get('Message')}" for error in errors}
 
