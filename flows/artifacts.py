@@ -128,7 +128,7 @@ def delete_samples(runs: Iterable[str]) -> int:
     Raises `BackendError` where one is configured and does not answer.
     """
     url = PREFECT_API_URL.value()
-    if url is None:
+    if not url:
         return 0
     check_api(url)
     theirs = tuple(f"{SAMPLES_OF}{name}, " for name in runs)

@@ -36,7 +36,7 @@ def running_flows() -> Iterator[str]:
     """Within this context flows may be called; yields the API's URL. Raises `BackendError` when it does not answer."""
     check_proxies()
     url = PREFECT_API_URL.value()
-    if url is not None:
+    if url:  # an empty one is none, as a shell or a compose file leaves it
         check_api(url)
         with watched(url), _answering(url):
             yield url
