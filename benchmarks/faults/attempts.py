@@ -71,13 +71,13 @@ class Running:
 
     @property
     def untold(self) -> int:
-        """How many commands ended with an error and no line that says which."""
+        """How many commands ended with an error and no line that says which (`unshare` speaks for a killed one)."""
         ended = [
             (self.process.returncode, self.lines),
             *((each.returncode, each.stderr.splitlines()) for each in self.beside),
         ]
         return sum(
-            status is not None and status > 0 and not any(line.startswith("voxdata") for line in lines)
+            status is not None and status > 0 and not any(line.startswith(("voxdata", "unshare:")) for line in lines)
             for status, lines in ended
         )
 
