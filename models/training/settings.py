@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
 from models.errors import ConfigError
-from voxdata.format.errors import nearest
+from voxdata.format.errors import brief, nearest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ def check(settings: type, content: Mapping[str, Any], where: str) -> None:
     known = declared(settings)
     for key in content:
         if key not in known:
-            raise ConfigError(f"{key}: no such key in {where}{nearest(key, known)}; it has {', '.join(known)}")
+            raise ConfigError(f"{brief(key)}: no such key in {where}{nearest(key, known)}; it has {', '.join(known)}")
     for each in known.values():
         if each.required and each.name not in content:
             raise ConfigError(f"{each.name}: is missing in {where}")

@@ -34,6 +34,7 @@ def run(folder: Any) -> Path:
 @example(data=written({**RUN, "steps": 10**400}))
 @example(data=written({**RUN, "steps": float("nan")}))
 @example(data=written({**RUN, "overrides": {"a\n": 1}}))
+@example(data=written({**RUN, "9" * 5000: 1}))
 def test_any_run_json_is_settings_or_one_line(data: bytes, tmp_path_factory: Any) -> None:
     path = run(tmp_path_factory) / "run.json"
     path.write_bytes(data)

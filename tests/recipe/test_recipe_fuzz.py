@@ -76,7 +76,9 @@ def refused(call: Any) -> list[str]:
 def test_hostile_recipes_are_refused_in_lines(name: str, tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_bytes(HOSTILE[name].encode("utf-8", "surrogateescape"))
-    assert refused(lambda: load_recipe(str(path)))
+    lines = refused(lambda: load_recipe(str(path)))
+    assert lines
+    assert all(line.startswith(f"recipe {path}") for line in lines)
 
 
 @few(30)

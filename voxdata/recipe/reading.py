@@ -90,7 +90,12 @@ def _load_settings(name: str, said: dict[str, int], seen: tuple[str, ...] = ()) 
     """The settings of a recipe and of those that it extends; `said` is told who said which."""
     if name in seen:
         raise RecipeError(f"recipe {name}: extends itself through {' -> '.join([*seen, name])}")
-    text = _recipe_text(name)
+    try:
+        text = _recipe_text(name)
+    except RecipeError as error:
+        if seen:
+            raise RecipeError(f"recipe {brief(seen[-1])}: extends: {error}") from None
+        raise
     try:
         settings = read_yaml(text)
     except ValueError as error:
