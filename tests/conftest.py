@@ -6,9 +6,12 @@ import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 # No test asserts a time, and a busy machine is slow. The suite takes the same examples in every run, `make fuzz` new
 # ones.
@@ -17,6 +20,17 @@ settings.register_profile(
     "long", deadline=None, max_examples=3_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("voxdata")
+
+_constants = providers._get_local_constants
+
+
+def _constants_of_profile() -> Any:
+    """Constants of the modules that a process has loaded are examples of `make fuzz` alone: in the suite examples would
+    depend on which tests ran before in the same worker."""
+    return Constants() if settings.get_current_profile_name() == "voxdata" else _constants()
+
+
+providers._get_local_constants = _constants_of_profile
 # A suite that is started in the background ignores Ctrl-C, and so would every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
