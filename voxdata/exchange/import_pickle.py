@@ -12,13 +12,14 @@ import math
 import pickle
 import pickletools
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import SourceError, brief
 
 MAX_BYTES = 64 * 2**20  # 35 minutes of 40 bands in float64
 MAX_OPCODES = 10_000
@@ -44,13 +45,14 @@ def load_plain_pickle(data: bytes, name: str) -> Any:
     if len(data) > MAX_BYTES:
         raise SourceError(f"{name} has {len(data)} bytes; a pickled log-mel has at most {MAX_BYTES}")
     try:
-        _check_opcodes(data)
-        return _finished(_PlainUnpickler(io.BytesIO(data)).load())
+        with warnings.catch_warnings(action="ignore"):  # Python's own, of how texts in it are written
+            _check_opcodes(data)
+            return _finished(_PlainUnpickler(io.BytesIO(data)).load())
     except _RefusedError as error:
-        raise SourceError(f"{name} is refused: {error}; only numpy arrays and plain containers are read") from None
+        said = f"{name} is refused: {brief(error)}"
+        raise SourceError(f"{said}; only numpy arrays and plain containers are read") from None
     except (Exception, RecursionError) as error:  # a hostile stream can make the machine of pickle raise anything
-        said = str(error).partition("\n")[0][:120]
-        raise SourceError(f"{name} is not a pickle of arrays: {type(error).__name__}: {said}") from None
+        raise SourceError(f"{name} is not a pickle of arrays: {type(error).__name__}: {brief(error, 120)}") from None
 
 
 class _RefusedError(Exception):
