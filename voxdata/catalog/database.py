@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from voxdata.catalog.tables import with_columns
-from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError
+from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError, brief
 from voxdata.tables.column import Column
 
 SCHEMA_VERSION = 9
@@ -109,7 +109,7 @@ def load_error(error: duckdb.Error | OSError, what: str, root: str) -> VoxdataEr
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message."""
-    return str(error).partition("\n")[0]
+    return brief(str(error).partition("\n")[0], 400)
 
 
 def quoted(text: str, mark: str = "'") -> str:

@@ -17,7 +17,7 @@ from voxdata.exchange.import_layouts import MelFile, Person
 from voxdata.exchange.import_pickle import MAX_BYTES, load_plain_pickle
 from voxdata.faces.decode import decode_photo
 from voxdata.faces.portrait.render import MAX_MEGAPIXELS
-from voxdata.format.errors import PhotoDecodeError, SourceError
+from voxdata.format.errors import PhotoDecodeError, SourceError, brief
 from voxdata.people.identities import IdentityBook, safe_key
 from voxdata.speech.front_ends.front_end import find_front_end
 
@@ -174,7 +174,7 @@ def load_npy(data: bytes, name: str) -> npt.NDArray[Any]:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]
     except Exception as error:  # a spoiled header is Python source that can fail in any way
-        raise SourceError(f"{name} is not .npy: {str(error).partition(chr(10))[0]}") from None
+        raise SourceError(f"{name} is not .npy: {brief(error)}") from None
     rest = len(data) - stream.tell()
     numbers = dtype.kind in "biuf" and all(size >= 0 for size in shape)
     if not numbers or len(data) > MAX_BYTES or math.prod(shape) * dtype.itemsize != rest:

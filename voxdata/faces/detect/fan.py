@@ -27,7 +27,7 @@ from voxdata.faces.detect.landmarks import (
     backend_version,
     merge_boxes,
 )
-from voxdata.format.errors import BackendError, WeightsError
+from voxdata.format.errors import BackendError, WeightsError, brief
 from voxdata.rules import is_beyond
 from voxdata.weights import load_state_dict, resolve, sha256_of
 
@@ -182,11 +182,11 @@ def _aligner(fan: Path, detector: Path) -> Any:
             compile=False,
         )
     except RuntimeError as error:
-        raise WeightsError(f"{detector} does not hold S3FD: {str(error).splitlines()[0]}; {_HOW}") from error
+        raise WeightsError(f"{detector} does not hold S3FD: {brief(error)}; {_HOW}") from error
 
 
 def _load_strictly(network: Any, file: Path, name: str) -> None:
     try:
         network.load_state_dict(load_state_dict(file))
     except RuntimeError as error:
-        raise WeightsError(f"{file} does not hold {name}: {str(error).splitlines()[0]}; {_HOW}") from error
+        raise WeightsError(f"{file} does not hold {name}: {brief(error)}; {_HOW}") from error

@@ -25,7 +25,7 @@ from voxdata.faces.detect.landmarks import (
     same_face,
 )
 from voxdata.faces.detect.mediapipe_wheel import ONE_THREAD, mediapipe_solutions, open_wheel, quiet_native_logs
-from voxdata.format.errors import BackendError, WeightsError
+from voxdata.format.errors import BackendError, WeightsError, brief
 from voxdata.weights import resolve, sha256_of
 
 CROP_MARGINS = (0.5, 0.25, 0.75)  # its detector wants other surroundings than the wheel's now and then
@@ -103,7 +103,7 @@ def _load(model: bytes, name: str) -> tuple[Any, Any]:
     try:
         return mediapipe, vision.FaceLandmarker.create_from_options(options)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = brief(error)
         raise WeightsError(
             f"faces.measure.landmarker_model = {name} is not a face landmarker that mediapipe loads: {reason}; "
             "run: voxdata weights pull face_landmarker"

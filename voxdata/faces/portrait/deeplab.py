@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from voxdata.faces.decode import Pixels
 from voxdata.faces.portrait.matting import Matting
-from voxdata.format.errors import WeightsError
+from voxdata.format.errors import WeightsError, brief
 from voxdata.recipe.faces import USUAL_DEEPLABV3
 from voxdata.weights import load_state_dict, resolve, sha256_of
 
@@ -150,7 +150,7 @@ def _network(file: str) -> DeepLabV3:
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        cause = str(error).splitlines()[-1].strip()
+        cause = brief(str(error).strip().rpartition("\n")[2])
         raise WeightsError(
             f"{file} is not torchvision's deeplabv3_resnet50 or deeplabv3_resnet101 with {CLASSES} classes: {cause}; "
             "show the known files with: voxdata weights list"
