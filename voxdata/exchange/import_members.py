@@ -160,7 +160,8 @@ def log_mel(data: bytes, name: str, front_end: str) -> npt.NDArray[np.float16]:
         raise SourceError(f"{name} holds {is_a}; a log-mel of {front_end} is ({bands}, T) numbers")
     if name.endswith(".npy") and array.shape == (bands, bands):
         raise SourceError(f"{name} is {bands} x {bands}: which side is time cannot be told")
-    mel_FT = (array if array.shape[0] == bands else array.T).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of what is no number, which is refused below
+        mel_FT = (array if array.shape[0] == bands else array.T).astype(np.float64)
     if mel_FT.shape[1] == 0 or not np.isfinite(mel_FT).all() or np.abs(mel_FT).max() > np.finfo(np.float16).max:
         raise SourceError(f"{name} is empty, or holds numbers that are no logarithms of energies")
     return np.ascontiguousarray(mel_FT.astype("<f2"))
