@@ -93,8 +93,9 @@ def _value(key: str, text: str) -> Any:
         return text
     try:
         value = read_yaml(text)
-    except ValueError:
-        raise ConfigError(f"--set {brief(key)}: {quoted(text)} is not a YAML value; quote it") from None
+    except ValueError as error:
+        said = brief(error, 120)
+        raise ConfigError(f"--set {brief(key)}: {quoted(text)} is not a YAML value ({said}); quote it") from None
     if setting is not None and setting.kind is Sequence and isinstance(value, str):
         return [value]
     return _number(value)

@@ -286,7 +286,7 @@ class RunConfig:
 def load_config(path: str | Path) -> RunConfig:
     """Read and check a run.json. Raises `ConfigError` naming the key, the value and the limit."""
     try:
-        content = read_json(Path(path).read_text(encoding="utf-8"))
+        content = read_json(Path(path).read_text(encoding="utf-8"), by_hand=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"config {path} cannot be read: {error}") from None
     if not isinstance(content, dict):

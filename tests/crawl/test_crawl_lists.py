@@ -117,6 +117,11 @@ def test_rows_without_a_person_or_an_address_are_counted(tmp_path: Path, caplog:
     ("name", "data", "said"),
     [
         ("list.jsonl", b'{"identity": "a", "url": "http://h/"}\n{', r"line 2 of .*list\.jsonl is not JSON"),
+        (
+            "list.jsonl",
+            b'{"identity": "a", "url": "http://h/1", "url": "http://h/2"}',
+            r"line 1 of .*list\.jsonl is not JSON.*: url stands twice",
+        ),
         ("list.jsonl", b"[" * 100_000, r"line 1 of .*list\.jsonl is not JSON"),
         ("list.jsonl", b"[1]\n", r"line 1 of .*list\.jsonl is list"),
         ("list.parquet", b"no parquet", r"list\.parquet cannot be read"),

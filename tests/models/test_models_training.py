@@ -347,6 +347,9 @@ def test_a_missing_or_broken_run_json(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(ConfigError, match="holds list"):
         load_config(tmp_path / "list.json")
+    (tmp_path / "twice.json").write_text('{"root": "r", "settings": {"seed": 1, "seed": 2}}')
+    with pytest.raises(ConfigError, match=r"twice\.json cannot be read: seed stands twice"):
+        load_config(tmp_path / "twice.json")
     with pytest.raises(ConfigError, match="snapshot: is missing"):
         make_config({"root": "r", "run_dir": "d"})
 

@@ -49,6 +49,11 @@ HOSTILE = {
     "a set": "!!set {a, b}",
     "pairs": "sources: !!pairs [a: 1]",
     "long": "name: " + "x" * 400_000,
+    "a number of minutes and hours": "name: 1" + ":1" * 120_000,
+    "the same as a key": "? 1" + ":1" * 120_000 + "\n: x",
+    "nothing but brackets": "[" * 250_000,
+    "nothing but keys": "? " * 120_000,
+    "a key twice": "name: a\nname: b",
     "escapes": 'name: "\\x1b[2J\\u202e\\ud800"',
     "NUL": "name: a\0b",
     "extends what is no name": "extends: [a]",
@@ -151,6 +156,49 @@ def test_what_is_no_bomb_is_read_as_it_was_written(value: Any) -> None:
 def test_a_number_of_more_than_64_bits_is_refused(others: list[int], large: int, negative: bool) -> None:
     with pytest.raises(ValueError, match="more than 64 bits"):
         read_yaml(yaml.safe_dump({"a": [*others, -large if negative else large]}))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: 2\na: 3", "the key a twice, on lines 1 and 3"),
+        ("b:\n  - x: 1\n    y: 2\n    x: 1", "the key x twice, on lines 2 and 4"),
+        ("{a: 1, 'a': 2}", "the key a twice, on line 1"),
+        ("7: 1\n0x7: 2", "the key 0x7 twice, on lines 1 and 2"),
+        ("yes: 1\ntrue: 2", "the key true twice"),
+        ("a: &a {x: 1}\nb: {<<: *a, y: 3, y: 3}", "the key y twice"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        read_yaml(text)
+
+
+def test_a_key_may_stand_in_a_mapping_and_in_what_it_merges() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: [*b, *a], x: 4}\nd: {<<: *b}\n1: p\n'1': q"
+    read = read_yaml(text)
+    assert (read["c"], read["d"]) == ({"x": 4, "y": 3}, {"x": 1, "y": 3})
+    assert (read[1], read["1"]) == ("p", "q")
+
+
+@pytest.mark.parametrize(("depth", "taken"), [(40, True), (41, False)])
+def test_as_deep_as_is_said_is_read(depth: int, taken: bool) -> None:
+    text = "[" * depth + "x" + "]" * depth
+    if taken:
+        assert str(read_yaml(text)) == text.replace("x", "'x'")
+    else:
+        with pytest.raises(ValueError, match="more than 40 deep"):
+            read_yaml(text)
+
+
+@pytest.mark.parametrize(("letters", "taken"), [(1000, True), (1001, False)])
+def test_a_number_is_as_long_as_one_can_be(letters: int, taken: bool) -> None:
+    text = "0" * (letters - 1) + "7"
+    if taken:
+        assert read_yaml(text) == 7
+    else:
+        with pytest.raises(ValueError, match="a number in it has 1001 letters, at most 1000"):
+            read_yaml(text)
 
 
 def test_anchors_and_merges_that_people_write_are_read() -> None:

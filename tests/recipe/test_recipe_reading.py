@@ -231,6 +231,18 @@ def test_settings_merge_over_the_extended_recipe(tmp_path: Path) -> None:
     assert recipe.faces.select.max_per_identity == 4
 
 
+def test_a_section_that_stands_twice_is_refused_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "extends: demo\nname: two\nfaces: {pose: {max_angle_deg: 8.0}}\nspeech: {}\n"
+        "faces: {select: {min_per_identity: 2}}\n"
+    )
+    with pytest.raises(RecipeError, match=r"two\.yaml .* it has the key faces twice, on lines 3 and 5"):
+        load_recipe(str(path))
+    with pytest.raises(RecipeError, match=r"--set faces\.pose: .* has the key max_angle_deg twice, on line 1"):
+        load_recipe("demo", ["faces.pose={max_angle_deg: 8, max_angle_deg: 9}"])
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", "name: [", "extends: {file}\nname: loop\n"])
 def test_broken_recipe_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.yaml"

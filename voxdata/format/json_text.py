@@ -8,15 +8,30 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from voxdata.format.errors import brief
+
 WHOLE = 2**63  # numbers of tables and of files lie below
 
 
-def read_json(text: str | bytes) -> Any:
-    """The value that a text states. Raises `ValueError`, also for what is nested without end or is no UTF-8."""
+def read_json(text: str | bytes, *, by_hand: bool = False) -> Any:
+    """The value that a text states. Raises `ValueError`, also for what is nested without end or is no UTF-8.
+
+    Of a name that stands twice in an object the last value counts, as `json` has it; in what people write, `by_hand`,
+    it is refused.
+    """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_once if by_hand else None)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{brief(name)} stands twice in one object; leave one of them")
+        found[name] = value
+    return found
 
 
 def read_object(text: str | bytes) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from voxdata.speech import rules as speech
 INTRODUCTION = """# Recipe reference
 
 A recipe is a YAML file with the settings below; what it leaves out keeps its default. `extends: NAME` starts from
-another recipe. On the command line `--set key=value` changes one setting, for example
-`--set faces.pose.max_angle_deg=8`. A text or a path is what is written (`--set 'sources.photos.path=B #1'`); other
+another recipe. A key that stands twice in one section is refused. On the command line `--set key=value` changes one
+setting, for example `--set faces.pose.max_angle_deg=8`. A text or a path is what is written (`--set 'sources.photos.path=B #1'`); other
 values are YAML, so a list is `--set speech.measure.front_ends=[torch40]` and a second corpus is
 `--set 'sources.also=[{photos: {path: B/photos}, speech: {path: B/wav}}]'`, whose texts want quotes where YAML does.
 

@@ -89,10 +89,11 @@ def read_value(key: str, text: str, wanted: frozenset[Any]) -> Any:
         return int(text)
     if float in wanted and _DECIMAL.fullmatch(text):
         return float(text)
-    value = _yaml(text, Typed)
-    if value is _NOT_YAML:
-        raise RecipeError(f"--set {brief(key)}: {quoted(text)} is not a YAML value; quote it")
-    return value
+    try:
+        return read_yaml(text)
+    except ValueError as error:
+        said = brief(error, 120)
+        raise RecipeError(f"--set {brief(key)}: {quoted(text)} is not a YAML value ({said}); quote it") from None
 
 
 def kinds_of(field: FieldInfo) -> RegisteredKind | None:

@@ -200,7 +200,7 @@ def _each(file: _Lines) -> Iterator[str]:
 
 def _json_row(path: Path, number: int, line: str) -> Mapping[str, Any]:
     try:
-        row = read_json(line)
+        row = read_json(line, by_hand=True)
     except ValueError as error:
         raise SourceError(f"line {number} of {path} is not JSON: {brief(error)}") from None
     if not isinstance(row, dict):
