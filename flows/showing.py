@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.unpublished import UNPUBLISHED
 from voxdata.catalog.withheld import hidden_in
-from voxdata.format.errors import IdentityError, SourceError
+from voxdata.format.errors import IdentityError, SourceError, brief
 from voxdata.format.json_text import read_object
 from voxdata.format.members import MemberIndex
 from voxdata.format.reader import Reader
@@ -28,6 +28,7 @@ from voxdata.pages.report.facts import hidden_people
 from voxdata.pages.review.pictures import Pictures
 from voxdata.pages.review.sheets import Person, Row, Sheets
 from voxdata.people.names import fold_name
+from voxdata.people.roll_call import near
 from voxdata.store.storage import Storage
 
 GENERATED = "generated faces are plausible ones; they show no real person and identify nobody"
@@ -101,18 +102,31 @@ def _person(sheets: Sheets, pictures: Pictures, name: str) -> Shown:
 def _meant(sheets: Sheets, name: str) -> Person:
     if name in sheets.person_of:
         return sheets.people[sheets.person_of[name]]
-    near = sheets.search(name)
-    same = [each for each in near if fold_name(name) in map(fold_name, (each.person, *each.identities, *each.names))]
-    found = same or near
+    like = sheets.search(name)
+    same = [each for each in like if fold_name(name) in map(fold_name, (each.person, *each.identities, *each.names))]
+    found = same or like
     if len(found) == 1:
         return found[0]
     if found:
         some = ", ".join(each.person for each in found[:9])
         raise IdentityError(f"{name} may be {len(found)} people: {some}{', …' if len(found) > 9 else ''}; give an id")
+    # Only whom the sheets hold is proposed, so that a name like that of somebody who opted out gives nobody away.
+    meant = near(name, _proposed(sheets.people.values()))
+    hint = f"the nearest are {', '.join(meant)}; " if meant else ""
     raise IdentityError(
-        f"{name} is nobody who may be shown; those who opted out are not: see voxdata optout, and for who there is: "
-        'voxdata sql "from identity_summary"'
+        f"{brief(name)} is nobody who may be shown; {hint}those who opted out are not: see voxdata optout, and for who "
+        'there is: voxdata sql "from identity_summary"'
     )
+
+
+def _proposed(people: Iterable[Person]) -> dict[str, str]:
+    """Folded id or name -> how its person is proposed."""
+    found = {}
+    for each in people:
+        said = f"{each.person} ({', '.join(each.names)})" if each.names else each.person
+        found |= {fold_name(word): said for word in (each.person, *each.identities, *each.names)}
+    found.pop("", None)
+    return found
 
 
 def _portrait(sheets: Sheets, pictures: Pictures, row: Row) -> tuple[bytes, str] | None:

@@ -84,6 +84,18 @@ def test_a_person_is_found_by_name_and_shown_with_all_portraits(own: Path, here:
         assert picture.width // picture.height == facts["portraits"]
 
 
+def test_the_nearest_names_of_a_misspelt_one_are_of_people_who_may_be_shown(own: Path, here: Voxdata) -> None:
+    row = portrait(own)
+    misspelt = f"{row['name'][:-1]}qq"
+    ask = ["show", "person", misspelt, "--root", str(own)]
+    assert f"the nearest are {row['person']} ({row['name']})" in here(*ask).stderr
+    assert here("optout", row["person"], "--reason", "letter 1", "--root", str(own)).returncode == 0
+    said = here(*ask).stderr.replace(misspelt, "")
+    assert "is nobody who may be shown" in said
+    assert row["person"] not in said
+    assert row["name"] not in said
+
+
 def test_a_photo_is_shown_whole_and_a_clip_by_its_mel(own: Path, here: Voxdata) -> None:
     photo = portrait(own)["photo_sha256"]
     facts, _ = asked(here, "show", "photo", photo[:16], "--root", str(own), "--out", "photo.png")
