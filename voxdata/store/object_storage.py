@@ -49,6 +49,7 @@ class UrlStorage(Storage):
         return {**self.__dict__, "_listings": {}}
 
     def put(self, key: str, data: bytes) -> None:
+        """As `Storage.put`; what is kept of the root here (`keeping`, `listed`) knows it at once."""
         more = {"max_concurrency": AT_ONCE} if self._is_s3 else {}
         with self._errors(key):
             self._fs.pipe_file(self._full(key), data, **more)
@@ -97,6 +98,7 @@ class UrlStorage(Storage):
         return SomeBehind()
 
     def exists(self, key: str) -> bool:
+        """As `Storage.exists`; of folders that are `listed`, and of keys that are kept, without asking the store."""
         listing = self._listing_of(key)
         if listing is not None:
             return _holds(listing, key)

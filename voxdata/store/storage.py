@@ -237,6 +237,7 @@ class LocalStorage(LocalFiles, Storage):
             raise storage_error(error, self.url, key) from error
 
     def create(self, key: str, data: bytes) -> bool:
+        """As `Storage.create`, also on a full disk, where the object may stay empty: that it is there says who came."""
         target = self.local(key)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
