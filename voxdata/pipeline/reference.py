@@ -22,9 +22,10 @@ INTRODUCTION = """# Recipe reference
 
 A recipe is a YAML file with the settings below; what it leaves out keeps its default. `extends: NAME` starts from
 another recipe. A key that stands twice in one section is refused. On the command line `--set key=value` changes one
-setting, for example `--set faces.pose.max_angle_deg=8`. A text or a path is what is written (`--set 'sources.photos.path=B #1'`); other
-values are YAML, so a list is `--set speech.measure.front_ends=[torch40]` and a second corpus is
-`--set 'sources.also=[{photos: {path: B/photos}, speech: {path: B/wav}}]'`, whose texts want quotes where YAML does.
+setting, for example `--set faces.pose.max_angle_deg=8`. A text or a path is what is written
+(`--set 'sources.photos.path=B #1'`); other values are YAML, so a list is `--set speech.measure.front_ends=[torch40]`
+and a second corpus is `--set 'sources.also=[{photos: {path: B/photos}, speech: {path: B/wav}}]'`, whose texts want
+quotes where YAML does.
 
 `sources.photos` is one source or a list of several, which are asked in that order. In a recipe:
 `photos: [{kind: folder, path: A}, {kind: site, url: 'https://…/'}]`. On the command line a number names one of them,
