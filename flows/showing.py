@@ -121,7 +121,7 @@ def _meant(sheets: Sheets, name: str) -> Person:
 
 def _proposed(people: Iterable[Person]) -> dict[str, str]:
     """Folded id or name -> how its person is proposed."""
-    found = {}
+    found: dict[str, str] = {}
     for each in people:
         said = f"{each.person} ({', '.join(each.names)})" if each.names else each.person
         found |= {fold_name(word): said for word in (each.person, *each.identities, *each.names)}
