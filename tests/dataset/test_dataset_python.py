@@ -8,22 +8,27 @@ import re
 import shutil
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
 from small_root import AT, faces, jpeg
+from torch.utils.data import DataLoader
 
 import voxdata
 from voxdata.catalog.query import run_query
 from voxdata.dataset.opened import Dataset
 from voxdata.dataset.sound import Sound, read_sound
-from voxdata.format.errors import QueryError, ShardError, SourceError, VoxdataError
+from voxdata.format.errors import QueryError, ShardError, SnapshotError, SourceError, VoxdataError
 from voxdata.people.optouts import OPTED_OUT, state
 from voxdata.store.storage import LocalStorage
 
 KEY = faces(7)[0]["face_id"]
+left_open = pytest.mark.filterwarnings(  # webdataset leaves closing its tars to the collector
+    "ignore:unclosed file:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 PICTURE = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)"')
 
 
@@ -130,11 +135,58 @@ def test_who_opted_out_is_in_nothing_that_is_shown(without_seven: Dataset, caplo
     assert len(PICTURE.findall(data.sql("FROM portraits")._repr_html_())) == 9
     assert data.sql(f"SELECT thumbnail('{KEY}') AS small").rows() == [{"small": None}]
     assert "1 thumbnails are left out" in caplog.text
-    assert data.portraits().num_rows == 10
+
+
+def plain(sample: dict[str, Any]) -> str:
+    return str(sample["__key__"])
+
+
+@left_open
+def test_who_opted_out_is_in_nothing_that_is_handed_out(
+    without_seven: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = without_seven
+    others = sorted(row["key"] for row in data if row["kind"] == "faces")
+    assert len(others) == 9
+    assert sorted(data.portraits()["key"].to_pylist()) == others
+    assert "id00007" not in data.utterances()["person"].to_pylist()
+    assert data.portraits("val").num_rows == 1
+    streams = [data.webdataset("train", kind) for kind in ("faces", "speech")]
+    found = {sample["__key__"].partition("/")[0] for stream in streams for sample in stream}
+    assert found == {f"id{n:05d}" for n in range(7)}
+    loaded = DataLoader(data.webdataset("train", "faces").map(plain), batch_size=None, num_workers=1)
+    assert {key.partition("/")[0] for key in loaded} == found
+    options = {"side_px": 16, "frames": 12, "cache": "memory"}
+    pairs = data.pairs("train", **options)
+    assert set(pairs.people) == found
+    assert {key.partition("/")[0] for place in range(len(pairs)) for key in pairs.keys(place)} <= found
+    assert data.pairs("train", iterable=True, **options).pairs.people == pairs.people
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "1 person who opted out since" in said
+    assert 'opted_out="keep"' in said
+
+
+@left_open
+def test_a_published_version_is_reproduced_when_it_is_asked_for(
+    built: Path, without_seven: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, data = voxdata.open(built), without_seven
+    assert data.portraits(opted_out="keep").arrow() == before.portraits().arrow()
+    assert data.utterances("train", opted_out="keep").arrow() == before.utterances("train").arrow()
+    options = {"side_px": 16, "frames": 12, "cache": "memory", "length": 30}
+    kept, published = data.pairs("train", opted_out="keep", **options), before.pairs("train", **options)
+    assert kept.people == published.people
+    assert kept[range(30)]["portrait"].equal(published[range(30)]["portrait"])
+    assert kept[range(30)]["mel"].equal(published[range(30)]["mel"])
+    stream = data.webdataset("train", "faces", shuffle=8, seed=3, opted_out="keep")
+    assert list(map(plain, stream)) == list(map(plain, before.webdataset("train", "faces", shuffle=8, seed=3)))
+    assert not caplog.records
+    with pytest.raises(SnapshotError, match="opted_out = 'kept': it is one of leave_out, keep"):
+        data.portraits(opted_out="kept")  # type: ignore[arg-type]
 
 
 def test_pairs_are_shown_without_who_opted_out(without_seven: Dataset) -> None:
-    pairs = without_seven.pairs("train", cache="memory", frames=10, length=64)
+    pairs = without_seven.pairs("train", cache="memory", frames=10, length=64, opted_out="keep")
     page = pairs._repr_html_()
     assert "id00007" not in page
     assert len(PICTURE.findall(page)) == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import shutil
 import tempfile
@@ -11,20 +12,21 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, overload
 
 from voxdata.catalog.asked import add_asked
 from voxdata.catalog.query import answer
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.thumbnails import Portraits
 from voxdata.catalog.versions import opened_at
+from voxdata.catalog.withheld import everyone, hidden_in
 from voxdata.dataset.html import facts_html, figure, image
 from voxdata.dataset.result import Result, Samples
-from voxdata.format.errors import ShardError
+from voxdata.format.errors import ShardError, SnapshotError, quoted
 from voxdata.format.files import LocalFiles
 from voxdata.format.members import MemberIndex
 from voxdata.format.reader import Reader
-from voxdata.format.sidecar import read_sidecar, sample_rows
+from voxdata.format.sidecar import keys_of, read_sidecar, sample_rows, without_people
 from voxdata.format.snapshot import Kind, ShardEntry, Snapshot
 from voxdata.people.optouts import hidden
 from voxdata.store.storage import Storage, open_storage
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from voxdata.dataset.pairs import IterablePairs, Pairs
     from voxdata.dataset.sound import Sound
 
+logger = logging.getLogger(__name__)
+
+OptedOut: TypeAlias = Literal["leave_out", "keep"]
 HTML_PORTRAITS = 8
 
 
@@ -43,8 +48,10 @@ class Dataset:
     """A dataset version. It never changes under its reader; a build that publishes beside it is not seen.
 
     `len()` is the number of its samples, portraits and utterances; iterating gives a dict per sample, in the order of
-    the shards: `kind`, `key`, `split`, `identity`, `person`, `tar`. Both leave out people who opted out since, as do
-    `image`, `audio` and what notebooks show; `portraits`, `utterances` and `read` are the version as it was published.
+    the shards: `kind`, `key`, `split`, `identity`, `person`, `tar`. Both leave out people who opted out since, or whose
+    forgetting has begun, as do `image`, `audio`, what notebooks show, and `portraits`, `utterances`, `pairs` and
+    `webdataset`. These four say once, as a warning, how many people they leave out; with `opted_out="keep"` they give
+    the version as it was published, to compute again what was computed on it. `read`, `shards` and `sql` always do.
 
     It can be pickled and used in DataLoader workers, forked or spawned. Use it as a context manager or `close()` it.
     """
@@ -55,6 +62,7 @@ class Dataset:
         self._reader = Reader(self.storage, self.snapshot)
         self._index: MemberIndex | None = None
         self._folder: str | None = None
+        self._said = False
 
     @property
     def id(self) -> str:
@@ -77,16 +85,18 @@ class Dataset:
             add_asked(connection, self.storage, statement)
             return Result(answer(connection, statement), self._shown)
 
-    def portraits(self, split: str | None = None) -> Samples:
+    def portraits(self, split: str | None = None, *, opted_out: OptedOut = "leave_out") -> Samples:
         """A row per portrait, of one split or of all: key, split, tar and all measurements, in the order of the shards.
 
         Its bytes: `read(key, row["format"])`. Raises `SnapshotError` for an unknown split, `ShardError`.
         """
-        return Samples(sample_rows(self.storage, self.shards("faces", split)), self._shown)
+        shards, gone = self.shards("faces", split), self._left_out(opted_out)
+        return Samples(without_people(sample_rows(self.storage, shards), gone), self._shown)
 
-    def utterances(self, split: str | None = None) -> Samples:
+    def utterances(self, split: str | None = None, *, opted_out: OptedOut = "leave_out") -> Samples:
         """A row per utterance, as `portraits`; `holdout` marks clips of training people for closed-set tests."""
-        return Samples(sample_rows(self.storage, self.shards("speech", split)))
+        shards, gone = self.shards("speech", split), self._left_out(opted_out)
+        return Samples(without_people(sample_rows(self.storage, shards), gone))
 
     def image(self, key: str) -> Image:
         """A portrait as a PIL image, RGB, S x S px. Raises `ShardError` for a key that is none, or may not be shown."""
@@ -165,22 +175,32 @@ class Dataset:
         return self._reader.front_end(name)
 
     @overload
-    def pairs(self, split: str = ..., *, iterable: Literal[False] = ..., **options: Any) -> Pairs: ...
+    def pairs(
+        self, split: str = ..., *, iterable: Literal[False] = ..., opted_out: OptedOut = ..., **options: Any
+    ) -> Pairs: ...
 
     @overload
-    def pairs(self, split: str = ..., *, iterable: Literal[True], **options: Any) -> IterablePairs: ...
+    def pairs(
+        self, split: str = ..., *, iterable: Literal[True], opted_out: OptedOut = ..., **options: Any
+    ) -> IterablePairs: ...
 
-    def pairs(self, split: str = "train", *, iterable: bool = False, **options: Any) -> Pairs | IterablePairs:
+    def pairs(
+        self, split: str = "train", *, iterable: bool = False, opted_out: OptedOut = "leave_out", **options: Any
+    ) -> Pairs | IterablePairs:
         """A portrait and a stretch of log-mels of the same person, people drawn uniformly, as a torch dataset.
 
         `options` are those of `voxdata.dataset.pairs.Pairs`: seed, front_end, side_px, frames, length, holdout, cache,
-        normalise; with `iterable`, also batch_size, rank and world_size. Needs torch and a root on this machine.
+        normalise; with `iterable`, also batch_size, rank and world_size. Whoever opts out later is still in pairs that
+        were made before. Needs torch and a root on this machine.
         """
         from voxdata.dataset.pairs import IterablePairs, Pairs
 
-        return IterablePairs(self._reader, split, **options) if iterable else Pairs(self._reader, split, **options)
+        kind = IterablePairs if iterable else Pairs
+        return kind(self._reader, split, leave_out=self._left_out(opted_out), **options)
 
-    def webdataset(self, split: str, kind: Kind, *, shuffle: int = 0, seed: int = 0) -> WebDataset:
+    def webdataset(
+        self, split: str, kind: Kind, *, shuffle: int = 0, seed: int = 0, opted_out: OptedOut = "leave_out"
+    ) -> WebDataset:
         """The shards of a split as a `webdataset` pipeline that splits them among nodes and workers and decodes.
 
         A face sample has `jpg` or `webp` (PIL RGB image) and `json` (dict), a speech sample `<front end>.npy` arrays
@@ -189,11 +209,31 @@ class Dataset:
         """
         from voxdata.dataset.webdataset import pipeline
 
-        return pipeline(self.local(), self.shards(kind, split), shuffle=shuffle, seed=seed)
+        files, shards = self.local(), self.shards(kind, split)
+        left_out = keys_of(files, shards, self._left_out(opted_out))
+        return pipeline(files, shards, shuffle=shuffle, seed=seed, left_out=left_out)
 
     def shards(self, kind: Kind, split: str | None = None) -> list[ShardEntry]:
         """The shards of a kind and split. Raises `SnapshotError` for an unknown split."""
         return self._reader.shards(kind, split)
+
+    def _left_out(self, opted_out: OptedOut) -> frozenset[str]:
+        """People in the version who are left out now; the first time it says how many they are."""
+        if opted_out not in get_args(OptedOut):
+            raise SnapshotError(f"opted_out = {quoted(opted_out)}: it is one of {', '.join(get_args(OptedOut))}")
+        found = {} if opted_out == "keep" else hidden_in(self.storage, self.snapshot.shards)
+        if found and not self._said:
+            self._said = True
+            people = len(everyone(found))
+            logger.warning(
+                "snapshot %s: %d %s who opted out since, or whose forgetting has begun, %s left out; the version as it "
+                'was published: opted_out="keep"',
+                self.id,
+                people,
+                "person" if people == 1 else "people",
+                "is" if people == 1 else "are",
+            )
+        return everyone(found)
 
     def local(self) -> LocalFiles:
         """The root as a folder on this machine. Raises `SnapshotError` where it is on object storage."""

@@ -16,7 +16,7 @@ Portraits are mapped from the cache of decoded ones, log-mels from the tars; wor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -71,7 +71,8 @@ class Pairs(TorchDataset[Pair]):
     `stated` is what the snapshot names. An utterance shorter than `frames` goes on at its beginning.
 
     `length` is an epoch's number of pairs (default: as many as there are utterances), `holdout` lets in the clips that
-    are kept for closed-set tests, `cache` is a folder for decoded portraits (default: the user's) or "memory".
+    are kept for closed-set tests, `cache` is a folder for decoded portraits (default: the user's) or "memory",
+    `leave_out` are people of whom there are no pairs.
     `set_epoch` gives other draws, also in workers that live on. Raises `SnapshotError` where nobody has both.
     """
 
@@ -88,6 +89,7 @@ class Pairs(TorchDataset[Pair]):
         holdout: bool = False,
         cache: str | Path | None = None,
         normalise: Kind = "none",
+        leave_out: Collection[str] = (),
     ) -> None:
         about = reader.front_end(front_end)
         self._normalisation = None if normalise == "none" else normalisation(front_end, about, normalise)
@@ -99,7 +101,7 @@ class Pairs(TorchDataset[Pair]):
         mels = [mel for mel in reader.mels(split, front_end) if holdout or not mel.holdout]
         self._tars.check(mels)
         self._decoded, self._rows = _decoded(reader, portraits, side_px, cache), rows(portraits)
-        self.people = sorted({item.person for item in portraits} & {item.person for item in mels})
+        self.people = sorted(({item.person for item in portraits} & {item.person for item in mels}) - set(leave_out))
         if not self.people:
             raise SnapshotError(
                 f"snapshot {reader.id}: nobody in split {split!r} has both portraits and {front_end} speech "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import webdataset as wds
 
@@ -12,8 +14,21 @@ from voxdata.format.members import check_lengths
 from voxdata.format.snapshot import ShardEntry
 
 
-def pipeline(files: LocalFiles, shards: Sequence[ShardEntry], *, shuffle: int, seed: int) -> wds.WebDataset:
-    """Shards, split among nodes and DataLoader workers, as decoded samples; see `Dataset.webdataset`."""
+@dataclass(frozen=True)
+class _Others:
+    """Samples of other keys; a class, as workers that are spawned get it pickled."""
+
+    left_out: frozenset[str]
+
+    def __call__(self, sample: Mapping[str, Any]) -> bool:
+        return sample["__key__"] not in self.left_out
+
+
+def pipeline(
+    files: LocalFiles, shards: Sequence[ShardEntry], *, shuffle: int, seed: int, left_out: frozenset[str]
+) -> wds.WebDataset:
+    """Shards, split among nodes and DataLoader workers, as decoded samples but those of some keys; see
+    `Dataset.webdataset`."""
     check_lengths(files, shards)
     if not shards:
         raise ShardError(f"no shard of this split and kind under {files.url}; list them: voxdata sql --query splits")
@@ -24,6 +39,8 @@ def pipeline(files: LocalFiles, shards: Sequence[ShardEntry], *, shuffle: int, s
         empty_check=False,
         seed=seed,
     )
+    if left_out:
+        decoded = decoded.select(_Others(left_out))
     if shuffle:
         decoded = decoded.shuffle(shuffle, seed=seed)
     return decoded.decode("pilrgb")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ SIDECAR = [
 ]
 _OF_MEMBERS = ("member", "suffix", "offset", "size", "sha256")
 _WHO = ("key", "suffix", "offset", "size", "person")
+_OWNER = ("key", "person")
 _WHERE_KNOWN = ("sex", "holdout", "nationality", "pitch_median_hz", "pitch_range_st")
 
 
@@ -136,3 +137,16 @@ def sample_rows(files: Files, shards: Sequence[ShardEntry]) -> pa.Table:
         return pa.concat_tables(tables, promote_options="default")
     fields = [(name, kind) for name, kind in SIDECAR if name not in _OF_MEMBERS]
     return pa.schema([*fields, ("tar", pa.string())]).empty_table()
+
+
+def without_people(samples: pa.Table, people: Collection[str]) -> pa.Table:
+    """Rows of `sample_rows` that are nobody's of `people`."""
+    if not people or not samples.num_rows:
+        return samples
+    return samples.filter(pc.invert(pc.is_in(samples["person"], pa.array(sorted(people), pa.string()))))
+
+
+def keys_of(files: Files, shards: Sequence[ShardEntry], people: Collection[str]) -> frozenset[str]:
+    """Keys of all samples of some people. Raises `ShardError`."""
+    rows = [row for entry in shards if people for row in read_sidecar(files, entry.sidecar, _OWNER).to_pylist()]
+    return frozenset(row["key"] for row in rows if row["person"] in people)
