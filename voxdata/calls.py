@@ -2,8 +2,8 @@
 
 Each runs in a process of its own, started with `python -P`: nothing of ours but `voxdata` is imported into the
 caller's process, a script needs no `if __name__ == "__main__"`, and what a training takes is given back with its
-process. What the command says on standard error comes through as it is said. It ends with the caller's process, and at
-Ctrl-C by itself.
+process. What the command says on standard error comes through as it is said, but for the error that ends it, which is
+raised. It ends with the caller's process, and at Ctrl-C by itself.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from voxdata.format.errors import SourceError, VoxdataError
+from voxdata.format.errors import RecipeError, SourceError, VoxdataError, brief, quoted
 from voxdata.format.json_text import read_object
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def build(recipe: str, root: str | Path, settings: Settings | None = None, *, pr
     """
     import voxdata
 
-    words = ["build", recipe, "--root", str(root), *_sets(settings), *(["--prefect"] if prefect else []), "--json"]
-    return voxdata.open(root, read_object(_called(words))["snapshot"])
+    options = [*_options({"root": root, "prefect": prefect}), *_sets(settings)]
+    return voxdata.open(root, _answer(["build", *options, "--json", "--", str(recipe)])["snapshot"])
 
 
 def train(
@@ -80,9 +80,8 @@ def train(
     `settings` are keys of run.json or numbers of the preset. Raises `VoxdataError` with what ended the training,
     `KeyboardInterrupt` where it was interrupted: the same call resumes it.
     """
-    named = options if run is None else {**options, "run": str(run)}
-    words = ["train", system, "--root", str(root), *_options(named), *_sets(settings), "--json"]
-    return Path(read_object(_called(words))["run"])
+    words = [*_options({**options, "root": root, "run": run}), *_sets(settings)]
+    return Path(_answer(["train", *words, "--json", "--", system])["run"])
 
 
 def imagine(voice: str | Path, run: str | Path, root: str | Path | None = None, *, model: str | None = None) -> Face:
@@ -91,14 +90,13 @@ def imagine(voice: str | Path, run: str | Path, root: str | Path | None = None, 
     `run` is a run's folder, or its name, champion or challenger in `root`; `model` says whose, where several have one.
     Raises `SourceError`, `VoxdataError`.
     """
-    place = {} if root is None else {"root": str(root)}
-    more = {} if model is None else {"model": model}
+    named = _options({"run": run, "root": root, "model": model})
     read, write = os.pipe()
-    words = ["imagine", str(voice), "--run", str(run), *_options({**place, **more}), "--out", f"/dev/fd/{write}"]
+    words = ["imagine", *named, f"--out=/dev/fd/{write}", "--json", "--", str(voice)]
     with open(read, "rb") as pipe:
         picture = _Reading(pipe)
         try:
-            said = read_object(_called([*words, "--json"], write))
+            said = _answer(words, write)
         finally:
             os.close(write)
             png = picture.whole()
@@ -106,23 +104,60 @@ def imagine(voice: str | Path, run: str | Path, root: str | Path | None = None, 
 
 
 def _sets(settings: Settings | None) -> list[str]:
-    pairs = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in (settings or {}).items()]
-    return [word for key, value in pairs for word in ("--set", f"{key}={value}")]
+    if not isinstance(settings, Mapping | None):
+        raise RecipeError(
+            f"settings = {quoted(settings)}: a mapping is needed, such as {{'faces.pose.max_angle_deg': 8}}"
+        )
+    return [f"--set={key}={_written(key, value)}" for key, value in (settings or {}).items()]
+
+
+def _written(key: str, value: Any) -> str:
+    """A value of Python as `--set` reads it. Raises `RecipeError`."""
+    try:
+        plain = _plain(value) if isinstance(value, os.PathLike) else value
+        return plain if isinstance(plain, str) else json.dumps(plain, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecipeError(
+            f"settings: {brief(key)} = {quoted(value)} cannot be written as JSON ({brief(error)}); give texts, paths, "
+            "numbers, None, and lists and dictionaries of them"
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has for a path, and for a number of NumPy, which need not be imported here."""
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"it holds {type(value).__name__}")
 
 
 def _options(options: Mapping[str, Any]) -> list[str]:
     words = []
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
-        for each in value if isinstance(value, (list, tuple)) else [value]:
-            if each is not None and each is not False:
-                words += [option] if each is True else [option, str(each)]
+        several = value if isinstance(value, (list, tuple)) else [value]
+        given = [each for each in several if each is not None and each is not False]
+        words += [option if each is True else f"{option}={each}" for each in given]
     return words
 
 
-def _called(words: Iterable[str], *passed: int) -> str:
+def _answer(words: Sequence[str], *passed: int) -> dict[str, Any]:
+    """The object that a command with `--json` prints. Raises as `_called`."""
+    printed = _called(words, *passed)
+    try:
+        return read_object(printed)
+    except ValueError:
+        said = brief(printed) or "nothing"
+        raise VoxdataError(
+            f"voxdata {words[0]} printed no result but: {said}; leave out options such as help"
+        ) from None
+
+
+def _called(called: Sequence[str], *passed: int) -> str:
     """What a command prints. Raises its error; `KeyboardInterrupt` where it was interrupted."""
-    called = list(words)
+    if spoilt := [word for word in called if "\0" in word]:
+        raise RecipeError(f"{quoted(spoilt[0])} has a NUL, which no command can be given; leave it out")
     with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
         place = Path(folder) / "error.json"
         command = [sys.executable, "-P", "-m", "flows.watchdog", str(os.getpid()), "flows.called", str(place), *called]

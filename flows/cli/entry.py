@@ -10,7 +10,7 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 from cyclopts.completion import ShellDetectionError
@@ -39,6 +39,7 @@ PREFECT_DEFAULTS = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
 }
 MISUSED = 2
+Failed: TypeAlias = Callable[[Exception, str], bool]
 QUERY_INTERRUPTED = "Query interrupted"  # what DuckDB makes of a signal in the middle of a query
 
 app = App(
@@ -62,10 +63,14 @@ for group in (
             app.command(each, name=name)
 
 
-def command_line(failed: Callable[[Exception], object] = lambda error: None) -> int:
+def _untold(error: Exception, said: str) -> bool:
+    return False
+
+
+def command_line(failed: Failed = _untold) -> int:
     """Run the command that the process was started with, which Ctrl-C ends in seconds, and return its exit status.
 
-    An error that ends it is handed to `failed` before it is said.
+    An error that ends it is handed to `failed` with what is said of it, and said here unless that returns true.
     """
     _speak_utf8()
     heed(lambda: _interrupted(sys.argv[1:]))
@@ -91,7 +96,7 @@ def _speak_utf8() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def main(arguments: Sequence[str] | None = None, *, failed: Callable[[Exception], object] = lambda error: None) -> int:
+def main(arguments: Sequence[str] | None = None, *, failed: Failed = _untold) -> int:
     """Run one command and return its exit status; `failed` as in `command_line`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     spare_loopback()
@@ -99,12 +104,10 @@ def main(arguments: Sequence[str] | None = None, *, failed: Callable[[Exception]
         handler, bound, _ = app.meta.parse_args(words, exit_on_error=False, print_error=False)
         return int(handler(*bound.args, **bound.kwargs) or 0)
     except CycloptsError as error:
-        failed(error)
         where = " ".join(("voxdata", *(called := _called(words))))
-        return _refuse(called, f"{_mistake(error).rstrip('.')}; see: {where} --help", MISUSED)
+        return _refuse(called, error, f"{_mistake(error).rstrip('.')}; see: {where} --help", MISUSED, failed)
     except VoxdataError as error:
-        failed(error)
-        return _refuse(_called(words)[:1], str(error), error.exit_code)
+        return _refuse(_called(words)[:1], error, str(error), error.exit_code, failed)
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != QUERY_INTERRUPTED:
             raise
@@ -117,7 +120,7 @@ def main(arguments: Sequence[str] | None = None, *, failed: Callable[[Exception]
         short = _shortage(error)
         if short is None:
             raise
-        return _refuse(_called(words)[:1], short, BackendError.exit_code)
+        return _refuse(_called(words)[:1], BackendError(short), short, BackendError.exit_code, failed)
 
 
 @app.meta.default
@@ -194,6 +197,7 @@ def _shortage(error: OSError | MemoryError) -> str | None:
     return None
 
 
-def _refuse(called: Sequence[str], said: str, status: int) -> int:
-    print(f"{' '.join(('voxdata', *called))}: {said}", file=sys.stderr)
+def _refuse(called: Sequence[str], error: Exception, said: str, status: int, failed: Failed) -> int:
+    if not failed(error, said):
+        print(f"{' '.join(('voxdata', *called))}: {said}", file=sys.stderr)
     return status
