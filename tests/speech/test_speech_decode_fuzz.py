@@ -79,6 +79,7 @@ HOSTILE = {
     "a session": b"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
     "boxes in boxes": b"".join(struct.pack(">I4s", 8 * (4000 - n), b"moov") for n in range(4000)),
     "a page of Ogg without end": b"OggS\0\2" + bytes(20) + b"\xff" + b"\xff" * 255,
+    "an AIFF that is read from before its start": clip("AIFF")[:40] + b"\0\0" + clip("AIFF")[42:],
     "a tag of 256 MB": b"ID3\4\0\0\x7f\x7f\x7f\x7f" + bytes(300),
 }
 

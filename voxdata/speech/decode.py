@@ -182,6 +182,13 @@ def _changes(formats: Sequence[tuple[int, int]]) -> str | None:
     return f"the format changes midway: {', then '.join(named[:NAMED])}{more}"
 
 
+class _Sound(io.BytesIO):
+    """Bytes for libsndfile, which a damaged header lets seek before them: Python would print what that raises."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return super().seek(max(0, offset) if whence == io.SEEK_SET else offset, whence)
+
+
 def _collect(track: _Track, max_duration_s: float, said: str | None) -> Decoded:
     collected = bytearray()
     for rate_hz, piece in groupby(track.mono(max_duration_s), key=lambda block: block[0]):
@@ -203,7 +210,7 @@ def _collect(track: _Track, max_duration_s: float, said: str | None) -> Decoded:
 
 @contextmanager
 def _soundfile_track(data: bytes, max_duration_s: float) -> Iterator[_Track]:
-    with soundfile.SoundFile(io.BytesIO(data)) as file:
+    with soundfile.SoundFile(_Sound(data)) as file:
         _check_format(file.samplerate, file.channels)
         if file.frames > max_duration_s * file.samplerate:
             raise _too_long(max_duration_s)
