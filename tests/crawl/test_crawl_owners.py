@@ -69,6 +69,30 @@ def test_a_group_of_another_product_is_not_ours(name: str) -> None:
     assert not robots.allow("/b", "ourbot/3 (+http://ours.example; a crawler)")
 
 
+@pytest.mark.parametrize("between", ["Host: h.example", "Crawl-delay: 10", "Unheard-of: x", "# a remark", ""])
+def test_what_is_no_rule_does_not_end_the_names_of_a_group(between: str) -> None:
+    robots = Robots(f"User-agent: *\n{between}\nUser-agent: evilbot\nDisallow: /\n")
+    assert not robots.allow("/x", "ourbot")
+    assert robots.delay_s("evilbot") == robots.delay_s("ourbot")
+
+
+@pytest.mark.parametrize("rule", ["Disallow:", "Allow: /", "Content-Signal: search=yes"])
+def test_a_rule_ends_the_names_of_a_group(rule: str) -> None:
+    assert Robots(f"User-agent: *\n{rule}\nUser-agent: evilbot\nDisallow: /\n").allow("/x", "ourbot")
+
+
+@pytest.mark.parametrize("letter", ["\u2028", "\x0b", "\x0c", "\x1c", "\x85"])
+def test_only_cr_and_lf_end_a_line(letter: str) -> None:
+    assert not Robots(f"User-agent: *\rDisallow: /\r\nDisallow: /a{letter}Allow: /\n").allow("/", "ourbot")
+
+
+@pytest.mark.parametrize(("name", "ours"), [("ourbot*", True), ("our*", True), ("**", True), ("bot*", False)])
+def test_a_star_at_the_end_of_a_name_is_any_end(name: str, ours: bool) -> None:
+    assert Robots(f"User-agent: {name}\nDisallow: /").allow("/x", "ourbot/3") != ours
+    both = Robots(f"User-agent: {name}\nDisallow: /x\n\nUser-agent: ourbot\nDisallow: /y")
+    assert not both.allow("/y", "ourbot")
+
+
 def test_the_longest_beginning_of_a_name_counts() -> None:
     robots = Robots("User-agent: ourbot\nDisallow: /a\n\nUser-agent: OurBot-Image\nDisallow: /b")
     assert (robots.allow("/a", "ourbot-image/1"), robots.allow("/b", "ourbot-image/1")) == (True, False)

@@ -18,6 +18,8 @@ MAX_DELAY_S = 1e9
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SAFE = "%/?:@!$&'()*+,;=-._~[]#"
+_LINE_END = re.compile(r"\r\n|\r|\n")  # and no other: a path may hold what Python takes for the end of a line
+_RULES = ("allow", "disallow", "content-signal")  # what ends the names of a group; any other record stands among them
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Robots:
         named = _product(agent)
         best, found = 0, [group for group in self._groups if "*" in group.names]
         for group in self._groups:
-            length = max((len(name) for name in group.names if _begins(name, named)), default=0)
+            length = max((len(name.rstrip("*")) for name in group.names if _begins(name, named)), default=0)
             if length > best:
                 best, found = length, []
             if length and length == best:
@@ -96,7 +98,7 @@ class Robots:
 
     def _read(self, text: str) -> None:
         naming = False
-        for line in text.splitlines():
+        for line in _LINE_END.split(text):
             name, colon, value = line.partition("#")[0].partition(":")
             key, value = name.strip().lower(), value.strip()
             if not colon:
@@ -108,9 +110,10 @@ class Robots:
                 if not naming:
                     self._groups.append(_Group())
                 self._groups[-1].names.append(_product(value))
-            else:
-                self._add(key, value)
-            naming = key == "user-agent"
+                naming = True
+                continue
+            self._add(key, value)
+            naming = naming and key not in _RULES
 
     def _add(self, key: str, value: str) -> None:
         group = self._groups[-1]
@@ -161,14 +164,18 @@ def _one_spelling(found: re.Match[str]) -> str:
 
 def _product(value: str) -> str:
     """The product that a group is for, without a version or a comment, which owners write and the standard ignores."""
-    return value.lower().partition("/")[0].partition(" ")[0].strip()
+    name = value.lower().partition("/")[0].partition(" ")[0].strip()
+    return "*" if name and not name.strip("*") else name
 
 
 def _begins(name: str, product: str) -> bool:
     """Whether a group's name is a product's or its beginning up to a hyphen: `ourbot` is for `ourbot-image` too.
 
-    A name that is only somewhere in the product, as `a` is in most, is another's: what it allows is not for us.
+    A name that is only somewhere in the product, as `a` is in most, is another's: what it allows is not for us. With a
+    `*` at its end, as owners write it though the standard has none, it is for every product that begins so.
     """
+    if name.endswith("*"):
+        return product.startswith(name.rstrip("*")) and name.strip("*") != ""
     return bool(name) and f"{product}-".startswith(f"{name}-")
 
 
