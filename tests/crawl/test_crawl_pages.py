@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.mutations import bounded
 from voxdata.sources.sitemap import read_sitemap
 from voxdata.sources.web_page import decoded, read_web_page
 
@@ -127,6 +128,12 @@ def test_an_index_leads_to_further_sitemaps() -> None:
         (sitemap("<url><loc>/a</loc></url><url><loc>/b"), "not XML"),
         (gzip.compress(sitemap("<url><loc>/a</loc></url>"))[:-30], "not XML"),
         (b'<!DOCTYPE x [<!ENTITY a "b">]>' + sitemap("<url><loc>/a</loc></url>"), "entities"),
+        (
+            f'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "/b">]><urlset {NS}/>'.encode("utf-16"),
+            "entities",
+        ),
+        (b'<!DOCTYPE x [<!ENTITY % a SYSTEM "http://h/">%a;]><x/>', "entities"),
+        (b'<?xml version="1.0" encoding="no-such"?><urlset/>', "encoding"),
         (b"\x1f\x8bbroken", "Error -3"),
         (gzip.compress(b" " * 60_000_000), "more than 50 MB"),
         (b"<html><body>sign in</html>", "not XML"),
@@ -136,6 +143,25 @@ def test_a_broken_sitemap_tells_its_mistake(data: bytes, mistake: str) -> None:
     found = read_sitemap(data, HERE)
     assert mistake in (found.mistake or "")
     assert set(found.pages) <= {"https://photos.example/a"}
+
+
+@pytest.mark.parametrize(
+    "begins", ["<!--", '<a href="', "<?x ", "<a", "</a", "<!DOCTYPE x [<!--", '<!DOCTYPE x "', "<a b='&amp;"]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_piece_of_xml_that_does_not_end_is_not_read_again_and_again(begins: str, encoding: str) -> None:
+    root = "" if "DOCTYPE" in begins else f"<urlset {NS}><url><loc>/a</loc></url>"
+    data = (root + begins + "h" * 20_000_000).encode(encoding)
+    with bounded(seconds=10):
+        found = read_sitemap(data, HERE)
+    assert found.mistake == "a tag or comment of more than 1 MiB"
+    assert list(found.pages) == (["https://photos.example/a"] if root else [])
+
+
+@pytest.mark.parametrize("text", ["h" * 3_000_000, f"<![CDATA[{'h' * 3_000_000}]]>", "h\n" * 1_500_000])
+def test_long_text_of_a_sitemap_ends_nothing(text: str) -> None:
+    found = read_sitemap(sitemap(f"<url><loc>/a</loc><note>{text}</note></url>"), HERE)
+    assert (found.mistake, list(found.pages)) == (None, ["https://photos.example/a"])
 
 
 def test_entries_that_are_no_address_are_counted() -> None:

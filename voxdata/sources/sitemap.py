@@ -1,7 +1,7 @@
 """Sitemaps (sitemaps.org): XML with pages and their pictures, an index of further ones, or one address per line.
 
-They are read through a pull parser, gzipped or not, and refused where they declare entities of their own. What stands
-before a mistake in the XML counts, and the mistake is told.
+They are read piece by piece, gzipped or not, and refused where they declare entities of their own. What stands before a
+mistake in the XML counts, and the mistake is told.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import cast
-from xml.etree.ElementTree import Element, ParseError, XMLPullParser
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
+from voxdata.format.errors import brief
 from voxdata.sources.web_page import resolved
 
 MAX_BYTES = 50_000_000  # of one sitemap, unpacked: the limit of the protocol
 MAX_ENTRIES = 50_000
 MAX_WITHIN = 10_000  # elements of an entry: ten times the pictures that a page may have
 MAX_DEPTH = 100
+MAX_TOKEN = 1 << 20  # bytes of one tag, comment or the like: expat reads it from its beginning with every step
 _STEP = 1 << 16
 _GZIP = b"\x1f\x8b"
 
@@ -47,9 +49,9 @@ def read_sitemap(data: bytes, address: str) -> Sitemap:
             _read_xml(chain([first], pieces), address, found)
         else:
             _read_lines(b"".join([first, *pieces]), address, found)
-    except (zlib.error, ValueError) as error:
-        found.mistake = str(error)
-    except ParseError as error:
+    except (zlib.error, ValueError, LookupError) as error:  # LookupError: of an encoding that nobody knows
+        found.mistake = brief(error)
+    except expat.ExpatError as error:
         found.mistake = f"not XML: {error}"
     return found
 
@@ -77,40 +79,57 @@ def _read_lines(text: bytes, address: str, found: Sitemap) -> None:
 
 
 def _read_xml(pieces: Iterable[bytes], address: str, found: Sitemap) -> None:
-    parser: XMLPullParser[Element] = XMLPullParser(("start", "end"))
-    above: list[Element] = []
-    tail = b""
+    """Read the entries. Raises `ValueError` for what no sitemap has, `expat.ExpatError` for what is no XML."""
+    entries = _Entries(address, found)
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.buffer_text = True
+    parser.EntityDeclHandler = _refuse_entity
+    parser.StartElementHandler = entries.start
+    parser.EndElementHandler = entries.end
+    parser.CharacterDataHandler = entries.text
+    read = 0
     for piece in pieces:
-        if b"<!ENTITY" in tail + piece:
-            raise ValueError("it declares entities")
-        tail = piece[-8:]
-        parser.feed(piece)
-        _read_events(parser, address, found, above)
-    parser.close()
-    _read_events(parser, address, found, above)
+        parser.Parse(piece, False)
+        read += len(piece)
+        if read - parser.CurrentByteIndex > MAX_TOKEN:
+            raise ValueError(f"a tag or comment of more than {MAX_TOKEN >> 20} MiB")
+    parser.Parse(b"", True)
 
 
-def _read_events(parser: XMLPullParser[Element], address: str, found: Sitemap, above: list[Element]) -> None:
-    """Take the entries that have ended. Whatever ended outside an entry is let go; `above` are the open elements."""
-    events = cast(Iterator[tuple[str, Element]], parser.read_events())
-    for event, element in events:
-        if event == "start":
-            above.append(element)
-            if len(above) > MAX_DEPTH:
-                raise ValueError(f"nested more than {MAX_DEPTH} deep")
-            found.within += 1
-            if found.within > MAX_WITHIN:
-                raise ValueError(f"an entry of more than {MAX_WITHIN} parts")
-            continue
-        above.pop()
-        name = _name(element)[1]
-        if name in ("url", "sitemap"):
-            _take_entry(name, element, address, found)
-        if not any(_name(each)[1] in ("url", "sitemap") for each in above[:4]):
+def _refuse_entity(*declared: object) -> None:
+    raise ValueError("it declares entities")
+
+
+class _Entries:
+    """The elements as they come. Each entry is taken at its end, and what ended outside an entry is let go."""
+
+    def __init__(self, address: str, found: Sitemap) -> None:
+        self._address, self._found = address, found
+        self._builder = TreeBuilder()
+        self._open: list[Element] = []
+        self.text = self._builder.data
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        """An element begins; its attributes say nothing here. Raises `ValueError` for what fills the memory."""
+        self._open.append(self._builder.start(name, {}))
+        if len(self._open) > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        self._found.within += 1
+        if self._found.within > MAX_WITHIN:
+            raise ValueError(f"an entry of more than {MAX_WITHIN} parts")
+
+    def end(self, name: str) -> None:
+        """An element ends. Raises `ValueError` where there are too many entries."""
+        element = self._builder.end(name)
+        self._open.pop()
+        local = _name(element)[1]
+        if local in ("url", "sitemap"):
+            _take_entry(local, element, self._address, self._found)
+        if not any(_name(each)[1] in ("url", "sitemap") for each in self._open[:4]):
             element.clear()
-            found.within = 0
-            if above:
-                above[-1].clear()
+            self._found.within = 0
+            if self._open:
+                self._open[-1].clear()
 
 
 def _take_entry(name: str, entry: Element, address: str, found: Sitemap) -> None:
