@@ -137,6 +137,9 @@ def _bodies() -> list[Case]:
         Case(
             "page-of-meta-tags", http(200, b"<html><head>" + b"<meta " * 20_000, "Content-Type: text/html"), ("html",)
         ),
+        Case(
+            "page-of-one-tag", http(200, b"<html " + b" ".join(b"a%d=1" % n for n in range(20_000)) + b">"), ("html",)
+        ),
     ]
 
 

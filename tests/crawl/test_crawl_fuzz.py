@@ -27,13 +27,14 @@ from tests.mutations import (
     few,
     written,
 )
+from voxdata.crawl.markup import decoded
 from voxdata.crawl.robots import Robots, read_robots
-from voxdata.crawl.signals import TAG_BYTES, header_opt_out, meta_opt_out, read_reservations
+from voxdata.crawl.signals import PATTERN_LETTERS, header_opt_out, page_opt_out, read_reservations
 from voxdata.format.errors import SourceError
 from voxdata.recipe.crawl import OPT_OUTS
 from voxdata.sources.kinds import NoAnswerError, Person
 from voxdata.sources.sitemap import MAX_ENTRIES, read_sitemap
-from voxdata.sources.web_page import decoded, read_web_page
+from voxdata.sources.web_page import read_web_page
 
 HERE = "https://h.example/"
 ANN = Person(identity="id1", name="Ann Lee")
@@ -60,7 +61,7 @@ def test_any_page_is_read(data: bytes, charset: str | None) -> None:
         assert all(map(is_web, addresses))
         assert len(set(page.pictures)) == len(page.pictures)
         assert bool(page.licence) == bool(page.licence_url)
-        assert (meta_opt_out(data, OPT_OUTS) or "meta ").startswith("meta ")
+        assert (page_opt_out(data, charset, OPT_OUTS) or "meta ").startswith("meta ")
 
     assert complaint(read) is None
 
@@ -157,7 +158,7 @@ TDMREP = [{"location": "/a/*", "tdm-reservation": 1, "tdm-policy": "https://h.ex
 def test_any_reservation_is_read(data: bytes) -> None:
     def read() -> None:
         for pattern, reserved in read_reservations(data):
-            assert len(pattern) <= TAG_BYTES
+            assert len(pattern) <= PATTERN_LETTERS
             assert reserved in (True, False)
 
     assert complaint(read) is None

@@ -9,7 +9,7 @@ from protego import Protego
 
 from voxdata.crawl.contents import image_format
 from voxdata.crawl.robots import Robots, matches, read_robots
-from voxdata.crawl.signals import Rules, header_opt_out, meta_opt_out, read_reservations
+from voxdata.crawl.signals import Rules, header_opt_out, page_opt_out, read_reservations
 from voxdata.recipe.crawl import OPT_OUTS
 
 RULE = st.builds(
@@ -119,6 +119,8 @@ def test_rules_of_further_names_are_kept_too() -> None:
     [
         ({"x-robots-tag": "noai"}, "X-Robots-Tag: noai"),
         ({"x-robots-tag": "bot: NoIndex, nofollow"}, "X-Robots-Tag: noindex"),
+        ({"x-robots-tag": "archive noimageai"}, "X-Robots-Tag: noimageai"),
+        ({"x-robots-tag": "all; noai"}, "X-Robots-Tag: noai"),
         ({"x-robots-tag": "noarchive, unavailable_after: 1 Jan 2030"}, None),
         ({"tdm-reservation": "1"}, "tdm-reservation: 1"),
         ({"tdm-reservation": "0"}, None),
@@ -137,7 +139,19 @@ def test_opt_outs_in_headers(headers: dict[str, str], said: str | None) -> None:
         (b"<meta name='robots' content='none'>", "meta robots: noindex"),
         (b'<meta name="tdm-reservation" content="1">', "meta tdm-reservation: 1"),
         (b'<!-- <meta name="robots" content="noai"> --><head>', None),
-        (b'<body><meta name="robots" content="noai">', None),
+        (b'<body><meta name="robots" content="noai">', "meta robots: noai"),
+        (b'<script>if (t.indexOf("<!--") >= 0) x();</script><meta name="robots" content="noai">', "meta robots: noai"),
+        (b'<script>s = "<body class=x>";</script><meta name="robots" content="noai">', "meta robots: noai"),
+        (b'<script>s = \'<meta name="robots" content="noai">\'</script>', None),
+        (b'<meta data-x="a>b" name="robots" content="noai">', "meta robots: noai"),
+        (b"<style>" + b"a{}" * 24_000 + b'</style><meta name="robots" content="noai">', "meta robots: noai"),
+        (b'<meta name="robots" content="archive noai">', "meta robots: noai"),
+        (b'<meta name="robots" content="index; noai">', "meta robots: noai"),
+        (b'<meta\nname=" robots "\ncontent="index,\nnoai">', "meta robots: noai"),
+        ('<meta name="robots" content="noai">'.encode("utf-16"), "meta robots: noai"),
+        (b'<meta name="robots" content="no&#97;i">', "meta robots: noai"),
+        (b'<!--><meta name="robots" content="noai">', "meta robots: noai"),
+        (b'<meta name="description" content="noai">', None),
         (b'<meta name="robots" content="index, follow">', None),
         (b"<meta " * 30_000, None),
         (b"<!--" * 20_000, None),
@@ -145,7 +159,8 @@ def test_opt_outs_in_headers(headers: dict[str, str], said: str | None) -> None:
     ],
 )
 def test_opt_outs_in_pages(page: bytes, said: str | None) -> None:
-    assert meta_opt_out(page, OPT_OUTS) == said
+    assert page_opt_out(page, None, OPT_OUTS) == said
+    assert page_opt_out(page, None, ()) is None
 
 
 @pytest.mark.parametrize("opt_out", ["content-signal", "tdmrep"])

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mutations import bounded
+from voxdata.crawl.markup import decoded, page_tags
 from voxdata.sources.sitemap import read_sitemap
-from voxdata.sources.web_page import decoded, read_web_page
+from voxdata.sources.web_page import read_web_page
 
 HERE = "https://photos.example/people/ann/"
 NS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"'
@@ -89,6 +90,48 @@ def test_any_bytes_are_a_page(data: bytes, charset: str | None) -> None:
 )
 def test_a_page_of_one_broken_piece_is_read_to_its_end(piece: str) -> None:
     assert read_web_page(piece.encode() * 50_000, HERE).pictures in ((), (f"{HERE}a",))
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "<script>'<a b=\"'</script>", '<title><a b="</title>', '<iframe><a b="</iframe>', "<!--<a b='-->", "<?x ' >"],
+)
+def test_a_tag_of_many_attributes_takes_no_longer_than_other_tags(before: str) -> None:
+    many = " ".join(f"a{number}=1" for number in range(400_000))
+    with bounded(seconds=30):
+        page = read_web_page(f"{before}<a {many} href=/b><img src=a.jpg>".encode(), HERE)
+    assert [link.address for link in page.links] == ["https://photos.example/b"]
+    assert page.pictures == (f"{HERE}a.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("body", "src"),
+    [
+        ("<img title='a>b' src=a.jpg>", "a.jpg"),
+        ("<img alt=x/src=b.jpg src = 'a.jpg'/>", "a.jpg"),
+        ("<IMG SRC=a&amp;b.jpg SRC=c>", "a&b.jpg"),
+        ("<img =x src=a.jpg>", "a.jpg"),
+        ("<img/src=a.jpg/>", "a.jpg/"),
+        ("<img src='a\"b.jpg'>", 'a"b.jpg'),
+        ("<img src=a.jpg", None),
+        ("<img src='a.jpg>", None),
+        ("<script>x = '<img src=a.jpg>'</script >", None),
+        ("<script><!-- </scripts> <img src=a.jpg>", None),
+        ("<!-- <img src=a.jpg> --!><img src=b.jpg>", "b.jpg"),
+        ("<!---><img src=a.jpg>-->", "a.jpg"),
+        ("1 <2 <img src=a.jpg> </ x>", "a.jpg"),
+        ("<![CDATA[<img src=a.jpg>]]>", None),
+        ("<textarea><img src=a.jpg></textarea>", None),
+        ("<noscript><img src=a.jpg></noscript>", "a.jpg"),
+    ],
+)
+def test_tags_are_parted_as_browsers_part_them(body: str, src: str | None) -> None:
+    assert [tag.attributes.get("src") for tag in page_tags(body) if tag.name == "img"] == [src] * (src is not None)
+
+
+def test_a_title_is_text_and_a_comment_is_nothing() -> None:
+    text = "<!-- <title>No</title> --><script>'<title>No</title>'</script><title>Ann &lt;3 <b>Lee</b> &amp; Bo</title>"
+    assert read_web_page(text.encode(), HERE).title == "Ann <3 <b>Lee</b> & Bo"
 
 
 def sitemap(body: str) -> bytes:

@@ -13,6 +13,7 @@ from aiohttp import web
 from PIL import Image
 
 from tests.crawl.serving import bytes_of, serving
+from tests.mutations import bounded
 from voxdata.format.errors import RecipeError
 from voxdata.people.identities import load_book
 from voxdata.recipe.reading import load_recipe
@@ -162,3 +163,24 @@ def test_photos_have_the_licence_that_their_page_states_and_the_recipe_may_want_
                 store.add(PhotoSite(url=f"{url}/", licences=wanted), "corpus-0", "sources.photos")
                 rows = store.manifest().to_pylist()
             assert {row["licence"]: row["licence_url"] for row in rows} == expected
+
+
+def test_a_page_of_one_endless_tag_does_not_hold_up_the_crawl(tmp_path: Path) -> None:
+    many = " ".join(f"a{number}=1" for number in range(200_000))
+    pages = {"/": body('<a href="/ann">x</a>'), "/ann": body(f'<title>ann</title><a {many} href="/1.png">')}
+    with bounded(seconds=60), serving({**pages, "/1.png": picture(1)}) as (url, _):
+        assert found(tmp_path, url) == {"ann": ["/1.png"]}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<script>x = "<!--" + "<body>"</script><meta name="robots" content="index; noai">',
+        f"<style>{'a{}' * 24_000}</style><meta data-x='>' name=' robots ' content='no&#97;i'>",
+    ],
+)
+def test_a_page_whose_owner_opted_out_gives_nothing(tmp_path: Path, head: str) -> None:
+    pages = {"/": body('<a href="/ann">x</a>'), "/ann": body(f'{head}<title>ann</title><img src="/1.png">')}
+    with serving({**pages, "/1.png": picture(1)}) as (url, asked):
+        assert found(tmp_path, url) == {}
+        assert "/1.png" not in asked

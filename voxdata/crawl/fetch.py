@@ -17,10 +17,11 @@ from urllib.parse import urlencode
 from voxdata.crawl.addresses import Address, AddressBook, AddressRefusedError, Lookup, UrlRefusedError, read_address
 from voxdata.crawl.fetched import Fetched, Validators
 from voxdata.crawl.hosts import ApiLimits, Clock, Host, Hosts, agents_of, too_slow
+from voxdata.crawl.markup import charset_of
 from voxdata.crawl.memory import Memory
 from voxdata.crawl.requests import Requests
 from voxdata.crawl.robots import read_robots
-from voxdata.crawl.signals import TDMREP, Rules, meta_opt_out, read_reservations
+from voxdata.crawl.signals import TDMREP, Rules, page_opt_out, read_reservations
 from voxdata.format.errors import SourceError
 from voxdata.recipe.crawl import Crawl
 from voxdata.store.proxies import proxy_for, usable
@@ -28,6 +29,7 @@ from voxdata.store.rows import clean
 
 BUSY = frozenset({429, 503})
 MAX_REDIRECTS = 5
+_GZIP = b"\x1f\x8b"  # of a packed sitemap, which has no <meta>
 CLOSED = "User-agent: *\nDisallow: /"  # what holds while a host's robots.txt cannot be had
 
 
@@ -231,7 +233,16 @@ class Fetcher:
             answer = replace(answer, status="stored", data=known[1], size_bytes=len(known[1]), detail="304")
         elif answer.status == "stored" and self._pages is not None:
             self._pages.keep(answer)
-        said = meta_opt_out(answer.data or b"", self.crawl.opt_outs)
+        return await self._read_meta(answer)
+
+    async def _read_meta(self, answer: Fetched) -> Fetched:
+        """A page that says nothing against being taken, or the row that says why it is not.
+
+        Pages are taken apart in a thread, so that the other hosts need not wait.
+        """
+        if answer.data is None or answer.data.startswith(_GZIP):
+            return answer
+        said = await asyncio.to_thread(page_opt_out, answer.data, charset_of(answer.headers), self.crawl.opt_outs)
         return answer if said is None else replace(answer, status="opted_out", data=None, opt_out=said, detail=said)
 
     def _refusal(self, address: Address, host: Host) -> Fetched | None:

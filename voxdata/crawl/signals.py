@@ -6,18 +6,16 @@ The opt-outs are each a name in `crawl.opt_outs`; what is found is told in words
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from voxdata.crawl.markup import MAX_PAGE_BYTES, decoded, page_tags
 from voxdata.crawl.robots import Robots, matches
 from voxdata.format.json_text import read_json
 
-HEAD_BYTES = 64 << 10  # of a page, in which its <meta> must stand
-TAG_BYTES = 2048  # of one <meta>
+PATTERN_LETTERS = 2048  # of one pattern in tdmrep.json
 TDMREP = "/.well-known/tdmrep.json"
 TAGS = ("noai", "noimageai", "noindex", "noimageindex")  # of X-Robots-Tag and <meta name=robots>
-
-_ATTRIBUTE = re.compile(r"""([a-z-]+)\s{0,8}=\s{0,8}(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ def read_reservations(data: bytes) -> list[tuple[str, bool]]:
         return []
     entries = listed if isinstance(listed, list) else [listed]
     return [
-        (entry["location"][:TAG_BYTES], str(entry.get("tdm-reservation")) == "1")
+        (entry["location"][:PATTERN_LETTERS], str(entry.get("tdm-reservation")) == "1")
         for entry in entries
         if isinstance(entry, dict) and isinstance(entry.get("location"), str)
     ]
@@ -81,46 +79,31 @@ def header_opt_out(headers: Mapping[str, str], honoured: Collection[str]) -> str
     return None
 
 
-def meta_opt_out(page: bytes, honoured: Collection[str]) -> str | None:
-    """The opt-out that a page states in its head, `<meta name=robots>` or tdm-reservation; in linear time."""
-    for attributes in _metas(page[:HEAD_BYTES]):
-        name, content = attributes.get("name", ""), attributes.get("content", "")
+def page_opt_out(page: bytes, charset: str | None, honoured: Collection[str]) -> str | None:
+    """The opt-out that a page states in a `<meta>`, robots or tdm-reservation, wherever in it; in linear time.
+
+    `charset` is what the HTTP header says.
+    """
+    for tag in page_tags(decoded(page[:MAX_PAGE_BYTES], charset)):
+        if tag.name != "meta":
+            continue
+        name, content = tag.attributes.get("name", "").strip().lower(), tag.attributes.get("content", "")
         if name == "robots" and "meta-robots" in honoured:
-            tag = _tag(content, honoured)
-            if tag is not None:
-                return f"meta robots: {tag}"
+            said = _tag(content, honoured)
+            if said is not None:
+                return f"meta robots: {said}"
         if name == "tdm-reservation" and "tdm-reservation" in honoured and content.strip() == "1":
             return "meta tdm-reservation: 1"
     return None
 
 
 def _tag(text: str, honoured: Collection[str]) -> str | None:
-    """Which honoured tag a list of tags has, for whichever crawler; `none` is noindex with nofollow."""
-    for word in text.lower().replace(":", ",").split(","):
-        tag = "noindex" if word.strip() == "none" else word.strip()
+    """Which honoured tag a list of tags has, for whichever crawler; `none` is noindex with nofollow.
+
+    The standards part tags with commas; owners use semicolons and blanks, too, and mean the same.
+    """
+    for word in re.split(r"[,;:\s]+", text.lower()):
+        tag = "noindex" if word == "none" else word
         if tag in TAGS and tag in honoured:
             return tag
     return None
-
-
-def _metas(page: bytes) -> Iterator[Mapping[str, str]]:
-    lower = page.lower()
-    end = lower.find(b"<body")
-    at, end = 0, len(lower) if end < 0 else end
-    while True:
-        tag, comment = lower.find(b"<meta", at, end), lower.find(b"<!--", at, end)
-        if tag < 0:
-            return
-        if 0 <= comment < tag:
-            closed = lower.find(b"-->", comment + 4, end)
-            if closed < 0:
-                return
-            at = closed + 3
-            continue
-        closed = lower.find(b">", tag, min(end, tag + TAG_BYTES))
-        if closed < 0:
-            at = tag + 5
-            continue
-        text = lower[tag + 5 : closed].decode("latin-1")
-        yield {found[1]: found[2] or found[3] or found[4] or "" for found in _ATTRIBUTE.finditer(text)}
-        at = closed + 1

@@ -8,6 +8,7 @@ licence that the page links to as its own (rel=license) is theirs.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -21,12 +22,13 @@ from pydantic import Field, field_validator, model_validator
 
 from voxdata.crawl.fetch import Fetcher
 from voxdata.crawl.fetched import Fetched
+from voxdata.crawl.markup import MAX_PAGE_BYTES, charset_of
 from voxdata.format.errors import SourceError
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.kinds import PhotoKind, PhotoUrl, Visit
 from voxdata.sources.magic import PHOTO_SUFFIXES
 from voxdata.sources.sitemap import read_sitemap
-from voxdata.sources.web_page import MAX_PAGE_BYTES, read_web_page, resolved
+from voxdata.sources.web_page import read_web_page, resolved
 
 MAX_SITEMAPS = 100
 MAX_TITLE = 200  # characters; a longer one is no name
@@ -122,7 +124,7 @@ async def walk_site(visit: Visit, settings: PhotoSite) -> AsyncIterator[Page]:
             continue
         answer = await visit.fetcher.get(address)
         failed += answer.status == "failed"
-        page = None if answer.data is None else walk.read(answer, address, pictures)
+        page = None if answer.data is None else await walk.read(answer, address, pictures)
         if page is not None and visit.is_forgotten(page.identity):
             continue
         walk.note_page(answer)
@@ -163,7 +165,7 @@ class _Walk:
                     f"{self.setting}={self.url}: its sitemap {sitemap} does not answer "
                     f"({answer.http_status or answer.detail}); run the same command again later"
                 )
-            found = read_sitemap(answer.data or b"", answer.final_url or sitemap)
+            found = await asyncio.to_thread(read_sitemap, answer.data or b"", answer.final_url or sitemap)
             if found.mistake is not None:
                 logger.warning("%s=%s: sitemap %s: %s", self.setting, self.url, sitemap, found.mistake)
             if found.left_out:
@@ -196,7 +198,7 @@ class _Walk:
             )
         here = answer.final_url or self.url
         starts = {urldefrag(each).url.rstrip("/") for each in (self.url, here)}
-        page = read_web_page(answer.data, here, charset=_charset(answer))
+        page = await asyncio.to_thread(read_web_page, answer.data, here, charset=charset_of(answer.headers))
         followed = [link.address for link in page.links if not (link.nofollow and self._fetcher.honours("nofollow"))]
         pages = [
             link
@@ -219,13 +221,14 @@ class _Walk:
     def note_page(self, answer: Fetched) -> None:
         self._note(answer if answer.data is None else replace(answer, status="page"))
 
-    def read(self, answer: Fetched, address: str, pictures: Iterable[str]) -> Page:
+    async def read(self, answer: Fetched, address: str, pictures: Iterable[str]) -> Page:
         """An identity's page; nobody's (an empty identity) where its title is an error's."""
         here = answer.final_url or address
         if len(answer.data or b"") > MAX_PAGE_BYTES:
             said = "%s=%s: of the page %s no more than %d MiB are read"
             logger.warning(said, self.setting, self.url, address, MAX_PAGE_BYTES >> 20)
-        page = read_web_page(answer.data or b"", here, charset=_charset(answer))
+        data = answer.data or b""
+        page = await asyncio.to_thread(read_web_page, data, here, charset=charset_of(answer.headers))
         linked = (link.address for link in page.links if _is_photo(link.address))
         photos = dict.fromkeys(self._allowed([*linked, *page.pictures, *pictures]))
         title = page.title[:MAX_TITLE] or _last_part(address)
@@ -239,11 +242,6 @@ class _Walk:
             here = _same_host(url, self.url) or any(fnmatchcase(host, allowed) for allowed in self._hosts)
             if here and PurePosixPath(urlsplit(url).path).suffix.lower() not in NO_PHOTO_SUFFIXES:
                 yield url
-
-
-def _charset(answer: Fetched) -> str | None:
-    found = re.search(r"charset\s{0,4}=\s{0,4}[\"']?([\w.:-]{2,40})", answer.headers.get("content-type", ""))
-    return found[1] if found else None
 
 
 def _last_part(address: str) -> str:

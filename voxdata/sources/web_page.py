@@ -2,34 +2,22 @@
 
 The page is decoded as browsers do (byte order mark, HTTP header, `<meta>`, then what its bytes are most likely), since
 a name that is decoded wrongly is another name: two strangers would become one person. Addresses are resolved against
-`<base href>` where there is one. libxml2 repairs what is broken; no page makes reading it long.
+`<base href>` where there is one. What is broken is repaired; no page makes reading it long.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from charset_normalizer import from_bytes
-from lxml import etree, html
-
+from voxdata.crawl.markup import MAX_PAGE_BYTES, decoded, page_tree
 from voxdata.sources.licences import licence_name
 
-MAX_PAGE_BYTES = 4 << 20  # of which links and pictures are read; a tree takes about 20 times that in memory
 MAX_ADDRESS = 4096  # characters; a longer one is no picture of use, but data in an address
 MAX_LICENCE = 200  # characters of its name
-_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-_META = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}[\"']?([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
-_ENCODINGS = re.compile(
-    r"utf-(8|16|16-le|16-be)|cp(125[0-8]|866|874|932|949|950)|iso8859-\d{1,2}|koi8-[ru]|mac-(roman|cyrillic)"
-    r"|gb2312|gbk|gb18030|hz|big5|big5hkscs|euc_(jp|kr|jis_2004|jisx0213)|johab|tis-620"
-    r"|shift_(jis|jis_2004|jisx0213)|iso2022_(jp|kr)"
-)
-_META_BYTES = 1024  # where HTML wants it
 _SHARED_PICTURES = ("og:image", "og:image:url", "og:image:secure_url", "twitter:image")
 _LAZY = ("data-src", "data-original", "data-lazy-src")
 _LAZY_SETS = ("data-srcset", "srcset")
@@ -60,7 +48,7 @@ class WebPage:
 
 def read_web_page(data: bytes, address: str, *, charset: str | None = None) -> WebPage:
     """Read a page that lies at `address`, its first 4 MiB; `charset` is what the HTTP header says."""
-    tree = _tree(decoded(data[:MAX_PAGE_BYTES], charset))
+    tree = page_tree(decoded(data[:MAX_PAGE_BYTES], charset))
     if tree is None:
         return WebPage(title="", links=(), pictures=())
     base = address
@@ -80,40 +68,6 @@ def read_web_page(data: bytes, address: str, *, charset: str | None = None) -> W
     )
 
 
-def decoded(data: bytes, charset: str | None) -> str:
-    """A page's text. What fits no encoding at all is replaced by U+FFFD."""
-    for mark, encoding in _BOMS:
-        if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, "replace")
-    meta = _META.search(data[:_META_BYTES])
-    for stated in (charset, meta[1].decode() if meta else None):
-        known = _encoding(stated)
-        if known is not None:
-            try:
-                return data.decode(known)
-            except ValueError:
-                continue
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        best = from_bytes(data[: 1 << 16]).best()
-        return data.decode(best.encoding if best else "cp1252", "replace")
-
-
-def _encoding(stated: str | None) -> str | None:
-    """The encoding that a page states, where it is one that browsers know (encoding.spec.whatwg.org).
-
-    Python knows more that are none of a page's, and takes minutes over some of them (punycode).
-    """
-    try:
-        name = codecs.lookup(stated).name if stated else ""
-    except (LookupError, ValueError):
-        return None
-    # Browsers read latin-1 as windows-1252, which is what pages that say so are written in.
-    known = "cp1252" if name in ("iso8859-1", "ascii") else name
-    return known if _ENCODINGS.fullmatch(known) else None
-
-
 def resolved(base: str, link: str) -> str | None:
     """A link as an absolute http address without its fragment; None for what is none."""
     link = link.strip()
@@ -126,15 +80,6 @@ def resolved(base: str, link: str) -> str | None:
     except ValueError:
         return None
     return address if parts.scheme in ("http", "https") and parts.hostname else None
-
-
-def _tree(text: str) -> Any:
-    parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
-    try:
-        # Surrogates come from UTF-16 pages cut in the middle of a character.
-        return html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
-    except (etree.LxmlError, ValueError):
-        return None
 
 
 def _links(tree: Any, base: str) -> Iterator[Link]:

@@ -1,0 +1,171 @@
+"""A page's HTML, taken apart into tags in linear time, as browsers do (the tokenizer of the HTML standard).
+
+What owners say in `<meta>` and the tree of which links and pictures are read come from the same tags. The tree is made
+of HTML that is written anew from them, with no more attributes than are read of it: libxml2 compares each attribute of
+a tag with all before it, which takes hours where there are 400,000, and its versions differ in what they take for a
+script, so that a page could hide such a tag from any check of its bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape, unescape
+from typing import Any
+
+from charset_normalizer import from_bytes
+from lxml import etree, html
+
+MAX_PAGE_BYTES = 4 << 20  # of which a page is read; a tree takes about 20 times that in memory
+# What is read of a page.
+ATTRIBUTES = frozenset({"href", "rel", "src", "srcset", "name", "property", "content"}) | {
+    f"data-{name}" for name in ("src", "srcset", "original", "lazy-src")
+}
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_META = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}[\"']?([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
+_META_BYTES = 1024  # where HTML wants it
+_CHARSET = re.compile(r"charset\s{0,4}=\s{0,4}[\"']?([\w.:-]{2,40})")
+_ENCODINGS = re.compile(
+    r"utf-(8|16|16-le|16-be)|cp(125[0-8]|866|874|932|949|950)|iso8859-\d{1,2}|koi8-[ru]|mac-(roman|cyrillic)"
+    r"|gb2312|gbk|gb18030|hz|big5|big5hkscs|euc_(jp|kr|jis_2004|jisx0213)|johab|tis-620"
+    r"|shift_(jis|jis_2004|jisx0213)|iso2022_(jp|kr)"
+)
+
+_BLANK = r"[\t\n\f\r ]"
+_MARK = re.compile(r"<(?:(/?)([a-zA-Z][^\t\n\f\r />]*+)|(!--)|[!?/])")
+# None of these goes back: a value whose quote is not closed matches up to the end of the page.
+_ATTRIBUTE = re.compile(
+    rf"(?:{_BLANK}|/)*+(?:(>)|(=?[^\t\n\f\r />=]*+)"
+    rf"(?:{_BLANK}*+={_BLANK}*+(?:\"([^\"]*+)(?:\"|\Z)|'([^']*+)(?:'|\Z)|([^\t\n\f\r >]*+)))?+)"
+)
+_COMMENT_END = re.compile(r"-?>|.*?--!?>", re.DOTALL)
+_SILENT = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes"})  # what is in them is no page's
+_TEXT_ONLY = frozenset({"title", "textarea"})
+_ENDS = {
+    name: re.compile(rf"</{name}(?=[\t\n\f\r />]|\Z)", re.IGNORECASE | re.ASCII) for name in (*_SILENT, *_TEXT_ONLY)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """The beginning of an element: its name and those of its `ATTRIBUTES`, of several with one name the first."""
+
+    name: str
+    attributes: Mapping[str, str]
+
+
+def page_tags(text: str) -> list[Tag]:
+    """The elements of a page, in its order."""
+    return [part for part in _parts(text) if isinstance(part, Tag)]
+
+
+def page_tree(text: str) -> Any:
+    """A page as libxml2's tree, without scripts and comments; None for an empty one."""
+    written = "".join(part if isinstance(part, str) else _written(part) for part in _parts(text))
+    parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
+    try:
+        # Surrogates come from UTF-16 pages cut in the middle of a character.
+        return html.document_fromstring(written.encode("utf-8", "replace"), parser=parser)
+    except (etree.LxmlError, ValueError):
+        return None
+
+
+def charset_of(headers: Mapping[str, str]) -> str | None:
+    """The encoding that the headers of an answer state (keys in lower case)."""
+    found = _CHARSET.search(headers.get("content-type", ""))
+    return found[1] if found else None
+
+
+def _parts(text: str) -> Iterator[Tag | str]:
+    """Tags, and what stands between them as HTML that no parser takes for anything but text and ends of elements."""
+    at = 0
+    while (mark := _MARK.search(text, at)) is not None:
+        if mark.start() > at:
+            yield text[at : mark.start()].replace("<", "&lt;")
+        at = mark.end()
+        if mark[3]:
+            end = _COMMENT_END.match(text, at)
+            at = len(text) if end is None else end.end()
+        elif not mark[2]:
+            at = text.find(">", at) + 1 or len(text)
+        else:
+            name = mark[2].lower()
+            attributes, at = _attributes(text, at)
+            if at < 0:
+                return  # the page ends within the tag, which is none then
+            if mark[1]:
+                yield f"</{_name(name)}>"
+                continue
+            yield Tag(name, attributes)
+            if name == "plaintext":
+                return
+            if name in _ENDS:
+                end = _ENDS[name].search(text, at)
+                inside, at = at, len(text) if end is None else end.start()
+                yield text[inside:at].replace("<", "&lt;") if name in _TEXT_ONLY else ""
+                if end is None:
+                    yield f"</{name}>"
+    yield text[at:].replace("<", "&lt;")
+
+
+def _attributes(text: str, at: int) -> tuple[dict[str, str], int]:
+    """The attributes of the tag whose name ends at `at`, and where the tag ends; -1 where the page ends first."""
+    found: dict[str, str] = {}
+    while at < len(text):
+        match = _ATTRIBUTE.match(text, at)
+        if match is None:  # cannot be: each part of the pattern may be empty
+            break
+        at = match.end()
+        if match[1]:
+            return found, at
+        name = match[2].lower()
+        if name in ATTRIBUTES:
+            value = match[3] or match[4] or match[5] or ""
+            found.setdefault(name, unescape(value) if "&" in value else value)
+    return found, -1
+
+
+def _written(tag: Tag) -> str:
+    said = "".join(f' {name}="{escape(value)}"' for name, value in tag.attributes.items())
+    return f"<{_name(tag.name)}{said}>"
+
+
+def _name(name: str) -> str:
+    """The name of an element; one that is no word is of no use here, and another parser may take it for more."""
+    return name if name.isascii() and name.isalnum() else "span"
+
+
+def decoded(data: bytes, charset: str | None) -> str:
+    """A page's text. What fits no encoding at all is replaced by U+FFFD."""
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding, "replace")
+    meta = _META.search(data[:_META_BYTES])
+    for stated in (charset, meta[1].decode() if meta else None):
+        known = _encoding(stated)
+        if known is not None:
+            try:
+                return data.decode(known)
+            except ValueError:
+                continue
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        best = from_bytes(data[: 1 << 16]).best()
+        return data.decode(best.encoding if best else "cp1252", "replace")
+
+
+def _encoding(stated: str | None) -> str | None:
+    """The encoding that a page states, where it is one that browsers know (encoding.spec.whatwg.org).
+
+    Python knows more that are none of a page's, and takes minutes over some of them (punycode).
+    """
+    try:
+        name = codecs.lookup(stated).name if stated else ""
+    except (LookupError, ValueError):
+        return None
+    # Browsers read latin-1 as windows-1252, which is what pages that say so are written in.
+    known = "cp1252" if name in ("iso8859-1", "ascii") else name
+    return known if _ENCODINGS.fullmatch(known) else None
