@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_long_rows_are_read_fewer_at_a_time(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("voxdata.sources.list_rows.BATCH_LETTERS", 100)
     path = tmp_path / "list.csv"
     path.write_text("name,url\n" + "".join(f"Ann,http://h/{n}{'x' * 50}\n" for n in range(9)))
-    batches = list(read_rows(path, lambda there: Columns({"identity": "name", "url": "url"}, [], [])))
+    batches = list(read_rows(path, lambda there: Columns({"identity": "name", "url": "url"}, [], []), Counter()))
     assert [len(batch["url"]) for batch in batches] == [2, 2, 2, 2, 1]
 
 

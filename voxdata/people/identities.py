@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Literal
 
 from voxdata.format.errors import IdentityError, SourceError, brief, several
+from voxdata.format.table_lines import line_cells
 from voxdata.people.names import fold_name, nfc, plain_name, shown
 
 BUCKETS = 4096
@@ -254,7 +255,7 @@ def read_metadata(path: Path) -> list[Identity]:
     first, *rest = [line for line in text.split("\n") if line] or [""]
     delimiter = "\t" if "\t" in first else ","
     header = [cell.lower() for cell in _cells(first, delimiter)]
-    rows = [_cells(line, delimiter, len(header)) for line in rest]
+    rows = [_cells(line, delimiter) for line in rest]
     id_column = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
     if id_column is None:
         raise SourceError(f"metadata {path} has the columns {several(header)}; one of {list(_ID_COLUMNS)} is needed")
@@ -265,19 +266,8 @@ def read_metadata(path: Path) -> list[Identity]:
     ]
 
 
-def _cells(line: str, delimiter: str, columns: int | None = None) -> list[str]:
-    """The cells of one line. Published tables are not quoted: a quote is a letter, and never reaches into other lines.
-
-    Cells that somebody's own table quotes are read as such where that gives a row of as many cells as the header.
-    """
-    plain = line.split(delimiter)
-    if '"' in line:
-        try:
-            quoted = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
-        except csv.Error:
-            quoted = plain
-        plain = quoted if columns in (None, len(quoted)) else plain
-    return [cell.strip() for cell in plain]
+def _cells(line: str, delimiter: str) -> list[str]:
+    return [cell.strip() for cell in line_cells(line, delimiter)[0]]
 
 
 def _identity(header: list[str], row: list[str], id_column: int, index: int) -> Identity:

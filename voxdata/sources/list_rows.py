@@ -1,7 +1,7 @@
 """Lists of photos as files: CSV, TSV, JSON lines, Parquet, VGGFace's text files, read some thousand rows at a time.
 
 What is in them came from anywhere. A file that cannot be read as a whole is an error that says where; a cell that
-cannot is empty, and never takes other rows with it.
+cannot is empty, and never takes other rows with it: a line is a row, whatever quotes it has (`table_lines.py`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 
 from voxdata.format.errors import SourceError, brief
 from voxdata.format.json_text import read_json
+from voxdata.format.table_lines import line_cells, quoted_cells
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
 BATCH = 5000  # rows
@@ -28,7 +31,9 @@ LARGEST_ROW = 8 << 20  # letters
 BATCH_LETTERS = 32 << 20
 DELIMITERS = ",;\t|"  # one of them parts a table's columns: the one that its first line has most of
 CURATION = "curation"  # of VGGFace: 1 where a face was looked at and kept
-_AFTER_LAST = "\0after the last row\0"
+MOST_BREAKS = 1000  # lines that a quoted cell may have
+_BREAK = re.compile(r"[\r\n]")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 T = TypeVar("T")
 Rows = Mapping[str, Sequence[Any]]  # columns of one length
@@ -61,11 +66,11 @@ class Columns:
 Choose = Callable[[Sequence[str]], Columns]
 
 
-def read_rows(path: Path, choose: Choose) -> Iterator[Rows]:
+def read_rows(path: Path, choose: Choose, remarked: Counter[str]) -> Iterator[Rows]:
     """The rows of a list under our names, at most `BATCH` at a time; `choose` says which of its columns is which.
 
-    Those of VGGFace's files say too what their last number is (`CURATION`). Raises `SourceError` for a file that is
-    none, and what `choose` raises.
+    Those of VGGFace's files say too what their last number is (`CURATION`). Lines that are not read as they may have
+    been meant are counted in `remarked`. Raises `SourceError` for a file that is none, and what `choose` raises.
     """
     name = path.name.lower().removesuffix(".gz")
     try:
@@ -73,13 +78,13 @@ def read_rows(path: Path, choose: Choose) -> Iterator[Rows]:
             yield from _parquet_rows(path, choose)
             return
         with _opened(path) as opened:
-            file = _Lines(path, opened)
+            file = _Lines(path, opened, remarked)
             if name.endswith(".txt"):
                 yield from _vggface_rows(path, file)
             elif name.endswith((".jsonl", ".ndjson")):
                 yield from _json_rows(path, file, choose)
             elif name.endswith((".csv", ".tsv")):
-                yield from _table_rows(path, file, choose)
+                yield from _table_rows(file, choose, remarked)
             else:
                 raise SourceError(f"{path} is no list of photos; its name must end in one of {' '.join(SUFFIXES)}")
     except (OSError, EOFError, zlib.error, UnicodeError, pa.ArrowException) as error:
@@ -87,81 +92,109 @@ def read_rows(path: Path, choose: Choose) -> Iterator[Rows]:
 
 
 class _Lines:
-    """The lines of a list. Raises `SourceError` for a row that never ends, as packed files of a few kB can hold."""
+    """The lines of a list. Raises `SourceError` for one that never ends, as packed files of a few kB can hold.
 
-    def __init__(self, path: Path, file: IO[str]) -> None:
-        self._path, self._file = path, file
-        self._number, self._letters = 0, 0
+    What is not UTF-8 is read as Windows-1252, which is what such lists are written in, and counted in `remarked`.
+    """
+
+    def __init__(self, path: Path, file: IO[str], remarked: Counter[str]) -> None:
+        self._path, self._file, self._remarked = path, file, remarked
+        self._number = 0
         self.read = 0  # letters
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = self._file.readline(LARGEST_ROW - self._letters + 1)
+        line = self._file.readline(LARGEST_ROW + 1)
         if not line:
             raise StopIteration
         self._number += 1
-        self._letters += len(line)
         self.read += len(line)
-        if self._letters > LARGEST_ROW:
+        if len(line) > LARGEST_ROW:
             raise SourceError(
-                f"the row that ends in line {self._number} of {self._path} has more than {LARGEST_ROW} letters; a list "
-                "has a photo in each line: look what the file is"
+                f"line {self._number} of {self._path} has more than {LARGEST_ROW} letters; a list has a photo in each "
+                "line: look what the file is"
             )
+        if not line.isascii() and _NOT_UTF8.search(line) is not None:
+            line = line.encode("utf-8", "surrogateescape").decode("cp1252", "backslashreplace")
+            self._remarked["are not UTF-8, and read as Windows-1252"] += 1
         return line
-
-    def row_ends(self) -> None:
-        """The next line begins another row."""
-        self._letters = 0
 
 
 def _opened(path: Path) -> IO[str]:
-    """A list as text, UTF-8 or, where it begins so, UTF-16; other bytes are written as `\\xNN`, which rows can hold."""
+    """A list as text, UTF-8 or, where it begins so, UTF-16; bytes that are no UTF-8 come as halves of surrogates."""
     opener: Callable[..., IO[Any]] = gzip.open if path.name.lower().endswith(".gz") else open
     with opener(path, "rb") as file:
         is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    encoding = "utf-16" if is_utf16 else "utf-8-sig"
-    return opener(path, "rt", encoding=encoding, errors="backslashreplace", newline="")
+    if is_utf16:
+        return opener(path, "rt", encoding="utf-16", errors="backslashreplace", newline="")
+    return opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _table_rows(path: Path, file: _Lines, choose: Choose) -> Iterator[Rows]:
-    begins = next(file, "")
+def _table_rows(file: _Lines, choose: Choose, remarked: Counter[str]) -> Iterator[Rows]:
+    csv.field_size_limit(max(LARGEST_ROW, csv.field_size_limit()))  # it is the process's; nobody needs it smaller
+    begins = next((line for line in file if line.strip()), "").rstrip("\r\n")
     delimiter = max(DELIMITERS, key=begins.count)
-    table = _cells(path, chain([begins], file), delimiter, file.row_ends)
-    header = next(table, [])
+    if re.fullmatch(r"sep=.", begins) is not None:  # as Excel writes and wants it
+        delimiter, begins = begins[4], next((line for line in file if line.strip()), "").rstrip("\r\n")
+    header = line_cells(begins, delimiter)[0] if begins else []
     columns = choose(header)
-    for batch in _batches(file, table):
+    whole = {place for place, name in enumerate(header) if name in (columns.of.get("identity"), columns.of.get("url"))}
+    for batch in _batches(file, _table_cells(file, delimiter, len(header), whole, remarked)):
         read: dict[str, Sequence[Any]] = {}
         for name, values in zip(header, zip_longest(*batch), strict=False):  # short rows have None, long ones are cut
             read[name] = values if name not in read else _later(read[name], values)
         yield columns.named(read, len(batch))
 
 
-def _cells(path: Path, lines: Iterable[str], delimiter: str, row_ends: Callable[[], None]) -> Iterator[list[str]]:
-    """The rows of a table. Raises `SourceError` for a quote that is never closed: it would swallow all that follows."""
-    csv.field_size_limit(max(LARGEST_ROW, csv.field_size_limit()))  # it is the process's; nobody needs it smaller
-    reader = csv.reader(chain(lines, [_AFTER_LAST]), delimiter=delimiter)
-    line = 1
+def _table_cells(
+    file: _Lines, delimiter: str, columns: int, whole: Collection[int], remarked: Counter[str]
+) -> Iterator[list[str]]:
+    """The rows of a table: a line each, or several where a well-formed quoted cell, none of `whole`, has line breaks.
+
+    Only a line with an odd number of quotes may leave one open, and the next such line closes it or none does: so each
+    line is looked at twice at most.
+    """
+    ahead: deque[str] = deque()
     while True:
-        try:
-            row = next(reader)
-        except csv.Error as error:
-            raise SourceError(
-                f"the row that begins in line {line} of {path} cannot be read: {brief(error)}; look whether a quote "
-                "there is not closed"
-            ) from None
-        row_ends()
-        if row and row[-1].endswith(_AFTER_LAST):
-            if row == [_AFTER_LAST]:
-                return
-            raise SourceError(
-                f"a quote that begins in line {line} of {path} is not closed, so that everything after it would be one "
-                'cell; close it, or write a quote within a cell as ""'
-            )
-        if row:
-            yield row
-        line = reader.line_num + 1
+        line = ahead.popleft() if ahead else next(file, None)
+        if line is None:
+            return
+        if '"' not in line:
+            cells = line.rstrip("\r\n").split(delimiter)
+            if cells != [""]:
+                yield cells
+            continue
+        if line.count('"') % 2:
+            lines = [line, *_until_closed(file, ahead)]
+            row = quoted_cells(lines, delimiter) if len(lines) > 1 else None
+            if row is not None and len(row) == columns and not any(_BREAK.search(row[place]) for place in whole):
+                for _ in lines[1:]:
+                    ahead.popleft()
+                yield row
+                continue
+        cells, is_quoted = line_cells(line.rstrip("\r\n"), delimiter)
+        if not is_quoted:
+            remarked["have quotes that quote no cell of their line, and are read as letters"] += 1
+        yield cells
+
+
+def _until_closed(file: _Lines, ahead: deque[str]) -> list[str]:
+    """The lines up to the next one with an odd number of quotes, which stay in `ahead`; nothing where that is far."""
+    letters = 0
+    for number in range(MOST_BREAKS):
+        if number == len(ahead):
+            line = next(file, None)
+            if line is None:
+                return []
+            ahead.append(line)
+        letters += len(ahead[number])
+        if letters > LARGEST_ROW:
+            return []
+        if ahead[number].count('"') % 2:
+            return list(islice(ahead, number + 1))
+    return []
 
 
 def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
@@ -171,7 +204,7 @@ def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
 
 def _json_rows(path: Path, file: _Lines, choose: Choose) -> Iterator[Rows]:
     there: dict[str, None] = {}  # of all rows so far: a row need not have what it has nothing to say in
-    lines = ((number, line) for number, line in enumerate(_each(file), start=1) if line.strip())
+    lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
     for batch in _batches(file, (_json_row(path, number, line) for number, line in lines)):
         there.update(dict.fromkeys(chain.from_iterable(batch)))
         columns = choose(list(there))
@@ -189,13 +222,6 @@ def _batches(file: _Lines, rows: Iterable[T]) -> Iterator[list[T]]:
             batch, start = [], file.read
     if batch:
         yield batch
-
-
-def _each(file: _Lines) -> Iterator[str]:
-    """Lines that are a row each."""
-    for line in file:
-        file.row_ends()
-        yield line
 
 
 def _json_row(path: Path, number: int, line: str) -> Mapping[str, Any]:
@@ -245,7 +271,7 @@ def _vggface_rows(path: Path, file: _Lines) -> Iterator[Rows]:
 
 
 def _vggface_lines(path: Path, file: _Lines) -> Iterator[tuple[str, str, tuple[str, str, str, str], str]]:
-    for number, line in enumerate(_each(file), start=1):
+    for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
         first, *rest = line.split()

@@ -82,36 +82,40 @@ class PhotoList(PhotoSource):
 
 async def find(settings: PhotoList, visit: Visit) -> AsyncIterator[PhotoUrls]:
     """The urls of all lists, in the order of the rows. Raises `SourceError` where a list cannot be read."""
-    passed = Counter[str]()
+    passed, remarked = Counter[str](), Counter[str]()
     found = 0
     path = f"{visit.setting}.path={settings.path}"
     is_forgotten = cache(visit.is_forgotten)  # a person has many rows
-    for offers in _offers(settings, f"{visit.setting}.path", passed):
+    for offers in _offers(settings, f"{visit.setting}.path", passed, remarked):
         found += len(offers)
         yield offers.chosen([row for row, words in enumerate(offers.words) if not is_forgotten(words)])
-    if passed:
-        logger.warning("%s", _passed_over(path, passed))
+    for remark in _remarks(path, passed, remarked):
+        logger.warning("%s", remark)
     if not found:
         raise SourceError(_nothing(path, passed))
 
 
 def listed(settings: PhotoList, setting: str) -> Listing[Unread]:
     """Whom the rows name. A person's rows are one object, as lists may be long. Raises `SourceError`."""
-    passed = Counter[str]()
+    passed, remarked = Counter[str](), Counter[str]()
     path = f"{setting}.path={settings.path}"
     people: dict[str, Unread] = {}
     rows = [
         people.setdefault(words, Unread(words=words))
-        for offers in _offers(settings, f"{setting}.path", passed)
+        for offers in _offers(settings, f"{setting}.path", passed, remarked)
         for words in offers.words
     ]
-    remarks = [(logging.WARNING, _passed_over(path, passed))] if passed else []
+    remarks = [(logging.WARNING, remark) for remark in _remarks(path, passed, remarked)]
     return Listing(files=rows, nothing=_nothing(path, passed), passed=dict(passed), remarks=remarks)
 
 
-def _passed_over(path: str, passed: Counter[str]) -> str:
-    said = ", ".join(f"{count} {why}" for why, count in sorted(passed.items()))
-    return f"{path}: {passed.total()} rows are passed over: {said}"
+def _remarks(path: str, passed: Counter[str], remarked: Counter[str]) -> Iterator[str]:
+    """Which rows are passed over, and which lines may not be read as they were meant."""
+    if passed:
+        said = ", ".join(f"{count} {why}" for why, count in sorted(passed.items()))
+        yield f"{path}: {passed.total()} rows are passed over: {said}"
+    for how, count in sorted(remarked.items()):
+        yield f"{path}: {count} lines {how}"
 
 
 def _nothing(path: str, passed: Counter[str]) -> str:
@@ -124,7 +128,7 @@ def _nothing(path: str, passed: Counter[str]) -> str:
 def check(settings: PhotoList, setting: str) -> None:
     """Raises `SourceError` where there is no list, or the first one lacks the columns that are needed."""
     files = list_files(str(settings.path), f"{setting}.path")
-    next(_rows(files[0], settings), None)
+    next(_rows(files[0], settings, Counter()), None)
 
 
 def place(settings: PhotoList) -> Place:
@@ -154,9 +158,9 @@ def _is_list(key: str) -> bool:
     return not name.endswith(".txt") or not name.startswith(("licence", "license", "readme"))
 
 
-def _offers(settings: PhotoList, setting: str, passed: Counter[str]) -> Iterator[PhotoUrls]:
+def _offers(settings: PhotoList, setting: str, passed: Counter[str], remarked: Counter[str]) -> Iterator[PhotoUrls]:
     for path in list_files(str(settings.path), setting):
-        for rows in _rows(path, settings):
+        for rows in _rows(path, settings, remarked):
             yield _offered(rows, settings, passed)
 
 
@@ -193,9 +197,9 @@ def _offered(rows: Rows, settings: PhotoList, passed: Counter[str]) -> PhotoUrls
     return PhotoUrls(words=whose, keys=named_urls, urls=named_urls, said=said)
 
 
-def _rows(path: Path, settings: PhotoList) -> Iterator[Rows]:
+def _rows(path: Path, settings: PhotoList, remarked: Counter[str]) -> Iterator[Rows]:
     """The rows of a list under our names. Raises `SourceError` for a file that is none, or lacks a column."""
-    return read_rows(path, lambda there: columns_of(settings, there, str(path)))
+    return read_rows(path, lambda there: columns_of(settings, there, str(path)), remarked)
 
 
 def columns_of(settings: PhotoList, there: Sequence[str], where: str) -> Columns:
