@@ -44,6 +44,7 @@ GOOD_FACE = {
     "pupil_distance_px": 80.0,
 }  # passes every rule with the default limits, also with 1 % added
 CLIPS_PER_VIDEO = 8
+GOOD_CLIP = {"vad_ratio": 0.6, "gate_ratio": 0.8, "music_ratio": 0.1, "speech_s": 5.0, "clipped_share": 0.0}
 BACKEND = "mediapipe"
 
 Ints = npt.NDArray[np.int64]
@@ -258,7 +259,10 @@ class ScaleData:
         absent = {"silero_ratio", "loop_s", "loop_similarity"}
         for field in schemas.UTTERANCES:
             if field.type == pa.float32() and field.name not in absent:
-                columns[field.name] = pa.array(self.rng.random(count, np.float32) * 10)
+                values = self.rng.random(count, np.float32)
+                good = GOOD_CLIP.get(field.name)
+                kept = values if good is None else good * (1 + values / 10)
+                columns[field.name] = pa.array(np.where(self.kept, kept, 10 * values).astype(np.float32))
         return _table(columns, schemas.UTTERANCES)
 
     def _front_ends(self, count: int) -> pa.Array:
@@ -274,6 +278,7 @@ class ScaleData:
         """Sources of the clips, as `schemas.UTTERANCE_FILES`."""
         ids = self.utterance_ids
         columns = {
+            **self._who(self.clip_owner),
             "item_id": self._clip_items(),
             "utterance_id": pa.array(ids),
             "source": pa.repeat("folder", len(ids)),

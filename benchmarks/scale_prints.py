@@ -1,4 +1,4 @@
-"""Face prints for `catalog_scale.py`: as many as asked for, spread as those of real photos are.
+"""Face prints for `catalog_scale.py` and `full_scale.py`: as many as asked for, spread as those of real photos are.
 
 Where ../shared/data is there, real photos of it are measured (VoxCeleb frames, web photos); elsewhere photos of painted
 people, whose prints are more alike, so that more of them are proposed and compared. Drawn from the normal distribution
@@ -39,14 +39,26 @@ def fitted() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], str]:
 def drawn(count: int, rng: np.random.Generator, copies: npt.NDArray[np.int64]) -> tuple[pa.Array, str]:
     """`count` prints, those at `copies` being near copies of the one before; and what they are drawn like."""
     mean, root, what = fitted()
+    prints = draw(mean, root, count, rng, copies)
+    kind = pa.binary(PRINT_PX**2)
+    return pa.FixedSizeBinaryArray.from_buffers(kind, count, [None, pa.py_buffer(prints)]), what
+
+
+def draw(
+    mean: npt.NDArray[np.float32],
+    root: npt.NDArray[np.float32],
+    count: int,
+    rng: np.random.Generator,
+    copies: npt.NDArray[np.int64],
+) -> npt.NDArray[np.uint8]:
+    """`count` prints (count, 1024) of the distribution that was `fitted`, near copies of the one before at `copies`."""
     prints = np.empty((count, PRINT_PX**2), np.uint8)
     for start in range(0, count, _AT_ONCE):
         part = prints[start : start + _AT_ONCE]
         part[:] = np.clip(mean + rng.standard_normal((len(part), len(root)), np.float32) @ root, 1, 255)
     noise = rng.integers(-NOISE, NOISE + 1, (len(copies), PRINT_PX**2), np.int16)
     prints[copies] = np.clip(prints[copies - 1] + noise, 1, 255)
-    kind = pa.binary(PRINT_PX**2)
-    return pa.FixedSizeBinaryArray.from_buffers(kind, count, [None, pa.py_buffer(prints)]), what
+    return prints
 
 
 def _photos() -> Iterator[bytes]:

@@ -155,6 +155,11 @@ def _sidecar(
     )
 
 
+def packed_sidecar(storage: Storage, kind: str, split: str, span: tuple[int, int], samples: pa.Table) -> ShardEntry:
+    """Commit the sidecar of a shard of these samples, whose rows have `key` and `split`; there is no tar."""
+    return _sidecar(storage, kind, split, span, samples, FACE_SIDECAR if kind == "faces" else SPEECH_SIDECAR)
+
+
 def _fitted(columns: dict[str, pa.Array], count: int, schema: pa.Schema) -> pa.Table:
     nulls = {field.name: pa.nulls(count, field.type) for field in schema if field.name not in columns}
     return pa.table({name: (columns | nulls)[name] for name in schema.names}).cast(schema)

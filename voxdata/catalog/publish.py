@@ -52,7 +52,7 @@ _AUDIO = """CASE
     THEN error('the id ' || u.item_id || ' does not fit its clip') ELSE u.audio_sha256 END"""
 # Footers of thousands of parts are read once, and parts are loaded in the order in which threads finish them.
 # A spawned process looks interactive to DuckDB, which would then draw a progress bar.
-_SETTINGS = "SET parquet_metadata_cache = true; SET preserve_insertion_order = false; SET enable_progress_bar = false"
+SETTINGS = "SET parquet_metadata_cache = true; SET preserve_insertion_order = false; SET enable_progress_bar = false"
 
 
 def _of(stage: str, columns: Sequence[Column], prefix: str = "") -> str:
@@ -235,7 +235,7 @@ def build_catalog(storage: Storage, snapshot: Snapshot, path: Path) -> None:
     try:
         macros = macros_sql(stated_rules(snapshot.measures))
         with create(path, stated_columns(snapshot.measures), macros) as connection:
-            connection.execute(_SETTINGS)
+            connection.execute(SETTINGS)
             tables = published_tables(storage, snapshot)
             given = {**inputs(storage, snapshot, tables, connection), "in_about": _about(snapshot)}
             sources = {name: _offered(connection, name, table) for name, table in given.items()}
