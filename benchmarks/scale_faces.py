@@ -65,12 +65,15 @@ def _embedded(data: ScaleData) -> tuple[pa.Table, str]:
     offsets = pa.array(np.arange(count + 1) * width, pa.int32())
     taken = pa.array(rows)
     prints, what = drawn(count, data.rng, np.flatnonzero(data.rng.random(count) < 0.02)[1:])
+    yaw_deg, pitch_deg = (pa.array(data.rng.normal(0, 12, count), pa.float32()) for _ in range(2))
     table = pa.table(
         {
             "face_id": data.face_ids().take(taken),
             "photo_sha256": data.photo_hashes.take(taken),
             "person": data.identities["person"].take(pa.array(data.photo_owner[rows])),
             "photo_phash": data.phashes().take(taken),
+            "yaw_deg": yaw_deg,
+            "pitch_deg": pitch_deg,
             "pupil_distance_px": pa.repeat(pa.scalar(80, pa.float32()), count),
             "measured_until": pa.repeat("all", count),
             "embedding": pa.ListArray.from_arrays(offsets, pa.array(embeddings.ravel())),
