@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Simulate a corpus, build it, train on it, and imagine faces for voices
 	$(BIN)/voxdata demo demo
 
-test: $(STAMP) ## Run the tests: some ten minutes
+test: $(STAMP) ## Run the tests: some twenty minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not long and not index' tests
 
 test-long: $(STAMP) ## Run the tests that take minutes each

@@ -1,6 +1,6 @@
 """Figures of the shards and the catalog at the full size of the dataset: rebuild, queries, decide, link, tars, pairs.
 
-    python benchmarks/catalog_scale.py                          about 15 minutes on 2 idle cores
+    python benchmarks/catalog_scale.py --result catalog_scale   about 15 minutes on 2 idle cores
     python benchmarks/catalog_scale.py --scale 0.1 --only catalog
     python benchmarks/catalog_scale.py --folder /tmp/scale      keep the generated root there, and use it again
     python benchmarks/catalog_scale.py --only catalog --folder DIR/root         of a root that full_scale.py has built
@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size (default 1)")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts to run (default all)")
     parser.add_argument("--folder", type=Path, help="where to keep the generated root (default: a temporary folder)")
-    parser.add_argument("--result", default="catalog_scale", help="name of the JSON under benchmarks/results/")
+    parser.add_argument("--result", help="write benchmarks/results/<result>.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary) / "root"

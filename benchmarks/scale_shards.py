@@ -173,7 +173,7 @@ def _publish(storage: LocalStorage, everything: dict[str, list[Sample]]) -> None
         recipe=RECIPE,
         code_version="0",
         shards=_pack(storage, everything),
-        front_ends={"torch40": {"n_mels": MELS}},
+        front_ends={"torch40": {"n_mels": MELS, "hop_s": 0.01}},
         tables={},
         versions={},
     )

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from tests.crawl.loopback import serve
 from tests.crawl.serving import attempts, photo
-from tests.crawl.test_crawl_services import openverse_result
+from tests.crawl.test_crawl_openverse import openverse_result
 from tests.flows.deployed import Api
 from voxdata.sources.incoming import incoming, originals
 from voxdata.store.fragments import parquet_table
