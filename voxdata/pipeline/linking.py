@@ -157,12 +157,9 @@ def _prints(
     columns = ["face_id", "face_print"]
     items, names = (faces[name].combine_chunks() for name in ("item_id", "face_id"))
     tables = []
-    with storage.listed(FACES_MEASURE.store(storage, recipe).folder, ALIASES):
-        for call in calls:
-            rows = rows_of(
-                FACES_MEASURE, storage, recipe, items, FACES.schema, columns=columns, buckets=call["buckets"]
-            )
-            tables.append(rows.select(columns).filter(pc.is_in(rows["face_id"], value_set=names)))
+    for call in calls:
+        rows = rows_of(FACES_MEASURE, storage, recipe, items, FACES.schema, columns=columns, buckets=call["buckets"])
+        tables.append(rows.select(columns).filter(pc.is_in(rows["face_id"], value_set=names)))
     found = pa.concat_tables(tables).combine_chunks()
     return prints_of(found.take(pc.index_in(faces["face_id"], value_set=found["face_id"].combine_chunks())))
 
