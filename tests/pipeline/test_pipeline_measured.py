@@ -19,7 +19,7 @@ from voxdata.store.storage import open_storage
 @pytest.mark.parametrize(
     ("margin", "left_out"), [("0.5", {"face_print"}), ("0", {"face_print", "embedding"})], ids=["diverse", "plain"]
 )
-def test_a_decision_reads_no_prints_and_embeddings_only_to_compare(
+def test_a_decision_after_the_first_reads_no_prints_and_embeddings_only_to_compare(
     tmp_path: Path, margin: str, left_out: set[str]
 ) -> None:
     storage = open_storage(tmp_path / "root", create=True)
@@ -33,9 +33,11 @@ def test_a_decision_reads_no_prints_and_embeddings_only_to_compare(
     )
     FACES_MEASURE.store(storage, recipe).append(1, Fragment(rows))
     faces = MeasuredFaces(storage, recipe, commit_table(storage, "crawl", "p", rows.select(["item_id"])))
+    every = faces.rows
+    assert faces.for_decision is every
+    faces.let_go()
     less = faces.for_decision
-    assert faces.for_decision is less
-    assert set(rows.column_names) - set(less.column_names) == left_out
+    assert set(every.column_names) - set(less.column_names) == left_out
     verdicts = decide(less, links_table(), recipe.faces)
-    assert verdicts.equals(decide(rows.sort_by("item_id"), links_table(), recipe.faces))
+    assert verdicts.equals(decide(every, links_table(), recipe.faces))
     assert verdicts["candidate"].to_pylist().count(True) == len(angles)

@@ -1,14 +1,13 @@
 """What stages have measured, read back: no more rows and columns of it than a step looks at.
 
-The faces are the largest table of a build (2.2 million rows of 70 columns, a print and an embedding at full size), so
-no process holds all of it: workers look at runs of buckets for the links, and the flow reads the columns of decisions
-and candidates twice: before these were rendered, and afterwards. Who has portraits stands in the verdicts and the
-manifest; the faces of a shard are read by bucket.
+The faces are the largest table of a build (2.2 million rows of 70 columns and an embedding at full size), so they are
+read twice at most: for the links and the candidates, and, after these were rendered, for the portraits. Who has
+portraits stands in the verdicts and the manifest; the faces of a shard are read by bucket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import pyarrow as pa
@@ -60,32 +59,11 @@ def rows_of(
     return with_persons(table.sort_by("item_id").combine_chunks(), aliases_in_force(storage))
 
 
-def measured_rows(
-    storage: Storage,
-    recipe: Recipe,
-    photos_key: str,
-    columns: Sequence[str],
-    buckets: Sequence[int] | None = None,
-) -> pa.Table:
-    """Columns of the face rows of the photos in a manifest, sorted by item, of everybody or the people of `buckets`."""
-    photos = read_table(storage, photos_key, ["item_id"] if buckets is None else list(OF_PERSON))
-    if buckets is not None:
-        photos = with_persons(photos, aliases_in_force(storage))
-        photos = photos.filter(pc.is_in(photos["bucket"], value_set=pa.array(buckets, pa.int32())))
-    schema = _schema(recipe)
-    return rows_of(FACES_MEASURE, storage, recipe, photos["item_id"], schema, columns=columns, buckets=buckets)
-
-
-def _schema(recipe: Recipe) -> pa.Schema:
-    from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
-
-    return measured_schema(recipe.faces.measure)
-
-
 class MeasuredFaces:
-    """The face rows of the photos in a manifest, for decisions: read when one first asks, held for those that follow.
+    """The face rows of the photos in a manifest, read when a step first asks and held for those that follow.
 
-    Without prints (1 KiB a face), and without embeddings where a decision does not compare faces.
+    A decision asks for `for_decision`: that costs a read without prints (1 KiB a face), where they are not held, and
+    without embeddings where it does not compare faces.
     """
 
     def __init__(self, storage: Storage, recipe: Recipe, photos_key: str) -> None:
@@ -94,16 +72,32 @@ class MeasuredFaces:
         self._recipe = recipe
 
     @cached_property
+    def rows(self) -> pa.Table:
+        """All columns of `faces.measure`, sorted by item."""
+        return self._read(())
+
+    @property
     def for_decision(self) -> pa.Table:
-        """The rows with the columns that `faces.decide` looks at, and more."""
+        """The rows with the columns that `faces.decide` looks at, and perhaps more."""
+        return self.rows if "rows" in self.__dict__ else self._decided
+
+    @cached_property
+    def _decided(self) -> pa.Table:
         looks = compared_by(self._recipe.faces.quality)
-        left_out = {name for name in FOR_LINKS if name not in looks}
-        names = [name for name in _schema(self._recipe).names if name not in left_out]
-        return measured_rows(self._storage, self._recipe, self.photos_key, names).select(names)
+        return self._read([name for name in FOR_LINKS if name not in looks])
 
     def let_go(self) -> None:
         """Do not hold gigabytes while others work for hours; a later step reads them again."""
-        self.__dict__.pop("for_decision", None)
+        for held in ("rows", "_decided"):
+            self.__dict__.pop(held, None)
+
+    def _read(self, leave_out: Collection[str]) -> pa.Table:
+        from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
+
+        photos = read_table(self._storage, self.photos_key, ["item_id"])["item_id"]
+        schema = measured_schema(self._recipe.faces.measure)
+        names = [name for name in schema.names if name not in leave_out]
+        return rows_of(FACES_MEASURE, self._storage, self._recipe, photos, schema, columns=names).select(names)
 
 
 def render_states(storage: Storage, recipe: Recipe, faces: pa.Table) -> pa.Table:

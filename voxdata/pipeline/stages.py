@@ -136,7 +136,7 @@ SPEECH_MEASURE = Stage(
     settings=lambda recipe: recipe.speech.measure,
     items=_clip_items,
     status="speech_status",
-    most_tasks=256,
+    most_tasks=320,
 )
 STAGES = {stage.name: stage for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)}
 

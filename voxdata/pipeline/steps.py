@@ -6,15 +6,19 @@ is not computed again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.faces.decide import decide as decide_faces_table
+from voxdata.faces.link import link as link_table
+from voxdata.faces.link import without_print
 from voxdata.format.digests import digest
 from voxdata.format.errors import BuildStoppedError, SourceError
 from voxdata.people import splits
@@ -25,11 +29,10 @@ from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
 from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, people_asked_for, photo_sources
-from voxdata.pipeline.limits import stop_if_unreadable
 from voxdata.pipeline.measured import MeasuredFaces, measured_clips, portrait_people, render_states
 from voxdata.pipeline.outcomes import packed_people, portraits_now
 from voxdata.pipeline.progress import crawl_progress, logger, progress
-from voxdata.pipeline.stages import FACES_RENDER, SPEECH_MEASURE
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import FOUND, find_utterances, inventory
 from voxdata.sources.crawl_names import decisions
@@ -46,7 +49,8 @@ from voxdata.tables.schemas import IDENTITIES
 
 Shown = Callable[[], AbstractContextManager[Callable[[Figures], None]]]
 
-DECISION_VERSION = 6  # raised by hand when the same settings decide differently, or when the tables gain columns
+# Raised by hand when the same settings link or decide differently, or when the tables gain columns.
+LINK_VERSION, DECISION_VERSION = 4, 6
 
 
 def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below: int | None = None) -> str:
@@ -74,6 +78,23 @@ def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below
         _say_what_failed(storage, figures)
         _stop_if_thin(recipe, figures)
         return store.commit_manifest()
+
+
+def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, *, stop: bool = True) -> str:
+    """Duplicates and purity (`schemas.LINKS`). With `stop`, stops the build when too many photos are unreadable."""
+    if stop:
+        _stop_if_unreadable(recipe, "photos", faces.rows["item_id"], faces.rows["photo_status"])
+    old = int(np.count_nonzero(without_print(faces.rows)))
+    if old:
+        logger.warning(
+            "%d of %d faces were measured before faces had prints: copies of their photos are told by the photo's hash "
+            "alone (faces.link.max_hash_distance=%d); a build into another --root measures them anew",
+            old,
+            faces.rows.num_rows,
+            recipe.faces.link.max_hash_distance,
+        )
+    depends = [faces.photos_key, FACES_MEASURE.fingerprint(recipe), recipe.faces.link.model_dump(), LINK_VERSION]
+    return _commit_once(storage, "faces.link", depends, lambda: link_table(faces.rows, recipe.faces.link))
 
 
 def decide_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, links_key: str, *, rendered: bool) -> str:
@@ -108,8 +129,7 @@ def candidates(storage: Storage, faces: MeasuredFaces, verdicts_key: str) -> str
 
     def table() -> pa.Table:
         chosen = read_table(storage, verdicts_key).filter(pc.field("candidate"))["face_id"]
-        rows = faces.for_decision
-        rows = rows.drop_columns([name for name in FOR_LINKS if name in rows.column_names])
+        rows = faces.rows.drop_columns(FOR_LINKS)
         return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen)))
 
     return _commit_once(storage, "faces.candidates", [faces.photos_key, verdicts_key], table)
@@ -180,7 +200,7 @@ def decide_speech(storage: Storage, recipe: Recipe, clips_key: str, *, stop: boo
     """Verdicts of all clips (`schemas.UTTERANCE_VERDICTS`). With `stop`, stops where too many are unreadable."""
     clips = measured_clips(storage, recipe, clips_key)
     if stop:
-        stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
+        _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
     book = book_at_hand(storage, recipe)
     known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
     depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), recipe.speech.select.model_dump(), sorted(known)]
@@ -231,6 +251,18 @@ def with_current_people(storage: Storage, stage: str, key: str) -> str:
     before = read_table(storage, key)
     after = with_persons(before, aliases_in_force(storage))
     return key if after is before else _commit_once(storage, stage, [key, after["person"].to_pylist()], lambda: after)
+
+
+def _stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statuses: pa.ChunkedArray) -> None:
+    states = dict(zip(items.to_pylist(), statuses.to_pylist(), strict=True))
+    bad = [item for item, state in states.items() if state == "unreadable"]
+    share = len(bad) / max(1, len(states))
+    if len(states) >= recipe.limits.min_items and share > recipe.limits.max_unreadable_share:
+        raise BuildStoppedError(
+            f"{len(bad)} of {len(states)} {what} are unreadable ({share:.0%}, limit limits.max_unreadable_share="
+            f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit",
+            relax=f"limits.max_unreadable_share={math.ceil(share * 100) / 100:g}",
+        )
 
 
 def _say_what_failed(storage: Storage, figures: Figures) -> None:
