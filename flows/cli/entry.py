@@ -74,13 +74,15 @@ def command_line(failed: Failed = _untold) -> int:
     """
     _speak_utf8()
     heed(lambda: _interrupted(sys.argv[1:]))
-    try:
-        status = main(failed=failed)
-    except KeyboardInterrupt:  # a second one, while the first unwound
-        status = INTERRUPTED
-    if status == INTERRUPTED or (status and came()):  # of what was told to end, no other fault is one
-        end()
-    return status
+    status: int | None = None
+    while True:
+        try:
+            status = main(failed=failed) if status is None else status
+            if status == INTERRUPTED or (status and came()):  # of what was told to end, no other fault is one
+                end()
+            return status
+        except KeyboardInterrupt:  # a second one, while the first unwound, or while that was said
+            status = INTERRUPTED
 
 
 def _speak_utf8() -> None:

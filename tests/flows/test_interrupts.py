@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -197,3 +198,34 @@ def test_the_line_is_not_said_into_the_silence_that_another_thread_begins(plain_
         [sys.executable, "-c", program], env=plain_environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr.split()) == (130, ["interrupted"])
+
+
+def test_one_that_comes_while_the_last_one_ends_the_process_changes_nothing(plain_environment: dict[str, str]) -> None:
+    """An interrupt that nobody catches would end Python by the signal itself, with a traceback."""
+    code = """
+        import os, signal
+        from flows.cli import entry
+
+        end, ended = entry.end, []
+
+        def end_slowly():
+            ended.append(1)
+            if len(ended) == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+                while True:
+                    pass
+            end()
+
+        entry.end, entry.main = end_slowly, lambda failed: entry.INTERRUPTED
+        entry.command_line()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=plain_environment,
+        capture_output=True,
+        text=True,
+        timeout=HANGS_AFTER_S,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == [line for line in done.stderr.splitlines() if line.startswith("voxdata")][:1]
