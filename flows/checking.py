@@ -19,7 +19,7 @@ def report(findings: Findings) -> Iterator[str]:
     """The lines."""
     for table in findings.metadata:
         yield f"{table.path}: {_counted(table.people, 'person')}, {table.named:,} with a name"
-    if not findings.metadata:
+    if not findings.metadata and not any("metadata" in str(stop) for stop in findings.stops):
         yield "no metadata table: people are called by their folders"
     for source in findings.sources:
         yield from _source(source, bool(findings.metadata))

@@ -60,7 +60,7 @@ def show(storage: Storage, kind: str, name: str, model: str | None = None, *, un
     with closing(Sheets(storage, unpublished=unpublished)) as sheets:
         pictures = Pictures(storage)
         if kind == "person":
-            return _person(sheets, pictures, name)
+            return _person(storage, sheets, pictures, name)
         row = sheets.face(name if kind == "face" else _of_photo(storage, sheets, name, unpublished))
         if row is None:
             raise _unknown(storage, kind, name)
@@ -74,8 +74,8 @@ def show(storage: Storage, kind: str, name: str, model: str | None = None, *, un
         )
 
 
-def _person(sheets: Sheets, pictures: Pictures, name: str) -> Shown:
-    person = _meant(sheets, name)
+def _person(storage: Storage, sheets: Sheets, pictures: Pictures, name: str) -> Shown:
+    person = _meant(storage, sheets, name)
     rows = sheets.faces(person.person)
     portraits = [data for row in rows if row["portrait"] and (data := _portrait(sheets, pictures, row))][:SHEET]
     outcomes: dict[str, int] = {}
@@ -99,7 +99,7 @@ def _person(sheets: Sheets, pictures: Pictures, name: str) -> Shown:
     return Shown(facts=facts, picture=picture, says=says, snapshot=sheets.snapshot.id)
 
 
-def _meant(sheets: Sheets, name: str) -> Person:
+def _meant(storage: Storage, sheets: Sheets, name: str) -> Person:
     if name in sheets.person_of:
         return sheets.people[sheets.person_of[name]]
     like = sheets.search(name)
@@ -114,8 +114,8 @@ def _meant(sheets: Sheets, name: str) -> Person:
     meant = near(name, _proposed(sheets.people.values()))
     hint = f"the nearest are {', '.join(meant)}; " if meant else ""
     raise IdentityError(
-        f"{brief(name)} is nobody who may be shown; {hint}those who opted out are not: see voxdata optout, and for who "
-        'there is: voxdata sql "from identity_summary"'
+        f"there is nobody called {brief(name)} in this dataset who may be shown (people who opted out may not); {hint}"
+        f'who there is: voxdata sql "from identity_summary" --root {storage.url}'
     )
 
 

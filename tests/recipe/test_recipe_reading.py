@@ -59,7 +59,10 @@ def test_every_shipped_recipe_is_valid(name: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("faces.pose.max_angle=3", ["faces.pose.max_angle = 3", "no such key", "max_angle_deg"]),
+        (
+            "faces.pose.max_angle=3",
+            ["faces.pose.max_angle = 3", "no such key; did you mean max_angle_deg?"],
+        ),
         ("faces.pose.max_angle_deg=-3", ["faces.pose.max_angle_deg = -3", "greater than 0"]),
         ("faces.pose.max_angle_deg=91", ["faces.pose.max_angle_deg = 91", "less than or equal to 90"]),
         ("faces.pose.max_angle_deg=wide", ["faces.pose.max_angle_deg = 'wide'", "number"]),

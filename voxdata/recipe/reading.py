@@ -177,5 +177,6 @@ def _suggestion(location: list[Any], settings: Any) -> str:
             continue
         kind = settings.get("kind") if isinstance(settings, dict) else None
         section = section_of(section.model_fields[part], kind) or Corpus
-    known = ", ".join(sorted(section.model_fields))
-    return f"; {'.'.join(map(str, location[:-1])) or 'a recipe'} has {known}"
+    known = sorted(section.model_fields)
+    there = f"; {'.'.join(map(str, location[:-1])) or 'a recipe'} has {', '.join(known)}"
+    return f"{nearest(str(location[-1])[:200], known)}{there}"

@@ -65,18 +65,18 @@ class CorpusSettings:
         """Raises `RecipeError` with the setting, its value and the limit."""
         for name, least in (("people", 1), ("photos_per_person", 0), ("clips_per_person", 0), ("photo_px", 128)):
             if getattr(self, name) < least:
-                raise RecipeError(f"simulate: {name} is {getattr(self, name)}; must be at least {least}")
+                raise RecipeError(f"{name} is {getattr(self, name)}; must be at least {least}")
         if self.clip_s < 0.5:
-            raise RecipeError(f"simulate: clip_s is {self.clip_s}; must be at least 0.5")
+            raise RecipeError(f"clip_s is {self.clip_s}; must be at least 0.5")
         if self.seed < 0:
-            raise RecipeError(f"simulate: seed is {self.seed}; must not be negative")
+            raise RecipeError(f"seed is {self.seed}; must not be negative")
         for name in ("link", *PHOTO_KINDS, *CLIP_KINDS):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise RecipeError(f"simulate: {name} is {getattr(self, name)}; must be between 0 and 1")
+                raise RecipeError(f"{name} is {getattr(self, name)}; must be between 0 and 1")
         for what, kinds in (("photo", PHOTO_KINDS), ("clip", CLIP_KINDS)):
             total = sum(getattr(self, kind) for kind in kinds)
             if total > MAX_FAULTY_SHARE:
-                raise RecipeError(f"simulate: the {what} shares add up to {total:.2f}; at most {MAX_FAULTY_SHARE}")
+                raise RecipeError(f"the {what} shares add up to {total:.2f}; at most {MAX_FAULTY_SHARE}")
 
     def shares(self, kinds: tuple[str, ...]) -> list[float]:
         """The shares of `kinds`, and last what remains for plain ones."""
