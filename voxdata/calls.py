@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Settings = Mapping[str, Any]
 NOBODY = "a plausible face for this voice; it shows no real person and identifies nobody"
+LONGEST_WORD = 128 << 10  # of Linux
 INTERRUPTED = (75, 130)  # exit statuses of a training that stopped at a checkpoint, and of any other command
 
 
@@ -156,8 +157,8 @@ def _answer(words: Sequence[str], *passed: int) -> dict[str, Any]:
 
 def _called(called: Sequence[str], *passed: int) -> str:
     """What a command prints. Raises its error; `KeyboardInterrupt` where it was interrupted."""
-    if spoilt := [word for word in called if "\0" in word]:
-        raise RecipeError(f"{quoted(spoilt[0])} has a NUL, which no command can be given; leave it out")
+    for word in called:
+        _check_word(word)
     with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
         place = Path(folder) / "error.json"
         command = [sys.executable, "-P", "-m", "flows.watchdog", str(os.getpid()), "flows.called", str(place), *called]
@@ -176,6 +177,21 @@ def _called(called: Sequence[str], *passed: int) -> str:
         raise KeyboardInterrupt
     lines = str(said.whole()).strip().splitlines()
     raise VoxdataError(lines[-1] if lines else f"voxdata {called[0]} ended with status {status}")
+
+
+def _check_word(word: str) -> None:
+    """Raises `RecipeError` for what a process cannot be given."""
+    try:
+        size = len(os.fsencode(word))
+    except UnicodeEncodeError:
+        raise RecipeError(f"{quoted(word)} is no Unicode text; leave out what is half a letter") from None
+    if "\0" in word:
+        raise RecipeError(f"{quoted(word)} has a NUL, which no command can be given; leave it out")
+    if size >= LONGEST_WORD:
+        raise RecipeError(
+            f"{quoted(word, 60)} has {size} bytes, a command can be given {LONGEST_WORD - 1} in one word; write it "
+            "into a recipe file and give its path"
+        )
 
 
 def _ended(process: subprocess.Popen[str]) -> int:

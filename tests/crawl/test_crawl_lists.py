@@ -151,7 +151,9 @@ def test_what_is_no_list_is_one_line(tmp_path: Path, name: str, data: bytes, sai
         (['"Ann,http://h/1', "Bob,http://h/2", '"Cid,http://h/3', "Dan,http://h/4"], ['"Ann', "Bob", '"Cid', "Dan"], 2),
         (['Ann,"http://h/1', "Bob,http://h/2", 'Cid,"http://h/3', "Dan,http://h/4"], ["Bob", "Dan"], 2),
         (['"Ann,http://h/1', "Bob,http://h/2"], ['"Ann', "Bob"], 1),
-        (['"An', 'n",http://h/1', "Bob,http://h/2"], ['n"', "Bob"], 1),
+        (['"An', 'n",http://h/1', "Bob,http://h/2"], ["An n", "Bob"], 0),
+        (['"Ann,http://h/1', "Bob,http://h/2", '",http://h/3'], ['"Ann', "Bob", '"'], 2),
+        (['"Lee, Ann" ,http://h/1,"x" ', "Bob,http://h/2"], ["Lee, Ann", "Bob"], 0),
         (['"Weird" Al,http://h/1', "Bob,http://h/2"], ['"Weird" Al', "Bob"], 1),
         (['"Lee, Ann",http://h/1', '"J ""J"" R",http://h/2'], ["Lee, Ann", 'J "J" R'], 0),
         (['Ann,http://h/1,"two', "", 'lines ""x"""', "Bob,http://h/2"], ["Ann", "Bob"], 0),
@@ -197,7 +199,20 @@ def test_a_list_that_is_not_utf_8_is_read_as_windows_writes_it_and_says_so(
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     offers = found(source(kind="list", path=str(tmp_path / name)))
     assert [offer.words for offer in offers] == ["José", "Ann", "Zoë"]
-    assert "2 lines are not UTF-8, and read as Windows-1252" in caplog.text
+    assert "2 lines have bytes that are not UTF-8, and are read as Windows-1252" in caplog.text
+
+
+def test_a_byte_that_is_not_utf_8_renames_nobody_in_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes("name,url,note\nPenélope Cruz,http://h/1,caf".encode() + b"\xe9\n")
+    assert [offer.words for offer in found(source(kind="list", path=str(path)))] == ["Penélope Cruz"]
+
+
+@pytest.mark.parametrize("header", ["name,note,url,", '"name","no\nte",url', 'name ,"note" ,url'])
+def test_a_row_with_a_line_break_in_its_note_has_its_photo(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f'{header}\nAnn,"m\nn",http://h/1\nBob,,http://h/2\n')
+    assert [offer.words for offer in found(source(kind="list", path=str(path)))] == ["Ann", "Bob"]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

@@ -62,6 +62,10 @@ def test_a_word_that_looks_like_an_option_is_none(tmp_path: Path) -> None:
         voxdata.build("--help", tmp_path / "root")
     with pytest.raises(RecipeError, match="has a NUL"):
         voxdata.build("a\0b", tmp_path / "root")
+    with pytest.raises(RecipeError, match="is no Unicode text"):
+        voxdata.build("demo", tmp_path / "root", {"name": "\ud800"})
+    with pytest.raises(RecipeError, match="has 200011 bytes, a command can be given 131071 in one word"):
+        voxdata.build("demo", tmp_path / "root", {"name": "x" * 200_000})
     with pytest.raises(VoxdataError, match="voxdata train printed no result but: Usage"):
         voxdata.train("sf2f", tmp_path, help=True)
 

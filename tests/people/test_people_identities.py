@@ -60,6 +60,14 @@ def test_a_table_that_is_quoted_is_read_as_such(tmp_path: Path) -> None:
     assert found == [("a1", "Doe, Jane", "f"), ("a2", 'Jim "J" Roe', "m")]
 
 
+def test_blanks_after_a_quoted_cell_and_line_breaks_in_it_make_no_other_ids(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(
+        'name ,id ,nationality \n"Smith, John" ,a1 ,"Korea,\nSouth" \n"Ann\nLee",a2,UK\n'
+    )
+    found = [(each.identity, each.name, each.row) for each in read_metadata(tmp_path / "mine.csv")]
+    assert found == [("a1", "Smith, John", 0), ("a2", "Ann Lee", 1)]
+
+
 @given(st.lists(st.text(st.characters(exclude_categories=("Cc", "Zs", "Cs", "Zl", "Zp")), min_size=1), max_size=5))
 def test_no_name_of_a_table_loses_a_row(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     table = tmp_path_factory.mktemp("table") / "vox1.csv"

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Literal
 
 from voxdata.format.errors import IdentityError, SourceError, brief, several
-from voxdata.format.table_lines import line_cells
+from voxdata.format.table_lines import TableRows
 from voxdata.people.names import fold_name, nfc, plain_name, shown
 
 BUCKETS = 4096
@@ -252,22 +252,22 @@ def read_metadata(path: Path) -> list[Identity]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"metadata {path} cannot be read: {brief(error)}; check sources.metadata.path") from error
-    first, *rest = [line for line in text.split("\n") if line] or [""]
+    lines = (f"{line}\n" for line in text.split("\n") if line)
+    first = next(lines, "")
     delimiter = "\t" if "\t" in first else ","
-    header = [cell.lower() for cell in _cells(first, delimiter)]
-    rows = [_cells(line, delimiter) for line in rest]
+    table = TableRows(lines, delimiter, lambda: None)  # published tables have names with quotes of their own
+    header = [cell.strip().lower() for cell in table.header(first)]
     id_column = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
     if id_column is None:
         raise SourceError(f"metadata {path} has the columns {several(header)}; one of {list(_ID_COLUMNS)} is needed")
+    names = {header.index(name) for name in (*_ID_COLUMNS, *_NAME_COLUMNS) if name in header}
+    table.named(names)
+    rows = ([cell.strip() for cell in row] for row in table)
     return [
         _identity(header, row, id_column, index)
         for index, row in enumerate(rows)
         if row[id_column : id_column + 1] > [""]
     ]
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    return [cell.strip() for cell in line_cells(line, delimiter)[0]]
 
 
 def _identity(header: list[str], row: list[str], id_column: int, index: int) -> Identity:

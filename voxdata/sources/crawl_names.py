@@ -19,10 +19,11 @@ from voxdata.format.errors import IdentityError
 from voxdata.sources.kinds import Choice, Person
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import Storage
-from voxdata.store.stored_table import read_table
+from voxdata.store.stored_table import MADE_ANEW, read_table
+from voxdata.store.torn import STATED
 from voxdata.tables.people import CRAWL_CHOICES, CRAWL_NAMES
 
-NAMES, DECIDED = "photos/names", "photos/decided"
+NAMES, DECIDED = "photos/names", STATED
 NOBODY = ""  # the choice of who says that none of them is meant
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,9 @@ def _decided(storage: Storage) -> dict[str, str]:
 
 
 def _rows(storage: Storage, folder: str) -> list[dict[str, Any]]:
-    return [row for key in storage.keys(folder) for row in read_table(storage, key).to_pylist()]
+    again = f"restore it, or delete it and say again who is meant: voxdata crawl names --root {storage.url}"
+    todo = again if folder == DECIDED else MADE_ANEW
+    return [row for key in storage.keys(folder) for row in read_table(storage, key, todo=todo).to_pylist()]
 
 
 def _commit(storage: Storage, folder: str, table: pa.Table) -> None:

@@ -7,14 +7,13 @@ cannot is empty, and never takes other rows with it: a line is a row, whatever q
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import re
 import zlib
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -23,16 +22,13 @@ import pyarrow.parquet as pq
 
 from voxdata.format.errors import SourceError, brief
 from voxdata.format.json_text import read_json
-from voxdata.format.table_lines import line_cells, quoted_cells
+from voxdata.format.table_lines import LARGEST_ROW, TableRows
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
 BATCH = 5000  # rows
-LARGEST_ROW = 8 << 20  # letters
 BATCH_LETTERS = 32 << 20
 DELIMITERS = ",;\t|"  # one of them parts a table's columns: the one that its first line has most of
 CURATION = "curation"  # of VGGFace: 1 where a face was looked at and kept
-MOST_BREAKS = 1000  # lines that a quoted cell may have
-_BREAK = re.compile(r"[\r\n]")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 T = TypeVar("T")
@@ -94,7 +90,7 @@ def read_rows(path: Path, choose: Choose, remarked: Counter[str]) -> Iterator[Ro
 class _Lines:
     """The lines of a list. Raises `SourceError` for one that never ends, as packed files of a few kB can hold.
 
-    What is not UTF-8 is read as Windows-1252, which is what such lists are written in, and counted in `remarked`.
+    Bytes that are not UTF-8 are read as Windows-1252, in which such lists are written, and counted in `remarked`.
     """
 
     def __init__(self, path: Path, file: IO[str], remarked: Counter[str]) -> None:
@@ -117,9 +113,13 @@ class _Lines:
                 "line: look what the file is"
             )
         if not line.isascii() and _NOT_UTF8.search(line) is not None:
-            line = line.encode("utf-8", "surrogateescape").decode("cp1252", "backslashreplace")
-            self._remarked["are not UTF-8, and read as Windows-1252"] += 1
+            line = _NOT_UTF8.sub(_as_windows_1252, line)  # those bytes alone: the rest names somebody rightly
+            self._remarked["have bytes that are not UTF-8, and are read as Windows-1252"] += 1
         return line
+
+
+def _as_windows_1252(found: re.Match[str]) -> str:
+    return bytes([ord(found[0]) - 0xDC00]).decode("cp1252", "backslashreplace")
 
 
 def _opened(path: Path) -> IO[str]:
@@ -133,68 +133,23 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _table_rows(file: _Lines, choose: Choose, remarked: Counter[str]) -> Iterator[Rows]:
-    csv.field_size_limit(max(LARGEST_ROW, csv.field_size_limit()))  # it is the process's; nobody needs it smaller
-    begins = next((line for line in file if line.strip()), "").rstrip("\r\n")
+    def stray() -> None:
+        remarked["have quotes that quote no cell of their line, and are read as letters"] += 1
+
+    begins = next((line for line in file if line.strip()), "")
     delimiter = max(DELIMITERS, key=begins.count)
-    if re.fullmatch(r"sep=.", begins) is not None:  # as Excel writes and wants it
-        delimiter, begins = begins[4], next((line for line in file if line.strip()), "").rstrip("\r\n")
-    header = line_cells(begins, delimiter)[0] if begins else []
+    if re.fullmatch(r"sep=.", begins.rstrip("\r\n")) is not None:  # as Excel writes and wants it
+        delimiter, begins = begins[4], next((line for line in file if line.strip()), "")
+    rows = TableRows(file, delimiter, stray)
+    header = rows.header(begins)
     columns = choose(header)
-    whole = {place for place, name in enumerate(header) if name in (columns.of.get("identity"), columns.of.get("url"))}
-    for batch in _batches(file, _table_cells(file, delimiter, len(header), whole, remarked)):
+    names = [columns.of.get("identity"), columns.of.get("url")]
+    rows.named({place for place, name in enumerate(header) if name in names})
+    for batch in _batches(file, rows):
         read: dict[str, Sequence[Any]] = {}
         for name, values in zip(header, zip_longest(*batch), strict=False):  # short rows have None, long ones are cut
             read[name] = values if name not in read else _later(read[name], values)
         yield columns.named(read, len(batch))
-
-
-def _table_cells(
-    file: _Lines, delimiter: str, columns: int, whole: Collection[int], remarked: Counter[str]
-) -> Iterator[list[str]]:
-    """The rows of a table: a line each, or several where a well-formed quoted cell, none of `whole`, has line breaks.
-
-    Only a line with an odd number of quotes may leave one open, and the next such line closes it or none does: so each
-    line is looked at twice at most.
-    """
-    ahead: deque[str] = deque()
-    while True:
-        line = ahead.popleft() if ahead else next(file, None)
-        if line is None:
-            return
-        if '"' not in line:
-            cells = line.rstrip("\r\n").split(delimiter)
-            if cells != [""]:
-                yield cells
-            continue
-        if line.count('"') % 2:
-            lines = [line, *_until_closed(file, ahead)]
-            row = quoted_cells(lines, delimiter) if len(lines) > 1 else None
-            if row is not None and len(row) == columns and not any(_BREAK.search(row[place]) for place in whole):
-                for _ in lines[1:]:
-                    ahead.popleft()
-                yield row
-                continue
-        cells, is_quoted = line_cells(line.rstrip("\r\n"), delimiter)
-        if not is_quoted:
-            remarked["have quotes that quote no cell of their line, and are read as letters"] += 1
-        yield cells
-
-
-def _until_closed(file: _Lines, ahead: deque[str]) -> list[str]:
-    """The lines up to the next one with an odd number of quotes, which stay in `ahead`; nothing where that is far."""
-    letters = 0
-    for number in range(MOST_BREAKS):
-        if number == len(ahead):
-            line = next(file, None)
-            if line is None:
-                return []
-            ahead.append(line)
-        letters += len(ahead[number])
-        if letters > LARGEST_ROW:
-            return []
-        if ahead[number].count('"') % 2:
-            return list(islice(ahead, number + 1))
-    return []
 
 
 def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:

@@ -11,15 +11,24 @@ import pyarrow.parquet as pq
 from voxdata.format.errors import StorageError, brief
 from voxdata.store.storage import Storage
 
+MADE_ANEW = "delete it and run the build again: what it held is made anew"
+
 
 class StoredTable:
     """The Parquet file `key`, a text in each row of what it `needs`; `data` are its bytes where they have been read.
 
-    Raises `StorageError`.
+    Raises `StorageError`, which says `todo`.
     """
 
-    def __init__(self, storage: Storage, key: str, data: bytes | None = None, needs: Sequence[str] = ()) -> None:
-        self._said = f"{key} under {storage.url} is damaged"
+    def __init__(
+        self,
+        storage: Storage,
+        key: str,
+        data: bytes | None = None,
+        needs: Sequence[str] = (),
+        todo: str = MADE_ANEW,
+    ) -> None:
+        self._said, self._todo = f"{key} under {storage.url} is damaged", todo
         whole = storage.read(key) if data is None else data
         with self._checked():
             self._file = pq.ParquetFile(pa.BufferReader(whole))
@@ -46,11 +55,9 @@ class StoredTable:
         try:
             yield
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            raise StorageError(
-                f"{self._said} ({brief(error)}); delete it and run the build again: what it held is made anew"
-            ) from None
+            raise StorageError(f"{self._said} ({brief(error)}); {self._todo}") from None
 
 
-def read_table(storage: Storage, key: str, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(storage: Storage, key: str, columns: Sequence[str] | None = None, *, todo: str = MADE_ANEW) -> pa.Table:
     """A Parquet file, or those of the `columns` that it has. Raises `StorageError` for one that is damaged."""
-    return StoredTable(storage, key).read(columns)
+    return StoredTable(storage, key, todo=todo).read(columns)

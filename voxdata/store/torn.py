@@ -16,6 +16,7 @@ from voxdata.store.locks import building
 from voxdata.store.storage import LocalStorage, Storage
 
 MADE = ("fragments", "photos", "speech")
+STATED = "photos/decided"  # whom people chose for a name (`sources/crawl_names.py`)
 NAMED = 3  # in a message
 ENDS = {"parquet": b"PAR1", "tar": bytes(2 * tarfile.BLOCKSIZE)}
 
@@ -46,7 +47,7 @@ def drop_torn(storage: Storage) -> list[str]:
 
 
 def _torn(storage: LocalStorage) -> Iterator[str]:
-    for key in (key for folder in MADE for key in storage.keys(folder)):
+    for key in (key for folder in MADE for key in storage.keys(folder) if not key.startswith(f"{STATED}/")):
         end = ENDS.get(key.rpartition(".")[2])
         if end is not None and not _ends_with(storage, key, end):
             yield key
