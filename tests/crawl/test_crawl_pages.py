@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from tests.mutations import bounded
 from voxdata.crawl.markup import decoded, page_tags
+from voxdata.crawl.signals import page_opt_out
+from voxdata.recipe.crawl import OPT_OUTS
 from voxdata.sources.sitemap import read_sitemap
 from voxdata.sources.web_page import read_web_page
 
@@ -127,6 +129,59 @@ def test_a_tag_of_many_attributes_takes_no_longer_than_other_tags(before: str) -
 )
 def test_tags_are_parted_as_browsers_part_them(body: str, src: str | None) -> None:
     assert [tag.attributes.get("src") for tag in page_tags(body) if tag.name == "img"] == [src] * (src is not None)
+
+
+XHTML = '<html xmlns="http://www.w3.org/1999/xhtml"><head>'
+DOCTYPE = (
+    '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">'
+)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<svg><title/><path/></svg>",
+        "<svg><style/></svg>",
+        "<svg><script href='a'/></svg>",
+        "<svg><g><svg/><title /></g></svg>",
+        "<svg><foreignObject><p>x</p></foreignObject><title/></svg>",
+        "<svg><desc><b>x</desc><title/></svg>",
+        "<math><style/></math>",
+        '<?xml version="1.0"?><html><script src="a.js"/><iframe src="x"/><textarea/><plaintext/>',
+        f'{DOCTYPE}<html><script src="a.js"/><style/>',
+        f'<!-- x -->\n{XHTML}<script src="a.js"/><noframes/>',
+    ],
+)
+def test_an_element_that_ends_in_its_tag_hides_nothing(before: str) -> None:
+    shown = '<meta name="robots" content="noai"><a href="/b">B</a><img src="a.jpg">'
+    page = read_web_page(f"{before}{shown}".encode(), HERE)
+    assert ([link.address for link in page.links], page.pictures) == (["https://photos.example/b"], (f"{HERE}a.jpg",))
+    assert page_opt_out(f"{before}{shown}".encode(), None, OPT_OUTS) == "meta robots: noai"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<title/>",  # in HTML its slash means nothing
+        "<script src=a.js/>",
+        "<svg></svg><title/>",
+        "<svg/><title/>",
+        "<svg><title/ >",
+        "<svg><style media=x/>",
+        "<svg><p><title/>",
+        "<div><svg></div><title/>",
+        "<svg><foreignObject><title/>",
+        "<svg><svg></svg></svg></svg><title/>",
+    ],
+)
+def test_an_element_of_html_goes_on_after_its_slash(before: str) -> None:
+    assert pictures(f"{before}<img src=a.jpg>") == []
+
+
+@pytest.mark.parametrize("pieces", [("<svg>", "</math>"), ("<svg><desc>", "</p></math>"), ("<svg>", "<p><svg>")])
+def test_drawings_in_drawings_take_no_longer_than_other_tags(pieces: tuple[str, str]) -> None:
+    with bounded(seconds=30):
+        assert len(page_tags("".join(piece * 150_000 for piece in pieces))) >= 150_000
 
 
 def test_a_title_is_text_and_a_comment_is_nothing() -> None:

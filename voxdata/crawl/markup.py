@@ -46,6 +46,17 @@ _TEXT_ONLY = frozenset({"title", "textarea"})
 _ENDS = {
     name: re.compile(rf"</{name}(?=[\t\n\f\r />]|\Z)", re.IGNORECASE | re.ASCII) for name in (*_SILENT, *_TEXT_ONLY)
 }
+# Where a page begins so, `<script src="a.js"/>` is a whole element; so it is in drawings and formulas of every page.
+_XHTML = re.compile(
+    r"\s{0,64}<\?xml\s|.{0,4000}?<(?:!doctype[^>]{1,400}xhtml|html[^>]{1,1000}[\"']http://www\.w3\.org/1999/xhtml[\"'])",
+    re.IGNORECASE | re.DOTALL,
+)
+_FOREIGN = frozenset({"svg", "math"})
+_WITHIN_FOREIGN = frozenset({"foreignobject", "desc"})  # what is in them is HTML again
+_LEAVES_FOREIGN = re.compile(
+    "b|big|blockquote|body|br|center|code|dd|div|dl|dt|em|embed|h[1-6]|head|hr|i|img|li|listing|menu|meta|nobr|ol|p|pre"
+    "|ruby|s|small|span|strong|strike|sub|sup|table|tt|u|ul|var"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,7 @@ def charset_of(headers: Mapping[str, str]) -> str | None:
 
 def _parts(text: str) -> Iterator[Tag | str]:
     """Tags, and what stands between them as HTML that no parser takes for anything but text and ends of elements."""
-    at = 0
+    at, xhtml, foreign = 0, _XHTML.match(text) is not None, _Foreign()
     while (mark := _MARK.search(text, at)) is not None:
         if mark.start() > at:
             yield text[at : mark.start()].replace("<", "&lt;")
@@ -92,39 +103,81 @@ def _parts(text: str) -> Iterator[Tag | str]:
             at = text.find(">", at) + 1 or len(text)
         else:
             name = mark[2].lower()
-            attributes, at = _attributes(text, at)
+            attributes, closed, at = _attributes(text, at)
             if at < 0:
                 return  # the page ends within the tag, which is none then
             if mark[1]:
+                foreign.end(name)
                 yield f"</{_name(name)}>"
                 continue
             yield Tag(name, attributes)
-            if name == "plaintext":
+            whole = closed and (xhtml or foreign.inside)
+            if not closed:
+                foreign.begin(name)
+            if name == "plaintext" and not whole:
                 return
             if name in _ENDS:
-                end = _ENDS[name].search(text, at)
-                inside, at = at, len(text) if end is None else end.start()
+                end = None if whole else _ENDS[name].search(text, at)
+                inside, at = at, at if whole else len(text) if end is None else end.start()
                 yield text[inside:at].replace("<", "&lt;") if name in _TEXT_ONLY else ""
                 if end is None:
                     yield f"</{name}>"
     yield text[at:].replace("<", "&lt;")
 
 
-def _attributes(text: str, at: int) -> tuple[dict[str, str], int]:
-    """The attributes of the tag whose name ends at `at`, and where the tag ends; -1 where the page ends first."""
+class _Foreign:
+    """Whether a page is within SVG or MathML, where no element's content is read as raw text (HTML, 13.2.6.5)."""
+
+    def __init__(self) -> None:
+        self._open: list[str] = []
+        self._count = dict.fromkeys((*_FOREIGN, *_WITHIN_FOREIGN), 0)
+
+    @property
+    def inside(self) -> bool:
+        return bool(self._open) and self._open[-1] in _FOREIGN
+
+    def begin(self, name: str) -> None:
+        if self.inside and _LEAVES_FOREIGN.fullmatch(name):
+            self._leave()
+        elif name in _FOREIGN or (self.inside and name in _WITHIN_FOREIGN):
+            self._open.append(name)
+            self._count[name] += 1
+
+    def end(self, name: str) -> None:
+        if self.inside and _LEAVES_FOREIGN.fullmatch(name):  # of an element around it, which ends it, too
+            self._leave()
+        elif self._count.get(name):  # without this, ends of what is not open would each search all that is
+            while self._pop() != name:
+                pass
+
+    def _leave(self) -> None:
+        while self.inside:
+            self._pop()
+
+    def _pop(self) -> str:
+        name = self._open.pop()
+        self._count[name] -= 1
+        return name
+
+
+def _attributes(text: str, at: int) -> tuple[dict[str, str], bool, int]:
+    """The attributes of the tag whose name ends at `at`, whether it ends with `/>`, and where.
+
+    It ends at -1 where the page ends first.
+    """
     found: dict[str, str] = {}
     while at < len(text):
         match = _ATTRIBUTE.match(text, at)
         if match is None:  # cannot be: each part of the pattern may be empty
             break
-        at = match.end()
+        before, at = at, match.end()
         if match[1]:
-            return found, at
+            return found, text.endswith("/", before, at - 1), at
         name = match[2].lower()
         if name in ATTRIBUTES:
             value = match[3] or match[4] or match[5] or ""
             found.setdefault(name, unescape(value) if "&" in value else value)
-    return found, -1
+    return found, False, -1
 
 
 def _written(tag: Tag) -> str:
@@ -133,8 +186,11 @@ def _written(tag: Tag) -> str:
 
 
 def _name(name: str) -> str:
-    """The name of an element; one that is no word is of no use here, and another parser may take it for more."""
-    return name if name.isascii() and name.isalnum() else "span"
+    """The name of an element; one that is no word is of no use here, and another parser may take it for more.
+
+    What `<plaintext>` hides is not written.
+    """
+    return name if name.isascii() and name.isalnum() and name != "plaintext" else "span"
 
 
 def decoded(data: bytes, charset: str | None) -> str:
