@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mutations import bounded
-from voxdata.crawl.markup import decoded, page_tags
+from voxdata.crawl.markup import MAX_PAGE_BYTES, decoded, page_tags
 from voxdata.crawl.signals import page_opt_out
 from voxdata.recipe.crawl import OPT_OUTS
 from voxdata.sources.sitemap import read_sitemap
@@ -78,6 +78,50 @@ def test_two_names_whose_encoding_is_not_said_stay_two() -> None:
     text = "<html><title>{}</title><p>Народная артистка, родилась в Москве и снималась в кино</p></html>"
     titles = {read_web_page(text.format(name).encode("cp1251"), HERE).title for name in ("Анна Ли", "Инна Ги")}
     assert titles == {"Анна Ли", "Инна Ги"}
+
+
+@pytest.mark.parametrize(
+    ("before", "charset"),
+    [(b"", "utf-8"), (b"", None), (b"<meta charset=utf-8>", None), (b"<meta charset=utf-8>", "UTF8"), (b"", "x-none")],
+)
+@pytest.mark.parametrize("name", ["Penélope Cruz", "Анна Ли", "王菲"])
+@pytest.mark.parametrize("odd", [b"<p>caf\xe9</p>", b"<p>\xff", b"\xe2\x80"])
+def test_one_wrong_byte_renames_nobody(name: str, odd: bytes, before: bytes, charset: str | None) -> None:
+    page = before + f"<title>{name}</title>".encode() + b"<p>She was born in Spain.</p>" * 40 + odd
+    assert read_web_page(page, HERE, charset=charset).title == name
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "big5", "shift_jis", "cp1253"])
+def test_a_wrong_byte_changes_no_encoding_that_a_page_states(encoding: str) -> None:
+    name = "Άννα Λη" if encoding == "cp1253" else "王菲"
+    page = f"<meta charset={encoding}><title>{name * 10}</title>".encode(encoding) + b"\xff\n"
+    assert read_web_page(page, HERE).title == name * 10
+
+
+def test_what_is_utf_8_in_nothing_is_not_read_as_utf_8_though_it_says_so() -> None:
+    text = "<html><title>{}</title><p>Народная артистка, родилась в Москве и снималась в кино</p></html>"
+    titles = {
+        read_web_page(text.format(name).encode("cp1251"), HERE, charset="utf-8").title for name in ("Анна Ли", "Яна Ге")
+    }
+    assert titles == {"Анна Ли", "Яна Ге"}
+
+
+@pytest.mark.parametrize("letters", ["é", "я", "字", "👤"])
+@pytest.mark.parametrize("before", ["", "x", "xx", "xxx"])
+@pytest.mark.parametrize("charset", ["utf-8", None])
+def test_a_page_is_cut_at_a_whole_letter(letters: str, before: str, charset: str | None) -> None:
+    data = f"{before}<title>Penélope</title>{letters * (MAX_PAGE_BYTES // 2)}".encode()
+    text = decoded(data, charset)
+    assert text.startswith(f"{before}<title>Penélope</title>{letters}")
+    assert text.endswith(letters)
+    assert MAX_PAGE_BYTES - 4 < len(text.encode()) <= MAX_PAGE_BYTES
+
+
+def test_no_guess_of_an_encoding_hides_what_a_page_says() -> None:
+    for odd in (b"", b"\xe9", b"\xe9\xfc", b"\x81", b"\x0e\xff"):
+        page = odd + b'<meta name="robots" content="noai">' + odd
+        assert page_opt_out(page, None, OPT_OUTS) == "meta robots: noai"
+    assert decoded(b"a\xe9", None)[0] == "a"
 
 
 @given(data=st.binary(max_size=400), charset=st.none() | st.text(max_size=12))

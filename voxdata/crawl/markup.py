@@ -24,6 +24,8 @@ ATTRIBUTES = frozenset({"href", "rel", "src", "srcset", "name", "property", "con
     f"data-{name}" for name in ("src", "srcset", "original", "lazy-src")
 }
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+MISLABELLED = 10  # with more wrong bytes to each letter that fits, no page is UTF-8, whatever it states
+_ASCII = bytes(range(32, 127))
 _META = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}[\"']?([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
 _META_BYTES = 1024  # where HTML wants it
 _CHARSET = re.compile(r"charset\s{0,4}=\s{0,4}[\"']?([\w.:-]{2,40})")
@@ -194,23 +196,46 @@ def _name(name: str) -> str:
 
 
 def decoded(data: bytes, charset: str | None) -> str:
-    """A page's text. What fits no encoding at all is replaced by U+FFFD."""
+    """A page's text, of its first `MAX_PAGE_BYTES`; `charset` is what the HTTP header says.
+
+    What fits no encoding at all is replaced by U+FFFD. So is the odd byte that is wrong in a page of UTF-8: another
+    encoding that fits all bytes would make another name of each name in it.
+    """
+    cut = len(data) > MAX_PAGE_BYTES
+    data = data[:MAX_PAGE_BYTES]
     for mark, encoding in _BOMS:
         if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, "replace")
+            return _read(data[len(mark) :], encoding, cut=cut)
     meta = _META.search(data[:_META_BYTES])
-    for stated in (charset, meta[1].decode() if meta else None):
-        known = _encoding(stated)
-        if known is not None:
-            try:
-                return data.decode(known)
-            except ValueError:
-                continue
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        best = from_bytes(data[: 1 << 16]).best()
-        return data.decode(best.encoding if best else "cp1252", "replace")
+    in_meta = _encoding(meta[1].decode() if meta else None)
+    text = _read(data, "utf-8", cut=cut)
+    wrong, fits = _letters(text)
+    wrong -= data.count("\ufffd".encode())  # those that the page has itself
+    for known in (_encoding(charset), in_meta):
+        if known == "utf-8" and wrong <= MISLABELLED * (fits + 1):
+            return text
+        if known not in (None, "utf-8"):
+            stated = _read(data, known, cut=cut)
+            odd, letters = _letters(stated)
+            if not odd or (odd * MISLABELLED <= letters and wrong > fits):
+                return stated
+    if wrong <= fits:
+        return text
+    # An encoding that is not ASCII in its tags would hide what the page says.
+    guesses = (each.encoding for each in from_bytes(data[: 1 << 16]))
+    likely = next((guess for guess in guesses if _ASCII.decode(guess, "replace") == _ASCII.decode()), "cp1252")
+    return _read(data, likely, cut=cut)
+
+
+def _letters(text: str) -> tuple[int, int]:
+    """How often something is replaced in a text, and how many other letters beyond ASCII there are."""
+    replaced = text.count("\ufffd")
+    return replaced, len(text) - len(text.encode("ascii", "ignore")) - replaced
+
+
+def _read(data: bytes, encoding: str, *, cut: bool) -> str:
+    """The text of bytes; where they are cut, without the beginning of a letter at their end."""
+    return codecs.getincrementaldecoder(encoding)("replace").decode(data, final=not cut)
 
 
 def _encoding(stated: str | None) -> str | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from voxdata.crawl.markup import MAX_PAGE_BYTES, decoded, page_tags
+from voxdata.crawl.markup import decoded, page_tags
 from voxdata.crawl.robots import Robots, matches
 from voxdata.format.json_text import read_json
 
@@ -84,7 +84,7 @@ def page_opt_out(page: bytes, charset: str | None, honoured: Collection[str]) ->
 
     `charset` is what the HTTP header says.
     """
-    for tag in page_tags(decoded(page[:MAX_PAGE_BYTES], charset)):
+    for tag in page_tags(decoded(page, charset)):
         if tag.name != "meta":
             continue
         name, content = tag.attributes.get("name", "").strip().lower(), tag.attributes.get("content", "")

@@ -1,7 +1,7 @@
 """What an HTML page says: its title, its links, and the pictures that it shows.
 
-The page is decoded as browsers do (byte order mark, HTTP header, `<meta>`, then what its bytes are most likely), since
-a name that is decoded wrongly is another name: two strangers would become one person. Addresses are resolved against
+The page is decoded as browsers do (byte order mark, HTTP header, `<meta>`, then what its bytes are most likely; a few
+wrong bytes change nothing of that), since a name that is decoded wrongly is another name: two strangers would become one person. Addresses are resolved against
 `<base href>` where there is one. What is broken is repaired; no page makes reading it long.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from voxdata.crawl.markup import MAX_PAGE_BYTES, decoded, page_tree
+from voxdata.crawl.markup import decoded, page_tree
 from voxdata.sources.licences import licence_name
 
 MAX_ADDRESS = 4096  # characters; a longer one is no picture of use, but data in an address
@@ -48,7 +48,7 @@ class WebPage:
 
 def read_web_page(data: bytes, address: str, *, charset: str | None = None) -> WebPage:
     """Read a page that lies at `address`, its first 4 MiB; `charset` is what the HTTP header says."""
-    tree = page_tree(decoded(data[:MAX_PAGE_BYTES], charset))
+    tree = page_tree(decoded(data, charset))
     if tree is None:
         return WebPage(title="", links=(), pictures=())
     base = address
