@@ -80,6 +80,20 @@ def test_two_names_whose_encoding_is_not_said_stay_two() -> None:
     assert titles == {"Анна Ли", "Инна Ги"}
 
 
+@pytest.mark.parametrize("letter", [" ", ""])  # of an even and an odd number of bytes
+@pytest.mark.parametrize("charset", ["utf-16", "UTF-16LE", "utf-16be", "text/html; charset=UTF-16"])
+def test_a_page_that_is_found_to_say_utf_16_is_not_in_it(charset: str, letter: str) -> None:
+    page = f'<meta charset="{charset}"><title>Анна Ли</title><meta name="robots" content="noai">{letter}'.encode()
+    assert read_web_page(page, HERE).title == "Анна Ли"
+    assert page_opt_out(page, None, OPT_OUTS) == "meta robots: noai"
+
+
+def test_a_byte_order_mark_or_the_header_may_say_utf_16() -> None:
+    text = '<meta charset="utf-8"><title>Анна Ли</title>'
+    assert read_web_page(text.encode("utf-16"), HERE).title == "Анна Ли"
+    assert read_web_page(text.encode("utf-16-be"), HERE, charset="utf-16be").title == "Анна Ли"
+
+
 @pytest.mark.parametrize(
     ("before", "charset"),
     [(b"", "utf-8"), (b"", None), (b"<meta charset=utf-8>", None), (b"<meta charset=utf-8>", "UTF8"), (b"", "x-none")],

@@ -208,6 +208,8 @@ def decoded(data: bytes, charset: str | None) -> str:
             return _read(data[len(mark) :], encoding, cut=cut)
     meta = _META.search(data[:_META_BYTES])
     in_meta = _encoding(meta[1].decode() if meta else None)
+    if in_meta is not None and in_meta.startswith("utf-16"):
+        in_meta = "utf-8"  # as the standard says: in UTF-16 the words could not have been found
     text = _read(data, "utf-8", cut=cut)
     wrong, fits = _letters(text)
     wrong -= data.count("\ufffd".encode())  # those that the page has itself
