@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mutations import bounded
-from voxdata.crawl.markup import MAX_PAGE_BYTES, decoded, page_tags
+from voxdata.crawl.markup import MAX_PAGE_BYTES, charset_of, decoded, page_tags
 from voxdata.crawl.signals import page_opt_out
 from voxdata.recipe.crawl import OPT_OUTS
 from voxdata.sources.sitemap import read_sitemap
@@ -136,6 +136,11 @@ def test_no_guess_of_an_encoding_hides_what_a_page_says() -> None:
         page = odd + b'<meta name="robots" content="noai">' + odd
         assert page_opt_out(page, None, OPT_OUTS) == "meta robots: noai"
     assert decoded(b"a\xe9", None)[0] == "a"
+
+
+@pytest.mark.parametrize("header", ["text/html; charset=cp1251", 'text/html; Charset="CP1251"', "a/b;CHARSET = cp1251"])
+def test_a_header_may_be_in_capitals(header: str) -> None:
+    assert (charset_of({"content-type": header}) or "").lower() == "cp1251"
 
 
 @given(data=st.binary(max_size=400), charset=st.none() | st.text(max_size=12))

@@ -1,8 +1,9 @@
 """What an HTML page says: its title, its links, and the pictures that it shows.
 
 The page is decoded as browsers do (byte order mark, HTTP header, `<meta>`, then what its bytes are most likely; a few
-wrong bytes change nothing of that), since a name that is decoded wrongly is another name: two strangers would become one person. Addresses are resolved against
-`<base href>` where there is one. What is broken is repaired; no page makes reading it long.
+wrong bytes change nothing of that), since a name that is decoded wrongly is another name: two strangers would become
+one person. Addresses are resolved against `<base href>` where there is one. What is broken is repaired; no page makes
+reading it long.
 """
 
 from __future__ import annotations
