@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from protego import Protego
 
+from tests.mutations import bounded
 from voxdata.crawl.contents import image_format
+from voxdata.crawl.hosts import reservations_of, reservations_text
 from voxdata.crawl.robots import Robots, matches, read_robots
 from voxdata.crawl.signals import Rules, header_opt_out, page_opt_out, read_reservations
 from voxdata.recipe.crawl import OPT_OUTS
@@ -150,6 +154,8 @@ def test_opt_outs_in_headers(headers: dict[str, str], said: str | None) -> None:
         (b'<meta\nname=" robots "\ncontent="index,\nnoai">', "meta robots: noai"),
         ('<meta name="robots" content="noai">'.encode("utf-16"), "meta robots: noai"),
         (b'<meta name="robots" content="no&#97;i">', "meta robots: noai"),
+        (b"<meta name=robots content=noai/>", "meta robots: noai"),
+        (b"<meta name=tdm-reservation content=1/>", "meta tdm-reservation: 1"),
         (b'<!--><meta name="robots" content="noai">', "meta robots: noai"),
         (b'<meta name="description" content="noai">', None),
         (b'<meta name="robots" content="index, follow">', None),
@@ -173,6 +179,75 @@ def test_each_opt_out_of_a_host_is_a_setting(opt_out: str) -> None:
     assert rules.opt_out("a.jpg", [opt_out]) is not None
     assert rules.opt_out("a.jpg", [each for each in OPT_OUTS if each not in ("content-signal", "tdmrep")]) is None
     assert rules.opt_out("open/a.jpg", ["tdmrep"]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "target", "out"),
+    [
+        ("/fotos/ä ai-train=no", "fotos/%C3%A4x", True),
+        ("/fotos/%c3%a4 ai-train=no", "fotos/%C3%A4x", True),
+        ("/~joe ai-train=no", "%7Ejoe", True),
+        ("/%7ejoe ai-train=no", "~joe/1.jpg", True),
+        ("/fotos/ä ai-train=no", "fotos/b", False),
+        ("\t/a\tai-train=no", "a.jpg", True),
+        ("search=yes; ai-train=no", "a", True),
+        ("search=yes ai-train=no", "a", True),
+        ("search=yes\tai-train=no", "a", True),
+        ("search=yes ,\tAI-Train = NO ;", "a", True),
+        ('ai-train="no"', "a", True),
+        ("search=no; ai-train=yes", "a", False),
+        ("search=no ai-input=no", "a", False),
+        ("ai-train", "a", False),
+        ("=no", "a", False),
+        ("", "a", False),
+    ],
+)
+def test_content_signals_as_owners_write_them(line: str, target: str, out: bool) -> None:
+    rules = Rules(text=f"User-agent: *\nContent-Signal: {line}\nAllow: /", agents=("x",))
+    assert rules.opt_out(target, OPT_OUTS) == ("content-signal: ai-train=no" if out else None)
+
+
+@pytest.mark.parametrize("piece", [" ", "a", "=", "a= ", "\t;", '"'])
+def test_a_long_content_signal_is_read_in_linear_time(piece: str) -> None:
+    with bounded(seconds=10):
+        rules = Rules(text=f"Content-Signal: {piece * 200_000} ,ai-train=no", agents=("x",))
+        assert rules.opt_out("a", OPT_OUTS) == "content-signal: ai-train=no"
+
+
+@pytest.mark.parametrize(
+    ("location", "target", "out"),
+    [
+        ("/fotos/ä", "fotos/%C3%A4x", True),
+        ("/fotos/%c3%a4", "fotos/%C3%A4x", True),
+        ("/%7Ejoe", "~joe", True),
+        ("fotos/", "fotos/1.jpg", True),
+        ("*.jpg$", "fotos/1.jpg", True),
+        ("fotos/", "open/fotos/1.jpg", False),
+        ("/fotos/ä", "fotos/b", False),
+    ],
+)
+def test_locations_of_tdmrep_as_owners_write_them(location: str, target: str, out: bool) -> None:
+    reservations = read_reservations(json.dumps([{"location": location, "tdm-reservation": 1}]).encode())
+    kept = reservations_of(reservations_text(Rules(text="", agents=("x",), reservations=reservations)))
+    for known in (reservations, kept):
+        said = Rules(text="", agents=("x",), reservations=known).opt_out(target, OPT_OUTS)
+        assert said == (f"tdmrep.json: {location}" if out else None)
+
+
+@pytest.mark.parametrize(
+    ("value", "reserved"),
+    [
+        *((value, True) for value in (1, 1.0, True, "1", " 1 ", "1.0", "true", "1;")),
+        *((value, False) for value in (0, 0.0, False, None, "0", "", "10", "0;1", 2, [1], {"1": 1})),
+    ],
+)
+def test_values_of_a_reservation(value: object, reserved: bool) -> None:
+    data = json.dumps([{"location": "/", "tdm-reservation": value}]).encode()
+    assert read_reservations(data) == [("/", reserved)]
+    if isinstance(value, str):
+        assert (header_opt_out({"tdm-reservation": value}, OPT_OUTS) is not None) == reserved
+        page = f'<meta name="tdm-reservation" content="{value}">'.encode()
+        assert (page_opt_out(page, None, OPT_OUTS) is not None) == reserved
 
 
 @given(st.binary())

@@ -19,6 +19,7 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SAFE = "%/?:@!$&'()*+,;=-._~[]#"
 _LINE_END = re.compile(r"\r\n|\r|\n")  # and no other: a path may hold what Python takes for the end of a line
+_SIGNAL = re.compile(r"=|[^\s,;='\"]+")
 _RULES = ("allow", "disallow", "content-signal")  # what ends the names of a group; any other record stands among them
 
 
@@ -188,6 +189,8 @@ def _seconds(value: str) -> float:
 
 
 def _signal(value: str) -> tuple[str, Mapping[str, str]]:
-    pattern, _, rest = value.partition(" ") if value.startswith("/") else ("/", "", value)
-    said = (part.partition("=") for part in rest.split(","))
-    return pattern, {name.strip().lower(): text.strip().lower() for name, _, text in said}
+    """The pattern of a Content-Signal, and what it says, parted by commas; owners use semicolons and blanks, too."""
+    first, *others = value.split(None, 1) or [""]
+    pattern, said = (normal(first), "".join(others)) if first.startswith("/") else ("/", value)
+    words = _SIGNAL.findall(said.lower())
+    return pattern, {words[at - 1]: words[at + 1] for at in range(1, len(words) - 1) if words[at] == "="}

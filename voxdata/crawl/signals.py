@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voxdata.crawl.markup import decoded, page_tags
-from voxdata.crawl.robots import Robots, matches
+from voxdata.crawl.robots import Robots, matches, normal
 from voxdata.format.json_text import read_json
 
 PATTERN_LETTERS = 2048  # of one pattern in tdmrep.json
@@ -33,6 +33,8 @@ class Rules:
         robots = Robots(self.text)
         object.__setattr__(self, "_robots", robots)
         object.__setattr__(self, "_signals", [said for agent in self.agents for said in robots.signals(agent)])
+        stated = [(_path_pattern(pattern), pattern, reserved) for pattern, reserved in self.reservations]
+        object.__setattr__(self, "_reserved", stated)
         object.__setattr__(self, "sitemaps", tuple(robots.sitemaps))
         object.__setattr__(self, "delay_s", max(robots.delay_s(agent) for agent in self.agents))
 
@@ -43,15 +45,15 @@ class Rules:
 
     def opt_out(self, target: str, honoured: Collection[str]) -> str | None:
         """The opt-out that a path and query stand under by what is said of the whole host; None for none."""
-        path = f"/{target}"
+        path = normal(f"/{target}")
         if "content-signal" in honoured:
             for pattern, said in self._signals:  # type: ignore[attr-defined]
                 if matches(pattern, path) and said.get("ai-train") == "no":
                     return "content-signal: ai-train=no"
         if "tdmrep" in honoured:
-            for pattern, reserved in self.reservations:
+            for pattern, as_stated, reserved in self._reserved:  # type: ignore[attr-defined]
                 if matches(pattern, path):
-                    return f"tdmrep.json: {pattern}" if reserved else None
+                    return f"tdmrep.json: {as_stated}" if reserved else None
         return None
 
 
@@ -63,7 +65,7 @@ def read_reservations(data: bytes) -> list[tuple[str, bool]]:
         return []
     entries = listed if isinstance(listed, list) else [listed]
     return [
-        (entry["location"][:PATTERN_LETTERS], str(entry.get("tdm-reservation")) == "1")
+        (entry["location"][:PATTERN_LETTERS], _is_one(entry.get("tdm-reservation")))
         for entry in entries
         if isinstance(entry, dict) and isinstance(entry.get("location"), str)
     ]
@@ -74,7 +76,7 @@ def header_opt_out(headers: Mapping[str, str], honoured: Collection[str]) -> str
     tag = _tag(headers.get("x-robots-tag", ""), honoured)
     if tag is not None:
         return f"X-Robots-Tag: {tag}"
-    if "tdm-reservation" in honoured and headers.get("tdm-reservation", "").split(",")[0].strip() == "1":
+    if "tdm-reservation" in honoured and _is_one(headers.get("tdm-reservation", "").split(",")[0]):
         return "tdm-reservation: 1"
     return None
 
@@ -92,9 +94,21 @@ def page_opt_out(page: bytes, charset: str | None, honoured: Collection[str]) ->
             said = _tag(content, honoured)
             if said is not None:
                 return f"meta robots: {said}"
-        if name == "tdm-reservation" and "tdm-reservation" in honoured and content.strip() == "1":
+        if name == "tdm-reservation" and "tdm-reservation" in honoured and _is_one(content):
             return "meta tdm-reservation: 1"
     return None
+
+
+def _path_pattern(location: str) -> str:
+    """A location of tdmrep.json as a pattern of whole paths, in the spelling that paths are compared in."""
+    return normal(location if location.startswith(("/", "*")) else f"/{location}")
+
+
+def _is_one(stated: object) -> bool:
+    """Whether a tdm-reservation is 1, the only value that reserves, in the spellings that owners write."""
+    if isinstance(stated, str):
+        return stated.partition(";")[0].strip(" \t\r\n\"'/").lower() in ("1", "1.0", "true")
+    return isinstance(stated, int | float) and stated == 1  # and true
 
 
 def _tag(text: str, honoured: Collection[str]) -> str | None:
@@ -102,7 +116,8 @@ def _tag(text: str, honoured: Collection[str]) -> str | None:
 
     The standards part tags with commas; owners use semicolons and blanks, too, and mean the same.
     """
-    for word in re.split(r"[,;:\s]+", text.lower()):
+    for stated in re.split(r"[,;:\s]+", text.lower()):
+        word = stated.rstrip("/")  # of <meta name=robots content=noai/>
         tag = "noindex" if word == "none" else word
         if tag in TAGS and tag in honoured:
             return tag
