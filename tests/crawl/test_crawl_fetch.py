@@ -203,8 +203,9 @@ def test_an_opt_out_that_a_recipe_takes_up_again_is_heeded_at_once(storage: Loca
         assert len(asked) == before, "what was read today is not read again"
 
 
-def test_a_page_that_opts_out_is_not_looked_at(storage: LocalStorage) -> None:
-    body = '<title>ann</title><meta name="robots" content="noimageai"><img src="/1.jpg">'
+@pytest.mark.parametrize("name", ["robots", "voxdata"])
+def test_a_page_that_opts_out_is_not_looked_at(storage: LocalStorage, name: str) -> None:
+    body = f'<title>ann</title><meta name="{name}" content="noimageai"><img src="/1.jpg">'
     routes = {"/": page("/p/ann"), "/p/ann": text(body, "text/html"), "/1.jpg": photo_of("1")}
     with serving(routes) as (url, asked):
         assert crawl(storage, url).num_rows == 0

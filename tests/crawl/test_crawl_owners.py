@@ -169,6 +169,48 @@ def test_opt_outs_in_pages(page: bytes, said: str | None) -> None:
     assert page_opt_out(page, None, ()) is None
 
 
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ("index, follow, max-image-preview:none", None),
+        ("max-image-preview: none, max-snippet:-1, max-video-preview : none", None),
+        ("unavailable_after: none", None),
+        ("unavailable_after: 25 Jun 2010 15:00:00 PST, noai", "noai"),
+        ("max-image-preview:none, none", "noindex"),
+        ("max-image-preview:none noai", "noai"),
+        ("max-snippet:, noai", "noai"),
+        ("noarchive: noai", "noai"),
+        ("otherbot: none", "noindex"),
+        (": none", "noindex"),
+    ],
+)
+def test_the_value_of_a_limit_is_no_opt_out(tags: str, said: str | None) -> None:
+    page = f'<meta name="robots" content="{tags}">'.encode()
+    assert page_opt_out(page, None, OPT_OUTS) == (said and f"meta robots: {said}")
+    assert header_opt_out({"x-robots-tag": tags}, OPT_OUTS) == (said and f"X-Robots-Tag: {said}")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ourbot", "meta ourbot: noai"),
+        (" OurBot ", "meta ourbot: noai"),
+        ("gptbot", "meta gptbot: noai"),
+        ("otherbot", None),
+        ("our", None),
+        ("bot", None),
+        ("*", None),
+        ("", None),
+    ],
+)
+def test_a_page_may_name_us_or_whose_rules_we_keep(name: str, said: str | None) -> None:
+    page = f'<meta name="{name}" content="noai">'.encode()
+    agents = ("OurBot/3 (+http://ours.example; otherbot)", "GPTBot")
+    assert page_opt_out(page, None, OPT_OUTS, agents) == said
+    assert page_opt_out(page, None, [each for each in OPT_OUTS if each != "meta-robots"], agents) is None
+    assert page_opt_out(page, None, OPT_OUTS) is None
+
+
 @pytest.mark.parametrize("opt_out", ["content-signal", "tdmrep"])
 def test_each_opt_out_of_a_host_is_a_setting(opt_out: str) -> None:
     rules = Rules(

@@ -242,7 +242,8 @@ class Fetcher:
         """
         if answer.data is None or answer.data.startswith(_GZIP):
             return answer
-        said = await asyncio.to_thread(page_opt_out, answer.data, charset_of(answer.headers), self.crawl.opt_outs)
+        charset, agents = charset_of(answer.headers), agents_of(self.crawl)
+        said = await asyncio.to_thread(page_opt_out, answer.data, charset, self.crawl.opt_outs, agents)
         return answer if said is None else replace(answer, status="opted_out", data=None, opt_out=said, detail=said)
 
     def _refusal(self, address: Address, host: Host) -> Fetched | None:

@@ -87,10 +87,10 @@ class Robots:
 
     def _groups_of(self, agent: str) -> list[_Group]:
         """The groups with the longest name that is the crawler's or begins it; without one, those for everybody."""
-        named = _product(agent)
+        named = product_of(agent)
         best, found = 0, [group for group in self._groups if "*" in group.names]
         for group in self._groups:
-            length = max((len(name.rstrip("*")) for name in group.names if _begins(name, named)), default=0)
+            length = max((len(name.rstrip("*")) for name in group.names if names_product(name, named)), default=0)
             if length > best:
                 best, found = length, []
             if length and length == best:
@@ -110,7 +110,7 @@ class Robots:
             if key == "user-agent":
                 if not naming:
                     self._groups.append(_Group())
-                self._groups[-1].names.append(_product(value))
+                self._groups[-1].names.append(product_of(value))
                 naming = True
                 continue
             self._add(key, value)
@@ -163,13 +163,13 @@ def _one_spelling(found: re.Match[str]) -> str:
     return byte.decode() if byte[0] in _UNRESERVED else found[0].upper()
 
 
-def _product(value: str) -> str:
+def product_of(value: str) -> str:
     """The product that a group is for, without a version or a comment, which owners write and the standard ignores."""
     name = value.lower().partition("/")[0].partition(" ")[0].strip()
     return "*" if name and not name.strip("*") else name
 
 
-def _begins(name: str, product: str) -> bool:
+def names_product(name: str, product: str) -> bool:
     """Whether a group's name is a product's or its beginning up to a hyphen: `ourbot` is for `ourbot-image` too.
 
     A name that is only somewhere in the product, as `a` is in most, is another's: what it allows is not for us. With a

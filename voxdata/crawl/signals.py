@@ -10,11 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voxdata.crawl.markup import decoded, page_tags
-from voxdata.crawl.robots import Robots, matches, normal
+from voxdata.crawl.robots import Robots, matches, names_product, normal, product_of
 from voxdata.format.json_text import read_json
 
 PATTERN_LETTERS = 2048  # of one pattern in tdmrep.json
 TDMREP = "/.well-known/tdmrep.json"
+_WORD = re.compile(r"[^,;:\s]+|[,;:]")
+_LIMIT = re.compile(r"max-|unavailable_after$")
 TAGS = ("noai", "noimageai", "noindex", "noimageindex")  # of X-Robots-Tag and <meta name=robots>
 
 
@@ -81,19 +83,22 @@ def header_opt_out(headers: Mapping[str, str], honoured: Collection[str]) -> str
     return None
 
 
-def page_opt_out(page: bytes, charset: str | None, honoured: Collection[str]) -> str | None:
+def page_opt_out(page: bytes, charset: str | None, honoured: Collection[str], agents: Sequence[str] = ()) -> str | None:
     """The opt-out that a page states in a `<meta>`, robots or tdm-reservation, wherever in it; in linear time.
 
-    `charset` is what the HTTP header says.
+    `charset` is what the HTTP header says. A `<meta>` may name one of `agents` in place of robots, as groups of
+    robots.txt do.
     """
+    products = ["robots", *map(product_of, agents)]
     for tag in page_tags(decoded(page, charset)):
         if tag.name != "meta":
             continue
         name, content = tag.attributes.get("name", "").strip().lower(), tag.attributes.get("content", "")
-        if name == "robots" and "meta-robots" in honoured:
+        product = next((product for product in products if names_product(name, product)), None)
+        if product is not None and "meta-robots" in honoured:
             said = _tag(content, honoured)
             if said is not None:
-                return f"meta robots: {said}"
+                return f"meta {product}: {said}"
         if name == "tdm-reservation" and "tdm-reservation" in honoured and _is_one(content):
             return "meta tdm-reservation: 1"
     return None
@@ -114,9 +119,13 @@ def _is_one(stated: object) -> bool:
 def _tag(text: str, honoured: Collection[str]) -> str | None:
     """Which honoured tag a list of tags has, for whichever crawler; `none` is noindex with nofollow.
 
-    The standards part tags with commas; owners use semicolons and blanks, too, and mean the same.
+    The standards part tags with commas; owners use semicolons and blanks, too, and mean the same. The value of a limit
+    is no tag: `max-image-preview:none` allows everything but previews.
     """
-    for stated in re.split(r"[,;:\s]+", text.lower()):
+    words = _WORD.findall(text.lower())
+    for at, stated in enumerate(words):
+        if at >= 2 and words[at - 1] == ":" and _LIMIT.match(words[at - 2]):
+            continue
         word = stated.rstrip("/")  # of <meta name=robots content=noai/>
         tag = "noindex" if word == "none" else word
         if tag in TAGS and tag in honoured:
