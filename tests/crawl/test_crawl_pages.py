@@ -265,10 +265,38 @@ def sitemap(body: str) -> bytes:
         gzip.compress(sitemap("<url><loc>https://photos.example/a?x=1&amp;y=2</loc></url>")),
         b"\xef\xbb\xbfhttps://photos.example/a?x=1&y=2\r\n",
         sitemap("<url><loc>" + " " * 100_000 + "/a?x=1&amp;y=2</loc></url>"),
+        b"\n" * 70_000 + sitemap("<url><loc>/a?x=1&amp;y=2</loc></url>"),
+        b"\xef\xbb\xbf" + b" \r\n" * 100_000 + sitemap("<url><loc>/a?x=1&amp;y=2</loc></url>"),
+        gzip.compress(b"\n" * 70_000 + sitemap("<url><loc>/a?x=1&amp;y=2</loc></url>")) + bytes(512),
     ],
 )
 def test_a_page_is_found_in_a_sitemap(data: bytes) -> None:
     assert read_sitemap(data, "https://photos.example/sitemap.xml").pages == {"https://photos.example/a?x=1&y=2": ()}
+
+
+@pytest.mark.parametrize("text", [sitemap("<url><loc>/a</loc></url><url><loc>/b</loc></url>"), b"/a\n/b\n"])
+def test_a_sitemap_may_be_several_gzip_streams(text: bytes) -> None:
+    for packed in (
+        gzip.compress(text[:60]) + gzip.compress(text[60:]),
+        gzip.compress(text[:2]) + gzip.compress(b"") + gzip.compress(text[2:]),
+        b"".join(gzip.compress(bytes([byte])) for byte in text),
+    ):
+        found = read_sitemap(packed, HERE)
+        assert (list(found.pages), found.mistake) == (["https://photos.example/a", "https://photos.example/b"], None)
+
+
+def test_of_a_list_of_pages_that_is_cut_the_whole_lines_count() -> None:
+    lines = "".join(f"/{'x' * 40}{number}\n" for number in range(5000)).encode()
+    packed = gzip.compress(lines)
+    found = read_sitemap(packed[: len(packed) // 2], HERE)
+    assert found.mistake == "its gzip stream ends too early"
+    assert 0 < len(found.pages) < 5000
+    assert {address.removeprefix("https://photos.example") for address in found.pages} <= set(lines.decode().split())
+
+
+def test_many_gzip_streams_take_no_long_time() -> None:
+    with bounded(seconds=30):
+        assert read_sitemap(gzip.compress(b"/a\n") * 600_000, HERE).mistake == "more than 10000 gzip streams"
 
 
 def test_pictures_of_a_sitemap_belong_to_their_page() -> None:
@@ -287,7 +315,10 @@ def test_an_index_leads_to_further_sitemaps() -> None:
     ("data", "mistake"),
     [
         (sitemap("<url><loc>/a</loc></url><url><loc>/b"), "not XML"),
-        (gzip.compress(sitemap("<url><loc>/a</loc></url>"))[:-30], "not XML"),
+        (gzip.compress(sitemap("<url><loc>/a</loc></url>"))[:-30], "its gzip stream ends too early"),
+        (gzip.compress(sitemap("<url><loc>/a</loc></url>"))[:-1], "its gzip stream ends too early"),
+        (gzip.compress(sitemap("<url><loc>/a</loc></url>")) + b"\0more", "5 bytes after its gzip stream are none"),
+        (gzip.compress(b"") * 20_000, "more than 10000 gzip streams"),
         (b'<!DOCTYPE x [<!ENTITY a "b">]>' + sitemap("<url><loc>/a</loc></url>"), "entities"),
         (
             f'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "/b">]><urlset {NS}/>'.encode("utf-16"),

@@ -22,6 +22,7 @@ MAX_BYTES = 50_000_000  # of one sitemap, unpacked: the limit of the protocol
 MAX_ENTRIES = 50_000
 MAX_WITHIN = 10_000  # elements of an entry: ten times the pictures that a page may have
 MAX_DEPTH = 100
+MAX_STREAMS = 10_000  # of gzip in one sitemap; each takes its time, though nothing may be in it
 MAX_TOKEN = 1 << 20  # bytes of one tag, comment or the like: expat reads it from its beginning with every step
 _STEP = 1 << 16
 _GZIP = b"\x1f\x8b"
@@ -44,11 +45,11 @@ def read_sitemap(data: bytes, address: str) -> Sitemap:
     found = Sitemap()
     pieces = _pieces(data)
     try:
-        first = next(pieces, b"").lstrip()
+        first = _beginning(pieces)
         if b"<" in first[:1000]:
             _read_xml(chain([first], pieces), address, found)
         else:
-            _read_lines(b"".join([first, *pieces]), address, found)
+            _read_lines(chain([first], pieces), address, found)
     except (zlib.error, ValueError, LookupError) as error:  # LookupError: of an encoding that nobody knows
         found.mistake = brief(error)
     except expat.ExpatError as error:
@@ -58,24 +59,62 @@ def read_sitemap(data: bytes, address: str) -> Sitemap:
 
 def _pieces(data: bytes) -> Iterator[bytes]:
     """The sitemap's bytes, unpacked. Raises `ValueError` beyond the limit, `zlib.error` for a broken stream."""
-    unpacker = zlib.decompressobj(31) if data.startswith(_GZIP) else None
-    size, rest = 0, data
-    while rest and not (unpacker is not None and unpacker.eof):
-        if unpacker is None:
-            piece, rest = rest[:_STEP], rest[_STEP:]
-        else:
-            piece = unpacker.decompress(rest, _STEP)
-            rest = unpacker.unconsumed_tail
+    plain = (data[at : at + _STEP] for at in range(0, len(data), _STEP))
+    size = 0
+    for piece in _unpacked(data) if data.startswith(_GZIP) else plain:
         size += len(piece)
         if size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES / 1e6:.0f} MB")
         yield piece
 
 
-def _read_lines(text: bytes, address: str, found: Sitemap) -> None:
-    for word in re.finditer(rb"\S+", text.removeprefix(codecs.BOM_UTF8)):
+def _unpacked(data: bytes) -> Iterator[bytes]:
+    """What gzip packed, one stream after another (RFC 1952, 2.2); zeros may fill the end.
+
+    Raises `ValueError` for a stream that does not end, for other bytes after it and for too many of them, and
+    `zlib.error` for a broken one.
+    """
+    at = streams = 0
+    while at < len(data):
+        if not data.startswith(_GZIP, at):
+            if not data[at:].strip(b"\0"):
+                return
+            raise ValueError(f"{len(data) - at} bytes after its gzip stream are none")
+        streams += 1
+        if streams > MAX_STREAMS:
+            raise ValueError(f"more than {MAX_STREAMS} gzip streams")
+        unpacker = zlib.decompressobj(31)
+        while not unpacker.eof:
+            packed = data[at : at + _STEP]
+            if not packed:
+                raise ValueError("its gzip stream ends too early")
+            piece = unpacker.decompress(packed, _STEP)
+            at += len(packed) - len(unpacker.unconsumed_tail) - len(unpacker.unused_data)
+            yield piece
+
+
+def _beginning(pieces: Iterator[bytes]) -> bytes:
+    """The first piece that is not blank, without blanks before it: XML may have none before its declaration."""
+    marked = next(pieces, b"").removeprefix(codecs.BOM_UTF8)
+    return next((piece for piece in (each.lstrip() for each in chain([marked], pieces)) if piece), b"")
+
+
+def _read_lines(pieces: Iterator[bytes], address: str, found: Sitemap) -> None:
+    """Read addresses, one per line. Raises what ends the pieces; of the last line, which may be cut, nothing counts."""
+    text = bytearray()
+    broken: Exception | None = None
+    try:
+        for piece in pieces:
+            text += piece
+    except (zlib.error, ValueError) as error:
+        broken = error
+    if broken is not None:
+        text = text[: max(text.rfind(b"\n"), text.rfind(b"\r")) + 1]
+    for word in re.finditer(rb"\S+", text):
         _count(found)
         _add(found, address, word[0].decode("utf-8", "replace"), ())
+    if broken is not None:
+        raise broken
 
 
 def _read_xml(pieces: Iterable[bytes], address: str, found: Sitemap) -> None:
