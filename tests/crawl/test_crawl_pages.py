@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from encodings.aliases import aliases
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,7 @@ def test_a_byte_order_mark_or_the_header_may_say_utf_16() -> None:
     text = '<meta charset="utf-8"><title>Анна Ли</title>'
     assert read_web_page(text.encode("utf-16"), HERE).title == "Анна Ли"
     assert read_web_page(text.encode("utf-16-be"), HERE, charset="utf-16be").title == "Анна Ли"
+    assert read_web_page(text.encode("utf-16-le"), HERE, charset="utf-16").title == "Анна Ли"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,13 @@ def test_no_guess_of_an_encoding_hides_what_a_page_says() -> None:
         page = odd + b'<meta name="robots" content="noai">' + odd
         assert page_opt_out(page, None, OPT_OUTS) == "meta robots: noai"
     assert decoded(b"a\xe9", None)[0] == "a"
+
+
+@pytest.mark.parametrize("charset", sorted({*aliases.values(), "utf-16", "utf-32", "cp1258", "unicode_escape"}))
+def test_no_encoding_of_python_ends_the_reading_of_a_page(charset: str) -> None:
+    for odd in (b"\xff", b"\x81\x30\x81", b"\x1b$B!", b"~{!", bytes(range(128, 256)), b"\0<\0a", b"\xd8\0"):
+        for data in (odd, odd + b"<title>Ann</title>" + odd, b"a" * (MAX_PAGE_BYTES - 1) + odd):
+            assert decoded(data, charset).encode("utf-8", "replace")
 
 
 @pytest.mark.parametrize("header", ["text/html; charset=cp1251", 'text/html; Charset="CP1251"', "a/b;CHARSET = cp1251"])

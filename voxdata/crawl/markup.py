@@ -30,7 +30,7 @@ _META = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}[\"']?([A-Za-z0-9_:.-]{2,40})"
 _META_BYTES = 1024  # where HTML wants it
 _CHARSET = re.compile(r"charset\s{0,4}=\s{0,4}[\"']?([\w.:-]{2,40})", re.IGNORECASE)
 _ENCODINGS = re.compile(
-    r"utf-(8|16|16-le|16-be)|cp(125[0-8]|866|874|932|949|950)|iso8859-\d{1,2}|koi8-[ru]|mac-(roman|cyrillic)"
+    r"utf-(8|16-le|16-be)|cp(125[0-8]|866|874|932|949|950)|iso8859-\d{1,2}|koi8-[ru]|mac-(roman|cyrillic)"
     r"|gb2312|gbk|gb18030|hz|big5|big5hkscs|euc_(jp|kr|jis_2004|jisx0213)|johab|tis-620"
     r"|shift_(jis|jis_2004|jisx0213)|iso2022_(jp|kr)"
 )
@@ -249,6 +249,7 @@ def _encoding(stated: str | None) -> str | None:
         name = codecs.lookup(stated).name if stated else ""
     except (LookupError, ValueError):
         return None
-    # Browsers read latin-1 as windows-1252, which is what pages that say so are written in.
-    known = "cp1252" if name in ("iso8859-1", "ascii") else name
+    # Browsers read latin-1 as windows-1252, which is what pages that say so are written in. What has a byte order mark
+    # is not asked what it states; Python refuses UTF-16 without one.
+    known = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-16": "utf-16-le"}.get(name, name)
     return known if _ENCODINGS.fullmatch(known) else None
