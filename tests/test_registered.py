@@ -84,7 +84,10 @@ def test_settings_of_another_packages_kind_are_read_checked_and_described() -> N
     assert recipe.result_settings()["sources"]["photos"] == {"kind": "toy-list", "licence": "unknown", "every": 3}
     with pytest.raises(RecipeError, match=r"sources\.photos\.every = 0: .*greater than or equal to 1"):
         load_recipe("hq-voxceleb-automatic", [*sets, "sources.photos.every=0"])
-    with pytest.raises(RecipeError, match=r"sources\.photos\.evry = 3: no such key; sources\.photos has every, kind"):
+    with pytest.raises(
+        RecipeError,
+        match=r"sources\.photos\.evry = 3: no such key; did you mean every\?; sources\.photos has every, kind",
+    ):
         load_recipe("hq-voxceleb-automatic", [*sets, "sources.photos.evry=3"])
     page = recipe_reference()
     assert "`toy-list`: Photos of a list" in page
