@@ -41,7 +41,8 @@ def settings_from_pairs(pairs: Iterable[str]) -> dict[str, Any]:
 def run_name(settings: Mapping[str, Any], snapshot: str) -> str:
     """What a run is called where its folder is not named: system, preset, what is unusual, embedder, snapshot, seed."""
     known, usual = declared(RunConfig), vars(inputs_of(settings, RunConfig))
-    said = {name: with_inputs(settings, RunConfig).get(name, known[name].default) for name in known}
+    filled = with_inputs(settings, RunConfig)
+    said = {name: filled.get(name, known[name].default) for name in known}
     unusual = [
         said[name] for name, each in known.items() if each.setting.names and said[name] != usual.get(name, each.default)
     ]
