@@ -26,14 +26,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Simulate a corpus, build it, train on it, and imagine faces for voices
 	$(BIN)/voxdata demo demo
 
-test: $(STAMP) ## Run the tests: some twenty minutes
+test: $(STAMP) ## Run the tests: some ten minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not long and not index' tests
 
-test-long: $(STAMP) ## Run the tests that take minutes each
+test-long: $(STAMP) ## Run the tests of whole builds, trainings, kills and servers: some forty minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'long and not index' tests
 
-test-index: $(STAMP) ## Run the tests that install the wheel into fresh environments; they ask a package index
-	$(BIN)/python -m pytest -m index tests/models/test_models_wheel.py
+test-index: $(STAMP) ## Run the tests that ask a package index: the wheel in fresh environments, dlib beside our reading of its file
+	$(BIN)/python -m pytest -m index tests/models/test_models_wheel.py tests/faces/test_faces_dlib.py
 
 fuzz: $(STAMP) ## Feed every parser of foreign data thousands of new damaged files: hours; ROOM=crawl for one room
 	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=long $(or $(wildcard tests/$(ROOM)/*_fuzz.py),$(wildcard tests/*/*_fuzz.py))

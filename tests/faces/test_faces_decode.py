@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from PIL import Image, ImageCms
 from voxdata.faces.decode import decode_photo, is_grayscale, perceptual_hash, thumbnail
 from voxdata.format.errors import PhotoDecodeError
 from voxdata.recipe.faces import FaceMeasure
-from voxdata.sources.magic import reads_heic
 
 RAMP = np.dstack([np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1)), np.full((48, 64), 90, np.uint8)] * 2)[:, :, :3]
 
@@ -141,18 +141,16 @@ def test_a_recipe_may_ask_for_less_of_a_cut_photo() -> None:
     }
 
 
-@pytest.mark.skipif(not reads_heic(), reason="pillow-heif is not installed (the extra heic)")
 def test_a_photo_of_a_phone_is_read_with_the_extra() -> None:
-    import pillow_heif
-
+    pillow_heif: Any = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed (the extra heic)")
     buffer = io.BytesIO()
     pillow_heif.from_pillow(SCENE).save(buffer, quality=90)
     pixels = decode_photo(buffer.getvalue(), max_megapixels=5.0).pixels
     assert np.abs(pixels.astype(int) - np.asarray(SCENE)).mean() < 6
 
 
-@pytest.mark.skipif(reads_heic(), reason="pillow-heif is installed")
-def test_a_photo_of_a_phone_says_what_reads_it() -> None:
+def test_a_photo_of_a_phone_says_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxdata.sources.magic.find_spec", lambda name: None)
     with pytest.raises(PhotoDecodeError, match=r"pip install 'voxdata\[heic\]'"):
         decode_photo(b"\0\0\0\x18ftypheic\0\0\0\0" + bytes(400), max_megapixels=5.0)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from voxdata.faces.measures.embedding import usual_limits
 from voxdata.format.errors import WeightsError
 from voxdata.recipe.reading import load_recipe
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 JUNK = b"\x01\x02\x01\x07serialised words between the tensors\x01\x02"
 NAMED = "faces.measure.embedding_model"
 
@@ -57,12 +62,18 @@ def test_a_file_without_all_tensors_is_refused(cut: int) -> None:
         DlibResNet(written()[:-cut], "here.dat")
 
 
-def test_the_published_file_embeds_as_dlib_does() -> None:
-    dlib = pytest.importorskip("dlib")
-    try:
-        file = weights.path("dlib_resnet")
-    except WeightsError as error:
-        pytest.skip(str(error))
+@pytest.mark.index
+def test_the_published_file_embeds_as_dlib_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOXDATA_WEIGHTS", str(tmp_path / "weights"))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    for command in (
+        [*pip, "--target", str(tmp_path / "dlib"), "dlib-bin==20.0.1.post1"],
+        [sys.executable, "-m", "flows.cli", "weights", "pull", "dlib_resnet"],
+    ):
+        subprocess.run(command, cwd=REPOSITORY, check=True, timeout=600)
+    monkeypatch.syspath_prepend(tmp_path / "dlib")
+    dlib: Any = importlib.import_module("dlib")
+    file = weights.path("dlib_resnet")
     pixels = np.random.default_rng(0).integers(0, 256, (INPUT_PX, INPUT_PX, 3), np.uint8)
     ours = DlibResNet(file.read_bytes(), "x")(torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32)))
     theirs = np.array(dlib.face_recognition_model_v1(str(file)).compute_face_descriptor(pixels))
