@@ -92,6 +92,7 @@ def test_it_opens_and_answers(root: OldRoot) -> None:
         assert pair["mel"].shape == (40, 50)
 
 
+@pytest.mark.long
 def test_its_catalog_is_made_anew_and_it_is_sound(root: OldRoot) -> None:
     root.command("catalog", "rebuild")
     assert "is sound" in root.command("verify").stdout
@@ -99,6 +100,7 @@ def test_its_catalog_is_made_anew_and_it_is_sound(root: OldRoot) -> None:
     assert SNAPSHOT in root.command("snapshots").stdout
 
 
+@pytest.mark.long
 def test_it_is_decided_anew_without_measuring(root: OldRoot) -> None:
     before = root.measured()
     assert {Path(path).parts[1] for path in before} == set(MEASURED)
@@ -115,6 +117,7 @@ def test_it_is_decided_anew_without_measuring(root: OldRoot) -> None:
     assert told == [(PORTRAITS - 1, 0)]
 
 
+@pytest.mark.long
 def test_turning_and_nodding_are_limited_over_what_it_measured(root: OldRoot) -> None:
     before = root.measured()
     two = ("faces.pose.max_angle_deg=null", "faces.pose.max_turn_deg=4", "faces.pose.max_nod_deg=3")
@@ -128,6 +131,7 @@ def test_turning_and_nodding_are_limited_over_what_it_measured(root: OldRoot) ->
     assert found == (0, 0, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", ["video", "clip"])
 def test_deciding_anew_says_what_becomes_of_the_clips_that_are_held_out(root: OldRoot, by: str) -> None:
     with voxdata.open(root.path) as dataset:
@@ -146,6 +150,7 @@ def test_deciding_anew_says_what_becomes_of_the_clips_that_are_held_out(root: Ol
         assert f"holdout is drawn by video, no longer by clip: {numbers}" in said.stdout
 
 
+@pytest.mark.long
 def test_it_forgets_a_person_and_trains_on_the_others(root: OldRoot, tmp_path: Path) -> None:
     root.command("catalog", "rebuild")
     help_text = subprocess.run(

@@ -95,6 +95,7 @@ def name_unstated_run(small: SmallRoot, old: str) -> str:
     return "run r3"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name_tag, name_run, name_evaluation, name_unstated_run])
 def test_a_snapshot_that_is_named_stays_whole(
     small: SmallRoot, versions: tuple[Snapshot, Snapshot], name: object
@@ -107,6 +108,7 @@ def test_a_snapshot_that_is_named_stays_whole(
     assert verify(small.storage, old) == verify(small.storage) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tagged", [False, True])
 def test_a_compacted_part_goes_with_the_last_snapshot_that_names_it(small: SmallRoot, tagged: bool) -> None:
     old = SmallRoot(small.storage, people=8)

@@ -297,6 +297,7 @@ def test_lists_go_with_their_snapshot(small: SmallRoot, capsys: pytest.CaptureFi
     assert [each.id for each in list_snapshots(small.storage)] == [new.id]
 
 
+@pytest.mark.long
 def test_forgetting_somebody_rewrites_the_lists_of_all_versions(
     small: SmallRoot, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_sitemap_that_would_fill_the_memory_is_left(name: str) -> None:
     packed = gzip.compress(BOMBS[name].encode(), 1)

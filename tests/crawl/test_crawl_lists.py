@@ -318,6 +318,7 @@ def test_what_is_named_again_or_not_asked_for_takes_no_place(tmp_path: Path, cap
     assert "sources.photos: 4 photos are named again for the same person, and taken once" in caplog.text
 
 
+@pytest.mark.long
 @given(rows=st.lists(st.fixed_dictionaries(WILD), max_size=12), data=st.data())
 def test_how_many_rows_are_read_at_once_changes_nothing(
     tmp_path_factory: Any, rows: list[dict[str, Any]], data: st.DataObject

@@ -185,6 +185,7 @@ def test_an_estimate_says_what_became_of_photos_that_the_same_source_gave_before
     assert said == {"wikimedia": ("corpus-0", None, None, None), "list": ("corpus-0", 12, 1.0, 3)}
 
 
+@pytest.mark.long
 def test_only_people_with_fewer_portraits_are_looked_for_and_these_anew(tmp_path: Path, storage: LocalStorage) -> None:
     SmallRoot(storage, people=1).publish()  # id00000 has one portrait
     with serve_wiki(items=ANNS) as wiki:

@@ -250,6 +250,7 @@ def test_an_element_of_html_goes_on_after_its_slash(before: str) -> None:
     assert pictures(f"{before}<img src=a.jpg>") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pieces", [("<svg>", "</math>"), ("<svg><desc>", "</p></math>"), ("<svg>", "<p><svg>")])
 def test_drawings_in_drawings_take_no_longer_than_other_tags(pieces: tuple[str, str]) -> None:
     with bounded(seconds=30):

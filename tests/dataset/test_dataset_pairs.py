@@ -88,6 +88,7 @@ def batches(loader: DataLoader[object]) -> list[tuple[list[int], float]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "cache", "style"),
     [

@@ -60,6 +60,7 @@ def test_only_the_filters_that_a_recipe_has_are_named(faces: dict[str, Any], sai
     assert f"filtered by {said}" in collection(recipe.result_settings())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("photos", "said"),
     [

@@ -14,6 +14,7 @@ from voxdata.pages.review.session import ReviewSession
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.long
 def test_commands_take_a_root_on_s3(source: SmallRoot, tmp_path: Path, voxdata_: Command) -> None:
     commands = [
         ["snapshots"],
@@ -49,6 +50,7 @@ def test_sql_says_where_its_answer_comes_from(source: SmallRoot, voxdata_: Comma
     assert error.startswith(f"asks the catalog at {source.storage.url}")
 
 
+@pytest.mark.long
 def test_a_review_of_a_root_on_s3(source: SmallRoot) -> None:
     session = ReviewSession(source.storage)
     try:
@@ -57,6 +59,7 @@ def test_a_review_of_a_root_on_s3(source: SmallRoot) -> None:
         session.sheets.close()
 
 
+@pytest.mark.long
 def test_what_needs_a_disk_names_the_pull(source: SmallRoot) -> None:
     import voxdata
 

@@ -23,6 +23,7 @@ AT = "2026-11-29T23:00:00Z"
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.long
 def test_a_pull_brings_the_version_with_its_tables(source: SmallRoot, tmp_path: Path, voxdata_: Command) -> None:
     to = tmp_path / "copy"
     status, said, _ = voxdata_("pull", "--root", source.storage.url, "--to", to)
@@ -32,6 +33,7 @@ def test_a_pull_brings_the_version_with_its_tables(source: SmallRoot, tmp_path: 
         assert (here[0], here[1].replace(str(to), source.storage.url)) == (0, there[1])
 
 
+@pytest.mark.long
 def test_what_came_whole_is_not_fetched_again(
     source: SmallRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +64,7 @@ def test_what_came_whole_is_not_fetched_again(
     assert asked == []
 
 
+@pytest.mark.long
 def test_a_tar_that_is_not_what_its_version_says_does_not_come(source: SmallRoot, tmp_path: Path) -> None:
     tar = next(key for key in source.storage.keys("shards") if key.endswith(".tar"))
     data = bytearray(source.storage.read(tar))
@@ -72,6 +75,7 @@ def test_a_tar_that_is_not_what_its_version_says_does_not_come(source: SmallRoot
     assert not (tmp_path / "copy" / tar).exists()
 
 
+@pytest.mark.long
 def test_what_was_forgotten_at_the_source_goes_from_the_copy(
     source: SmallRoot, tmp_path: Path, voxdata_: Command
 ) -> None:
@@ -91,6 +95,7 @@ def test_what_was_forgotten_at_the_source_goes_from_the_copy(
     assert (to / "runs" / "mine" / "config.json").exists()
 
 
+@pytest.mark.long
 def test_a_copy_elsewhere_loses_at_the_next_pull_what_was_forgotten(source: SmallRoot, tmp_path: Path) -> None:
     """As on another machine: forgetting did not reach the folder."""
     copy, snapshot = pull(source.storage, tmp_path / "copy")
@@ -115,6 +120,7 @@ def test_a_copy_elsewhere_loses_at_the_next_pull_what_was_forgotten(source: Smal
     assert not decoded.exists()
 
 
+@pytest.mark.long
 def test_opt_outs_come_along_and_facts_of_the_copy_go_to_the_source(
     source: SmallRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,6 +143,7 @@ def test_opt_outs_come_along_and_facts_of_the_copy_go_to_the_source(
     assert "id00002" in optouts.hidden(copy)
 
 
+@pytest.mark.long
 def test_a_copy_is_changed_by_its_source_alone(source: SmallRoot, tmp_path: Path, voxdata_: Command) -> None:
     copy, _ = pull(source.storage, tmp_path / "copy")
     state = pulled_state(copy)
@@ -148,6 +155,7 @@ def test_a_copy_is_changed_by_its_source_alone(source: SmallRoot, tmp_path: Path
     assert (status, f"--root {source.storage.url}" in error) == (1, True)
 
 
+@pytest.mark.long
 def test_a_folder_of_others_is_left_alone(source: SmallRoot, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(StorageError, match="has files of others"):

@@ -86,6 +86,7 @@ def with_copies(request: pytest.FixtureRequest) -> Measured:
     return run(items, FaceMeasure()).rows, whose
 
 
+@pytest.mark.long
 def test_copies_of_every_kind_are_found_and_nothing_else_is(
     with_copies: Measured,
 ) -> None:

@@ -75,6 +75,7 @@ def test_sound_root_verifies_and_prints_its_tables(root: Path, here: Voxdata) ->
     assert len(funnel.stdout.splitlines()) > 2
 
 
+@pytest.mark.long
 def test_second_build_measures_nothing_and_ends_at_the_same_snapshot(
     root: Path, corpus: Path, voxdata: Voxdata
 ) -> None:
@@ -86,6 +87,7 @@ def test_second_build_measures_nothing_and_ends_at_the_same_snapshot(
     assert snapshot in done.stdout
 
 
+@pytest.mark.long
 def test_changed_threshold_decides_again_without_measuring(
     root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def test_changed_threshold_decides_again_without_measuring(
     assert worst <= 6
 
 
+@pytest.mark.long
 def test_a_new_person_touches_only_its_own_bucket(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
     grown, copy = tmp_path / "corpus", tmp_path / "root"
     shutil.copytree(corpus, grown)
@@ -119,6 +122,7 @@ def test_a_new_person_touches_only_its_own_bucket(root: Path, corpus: Path, voxd
     assert parts(copy, "faces.measure") - before["faces.measure"]
 
 
+@pytest.mark.long
 def test_kill_9_and_the_same_command_give_the_same_bytes(
     root: Path, corpus: Path, voxdata: Voxdata, plain_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -158,6 +162,7 @@ def test_filters_agree_with_the_painted_truth(root: Path, corpus: Path) -> None:
         assert table[rule]["wrongly"] <= 0.1 * table[rule]["should_not"]
 
 
+@pytest.mark.long
 def test_a_model_is_trained_judged_and_asked(root: Path, corpus: Path, here: Voxdata, tmp_path: Path) -> None:
     root = Path(shutil.copytree(root, tmp_path / "root"))
     run, face = tmp_path / "run", tmp_path / "face.png"

@@ -24,6 +24,7 @@ def real_people(shared_data: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_voxceleb_folders_become_a_dataset(
     voxdata: Voxdata, shared_data: Path, real_people: Path, tmp_path: Path
 ) -> None:

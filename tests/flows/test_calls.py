@@ -17,6 +17,7 @@ from voxdata.format.errors import RecipeError, RootMissingError, SourceError, Vo
 NOBODY = "it shows no real person and identifies nobody"
 
 
+@pytest.mark.long
 def test_errors_of_a_command_are_raised_by_their_class(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="nowhere"):
         voxdata.build("nowhere", tmp_path / "root")
@@ -28,6 +29,7 @@ def test_errors_of_a_command_are_raised_by_their_class(tmp_path: Path) -> None:
         voxdata.imagine(tmp_path / "voice.wav", tmp_path / "none")
 
 
+@pytest.mark.long
 def test_settings_are_what_python_has(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "none #1"
     with pytest.raises(SourceError, match="none #1"):
@@ -83,6 +85,7 @@ def test_what_is_called_imports_nothing_into_the_caller(tmp_path: Path) -> None:
     assert done.stdout.split() == ["RecipeError", "False"]
 
 
+@pytest.mark.long
 def test_a_build_opens_the_version_that_it_published(corpus: Path, tmp_path: Path) -> None:
     settings = {
         "sources.photos.path": str(corpus / "photos"),
@@ -97,6 +100,7 @@ def test_a_build_opens_the_version_that_it_published(corpus: Path, tmp_path: Pat
         assert len(data) > 0
 
 
+@pytest.mark.long
 def test_a_training_gives_a_run_that_imagines_faces(corpus: Path, tmp_path: Path) -> None:
     storage = publish_people(tmp_path / "root", "s1", PEOPLE, "2026-01-01T00:00:00Z")
     run = voxdata.train("sf2f", storage.url, SMALL, run=tmp_path / "run", seconds=2)

@@ -244,6 +244,7 @@ def test_recipes_and_queries_are_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert {query["name"]: query["compares"] for query in queries}.items() >= {"funnel": False, "drift": True}.items()
 
 
+@pytest.mark.long
 def test_what_is_listed_of_a_root_is_json(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(root, copy)

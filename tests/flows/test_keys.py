@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SOURCE = "sources.photos={kind: openverse, key_env: OPENVERSE_TOKEN, key_block: %s}"
 CLIENT = (
     "sources.photos={kind: openverse, client_id_env: OPENVERSE_ID, client_secret_env: OPENVERSE_TOKEN, "
@@ -32,6 +34,7 @@ def said(
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_a_key_comes_from_its_block_unless_the_variable_is_set(prefect_environment: dict[str, str]) -> None:
     said(SAVE, prefect_environment)
     assert said(PUT, prefect_environment) == "from-a-block"
@@ -43,6 +46,7 @@ def test_a_key_comes_from_its_block_unless_the_variable_is_set(prefect_environme
     assert "\n" not in nowhere
 
 
+@pytest.mark.long
 def test_a_clients_secret_comes_from_its_block_too(prefect_environment: dict[str, str]) -> None:
     said(SAVE.replace("openverse-token", "openverse-secret"), prefect_environment)
     assert said(PUT, prefect_environment, block="openverse-secret", source=CLIENT) == "from-a-block"

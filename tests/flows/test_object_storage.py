@@ -66,6 +66,7 @@ def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> d
     return s3_environment
 
 
+@pytest.mark.long
 def test_a_root_on_s3_has_the_bytes_of_a_local_one_and_answers(
     voxdata: Voxdata, here: Voxdata, few: Path, bucket: dict[str, str], tmp_path: Path
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_bucket_that_is_not_there_is_said(here: Voxdata, few: Path, bucket: di
         )
 
 
+@pytest.mark.long
 def test_a_server_that_is_not_there_and_missing_keys_are_one_line(voxdata: Voxdata, bucket: dict[str, str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
@@ -154,6 +156,7 @@ def published_on_s3(folder: Path, url: str) -> Storage:
     return there
 
 
+@pytest.mark.long
 def test_a_training_on_a_root_on_s3_works_on_its_copy_and_is_known_there(
     here: Voxdata,
     bucket: dict[str, str],

@@ -43,6 +43,7 @@ def api() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_loopback_is_asked_directly_and_other_hosts_through_the_proxy(name: str, api: str) -> None:
     without = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
@@ -55,6 +56,7 @@ def test_loopback_is_asked_directly_and_other_hosts_through_the_proxy(name: str,
     assert [each not in ("0", "False") for each in bypassed] == [False, True]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:9", "http://127.0.0.1:port"])
 def test_a_proxy_that_prefect_cannot_use_is_said_in_one_line(
     proxy: str, corpus: Path, voxdata: Voxdata, tmp_path: Path

@@ -67,6 +67,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[State[str
     return root, ended
 
 
+@pytest.mark.long
 def test_the_better_is_promoted_and_the_worse_refused(told: tuple[Path, list[State[str]]]) -> None:
     root, ended = told
     assert [state.name for state in ended] == ["Promoted", "Promoted", "Refused"]
@@ -132,6 +133,7 @@ def test_an_unchanged_snapshot_is_skipped(told: tuple[Path, list[State[str]]]) -
     assert "snapshot people03 is unchanged" in (ended.message or "")
 
 
+@pytest.mark.long
 def test_too_few_new_people_are_skipped(told: tuple[Path, list[State[str]]], monkeypatch: pytest.MonkeyPatch) -> None:
     """One of fifteen training people is new since the last challenger: 6.7 %."""
     root = told[0]

@@ -139,6 +139,7 @@ def test_in_a_pipe_no_picture_is_written_unasked(own: Path, here: Voxdata, tmp_p
     assert not list(tmp_path.glob("*.png"))
 
 
+@pytest.mark.long
 def test_a_terminal_that_can_shows_the_picture(own: Path) -> None:
     row = portrait(own)
     said = in_terminal(own, "show", "face", row["key"], TERM="xterm-kitty")
@@ -235,6 +236,7 @@ def decoded(text: str) -> np.ndarray:
     return found[:height]
 
 
+@pytest.mark.long
 def test_a_run_is_shown_with_what_its_faces_are(tmp_path: Path, here: Voxdata, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     storage = publish_people(tmp_path / "root", "s1", PEOPLE, "2026-01-01T00:00:00Z")

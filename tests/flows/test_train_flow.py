@@ -98,6 +98,7 @@ def test_a_root_has_one_run_of_a_name(run: Run, tmp_path: Path) -> None:
     assert prepare(ordered(root=str(tmp_path / "copy"), run_dir=str(copied))).folder == copied
 
 
+@pytest.mark.long
 def test_a_training_says_who_opted_out_of_its_version(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     """It goes on: a published version never changes."""
     order = {"root": run.config.root, "run_dir": str(run.folder), "device": "cpu"}

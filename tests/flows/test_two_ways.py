@@ -62,6 +62,7 @@ def flown(
     return folder
 
 
+@pytest.mark.long
 def test_both_ways_give_the_same_bytes(root: Path, flown: Path) -> None:
     assert shard_bytes(flown) == shard_bytes(root) != {}
     assert committed(flown) == committed(root)
@@ -131,6 +132,7 @@ def test_a_dask_cluster_gives_the_same_bytes(
     assert tables(built) == tables(root)
 
 
+@pytest.mark.long
 def test_a_build_without_a_flow_loads_no_prefect(
     root: Path, corpus: Path, plain_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_build_without_a_flow_loads_no_prefect(
     assert latest(open_storage(copy)) == latest(open_storage(root))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("files", "environment", "flow"),
     [
@@ -282,6 +285,7 @@ def _leave(status: int) -> None:
     os._exit(status)
 
 
+@pytest.mark.long
 def test_an_error_in_a_worker_ends_the_others_at_once(tmp_path: Path) -> None:
     """The call that fails is raised as it is; one that would take an hour is not waited for."""
     with pytest.raises(ValueError, match="no number"), open_pool(Work(workers=2)) as pool:

@@ -43,6 +43,7 @@ def voxdata(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_training_starts_our_modules(elsewhere: Path, processes: int) -> None:
     root = elsewhere.parent / "root"

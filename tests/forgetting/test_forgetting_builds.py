@@ -77,6 +77,7 @@ def test_two_identities_that_are_one_person_are_built_as_one(copy: Copy, capsys:
     assert merging.aliases_in_force(copy.storage).get("id90003") is None
 
 
+@pytest.mark.long
 def test_originals_can_be_dropped_and_fetched_again(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
     photos = copy.rows("SELECT count(DISTINCT item_id) FROM photos")[0][0]
     before, files = latest(copy.storage), copy.files()

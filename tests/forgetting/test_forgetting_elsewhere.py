@@ -63,6 +63,7 @@ def test_where_a_page_has_moved_to_is_a_place_of_theirs(copy: Copy, capsys: pyte
     assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
 
 
+@pytest.mark.long
 def test_a_corpus_under_their_name_is_said_and_what_is_said_mends_it(
     copy: Copy, capsys: pytest.CaptureFixture[str]
 ) -> None:

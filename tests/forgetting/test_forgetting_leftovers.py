@@ -87,6 +87,7 @@ def kill_at(
             forget(copy, capsys, who)
 
 
+@pytest.mark.long
 def test_what_was_published_and_written_before_the_resume_goes_too(
     copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_what_was_published_and_written_before_the_resume_goes_too(
     assert run(capsys, "verify", "--root", copy.root)[0] == 0
 
 
+@pytest.mark.long
 def test_a_photo_that_somebody_else_brought_before_the_resume_stays_for_them(
     copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_photo_that_somebody_else_brought_before_the_resume_stays_for_them(
     assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0
 
 
+@pytest.mark.long
 def test_pictures_stay_where_no_shard_held_the_person_also_after_a_kill(
     copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_an_optout_by_name_holds_for_a_namesake(copy: Copy, capsys: pytest.Captu
     assert optouts.in_force(copy.storage) == {"id90004"}
 
 
+@pytest.mark.long
 def test_an_id_that_holds_the_name_is_somebody_else(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
     called_otherwise(copy, id90003="Ann Lee", id90004="Ann Lee 2")
     build(copy.corpus, copy.root)

@@ -65,6 +65,7 @@ def test_folders_in_nfd_and_nfc_become_one_person(copy: Copy) -> None:
     assert kinds == [("faces",), ("speech",)]
 
 
+@pytest.mark.long
 def test_a_root_with_both_spellings_becomes_one_person_and_nothing_is_measured_again(old: Copy) -> None:
     assert people(old) == {NFC, NFD}
     measured = old.rows("SELECT count(*) FROM faces") + old.rows("SELECT count(*) FROM utterances")

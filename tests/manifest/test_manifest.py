@@ -88,6 +88,7 @@ def test_another_machine_type_compares_what_does_not_depend_on_it(known: dict[st
     assert set(compare(known, other).parts) == set(ANYWHERE)
 
 
+@pytest.mark.long
 def test_the_status_says_whether_anything_differs(
     known: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,6 +86,7 @@ def a_step_on_meta(system: System, stage: str) -> dict[str, Tensor]:
     return losses
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("system", "stage"), every_stage())
 def test_a_step_mixes_no_devices_and_reads_no_value(tiny_snapshot: TinySnapshot, system: str, stage: str) -> None:
     losses = a_step_on_meta(started(tiny_snapshot, system, overrides=OPTIONS.get(system, {})), stage)
@@ -254,6 +255,7 @@ def test_where_recording_fails_the_training_goes_on_the_same(
     assert "\n" not in said[0]
 
 
+@pytest.mark.long
 def test_three_lengths_in_turn_train_as_plain_steps_do(tiny_snapshot: TinySnapshot) -> None:
     """Recordings share one pool: each must find its own inputs again after the others ran."""
     found, recorder = [], PretendRecorder()

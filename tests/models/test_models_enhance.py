@@ -237,6 +237,7 @@ def test_identity_loss_has_the_scale_of_embeddings_of_mean_square_one() -> None:
 # --- training --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_it_trains_with_finite_losses_and_resumes_to_the_bit(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(enhance_config(tiny_snapshot, whole))

@@ -136,6 +136,7 @@ def test_the_guard_sees_what_reads() -> None:
             reads()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("system", "stage"), [(name, stage) for name, stages in STAGES.items() for stage in stages])
 def test_a_step_reads_nothing_back(
     tiny_snapshot: TinySnapshot, tmp_path: Path, system: str, stage: str, no_reading: NoReading
@@ -208,6 +209,7 @@ def test_folded_batchnorm_changes_no_feature(make: Callable[[], Embedder]) -> No
         assert float((ours - theirs).norm() / theirs.norm()) < 1e-4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("switches", "loose"),
     [

@@ -26,6 +26,7 @@ def runs(tiny_snapshot: TinySnapshot, tmp_path_factory: pytest.TempPathFactory) 
     return [folder / name for name in changes]
 
 
+@pytest.mark.long
 def test_each_row_says_what_differs_and_how_much_better_it_is(runs: list[Path], tiny_snapshot: TinySnapshot) -> None:
     result = evaluate_beside(runs, seconds=1.0, device="cpu")
     assert json.loads((runs[0] / "comparison.json").read_text()) == result

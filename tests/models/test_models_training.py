@@ -90,6 +90,7 @@ def test_resume_is_exact_to_the_bit(tiny_snapshot: TinySnapshot, tmp_path: Path)
     assert metrics(whole)[-1]["loss"] == metrics(broken)[-1]["loss"]
 
 
+@pytest.mark.long
 def test_resume_after_a_loss_of_the_last_steps(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     train(tiny_snapshot.config(run_dir))
@@ -157,6 +158,7 @@ def test_a_finished_time_box_goes_on_in_a_longer_one(
     assert [line["step"] for line in metrics(tmp_path)] == sorted({line["step"] for line in metrics(tmp_path)})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
@@ -378,6 +380,7 @@ def test_command_line_prints_one_line(
     assert [line for line in lines if line.startswith("error: no snapshot 'none'")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flavour", ["paper", "code"])
 def test_both_flavours_train_two_sizes_at_once(tiny_snapshot: TinySnapshot, tmp_path: Path, flavour: str) -> None:
     over = {"flavour": flavour, "outputs": 2, "decoder_start_px": 4, "short_clips": "zero", "image_range": "imagenet"}

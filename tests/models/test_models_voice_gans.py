@@ -72,6 +72,7 @@ def starts() -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 @pytest.mark.parametrize(("system", "preset"), starts())
 def test_at_the_start_faces_differ_between_voices_and_features_between_images(
@@ -219,6 +220,7 @@ def test_the_encoder_is_frozen_in_the_second_stage(tiny_snapshot: TinySnapshot, 
     assert not torch.equal(old["generator"]["layers.0.weight"], new["generator"]["layers.0.weight"])
 
 
+@pytest.mark.long
 def test_the_general_the_female_and_the_male_model_are_three_runs_of_one_command(
     tiny_snapshot: TinySnapshot, tmp_path: Path
 ) -> None:
@@ -240,6 +242,7 @@ def test_the_general_the_female_and_the_male_model_are_three_runs_of_one_command
     assert trained_on == {"all": 12, "f": 6, "m": 6}
 
 
+@pytest.mark.long
 def test_avp_gan_resumes_to_the_bit_and_is_judged(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(small(tiny_snapshot, whole, "avp_gan"))

@@ -143,6 +143,7 @@ def test_a_grown_source_is_measured_where_it_grew(root: Spoken, made: Path, tmp_
     assert store_of(anew).live() == store.live()
 
 
+@pytest.mark.long
 def test_killed_before_any_change_the_same_command_finishes(root: Spoken, made: Path, tmp_path: Path) -> None:
     measure(root)
     whole = {key: root.storage.read(key) for key in root.storage.keys("fragments/speech.measure")}

@@ -28,6 +28,7 @@ def measure(root: Spoken, runner: Runner) -> None:
     do(SPEECH_MEASURE, root.storage, root.recipe, root.key, runner)
 
 
+@pytest.mark.long
 def test_a_worker_with_another_library_is_refused_by_name_and_does_nothing(root: Spoken, tmp_path: Path) -> None:
     other = installed(tmp_path / "other", "soundfile", "99.1")
     here = re.escape(version("soundfile"))

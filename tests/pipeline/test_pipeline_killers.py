@@ -54,6 +54,7 @@ def measure(root: Spoken) -> None:
         do(SPEECH_MEASURE, root.storage, root.recipe, root.key, pool)
 
 
+@pytest.mark.long
 def test_a_clip_that_ends_every_process_is_named_kept_out_and_does_not_stop_the_build(
     root: Spoken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_clip_that_ends_every_process_is_named_kept_out_and_does_not_stop_the_
     assert len(list(deaths.iterdir())) == 1 + DEATHS, "it has its row, and is not tried again"
 
 
+@pytest.mark.long
 def test_a_worker_that_somebody_killed_is_no_verdict(
     root: Spoken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_worker_that_somebody_killed_is_no_verdict(
     assert [row["speech_status"] for row in root.rows()] == ["ok"] * 4
 
 
+@pytest.mark.long
 def test_a_lost_worker_leaves_the_parts_that_there_would_be_without(
     root: Spoken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

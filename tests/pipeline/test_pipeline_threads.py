@@ -49,6 +49,7 @@ print("the same")
 """
 
 
+@pytest.mark.long
 def test_threads_of_one_process_measure_what_one_does() -> None:
     """Through the stage, and beside it."""
     done = subprocess.run(

@@ -72,6 +72,7 @@ def test_the_longest_clip_that_a_recipe_may_allow_is_heard_whole_in_less_than_a_
     assert kilobytes(row) < GIGABYTE
 
 
+@pytest.mark.long
 def test_minutes_of_mp3_without_a_length_are_heard_whole(tmp_path: Path) -> None:
     row = measured(tmp_path, 2, 600)
     assert (row["speech_status"], row["status_detail"]) == ("ok", None)

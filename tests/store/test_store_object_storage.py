@@ -278,6 +278,7 @@ def test_a_bucket_is_compacted_by_one_put_and_read_from_the_copies(root: UrlStor
         assert set(asked.taken()) <= {LIST}
 
 
+@pytest.mark.long
 def test_a_kill_between_any_two_requests_of_a_compaction_loses_and_doubles_nothing(
     root: UrlStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
