@@ -28,7 +28,7 @@ MORE = "faces.measure.more"
 # and it joins the fingerprint, so that photos are measured again. Faces without a print are linked by their photo's
 # hash (`copies.py`), and limits on `LATER` are refused where faces lack them (`decide.py`), so these stand here: older
 # roots stay as they are.
-LATER = ("framing", "hidden")
+LATER = ("framing", "hidden", "skin_tone")
 FIRST = (
     *("pupils", "face_angle", "expression", "emotion", "blendshapes"),
     *("occlusion", "lighting", "sharpness", "embedding", "face_print", *LATER),

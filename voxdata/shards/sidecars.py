@@ -12,7 +12,7 @@ from voxdata.tables.speech import SIDECAR_CLIP
 WHO_COLUMNS = ("identity", "person", "bucket", "name", "sex", "nationality")
 PHOTO_COLUMNS = ("licence", "source_key")
 VERDICT_COLUMNS = ("quality", "rank")
-LATER = ("decoded_share",)  # came after the first shards: in the catalog only, so that shards keep their bytes
+LATER = ("decoded_share", "skin_tone_deg")  # came after the first shards: in the catalog only; shards keep their bytes
 
 
 def _schema(*parts: tuple[pa.Schema, tuple[str, ...]]) -> pa.Schema:
