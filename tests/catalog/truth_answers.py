@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
@@ -50,6 +51,68 @@ def rejects_by_identity(world: World) -> Answer:
     groups = by([row for row in face_outcomes(world) if row["outcome"] != "kept"], "identity", "outcome")
     found = [(*key, len(rows), sorted(row["photo_sha256"][:8] for row in rows)[:3]) for key, rows in groups.items()]
     return sorted(found, key=lambda row: (row[0], -row[2], row[1]))
+
+
+BESIDE = {"forgotten", "opted_out", "human_reject", "reviewers_disagree", "duplicate", "not_reviewed"}
+BESIDE |= {"too_few_portraits", "over_cap", "without_speech"}  # what people said, and what other photos decide
+TONES = ((55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"), (-30, "brown"), (-91, "dark"))
+
+
+def rejects_by_group(world: World) -> Answer:
+    faces = world.rejections()
+    tones = {person: typical_tone(rows) for person, rows in by(faces, "person").items()}
+    known = {"sex": "sex", "nationality": "nationality"}
+    found = []
+    for rule in {reason for face in faces for reason in face["reasons"]} | {"any"}:
+        needs = (
+            0 if rule in ("any", "unreadable", "no_face") else 1 if rule in ("face_too_small", "no_landmarks") else 2
+        )
+        here = [
+            {**face, "fails": bool(set(face["reasons"]) - BESIDE if rule == "any" else rule in face["reasons"])}
+            for face in faces
+            if face["reached"] >= needs
+        ]
+        for trait in ("sex", "skin tone, measured", "nationality"):
+            groups: dict[str, list[Row]] = defaultdict(list)
+            for face in here:
+                described = world.root.book.described(face["identity"])
+                name = getattr(described, known[trait]) if trait in known else tones[face["person"]]
+                groups[name].append(face)
+            least = min((share(rows) for name, rows in groups.items() if name != "unknown"), default=0)
+            for name, rows in groups.items():
+                times = round(share(rows) / least, 2) if least else None
+                fails = sum(row["fails"] for row in rows)
+                bounds = (round(bound, 4) for bound in wilson(rows))
+                counts = (people_of(rows), len(rows), fails, round(share(rows), 4))
+                place = (trait == "nationality", trait, rule != "any", -sum(face["fails"] for face in here), rule)
+                order = [label for _, label in TONES].index(name) if name in dict(map(reversed, TONES)) else 0
+                key = (*place, name == "unknown", order, -people_of(rows), name)
+                found.append((key, (trait, rule, name, *counts, *bounds, times)))
+    return [row for _, row in sorted(found)]
+
+
+def typical_tone(faces: Sequence[Row]) -> str:
+    told = [face["skin_tone_deg"] for face in faces if face["skin_tone_deg"] is not None and not face["face_index"]]
+    return next((name for darkest, name in TONES if told and float(np.median(told)) > darkest), "unknown")
+
+
+def share(rows: Sequence[Row]) -> float:
+    return sum(row["fails"] for row in rows) / len(rows)
+
+
+def wilson(rows: Sequence[Row]) -> tuple[float, float]:
+    """95 % of a share whose faces come in clusters, the people: as many independent ones as have its variance."""
+    p = share(rows)
+    clusters = [(len(group), sum(row["fails"] for row in group)) for group in by(rows, "person").values()]
+    m = len(clusters)
+    n = float(m)
+    if 0 < p < 1 and m > 1:
+        variance = m / (m - 1) * sum((x - p * size) ** 2 for size, x in clusters) / len(rows) ** 2
+        n = max(1.0, min(len(rows), p * (1 - p) / max(variance, 1e-12)))
+    z = 1.959964
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def people_below_minimum(world: World) -> Answer:
@@ -359,6 +422,7 @@ EXPECTED: dict[str, Callable[[World], Answer]] = {
     "people-below-minimum": people_below_minimum,
     "pose-histogram": pose_histogram,
     "provenance": provenance,
+    "rejects-by-group": rejects_by_group,
     "rejects-by-identity": rejects_by_identity,
     "repeated-clips": repeated_clips,
     "reviewer-agreement": reviewer_agreement,

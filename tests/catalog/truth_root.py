@@ -249,6 +249,12 @@ def angle_deg(photo: Row) -> float:
     )
 
 
+def tone_deg(photo: Row) -> float | None:
+    """Skin tone of the pixels: the person's own, moved by the light of the photo; every seventh photo is gray."""
+    number = int(photo["sha256"][:8], 16)
+    return None if number % 7 == 0 else float(int(photo["identity"][2:]) * 23 % 120 - 50 + number % 5)
+
+
 def _face_rows(photo: Row) -> list[Row]:
     """What a measurer without error writes down: the face that the truth tells of, and a small second one."""
     base = {**photo, "photo_status": "ok", "measured_until": "all", "face_count": photo["people"], "backend": "truth"}
@@ -261,6 +267,7 @@ def _face_rows(photo: Row) -> list[Row]:
     measured = {"face_angle_deg": angle_deg(photo), "light_evenness": 1 - photo["light_contrast"], "sharpness": 0.2}
     measured |= {"eyes_open": 0.3, "expression": photo["smile"], "skin_level": 0.3}
     measured |= {"head_cut_share": 0.0, "square_outside_share": 0.0, "eyes_hidden": 0.0, "lower_face_hidden": 0.0}
+    measured |= {"skin_tone_deg": tone_deg(photo)}
     measured |= {"highlight_share": 0.0, "shadow_share": 0.0, "box_width_px": 40.0, "box_height_px": 40.0}
     names = [{"face_index": n, "face_id": f"{photo['item_id'][:24]}_{n}"} for n in range(photo["people"])]
     small = {**base, "measured_until": "detect", "box_width_px": 8.0, "box_height_px": 8.0}

@@ -45,6 +45,16 @@ class World:
         table = run_query_at(self.root.storage, query.sql, before="first" if query.compares else None)
         return [tuple(row.values()) for row in table.to_pylist()]
 
+    def rejections(self) -> list[Row]:
+        """Every face that was looked at, all rules that it failed, and how far it came: photo, face, measured face."""
+        decided = self.root.decided(RECIPE)["reasons"].to_pylist()
+        rows = self.root.faces.to_pylist()
+        reached = [2 if row["measured_until"] == "all" else int(row["photo_status"] == "ok") for row in rows]
+        return [
+            {**row, "reasons": reasons, "reached": how_far}
+            for row, reasons, how_far in zip(rows, decided, reached, strict=True)
+        ]
+
     def split(self, identity: str) -> str | None:
         return self.root.splits.get(self.people[identity])
 

@@ -82,3 +82,14 @@ def test_a_source_is_named_by_its_kind_and_never_by_its_number(
     publish(small.storage, snapshot.id, at=AT, tables=small.tables, recipe=stated)
     assert f"| {said} | cc0 |" in sheet(tmp_path)
     assert "corpus-0" not in sheet(tmp_path)
+
+
+def test_whom_the_rules_reject_is_told_by_sex(tmp_path: Path) -> None:
+    """Of ten people, half of them women, each has a portrait, a turned face, and a photo without a face."""
+    small = SmallRoot(open_storage(tmp_path, create=True))
+    small.publish(at=AT)
+    said = sheet(tmp_path)
+    assert "By sex:\n\n| rule | female, 5 | male, 5 |" in said
+    assert "| face\\_angle | 50.0 % (23.7 % to 76.3 %) | 50.0 % (23.7 % to 76.3 %) |" in said
+    assert "By nationality" not in said
+    assert "apart from it beyond chance: none." in said

@@ -1,4 +1,5 @@
-"""What the what-if queries say of the tables of rules: every limit on one measurement, filled in when they are read."""
+"""What named queries say of the tables of rules, filled in when they are read: every limit on one measurement in the
+what-if queries, and in others which rules look at what."""
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ from voxdata.faces import rules as faces
 from voxdata.rules import Rule
 from voxdata.speech import rules as speech
 
+OF_PHOTOS = [rule.reason for rule in faces.STATUSES]  # rules that judge every photo
+OF_BOXES = [rule.reason for rule in faces.RULES if not rule.overruled]  # every face that was found; others: measured
+BESIDE = [rule.reason for rule in (*faces.FACTS, *faces.SELECTION) if not rule.column]  # what people said; other faces
 SOURCES = {"what-if-faces": "faces", "what-if-clips": "utterances"}  # the table that a query reads measurements from
 _SIDE, _UNIT = re.compile(r"^(max|min)_"), re.compile(r"_(deg|px|s)$")
 
 
 def filled(name: str, sql: str, more: Sequence[Rule] = (), *, asking: bool = False) -> str:
-    """A named query with its `{{...}}` filled in; all but the what-if queries have none. `more` are rules of faces that
+    """A named query with its `{{...}}` filled in; most have none. `more` are rules of faces that
     measures of other packages brought. With `asking`, the limits of a macro's parameters (`parameters`) are asked for.
     """
     rules = _rules(name, more)
@@ -50,6 +54,9 @@ def _texts(rules: Sequence[Rule], *, src: str, asked: Mapping[str, str]) -> Mapp
         "measures": ",\n        ".join(f"{value}::FLOAT AS of_{name}" for name, value in sides.items()),
         "names": ", ".join(f"of_{name}" for name in columns),
         "unheard": ", ".join(map(quoted, speech.UNHEARD)),
+        "of_photos": ", ".join(map(quoted, OF_PHOTOS)),
+        "of_boxes": ", ".join(map(quoted, OF_BOXES)),
+        "beside": ", ".join(map(quoted, BESIDE)),
     }
 
 

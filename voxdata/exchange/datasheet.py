@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from voxdata.catalog.rejections import APART, HOW, OF_PIXELS, rejections
 from voxdata.exchange.export_facts import Facts, Row
 from voxdata.exchange.export_texts import BIASES, LIMITATIONS, SENSITIVE, USES, collection
 
@@ -115,11 +116,24 @@ def _preprocessing(facts: Facts) -> list[str]:
         "Every item that was looked at, by what became of it: `kept`, or the first rule that rejected it. Rejected "
         "items are in the catalog with all measurements.",
         _table(["kind", "outcome", "items", "people"], funnel),
+        *_rejected(facts),
         _table(["faces measured by", "cut out by"], makers),
         _table(["log-mel front end", "bands", "voice activity", "normalisation"], ends),
         f"{_count(facts.one('withheld')['reviews'])} human reviews acted on the choice, without those that were taken "
         "back.",
     ]
+
+
+def _rejected(facts: Facts) -> list[str]:
+    """Whom the rules reject: a table per trait that is known of anybody, and the rules that are uneven."""
+    found = rejections(facts.rows["rejections"])
+    if not found:
+        return []
+    parts = [f"{HOW} {OF_PIXELS} All groups: `voxdata sql --query rejects-by-group`."]
+    for each in found:
+        parts += [f"By {each.trait}:", _table(each.heading, each.rows)]
+        parts += [APART + ("; ".join(map(_text, each.uneven)) or "none") + "."]
+    return parts
 
 
 def _distribution(facts: Facts) -> list[str]:

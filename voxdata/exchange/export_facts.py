@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from voxdata.catalog.rejections import rejections_sql
 from voxdata.catalog.snapshot import published
 from voxdata.dataset.opened import Dataset
 from voxdata.people.optouts import in_force
@@ -30,6 +31,7 @@ _QUERIES = {
         FROM provenance WHERE kind = 'faces' AND author IS NOT NULL
         GROUP BY ALL ORDER BY portraits DESC, author, licence""",
     "funnel": "SELECT kind, outcome, items, people FROM funnel ORDER BY kind, items DESC, outcome",
+    "rejections": rejections_sql(),
     "makers": """
         SELECT DISTINCT coalesce(backend, 'unknown') AS backend, backend_version, matting_backend, matting_version
         FROM portraits ORDER BY ALL""",

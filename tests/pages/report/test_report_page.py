@@ -50,6 +50,17 @@ def test_unchecked_purity_is_a_warning(page: str, full_root: Path, tmp_path: Pat
     assert "Nobody checked" not in build_report(open_storage(root))
 
 
+def test_groups_have_each_rule_with_shares_and_intervals(page: str) -> None:
+    """People alternate between the sexes, and person n's second photo fails the n-th rule."""
+    part = section(page, "groups")
+    female, male = PEOPLE // 2, PEOPLE - PEOPLE // 2
+    assert re.findall(r'<th scope="col">((?:fe)?male, \d+)</th>', part) == [f"male, {male}", f"female, {female}"]
+    for reason in FACE_REASONS:
+        assert len(re.findall(rf'<th scope="row">{reason}</th>(?:<td>[^<]+</td>)+</tr>', part)) == 1, reason
+    assert re.search(r"<td>\d+\.\d % \(\d+\.\d % to \d+\.\d %\)</td>", part)
+    assert "says nothing about a person" in part
+
+
 def test_rejects_show_the_value_against_the_limit(page: str) -> None:
     angle = section(page, "rejects").split("<code>face_angle</code>")[1]
     assert "40° &gt; 5°" in angle

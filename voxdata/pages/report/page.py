@@ -10,6 +10,7 @@ from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.unpublished import Unpublished
 from voxdata.pages.report import dataset, training
 from voxdata.pages.report.facts import Facts, hidden_people
+from voxdata.pages.report.groups import groups
 from voxdata.pages.report.html import Html, element, join
 from voxdata.pages.report.runs import load_runs
 from voxdata.store.storage import Storage
@@ -52,6 +53,7 @@ def _body(facts: Facts) -> Html:
         ("Funnel", "Funnel", dataset.funnel(facts)),
         ("Portraits", "Portraits", dataset.portraits(facts)),
         ("Rejects", "Rejects and their reasons", dataset.rejects(facts)),
+        ("Groups", "Whom the rules reject", groups(facts)),
         ("Measurements", "Measurements and limits", dataset.distributions(facts)),
         ("Splits", "Splits", dataset.splits(facts)),
         ("Training", "Training", training.curves(facts, runs)),

@@ -1,0 +1,124 @@
+-- How often each rule rejects faces of each sex, nationality and skin tone of the pixels, with 95 % intervals over people
+WITH
+looked_at AS (
+    SELECT
+        person,
+        identity,
+        CASE WHEN photo_status <> 'ok' THEN 0 WHEN measured_until <> 'all' THEN 1 ELSE 2 END AS reached,
+        coalesce(reasons, []) AS reasons,
+        -- of the largest face, where it may be the person's and the photo has colours
+        CASE
+            WHEN
+                face_number = 1
+                AND NOT coalesce(grayscale, false)
+                AND NOT list_contains(coalesce(reasons, []), 'other_person')
+                THEN skin_tone_deg
+        END AS photo_tone_deg
+    FROM faces
+),
+-- of pixels, not of people: the middle one of a person's photos, so that one photo's light makes no group
+tones AS (SELECT person, median(photo_tone_deg) AS tone_deg FROM looked_at GROUP BY person),
+-- the bounds of Chardon et al. 1991, brown parted from dark at -30
+typology (tone, darkest_deg, place) AS (VALUES
+    ('very light', 55, 1),
+    ('light', 41, 2),
+    ('intermediate', 28, 3),
+    ('tan', 10, 4),
+    ('brown', -30, 5),
+    ('dark', -91, 6)
+),
+seen AS (
+    SELECT DISTINCT looked_at.identity, looked_at.person, sex, nationality, tone_deg
+    FROM looked_at
+    LEFT JOIN identities ON identities.identity = looked_at.identity
+    JOIN tones ON tones.person = looked_at.person
+),
+members AS (
+    SELECT identity, person, 'sex' AS trait, coalesce(sex, 'unknown') AS group_, 0 AS place FROM seen
+    UNION ALL
+    SELECT identity, person, 'nationality', coalesce(nationality, 'unknown'), 0 FROM seen
+    UNION ALL
+    SELECT identity, person, 'skin tone, measured', coalesce(tone, 'unknown'), coalesce(place, 7)
+    FROM seen ASOF LEFT JOIN typology ON seen.tone_deg > typology.darkest_deg
+),
+-- which faces a rule looks at: photos, faces that were found, or faces that were measured; `any` is every rule that
+-- judges a face by itself
+failed AS (
+    SELECT identity, reached, unnest(reasons) AS rule FROM looked_at
+    UNION ALL
+    SELECT identity, reached, 'any' FROM looked_at
+    WHERE len(list_filter(reasons, lambda reason: reason NOT IN ({{beside}}))) > 0
+),
+rules AS (
+    SELECT DISTINCT
+        rule,
+        CASE WHEN rule IN ('any', {{of_photos}}) THEN 0 WHEN rule IN ({{of_boxes}}) THEN 1 ELSE 2 END AS needs
+    FROM failed
+),
+counts AS (
+    SELECT identity, [count(*), count(*) FILTER (WHERE reached >= 1), count(*) FILTER (WHERE reached >= 2)] AS faces
+    FROM looked_at GROUP BY identity
+),
+rejections AS (
+    SELECT identity, rule, count(*) AS rejected
+    FROM failed JOIN rules USING (rule) WHERE reached >= needs GROUP BY identity, rule
+),
+people AS (
+    SELECT
+        trait, group_, place, rule, person,
+        sum(faces[needs + 1])::DOUBLE AS n,
+        sum(coalesce(rejected, 0))::DOUBLE AS x
+    FROM members CROSS JOIN rules
+    JOIN counts USING (identity) LEFT JOIN rejections USING (identity, rule)
+    GROUP BY ALL HAVING n > 0
+),
+shares AS (
+    SELECT
+        trait, group_, place, rule, count(*) AS people, sum(n) AS faces, sum(x) AS rejected, sum(x) / sum(n) AS share,
+        -- variance of the ratio over people, whose photos are not independent
+        count(*) / (count(*) - 1) * (sum(x * x) - 2 * sum(x) / sum(n) * sum(x * n) + (sum(x) / sum(n)) ^ 2 * sum(n * n))
+            / sum(n) ^ 2 AS variance
+    FROM people GROUP BY trait, group_, place, rule
+),
+-- as many independent faces as have that variance; where nobody or everybody is rejected, a person counts as one
+weighed AS (
+    SELECT
+        *,
+        CASE
+            WHEN people = 1 OR rejected IN (0, faces) THEN people
+            ELSE greatest(1, least(faces, share * (1 - share) / greatest(variance, 1e-12)))
+        END AS n
+    FROM shares
+),
+-- Wilson's interval
+bounds AS (
+    SELECT
+        *,
+        (share + 1.92073 / n) / (1 + 3.84146 / n) AS middle,
+        1.959964 * sqrt(share * (1 - share) / n + 0.960365 / n ^ 2) / (1 + 3.84146 / n) AS half
+    FROM weighed
+)
+SELECT
+    trait,
+    rule,
+    group_,
+    people,
+    faces::BIGINT AS faces,
+    rejected::BIGINT AS rejected,
+    round(share, 4) AS share,
+    round(greatest(0, middle - half), 4) AS low,
+    round(least(1, middle + half), 4) AS high,
+    round(
+        share / nullif(min(share) FILTER (WHERE group_ <> 'unknown') OVER (PARTITION BY trait, rule), 0), 2
+    ) AS times_the_least
+FROM bounds
+ORDER BY
+    trait = 'nationality',
+    trait,
+    rule <> 'any',
+    sum(rejected) OVER (PARTITION BY trait, rule) DESC,
+    rule,
+    group_ = 'unknown',
+    place,
+    people DESC,
+    group_;
