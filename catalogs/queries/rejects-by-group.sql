@@ -28,7 +28,14 @@ typology (tone, darkest_deg, place) AS (VALUES
     ('dark', -91, 6)
 ),
 seen AS (
-    SELECT DISTINCT looked_at.identity, looked_at.person, sex, nationality, tone_deg
+    SELECT DISTINCT
+        looked_at.identity,
+        looked_at.person,
+        sex,
+        nationality,
+        tone_deg,
+        -- what a simulation has painted
+        skin_tone_stated_deg AS stated_deg
     FROM looked_at
     LEFT JOIN identities ON identities.identity = looked_at.identity
     JOIN tones ON tones.person = looked_at.person
@@ -40,6 +47,10 @@ members AS (
     UNION ALL
     SELECT identity, person, 'skin tone, measured', coalesce(tone, 'unknown'), coalesce(place, 7)
     FROM seen ASOF LEFT JOIN typology ON seen.tone_deg > typology.darkest_deg
+    UNION ALL
+    SELECT identity, person, 'skin tone, stated', coalesce(tone, 'unknown'), coalesce(place, 7)
+    FROM seen ASOF LEFT JOIN typology ON seen.stated_deg > typology.darkest_deg
+    WHERE EXISTS (FROM seen WHERE stated_deg IS NOT NULL)
 ),
 -- which faces a rule looks at: photos, faces that were found, or faces that were measured; `any` is every rule that
 -- judges a face by itself

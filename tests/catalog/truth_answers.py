@@ -61,7 +61,6 @@ TONES = ((55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"), (
 def rejects_by_group(world: World) -> Answer:
     faces = world.rejections()
     tones = {person: typical_tone(rows) for person, rows in by(faces, "person").items()}
-    known = {"sex": "sex", "nationality": "nationality"}
     found = []
     for rule in {reason for face in faces for reason in face["reasons"]} | {"any"}:
         needs = (
@@ -72,11 +71,13 @@ def rejects_by_group(world: World) -> Answer:
             for face in faces
             if face["reached"] >= needs
         ]
-        for trait in ("sex", "skin tone, measured", "nationality"):
+        for trait in ("sex", "skin tone, measured", "skin tone, stated", "nationality"):
             groups: dict[str, list[Row]] = defaultdict(list)
             for face in here:
                 described = world.root.book.described(face["identity"])
-                name = getattr(described, known[trait]) if trait in known else tones[face["person"]]
+                stated = tone_name([described.skin_tone_stated_deg])
+                name = {"skin tone, measured": tones[face["person"]], "skin tone, stated": stated}.get(trait, "")
+                name = name or getattr(described, trait)
                 groups[name].append(face)
             least = min((share(rows) for name, rows in groups.items() if name != "unknown"), default=0)
             for name, rows in groups.items():
@@ -92,7 +93,11 @@ def rejects_by_group(world: World) -> Answer:
 
 
 def typical_tone(faces: Sequence[Row]) -> str:
-    told = [face["skin_tone_deg"] for face in faces if face["skin_tone_deg"] is not None and not face["face_index"]]
+    return tone_name([face["skin_tone_deg"] for face in faces if not face["face_index"]])
+
+
+def tone_name(angles: Sequence[float | None]) -> str:
+    told = [angle for angle in angles if angle is not None]
     return next((name for darkest, name in TONES if told and float(np.median(told)) > darkest), "unknown")
 
 

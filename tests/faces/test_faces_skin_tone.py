@@ -19,7 +19,7 @@ from voxdata.recipe.faces import FaceMeasure
 from voxdata.recipe.reading import load_recipe
 from voxdata.shards.sidecars import FACE_SIDECAR
 from voxdata.simulate.face import paint_photo
-from voxdata.simulate.palette import choose_palette
+from voxdata.simulate.palette import skin_tone_deg
 from voxdata.simulate.people import SCORE_LIMIT, draw_people
 
 PERSON = draw_people(3, seed=7, link=1.0)[2]
@@ -41,8 +41,7 @@ def measured(pixels: Any) -> Any:
 
 @pytest.mark.parametrize("tone", TONES)
 def test_in_even_light_it_is_that_of_the_painted_skin(tone: float) -> None:
-    skin = choose_palette(replace(PERSON.face, skin=tone)).skin
-    assert measured(painted(tone)) == pytest.approx(typology_angle_deg(skin), abs=8.0)
+    assert measured(painted(tone)) == pytest.approx(skin_tone_deg(replace(PERSON.face, skin=tone)), abs=8.0)
 
 
 def test_from_dark_to_light_it_grows_in_side_light_too() -> None:

@@ -84,6 +84,19 @@ def test_a_folder_in_place_of_a_table_is_answered_with_the_tables_in_it(tmp_path
         read_metadata(tmp_path)
 
 
+def test_a_stated_skin_tone_is_an_angle_or_nothing(tmp_path: Path) -> None:
+    table = tmp_path / "meta.csv"
+    table.write_text("id,name,skin tone deg\na1,Ann,-21.5\na2,Bo,\na1,Ann,40\n")
+    assert [each.skin_tone_stated_deg for each in read_metadata(table)] == [-21.5, None, 40.0]
+    assert load_book([table]).by_id["a1"].skin_tone_stated_deg == -21.5
+    for wrong in ("dark", "90.5", "nan", "inf", "1e400"):
+        table.write_text(f"id,name,skin tone deg\na1,Ann,{wrong}\n")
+        with pytest.raises(
+            SourceError, match=r"meta\.csv: the skin tone of a1 is .* from -90 to 90 degrees, or empty$"
+        ):
+            read_metadata(table)
+
+
 def test_rows_of_one_id_are_joined_and_other_names_refused(tmp_path: Path) -> None:
     (tmp_path / "ids.csv").write_text("id,name,sex,nationality\nid1,,,UK\nid2,Ann_Lee,f,\n")
     (tmp_path / "names.csv").write_text("id,name,sex,nationality\nid2,ann lee,m,Ireland\nid1,Bo_Ek,m,Sweden\n")

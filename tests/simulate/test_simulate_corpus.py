@@ -85,10 +85,18 @@ def test_truth_names_every_file_and_its_hash(corpus: Path, rows: list[dict[str, 
 def test_metadata_reads_as_voxceleb1(corpus: Path) -> None:
     identities = read_metadata(corpus / "vox1_meta.csv")
     people = draw_people(SETTINGS.people, seed=SETTINGS.seed, link=SETTINGS.link)
+    skins = {p.identity: p.face.skin for p in people}
     assert [(i.identity, i.name, i.sex, i.nationality) for i in identities] == [
         (p.identity, p.name, p.sex, p.nationality) for p in people
     ]
-    assert (corpus / "vox1_meta.csv").read_text().startswith("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n")
+    tones = [i.skin_tone_stated_deg or 0.0 for i in sorted(identities, key=lambda i: skins[i.identity])]
+    assert tones == pytest.approx(sorted(tones), abs=0.2)
+    assert tones[-1] > tones[0]
+    assert (
+        (corpus / "vox1_meta.csv")
+        .read_text()
+        .startswith("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\tSkin tone deg\n")
+    )
     assert pq.read_table(corpus / "people.parquet")["face_width"].to_pylist() == [p.face.width for p in people]
 
 

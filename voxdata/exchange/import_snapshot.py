@@ -226,7 +226,8 @@ class _Run:
 
     def _identity_row(self, person: Person) -> Row:
         known = person.identity
-        return {**who_of(person, self.book), "published_set": known.published_set, "metadata_row": known.row}
+        said = {"published_set": known.published_set, "skin_tone_stated_deg": known.skin_tone_stated_deg}
+        return {**who_of(person, self.book), **said, "metadata_row": known.row}
 
 
 def _files(person: Person) -> Iterator[SourceFile]:

@@ -3,7 +3,8 @@
 The metadata files are read as published: VoxCeleb1's is tab-separated (`VoxCeleb1 ID, VGGFace1 ID, Gender,
 Nationality, Set`), VoxCeleb2's is a csv whose fields are padded with blanks (`Name, VoxCeleb2 ID, VGGFace2 ID, Gender,
 Set`) and has no nationality: `unknown` stands there. The official VoxCeleb2 table has no `Name`; its VGGFace2 ids are
-further names, as folders of that dataset's photos have them.
+further names, as folders of that dataset's photos have them. A table of simulated people has a column `Skin tone deg`,
+the individual typology angle.
 
 **Whom a word stands for.** A folder, a file, a page, a tar, an import or a command line names a person in some
 spelling. One rule turns every such word into an identity (`IdentityBook.called`); the first step that finds somebody
@@ -24,6 +25,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,7 +34,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from voxdata.format.errors import IdentityError, SourceError, brief, several
+from voxdata.format.errors import IdentityError, SourceError, brief, quoted, several
 from voxdata.format.table_lines import TableRows
 from voxdata.people.names import fold_name, nfc, plain_name, shown
 
@@ -41,11 +43,17 @@ NAMED = 5  # tables in a message
 UNKNOWN = "unknown"
 Step = Literal["id", "name", "root", "spelling", "new"]
 """The steps of the rule above, in its order; `root` is an id that the root has, `spelling` NFC and folding."""
-STATED = ("sex", "nationality", "published_set")  # what a table says of a person besides their names
+STATED = (
+    "sex",
+    "nationality",
+    "published_set",
+    "skin_tone_stated_deg",
+)  # what a table says of a person besides their names
 _SEXES = {"m": "m", "f": "f", "male": "m", "female": "f"}
 _ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "voxceleb2id", "identity", "id")
 _NAME_COLUMNS = ("vggface1 id", "name")
 _VGGFACE2_COLUMN = "vggface2 id"
+_TONE_COLUMN = "skin tone deg"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,7 @@ class Identity:
     sex: str = UNKNOWN
     nationality: str = UNKNOWN
     published_set: str = UNKNOWN
+    skin_tone_stated_deg: float | None = None
     row: int | None = None
     other_names: tuple[str, ...] = ()  # that earlier tables had
 
@@ -235,7 +244,7 @@ def _completed(known: Identity, row: Identity) -> Identity:
         known,
         name=known.name or row.name,
         vggface2_id=known.vggface2_id or row.vggface2_id,
-        **{key: getattr(row, key) for key in STATED if getattr(known, key) == UNKNOWN},
+        **{key: getattr(row, key) for key in STATED if getattr(known, key) in (UNKNOWN, None)},
     )
 
 
@@ -264,13 +273,13 @@ def read_metadata(path: Path) -> list[Identity]:
     table.named(names)
     rows = ([cell.strip() for cell in row] for row in table)
     return [
-        _identity(header, row, id_column, index)
+        _identity(path, header, row, id_column, index)
         for index, row in enumerate(rows)
         if row[id_column : id_column + 1] > [""]
     ]
 
 
-def _identity(header: list[str], row: list[str], id_column: int, index: int) -> Identity:
+def _identity(path: Path, header: list[str], row: list[str], id_column: int, index: int) -> Identity:
     cells = dict(zip(header, row, strict=False))
     name = next((cells[column] for column in _NAME_COLUMNS if cells.get(column)), "")
     return Identity(
@@ -280,7 +289,22 @@ def _identity(header: list[str], row: list[str], id_column: int, index: int) -> 
         sex=_SEXES.get(cells.get("gender", cells.get("sex", "")).lower(), UNKNOWN),
         nationality=cells.get("nationality") or UNKNOWN,
         published_set=cells.get("set") or UNKNOWN,
+        skin_tone_stated_deg=_tone(path, row[id_column], cells.get(_TONE_COLUMN, "")),
         row=index,
+    )
+
+
+def _tone(path: Path, identity: str, cell: str) -> float | None:
+    """A cell of `Skin tone deg`, degrees; None where it is empty."""
+    try:
+        angle = float(cell) if cell else None
+    except ValueError:
+        angle = math.nan
+    if angle is None or -90 <= angle <= 90:
+        return angle
+    raise SourceError(
+        f"metadata {path}: the skin tone of {identity} is {quoted(cell)}; it must be an individual typology angle from "
+        "-90 to 90 degrees, or empty"
     )
 
 

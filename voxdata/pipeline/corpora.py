@@ -58,7 +58,9 @@ def book_at_hand(storage: Storage, recipe: Recipe) -> IdentityBook:
             for row in read_table(storage, key).to_pylist():
                 if row["name"]:
                     names = ("identity", "name", "sex", "nationality", "published_set")
-                    listed[row["identity"]] = Identity(**{name: row[name] for name in names}, row=row["metadata_row"])
+                    tone = row.get("skin_tone_stated_deg")  # tables of older versions lack it
+                    said = {name: row[name] for name in names}
+                    listed[row["identity"]] = Identity(**said, skin_tone_stated_deg=tone, row=row["metadata_row"])
         if not listed:
             raise
         logger.warning("%s; the %d people whom this root knows from it are used", error, len(listed))

@@ -293,6 +293,7 @@ def _identity_row(book: IdentityBook, name: str) -> dict[str, Any]:
         "sex": identity.sex,
         "nationality": identity.nationality,
         "published_set": identity.published_set,
+        "skin_tone_stated_deg": identity.skin_tone_stated_deg,
         "metadata_row": identity.row,
     }
 

@@ -2,7 +2,7 @@
 
     photos/<id>/<nn>.jpg                    photos, some of them not what they should be
     wav/<id>/<video>/<segment>.wav          speech, some of it broken
-    vox1_meta.csv                           VoxCeleb1 ID, VGGFace1 ID, Gender, Nationality, Set (tab-separated)
+    vox1_meta.csv                           tab-separated, VoxCeleb1's columns (`META_HEADER`) and one of the paint's
     people.parquet                          every factor of every person
     truth.parquet                           one row per photo and clip (`TRUTH`); written last
     corpus.json                             the settings; written first
@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from voxdata.format.errors import SourceError, StorageError
 from voxdata.simulate.clips import make_clip
+from voxdata.simulate.palette import skin_tone_deg
 from voxdata.simulate.people import SimulatedPerson, draw_people
 from voxdata.simulate.photos import make_photo
 from voxdata.simulate.settings import CorpusSettings
@@ -37,7 +38,7 @@ __all__ = ["TRUTH", "CorpusSettings", "write_corpus"]
 
 Progress = Callable[[int, int], None]
 
-META_HEADER = ("VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality", "Set")
+META_HEADER = ("VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality", "Set", "Skin tone deg")
 TEST_EVERY = 31  # VoxCeleb1 has 40 test people among 1,251
 TRUTH = pa.schema(
     [
@@ -149,7 +150,8 @@ def _metadata(people: list[SimulatedPerson]) -> str:
     lines = [META_HEADER]
     for row, person in enumerate(people):
         published_set = "test" if row % TEST_EVERY == TEST_EVERY - 1 else "dev"
-        lines.append((person.identity, person.name, person.sex, person.nationality, published_set))
+        said = (person.identity, person.name, person.sex, person.nationality, published_set)
+        lines.append((*said, f"{skin_tone_deg(person.face):.1f}"))
     return "".join("\t".join(cells) + "\n" for cells in lines)
 
 

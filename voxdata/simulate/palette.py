@@ -44,6 +44,13 @@ def choose_palette(face: FaceFactors) -> Palette:
     )
 
 
+def skin_tone_deg(face: FaceFactors) -> float:
+    """Individual typology angle of the painted skin, atan((L* - 50) / b*): the truth, without the measure of photos."""
+    skin = (choose_palette(face).skin / 255).astype(np.float32)
+    lightness, _, yellow = cv2.cvtColor(skin[None, None], cv2.COLOR_RGB2LAB)[0, 0].tolist()
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+
+
 def choose_clothes(rng: np.random.Generator) -> Colour:
     """A muted colour for a shirt."""
     return np.asarray(rng.uniform(40, 190) + rng.uniform(-38, 38, 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from voxdata.format.snapshot import SPLITS as SPLIT_NAMES
-from voxdata.tables.column import Column, I, L, S, Table, one_of
+from voxdata.tables.column import Column, F, I, L, S, Table, one_of
 
 IDENTITY = Column("identity", S, "VoxCeleb id or folder name", required=True)
 PERSON = Column("person", S, "Canonical person above the identity", required=True)
@@ -30,6 +30,11 @@ IDENTITIES = Table(
         Column("sex", S, "m, f or unknown, as the metadata says", check=one_of("m", "f", "unknown")),
         Column("nationality", S, "As the metadata says; VoxCeleb2 has none: unknown"),
         Column("published_set", S, "dev or test, as the metadata says"),
+        Column(
+            "skin_tone_stated_deg",
+            F,
+            "Individual typology angle of the skin as the metadata says, -90 to 90; those of simulated people say it",
+        ),
         Column("metadata_row", L, "Line in its metadata table, from 0; the paper's split goes by it", check="{} >= 0"),
     ),
     key=("identity",),
