@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from flows.checking import report
+from voxdata.faces.measures.embedding import usual_limits
+from voxdata.faces.purity import OFFERED
+from voxdata.pipeline.build import open_build
 from voxdata.pipeline.check import check
+from voxdata.recipe.faces import Link, Purity
 from voxdata.recipe.reading import load_recipe
-from voxdata.weights import CACHE_VARIABLE
+from voxdata.simulate.corpus import CorpusSettings, write_corpus
+from voxdata.weights import CACHE_VARIABLE, registry
+from voxdata.weights.cache import command_for
 from voxdata.weights.entries import REGISTRY_VARIABLE
 
 SFACE = "faces.measure.embedding_model=sface"
@@ -35,6 +41,33 @@ def test_the_papers_recipe_names_its_network_and_the_command_that_brings_it() ->
 @pytest.mark.parametrize("recipe", ["hq-voxceleb-automatic", "released", "voxceleb-folder", "demo"])
 def test_the_other_recipes_need_no_file(recipe: str) -> None:
     assert check(load_recipe(recipe)).files == []
+
+
+def test_the_embedder_that_is_offered_can_be_had_and_has_limits_of_its_own() -> None:
+    """By what the report and the build name: `pull`, and the one setting."""
+    assert command_for(registry()[OFFERED]) == f"voxdata weights pull {OFFERED}"
+    checked = check(load_recipe("voxceleb-folder", [f"faces.measure.embedding_model={OFFERED}"]))
+    assert [(file.name, file.command) for file in checked.files] == [(OFFERED, f"voxdata weights pull {OFFERED}")]
+    about_it = [str(stop) for stop in checked.stops if "embedding_model" in str(stop)]
+    assert len(about_it) == 1  # that its file is not here yet: limits are not asked for
+    own = usual_limits(OFFERED)
+    defaults = {"agreement_similarity": Link().agreement_similarity, "min_similarity": Purity().min_similarity}
+    assert own.keys() == defaults.keys()
+    assert all(own[name] != defaults[name] for name in own)
+
+
+@pytest.mark.parametrize("recipe", ["voxceleb-folder", "hq-voxceleb-automatic"])
+def test_a_build_that_checks_nobody_names_the_same_command(
+    recipe: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = tmp_path / "corpus"
+    write_corpus(corpus, CorpusSettings(people=2, photos_per_person=1, clips_per_person=1, photo_px=128))
+    sets = [f"sources.photos.path={corpus / 'photos'}", f"sources.speech.path={corpus / 'wav'}"]
+    sets += ["faces.select.min_per_identity=1"]
+    with caplog.at_level("WARNING"):
+        open_build(str(tmp_path / "root"), recipe, sets)
+    (said,) = [record.getMessage() for record in caplog.records if "nobody checks" in record.getMessage()]
+    assert f"voxdata weights pull {OFFERED}, and add: --set faces.measure.embedding_model={OFFERED}" in said
 
 
 def test_an_embedder_without_limits_of_its_own_is_not_given_anothers() -> None:
