@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -161,7 +162,7 @@ def _committed(tables: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Stage -> how many parts, and their keys without the buckets of a pixel stage, unless a place is in their hash."""
     return {
         stage: {"parts": len(keys)}
-        | ({} if stage in NAMED_BY_PLACE else {"keys": sorted({key.partition("/b")[0] for key in keys})})
+        | ({} if stage in NAMED_BY_PLACE else {"keys": sorted({re.split(r"/b\d{4}/", key)[0] for key in keys})})
         for stage, keys in sorted(tables.items())
     }
 
