@@ -12,62 +12,65 @@ rules AS (
         (recipe ->> ('$.' || setting))::DOUBLE AS in_force
     FROM stated CROSS JOIN recipes
 ),
+-- of each rule the limits from strict to lenient; null where it is not answered
 stairs AS (
     SELECT
         *,
-        list_sort(list_transform(
+        CASE WHEN asked IS NOT NULL OR NOT EXISTS (FROM rules WHERE asked IS NOT NULL) THEN list_sort(list_transform(
             list_distinct(CASE WHEN in_force IS NULL THEN tried ELSE list_append(tried, in_force) END), lambda x: sign * x
-        )) AS heights
+        )) END AS heights
     FROM rules
-    WHERE asked IS NOT NULL OR NOT EXISTS (FROM rules WHERE asked IS NOT NULL)
+),
+-- all of them in a single row, so that a clip is held against every limit while it is read
+ladders AS (
+    SELECT
+        {{ladders}}
+    FROM stairs
 ),
 -- people who have portraits, or would, had they speech
 pictured AS (SELECT DISTINCT person FROM outcomes WHERE kind = 'faces' AND outcome IN ('kept', 'without_speech')),
--- clips of theirs that fail none or one of these rules; of those in which no speech was heard, what would be a copy is left out
+-- clips of theirs in which no speech was heard: nobody has two with the same sound, or one that is someone else's, too
+unheard AS (
+    SELECT min_by(rowid, utterance_id) AS clip
+    FROM utterances SEMI JOIN pictured USING (person)
+    -- as a truth value DuckDB asks it while it reads, and fetches the texts of these clips only
+    WHERE (reason IN ({{unheard}})) IS TRUE AND len(reasons) <= 1
+    GROUP BY pcm_sha256, reason
+    HAVING min(person) = max(person)
+),
+-- clips of theirs that fail none or one of these rules
 near AS MATERIALIZED (
     SELECT
-        rowid AS clip,
         person,
         speech_s AS seconds,
-        CASE WHEN reason IN (SELECT rule FROM rules) THEN reason END AS failed,
+        CASE WHEN reason IN ({{reasons}}) THEN reason END AS failed,
         {{measures}}
     FROM utterances SEMI JOIN pictured USING (person)
-    WHERE (reason IS NULL OR reason = 'over_cap' OR reason IN (SELECT rule FROM rules))
+    WHERE (reason IS NULL OR reason IN ('over_cap', {{reasons}}))
         AND (reasons IS NULL OR len(reasons) <= 1)
-    QUALIFY reason IS NULL
-        OR reason NOT IN ({{unheard}})
-        OR (
-            row_number() OVER (PARTITION BY pcm_sha256, reason, person ORDER BY utterance_id) = 1
-            AND min(person) OVER (PARTITION BY pcm_sha256, reason) = max(person) OVER (PARTITION BY pcm_sha256, reason)
-        )
+        AND (reason IS NULL OR reason NOT IN ({{unheard}}) OR utterances.rowid IN (FROM unheard))
 ),
-measured AS (
-    SELECT * REPLACE (measure[4:] AS measure)
-    FROM near UNPIVOT INCLUDE NULLS (value FOR measure IN ({{names}}))
-),
-judged AS (
-    SELECT
-        *,
-        coalesce((sign * value)::FLOAT > (sign * in_force)::FLOAT, false) AS beyond,
-        coalesce(steps_below((sign * value)::FLOAT, heights::FLOAT[]), 0) AS step
-    FROM measured JOIN stairs USING (measure)
-    WHERE failed IS NULL OR failed = rule
-),
--- for each limit the first step that a clip passes; none where it fails another rule, or this one by another measurement
-placed AS MATERIALIZED (
-    SELECT place, person, seconds, step FROM judged WHERE failed IS NULL
-    UNION ALL
-    SELECT place, person, seconds, step FROM judged WHERE failed IS NOT NULL
-    QUALIFY count(*) FILTER (WHERE beyond) OVER (PARTITION BY clip) = beyond::INTEGER
+-- per rule 100 * place + the first step that a clip passes; null where it fails another, or this one by another measurement
+placed AS (
+    SELECT person, seconds, unnest([
+        {{codes}}
+    ]) AS code
+    FROM near CROSS JOIN ladders
 ),
 gained AS (
-    SELECT place, step, count(*) AS clips, sum(seconds) AS seconds FROM placed GROUP BY place, step
+    SELECT person, code // 100 AS place, code % 100 AS step, count(*) AS clips, sum(seconds) AS seconds
+    FROM placed WHERE code IS NOT NULL GROUP BY person, code
 ),
-best AS (SELECT place, person, min(step) AS step FROM placed GROUP BY place, person),
+counted AS (
+    SELECT place, step, sum(clips) AS clips, sum(seconds) AS seconds, count(*) FILTER (WHERE step = best) AS people
+    FROM (SELECT *, min(step) OVER (PARTITION BY place, person) AS best FROM gained)
+    GROUP BY place, step
+),
+seen AS (SELECT count(*) AS clips, [{{seen}}] AS measures FROM near),
 limits AS (
-    SELECT *, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs
+    SELECT stairs.*, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs CROSS JOIN seen
     -- what no clip has been measured for has no curve
-    WHERE measure IN (SELECT measure FROM measured WHERE value IS NOT NULL) OR NOT EXISTS (FROM near)
+    WHERE seen.clips = 0 OR list_contains(seen.measures, measure)
 )
 SELECT
     rule,
@@ -75,9 +78,9 @@ SELECT
     CASE sign WHEN 1 THEN 'at most' ELSE 'at least' END AS must_be,
     sign * height AS limit_,
     sign * height IS NOT DISTINCT FROM in_force AS in_force,
-    coalesce(sum(gained.clips), 0)::BIGINT AS clips,
-    round(coalesce(sum(gained.seconds), 0) / 3600, 4) AS hours,
-    (SELECT count(*) FROM best WHERE best.place = limits.place AND best.step <= limits.step) AS people
-FROM limits LEFT JOIN gained ON gained.place = limits.place AND gained.step <= limits.step
-GROUP BY rule, measure, sign, height, in_force, limits.place, limits.step
+    coalesce(sum(counted.clips), 0)::BIGINT AS clips,
+    round(coalesce(sum(counted.seconds), 0) / 3600, 4) AS hours,
+    coalesce(sum(counted.people), 0)::BIGINT AS people
+FROM limits LEFT JOIN counted ON counted.place = limits.place AND counted.step <= limits.step
+GROUP BY rule, measure, sign, height, in_force
 ORDER BY rule, measure, height;

@@ -29,6 +29,12 @@ stairs AS (
     FROM rules
     WHERE asked IS NOT NULL OR NOT EXISTS (FROM rules WHERE asked IS NOT NULL)
 ),
+-- all of them in a single row, so that a face is held against every limit while it is read
+ladders AS (
+    SELECT
+        {{ladders}}
+    FROM stairs
+),
 kept_by_hand AS (
     SELECT DISTINCT faces.rowid AS face
     FROM review_words AS words
@@ -38,13 +44,13 @@ kept_by_hand AS (
         AND abs((pupil_left_y_px + pupil_right_y_px) / 2 / photo_height_px - words.pupils_y) <= 0.02
     WHERE words.decision = 'keep' AND (words.identity IS NULL OR words.person = faces.person)
 ),
--- the few faces that fail none or one of these rules, gathered before they are looked at one by one
-passing AS MATERIALIZED (
+-- the few faces that fail none or one of these rules; sorted, which gathers them before they are looked at
+passing AS (
     SELECT
-        rowid AS face,
         person,
         CASE WHEN cluster_photos > 1 THEN duplicate_cluster END AS cluster,
         CASE WHEN reason IN (SELECT rule FROM rules) THEN reason END AS failed,
+        rowid IN (FROM kept_by_hand) AS by_hand,
         {{measures}}
     FROM faces
     WHERE (reasons IS NULL OR len(reasons) <= 1) AND (
@@ -52,35 +58,31 @@ passing AS MATERIALIZED (
         OR reason IN ('duplicate', 'render_failed', 'too_few_portraits', 'over_cap', 'without_speech')
         OR reason IN (SELECT rule FROM rules)
     )
+    ORDER BY rowid
 ),
-measured AS (
-    SELECT * REPLACE (measure[4:] AS measure)
-    FROM (SELECT passing.*, kept_by_hand.face IS NOT NULL AS by_hand FROM passing LEFT JOIN kept_by_hand USING (face))
-    UNPIVOT INCLUDE NULLS (value FOR measure IN ({{names}}))
+-- per rule 100 * place + the first step that the face passes, compared as measurements are stored; null where it fails another
+placed AS (
+    SELECT person, cluster, by_hand, unnest([
+        {{codes}}
+    ]) AS code
+    FROM passing CROSS JOIN ladders
 ),
--- for each rule the first limit that the face passes, compared as measurements are stored; none where it fails another
-placed AS MATERIALIZED (
+counted AS (
     SELECT
-        place,
         person,
         cluster,
-        by_hand,
-        CASE
-            WHEN by_hand OR value IS NULL THEN 0
-            ELSE steps_below((sign * value)::FLOAT, heights::FLOAT[])
-        END AS step
-    FROM measured JOIN stairs USING (measure)
-    WHERE failed IS NULL OR failed = rule
-),
--- of near duplicates the best one counts, beside those that people chose
-clusters AS (
-    SELECT place, person, min(step) AS step, greatest(1, count(*) FILTER (WHERE by_hand)) AS n
-    FROM placed WHERE cluster IS NOT NULL GROUP BY place, person, cluster
+        code // 100 AS place,
+        CASE WHEN by_hand THEN 0 ELSE code % 100 END AS step,
+        count(*) AS n,
+        count(*) FILTER (WHERE by_hand) AS chosen
+    FROM placed WHERE code IS NOT NULL GROUP BY person, cluster, by_hand, code
 ),
 gained AS (
-    SELECT place, person, step, count(*) AS n FROM placed WHERE cluster IS NULL GROUP BY place, person, step
+    SELECT place, person, step, n FROM counted WHERE cluster IS NULL
     UNION ALL
-    FROM clusters
+    -- of near duplicates the best one counts, beside those that people chose
+    SELECT place, person, min(step), greatest(1, sum(chosen)) FROM counted WHERE cluster IS NOT NULL
+    GROUP BY place, person, cluster
 ),
 limits AS (SELECT *, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs),
 -- people whose speech was looked for, and none was kept; of others nobody knows, and they are taken to have some

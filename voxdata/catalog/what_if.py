@@ -49,15 +49,48 @@ def _parameters(rules: Sequence[Rule], sql: str) -> dict[str, str]:
 def _texts(rules: Sequence[Rule], *, src: str, asked: Mapping[str, str]) -> Mapping[str, str]:
     columns = {rule.column: rule for rule in rules}
     sides = {name: f"abs({src}.{name})" if rule.side == "both" else f"{src}.{name}" for name, rule in columns.items()}
+    places = dict(enumerate(rules, 1))
     return {
-        "limits": ",\n    ".join(_line(place, rule, asked.get(rule.setting)) for place, rule in enumerate(rules, 1)),
+        "limits": ",\n    ".join(_line(place, rule, asked.get(rule.setting)) for place, rule in places.items()),
         "measures": ",\n        ".join(f"{value}::FLOAT AS of_{name}" for name, value in sides.items()),
-        "names": ", ".join(f"of_{name}" for name in columns),
+        "ladders": ",\n        ".join(_ladder(place, rule, places) for place, rule in places.items()),
+        "codes": ",\n        ".join(_code(place, rule, places) for place, rule in places.items()),
+        "reasons": ", ".join(quoted(reason) for reason in dict.fromkeys(rule.reason for rule in rules)),
+        "seen": ", ".join(f"CASE WHEN count(of_{name}) > 0 THEN {quoted(name)} END" for name in columns),
         "unheard": ", ".join(map(quoted, speech.UNHEARD)),
         "of_photos": ", ".join(map(quoted, OF_PHOTOS)),
         "of_boxes": ", ".join(map(quoted, OF_BOXES)),
         "beside": ", ".join(map(quoted, BESIDE)),
     }
+
+
+def _ladder(place: int, rule: Rule, places: Mapping[int, Rule]) -> str:
+    """Columns of the limits of a rule, strict ones first and infinity behind the last, and of the one in force where
+    other lines ask for it."""
+    columns = {f"ladder_{place}": f"list_resize(heights::FLOAT[], {len(rule.tried) + 1}, 'inf'::FLOAT)"}
+    if _others(place, places):
+        columns[f"height_{place}"] = "(sign * in_force)::FLOAT"
+    return ", ".join(f"any_value({value}) FILTER (WHERE place = {place}) AS {name}" for name, value in columns.items())
+
+
+def _code(place: int, rule: Rule, places: Mapping[int, Rule]) -> str:
+    """`100 * place +` how many limits of the rule lie below a measurement; null where another rule is failed.
+
+    What could not be measured passes. All limits are compared at once: a loop over a list takes several times as long.
+    """
+    below = " + ".join(f"(ladder_{place}[{n}] < {_signed(rule)})::TINYINT" for n in range(1, len(rule.tried) + 2))
+    beyond = [f"coalesce({_signed(other)} > height_{n}, false)" for n, other in _others(place, places).items()]
+    only = " AND NOT ".join([f"failed = {quoted(rule.reason)}", *beyond])
+    return f"CASE WHEN failed IS NULL OR {only} THEN {100 * place}::SMALLINT + coalesce({below}, 0::TINYINT) END"
+
+
+def _others(place: int, places: Mapping[int, Rule]) -> Mapping[int, Rule]:
+    """The other lines with the same reason, which fail who fails any of them."""
+    return {n: rule for n, rule in places.items() if rule.reason == places[place].reason and n != place}
+
+
+def _signed(rule: Rule) -> str:
+    return f"{'-' if rule.side == 'min' else ''}of_{rule.column}"
 
 
 def _line(place: int, rule: Rule, asked: str | None) -> str:
