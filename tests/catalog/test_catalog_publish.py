@@ -13,7 +13,7 @@ import pytest
 from small_root import AT, SmallRoot, faces, photos, verdicts
 
 from voxdata.catalog.database import SCHEMA_VERSION, create
-from voxdata.catalog.publish import publish, rebuild
+from voxdata.catalog.publish import SETTINGS, publish, rebuild
 from voxdata.catalog.query import open_readonly, run_query
 from voxdata.catalog.snapshot import latest, list_snapshots
 from voxdata.catalog.verify import verify
@@ -375,3 +375,22 @@ def test_a_root_on_object_storage() -> None:
     snapshot = SmallRoot(storage).publish()
     assert rows(storage, "SELECT snapshot_id FROM about") == [(snapshot.id,)]
     assert rows(storage, "SELECT images FROM split_summary") == [(10,), (8,), (1,), (1,)]
+
+
+def test_a_large_table_leaves_no_space_unused_in_the_file(tmp_path: Path) -> None:
+    """A checkpoint that merges what several threads have written leaves what they took."""
+    path = tmp_path / "large.duckdb"
+    with create(path) as connection:
+        connection.execute(f"{SETTINGS}; SET threads = 2")
+        connection.execute("CREATE TEMP TABLE given AS SELECT sha256(i::VARCHAR) AS key FROM range(700000) numbers(i)")
+        connection.execute("BEGIN")
+        connection.execute(
+            """INSERT INTO samples BY NAME
+            SELECT 'faces' AS kind, key, 'train' AS split, 'x' AS identity, 'x' AS person, 0 AS bucket, 'x' AS tar,
+                1 AS size_bytes, [] AS members FROM given"""
+        )
+        connection.execute("COMMIT; CHECKPOINT")
+        (used, unused), *_ = connection.execute(
+            "SELECT used_blocks, free_blocks FROM pragma_database_size() WHERE used_blocks > 0"
+        ).fetchall()
+    assert unused < used / 20
