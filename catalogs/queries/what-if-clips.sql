@@ -1,4 +1,4 @@
--- Clips, hours and people that other limits of a rule would leave, all else as it is, before the cap on clips per person
+-- Clips, hours and people that other limits of a rule would leave, where that differs from now, before the cap on clips
 WITH
 recipes AS (SELECT recipe FROM about),
 -- the table of rules; a measurement passes a limit where sign * measurement <= sign * limit; `asked`
@@ -71,16 +71,28 @@ limits AS (
     SELECT stairs.*, unnest(heights) AS height, generate_subscripts(heights, 1) - 1 AS step FROM stairs CROSS JOIN seen
     -- what no clip has been measured for has no curve
     WHERE seen.clips = 0 OR list_contains(seen.measures, measure)
+),
+answered AS (
+    SELECT
+        rule,
+        measure,
+        CASE sign WHEN 1 THEN 'at most' ELSE 'at least' END AS must_be,
+        sign * height AS threshold,
+        sign * height IS NOT DISTINCT FROM in_force AS in_force,
+        coalesce(sum(counted.clips), 0)::BIGINT AS clips,
+        round(coalesce(sum(counted.seconds), 0) / 3600, 4) AS hours,
+        coalesce(sum(counted.people), 0)::BIGINT AS people,
+        asked,
+        height
+    FROM limits LEFT JOIN counted ON counted.place = limits.place AND counted.step <= limits.step
+    GROUP BY rule, measure, sign, height, in_force, asked
 )
-SELECT
-    rule,
-    measure,
-    CASE sign WHEN 1 THEN 'at most' ELSE 'at least' END AS must_be,
-    sign * height AS limit_,
-    sign * height IS NOT DISTINCT FROM in_force AS in_force,
-    coalesce(sum(counted.clips), 0)::BIGINT AS clips,
-    round(coalesce(sum(counted.seconds), 0) / 3600, 4) AS hours,
-    coalesce(sum(counted.people), 0)::BIGINT AS people
-FROM limits LEFT JOIN counted ON counted.place = limits.place AND counted.step <= limits.step
-GROUP BY rule, measure, sign, height, in_force
+SELECT answered.* EXCLUDE (asked, height)
+FROM answered
+-- limits that leave what there is now are said only where they are asked for; a rule that is off leaves what all others leave
+QUALIFY in_force OR asked IS NOT NULL
+    OR (clips, people) IS DISTINCT FROM coalesce(
+        any_value((clips, people)) FILTER (WHERE in_force) OVER (PARTITION BY rule, measure),
+        max((clips, people)) FILTER (WHERE in_force) OVER ()
+    )
 ORDER BY rule, measure, height;

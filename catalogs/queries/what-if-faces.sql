@@ -1,4 +1,4 @@
--- Faces, portraits and people that other limits of a rule would leave, all else as it is, if every face can be rendered
+-- Faces, portraits and people that other limits of a rule would leave, where that differs from now, if all can be rendered
 WITH
 recipes AS (SELECT recipe FROM about),
 -- the table of rules; a limit applies where the setting `only_with` has one of `only_values`, '' being none. One that is
@@ -106,16 +106,28 @@ chosen AS (
         (recipe ->> '$.faces.select.max_per_identity')::INTEGER AS most,
         (recipe ->> '$.faces.select.min_per_identity')::INTEGER AS fewest
     FROM recipes
+),
+answered AS (
+    SELECT
+        rule,
+        measure,
+        CASE sign WHEN 1 THEN 'at most' ELSE 'at least' END AS must_be,
+        sign * height AS threshold,
+        sign * height IS NOT DISTINCT FROM in_force AS in_force,
+        coalesce(sum(n), 0)::BIGINT AS faces,
+        coalesce(sum(least(n, most)) FILTER (WHERE n >= fewest AND silent.person IS NULL), 0)::BIGINT AS portraits,
+        count(*) FILTER (WHERE n >= fewest AND silent.person IS NULL) AS people,
+        asked,
+        height
+    FROM limits CROSS JOIN chosen LEFT JOIN people USING (place, step) LEFT JOIN silent USING (person)
+    GROUP BY rule, measure, sign, height, in_force, asked
 )
-SELECT
-    rule,
-    measure,
-    CASE sign WHEN 1 THEN 'at most' ELSE 'at least' END AS must_be,
-    sign * height AS limit_,
-    sign * height IS NOT DISTINCT FROM in_force AS in_force,
-    coalesce(sum(n), 0)::BIGINT AS faces,
-    coalesce(sum(least(n, most)) FILTER (WHERE n >= fewest AND silent.person IS NULL), 0)::BIGINT AS portraits,
-    count(*) FILTER (WHERE n >= fewest AND silent.person IS NULL) AS people
-FROM limits CROSS JOIN chosen LEFT JOIN people USING (place, step) LEFT JOIN silent USING (person)
-GROUP BY rule, measure, sign, height, in_force
+SELECT answered.* EXCLUDE (asked, height)
+FROM answered
+-- limits that leave what there is now are said only where they are asked for; a rule that is off leaves what all others leave
+QUALIFY in_force OR asked IS NOT NULL
+    OR (faces, portraits, people) IS DISTINCT FROM coalesce(
+        any_value((faces, portraits, people)) FILTER (WHERE in_force) OVER (PARTITION BY rule, measure),
+        max((faces, portraits, people)) FILTER (WHERE in_force) OVER ()
+    )
 ORDER BY rule, measure, height;

@@ -71,12 +71,25 @@ def test_a_bare_shell_that_has_the_other_tables_answers_the_rest(storage: LocalS
 def test_a_limit_of_ones_own_is_answered_beside_the_one_in_force(storage: LocalStorage) -> None:
     """Of ten people with one portrait each, person n's face is turned by n degrees; the limit is 5."""
     with shell(storage) as connection:
-        rows = connection.sql("SELECT rule, limit_, in_force, faces FROM what_if_faces(angle := 7)").fetchall()
+        rows = connection.sql("SELECT rule, threshold, in_force, faces FROM what_if_faces(angle := 7)").fetchall()
         assert rows == [("face_angle", 5.0, True, 6), ("face_angle", 7.0, False, 8)]
+        rows = connection.sql("SELECT threshold, faces FROM what_if_faces(angle := 5.5)").fetchall()
+        assert rows == [(5.0, 6), (5.5, 6)]
         every = connection.sql("SELECT DISTINCT rule FROM what_if_faces(angle := 7, sharpness := 0.01)").fetchall()
         assert {rule for (rule,) in every} == {"face_angle", "blurred"}
         (least,) = connection.sql("FROM what_if_clips(speech := 1.75)").fetchall()[:1]
         assert least[:2] == ("too_short", "speech_s")
+
+
+def test_limits_that_change_nothing_are_left_out_unless_asked_for(storage: LocalStorage) -> None:
+    """No face of the ten people has a pupil distance or a sharpness, so that none fails these rules at any limit."""
+    with shell(storage) as connection:
+        rows = connection.sql(
+            "SELECT threshold, in_force, faces FROM what_if_faces() WHERE rule = 'blurred'"
+        ).fetchall()
+        assert rows == [(0.06, True, 10)]
+        angles = connection.sql("SELECT threshold, faces FROM what_if_faces() WHERE rule = 'face_angle'").fetchall()
+        assert angles[:4] == [(2.0, 3), (3.0, 4), (4.0, 5), (5.0, 6)]
 
 
 def test_every_parameter_of_the_what_if_macros_is_taken(storage: LocalStorage) -> None:

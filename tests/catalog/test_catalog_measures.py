@@ -83,7 +83,7 @@ def test_the_what_if_query_tries_its_limits(storage: Storage, capsys: pytest.Cap
     root = storage.url
     assert main(["sql", "--query", "what-if-faces", "--root", root, "--format", "json"]) == 0
     rows = [row for row in json.loads(capsys.readouterr().out) if row["rule"] == "freckled"]
-    assert [(row["limit_"], row["in_force"]) for row in rows] == [(0.05, False), (0.6, True)]
+    assert [(row["threshold"], row["in_force"]) for row in rows] == [(0.05, False), (0.6, True)]
     assert rows[0]["faces"] < rows[1]["faces"]
 
 

@@ -337,7 +337,7 @@ def what_if_faces(world: World) -> Answer:
             people = {world.people[row["face_id"].split("/")[0]] for row in portraits}
             must = "at least" if rule.side == "min" else "at most"
             found.append((rule.reason, rule.column, must, limit, limit == given, passing, len(portraits), len(people)))
-    return sorted(found, key=lambda row: row[:2])
+    return differing(found)
 
 
 def what_if_clips(world: World) -> Answer:
@@ -357,7 +357,13 @@ def what_if_clips(world: World) -> Answer:
             hours = round(sum(clip["speech_s"] for clip in kept) / 3600, 4)
             must = "at least" if rule.side == "min" else "at most"
             found.append((rule.reason, rule.column, must, limit, limit == given, len(kept), hours, people_of(kept)))
-    return sorted(found, key=lambda row: row[:2])
+    return differing(found)
+
+
+def differing(found: list[tuple[Any, ...]]) -> Answer:
+    """The limits in force, which all count what there is now, and of the others those that count something else."""
+    (now,) = {row[5:] for row in found if row[4]}
+    return sorted((row for row in found if row[4] or row[5:] != now), key=lambda row: row[:2])
 
 
 def drift(world: World) -> Answer:

@@ -6,7 +6,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from voxdata.simulate.corpus import CorpusSettings
+
 Voxdata = Callable[..., "subprocess.CompletedProcess[str]"]
+SMALL_CORPUS = CorpusSettings(people=8, photos_per_person=6, clips_per_person=3, seed=3)
 
 
 def build_arguments(corpus: Path, root: Path, *settings: str) -> list[str]:

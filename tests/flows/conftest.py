@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from tests.flows.building import Voxdata, build_arguments
+from tests.flows.building import SMALL_CORPUS, Voxdata, build_arguments
 from tests.flows.deployed import Server
 from tests.flows.looked_at import META, give
-from voxdata.simulate.corpus import CorpusSettings, write_corpus
+from voxdata.simulate.corpus import write_corpus
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def prefect_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight painted people with six photos and three clips each, spoiled in known ways."""
     folder = tmp_path_factory.mktemp("corpus")
-    write_corpus(folder, CorpusSettings(people=8, photos_per_person=6, clips_per_person=3, seed=3))
+    write_corpus(folder, SMALL_CORPUS)
     return folder
 
 

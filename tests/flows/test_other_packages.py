@@ -86,7 +86,7 @@ def test_what_the_measure_found_is_in_the_catalog_the_queries_and_the_report(
     assert 0 < least <= most < 1
     assert comment == "Red against blue, 0.5 is neither"
     tried = here("sql", "--query", "what-if-faces", "--root", str(toy_root), "--format", "json")
-    limits = [(row["limit_"], row["in_force"]) for row in json.loads(tried.stdout) if row["rule"] == "cold"]
+    limits = [(row["threshold"], row["in_force"]) for row in json.loads(tried.stdout) if row["rule"] == "cold"]
     assert sorted(limits) == [(0.1, True), (0.4, False), (0.5, False), (0.6, False)]
     page = tmp_path / "report.html"
     assert here("report", "--root", str(toy_root), "--out", str(page)).returncode == 0

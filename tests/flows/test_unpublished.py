@@ -129,7 +129,7 @@ def test_the_last_message_names_what_can_be_done(failed: tuple[Path, str], root:
     assert setting == "faces.resolution.min_pupil_distance_px"
     rows = run_query_at(open_storage(root), named_query("what-if-faces").sql, unpublished=True).to_pylist()
     curve = [row for row in rows if row["rule"] == "low_resolution"]
-    assert {row["people"] for row in curve if row["limit_"] > float(limit)} == {0}
+    assert {row["people"] for row in curve if row["threshold"] > float(limit)} == {0}
     done = redecide(open_finished(str(root), [relaxed], unpublished=True), InProcess())
     assert done.snapshot == load_snapshot(LocalStorage(root)).id
     assert leftovers(root) == set()

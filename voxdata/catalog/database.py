@@ -19,7 +19,7 @@ from voxdata.catalog.tables import with_columns
 from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError, brief
 from voxdata.tables.column import Column
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 CATALOG_KEY = "catalog.duckdb"
 UNPUBLISHED_CATALOG_KEY = "catalog-unpublished.duckdb"  # of a build that has no version (`unpublished.py`)
 NAME = "voxdata"  # of the attached database
