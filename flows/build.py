@@ -11,9 +11,10 @@ from voxdata.pipeline import build as pipeline
 from voxdata.pipeline.progress import speak_up
 
 NAME = "build-hq-voxceleb"
+RUN_NAME = "{recipe} into {root}"
 
 
-@flow(name=NAME, persist_result=False, validate_parameters=True)
+@flow(name=NAME, flow_run_name=RUN_NAME, persist_result=False, validate_parameters=True)
 def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb-automatic", settings: list[str] | None = None) -> str:
     """Build or update the dataset under `root` and return the id of the published snapshot.
 
@@ -27,7 +28,7 @@ def build_hq_voxceleb(root: str, recipe: str = "hq-voxceleb-automatic", settings
 def build_opened(order: pipeline.Build, root: str, recipe: str, settings: list[str]) -> str:
     """The same flow for an order that the caller has read already; its run shows what it was read from."""
 
-    @flow(name=NAME, persist_result=False)
+    @flow(name=NAME, flow_run_name=RUN_NAME, persist_result=False)
     def opened(root: str, recipe: str, settings: list[str]) -> str:
         return _run(order)
 

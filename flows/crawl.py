@@ -11,9 +11,10 @@ from voxdata.pipeline import crawling as pipeline
 from voxdata.pipeline.progress import speak_up
 
 NAME = "crawl"
+RUN_NAME = "{recipe} into {root}"
 
 
-@flow(name=NAME, persist_result=False, validate_parameters=True)
+@flow(name=NAME, flow_run_name=RUN_NAME, persist_result=False, validate_parameters=True)
 def crawl(
     root: str, recipe: str = "voxceleb-folder", settings: list[str] | None = None, below: int | None = None
 ) -> int:
@@ -30,7 +31,7 @@ def crawl(
 def crawl_opened(order: pipeline.Crawl, root: str, recipe: str, settings: list[str], below: int | None) -> pa.Table:
     """The same flow for an order that the caller has read already; its run shows what it was read from."""
 
-    @flow(name=NAME, persist_result=False)
+    @flow(name=NAME, flow_run_name=RUN_NAME, persist_result=False)
     def opened(root: str, recipe: str, settings: list[str], below: int | None) -> pa.Table:
         return _run(order, below)
 

@@ -12,7 +12,7 @@ from models.training.config import RunConfig
 from voxdata.pipeline.progress import logger, speak_up
 
 
-@flow(name="evaluate", persist_result=False, validate_parameters=True)
+@flow(name="evaluate", flow_run_name="{run} of {root}", persist_result=False, validate_parameters=True)
 def evaluate(
     root: str,
     run: str = "champion",

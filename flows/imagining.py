@@ -33,7 +33,7 @@ LIST = "faces.csv"
 DONE, FAILED = "face", "no face"
 
 
-@flow(name="imagine-batch", persist_result=False, validate_parameters=True)
+@flow(name="imagine-batch", flow_run_name="{voices} on {root}", persist_result=False, validate_parameters=True)
 def imagine_batch(
     root: str,
     voices: str,

@@ -10,6 +10,9 @@ from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import list_snapshots, load_snapshot, published, published_at
 from voxdata.catalog.tags import tags
 from voxdata.catalog.withheld import everyone, hidden_in
+from voxdata.format.snapshot import SPLITS, Snapshot
+from voxdata.people.splits import shares_for_all
+from voxdata.recipe.sections import Splits
 from voxdata.store.storage import Storage
 
 
@@ -44,7 +47,7 @@ def overview(storage: Storage) -> dict[str, Any]:
         "opted_out_since": len(gone),
         "runs": len(runs),
         "champions": {row["model"]: row["run"] for row in runs if row["alias"] == "champion"},
-        "next": _next(storage, waiting=bool(gone), left=left is not None, runs=bool(runs)),
+        "next": _next(storage, snapshot, waiting=bool(gone), left=left is not None, runs=bool(runs)),
     }
 
 
@@ -54,11 +57,32 @@ def _next_without_version(storage: Storage, left: bool) -> str:
     return f"voxdata build RECIPE --root {storage.url}; the recipes: voxdata recipes"
 
 
-def _next(storage: Storage, *, waiting: bool, left: bool, runs: bool) -> str:
+def empty_splits(storage: Storage, snapshot: Snapshot) -> str | None:
+    """Which splits nobody is in, and what to do: nothing is trained without the one, nor judged without the other."""
+    empty = [split for split in SPLITS if not snapshot.counts[split]["identities"]]
+    if not empty:
+        return None
+    settings = Splits.model_validate(snapshot.recipe.get("splits", {}))
+    said = f"nobody is in split {' and '.join(empty)} of {snapshot.total('identities')} people"
+    again = f"voxdata redecide --root {storage.url}"
+    if settings.rule != "leak-free":
+        return f"{said} by splits.rule={settings.rule}: build with more people, or {again} --set splits.rule=leak-free"
+    people = run_query(storage, "SELECT DISTINCT person FROM samples")["person"].to_pylist()
+    shares = shares_for_all(people, settings)
+    if shares is None:
+        return f"{said}: build with more people"
+    now = (("val_share", shares[0], settings.val_share), ("test_share", shares[1], settings.test_share))
+    changed = " ".join(f"--set splits.{name}={share:g}" for name, share, before in now if share != before)
+    return f"{said}: build with more people, or {again} {changed}"
+
+
+def _next(storage: Storage, snapshot: Snapshot, *, waiting: bool, left: bool, runs: bool) -> str:
     if waiting:
         return f"voxdata redecide --root {storage.url}: a version without those who opted out"
     if left:
         return f"voxdata report --unpublished --root {storage.url}"
+    if lacking := empty_splits(storage, snapshot):
+        return lacking
     if runs:
         return f"voxdata models --root {storage.url}"
     return f"voxdata report --root {storage.url}, and voxdata train sf2f --root {storage.url}"

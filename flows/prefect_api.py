@@ -23,7 +23,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.server_watch import ending_with, watched
 from models.processes import python_module
 from voxdata.format.errors import BackendError
-from voxdata.pipeline.progress import logger
+from voxdata.pipeline.progress import logger, waiting
 
 START_LIMIT_S = 90
 POLL_S = 0.2
@@ -58,7 +58,8 @@ def running_flows() -> Iterator[str]:
             },
         )
         try:
-            _wait_for(url, server, log)
+            with waiting("the Prefect server starts"):
+                _wait_for(url, server, log)
             with ending_with(server), temporary_settings({PREFECT_API_URL: url}), _answering(url):
                 yield url
         finally:

@@ -10,9 +10,10 @@ from voxdata.pipeline.progress import speak_up
 from voxdata.pipeline.redecide import Redecision
 
 NAME = "redecide"
+RUN_NAME = "redecide {root}"
 
 
-@flow(name=NAME, persist_result=False, validate_parameters=True)
+@flow(name=NAME, flow_run_name=RUN_NAME, persist_result=False, validate_parameters=True)
 def redecide(
     root: str, settings: list[str] | None = None, dry_run: bool = False, unpublished: bool = False
 ) -> Redecision:
@@ -27,7 +28,7 @@ def redecide(
 def redecide_opened(finished: pipeline.Finished, root: str, settings: list[str], dry_run: bool) -> Redecision:
     """The same flow for a build that the caller has opened already; its run shows what it was opened from."""
 
-    @flow(name=NAME, persist_result=False)
+    @flow(name=NAME, flow_run_name=RUN_NAME, persist_result=False)
     def opened(root: str, settings: list[str], dry_run: bool) -> Redecision:
         return _run(finished, dry_run)
 

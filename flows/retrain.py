@@ -40,7 +40,7 @@ OWN = {
 }
 
 
-@flow(name="retrain", persist_result=False, validate_parameters=True)
+@flow(name="retrain", flow_run_name="{system} {preset} on {root}", persist_result=False, validate_parameters=True)
 def retrain(
     root: str,
     system: str = RunConfig.system,

@@ -17,11 +17,12 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.artifacts import show_snapshot, shown_counts, shown_progress
 from flows.dask_cluster import Cluster
+from voxdata.format.counting import Advance
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.packing import pack_ranges
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
-from voxdata.pipeline.progress import Advance, crawl_progress, progress, said
-from voxdata.pipeline.runner import P, R, Runner, WorkerLostError, result_of
+from voxdata.pipeline.progress import crawl_progress, progress, said
+from voxdata.pipeline.runner import P, R, Runner, WorkerLostError, result_of, shown_step
 from voxdata.pipeline.stages import work_on
 from voxdata.recipe.sections import Work
 from voxdata.sources.fetching import Figures
@@ -69,7 +70,8 @@ class _TaskRuns(Runner):
                 return function(*arguments, **named)
 
             return step()
-        return task(name=name, **OPTIONS)(function)(*arguments, **named)
+        with shown_step(name):
+            return task(name=name, **OPTIONS)(function)(*arguments, **named)
 
     def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
         runner = self._started()

@@ -37,7 +37,7 @@ from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.withheld import hidden_in, how_to_leave_out
 from voxdata.format.digests import file_sha256
 from voxdata.format.errors import StorageError, WeightsError
-from voxdata.pipeline.progress import logger
+from voxdata.pipeline.progress import logger, progress, waiting
 from voxdata.store import journal
 from voxdata.store.storage import LocalStorage, Storage, open_storage
 from voxdata.weights import cache_folder, find, how_to_get, resolve
@@ -234,6 +234,7 @@ def evaluate_run(
         split=split,
         enhance=enhance,
         snapshot_id=_unredacted(storage, trained["snapshot"]),
+        counting=progress,
     )
     metrics = {
         f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()
@@ -248,7 +249,8 @@ def evaluate_run(
     }
     journal.append(storage, "evaluations", fact)
     write_card(storage, run_dir)
-    rebuild(storage)
+    with waiting("catalog"):
+        rebuild(storage)
     return report
 
 

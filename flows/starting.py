@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from voxdata.format.errors import BackendError
 from voxdata.pipeline import build as building
 from voxdata.pipeline import crawling
 from voxdata.pipeline import redecide as redeciding
+from voxdata.pipeline.progress import waiting
 from voxdata.pipeline.redecide import Redecision
 from voxdata.pipeline.runner import open_pool
 from voxdata.recipe.sections import Work
@@ -37,10 +39,7 @@ def build(root: str, recipe: str, settings: Sequence[str], *, prefect: bool = Fa
     if not as_flow(order.recipe.work, prefect):
         with open_pool(order.recipe.work) as runner:
             return building.build(order, runner)
-    _check_home()
-    from flows.prefect_api import running_flows
-
-    with running_flows():
+    with _running_flows():
         from flows.build import build_opened
 
         return build_opened(order, root, recipe, list(settings))
@@ -55,10 +54,7 @@ def crawl(
     if not as_flow(order.recipe.work, prefect):
         with open_pool(order.recipe.work) as runner:
             return crawling.crawl(order, runner, below)
-    _check_home()
-    from flows.prefect_api import running_flows
-
-    with running_flows():
+    with _running_flows():
         from flows.crawl import crawl_opened
 
         return crawl_opened(order, root, recipe, list(settings), below)
@@ -80,10 +76,7 @@ def redecide(
     if not as_flow(finished.recipe.work, prefect):
         with open_pool(finished.recipe.work) as runner:
             return (redeciding.preview if dry_run else redeciding.redecide)(finished, runner)
-    _check_home()
-    from flows.prefect_api import running_flows
-
-    with running_flows():
+    with _running_flows():
         from flows.redecide import redecide_opened
 
         return redecide_opened(finished, root, list(settings), dry_run)
@@ -92,6 +85,14 @@ def redecide(
 def as_flow(work: Work, prefect: bool) -> bool:
     """Whether a pipeline runs as a Prefect flow."""
     return prefect or work.runner == "dask" or _api_is_configured()
+
+
+def _running_flows() -> AbstractContextManager[str]:
+    """Where flows may be called; Prefect itself takes seconds to load, and a temporary server to start."""
+    _check_home()
+    with waiting("loading Prefect"):
+        from flows.prefect_api import running_flows
+    return running_flows()
 
 
 def _check_home() -> None:

@@ -32,7 +32,7 @@ RETRIES, RETRY_DELAY_S = 2, 10
 REFUSED = "error: "  # begins the last line of a training that says itself why it ends
 
 
-@flow(name="train", persist_result=False, validate_parameters=True)
+@flow(name="train", flow_run_name="{system} {preset} on {root}", persist_result=False, validate_parameters=True)
 def train(
     root: str,
     system: str = RunConfig.system,

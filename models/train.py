@@ -57,6 +57,7 @@ from models.training.run_lock import locked
 from models.training.steps import Steps
 from models.training.switches import Switches, prepare
 from models.training.tracking import tracked
+from voxdata.format.counting import Advance
 from voxdata.format.errors import VoxdataError
 from voxdata.format.reader import Reader
 
@@ -64,6 +65,7 @@ log = logging.getLogger("models.train")
 
 INTERRUPTED = 75
 SAMPLE_PEOPLE = 8
+SAY_EVERY_S = 10.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -259,12 +261,32 @@ def _embedder(
         return load_published(config.embedder, config.weights)
     path = Path(config.run_dir) / "embedder.pt"
     if ranks.first and not path.exists():
-        log.info("training the face embedder on %d people, %d steps", len(store.people), preset.embedder_steps)
-        network = train_embedder(store, steps=preset.embedder_steps, seed=config.seed, should_stop=should_stop)
+        steps, after = preset.embedder_steps, "" if config.seconds is None else "; the time box begins after it"
+        log.info("training the face embedder on %d people, %d steps%s", len(store.people), steps, after)
+        network = train_embedder(
+            store, steps=steps, seed=config.seed, should_stop=should_stop, advance=_saying("face embedder", steps)
+        )
         if network is not None:
             save_embedder(network, path)
     wait()
     return load_embedder(path) if path.exists() else None
+
+
+def _saying(what: str, total: int) -> Advance:
+    """Counts steps, and logs now and then how many there were and how long the others take."""
+    started = said = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal said, done
+        done += count
+        now = time.monotonic()
+        if done == total or now - said >= SAY_EVERY_S:
+            said = now
+            left = (total - done) * (now - started) / done
+            log.info("%s: step %d of %d, about %.0f s left", what, done, total, left)
+
+    return advance
 
 
 def _describe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -50,18 +51,21 @@ def build(
 ) -> int:
     """Build or update a dataset."""
     from flows import starting
+    from flows.overview import empty_splits
     from voxdata.catalog.named import named_query
     from voxdata.catalog.query import run_query
-    from voxdata.pipeline.progress import logger
+    from voxdata.catalog.snapshot import load_snapshot
     from voxdata.store.storage import open_storage
 
-    logger.info("build %s into %s", recipe, root)
     snapshot = starting.build(root, recipe, list(settings), prefect=prefect)
-    funnel = run_query(open_storage(root), named_query("funnel").sql)
+    storage = open_storage(root)
+    funnel = run_query(storage, named_query("funnel").sql)
     if json:
         return say_json({"snapshot": snapshot, "root": root, "funnel": funnel})
     print(f"snapshot {snapshot} is published under {root}")
     say_table(funnel)
+    if lacking := empty_splits(storage, load_snapshot(storage, snapshot)):
+        print(lacking, file=sys.stderr)
     return 0
 
 

@@ -47,6 +47,7 @@ def sql(
     from voxdata.catalog.unpublished import UNPUBLISHED
     from voxdata.catalog.versions import run_query_at
     from voxdata.forgetting.outputs import write_noted
+    from voxdata.pipeline.progress import waiting
     from voxdata.store.storage import LocalStorage, open_storage
 
     if query == "list":
@@ -62,7 +63,8 @@ def sql(
     left = meant(storage, unpublished, snapshot, collected=True) is not None
 
     def answered() -> pa.Table:
-        found = run_query_at(storage, asked, snapshot, before=before, unpublished=left)
+        with waiting("sql"):
+            found = run_query_at(storage, asked, snapshot, before=before, unpublished=left)
         return chosen(found, [name.strip() for each in columns for name in each.split(",")])
 
     if output.out is None:
@@ -159,13 +161,14 @@ def verify(
     Exit status 1 when something is wrong.
     """
     from voxdata.catalog.verify import verify as verify_root
+    from voxdata.pipeline.progress import progress
     from voxdata.store.storage import open_storage
 
     if forgotten:
         from flows.cli.governance import verify_forgotten
 
         return verify_forgotten(open_storage(root), root, json=json)
-    problems = verify_root(open_storage(root))
+    problems = verify_root(open_storage(root), counting=progress)
     harmful = sum(problem.harmful for problem in problems)
     if json:
         names = ("kind", "key", "message", "harmful")
@@ -207,11 +210,12 @@ def catalog(
 ) -> int:
     """Maintain the catalog."""
     from voxdata.catalog.publish import rebuild
+    from voxdata.pipeline.progress import waiting
     from voxdata.store.locks import REBUILD, building
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
-    with building(storage, REBUILD):
+    with building(storage, REBUILD), waiting("catalog rebuild"):
         rebuild(storage)
     print(f"catalog.duckdb under {root} is rebuilt")
     return 0

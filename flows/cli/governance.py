@@ -87,8 +87,9 @@ def _proved(storage: Storage, root: str, finished: list[Forgotten]) -> bool:
     """Whether nothing of forgotten people is left; says what is, and what to do."""
     from flows.forgetting import mends
     from voxdata.forgetting.proof import prove
+    from voxdata.pipeline.progress import progress
 
-    left = prove(storage).left if finished else ()
+    left = prove(storage, progress).left if finished else ()
     for line in left:
         print(f"left: {line}", file=sys.stderr)
     for line in mends(finished, left, root) if left else ():
@@ -101,8 +102,10 @@ def _proved(storage: Storage, root: str, finished: list[Forgotten]) -> bool:
 def _resumed(storage: Storage, root: str) -> list[Forgotten]:
     from voxdata.forgetting.forget import resume
     from voxdata.format.portraits import cache_folder
+    from voxdata.pipeline.progress import waiting
 
-    finished = resume(storage, [cache_folder()])
+    with waiting("forget"):
+        finished = resume(storage, [cache_folder()])
     if not finished:
         print(f"nothing was left unfinished under {root}")
     return finished
@@ -125,12 +128,14 @@ def _forgotten(
     from voxdata.forgetting import forget as forgetting
     from voxdata.format.portraits import cache_folder
     from voxdata.people.names import shown
+    from voxdata.pipeline.progress import waiting
 
     known = known_under(storage, metadata)
     why = "" if asking.dry_run and not reason else _stated_reason(reason, "the journal keeps it")
     at = _now()
     if asking.dry_run or not (asking.yes or forgetting.is_begun(storage, identity)):
-        plan = forgetting.plan(storage, identity, known.book, reason=why, at=at, ahead=ahead)
+        with waiting("what would go"):
+            plan = forgetting.plan(storage, identity, known.book, reason=why, at=at, ahead=ahead)
         if json:
             say_json(plan_facts(plan))
             return None
@@ -140,7 +145,8 @@ def _forgotten(
             return None
     known = known_under(storage, metadata, at=_now())
     called = known.called(identity)
-    done = forgetting.forget(storage, identity, known.book, caches=[cache_folder()], reason=why, at=at, ahead=ahead)
+    with waiting("forget"):
+        done = forgetting.forget(storage, identity, known.book, caches=[cache_folder()], reason=why, at=at, ahead=ahead)
     if called:
         print(f"{shown(identity)!r} was {described(known, called[0])}")
     return [done]
@@ -150,8 +156,9 @@ def verify_forgotten(storage: Storage, root: str, *, json: bool) -> int:
     """`voxdata verify --forgotten`: exit status 1 when something of a forgotten person is left."""
     from voxdata.forgetting import proof
     from voxdata.people.tombstones import Tombstones
+    from voxdata.pipeline.progress import progress
 
-    proved = proof.prove(storage)
+    proved = proof.prove(storage, progress)
     people = Tombstones(storage).people
     if json:
         named = {name: getattr(proved, name) for name in ("left", "unseen", "outputs")}

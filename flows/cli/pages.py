@@ -30,14 +30,20 @@ def report(
     from voxdata.forgetting.outputs import write_noted
     from voxdata.pages.report.page import build_report
     from voxdata.pages.report.runs import shown_snapshots
+    from voxdata.pipeline.progress import waiting
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
     left = meant(storage, unpublished)
     named = UNPUBLISHED if left is not None else None
-    size = write_noted(
-        storage, "report", out, lambda: shown_snapshots(storage, named), lambda: build_report(storage, left).encode()
-    )
+    with waiting("report"):
+        size = write_noted(
+            storage,
+            "report",
+            out,
+            lambda: shown_snapshots(storage, named),
+            lambda: build_report(storage, left).encode(),
+        )
     print(f"{out}: {size / 1e6:.1f} MB, opens in any browser, offline")
     return 0
 

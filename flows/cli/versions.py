@@ -14,6 +14,8 @@ from flows.cli.options import AS_TABLE, ASK, RUN, Asking, Json, Model, Output, R
 from voxdata.format.errors import QueryError, SnapshotError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from voxdata.catalog.diff import Difference
     from voxdata.catalog.garbage import Garbage
     from voxdata.format.snapshot import ShardEntry
@@ -76,10 +78,12 @@ def diff(
 ) -> int:
     """What changed from one version to another, and why."""
     from voxdata.catalog.diff import diff as compare
+    from voxdata.pipeline.progress import waiting
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
-    found = compare(storage, before, after)
+    with waiting("diff"):
+        found = compare(storage, before, after)
     if changes:
         return show(found.changes, output, storage, found.before.id, found.after.id)
     people = {change: _people(found, change) for change in ("added", "dropped")}
@@ -93,11 +97,27 @@ def diff(
         if names:
             more = f" and {len(names) - SHOWN} more (--changes)" if len(names) > SHOWN else ""
             print(f"people {change}: {', '.join(names[:SHOWN])}{more}")
-    print("decided otherwise, by reason")
-    say_table(found.redecided)
-    print("\nmeasurements of portraits and kept clips, the furthest apart first")
-    say_table(found.drift.slice(0, SHOWN))
+    if found.redecided.num_rows:
+        print("decided otherwise, by reason")
+        say_table(found.redecided)
+    else:
+        print("nothing that both know was decided otherwise")
+    _say_drift(found.drift)
     return 0
+
+
+def _say_drift(drift: pa.Table) -> None:
+    """The measurements that are distributed otherwise; how many are not."""
+    import pyarrow.compute as pc
+
+    moved = drift.filter(pc.greater(drift["ks_distance"], 0))
+    if not moved.num_rows:
+        print(f"\nno differences in the {drift.num_rows} measurements of portraits and kept clips")
+        return
+    print("\nmeasurements of portraits and kept clips, the furthest apart first")
+    say_table(moved.slice(0, SHOWN))
+    if same := drift.num_rows - moved.num_rows:
+        print(f"{same} more measurements do not differ")
 
 
 def _people(found: Difference, change: str) -> list[str]:

@@ -20,6 +20,7 @@ from models.data.store import Store
 from models.embedders.base import Embedder
 from models.errors import EmbedderError, in_one_line
 from voxdata.format.atomic import write_atomic
+from voxdata.format.counting import Advance
 
 _CHANNELS = (16, 32, 64, 96)
 _EMBEDDING = 64
@@ -53,8 +54,18 @@ class SelfTrained(Embedder):
         return (*maps, nnf.normalize(self.to_embedding(layout)))
 
 
-def train_embedder(store: Store, *, steps: int, seed: int, should_stop: Callable[[], bool]) -> SelfTrained | None:
-    """Train on the store's portraits and freeze; None when asked to stop before the end. Same seed, same weights."""
+def train_embedder(
+    store: Store,
+    *,
+    steps: int,
+    seed: int,
+    should_stop: Callable[[], bool],
+    advance: Advance = lambda count: None,
+) -> SelfTrained | None:
+    """Train on the store's portraits and freeze; None when asked to stop before the end. Same seed, same weights.
+
+    `advance` is told of every step that is made.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SelfTrained().to(store.device)
@@ -73,6 +84,7 @@ def train_embedder(store: Store, *, steps: int, seed: int, should_stop: Callable
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        advance(1)
     return network.freeze()
 
 

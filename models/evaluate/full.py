@@ -14,12 +14,17 @@ from models.evaluate.contestants import Evaluation
 from models.evaluate.metrics import unit
 from models.evaluate.references import reference_row
 from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, shuffled_row, system_row
+from voxdata.format.counting import Advance
 
 DRAWS = 10
+FULL_PARTS = (
+    DRAWS + 3
+)  # the centres of faces, the draws of voices, the controls, and what others bring with the ceiling
 
 
-def full_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The system with its fuser and without, controls, references and the ceiling."""
+def full_rows(evaluation: Evaluation, advance: Advance = lambda count: None) -> list[dict[str, Any]]:
+    """The system with its fuser and without, controls, references and the ceiling: `FULL_PARTS`, of which `advance` is
+    told as they are done."""
     judge, training, unseen, people = evaluation.judge, evaluation.training, evaluation.unseen, evaluation.people
     protocol = Protocol(seed=judge.seed, sexes=tuple(unseen.sexes))
     real_NE = evaluation.real
@@ -30,8 +35,12 @@ def full_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
     crop_centre = centre(judge.crops(training, evaluation.centre_people, 0))
     fused_centre = centre(judge.fused(training, evaluation.centre_people))
+    advance(1)
     fused_NE = judge.embed(judge.fused(unseen, people))
-    crops = [(judge.embed(judge.crops(unseen, people, draw)), real_NE) for draw in range(DRAWS)]
+    crops = []
+    for draw in range(DRAWS):
+        crops.append((judge.embed(judge.crops(unseen, people, draw)), real_NE))
+        advance(1)
     system, window_s = judge.generator.run["system"], judge.generator.preset.window_s
     mean_face_NE = np.repeat(judge.embed(evaluation.mean_face[None]), evaluation.count, axis=0)
     rows = [
@@ -46,6 +55,7 @@ def full_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     if len(known):
         rows.append(scores_row("sex only", same_sex, protocol))
     rows.append(_regression(evaluation, protocol))
+    advance(1)
     brought = partial(
         reference_row,
         embed=judge.embed,
@@ -57,7 +67,9 @@ def full_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         protocol=protocol,
     )
     rows += [brought(name, pictures) for name, pictures in evaluation.references.items()]
-    return rows + _ceiling(evaluation, protocol)
+    rows += _ceiling(evaluation, protocol)
+    advance(1)
+    return rows
 
 
 def _regression(evaluation: Evaluation, protocol: Protocol) -> dict[str, Any]:

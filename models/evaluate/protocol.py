@@ -25,9 +25,9 @@ from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder
 from models.errors import EvaluationError
 from models.evaluate.contestants import Evaluation
-from models.evaluate.full import full_rows
+from models.evaluate.full import FULL_PARTS, full_rows
 from models.evaluate.judge import Judge
-from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, Question, tables
+from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, FULL, Question, tables
 from models.evaluate.protocols import chosen as chosen_protocols
 from models.evaluate.realism import check_files
 from models.evaluate.references import Pictures
@@ -38,6 +38,7 @@ from models.images import grid, to_uint8, write_png
 from models.systems.enhance.faces import load_enhancer
 from models.training.config import RunConfig, choose_device, make_config
 from voxdata.format.atomic import write_atomic, write_json
+from voxdata.format.counting import Counting, silent
 from voxdata.format.reader import Reader
 
 SHEET_PEOPLE = 12
@@ -60,12 +61,14 @@ def evaluate(
     references: Mapping[str, Pictures] | None = None,
     protocols: Sequence[str] = BY_DEFAULT,
     enhance: str | None = None,
+    counting: Counting = silent,
 ) -> dict[str, Any]:
     """Evaluate a run on a split, write the result into the run and return it. Raises `TrainingError`.
 
     `references` adds a row per name, from pictures of everybody in the split (and of training people, to centre it).
     `protocols` are names of `protocols.py`; `full` is always there. `snapshot_id` is another snapshot than the run's.
     `enhance` is `gfpgan` or the folder of an enhance run: its effect on who the faces look like is then measured too.
+    `counting` is told of the rows of `full`, and of the other protocols, as they are done.
     """
     asked = chosen_protocols([*protocols, ENHANCE] if enhance else protocols)
     if ENHANCE in protocols and not enhance:
@@ -84,17 +87,16 @@ def evaluate(
     snapshot = open_snapshot(config.root, snapshot_id or config.snapshot)
     unseen = open_store(config, trained, snapshot, split)
     evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {})
-    result = _about(run_dir, trained, snapshot, split, unseen) | {
-        "embedder": describe_embedder(name, files),
-        "notes": _notes(name, config.embedder, unseen) + missing,
-        "rows": full_rows(evaluation),
-        "tables": tables(
-            asked,
-            Question(
-                evaluation=evaluation, holdouts=_holdouts(config, trained, snapshot), weights=files, enhancer=enhancer
-            ),
-        ),
-    }
+    question = Question(
+        evaluation=evaluation, holdouts=_holdouts(config, trained, snapshot), weights=files, enhancer=enhancer
+    )
+    with counting("evaluate", FULL_PARTS + len(asked) - (FULL in asked)) as advance:
+        result = _about(run_dir, trained, snapshot, split, unseen) | {
+            "embedder": describe_embedder(name, files),
+            "notes": _notes(name, config.embedder, unseen) + missing,
+            "rows": full_rows(evaluation, advance),
+            "tables": tables(asked, question, advance),
+        }
     stem = "-".join(["evaluation", *([split] if split != "test" else []), *([name] if name != config.embedder else [])])
     write_json(run_dir / f"{stem}.json", result)
     _write_sheet(evaluation, run_dir / f"{stem}.png")

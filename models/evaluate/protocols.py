@@ -19,6 +19,7 @@ from models.evaluate.matching import known_people_rows, matching_rows, noise_row
 from models.evaluate.sf2f import SECONDS, code_rows, paper_rows
 from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows
 from models.systems.enhance.faces import FaceEnhancer
+from voxdata.format.counting import Advance
 
 FULL = "full"
 BY_DEFAULT = (FULL,)
@@ -40,9 +41,16 @@ class Question:
     enhancer: FaceEnhancer | None = None
 
 
-def tables(names: Sequence[str], question: Question) -> list[dict[str, Any]]:
-    """The tables of the named protocols, without those that have no rows. Raises `EvaluationError`."""
-    found = [table for name in chosen(names) if name != FULL for table in _PROTOCOLS[name](question)]
+def tables(names: Sequence[str], question: Question, advance: Advance) -> list[dict[str, Any]]:
+    """The tables of the named protocols, without those that have no rows; `advance` is told of each that is done.
+
+    Raises `EvaluationError`.
+    """
+    found = []
+    for name in chosen(names):
+        if name != FULL:
+            found += _PROTOCOLS[name](question)
+            advance(1)
     return [table for table in found if table["rows"]]
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 from small_root import SmallRoot, face_id, faces, photos, table, verdicts
 
+from flows.cli import main
 from voxdata.catalog.diff import Difference, compare, diff
 from voxdata.catalog.publish import publish
 from voxdata.format.errors import SnapshotError
@@ -77,6 +80,21 @@ def test_the_other_way_round_adds_what_was_dropped(found: Difference, tmp_path: 
     same = diff(root.storage, large.id)
     assert same.changes.num_rows == same.redecided.num_rows == 0
     assert set(same.drift["ks_distance"].to_pylist()) == {0.0}
+
+
+def test_what_does_not_differ_is_not_listed(small: SmallRoot, capsys: pytest.CaptureFixture[str]) -> None:
+    published = small.publish()
+    assert main(["diff", published.id, "--root", small.storage.url]) == 0
+    said = capsys.readouterr().out
+    assert "nothing that both know was decided otherwise" in said
+    assert "no differences in the 7 measurements of portraits and kept clips" in said
+    assert "ks_distance" not in said
+    fewer = SmallRoot(small.storage, people=9).publish()
+    assert main(["diff", published.id, fewer.id, "--root", small.storage.url]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^faces +face_angle_deg ", said, re.MULTILINE)
+    assert not re.search(r"^utterances +speech_s ", said, re.MULTILINE)
+    assert " more measurements do not differ" in said
 
 
 def test_a_snapshot_that_is_not_there(small: SmallRoot) -> None:

@@ -6,6 +6,7 @@ import duckdb
 import pytest
 from small_root import SmallRoot
 
+from tests.counted import Counted
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.verify import KINDS, verify
 from voxdata.format.errors import SnapshotError
@@ -26,6 +27,12 @@ def kinds(small: SmallRoot) -> list[tuple[str, str]]:
 
 def test_a_sound_root_has_no_problems(small: SmallRoot, published: Snapshot) -> None:
     assert verify(small.storage) == verify(small.storage, published.id) == []
+
+
+def test_every_shard_is_counted(small: SmallRoot, published: Snapshot) -> None:
+    counted = Counted()
+    verify(small.storage, counting=counted)
+    assert (counted.totals, counted.done) == ({"verify": len(published.shards)}, len(published.shards))
 
 
 def test_an_empty_root_has_no_problems(small: SmallRoot) -> None:

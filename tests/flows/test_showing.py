@@ -153,7 +153,7 @@ def test_a_terminal_that_can_shows_the_picture(own: Path) -> None:
 
 
 def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe(own: Path, here: Voxdata) -> None:
-    query = ["sql", "FROM portraits", "--root", str(own)]
+    query = ["sql", "FROM portraits", "--root", str(own), "--quiet"]
     lines = in_terminal(own, *query, TERM="dumb", COLUMNS="70", LINES="30").splitlines()
     assert max(map(len, lines[:-1])) <= 70
     assert "no room for" in "".join(lines)
@@ -162,6 +162,12 @@ def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe(own: Path, here: Voxda
     piped = here(*query).stdout
     assert portrait(own)["photo_sha256"] in piped
     assert here(*query, "--columns", "key,splt").stderr.rstrip().endswith("did you mean split?")
+
+
+def test_a_terminal_shows_how_far_a_check_of_every_byte_is_and_quiet_does_not(own: Path) -> None:
+    shards = len(list((own / "shards").glob("*.tar")))
+    assert f"{shards}/{shards}" in in_terminal(own, "verify", TERM="xterm-256color")
+    assert f"{shards}/{shards}" not in in_terminal(own, "verify", "--quiet", TERM="xterm-256color")
 
 
 def in_terminal(folder: Path, *words: str, **environment: str) -> str:

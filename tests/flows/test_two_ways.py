@@ -74,6 +74,7 @@ def test_a_flow_run_has_a_task_run_for_every_step(flown: Path, prefect_environme
     api = Api(prefect_environment["PREFECT_API_URL"], prefect_environment)
     runs = [run for run in api.filter("flow_runs") if run["parameters"].get("root") == str(flown)]
     assert [run["state_type"] for run in runs] == ["COMPLETED"]
+    assert runs[0]["name"] == f"voxceleb-folder into {flown}"
     crawled = api.flow_run(api.subflow_run(runs[0]["id"]))
     assert crawled["state_type"] == "COMPLETED"
     assert {each["id"]: each["name"] for each in api.filter("flows")}[crawled["flow_id"]] == "crawl"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from models.images import NOTICE, write_png
 from models.imagine import imagine
 from models.train import train
 from models.training.checkpoint import checkpoints
+from tests.counted import Counted
 
 
 def test_ranks_and_hits_by_hand() -> None:
@@ -121,6 +124,24 @@ def test_evaluation_of_a_run(run_dir: Path) -> None:
     assert table.count("| self-trained | n |") == 2 + len(result["tables"])
     assert "| mean face | 5 |" in table
     assert evaluate(run_dir, device="cpu") == result
+
+
+def test_an_evaluation_tells_how_far_it_is(run_dir: Path) -> None:
+    counted = Counted()
+    evaluate(run_dir, device="cpu", protocols=["groups", "lengths"], counting=counted)
+    assert counted.totals == {"evaluate": counted.done}
+    assert counted.done > 10
+
+
+def test_the_embedder_says_how_far_it_is_and_when_the_time_box_begins(
+    tiny_snapshot: TinySnapshot, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "models.train")
+    train(tiny_snapshot.config(tmp_path / "run", seconds=0.01))
+    (begins,) = (line for line in caplog.messages if line.startswith("training the face embedder"))
+    steps = re.search(r"(\d+) steps; the time box begins after it$", begins)
+    assert steps is not None
+    assert f"face embedder: step {steps[1]} of {steps[1]}, about 0 s left" in caplog.messages
 
 
 def test_an_embedder_that_cannot_be_had_is_said(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from voxdata.format.errors import DecisionError
 from voxdata.people.identities import load_book
-from voxdata.people.splits import assign, holdouts, session, split_of_identities
+from voxdata.people.splits import assign, holdouts, session, shares_for_all, split_of_identities
 from voxdata.recipe.sections import Splits
 from voxdata.tables.schemas import IDENTITIES, SPLITS
 
@@ -241,3 +241,20 @@ def test_letter_rule_on_the_published_table(shared_data: Path) -> None:
     chosen = list(by_person(assign(identities(rows), Splits(rule="vggface-vox1"))).values())
     # VGG-Face lacks 26 of these 1,251 people; the papers count 924, 112 and 189 of the other 1,225
     assert (chosen.count("train"), chosen.count("val"), chosen.count("test")) == (942, 116, 193)
+
+
+@given(names, st.floats(0, 0.45), st.floats(0, 0.45))
+def test_the_shares_that_are_offered_leave_no_split_empty(found: set[str], val: float, test: float) -> None:
+    told = Splits(val_share=val, test_share=test)
+    offered = shares_for_all(found, told)
+    if offered is None:
+        return
+    assert offered[0] >= val
+    assert offered[1] >= test
+    settings = Splits(val_share=offered[0], test_share=offered[1])
+    assert set(by_person(assign(people(found), settings)).values()) == {"train", "val", "test"}
+
+
+def test_three_people_who_are_far_apart_can_be_parted() -> None:
+    assert shares_for_all(["a", "b"], Splits()) is None
+    assert shares_for_all(["id90001", "id90002", "id90005"], Splits()) is not None

@@ -12,6 +12,7 @@ from voxdata.catalog.drift import catalog_drift
 from voxdata.catalog.lists import README_KEY
 from voxdata.catalog.snapshot import count_samples, list_snapshots, load_snapshot, published_tables
 from voxdata.format.archives import DAMAGED, forwards
+from voxdata.format.counting import Counting, silent
 from voxdata.format.errors import ShardError, SnapshotError, StorageError
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import ShardEntry
@@ -105,10 +106,11 @@ def orphans(storage: Storage, used: Iterable[ShardEntry]) -> Iterator[Problem]:
         yield Problem("orphan", key, f"{whole}; it may be deleted")
 
 
-def verify(storage: Storage, snapshot_id: str | None = None) -> list[Problem]:
+def verify(storage: Storage, snapshot_id: str | None = None, counting: Counting = silent) -> list[Problem]:
     """Everything that is wrong under a root: with an id, in that snapshot; without, in all, and leftovers besides.
 
-    Reads every byte of the shards. An empty list means that all agrees. Raises `SnapshotError` for an unknown id.
+    Reads every byte of the shards, whose number `counting` is told. An empty list means that all agrees. Raises
+    `SnapshotError` for an unknown id.
     """
     problems: list[Problem] = []
     try:
@@ -119,10 +121,12 @@ def verify(storage: Storage, snapshot_id: str | None = None) -> list[Problem]:
         return [Problem("snapshot", "snapshots", str(error))]
     entries = {entry.tar: entry for snapshot in snapshots for entry in snapshot.shards}
     broken: set[str] = set()
-    for tar, entry in sorted(entries.items()):
-        found = verify_shard(storage, entry)
-        problems.extend(found)
-        broken.update([tar] if found else [])
+    with counting("verify", len(entries)) as advance:
+        for tar, entry in sorted(entries.items()):
+            found = verify_shard(storage, entry)
+            problems.extend(found)
+            broken.update([tar] if found else [])
+            advance(1)
     for snapshot in snapshots:
         if broken.isdisjoint(entry.tar for entry in snapshot.shards):
             counted, said_so = count_samples(storage, snapshot.shards), (snapshot.counts, snapshot.in_two_splits)

@@ -18,6 +18,7 @@ from voxdata.forgetting.outputs import MARKER, Output
 from voxdata.forgetting.places import named_in_journal
 from voxdata.forgetting.traces import UNREADABLE, Traces
 from voxdata.format.atomic import is_stream
+from voxdata.format.counting import Counting, silent
 from voxdata.format.errors import StorageError
 from voxdata.people import pending, tombstones
 from voxdata.store.root_tables import all_tables
@@ -35,8 +36,8 @@ class Proof:
     outputs: int
 
 
-def prove(storage: Storage) -> Proof:
-    """Read every file of a root and of its noted outputs. Raises `StorageError`."""
+def prove(storage: Storage, counting: Counting = silent) -> Proof:
+    """Read every file of a root, whose number `counting` is told, and of its noted outputs. Raises `StorageError`."""
     known = tombstones.Tombstones(storage)
     left = []
     if pending.read(storage):
@@ -45,10 +46,13 @@ def prove(storage: Storage) -> Proof:
     if not known.people:
         return Proof(left=left, unseen=[], outputs=0)
     traces = Traces(known, storage.url, _others(storage))
-    for key in storage.keys(""):
-        if key != tombstones.KEY and not key.startswith((pending.FOLDER, "journal/tombstones/")):
-            local = storage.local(key) if isinstance(storage, LocalStorage) else None
-            left += [f"{key}: {what}" for what in sorted(set(traces.of_file(key, storage.read(key), local)))]
+    keys = list(storage.keys(""))
+    with counting("proof, files", len(keys)) as advance:
+        for key in keys:
+            if key != tombstones.KEY and not key.startswith((pending.FOLDER, "journal/tombstones/")):
+                local = storage.local(key) if isinstance(storage, LocalStorage) else None
+                left += [f"{key}: {what}" for what in sorted(set(traces.of_file(key, storage.read(key), local)))]
+            advance(1)
     unseen: list[str] = []
     for key, alive in storage.leftovers().items():
         left += _of_leftover(storage, key, alive, traces, unseen)

@@ -14,6 +14,7 @@ room and hour, so that a test on one of them after training on the other asks li
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -107,6 +108,25 @@ def session(clip: Mapping[str, Any]) -> str:
 def hashed_share(salt: str, name: str) -> float:
     """A number in [0, 1) that depends on nothing but the salt and the name."""
     return int.from_bytes(hashlib.sha256(f"{salt}:{name}".encode()).digest()[:6], "big") / 2**48
+
+
+def shares_for_all(people: Iterable[str], settings: Splits) -> tuple[float, float] | None:
+    """The least val and test shares, in hundredths and not below those of `settings`, that leave no split of the
+    leak-free rule empty; None where there are none for these people."""
+    drawn = sorted(hashed_share(settings.salt, person) for person in people)
+    if len(drawn) < 3:
+        return None
+    test = max(settings.test_share, _above(drawn[0]))
+    rest = [share for share in drawn if share >= test]
+    if not rest:
+        return None
+    val = max(settings.val_share, _above(rest[0] - test))
+    return (val, test) if rest[-1] >= test + val and val + test < 1 else None
+
+
+def _above(share: float) -> float:
+    """The next hundredth above."""
+    return (math.floor(share * 100) + 1) / 100
 
 
 def _hashed_split(person: str, settings: Splits) -> str:

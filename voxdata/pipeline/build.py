@@ -49,6 +49,7 @@ def open_build(root: str, recipe: str, settings: Sequence[str]) -> Build:
         drop_torn(there)  # first: tables that builds have left are read to see who the people are
     findings = check(chosen, there)
     findings.stop()
+    logger.info("build %s into %s", recipe, root)
     _say(findings)
     if chosen.faces.measure.embedding_model is None and chosen.faces.select.reviewed != "required":
         logger.warning(

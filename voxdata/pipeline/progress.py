@@ -1,25 +1,38 @@
-"""How long work is shown: a bar on a terminal, a plain line now and then in a log."""
+"""How long work is shown: a bar on a terminal, a plain line now and then in a log, nothing where nothing is to be said.
+
+Whatever may take longer than `SILENT_S` stands in `progress`, or in `waiting` where nobody can say how far it is.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from voxdata.format.counting import Advance
 from voxdata.sources.fetching import Figures
 
 LOG_EVERY_S = 10.0
+SILENT_S = 2.0
 WAITING_SHOWN = 3  # hosts in the line of a crawl
 
 logger = logging.getLogger("voxdata")
-
-Advance = Callable[[int], None]
 
 
 def speak_up() -> None:
@@ -30,13 +43,71 @@ def speak_up() -> None:
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
-    """Show the progress of `total` items (None: not known yet) and yield the function that advances it."""
-    if sys.stderr.isatty():
+    """Show the progress of `total` items (None: not known yet) and yield the function that advances it.
+
+    On a terminal that is a bar with the time that is left, in a log a line now and then; with `--quiet` nothing.
+    """
+    if not _is_heard():
+        yield lambda count: None
+    elif _is_drawn():
         with _bar(label, total) as advance:
             yield advance
     else:
         with _lines(label, total) as advance:
             yield advance
+
+
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Show that something goes on whose length nobody knows, once it took `SILENT_S`: on a terminal a line that counts
+    seconds and goes at the end, in a log a line now and then, and one when it is done."""
+    if not _is_heard():
+        yield
+    elif _is_drawn():
+        columns = (TextColumn("{task.description:<16}"), SpinnerColumn(), TimeElapsedColumn())
+        bars = Progress(*columns, console=Console(stderr=True), transient=True)
+        bars.add_task(label, total=None)
+        try:
+            with _now_and_then(bars.start, SILENT_S):
+                yield
+        finally:
+            if bars.live.is_started:
+                bars.stop()
+    else:
+        started = time.monotonic()
+        with _now_and_then(lambda: logger.info("%s: for %.0f s", label, time.monotonic() - started), SILENT_S):
+            yield
+        if time.monotonic() - started >= SILENT_S:
+            logger.info("%s: done in %.1f s", label, time.monotonic() - started)
+
+
+@contextmanager
+def _now_and_then(say: Callable[[], None], first_s: float) -> Iterator[None]:
+    """Within this context `say()` after `first_s`, then every `LOG_EVERY_S`, whatever goes on meanwhile."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        if not over.wait(first_s):
+            say()
+            while not over.wait(LOG_EVERY_S):
+                say()
+
+    saying = threading.Thread(target=repeat, name="progress", daemon=True)
+    saying.start()
+    try:
+        yield
+    finally:
+        over.set()
+        saying.join()
+
+
+def _is_drawn() -> bool:
+    """Whether a bar can move: not in a log, nor on a terminal that cannot go back in a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def _is_heard() -> bool:
+    return logger.isEnabledFor(logging.INFO)
 
 
 @contextmanager
@@ -55,25 +126,35 @@ def _bar(label: str, total: int | None) -> Iterator[Advance]:
 
 @contextmanager
 def _lines(label: str, total: int | None) -> Iterator[Advance]:
-    started = said = time.monotonic()
+    started = time.monotonic()
     count = 0
     of = "" if total is None else f" of {total}"
 
     def advance(more: int) -> None:
-        nonlocal count, said
+        nonlocal count
         count += more
-        if time.monotonic() - said >= LOG_EVERY_S:
-            said = time.monotonic()
-            logger.info("%s: %d%s", label, count, of)
 
-    yield advance
+    def say() -> None:
+        logger.info("%s: %d%s%s", label, count, of, _left(total, count, time.monotonic() - started))
+
+    with _now_and_then(say, LOG_EVERY_S):
+        yield advance
     logger.info("%s: %d%s done in %.1f s", label, count, of, time.monotonic() - started)
+
+
+def _left(total: int | None, count: int, seconds: float) -> str:
+    if not total or not 0 < count < total:
+        return ""
+    return f", about {timedelta(seconds=round((total - count) * seconds / count))} left"
 
 
 @contextmanager
 def crawl_progress() -> Iterator[Callable[[Figures], None]]:
     """Show how far a crawl is: photos and bytes per second, what is left, why some failed, which hosts wait."""
-    if sys.stderr.isatty():
+    if not _is_heard():
+        yield lambda figures: None
+        return
+    if _is_drawn():
         with Progress(TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True)) as bars:
             task = bars.add_task("crawl.fetch", total=None)
 

@@ -12,12 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ParamSpec, TypeVar
 
+from voxdata.format.counting import Advance
 from voxdata.format.errors import BackendError
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
-from voxdata.pipeline.progress import Advance, crawl_progress, progress
+from voxdata.pipeline.progress import crawl_progress, progress, waiting
 from voxdata.recipe.sections import Work
 from voxdata.sources.fetching import Figures
 from voxdata.store.storage import Storage
@@ -25,6 +26,7 @@ from voxdata.store.worker_pools import refused_workers_said
 
 P = ParamSpec("P")
 R = TypeVar("R")
+SHOW_THEMSELVES = frozenset({"crawl", "speech.find"})
 
 
 class WorkerLostError(BackendError):
@@ -43,7 +45,8 @@ class Runner(ABC):
 
     def step(self, name: str, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
         """Do a step that looks at whole tables, here and now; `name` is the stage's."""
-        return function(*arguments, **named)
+        with shown_step(name):
+            return function(*arguments, **named)
 
     def workers(self, work: Work) -> int:
         """How many calls of `each` run at once, as far as that can be told."""
@@ -67,6 +70,11 @@ class Runner(ABC):
 
     def published(self, storage: Storage, snapshot: str) -> None:  # noqa: B027
         """Hear that a snapshot was published, before the pipeline ends; nothing follows unless a subclass says so."""
+
+
+def shown_step(name: str) -> AbstractContextManager[None]:
+    """Show that a step goes on, unless it shows how far it is itself."""
+    return nullcontext() if name in SHOW_THEMSELVES else waiting(name)
 
 
 @contextmanager

@@ -32,6 +32,11 @@ class Manifest:
     def __len__(self) -> int:
         return len(self._order)
 
+    @property
+    def copies(self) -> int:
+        """How many photos have no row, because another of the same person has the same bytes."""
+        return int(np.count_nonzero(self._candidates.held)) - len(self)
+
     def pieces(self) -> Iterator[pa.Table]:
         """The rows, some thousand at a time."""
         for numbers in in_pieces(self._order, PIECE):

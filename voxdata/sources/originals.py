@@ -135,9 +135,16 @@ class PhotoStore:
         return Manifest(self._candidates, self._stores.book).table()
 
     def commit_manifest(self) -> str:
-        """Commit the manifest, and return its key."""
+        """Commit the manifest, and return its key; says how many photos of a person are the same file again."""
         self.fetch()
-        return Manifest(self._candidates, self._stores.book).commit(self._stores.storage)
+        manifest = Manifest(self._candidates, self._stores.book)
+        if manifest.copies:
+            logger.info(
+                "crawl: %d of %d photos: the same bytes as another of the same person, which is looked at once",
+                manifest.copies,
+                len(manifest) + manifest.copies,
+            )
+        return manifest.commit(self._stores.storage)
 
     async def _add(self, source: PhotoSource, name: str, setting: str, report: Report) -> None:
         kind = photo_kind(source, setting)
