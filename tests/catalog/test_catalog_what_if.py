@@ -94,6 +94,14 @@ def curves(rules: Sequence[Rule], asked: Mapping[str, float]) -> Iterator[tuple[
             yield rule, sorted({*tried, *([] if limit is None else [limit])}, reverse=rule.side == "min")
 
 
+def shown(found: Sequence[tuple[Any, ...]], rules: Sequence[Rule], counts: slice) -> list[tuple[Any, ...]]:
+    """Those in force, and those that leave something else; a rule that is off leaves what all others leave."""
+    limits = {(rule.reason, rule.column): rule.limit(RECIPE) for rule in rules}
+    now = {row[:2]: row[counts] for row in found if row[2] == limits[row[:2]]}
+    others = max(now.values(), default=None)
+    return [row for row in found if row[2] == limits[row[:2]] or row[counts] != now.get(row[:2], others)]
+
+
 def heard(rows: Sequence[Row]) -> list[Row]:
     """Clips that are looked at: of silent ones the first of each sound, if it is one person's."""
     near = [row for row in rows if len(reasons_of(row)) <= 1 and row["person"] != "id3"]
@@ -154,8 +162,11 @@ def test_clips_are_counted_as_one_by_one(
     ]
     fill(catalog, "utterances", table)
     macro = f"what_if_clips(gate_ratio := {'NULL' if asked is None else asked})"
-    found = catalog.sql(f"SELECT rule, measure, limit_, clips, hours, people FROM {macro}").fetchall()
-    expected = clips_left(rows, {} if asked is None else {"speech.select.min_gate_ratio": asked})
+    found = catalog.sql(f"SELECT rule, measure, threshold, clips, hours, people FROM {macro}").fetchall()
+    if asked is None:
+        expected = shown(clips_left(rows, {}), CLIP_RULES, slice(3, None, 2))  # clips and people
+    else:
+        expected = clips_left(rows, {"speech.select.min_gate_ratio": asked})
     assert sorted(found, key=lambda row: row[:2]) == expected
 
 
@@ -201,5 +212,5 @@ def test_faces_are_counted_as_one_by_one(catalog: duckdb.DuckDBPyConnection, row
         for number, row in enumerate(rows)
     ]
     fill(catalog, "faces", table)
-    found = catalog.sql("SELECT rule, measure, limit_, faces, portraits, people FROM what_if_faces()").fetchall()
-    assert sorted(found, key=lambda row: row[:2]) == faces_left(rows)
+    found = catalog.sql("SELECT rule, measure, threshold, faces, portraits, people FROM what_if_faces()").fetchall()
+    assert sorted(found, key=lambda row: row[:2]) == shown(faces_left(rows), FACE_RULES, slice(3, None))

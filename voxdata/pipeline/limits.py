@@ -42,7 +42,7 @@ def what_to_relax(storage: Storage, error: VoxdataError) -> str:
     tried = [(rule, row) for rule in rules for row in _looser(rule, curves)]
     helping = [(rule, row) for rule, row in tried if row["people"]]
     for rule, row in (*helping, *reversed([pair for pair in tried if pair[0] is tried[0][0]])):
-        return f"{rule.setting}={row['limit_']:g}"
+        return f"{rule.setting}={row['threshold']:g}"
     return SOMETHING
 
 
@@ -54,5 +54,5 @@ def _ask(storage: Storage, sql: str) -> list[dict[str, Any]]:
 def _looser(rule: Rule, curves: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The limits of a rule that are tried beyond the one in force, from strict to lenient."""
     mine = [row for row in curves if (row["rule"], row["measure"]) == (rule.reason, rule.column)]
-    ordered = sorted(mine, key=lambda row: row["limit_"], reverse=rule.side == "min")
+    ordered = sorted(mine, key=lambda row: row["threshold"], reverse=rule.side == "min")
     return ordered[next((n for n, row in enumerate(ordered, 1) if row["in_force"]), 0) :]
