@@ -1,6 +1,7 @@
 """How long work is shown: a bar on a terminal, a plain line now and then in a log, nothing where nothing is to be said.
 
-Whatever may take longer than `SILENT_S` stands in `progress`, or in `waiting` where nobody can say how far it is.
+Whatever may take longer than `SILENT_S` stands in `progress`, or in `waiting` where nobody can say how far it is. A log
+has fewer lines than a terminal has bars: what ends within `LOG_EVERY_S` may leave none.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
 
 @contextmanager
 def waiting(label: str) -> Iterator[None]:
-    """Show that something goes on whose length nobody knows, once it took `SILENT_S`: on a terminal a line that counts
-    seconds and goes at the end, in a log a line now and then, and one when it is done."""
+    """Show that something goes on whose length nobody knows: on a terminal, once it took `SILENT_S`, a line that counts
+    seconds and goes at the end; in a log a line every `LOG_EVERY_S`, and one when it is done, if it took as long."""
     if not _is_heard():
         yield
     elif _is_drawn():
@@ -75,9 +76,9 @@ def waiting(label: str) -> Iterator[None]:
                 bars.stop()
     else:
         started = time.monotonic()
-        with _now_and_then(lambda: logger.info("%s: for %.0f s", label, time.monotonic() - started), SILENT_S):
+        with _now_and_then(lambda: logger.info("%s: for %.0f s", label, time.monotonic() - started), LOG_EVERY_S):
             yield
-        if time.monotonic() - started >= SILENT_S:
+        if time.monotonic() - started >= LOG_EVERY_S:
             logger.info("%s: done in %.1f s", label, time.monotonic() - started)
 
 
