@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from encodings.aliases import aliases
+from html import unescape
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from tests.mutations import bounded
 from voxdata.crawl.markup import MAX_PAGE_BYTES, charset_of, decoded, page_tags
 from voxdata.crawl.signals import page_opt_out
+from voxdata.forgetting.belongings import readings
+from voxdata.format.html_text import unescaped
 from voxdata.recipe.crawl import OPT_OUTS
+from voxdata.sources.answers import plain
 from voxdata.sources.sitemap import read_sitemap
 from voxdata.sources.web_page import read_web_page
 
@@ -201,6 +205,30 @@ def test_a_tag_of_many_attributes_takes_no_longer_than_other_tags(before: str) -
 )
 def test_tags_are_parted_as_browsers_part_them(body: str, src: str | None) -> None:
     assert [tag.attributes.get("src") for tag in page_tags(body) if tag.name == "img"] == [src] * (src is not None)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (f"&#{'9' * 5000};", "\ufffd"),
+        (f"&#{'9' * 5000}", "\ufffd"),
+        (f"&#x{'9' * 5000};", "\ufffd"),
+        (f"&#1{'0' * 4400}", "\ufffd"),
+        (f"&#{'0' * 5000}98;", "b"),
+        (f"&#{'0' * 5000};", "\ufffd"),
+        (f"&amp;#{'9' * 5000};", f"&#{'9' * 5000};"),
+    ],
+)
+def test_an_escape_of_any_length_is_a_letter(written: str, meant: str) -> None:
+    assert [tag.attributes["href"] for tag in page_tags(f'<a href="/{written}">')] == [f"/{meant}"]
+    assert plain(f"Ann {written}") == f"Ann {meant}"
+    assert f"Ann {meant}" in readings(f"Ann {written}")
+    assert read_web_page(f'<title>Ann</title><a href="/{written}">B</a>'.encode(), HERE).title == "Ann"
+
+
+@given(st.lists(st.sampled_from(["&", "#", "x", "0" * 30, "1" * 30, "7", ";", "é", "amp"]), max_size=8).map("".join))
+def test_what_html_can_read_is_read_as_it_reads_it(text: str) -> None:
+    assert unescaped(text) == unescape(text)
 
 
 XHTML = '<html xmlns="http://www.w3.org/1999/xhtml"><head>'

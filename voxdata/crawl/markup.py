@@ -12,11 +12,13 @@ import codecs
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape, unescape
+from html import escape
 from typing import Any
 
 from charset_normalizer import from_bytes
 from lxml import etree, html
+
+from voxdata.format.html_text import unescaped
 
 MAX_PAGE_BYTES = 4 << 20  # of which a page is read; a tree takes about 20 times that in memory
 # What is read of a page.
@@ -178,7 +180,7 @@ def _attributes(text: str, at: int) -> tuple[dict[str, str], bool, int]:
         name = match[2].lower()
         if name in ATTRIBUTES:
             value = match[3] or match[4] or match[5] or ""
-            found.setdefault(name, unescape(value) if "&" in value else value)
+            found.setdefault(name, unescaped(value))
     return found, False, -1
 
 

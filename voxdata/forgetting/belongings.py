@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from voxdata.format.html_text import unescaped
 from voxdata.people.identities import safe_key
 from voxdata.people.names import LETTERS, fold_name
 from voxdata.people.pending import Forgetting
@@ -53,7 +53,7 @@ def readings(text: str) -> tuple[str, ...]:
     """
     found = [text]
     if "\\u" in text or "&" in text:
-        found.append(html.unescape(_ESCAPED.sub(_of_json, text)))
+        found.append(unescaped(_ESCAPED.sub(_of_json, text)))
     for reading in list(found):
         for _ in range(_LAYERS if "%" in reading else 0):
             reading = _of_url(reading)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import os
 import re
 from typing import Any
 
 from voxdata.crawl.fetched import Fetched
 from voxdata.format.errors import SourceError, brief
+from voxdata.format.html_text import unescaped
 from voxdata.format.json_text import read_json
 from voxdata.sources.kinds import FindPerson, Found, NoAnswerError, Person, Visit
 
@@ -63,7 +63,7 @@ def plain(value: Any) -> str | None:
     """A text of an answer as one line without markup, in valid UTF-8; None where there is nothing."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
-    text = " ".join(html.unescape(_TAGS.sub(" ", str(value))).split())
+    text = " ".join(unescaped(_TAGS.sub(" ", str(value))).split())
     return text.encode("utf-8", "backslashreplace").decode() or None
 
 
