@@ -194,7 +194,8 @@ def test_a_tag_of_many_attributes_takes_no_longer_than_other_tags(before: str) -
         ("<img src=a.jpg", None),
         ("<img src='a.jpg>", None),
         ("<script>x = '<img src=a.jpg>'</script >", None),
-        ("<script><!-- </scripts> <img src=a.jpg>", None),
+        ("<script><!-- </scripts> <img src=a.jpg></script>", None),
+        ("<script><!-- </scripts> <img src=a.jpg>", "a.jpg"),  # it has no end
         ("<!-- <img src=a.jpg> --!><img src=b.jpg>", "b.jpg"),
         ("<!---><img src=a.jpg>-->", "a.jpg"),
         ("1 <2 <img src=a.jpg> </ x>", "a.jpg"),

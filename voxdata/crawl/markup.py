@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -22,7 +22,7 @@ from voxdata.format.html_text import unescaped
 
 MAX_PAGE_BYTES = 4 << 20  # of which a page is read; a tree takes about 20 times that in memory
 # What is read of a page.
-ATTRIBUTES = frozenset({"href", "rel", "src", "srcset", "name", "property", "content"}) | {
+ATTRIBUTES = frozenset({"href", "rel", "src", "srcset", "name", "http-equiv", "property", "content"}) | {
     f"data-{name}" for name in ("src", "srcset", "original", "lazy-src")
 }
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
@@ -37,18 +37,26 @@ _ENCODINGS = re.compile(
     r"|shift_(jis|jis_2004|jisx0213)|iso2022_(jp|kr)"
 )
 
+_CURLY = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"
 _BLANK = r"[\t\n\f\r ]"
 _MARK = re.compile(r"<(?:(/?)([a-zA-Z][^\t\n\f\r />]*+)|(!--)|[!?/])")
-# None of these goes back: a value whose quote is not closed matches up to the end of the page.
+# None of these goes back: a value whose quote is not closed matches up to the end of the page. Curly quotes, which word
+# processors write, quote nothing in HTML; what stands in them is kept together, as its author means it.
 _ATTRIBUTE = re.compile(
     rf"(?:{_BLANK}|/)*+(?:(>)|(=?[^\t\n\f\r />=]*+)"
-    rf"(?:{_BLANK}*+={_BLANK}*+(?:\"([^\"]*+)(?:\"|\Z)|'([^']*+)(?:'|\Z)|([^\t\n\f\r >]*+)))?+)"
+    rf"(?:{_BLANK}*+={_BLANK}*+(?:\"([^\"]*+)(?:\"|\Z)|'([^']*+)(?:'|\Z)"
+    rf"|((?:[{_CURLY}][^{_CURLY}>]*+[{_CURLY}])?+[^\t\n\f\r >]*+)))?+)"
 )
 _COMMENT_END = re.compile(r"-?>|.*?--!?>", re.DOTALL)
 _SILENT = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes"})  # what is in them is no page's
 _TEXT_ONLY = frozenset({"title", "textarea"})
 _ENDS = {
-    name: re.compile(rf"</{name}(?=[\t\n\f\r />]|\Z)", re.IGNORECASE | re.ASCII) for name in (*_SILENT, *_TEXT_ONLY)
+    name: re.compile(rf"</{name}(?=[\t\n\f\r />]|\Z)", re.IGNORECASE | re.ASCII)
+    for name in (*_SILENT, *_TEXT_ONLY, "noscript")
+}
+_DRAWN_ENDS = {
+    name: re.compile(rf"</(?:{name}|svg|math)(?=[\t\n\f\r />]|\Z)", re.IGNORECASE | re.ASCII)
+    for name in (*_SILENT, *_TEXT_ONLY)
 }
 # Where a page begins so, `<script src="a.js"/>` is a whole element; so it is in drawings and formulas of every page.
 _XHTML = re.compile(
@@ -56,7 +64,7 @@ _XHTML = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FOREIGN = frozenset({"svg", "math"})
-_WITHIN_FOREIGN = frozenset({"foreignobject", "desc"})  # what is in them is HTML again
+_WITHIN_FOREIGN = frozenset({"foreignobject", "desc", "title"})  # what is in them is HTML again
 _LEAVES_FOREIGN = re.compile(
     "b|big|blockquote|body|br|center|code|dd|div|dl|dt|em|embed|h[1-6]|head|hr|i|img|li|listing|menu|meta|nobr|ol|p|pre"
     "|ruby|s|small|span|strong|strike|sub|sup|table|tt|u|ul|var"
@@ -72,13 +80,13 @@ class Tag:
 
 
 def page_tags(text: str) -> list[Tag]:
-    """The elements of a page, in its order."""
-    return [part for part in _parts(text) if isinstance(part, Tag)]
+    """The elements of a page, in its order; those that a script or a comment without an end would hide, too."""
+    return [part for part in _Parts(text, hidden=True) if isinstance(part, Tag)]
 
 
 def page_tree(text: str) -> Any:
     """A page as libxml2's tree, without scripts and comments; None for an empty one."""
-    written = "".join(part if isinstance(part, str) else _written(part) for part in _parts(text))
+    written = "".join(part if isinstance(part, str) else _written(part) for part in _Parts(text, hidden=False))
     parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
     try:
         # Surrogates come from UTF-16 pages cut in the middle of a character.
@@ -93,40 +101,88 @@ def charset_of(headers: Mapping[str, str]) -> str | None:
     return found[1] if found else None
 
 
-def _parts(text: str) -> Iterator[Tag | str]:
-    """Tags, and what stands between them as HTML that no parser takes for anything but text and ends of elements."""
-    at, xhtml, foreign = 0, _XHTML.match(text) is not None, _Foreign()
-    while (mark := _MARK.search(text, at)) is not None:
-        if mark.start() > at:
-            yield text[at : mark.start()].replace("<", "&lt;")
-        at = mark.end()
-        if mark[3]:
-            end = _COMMENT_END.match(text, at)
-            at = len(text) if end is None else end.end()
-        elif not mark[2]:
-            at = text.find(">", at) + 1 or len(text)
-        else:
-            name = mark[2].lower()
-            attributes, closed, at = _attributes(text, at)
-            if at < 0:
-                return  # the page ends within the tag, which is none then
-            if mark[1]:
-                foreign.end(name)
-                yield f"</{_name(name)}>"
-                continue
-            yield Tag(name, attributes)
-            whole = closed and (xhtml or foreign.inside)
-            if not closed:
-                foreign.begin(name)
-            if name == "plaintext" and not whole:
+class _Parts:
+    """Tags, and what stands between them as HTML that no parser takes for anything but text and ends of elements.
+
+    What stands in `<noscript>` ends where that does, whatever it holds: to browsers that run scripts it is one text.
+    With `hidden`, what a script, a title or a comment without an end would hide is parted, too, and so is what stands
+    in a style of a drawing, as in browsers: what an owner says counts wherever he may have meant it to.
+    """
+
+    def __init__(self, text: str, *, hidden: bool) -> None:
+        self._text, self._at, self._until, self._hidden = text, 0, len(text), hidden
+        self._xhtml = _XHTML.match(text) is not None
+        self._foreign = _Foreign()
+        self._endless: set[str] = set()  # what has no end from here on, so that it is not searched again and again
+        self._around: tuple[int, _Foreign, set[str]] | None = None  # the page around the `<noscript>` that is read
+
+    def __iter__(self) -> Iterator[Tag | str]:
+        text = self._text
+        while True:
+            mark = _MARK.search(text, self._at, self._until)
+            yield text[self._at : self._until if mark is None else mark.start()].replace("<", "&lt;")
+            if mark is None:
+                if self._leave():
+                    continue
                 return
-            if name in _ENDS:
-                end = None if whole else _ENDS[name].search(text, at)
-                inside, at = at, at if whole else len(text) if end is None else end.start()
-                yield text[inside:at].replace("<", "&lt;") if name in _TEXT_ONLY else ""
-                if end is None:
-                    yield f"</{name}>"
-    yield text[at:].replace("<", "&lt;")
+            self._at = mark.end()
+            if mark[3]:
+                end = self._end("!--", _COMMENT_END.match)
+                self._at = end.end() if end is not None else self._at if self._hidden else self._until
+            elif not mark[2]:
+                self._at = text.find(">", self._at, self._until) + 1 or self._until
+            else:
+                name = mark[2].lower()
+                attributes, closed, self._at = _attributes(text, self._at, self._until)
+                if self._at < 0 or (name == "plaintext" and not mark[1] and not self._is_whole(closed=closed)):
+                    if self._leave():  # the page ends within the tag, which is none then, or with this one
+                        continue
+                    return
+                if mark[1]:
+                    self._foreign.end(name)
+                    yield f"</{_name(name)}>"
+                else:
+                    yield Tag(name, attributes)
+                    yield self._inside(name, closed=closed)
+
+    def _is_whole(self, *, closed: bool) -> bool:
+        return closed and (self._xhtml or self._foreign.inside)
+
+    def _inside(self, name: str, *, closed: bool) -> str:
+        """Go into an element that has begun, or behind what it holds where that is no HTML, which is returned."""
+        whole, drawn = self._is_whole(closed=closed), self._foreign.inside
+        if not closed:
+            self._foreign.begin(name)
+        if whole:
+            return f"</{name}>" if name in _DRAWN_ENDS else ""
+        if name == "noscript" and self._around is None and not drawn:
+            end = self._end(name, _ENDS[name].search)
+            if end is not None:
+                self._around = self._until, self._foreign, self._endless
+                self._until, self._foreign, self._endless = end.start(), _Foreign(), set()
+        if name not in _DRAWN_ENDS or (drawn and self._hidden):
+            return ""
+        end = self._end(f"{name} {drawn}", (_DRAWN_ENDS if drawn else _ENDS)[name].search)
+        if end is None and self._hidden:
+            return ""
+        begins, self._at = self._at, self._until if end is None else end.start()
+        text = self._text[begins : self._at].replace("<", "&lt;") if name in _TEXT_ONLY else ""
+        return text if end is not None and end[0].lower() == f"</{name}" else f"{text}</{name}>"
+
+    def _end(self, of: str, find: Callable[[str, int, int], re.Match[str] | None]) -> re.Match[str] | None:
+        found = None if of in self._endless else find(self._text, self._at, self._until)
+        if found is None:
+            self._endless.add(of)
+        return found
+
+    def _leave(self) -> bool:
+        """Go on behind the `<noscript>` that is read; False where there is none."""
+        if self._around is None:
+            return False
+        self._at = self._until
+        self._until, self._foreign, self._endless = self._around
+        self._around = None
+        return True
 
 
 class _Foreign:
@@ -164,14 +220,14 @@ class _Foreign:
         return name
 
 
-def _attributes(text: str, at: int) -> tuple[dict[str, str], bool, int]:
+def _attributes(text: str, at: int, until: int) -> tuple[dict[str, str], bool, int]:
     """The attributes of the tag whose name ends at `at`, whether it ends with `/>`, and where.
 
-    It ends at -1 where the page ends first.
+    It ends at -1 where the page, which is read up to `until`, ends first.
     """
     found: dict[str, str] = {}
-    while at < len(text):
-        match = _ATTRIBUTE.match(text, at)
+    while at < until:
+        match = _ATTRIBUTE.match(text, at, until)
         if match is None:  # cannot be: each part of the pattern may be empty
             break
         before, at = at, match.end()
@@ -185,7 +241,7 @@ def _attributes(text: str, at: int) -> tuple[dict[str, str], bool, int]:
 
 
 def _written(tag: Tag) -> str:
-    said = "".join(f' {name}="{escape(value)}"' for name, value in tag.attributes.items())
+    said = "".join(f' {name}="{escape(value)}"' for name, value in tag.attributes.items() if name != "http-equiv")
     return f"<{_name(tag.name)}{said}>"
 
 

@@ -15,7 +15,10 @@ from voxdata.format.json_text import read_json
 
 PATTERN_LETTERS = 2048  # of one pattern in tdmrep.json
 TDMREP = "/.well-known/tdmrep.json"
-_WORD = re.compile(r"[^,;:\s]+|[,;:]")
+_WORD = re.compile(r"[\w-]+|[,;:=\uff1a\uff1d]")  # the last two are those of Chinese and Japanese keyboards
+_NAME = re.compile(r"[^\s,;|\"'`\u200b-\u200f\u2018-\u201f\u2060\ufeff]+")
+_NAMES = ("name", "property", "http-equiv")  # where a meta has its name
+_AROUND = " \t\r\n\"'`/\u200b\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2060\ufeff"  # what a value stands in
 _LIMIT = re.compile(r"max-|unavailable_after$")
 TAGS = ("noai", "noimageai", "noindex", "noimageindex")  # of X-Robots-Tag and <meta name=robots>
 
@@ -87,19 +90,21 @@ def page_opt_out(page: bytes, charset: str | None, honoured: Collection[str], ag
     """The opt-out that a page states in a `<meta>`, robots or tdm-reservation, wherever in it; in linear time.
 
     `charset` is what the HTTP header says. A `<meta>` may name one of `agents` in place of robots, as groups of
-    robots.txt do.
+    robots.txt do; in `name` or, as owners do, in `property` or `http-equiv`, among others and in quotes.
     """
-    products = ["robots", *map(product_of, agents)]
+    products = ["robots", "x-robots-tag", *map(product_of, agents)]
     for tag in page_tags(decoded(page, charset)):
         if tag.name != "meta":
             continue
-        name, content = tag.attributes.get("name", "").strip().lower(), tag.attributes.get("content", "")
-        product = next((product for product in products if names_product(name, product)), None)
+        names = [name for key in _NAMES for name in _NAME.findall(tag.attributes.get(key, "").lower())]
+        content = tag.attributes.get("content", "")
+        product = next((each for each in products if any(names_product(name, each) for name in names)), None)
         if product is not None and "meta-robots" in honoured:
             said = _tag(content, honoured)
             if said is not None:
                 return f"meta {product}: {said}"
-        if name == "tdm-reservation" and "tdm-reservation" in honoured and _is_one(content):
+        reserves = any(name.replace("_", "-") == "tdm-reservation" for name in names)
+        if reserves and "tdm-reservation" in honoured and _is_one(content):
             return "meta tdm-reservation: 1"
     return None
 
@@ -112,21 +117,20 @@ def _path_pattern(location: str) -> str:
 def _is_one(stated: object) -> bool:
     """Whether a tdm-reservation is 1, the only value that reserves, in the spellings that owners write."""
     if isinstance(stated, str):
-        return stated.partition(";")[0].strip(" \t\r\n\"'/").lower() in ("1", "1.0", "true")
+        return stated.partition(";")[0].strip(_AROUND).lower() in ("1", "1.0", "true", "yes")
     return isinstance(stated, int | float) and stated == 1  # and true
 
 
 def _tag(text: str, honoured: Collection[str]) -> str | None:
     """Which honoured tag a list of tags has, for whichever crawler; `none` is noindex with nofollow.
 
-    The standards part tags with commas; owners use semicolons and blanks, too, and mean the same. The value of a limit
-    is no tag: `max-image-preview:none` allows everything but previews.
+    The standards part tags with commas; owners use whatever is no letter, and quotes, and mean the same. The value of a
+    limit is no tag: `max-image-preview:none` allows everything but previews.
     """
     words = _WORD.findall(text.lower())
-    for at, stated in enumerate(words):
-        if at >= 2 and words[at - 1] == ":" and _LIMIT.match(words[at - 2]):
+    for at, word in enumerate(words):
+        if at >= 2 and words[at - 1] in ":=\uff1a\uff1d" and _LIMIT.match(words[at - 2]):
             continue
-        word = stated.rstrip("/")  # of <meta name=robots content=noai/>
         tag = "noindex" if word == "none" else word
         if tag in TAGS and tag in honoured:
             return tag
