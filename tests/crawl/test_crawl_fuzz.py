@@ -158,7 +158,7 @@ TDMREP = [{"location": "/a/*", "tdm-reservation": 1, "tdm-policy": "https://h.ex
 @given(changed_json(TDMREP))
 def test_any_reservation_is_read(data: bytes) -> None:
     def read() -> None:
-        for pattern, reserved in read_reservations(data):
+        for pattern, reserved in read_reservations(data) or ():
             assert len(pattern) <= PATTERN_LETTERS
             assert reserved in (True, False)
 

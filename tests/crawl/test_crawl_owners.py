@@ -103,6 +103,47 @@ def test_the_longest_beginning_of_a_name_counts() -> None:
     assert (robots.allow("/a", "ourbot-video"), robots.allow("/b", "ourbot-video")) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "closed"),
+    [
+        ('User-agent: "*"\nDisallow: /a/', True),
+        ("User-agent: evilbot, ourbot\nDisallow: /a/", True),
+        ("User-agent: evilbot; OurBot/1\nDisallow: /a/", True),
+        ("User-agent: evilbot (ourbot, x)\nDisallow: /a/", False),
+        ("User-agent: *\nDisallow: https://photos.example/a/", True),
+        ("User-agent: *\nDisallow: HTTP://www.Photos.example:80/a/", True),
+        ("User-agent: *\nDisallow: https://photos.example", True),
+        ("User-agent: *\nDisallow: https://other.example/a/", False),
+        ("User-agent: *\nDisallow: /\nAllow: https://other.example/a/", True),
+        ("User-agent: *\nDisallow: /\nAllow: https://photos.example/a/", False),
+        ("User-agent: *\nDisallow: ./a/", True),
+        ("User-agent: *\nDisallow: '/a/'", True),
+        ("User-agent: *\nDissallow: /a/", True),
+        ("User-agent: *\nDisalow: /a/", True),
+        ("Useragent: *\nDisallow: /a/", True),
+        ("User Agent: *\nDisallow: /a/", True),
+        ("User-agent *\nDisallow /a/", True),
+        ("User-agent *\n disallow\t/a/ # ours", True),
+        ("User-agent: *\nDisallow /a/ please", False),
+        ("User-agent: *\nDisallow", False),
+        ("User-agent: *\nAllow: /\ufeffUser-agent: *\nDisallow: /a/", True),
+        ("User-agent: x\nAllow: /\n\ufeffUser-agent: *\nDisallow: /a/", True),
+        ("User-agent: *\nDisallow: /\ufeffa/", True),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_robots_as_owners_write_them(text: str, encoding: str, closed: bool) -> None:
+    data = (f"\ufeff{text}" if encoding == "utf-16-be" else text).encode(encoding)
+    rules = Rules(text=read_robots(data), agents=("ourbot/2",), host="https://photos.example:443")
+    assert rules.allow("a/1.jpg") != closed
+
+
+def test_a_robots_file_in_utf_16_is_cut_at_a_line() -> None:
+    text = read_robots(("User-agent: *\n" + "Disallow: /aaaa\n" * 60_000).encode("utf-16"))
+    assert text.startswith("User-agent")
+    assert text.endswith("/aaaa\n")
+
+
 def test_a_robots_file_is_cut_at_a_line() -> None:
     data = b"\xef\xbb\xbfUser-agent: *\n" + b"Disallow: /aaaa\n" * 60_000
     text = read_robots(data)
@@ -241,6 +282,15 @@ def test_each_opt_out_of_a_host_is_a_setting(opt_out: str) -> None:
         ("search=yes\tai-train=no", "a", True),
         ("search=yes ,\tAI-Train = NO ;", "a", True),
         ('ai-train="no"', "a", True),
+        ("ai-train:no", "a", True),
+        ("AI_Train = “no”", "a", True),
+        ("/photos/, ai-train=no", "photos/1.jpg", True),
+        ("/photos/,ai-train:no", "photos/1.jpg", True),
+        ("/photos/; ai-train=no", "a", False),
+        ("https://h.example/photos/ ai-train=no", "photos/1.jpg", True),
+        ("https://other.example/ ai-train=no", "photos/1.jpg", False),
+        ("ai-train=no, ai-train=yes", "a", True),
+        ("ai-train=yes, ai_train=no, ai-train=yes", "a", True),
         ("search=no; ai-train=yes", "a", False),
         ("search=no ai-input=no", "a", False),
         ("ai-train", "a", False),
@@ -249,7 +299,7 @@ def test_each_opt_out_of_a_host_is_a_setting(opt_out: str) -> None:
     ],
 )
 def test_content_signals_as_owners_write_them(line: str, target: str, out: bool) -> None:
-    rules = Rules(text=f"User-agent: *\nContent-Signal: {line}\nAllow: /", agents=("x",))
+    rules = Rules(text=f"User-agent: *\nContent-Signal: {line}\nAllow: /", agents=("x",), host="https://h.example:443")
     assert rules.opt_out(target, OPT_OUTS) == ("content-signal: ai-train=no" if out else None)
 
 
@@ -273,7 +323,7 @@ def test_a_long_content_signal_is_read_in_linear_time(piece: str) -> None:
     ],
 )
 def test_locations_of_tdmrep_as_owners_write_them(location: str, target: str, out: bool) -> None:
-    reservations = read_reservations(json.dumps([{"location": location, "tdm-reservation": 1}]).encode())
+    reservations = read_reservations(json.dumps([{"location": location, "tdm-reservation": 1}]).encode()) or []
     kept = reservations_of(reservations_text(Rules(text="", agents=("x",), reservations=reservations)))
     for known in (reservations, kept):
         said = Rules(text="", agents=("x",), reservations=known).opt_out(target, OPT_OUTS)
@@ -298,7 +348,7 @@ def test_values_of_a_reservation(value: object, reserved: bool) -> None:
 
 @given(st.binary())
 def test_any_tdmrep_is_read(data: bytes) -> None:
-    assert isinstance(read_reservations(data), list)
+    assert isinstance(read_reservations(data), list | None)
 
 
 @given(st.binary(max_size=64))

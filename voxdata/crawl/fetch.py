@@ -8,6 +8,7 @@ are for what leads to photos and wait for their turn; `photo` is one request for
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -21,13 +22,15 @@ from voxdata.crawl.markup import charset_of
 from voxdata.crawl.memory import Memory
 from voxdata.crawl.requests import Requests
 from voxdata.crawl.robots import read_robots
-from voxdata.crawl.signals import TDMREP, Rules, page_opt_out, read_reservations
+from voxdata.crawl.signals import EVERYTHING, TDMREP, Rules, page_opt_out, read_reservations
 from voxdata.format.errors import SourceError
 from voxdata.recipe.crawl import Crawl
 from voxdata.store.proxies import proxy_for, usable
 from voxdata.store.rows import clean
 
+logger = logging.getLogger(__name__)
 BUSY = frozenset({429, 503})
+NONE_THERE = frozenset({"not_found", "refused", "empty", "no_content"})  # of robots.txt and its kin: RFC 9309, 2.3.1.3
 MAX_REDIRECTS = 5
 _GZIP = b"\x1f\x8b"  # of a packed sitemap, which has no <meta>
 CLOSED = "User-agent: *\nDisallow: /"  # what holds while a host's robots.txt cannot be had
@@ -175,19 +178,35 @@ class Fetcher:
         if answer.status == "address":
             host.refused, host.rules_at = answer.detail, self.clock.now()
             return True
-        open_to_all = answer.status in ("not_found", "refused", "empty", "no_content")
-        if answer.data is None and not open_to_all:
+        if answer.data is None and answer.status not in NONE_THERE:
             host.rules = Rules(text=CLOSED, agents=agents_of(self.crawl), detail=f"robots.txt: {_said(answer)}")
             return False
         text = "" if answer.data is None else read_robots(answer.data)
-        reservations: list[tuple[str, bool]] = []
-        if self.honours("tdmrep"):
-            stated = await self._follow(read_address(f"{host.origin}{TDMREP}"), host)
-            reservations = read_reservations(stated.data or b"")
-        host.rules = Rules(text=text, agents=agents_of(self.crawl), reservations=reservations)
+        reservations = await self._read_reservations(host) if self.honours("tdmrep") else []
+        if reservations is None:
+            return False
+        host.rules = Rules(text=text, agents=agents_of(self.crawl), host=host.origin, reservations=reservations)
         host.rules_at, host.changed = self.clock.now(), True
         host.left = too_slow(host.rules, self.crawl)
         return True
+
+    async def _read_reservations(self, host: Host) -> list[tuple[str, bool]] | None:
+        """What a host's tdmrep.json reserves; None, and a closed host, where it cannot be had, as with robots.txt."""
+        answer = await self._follow(read_address(f"{host.origin}{TDMREP}"), host, "tdmrep")
+        unread = answer.status == "too_large"
+        if answer.data is None and not unread and answer.status not in NONE_THERE:
+            host.rules = Rules(text=CLOSED, agents=agents_of(self.crawl), detail=f"tdmrep.json: {_said(answer)}")
+            self._on_way(replace(answer, status="robots", detail=_said(answer)))
+            return None
+        found = None if unread else read_reservations(answer.data or b"")
+        if found is None:
+            why = _said(answer) if unread else "it is not JSON, and speaks of tdm-reservation"
+            logger.warning(
+                "crawl: %s%s cannot be read (%s); everything there counts as reserved", host.origin, TDMREP, why
+            )
+            self._on_way(replace(answer, status="robots", data=None, detail=why))
+            return [EVERYTHING]
+        return found
 
     def settle(self, host: Host, answer: Fetched) -> None:
         """Tell a host what came of a request."""
@@ -299,11 +318,11 @@ class Fetcher:
     def _pause(self, attempt: int) -> float:
         return self.crawl.backoff_s * 2.0**attempt
 
-    async def _follow(self, address: Address, host: Host) -> Fetched:
+    async def _follow(self, address: Address, host: Host, kind: str = "robots") -> Fetched:
         """robots.txt and its kin: redirects are followed wherever they lead that may be connected to."""
         asked = address.url
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self.requests.once(address, host, "robots", {})
+            answer = await self.requests.once(address, host, kind, {})
             if address.origin == host.origin:
                 self.settle(host, answer)
             if answer.location is None:

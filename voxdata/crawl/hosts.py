@@ -284,6 +284,7 @@ class Hosts:
             host.rules = Rules(
                 text=row["robots"],
                 agents=agents_of(self._crawl),
+                host=host.origin,
                 reservations=reservations_of(row.get("reservations")),
             )
             host.left = too_slow(host.rules, self._crawl)

@@ -28,7 +28,8 @@ from voxdata.store.rows import clean
 RETRIED = frozenset({408, 425, 429})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CHUNK_BYTES = 1 << 16
-PAGE_BYTES = 16 << 20  # of a page or a sitemap, unpacked
+PAGE_BYTES = 16 << 20  # of a page, a sitemap or a tdmrep.json, unpacked
+_MOST_BYTES = {"robots": ROBOTS_BYTES + 1, **dict.fromkeys(("page", "api", "tdmrep"), PAGE_BYTES)}  # by kind
 
 
 class Requests:
@@ -115,7 +116,7 @@ class Requests:
             settled = self._by_status(answer, conditional="If-None-Match" in headers or "If-Modified-Since" in headers)
             if settled is not None:
                 return settled
-            said = None if kind in ("robots", "api") else header_opt_out(answer.headers, self.crawl.opt_outs)
+            said = None if kind in ("robots", "tdmrep", "api") else header_opt_out(answer.headers, self.crawl.opt_outs)
             if said is not None:
                 return replace(answer, status="opted_out", opt_out=said, detail=said)
             return await self._body(answer, response, host, kind, limit)
@@ -178,7 +179,7 @@ class Requests:
     async def _body(
         self, answer: Fetched, response: aiohttp.ClientResponse, host: Host, kind: str, limit: asyncio.Timeout
     ) -> Fetched:
-        most = {"robots": ROBOTS_BYTES + 1, "page": PAGE_BYTES, "api": PAGE_BYTES}.get(kind, self._limit)
+        most = _MOST_BYTES.get(kind, self._limit)
         stated = response.content_length or 0
         if stated > most and kind != "robots":
             response.close()

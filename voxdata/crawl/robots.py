@@ -6,6 +6,7 @@ back and forth, and a rule without wildcards is looked up, not tried.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,19 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SAFE = "%/?:@!$&'()*+,;=-._~[]#"
 _LINE_END = re.compile(r"\r\n|\r|\n")  # and no other: a path may hold what Python takes for the end of a line
-_SIGNAL = re.compile(r"=|[^\s,;='\"]+")
+_SIGNAL = re.compile(r"[=:]|[^\s,;=:'\"\u2018-\u201f]+")
+_SIGNAL_PATH = re.compile(r"(?:/|https?://)[^\s,;]*", re.IGNORECASE)
+_URL = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_MARK_BEFORE_LINE = re.compile(r"\ufeff[ \t]{0,64}(?=[A-Za-z_-]{1,32}[ \t]{0,64}:)")  # of a joined file
+_NAME_END = re.compile(r"[,;]")
+_PORT = re.compile(r":[0-9]*$")
+_QUOTES = "\"'`\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"
+# What else is read as a key, by Google, too.
+_MISSPELT = {
+    **dict.fromkeys(("dissallow", "dissalow", "disalow", "diasllow", "disallaw"), "disallow"),
+    **dict.fromkeys(("useragent", "user agent", "user_agent"), "user-agent"),
+    **dict.fromkeys(("content signal", "content_signal", "content-signals"), "content-signal"),
+}
 _RULES = ("allow", "disallow", "content-signal")  # what ends the names of a group; any other record stands among them
 
 
@@ -62,9 +75,10 @@ class _Rules:
 
 
 class Robots:
-    """What a robots.txt says."""
+    """What a robots.txt says; of whole URLs in place of paths those of its `host`, a name or an origin, count."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, host: str = "") -> None:
+        self._host = host
         self.sitemaps: list[str] = []
         self._groups: list[_Group] = [_Group(["*"])]  # what stands before every group holds for all
         self._read(text)
@@ -100,17 +114,14 @@ class Robots:
     def _read(self, text: str) -> None:
         naming = False
         for line in _LINE_END.split(text):
-            name, colon, value = line.partition("#")[0].partition(":")
-            key, value = name.strip().lower(), value.strip()
-            if not colon:
-                continue
+            key, value = _record(line)
             if key == "sitemap":
                 self.sitemaps.append(line.partition(":")[2].strip())
                 continue
             if key == "user-agent":
                 if not naming:
                     self._groups.append(_Group())
-                self._groups[-1].names.append(product_of(value))
+                self._groups[-1].names += map(product_of, _NAME_END.split(value.partition("(")[0]))
                 naming = True
                 continue
             self._add(key, value)
@@ -119,20 +130,58 @@ class Robots:
     def _add(self, key: str, value: str) -> None:
         group = self._groups[-1]
         if key in ("allow", "disallow") and value:
-            pattern = normal(value if value.startswith(("/", "*")) else f"/{value}")
-            group.rules.append((key == "allow", pattern))
+            pattern = pattern_of(value.strip(_QUOTES) if value[0] in _QUOTES else value, self._host)
+            if pattern is not None:
+                group.rules.append((key == "allow", pattern))
         elif key == "crawl-delay":
             group.delay_s = max(group.delay_s or 0.0, _seconds(value))
         elif key == "content-signal":
-            group.signals.append(_signal(value))
+            pattern, said = _signal(value, self._host)
+            if pattern is not None:
+                group.signals.append((pattern, said))
 
 
 def read_robots(data: bytes) -> str:
-    """The text of a robots.txt: UTF-8, with or without a byte order mark, its first 500 KiB."""
-    kept = data[:ROBOTS_BYTES]
+    """The text of a robots.txt: UTF-8, or UTF-16 by its byte order mark, its first 500 KiB."""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    text = data[:ROBOTS_BYTES].decode(encoding, "replace").replace("\0", "\ufffd")
     if len(data) > ROBOTS_BYTES:
-        kept = kept[: kept.rfind(b"\n") + 1]
-    return kept.decode("utf-8-sig", "replace").replace("\0", "\ufffd")
+        text = text[: text.rfind("\n") + 1]
+    return _MARK_BEFORE_LINE.sub("\n", text).replace("\ufeff", "")
+
+
+def pattern_of(stated: str, host: str) -> str | None:
+    """A path or pattern as it is compared; of a whole URL its path, where it is of `host` or a domain around it.
+
+    None for another host's. `www.` and the port say nothing here: owners write one for the other.
+    """
+    url = _URL.match(stated)
+    if url is not None:
+        here, there = _name_of(host.rpartition("://")[2]), _name_of(url[1])
+        if not there or not (there == "*" or f".{here}".endswith(f".{there}")):
+            return None
+        stated = url[2]
+    elif stated == "." or stated.startswith("./"):
+        stated = stated[1:]
+    return normal(stated if stated.startswith(("/", "*")) else f"/{stated}")
+
+
+def _name_of(host: str) -> str:
+    name = _PORT.sub("", host.rpartition("@")[2]).lower().rstrip(".")
+    return name.removeprefix("*.").removeprefix("www.")
+
+
+def _record(line: str) -> tuple[str, str]:
+    """Key and value of a line; both empty where it is none. For a colon a blank may stand between two words."""
+    stated = line.partition("#")[0]
+    name, colon, value = stated.partition(":")
+    words = stated.split()
+    if not colon and len(words) == 2:
+        name, value = words
+    key = name.strip().strip(_QUOTES).lower()
+    key = _MISSPELT.get(key, key)
+    known = colon or key in (*_RULES, "user-agent")
+    return (key, value.strip()) if known else ("", "")
 
 
 def normal(text: str) -> str:
@@ -165,7 +214,7 @@ def _one_spelling(found: re.Match[str]) -> str:
 
 def product_of(value: str) -> str:
     """The product that a group is for, without a version or a comment, which owners write and the standard ignores."""
-    name = value.lower().partition("/")[0].partition(" ")[0].strip()
+    name = value.strip().strip(_QUOTES).lower().partition("/")[0].partition(" ")[0].strip()
     return "*" if name and not name.strip("*") else name
 
 
@@ -188,9 +237,16 @@ def _seconds(value: str) -> float:
     return min(seconds, MAX_DELAY_S) if seconds > 0 else 0.0  # not a number is no pause
 
 
-def _signal(value: str) -> tuple[str, Mapping[str, str]]:
-    """The pattern of a Content-Signal, and what it says, parted by commas; owners use semicolons and blanks, too."""
-    first, *others = value.split(None, 1) or [""]
-    pattern, said = (normal(first), "".join(others)) if first.startswith("/") else ("/", value)
-    words = _SIGNAL.findall(said.lower())
-    return pattern, {words[at - 1]: words[at + 1] for at in range(1, len(words) - 1) if words[at] == "="}
+def _signal(value: str, host: str) -> tuple[str | None, Mapping[str, str]]:
+    """The pattern of a Content-Signal, None for another host's, and what it says; of two answers `no` counts.
+
+    Signals are parted by commas, and owners use semicolons and blanks, too; for `=` also a colon.
+    """
+    path = _SIGNAL_PATH.match(value)
+    words = _SIGNAL.findall((value if path is None else value[path.end() :]).lower())
+    said: dict[str, str] = {}
+    for at in range(1, len(words) - 1):
+        name = words[at - 1].replace("_", "-")
+        if words[at] in "=:" and said.get(name) != "no":
+            said[name] = words[at + 1]
+    return "/" if path is None else pattern_of(path[0], host), said

@@ -10,11 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voxdata.crawl.markup import decoded, page_tags
-from voxdata.crawl.robots import Robots, matches, names_product, normal, product_of
+from voxdata.crawl.robots import Robots, matches, names_product, normal, pattern_of, product_of
 from voxdata.format.json_text import read_json
 
 PATTERN_LETTERS = 2048  # of one pattern in tdmrep.json
 TDMREP = "/.well-known/tdmrep.json"
+EVERYTHING = ("/*", True)  # what a tdmrep.json that cannot be read reserves
+_RESERVES = re.compile(rb"tdm[-_]?reservation", re.IGNORECASE)
+_PAGE = re.compile(rb"<(?:!doctype|html|head|body|meta)[\s>]", re.IGNORECASE)
 _WORD = re.compile(r"[\w-]+|[,;:=\uff1a\uff1d]")  # the last two are those of Chinese and Japanese keyboards
 _NAME = re.compile(r"[^\s,;|\"'`\u200b-\u200f\u2018-\u201f\u2060\ufeff]+")
 _NAMES = ("name", "property", "http-equiv")  # where a meta has its name
@@ -25,21 +28,25 @@ TAGS = ("noai", "noimageai", "noindex", "noimageindex")  # of X-Robots-Tag and <
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What a host's robots.txt says to us. `agents` are our own name and those whose rules we keep, too."""
+    """What a host's robots.txt says to us. `agents` are our own name and those whose rules we keep, too.
+
+    Of whole URLs in place of paths those of `host`, a name or an origin, count.
+    """
 
     text: str
     agents: tuple[str, ...]
+    host: str = ""
     detail: str = "robots.txt"
     reservations: Sequence[tuple[str, bool]] = ()  # of tdmrep.json: a pattern of paths, and whether it is reserved
     sitemaps: tuple[str, ...] = field(init=False, default=())
     delay_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        robots = Robots(self.text)
+        robots = Robots(self.text, self.host)
         object.__setattr__(self, "_robots", robots)
         object.__setattr__(self, "_signals", [said for agent in self.agents for said in robots.signals(agent)])
-        stated = [(_path_pattern(pattern), pattern, reserved) for pattern, reserved in self.reservations]
-        object.__setattr__(self, "_reserved", stated)
+        stated = [(pattern_of(each, self.host), each, reserved) for each, reserved in self.reservations]
+        object.__setattr__(self, "_reserved", [entry for entry in stated if entry[0] is not None])
         object.__setattr__(self, "sitemaps", tuple(robots.sitemaps))
         object.__setattr__(self, "delay_s", max(robots.delay_s(agent) for agent in self.agents))
 
@@ -62,18 +69,42 @@ class Rules:
         return None
 
 
-def read_reservations(data: bytes) -> list[tuple[str, bool]]:
-    """Pattern -> whether text and data mining is reserved there, of a tdmrep.json; nothing where it is not one."""
+def read_reservations(data: bytes) -> list[tuple[str, bool]] | None:
+    """Location -> whether text and data mining is reserved there, of a tdmrep.json, in its order.
+
+    Nothing where it is another thing, such as a page that says that there is none; None where it cannot be read and yet
+    speaks of reservations. One without a location is for the whole host, one with several for each of them.
+    """
     try:
         listed = read_json(data)
     except ValueError:
-        return []
-    entries = listed if isinstance(listed, list) else [listed]
-    return [
-        (entry["location"][:PATTERN_LETTERS], _is_one(entry.get("tdm-reservation")))
-        for entry in entries
-        if isinstance(entry, dict) and isinstance(entry.get("location"), str)
-    ]
+        bare = data.replace(b"\0", b"")  # of UTF-16
+        return None if _RESERVES.search(bare) and not _PAGE.search(bare) else []
+    found: list[tuple[str, bool]] = []
+    pending = [listed]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, list):
+            pending.extend(reversed(each))
+        elif isinstance(each, dict):
+            entry = {name.strip().lower().replace("_", "-"): value for name, value in each.items()}
+            if "location" in entry or "tdm-reservation" in entry:
+                reserved = _is_one(entry.get("tdm-reservation"))
+                found += [(location, reserved) for location in _locations(entry.get("location"), reserved=reserved)]
+            else:
+                pending.extend(reversed(each.values()))
+    return found
+
+
+def _locations(stated: object, *, reserved: bool) -> list[str]:
+    """What an entry is for; one whose location is no text is for the whole host where it reserves, else for nothing."""
+    found = []
+    for each in stated or [None] if isinstance(stated, list) else [stated]:
+        if isinstance(each, str):
+            found.append(" ".join(each.split())[:PATTERN_LETTERS] or "/")  # on one line, as it is remembered
+        elif each is None or reserved:
+            found.append("/")
+    return found
 
 
 def header_opt_out(headers: Mapping[str, str], honoured: Collection[str]) -> str | None:
@@ -107,11 +138,6 @@ def page_opt_out(page: bytes, charset: str | None, honoured: Collection[str], ag
         if reserves and "tdm-reservation" in honoured and _is_one(content):
             return "meta tdm-reservation: 1"
     return None
-
-
-def _path_pattern(location: str) -> str:
-    """A location of tdmrep.json as a pattern of whole paths, in the spelling that paths are compared in."""
-    return normal(location if location.startswith(("/", "*")) else f"/{location}")
 
 
 def _is_one(stated: object) -> bool:
