@@ -114,7 +114,9 @@ class Robots:
     def _read(self, text: str) -> None:
         naming = False
         for line in _LINE_END.split(text):
-            key, value = _record(line)
+            key, value = _record(line) if line else ("", "")
+            if not key:
+                continue
             if key == "sitemap":
                 self.sitemaps.append(line.partition(":")[2].strip())
                 continue
@@ -155,7 +157,7 @@ def pattern_of(stated: str, host: str) -> str | None:
 
     None for another host's. `www.` and the port say nothing here: owners write one for the other.
     """
-    url = _URL.match(stated)
+    url = None if stated.startswith("/") else _URL.match(stated)
     if url is not None:
         here, there = _name_of(host.rpartition("://")[2]), _name_of(url[1])
         if not there or not (there == "*" or f".{here}".endswith(f".{there}")):
@@ -175,13 +177,14 @@ def _record(line: str) -> tuple[str, str]:
     """Key and value of a line; both empty where it is none. For a colon a blank may stand between two words."""
     stated = line.partition("#")[0]
     name, colon, value = stated.partition(":")
-    words = stated.split()
-    if not colon and len(words) == 2:
+    if not colon:
+        words = stated.split(None, 2)
+        if len(words) != 2:
+            return "", ""
         name, value = words
     key = name.strip().strip(_QUOTES).lower()
     key = _MISSPELT.get(key, key)
-    known = colon or key in (*_RULES, "user-agent")
-    return (key, value.strip()) if known else ("", "")
+    return (key, value.strip()) if colon or key in _RULES or key == "user-agent" else ("", "")
 
 
 def normal(text: str) -> str:
