@@ -7,11 +7,17 @@ import pytest
 from small_root import SmallRoot
 
 from tests.counted import Counted
-from voxdata.catalog.publish import rebuild
+from voxdata.catalog.publish import publish, rebuild
+from voxdata.catalog.published_recipe import commit_recipe, recipe_of
+from voxdata.catalog.snapshot import load_snapshot, state_publication
 from voxdata.catalog.verify import KINDS, verify
-from voxdata.format.errors import SnapshotError
+from voxdata.format.errors import CatalogError, ShardError, SnapshotError, StorageError
+from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Snapshot
+from voxdata.people import optouts
+from voxdata.store import journal
 from voxdata.store.fragments import parquet_bytes, parquet_table
+from voxdata.store.stored_table import read_table
 
 
 @pytest.fixture
@@ -138,3 +144,89 @@ def test_a_photo_in_two_splits_is_named(small: SmallRoot, published: Snapshot) -
     assert problem.harmful
     assert f"holds photo {'0' * 64} in the splits" in problem.message
     assert "voxdata redecide" in problem.message
+
+
+def test_every_table_of_the_journal_is_read(small: SmallRoot, published: Snapshot) -> None:
+    keys = [f"journal/{table}/00000009-0123456789abcdef.json" for table in journal.SCHEMAS]
+    for key in keys:
+        small.storage.commit(key, b"")
+    assert kinds(small) == [("fact", key) for key in keys]
+
+
+def test_an_emptied_optout_is_restored_or_stated_again_and_nobody_is_told_to_delete_it(
+    small: SmallRoot, published: Snapshot
+) -> None:
+    optouts.state(small.storage, "id00001", optouts.OPTED_OUT, reason="letter", at="2026-11-22T09:00:00Z")
+    (key,) = small.storage.keys("journal/optouts")
+    small.storage.commit(key, b"")
+    (problem,) = verify(small.storage)
+    assert (problem.kind, problem.key, problem.harmful) == ("fact", key, True)
+    assert "state it again with: voxdata optout PERSON" in problem.message
+    optouts.state(small.storage, "id00001", optouts.OPTED_OUT, reason="letter", at="2026-11-23T09:00:00Z")
+    small.storage.local(key).rename(small.storage.local("elsewhere.json"))
+    assert verify(small.storage) == []
+    assert optouts.in_force(small.storage) == {"id00001"}
+
+
+@pytest.mark.parametrize("column", ["words", "contents"])
+def test_a_tombstone_whose_words_are_lost_is_named(small: SmallRoot, published: Snapshot, column: str) -> None:
+    fact = {"person": "0" * 32, "words": "[]", "contents": "[]", "reason": "r", "at": "2026-11-22T09:00:00Z"}
+    key = journal.append(small.storage, "tombstones", {**fact, column: "[tor"})
+    (problem,) = verify(small.storage)
+    assert (problem.kind, problem.key) == ("fact", key)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 900, b"- a\n", b"sources: 3\n", b"sources: {photos: ["])
+def test_a_torn_recipe_has_one_advice_everywhere_and_it_helps(
+    small: SmallRoot, published: Snapshot, content: bytes
+) -> None:
+    recipe = commit_recipe(small.storage, small.recipe)
+    state_publication(small.storage, published, small.tables, at="2026-11-22T09:00:00Z", recipe=recipe)
+    rebuild(small.storage)
+    small.storage.commit(recipe, content)
+    url = small.storage.url
+    advice = f"restore it from a backup, or delete it and run: voxdata build RECIPE --root {url}"
+    (problem,) = verify(small.storage)
+    assert (problem.kind, problem.key, problem.harmful) == ("recipe", recipe, True)
+    said = [problem.message]
+    for needs in (lambda: recipe_of(small.storage, published), lambda: rebuild(small.storage)):
+        with pytest.raises((StorageError, CatalogError)) as raised:
+            needs()
+        said.append(str(raised.value))
+    assert all(each.endswith(advice) and "NoneType" not in each for each in said)
+    small.storage.delete(recipe)
+    assert commit_recipe(small.storage, small.recipe) == recipe
+    rebuild(small.storage)
+    assert verify(small.storage) == []
+
+
+def test_a_damaged_snapshot_says_a_way_out_that_works(small: SmallRoot, published: Snapshot) -> None:
+    key = f"snapshots/{published.id}.json"
+    small.storage.commit(key, b"")
+    (problem,) = verify(small.storage)
+    advice = f"restore it from a backup, or delete {key} and run the same build, redecide or import again"
+    assert advice in problem.message
+    with pytest.raises(SnapshotError, match=advice):
+        load_snapshot(small.storage)
+    small.storage.delete(key)
+    assert small.publish() == published
+    assert verify(small.storage) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1" + b"\0" * 900 + b"PAR1"])
+def test_a_sidecar_that_cannot_be_read_is_for_repair_whoever_reads_it(
+    small: SmallRoot, published: Snapshot, content: bytes
+) -> None:
+    sidecar = published.shards[0].sidecar
+    small.storage.commit(sidecar, content)
+    (problem,) = verify(small.storage)
+    said = [problem.message]
+    for needs in (
+        lambda: read_sidecar(small.storage, sidecar),
+        lambda: read_table(small.storage, sidecar),
+        lambda: publish(small.storage, published.id, at="2026-11-22T09:00:00Z", tables=small.tables),
+    ):
+        with pytest.raises((ShardError, StorageError, CatalogError)) as raised:
+            needs()
+        said.append(str(raised.value))
+    assert all(each.endswith(f"run: voxdata repair --root {small.storage.url}") for each in said), said

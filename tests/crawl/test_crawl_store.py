@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import SourceError, StorageError
 from voxdata.people.identities import IdentityBook, bucket_of, load_book
 from voxdata.recipe.sections import Crawl
 from voxdata.sources import kinds, taking
@@ -296,3 +296,19 @@ def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "texts" / "a.txt").write_text("")
     with pytest.raises(SourceError, match="holds no photo"):
         list_photos(str(tmp_path / "texts"), "sources.photos.path").taken()
+
+
+@pytest.mark.parametrize("share", [(0.33, 0.67), (0.0, 1.0)], ids=["inside", "all of it"])
+def test_stored_photos_whose_table_is_zeroed_end_the_crawl_in_one_line(
+    storage: LocalStorage, photos: Path, share: tuple[float, float]
+) -> None:
+    """As a bad disk leaves a file: its length, and here its first and last letters, are right."""
+    add(storage, photos)
+    part = originals(storage).parts()[0]
+    data = bytearray(storage.read(part))
+    start, end = (int(each * len(data)) for each in share)
+    data[start:end] = bytes(end - start)
+    data[-8:] = storage.read(part)[-8:]
+    storage.commit(part, bytes(data))
+    with pytest.raises(StorageError, match=rf"^{part} under .* is damaged \(.*\); delete it"):
+        add(storage, photos)

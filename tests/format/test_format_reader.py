@@ -109,7 +109,10 @@ def test_a_pickled_reader_reads_the_same(reader: Reader, tmp_path: Path) -> None
         ({"recipe": None, "later": 1}, "says 'later', which this code does not know: use the version that wrote it"),
         ({"shards": None}, "lists no shards"),
         ({"shards": [[]]}, "a shard in snapshots/x.json is no JSON object"),
-        ({"shards": [{"tar": "a.tar"}]}, "a shard in snapshots/x.json does not say 'sidecar'; run: voxdata verify"),
+        (
+            {"shards": [{"tar": "a.tar"}]},
+            "a shard in snapshots/x.json does not say 'sidecar'; restore it from a backup, or delete ",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_snapshot_file_is_one_line(tiny: TinySnapshot, change: dict, says: str) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxdata.catalog.database import first_line, quoted
+from voxdata.catalog.published_recipe import stated_settings, torn_recipe
 from voxdata.catalog.snapshot import list_snapshots, published_recipe
 from voxdata.catalog.unpublished import UNPUBLISHED
 from voxdata.faces.columns import FACES, stated_columns
@@ -24,7 +25,7 @@ from voxdata.format.json_text import fits
 from voxdata.format.snapshot import Snapshot
 from voxdata.people.merging import aliases_in_force, stated
 from voxdata.people.tombstones import Tombstones
-from voxdata.recipe.yaml_text import read_yaml
+from voxdata.shards.write import FOLDER as SHARDS
 from voxdata.sources.naming import source_name, stated_place
 from voxdata.store import journal
 from voxdata.store.storage import LocalStorage, Storage
@@ -113,7 +114,7 @@ def _names(storage: LocalStorage, connection: duckdb.DuckDBPyConnection, keys: S
         for key in keys:
             try:
                 pq.read_schema(storage.local(key))
-            except (pa.ArrowInvalid, OSError) as found:
+            except (pa.ArrowException, OSError) as found:
                 raise _not_the_table(storage, key, found) from found
         raise _not_the_table(storage, keys[0], error) from error
 
@@ -127,13 +128,14 @@ def _columns(storage: Storage, key: str, data: bytes, wanted: pa.Schema) -> pa.T
         for name, nulls in missing.items():
             table = table.append_column(name, nulls)
         return table.select(wanted.names).cast(wanted)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _not_the_table(storage, key, error) from error
 
 
 def _not_the_table(storage: Storage, key: str, error: Exception) -> CatalogError:
+    mend = "repair" if key.startswith(f"{SHARDS}/") else "verify"
     return CatalogError(
-        f"{key} under {storage.url} is not the table that it should be: {first_line(error)}; run: voxdata verify "
+        f"{key} under {storage.url} is not the table that it should be: {first_line(error)}; run: voxdata {mend} "
         f"--root {storage.url}"
     )
 
@@ -239,20 +241,17 @@ def _snapshots(storage: Storage, known: Sequence[Snapshot], current: str) -> pa.
 def _sources(storage: Storage, snapshot: Snapshot) -> pa.Table:
     """A row per folder and site that the published recipe states; none where a snapshot was published without it.
 
-    `address` continued by a file's `source_key` is the path or URL of the file. Raises `CatalogError` where the recipe
+    `address` continued by a file's `source_key` is the path or URL of the file. Raises `StorageError` where the recipe
     cannot be read.
     """
     key = published_recipe(storage, snapshot)
     if key is None or not storage.exists(key):
         return shards.SOURCES.schema.empty_table()
     try:
-        given = read_yaml(storage.read(key))["sources"]
+        given = stated_settings(storage, key)["sources"]
         rows = [row for n, corpus in enumerate([given, *given["also"]]) for row in _stated_rows(f"corpus-{n}", corpus)]
     except (KeyError, TypeError, ValueError, RecipeError) as error:
-        said = brief(" ".join(str(error).split()))
-        raise CatalogError(
-            f"{key} under {storage.url} is not a published recipe: {said}; delete it and run the build again"
-        ) from None
+        raise torn_recipe(storage, key, brief(" ".join(str(error).split()))) from None
     return pa.Table.from_pylist(rows, shards.SOURCES.schema)
 
 

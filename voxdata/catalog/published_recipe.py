@@ -15,7 +15,7 @@ import yaml
 from voxdata.catalog import unpublished
 from voxdata.catalog.snapshot import published_recipe
 from voxdata.format.digests import digest
-from voxdata.format.errors import DecisionError, SnapshotError
+from voxdata.format.errors import DecisionError, SnapshotError, StorageError
 from voxdata.format.snapshot import Snapshot
 from voxdata.recipe.faces import DECIDED
 from voxdata.recipe.reading import (
@@ -47,7 +47,8 @@ def commit_recipe(storage: Storage, recipe: Recipe) -> str:
 def recipe_of(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) -> Recipe:
     """The recipe that a snapshot was last published with, and `key=value` pairs on top.
 
-    Raises `SnapshotError` where the root does not have it, `RecipeError` for a pair that is wrong.
+    Raises `SnapshotError` where the root does not have it, `StorageError` where it is damaged, `RecipeError` for a
+    pair that is wrong.
     """
     key = published_recipe(storage, snapshot)
     if key is None or not storage.exists(key):
@@ -56,13 +57,36 @@ def recipe_of(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) ->
             f"published by an older version, or {FOLDER}/ is gone; import again, or "
             f"run once: voxdata build RECIPE --root {storage.url}"
         )
+    return with_settings(stated_settings(storage, key), sets, key)
+
+
+def stated_settings(storage: Storage, key: str) -> dict[str, Any]:
+    """What a published recipe states. Raises `StorageError` for a damaged one."""
     try:
         settings = read_yaml(storage.read(key))
-        if not isinstance(settings, dict):
-            raise ValueError(f"it holds {type(settings).__name__}; a mapping of settings is needed")
     except ValueError as error:
-        raise SnapshotError(f"{key} under {storage.url} is no recipe: {error}; restore the file") from None
-    return with_settings(settings, sets, key)
+        raise torn_recipe(storage, key, str(error)) from None
+    if not isinstance(settings, dict) or not isinstance(settings.get("sources"), dict):
+        raise torn_recipe(storage, key, "it states no sources")
+    return settings
+
+
+def torn_recipe(storage: Storage, key: str, said: str) -> StorageError:
+    """A published recipe that cannot be read; a build states its own again where the file is gone."""
+    return StorageError(
+        f"{key} under {storage.url} is not a published recipe: {said}; restore it from a backup, or delete it and run: "
+        f"voxdata build RECIPE --root {storage.url}"
+    )
+
+
+def damaged_recipes(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Key and message of every published recipe that cannot be read."""
+    for key in storage.keys(FOLDER):
+        if key.endswith(".yaml"):
+            try:
+                stated_settings(storage, key)
+            except StorageError as error:
+                yield key, str(error)
 
 
 def build_command(storage: Storage, snapshot: Snapshot, sets: Iterable[str] = ()) -> str:

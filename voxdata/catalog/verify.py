@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from voxdata.catalog.drift import catalog_drift
 from voxdata.catalog.lists import README_KEY
+from voxdata.catalog.published_recipe import damaged_recipes
 from voxdata.catalog.snapshot import count_samples, list_snapshots, load_snapshot, published_tables
 from voxdata.format.archives import DAMAGED, forwards
 from voxdata.format.counting import Counting, silent
@@ -17,6 +18,7 @@ from voxdata.format.errors import ShardError, SnapshotError, StorageError
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import ShardEntry
 from voxdata.shards.write import FOLDER
+from voxdata.store.journal import damage
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import StoredTable
 
@@ -38,6 +40,7 @@ class Problem:
         return self.kind != "orphan"
 
 
+_VERSIONS = ("journal/publications/", "journal/tags/")
 KINDS = (
     "missing-tar",
     "missing-sidecar",
@@ -47,6 +50,8 @@ KINDS = (
     "member",
     "counts",
     "table",
+    "fact",
+    "recipe",
     "snapshot",
     "catalog",
     "orphan",
@@ -59,14 +64,14 @@ def verify_shard(storage: Storage, entry: ShardEntry) -> list[Problem]:
         return [Problem("missing-tar", entry.tar, "the tar is gone; run the build again")]
     if not storage.exists(entry.sidecar):
         return [Problem("missing-sidecar", entry.sidecar, "the sidecar is gone; run the build again")]
-    repair = f"delete {entry.tar} and run the build again"
+    repair, pack_again = f"delete {entry.tar} and run the build again", f"run: voxdata repair --root {storage.url}"
     try:
         sidecar = read_sidecar(storage, entry.sidecar)
     except ShardError as error:
-        return [Problem("bad-sidecar", entry.sidecar, f"{error}; delete it and run the build again")]
+        return [Problem("bad-sidecar", entry.sidecar, str(error))]
     problems = []
     if sidecar.num_rows != entry.members:
-        said = f"{sidecar.num_rows} rows for {entry.members} members; delete it and run the build again"
+        said = f"{sidecar.num_rows} rows for {entry.members} members; {pack_again}"
         problems.append(Problem("bad-sidecar", entry.sidecar, said))
     data = storage.read(entry.tar)
     if len(data) != entry.bytes:
@@ -95,6 +100,17 @@ def damaged_tables(storage: Storage, keys: Iterable[str]) -> Iterator[Problem]:
             yield Problem("table", key, str(error).partition(f"{storage.url} ")[2])
 
 
+def damaged_statements(storage: Storage) -> Iterator[Problem]:
+    """Facts of the journal and published recipes that cannot be read: what somebody said, and only they say again."""
+    yield from (Problem("fact", key, _beside(key, storage, message)) for key, message in damage(storage))
+    yield from (Problem("recipe", key, _beside(key, storage, message)) for key, message in damaged_recipes(storage))
+
+
+def _beside(key: str, storage: Storage, message: str) -> str:
+    """A message without the name of its file, which stands before it."""
+    return message.removeprefix(key).removeprefix(f" under {storage.url} ").removeprefix(": ")
+
+
 def orphans(storage: Storage, used: Iterable[ShardEntry]) -> Iterator[Problem]:
     """Files in `shards/` that no snapshot uses: left by a killed pack, or by builds that were never published."""
     known = {key for entry in used for key in (entry.tar, entry.sidecar)}
@@ -112,13 +128,15 @@ def verify(storage: Storage, snapshot_id: str | None = None, counting: Counting 
     Reads every byte of the shards, whose number `counting` is told. An empty list means that all agrees. Raises
     `SnapshotError` for an unknown id.
     """
-    problems: list[Problem] = []
+    problems = list(damaged_statements(storage))
+    if any(problem.key.startswith(_VERSIONS) for problem in problems):
+        return problems  # which versions there are cannot be told
     try:
         snapshots = [load_snapshot(storage, snapshot_id)] if snapshot_id else list_snapshots(storage)
     except SnapshotError as error:
         if snapshot_id:
             raise
-        return [Problem("snapshot", "snapshots", str(error))]
+        return [Problem("snapshot", "snapshots", str(error)), *problems]
     entries = {entry.tar: entry for snapshot in snapshots for entry in snapshot.shards}
     broken: set[str] = set()
     with counting("verify", len(entries)) as advance:

@@ -27,6 +27,7 @@ SIDECAR = [
 _OF_MEMBERS = ("member", "suffix", "offset", "size", "sha256")
 _WHO = ("key", "suffix", "offset", "size", "person")
 _OWNER = ("key", "person")
+_CHANGED = "it is not one of ours, or was changed"
 _WHERE_KNOWN = ("sex", "holdout", "nationality", "pitch_median_hz", "pitch_range_st")
 
 
@@ -63,27 +64,24 @@ def read_sidecar(
 
     Raises `ShardError` where it is missing or not a sidecar.
     """
+    repair = f"run: voxdata repair --root {files.url}"
     try:
         file = pq.ParquetFile(pa.BufferReader(files.read(key)))
         known = file.schema_arrow.names
         missing = [name for name in columns or dict(SIDECAR) if name not in known]
         if missing:
-            raise ShardError(f"sidecar {key} lacks the column {missing[0]}; it is not one of ours, or was changed")
+            raise ShardError(f"sidecar {key} lacks the column {missing[0]}; {_CHANGED}; {repair}")
         for name, kind in SIDECAR:
             if name in known and file.schema_arrow.field(name).type != kind:
                 found = file.schema_arrow.field(name).type
-                raise ShardError(
-                    f"sidecar {key} has {name} as {found}, not {kind}; it is not one of ours, or was changed"
-                )
+                raise ShardError(f"sidecar {key} has {name} as {found}, not {kind}; {_CHANGED}; {repair}")
         wanted = None if columns is None else [*columns, *(name for name in where_there if name in known)]
         table = file.read(columns=wanted)
         table.validate(full=True)  # a text that is no UTF-8 would end whoever reads it
         return table
     except (StorageError, pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        line = brief(error)
-        raise ShardError(
-            f"sidecar {key} under {files.url} cannot be read: {line}; run: voxdata verify --root {files.url}"
-        ) from error
+        line = brief(error).partition("; run: ")[0]
+        raise ShardError(f"sidecar {key} under {files.url} cannot be read: {line}; {repair}") from error
 
 
 def read_members(files: Files, entry: ShardEntry, shard: int = 0) -> list[Member]:

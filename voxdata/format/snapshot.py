@@ -85,15 +85,15 @@ def parse_snapshot(data: bytes, key: str) -> Snapshot:
     try:
         content = read_json(data)
     except ValueError as error:
-        raise SnapshotError(f"{key} is not JSON: {error}; run: voxdata verify") from None
+        raise SnapshotError(f"{key} is not JSON: {error}; {_mend(key)}") from None
     found = content.pop("format", None) if isinstance(content, dict) else content
     if found != FORMAT:
         raise SnapshotError(f"{key} has format {quoted(found)}; this code reads {FORMAT}")
     listed = content.get("shards")
     if not isinstance(listed, list):
-        raise SnapshotError(f"{key} lists no shards; run: voxdata verify")
-    shards = [_made(ShardEntry, entry, f"a shard in {key}") for entry in listed]
-    snapshot = _made(Snapshot, {**content, "shards": shards}, key)
+        raise SnapshotError(f"{key} lists no shards; {_mend(key)}")
+    shards = [_made(ShardEntry, entry, f"a shard in {key}", key) for entry in listed]
+    snapshot = _made(Snapshot, {**content, "shards": shards}, key, key)
     files = [each for shard in shards for each in (shard.tar, shard.sidecar)]
     for named in [*files, *(each for keys in snapshot.tables.values() for each in keys)]:
         if named.startswith("/") or "\0" in named or ".." in named.split("/"):
@@ -102,9 +102,13 @@ def parse_snapshot(data: bytes, key: str) -> Snapshot:
     return snapshot
 
 
-def _made(kind: type[T], content: Any, what: str) -> T:
+def _mend(key: str) -> str:
+    return f"restore it from a backup, or delete {key} and run the same build, redecide or import again"
+
+
+def _made(kind: type[T], content: Any, what: str, key: str) -> T:
     if not isinstance(content, dict):
-        raise SnapshotError(f"{what} is no JSON object; run: voxdata verify")
+        raise SnapshotError(f"{what} is no JSON object; {_mend(key)}")
     known = {
         each.name: each.default is MISSING and each.default_factory is MISSING
         for each in fields(kind)  # type: ignore[arg-type]
@@ -113,9 +117,9 @@ def _made(kind: type[T], content: Any, what: str) -> T:
         said = quoted(name)
         raise SnapshotError(f"{what} says {said}, which this code does not know: use the version that wrote it")
     for name in (name for name, required in known.items() if required and name not in content):
-        raise SnapshotError(f"{what} does not say {name!r}; run: voxdata verify")
+        raise SnapshotError(f"{what} does not say {name!r}; {_mend(key)}")
     try:
         check_fields(kind, content)
     except ValueError as error:
-        raise SnapshotError(f"{what}: {error}; run: voxdata verify") from None
+        raise SnapshotError(f"{what}: {error}; {_mend(key)}") from None
     return kind(**content)

@@ -29,8 +29,8 @@ from voxdata.format.sidecar import SIDECAR
 from voxdata.format.snapshot import Kind, ShardEntry
 from voxdata.people.identities import BUCKETS
 from voxdata.store.fragments import TarBytes, parquet_bytes
-from voxdata.store.root_tables import SHARD_FOLDER
 from voxdata.store.storage import Storage, Upload
+from voxdata.store.stored_table import SHARD_FOLDER
 
 VERSION = 1  # raised by hand when the same inputs give other bytes
 FOLDER = SHARD_FOLDER

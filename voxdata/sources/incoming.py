@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from voxdata.store.fragments import Fragment, FragmentStore, fingerprint, parquet_table, tar_of
+from voxdata.store.fragments import Fragment, FragmentStore, fingerprint, tar_of
 from voxdata.store.rows import Hashes, hash64, hashes, places
 from voxdata.store.storage import Span, Storage
 from voxdata.tables.schemas import PHOTOS
@@ -131,8 +131,7 @@ def _fragment(photos: Sequence[Held]) -> Fragment:
 
 
 def _items(store: FragmentStore) -> Hashes:
-    tables = (parquet_table(data, ["item_id"]) for data in store.storage.reads(store.parts()))
-    found: Hashes = np.concatenate(
-        [np.empty(0, np.uint64), *(hashes(table["item_id"].to_pylist()) for table in tables)]
-    )
+    files = (file for of_bucket in store.files(store.parts()) for file in of_bucket.values())
+    items = (file.read(["item_id"])["item_id"].to_pylist() for file in files)
+    found: Hashes = np.concatenate([np.empty(0, np.uint64), *map(hashes, items)])
     return np.unique(found)

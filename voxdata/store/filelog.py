@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.format.json_text import read_json
-from voxdata.store.fragments import parquet_bytes, parquet_table
+from voxdata.store.fragments import parquet_bytes
 from voxdata.store.rows import Hashes, clean_row, hash64, hashes, places
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import StoredTable
@@ -162,7 +162,8 @@ class FileLog:
     def join(self) -> None:
         """Make one file of those that this build has written. Killed in between, nothing is counted twice."""
         if len(self._written) > 1:
-            tables = list(map(parquet_table, self._storage.reads(self._written)))
+            read = zip(self._written, self._storage.reads(self._written), strict=True)
+            tables = [StoredTable(self._storage, key, data).read() for key, data in read]
             gone = json.dumps(self._written).encode()
             joined = pa.concat_tables(tables).replace_schema_metadata({_REPLACES: gone})
             kept = self._commit(joined)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -47,7 +47,24 @@ GIVES_WAY: Mapping[str, Sequence[str]] = {
 }
 """Decisions that give way to others of the same number or moment, the weakest first."""
 
+_RESTORED: Mapping[str, str] = {  # a file that protects somebody is never one to delete
+    "optouts": (
+        "restore it from a backup, or state it again with: voxdata optout PERSON --reason TEXT --root DIR, and move "
+        "this file away only then: without it the person would be used"
+    ),
+    "tombstones": (
+        "restore it from a backup: without it a build would bring a forgotten person back; where there is none, move "
+        "this file away and state it again before any build with: voxdata forget PERSON --ahead --reason TEXT --root "
+        "DIR"
+    ),
+}
 _KINDS: Mapping[pa.DataType, Any] = {S: str, B: bool, I: int, L: int, F: float, D: float, TEXTS: list[str]}
+_INNER: Mapping[str, Mapping[str, Any]] = {  # columns whose text is JSON
+    "tombstones": {"words": list, "contents": list},
+    "publications": {"tables": dict},
+    "evaluations": {"metrics": dict},
+    "runs": {"settings": dict},
+}
 T = TypeVar("T", dict[str, Any], list[Any])
 
 logger = logging.getLogger("voxdata")
@@ -163,6 +180,20 @@ def _schema(table: str) -> pa.Schema:
     return SCHEMAS[table]
 
 
+def damage(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Key and message of every fact, of any table, that cannot be read."""
+    for table in SCHEMAS:
+        keys = [key for key in storage.keys(f"journal/{table}") if key.endswith(".json")]
+        for key, data in zip(keys, storage.reads(keys), strict=True):
+            try:
+                fact = {"fact": _fact(key), **_load(storage, table, key, data)}
+                stated_at(table, fact)
+                for column, kind in _INNER.get(table, {}).items():
+                    inner(table, fact, column, kind)
+            except StorageError as error:
+                yield key, str(error)
+
+
 def inner(table: str, fact: Mapping[str, Any], column: str, kind: type[T]) -> T:
     """What a fact states as JSON in a column: an object, or a list; an empty one where it states nothing.
 
@@ -176,7 +207,12 @@ def inner(table: str, fact: Mapping[str, Any], column: str, kind: type[T]) -> T:
     except ValueError as error:
         said = brief(error)
     name = fact.get("fact", "")
-    raise StorageError(f"journal/{table}/{name}.json: `{column}` is damaged: {said}; restore the file or delete it")
+    raise StorageError(f"journal/{table}/{name}.json: `{column}` is damaged: {said}; {_mend(table)}")
+
+
+def _mend(table: str) -> str:
+    """What to do about a damaged fact."""
+    return _RESTORED.get(table, "restore the file or delete it")
 
 
 def _load(storage: Storage, table: str, key: str, data: bytes) -> dict[str, Any]:
@@ -193,7 +229,7 @@ def _load(storage: Storage, table: str, key: str, data: bytes) -> dict[str, Any]
                 raise ValueError(f"`{name}` is missing")
     except ValueError as error:
         raise StorageError(
-            f"{key} under {storage.url} is not JSON that states a fact: {brief(error)}; restore the file or delete it"
+            f"{key} under {storage.url} is not JSON that states a fact: {brief(error)}; {_mend(table)}"
         ) from None
     return fact
 

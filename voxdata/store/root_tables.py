@@ -9,9 +9,8 @@ import pyarrow as pa
 from voxdata.store.compaction import bucket_of_part
 from voxdata.store.fragments import FragmentStore, rows_of
 from voxdata.store.storage import Storage
-from voxdata.store.stored_table import StoredTable
+from voxdata.store.stored_table import SHARD_FOLDER, StoredTable
 
-SHARD_FOLDER = "shards"
 TABLE_FOLDERS = ("fragments", "photos", "speech")
 
 

@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 from voxdata.format.errors import StorageError, brief
 from voxdata.store.storage import Storage
 
+SHARD_FOLDER = "shards"
 MADE_ANEW = "delete it and run the build again: what it held is made anew"
 
 
 class StoredTable:
     """The Parquet file `key`, a text in each row of what it `needs`; `data` are its bytes where they have been read.
 
-    Raises `StorageError`, which says `todo`.
+    Raises `StorageError`, which says `todo`; without it, that a build, or for a sidecar a repair, makes it anew.
     """
 
     def __init__(
@@ -26,9 +27,10 @@ class StoredTable:
         key: str,
         data: bytes | None = None,
         needs: Sequence[str] = (),
-        todo: str = MADE_ANEW,
+        todo: str | None = None,
     ) -> None:
-        self._said, self._todo = f"{key} under {storage.url} is damaged", todo
+        of_shard = f"run: voxdata repair --root {storage.url}" if key.startswith(f"{SHARD_FOLDER}/") else MADE_ANEW
+        self._said, self._todo = f"{key} under {storage.url} is damaged", todo or of_shard
         whole = storage.read(key) if data is None else data
         with self._checked():
             self._file = pq.ParquetFile(pa.BufferReader(whole))
@@ -58,6 +60,8 @@ class StoredTable:
             raise StorageError(f"{self._said} ({brief(error)}); {self._todo}") from None
 
 
-def read_table(storage: Storage, key: str, columns: Sequence[str] | None = None, *, todo: str = MADE_ANEW) -> pa.Table:
+def read_table(
+    storage: Storage, key: str, columns: Sequence[str] | None = None, *, todo: str | None = None
+) -> pa.Table:
     """A Parquet file, or those of the `columns` that it has. Raises `StorageError` for one that is damaged."""
     return StoredTable(storage, key, todo=todo).read(columns)
