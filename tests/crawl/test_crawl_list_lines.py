@@ -10,6 +10,7 @@ import pytest
 
 from tests.crawl.finding import found, source
 from tests.mutations import bounded
+from voxdata.format.errors import SourceError
 
 
 @pytest.mark.parametrize(
@@ -79,4 +80,68 @@ def test_a_byte_that_is_not_utf_8_renames_nobody_in_its_line(tmp_path: Path) -> 
 def test_a_row_with_a_line_break_in_its_note_has_its_photo(tmp_path: Path, header: str) -> None:
     path = tmp_path / "list.csv"
     path.write_text(f'{header}\nAnn,"m\nn",http://h/1\nBob,,http://h/2\n')
+    assert [offer.words for offer in found(source(kind="list", path=str(path)))] == ["Ann", "Bob"]
+
+
+def test_cells_behind_the_header_are_counted_and_empty_ones_are_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("name,url\nAnn,http://h/1,a,b\nBob,http://h/2,,\n1,http://h/3,c\n")
+    assert [offer.words for offer in found(source(kind="list", path=str(path)))] == ["Ann", "Bob", "1"]
+    assert "2 lines have more cells than the header; the rest is left out" in caplog.text
+
+
+@pytest.mark.parametrize("first", [1, 9])
+def test_a_list_with_the_row_names_of_r_is_refused_with_what_to_write(tmp_path: Path, first: int) -> None:
+    path = tmp_path / "list.tsv"
+    rows = [f'"{first + number}"\t"Ann {number}"\t"http://h/{number}"' for number in range(3)]
+    path.write_text("\n".join(['"name"\t"url"', *rows]))
+    with pytest.raises(SourceError, match=rf"^{path} has a cell more in each row .* row.names = FALSE\)$"):
+        found(source(kind="list", path=str(path)))
+
+
+def test_people_with_numbers_and_empty_cells_behind_are_not_r(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("name,url\n1,http://h/1,\n2,http://h/2,\n")
+    assert [offer.words for offer in found(source(kind="list", path=str(path)))] == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
+def test_words_for_a_missing_name_are_nobody_and_na_may_be(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = ["nan", "NaN", "null", "NULL", "None", "#N/A", "<NA>", " nan "]
+    people = ["NA", "NA", "Nannette", "Na"]
+    rows = [{"name": who, "url": f"http://h/{number}"} for number, who in enumerate([*nobody, *people])]
+    lines = [json.dumps(row) for row in rows]
+    if name == "list.csv":
+        lines = ["name,url", *(",".join(row.values()) for row in rows)]
+    (tmp_path / name).write_text("\n".join(lines))
+    assert [offer.words for offer in found(source(kind="list", path=str(tmp_path / name)))] == people
+    assert f"{len(nobody)} rows are passed over: {len(nobody)} name nobody" in caplog.text
+    assert "2 lines name NA, which may be R's missing value" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected", "strays"),
+    [
+        (['Ann,http://h/1,"5 ft', "Bob,http://h/2,x", 'Cid,http://h/3,6"', "Dan,http://h/4,y"], "Ann Bob Cid Dan", 1),
+        (['Ann,http://h/1,"5 ft', 'Cid,http://h/3,6"', "Dan,http://h/4,y"], "Ann Cid Dan", 1),
+        (['Ann,http://h/1,"see', "http://h/page", 'and more"', "Bob,http://h/2,x"], "Ann Bob", 0),
+        (['Ann,http://h/1,"a,b,c', 'd"', "Bob,http://h/2,x"], "Ann Bob", 0),
+    ],
+)
+def test_a_quoted_cell_swallows_no_rows(
+    tmp_path: Path, lines: list[str], expected: str, strays: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["name,url,note", *lines]))
+    assert [offer.words for offer in found(source(kind="list", path=str(path)))] == expected.split()
+    assert (f"{strays} lines have quotes that quote no cell of their line" in caplog.text) == (strays > 0)
+
+
+def test_a_row_whose_url_follows_its_quoted_lines_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text('note,name,url\n"a\nb",Ann,http://h/1\n"c\n\nd",Bob,http://h/2\n')
     assert [offer.words for offer in found(source(kind="list", path=str(path)))] == ["Ann", "Bob"]

@@ -219,3 +219,32 @@ def test_real_metadata(shared_data: Path) -> None:
     with (shared_data / "voxceleb1-mini" / "vox1_meta.csv").open() as file:
         names = {row["VGGFace1 ID"]: row["VoxCeleb1 ID"] for row in csv.DictReader(file, delimiter="\t")}
     assert {name: book.resolve(name).identity for name in names} == names
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("id,name,gender\nid0,Ann,f\nid1,Downey, Robert,m\n", r"row 2 .* has 4 cells, the header has 3; quote a cell"),
+        ('"id"\t"name"\n"1"\t"id10001"\t"Ann"\n', r"row 1 .* has 3 cells, the header has 2; .*row.names = FALSE"),
+    ],
+)
+def test_a_row_that_is_longer_than_its_header_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "meta.csv").write_text(text)
+    with pytest.raises(SourceError, match=says):
+        read_metadata(tmp_path / "meta.csv")
+
+
+def test_empty_cells_behind_a_row_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "meta.csv").write_text("id,name\nid0,Ann,,\nid1,Bob\n")
+    assert [(each.identity, each.name) for each in read_metadata(tmp_path / "meta.csv")] == [
+        ("id0", "Ann"),
+        ("id1", "Bob"),
+    ]
+
+
+def test_words_for_a_missing_name_are_nobody_in_metadata(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "meta.csv").write_text("id,name\nid0,NaN\nid1,null\nid2,NA\n#N/A,Ann\n<na>,None\nid3,Nan_Goldin\n")
+    rows = [(each.identity, each.name) for each in read_metadata(tmp_path / "meta.csv")]
+    assert rows == [("id0", ""), ("id1", ""), ("id2", "NA"), ("id3", "Nan_Goldin")]
+    assert "5 ids or names name nobody" in caplog.text
+    assert "1 ids or names are NA" in caplog.text

@@ -14,6 +14,7 @@ from itertools import islice
 
 LARGEST_ROW = 8 << 20  # letters
 MOST_BREAKS = 1000  # lines that a quoted cell may have
+_URL = re.compile(r"https?://", re.IGNORECASE)
 _BREAK = re.compile(r"[\r\n]+")
 
 
@@ -46,7 +47,8 @@ class TableRows:
 
     A row has several lines where a well-formed quoted cell has line breaks. None of the `names` columns (the one by
     which rows are told apart, and the like) has any: a break there is a blank of a name, and where such a cell has a
-    delimiter, too, its quotes are strays that paired up over whole rows. `stray` hears of a line whose quotes are
+    delimiter, too, its quotes are strays that paired up over whole rows. So they are where a line within them is a
+    row itself, with all its cells and an http url. `stray` hears of a line whose quotes are
     letters.
     """
 
@@ -95,7 +97,7 @@ class TableRows:
     def _row_of(self, lines: Sequence[str]) -> list[str] | None:
         """Several lines as one row; None where they are not one."""
         row = quoted_cells(lines, self._delimiter) if len(lines) > 1 else None
-        if row is None or (self._columns is not None and len(row) > self._columns):
+        if row is None or (self._columns is not None and len(row) > self._columns) or self._has_rows(lines):
             return None
         for place in (place for place in self._names if place < len(row)):
             if _BREAK.search(row[place]):
@@ -103,6 +105,16 @@ class TableRows:
                     return None
                 row[place] = _BREAK.sub(" ", row[place])
         return row
+
+    def _has_rows(self, lines: Sequence[str]) -> bool:
+        """Whether a line after the first is a row itself; of the last, what stands before its quote has the url."""
+        *inner, last = lines[1:]
+        told = [*((line, line) for line in inner), (last, last.partition('"')[0])]
+        return any(
+            _URL.search(quoted) is not None
+            and len(line_cells(line.rstrip("\r\n"), self._delimiter)[0]) == self._columns
+            for line, quoted in told
+        )
 
     def _until_closed(self) -> list[str]:
         """The lines up to the next one with an odd number of quotes, which stay ahead; nothing where that is far."""

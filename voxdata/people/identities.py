@@ -25,18 +25,19 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 from voxdata.format.errors import IdentityError, SourceError, brief, quoted, several
 from voxdata.format.table_lines import TableRows
-from voxdata.people.names import fold_name, nfc, plain_name, shown
+from voxdata.people.names import MAYBE_NOBODY, NOBODY, fold_name, nfc, plain_name, shown
 
 BUCKETS = 4096
 NAMED = 5  # tables in a message
@@ -54,6 +55,8 @@ _ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "voxceleb2id", "identity", "id")
 _NAME_COLUMNS = ("vggface1 id", "name")
 _VGGFACE2_COLUMN = "vggface2 id"
 _TONE_COLUMN = "skin tone deg"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,21 +274,58 @@ def read_metadata(path: Path) -> list[Identity]:
         raise SourceError(f"metadata {path} has the columns {several(header)}; one of {list(_ID_COLUMNS)} is needed")
     names = {header.index(name) for name in (*_ID_COLUMNS, *_NAME_COLUMNS) if name in header}
     table.named(names)
-    rows = ([cell.strip() for cell in row] for row in table)
+    rows = [[cell.strip() for cell in row] for row in table]
+    for index, row in enumerate(rows):
+        _check_length(path, header, row, index, delimiter)
+    _say_nobody(path, [row[place] for row in rows for place in names if place < len(row)])
     return [
         _identity(path, header, row, id_column, index)
         for index, row in enumerate(rows)
-        if row[id_column : id_column + 1] > [""]
+        if len(row) > id_column and _said(row[id_column])
     ]
+
+
+def _check_length(path: Path, header: list[str], row: list[str], index: int, delimiter: str) -> None:
+    """Raises `SourceError` for a row that goes on behind the header: its cells are not those of their columns."""
+    if not any(row[len(header) :]):
+        return
+    of_r = "" if len(row) > len(header) + 1 or not row[0].isdecimal() else ", and R: row.names = FALSE"
+    raise SourceError(
+        f"metadata {path}: row {index + 1} below the header, {quoted(delimiter.join(row), 60)}, has {len(row)} cells, "
+        f"the header has {len(header)}; quote a cell that has {quoted(delimiter)} in it{of_r}"
+    )
+
+
+def _said(cell: str) -> str:
+    """A cell that names somebody; nothing where it says that there is nothing."""
+    return "" if cell.lower() in NOBODY else cell
+
+
+@cache
+def _warn(message: str) -> None:
+    """Once: a build reads its metadata several times."""
+    logger.warning("%s", message)
+
+
+def _say_nobody(path: Path, cells: list[str]) -> None:
+    """Count the ids and names that are none, and those that may be."""
+    nobody = sum(cell.lower() in NOBODY for cell in cells)
+    if nobody:
+        _warn(f"metadata {path}: {nobody} ids or names name nobody ({', '.join(sorted(NOBODY))}), and are passed over")
+    unsure = cells.count(MAYBE_NOBODY)
+    if unsure:
+        _warn(
+            f"metadata {path}: {unsure} ids or names are {MAYBE_NOBODY}, which may be R's missing value: empty it if so"
+        )
 
 
 def _identity(path: Path, header: list[str], row: list[str], id_column: int, index: int) -> Identity:
     cells = dict(zip(header, row, strict=False))
-    name = next((cells[column] for column in _NAME_COLUMNS if cells.get(column)), "")
+    name = next((cells[column] for column in _NAME_COLUMNS if _said(cells.get(column, ""))), "")
     return Identity(
         identity=row[id_column],
         name=name,
-        vggface2_id=cells.get(_VGGFACE2_COLUMN, ""),
+        vggface2_id=_said(cells.get(_VGGFACE2_COLUMN, "")),
         sex=_SEXES.get(cells.get("gender", cells.get("sex", "")).lower(), UNKNOWN),
         nationality=cells.get("nationality") or UNKNOWN,
         published_set=cells.get("set") or UNKNOWN,

@@ -37,6 +37,8 @@ LETTERS: Final = {
     "ɗ": "d",
     "ƙ": "k",
 }
+NOBODY: Final = frozenset({"nan", "null", "none", "#n/a", "<na>"})  # how tables write that they have no name, caseless
+MAYBE_NOBODY: Final = "NA"  # R writes so, and people are called so
 _LETTERS: Final = str.maketrans(LETTERS)
 _ACCENTS: Final = re.compile(
     "[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"

@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -94,7 +94,7 @@ class _Lines:
     """
 
     def __init__(self, path: Path, file: IO[str], remarked: Counter[str]) -> None:
-        self._path, self._file, self._remarked = path, file, remarked
+        self.path, self._file, self._remarked = path, file, remarked
         self._number = 0
         self.read = 0  # letters
 
@@ -109,7 +109,7 @@ class _Lines:
         self.read += len(line)
         if len(line) > LARGEST_ROW:
             raise SourceError(
-                f"line {self._number} of {self._path} has more than {LARGEST_ROW} letters; a list has a photo in each "
+                f"line {self._number} of {self.path} has more than {LARGEST_ROW} letters; a list has a photo in each "
                 "line: look what the file is"
             )
         if not line.isascii() and _NOT_UTF8.search(line) is not None:
@@ -145,11 +145,30 @@ def _table_rows(file: _Lines, choose: Choose, remarked: Counter[str]) -> Iterato
     columns = choose(header)
     names = [columns.of.get("identity"), columns.of.get("url")]
     rows.named({place for place, name in enumerate(header) if name in names})
+    first = True
     for batch in _batches(file, rows):
+        longer = sum(any(cell.strip() for cell in row[len(header) :]) for row in batch)
+        if first and longer == len(batch) and _are_numbered(batch, len(header)):
+            raise SourceError(
+                f"{file.path} has a cell more in each row than in its header, and numbers its rows, as R does; write "
+                "it without: write.table(..., row.names = FALSE)"
+            )
+        if longer:
+            remarked["have more cells than the header; the rest is left out"] += longer
+        first = False
         read: dict[str, Sequence[Any]] = {}
         for name, values in zip(header, zip_longest(*batch), strict=False):  # short rows have None, long ones are cut
             read[name] = values if name not in read else _later(read[name], values)
         yield columns.named(read, len(batch))
+
+
+def _are_numbered(rows: Sequence[Sequence[str]], columns: int) -> bool:
+    """Whether each row has a cell before its columns, and these cells are growing numbers."""
+    numbers = [row[0].strip() for row in rows]
+    if not all(number.isascii() and number.isdecimal() for number in numbers):
+        return False
+    grows = all(len(a) <= len(b) and (len(a) < len(b) or a < b) for a, b in pairwise(numbers))
+    return grows and all(len(row) == columns + 1 for row in rows)
 
 
 def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:

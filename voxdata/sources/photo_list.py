@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 
 from voxdata.crawl.addresses import are_plain
 from voxdata.format.errors import SourceError, several
+from voxdata.people.names import MAYBE_NOBODY, NOBODY
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import check_folder, walk_files
 from voxdata.sources.kinds import PhotoKind, PhotoUrls, Place, Visit
@@ -161,7 +162,11 @@ def _is_list(key: str) -> bool:
 def _offers(settings: PhotoList, setting: str, passed: Counter[str], remarked: Counter[str]) -> Iterator[PhotoUrls]:
     for path in list_files(str(settings.path), setting):
         for rows in _rows(path, settings, remarked):
-            yield _offered(rows, settings, passed)
+            offers = _offered(rows, settings, passed)
+            unsure = sum(words == MAYBE_NOBODY for words in offers.words)
+            if unsure:
+                remarked[f"name {MAYBE_NOBODY}, which may be R's missing value: leave them out if it is"] += unsure
+            yield offers
 
 
 def _offered(rows: Rows, settings: PhotoList, passed: Counter[str]) -> PhotoUrls:
@@ -242,8 +247,9 @@ def _text(value: Any) -> str | None:
 
 
 def _name(value: Any) -> str | None:
-    """A cell as the words that name a person; None for one that holds none, or several values."""
-    return None if isinstance(value, (bool, dict, list, tuple)) else _text(value)
+    """A cell as the words that name a person; None for none, for `NOBODY`, and for several values."""
+    text = None if isinstance(value, (bool, dict, list, tuple)) else _text(value)
+    return None if text is None or text.lower() in NOBODY else text
 
 
 def _is_url(text: str) -> bool:
