@@ -21,7 +21,7 @@ import voxdata
 from voxdata.catalog.query import run_query
 from voxdata.dataset.opened import Dataset
 from voxdata.dataset.sound import Sound, read_sound
-from voxdata.format.errors import QueryError, ShardError, SnapshotError, SourceError, VoxdataError
+from voxdata.format.errors import QueryError, ShardError, SnapshotError, SourceError, StorageError, VoxdataError
 from voxdata.people.optouts import OPTED_OUT, state
 from voxdata.store.storage import LocalStorage
 
@@ -221,3 +221,42 @@ def test_thumbnails_lie_in_no_file(built: Path) -> None:
 def test_errors_are_one_tree() -> None:
     assert issubclass(ShardError, VoxdataError)
     assert voxdata.VoxdataError is VoxdataError
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind", "says"),
+    [
+        (lambda data: data.shards("x"), SnapshotError, "no kind of shards 'x'; there are faces, speech"),
+        (lambda data: data.shards(None), SnapshotError, "no kind of shards None; there are faces, speech"),
+        (lambda data: data.shards([]), SnapshotError, "no kind of shards"),
+        (lambda data: data.shards("faces", []), SnapshotError, "no split"),
+        (lambda data: data.audio(5), ShardError, "5 is no key"),
+        (lambda data: data.audio(None), ShardError, "None is no key"),
+        (lambda data: data.image([]), ShardError, "is no key"),
+        (lambda data: data.read(5, "jpg"), ShardError, "5"),
+        (lambda data: data.read("a" * 100_000, None), ShardError, "a"),
+        (lambda data: data.sql(None), QueryError, "None is no SQL"),
+        (lambda data: data.sql(b"FROM funnel"), QueryError, "is no SQL"),
+    ],
+)
+def test_what_is_asked_wrongly_is_an_error_of_ours(data: Dataset, ask: Any, kind: type, says: str) -> None:
+    with pytest.raises(kind) as raised:
+        ask(data)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "root", ["ftp://nosuch.invalid/x", "github://x", "nosuch://x", "x" * 100_000, "a\0b", "x/" * 50_000]
+)
+def test_a_root_that_none_can_be_is_an_error_of_ours(root: str) -> None:
+    with pytest.raises(StorageError) as raised:
+        voxdata.open(root)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 1000
+
+
+def test_a_version_that_none_can_be_is_an_error_of_ours(built: Path) -> None:
+    with pytest.raises(VoxdataError) as raised:
+        voxdata.open(built, "x" * 100_000)
+    assert len(str(raised.value)) < 1000

@@ -22,7 +22,7 @@ from voxdata.catalog.versions import opened_at
 from voxdata.catalog.withheld import everyone, hidden_in
 from voxdata.dataset.html import facts_html, figure, image
 from voxdata.dataset.result import Result, Samples
-from voxdata.format.errors import ShardError, SnapshotError, quoted
+from voxdata.format.errors import QueryError, ShardError, SnapshotError, quoted
 from voxdata.format.files import LocalFiles
 from voxdata.format.members import MemberIndex
 from voxdata.format.reader import Reader
@@ -78,6 +78,8 @@ class Dataset:
         Another snapshot than the current one gets a catalog of its own, built once in a temporary folder. Raises
         `QueryError` for SQL that fails or writes.
         """
+        if not isinstance(statement, str):
+            raise QueryError(f"{quoted(statement)} is no SQL; give a text, as in: voxdata.open(…).sql('FROM funnel')")
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="voxdata-")
             weakref.finalize(self, _remove, self._folder, os.getpid())
@@ -100,6 +102,7 @@ class Dataset:
 
     def image(self, key: str) -> Image:
         """A portrait as a PIL image, RGB, S x S px. Raises `ShardError` for a key that is none, or may not be shown."""
+        _check_key(key)
         shown = self._shown()
         data = shown.read(key)
         shown.close()
@@ -118,9 +121,10 @@ class Dataset:
         """
         from voxdata.dataset.sound import read_sound
 
-        quoted = key.replace("'", "''")
+        _check_key(key)
+        of_key = key.replace("'", "''")
         found = self.sql(
-            f"SELECT location, content_sha256, identity FROM provenance WHERE kind = 'speech' AND key = '{quoted}'"
+            f"SELECT location, content_sha256, identity FROM provenance WHERE kind = 'speech' AND key = '{of_key}'"
         ).rows()
         if not found:
             raise ShardError(f"{key}: there is no utterance of this key; those there are: voxdata.open(…).utterances()")
@@ -214,7 +218,7 @@ class Dataset:
         return pipeline(files, shards, shuffle=shuffle, seed=seed, left_out=left_out)
 
     def shards(self, kind: Kind, split: str | None = None) -> list[ShardEntry]:
-        """The shards of a kind and split. Raises `SnapshotError` for an unknown split."""
+        """The shards of a kind and split. Raises `SnapshotError` for an unknown kind or split."""
         return self._reader.shards(kind, split)
 
     def _left_out(self, opted_out: OptedOut) -> frozenset[str]:
@@ -255,6 +259,11 @@ class Dataset:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_folder": None}
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise ShardError(f"{quoted(key)} is no key; keys are texts: the column key of voxdata.open(…).portraits()")
 
 
 def _remove(folder: str, owner: int) -> None:

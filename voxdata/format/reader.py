@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from voxdata.format import portraits
-from voxdata.format.errors import RootMissingError, SnapshotError
+from voxdata.format.errors import RootMissingError, SnapshotError, quoted
 from voxdata.format.files import Files, LocalFiles
 from voxdata.format.mels import MelTars
 from voxdata.format.portraits import MappedPortraits, Uint8Array
@@ -56,7 +56,7 @@ class Reader:
         return front_ends[name]
 
     def shards(self, kind: Kind, split: str | None = None) -> list[ShardEntry]:
-        """The shards of a kind, of one split or of all."""
+        """The shards of a kind, of one split or of all. Raises `SnapshotError` for another kind or split."""
         return [self.snapshot.shards[shard] for shard in self._places(kind, split)]
 
     def portraits(self, split: str) -> list[Member]:
@@ -94,8 +94,10 @@ class Reader:
         return [member for shard in self._places(kind, split) for member in self._in(shard)]
 
     def _places(self, kind: Kind, split: str | None) -> list[int]:
+        if kind not in get_args(Kind):
+            raise SnapshotError(f"no kind of shards {quoted(kind)}; there are {', '.join(get_args(Kind))}")
         if split is not None and split not in SPLITS:
-            raise SnapshotError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+            raise SnapshotError(f"no split {quoted(split)}; there are {', '.join(SPLITS)}")
         shards = enumerate(self.snapshot.shards)
         return [place for place, entry in shards if entry.kind == kind and split in (None, entry.split)]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import fsspec
 
-from voxdata.format.errors import StorageError
+from voxdata.format.errors import StorageError, brief
 from voxdata.format.files import checked, storage_error
 from voxdata.store.copies import Copies
 from voxdata.store.requests_at_once import AT_ONCE, POOL, Ahead, SomeBehind
@@ -41,7 +41,10 @@ class UrlStorage(Storage):
         try:
             self._fs, self._base = fsspec.core.url_to_fs(self.url, **options_of(self.url))
         except (ImportError, ValueError) as error:
-            raise StorageError(f"root {url}: {error}; for s3 run: pip install 'voxdata[s3]'") from error
+            raise StorageError(f"root {brief(url)}: {brief(error)}; for s3 run: pip install 'voxdata[s3]'") from error
+        except Exception as error:  # each of fsspec's file systems has errors of its own
+            said = brief(error) or type(error).__name__
+            raise StorageError(f"root {brief(url)} cannot be opened: {said}; check the address of --root") from error
         protocol = self._fs.protocol
         self._is_s3 = bool(set(_S3).intersection([protocol] if isinstance(protocol, str) else protocol))
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from voxdata.format.atomic import TEMPORARY_PREFIX, is_full, place, temporary_name, write_whole, writer_of
-from voxdata.format.errors import RootMissingError, StorageError
+from voxdata.format.errors import RootMissingError, StorageError, brief
 from voxdata.format.files import LocalFiles, storage_error
 
 BESIDE = ("runs/", "journal/")  # trainings and stated facts, which need no lease
@@ -51,15 +51,21 @@ def open_storage(root: str | Path, *, create: bool = False) -> Storage:
 
         return UrlStorage(text)
     path = Path(text.removeprefix("file://")).absolute()
-    if path.exists() and not path.is_dir():
+    try:
+        there, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:  # a name that is too long, or none of a file
+        raise StorageError(f"root {brief(path)} cannot be opened: {brief(error, 60)}; choose another --root") from None
+    if there and not is_folder:
         raise StorageError(f"root {path} is a file; give a folder with --root DIR")
-    if not path.exists():
+    if not there:
         if not create:
             raise RootMissingError(f"root {path} does not exist; build one with: voxdata build RECIPE --root {path}")
         try:
             path.mkdir(parents=True)
-        except OSError as error:
-            raise StorageError(f"root {path} cannot be made: {error.strerror}; choose another --root") from error
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"root {brief(path)} cannot be made: {brief(error, 60)}; choose another --root"
+            ) from error
     if create and not os.access(path, os.W_OK | os.X_OK):
         raise StorageError(f"root {path} cannot be written: {os.strerror(errno.EACCES)}; choose another --root")
     return LocalStorage(path)
@@ -268,7 +274,10 @@ class LocalStorage(LocalFiles, Storage):
             upload.close()
 
     def exists(self, key: str) -> bool:
-        return self.local(key).exists()
+        try:
+            return self.local(key).exists()
+        except OSError as error:  # a name that is too long
+            raise storage_error(error, self.url, brief(key)) from error
 
     def stat(self, key: str) -> tuple[int, float]:
         try:
