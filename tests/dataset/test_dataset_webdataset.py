@@ -8,7 +8,8 @@ from small_root import faces
 from torch.utils.data import DataLoader
 
 from voxdata.dataset.opened import Dataset
-from voxdata.format.errors import ShardError
+from voxdata.dataset.webdataset import pipeline
+from voxdata.format.errors import ShardError, SnapshotError
 
 # webdataset leaves the tars that it has read to the garbage collector
 pytestmark = pytest.mark.filterwarnings(
@@ -55,6 +56,11 @@ def test_shuffle_is_by_seed(data: Dataset) -> None:
     assert sorted(order(shuffle=100, seed=1)) == sorted(order())
 
 
+def test_a_kind_that_there_is_not(data: Dataset) -> None:
+    with pytest.raises(SnapshotError, match="no kind of shards 'video'; there are faces, speech"):
+        data.webdataset("val", "video")  # type: ignore[arg-type]
+
+
 def test_a_kind_that_a_split_does_not_have(data: Dataset) -> None:
     with pytest.raises(ShardError, match="no shard of this split and kind"):
-        data.webdataset("val", "video")  # type: ignore[arg-type]
+        pipeline(data.local(), [], shuffle=0, seed=0, left_out=frozenset())

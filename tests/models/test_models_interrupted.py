@@ -33,7 +33,7 @@ def test_a_damaged_checkpoint_falls_back_and_a_deleted_snapshot_is_one_line(
 
     kept = {path: path.read_bytes() for path in checkpoints(tmp_path / "run")}
     shutil.rmtree(snapshot.root / "shards")
-    with pytest.raises(ShardError, match=r"sidecar shards/.* voxdata verify"):
+    with pytest.raises(ShardError, match=r"sidecar shards/.* voxdata repair"):
         train(config)
     (snapshot.root / "snapshots" / f"{snapshot.id}.json").unlink()
     (tmp_path / "run.json").write_text(
