@@ -58,11 +58,13 @@ def test_look_around(root: Path) -> None:
     assert "px, turned by" in printed
 
 
+@pytest.mark.long
 def test_pairs_for_torch(root: Path) -> None:
     printed = run(EXAMPLES / "pairs_for_torch.py", root, root=root)
     assert "'portrait': (4, 3, 64, 64), 'mel': (4, 40, 125)" in printed
 
 
+@pytest.mark.long
 def test_plain_webdataset(root: Path) -> None:
     listed = run("-m", "flows.cli", "shards", "--root", root, "--split", "train", "--kind", "faces", root=root)
     (root.parent / "train.txt").write_text(listed)

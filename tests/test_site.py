@@ -32,6 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_every_page_of_docs_is_in_it_and_in_its_menu(site: Path) -> None:
     menu = (site / "index.html").read_text(encoding="utf-8")
     for page in DOCS.glob("*.md"):

@@ -71,6 +71,7 @@ def test_drift_of_the_angle_is_that_of_the_portraits(found: Difference) -> None:
     assert row["ks_limit"] > row["ks_distance"]
 
 
+@pytest.mark.long
 def test_the_other_way_round_adds_what_was_dropped(found: Difference, tmp_path: object) -> None:
     assert found.before.counts["val"]["identities"] == 1
     root = SmallRoot(LocalStorage(tmp_path))  # type: ignore[arg-type]

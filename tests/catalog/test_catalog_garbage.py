@@ -169,6 +169,7 @@ def hold(root: str, held: Event, free: Event) -> None:
         free.wait(60)
 
 
+@pytest.mark.long
 def test_it_refuses_beside_a_build_and_a_build_beside_it(small: SmallRoot, versions: tuple[Snapshot, Snapshot]) -> None:
     context = multiprocessing.get_context("spawn")
     held, free = context.Event(), context.Event()

@@ -95,6 +95,7 @@ def test_the_lists_move_with_the_root(small: SmallRoot, tmp_path: Path) -> None:
     assert verify(LocalStorage(moved)) == []
 
 
+@pytest.mark.long
 def test_a_shell_takes_the_output_as_it_is(small: SmallRoot) -> None:
     """Of a root with braces in its name, which webdataset expands in texts but not in lists."""
     small = SmallRoot(open_storage(Path(small.storage.url) / "with {0..9}", create=True))
@@ -238,6 +239,7 @@ def test_roots_of_older_versions_have_no_lists_and_get_them_with_the_next_versio
     assert (root / README_KEY).exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["changed", "gone", "too many", "of no version"])
 def test_a_list_that_differs_is_found_and_repaired(
     small: SmallRoot, capsys: pytest.CaptureFixture[str], damage: str

@@ -37,6 +37,7 @@ def test_speech_comes_as_arrays(data: Dataset) -> None:
         assert sample["torch64.npy"].shape == (64, 20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_workers_share_the_shards(data: Dataset, method: str) -> None:

@@ -44,6 +44,7 @@ def test_commands_take_a_root_on_s3(source: SmallRoot, tmp_path: Path, voxdata_:
     assert list((tmp_path / "parquet").rglob("*.parquet"))
 
 
+@pytest.mark.long
 def test_sql_says_where_its_answer_comes_from(source: SmallRoot, voxdata_: Command) -> None:
     status, said, error = voxdata_("sql", "select count(*) as n from identities", "--root", source.storage.url)
     assert (status, "10" in said) == (0, True)

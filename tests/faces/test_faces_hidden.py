@@ -69,6 +69,7 @@ def share_beyond(column: str, limit: float, paint: Any) -> float:
     return float(np.mean([measured(paint(person))[column] > limit for person in range(len(PEOPLE))]))
 
 
+@pytest.mark.long
 def test_dark_glasses_are_found_and_bare_eyes_pass(limits: Any) -> None:
     assert share_beyond("eyes_hidden", limits.max_eyes_hidden, with_dark_glasses) >= 0.8
     assert share_beyond("eyes_hidden", limits.max_eyes_hidden, bare) == 0

@@ -98,6 +98,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_it_is_measured_and_judged_by_a_limit_of_the_recipe(said: dict[str, Any]) -> None:
     assert said["measured"] == pytest.approx([0.8])
     assert said["usual"] == {"freckled": 0.5}

@@ -152,6 +152,7 @@ def test_a_terminal_that_can_shows_the_picture(own: Path) -> None:
     assert (own / "face.png").is_file()
 
 
+@pytest.mark.long
 def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe(own: Path, here: Voxdata) -> None:
     query = ["sql", "FROM portraits", "--root", str(own), "--quiet"]
     lines = in_terminal(own, *query, TERM="dumb", COLUMNS="70", LINES="30").splitlines()

@@ -11,6 +11,7 @@ from tests.flows.building import Voxdata, build_arguments
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("environment", "shown"),
     [
@@ -27,6 +28,7 @@ def test_a_word_beyond_ascii_comes_through(
     assert shown in done.stdout
 
 
+@pytest.mark.long
 def test_a_home_that_cannot_be_written_is_said_before_a_server_starts(
     corpus: Path, voxdata: Voxdata, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def ended(run: Run, status: int, said: str) -> TrainingError:
     return error.value
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("status", "said", "message", "again"),
     [
@@ -67,6 +68,7 @@ def test_what_died_is_tried_again_and_what_refused_is_not(
     assert fit.retries > 0
 
 
+@pytest.mark.long
 def test_an_order_for_a_run_that_is_in_training_changes_nothing(run: Run) -> None:
     before = {path: path.read_bytes() for path in run.folder.iterdir()}
     order = ordered(root=run.config.root, run_dir=str(run.folder), device="cpu", steps=3)
@@ -76,6 +78,7 @@ def test_an_order_for_a_run_that_is_in_training_changes_nothing(run: Run) -> Non
     assert prepare(order).config.steps == 3
 
 
+@pytest.mark.long
 def test_a_root_has_one_run_of_a_name(run: Run, tmp_path: Path) -> None:
     """It knows runs by their names: a second one would take the place of the first in every list."""
     root = str(run.storage.path)

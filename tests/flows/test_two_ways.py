@@ -258,6 +258,7 @@ def test_a_build_reads_the_measured_faces_twice_and_a_shard_its_own(root: Path, 
     assert {name: most for name, most in runner.most.items() if most} == {"faces.link": 1, "faces.decide": 1, "pack": 1}
 
 
+@pytest.mark.long
 def test_a_lost_worker_is_one_line_and_the_next_pool_works() -> None:
     with pytest.raises(BackendError, match=r"^a worker process of x ended without a word.*work\.workers=1$"):
         _exits(7)

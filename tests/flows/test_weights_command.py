@@ -107,6 +107,7 @@ def test_a_missing_file_ends_with_the_commands(site: Path, capsys: pytest.Captur
     assert "voxdata weights pull net; without a network get http://127.0.0.1" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("named", ["mobilefacenet", None, "./here.onnx"])
 def test_a_training_takes_a_name_of_the_registry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
@@ -140,6 +141,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "root"
 
 
+@pytest.mark.long
 def test_a_missing_file_stops_the_training_with_what_would_be_off(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

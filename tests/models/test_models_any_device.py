@@ -94,6 +94,7 @@ def test_a_step_mixes_no_devices_and_reads_no_value(tiny_snapshot: TinySnapshot,
     assert all(loss.dim() == 0 for loss in losses.values())
 
 
+@pytest.mark.long
 def test_a_restoring_step_mixes_no_devices_and_reads_no_value(tiny_snapshot: TinySnapshot) -> None:
     system = restoring(tiny_snapshot)
     losses = a_step_on_meta(system, system.preset.stages()[0].name)

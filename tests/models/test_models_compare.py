@@ -152,6 +152,7 @@ def pair_of_runs(tiny_snapshot: TinySnapshot, tmp_path_factory: pytest.TempPathF
     return folder / "old", folder / "new"
 
 
+@pytest.mark.long
 def test_values_per_person_are_those_behind_the_table(
     pair_of_runs: tuple[Path, Path], tiny_snapshot: TinySnapshot
 ) -> None:

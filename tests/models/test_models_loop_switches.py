@@ -266,6 +266,7 @@ def test_the_running_mean_moves_as_its_decay_says() -> None:
     assert mean.weight.tolist() == [3.0, 3.0, 3.0]
 
 
+@pytest.mark.long
 def test_a_running_mean_is_what_is_evaluated(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     short: dict[str, Any] = {"steps": 3, "overrides": {"fuser_steps": 0}}

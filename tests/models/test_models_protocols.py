@@ -138,6 +138,7 @@ def judged(tiny_snapshot: TinySnapshot, tmp_path_factory: pytest.TempPathFactory
     return run, evaluate(run, device="cpu", protocols=["all"])
 
 
+@pytest.mark.long
 def test_every_protocol_has_its_table_with_controls(judged: tuple[Path, dict[str, Any]]) -> None:
     run, result = judged
     assert json.loads((run / "evaluation.json").read_text()) == result
@@ -196,6 +197,7 @@ def test_published_figures_stand_apart_from_ours(judged: tuple[Path, dict[str, A
         assert "identify nobody" in sheet.info["Description"]
 
 
+@pytest.mark.long
 def test_one_unseen_person_is_judged_as_far_as_one_can_be(
     make_snapshot: Callable[..., TinySnapshot], tmp_path: Path
 ) -> None:

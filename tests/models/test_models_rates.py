@@ -53,6 +53,7 @@ def test_the_first_stage_s_end_is_where_the_next_one_s_course_begins(
     assert groups == pytest.approx({"generator": 5e-4, "fuser": 5e-4, "discriminators": 5e-4})  # two of four steps
 
 
+@pytest.mark.long
 def test_a_training_with_a_course_resumes_to_the_bit(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     options: dict[str, Any] = {"steps": 6, "warmup_steps": 3, "decay_steps": 5, "clip_gradient": 0.5}
     train(tiny_snapshot.config(tmp_path / "whole", **options))

@@ -43,6 +43,7 @@ def test_each_row_says_what_differs_and_how_much_better_it_is(runs: list[Path], 
     assert [line.split("|")[2].strip() for line in resolutions] == ["32 pixels", "64 pixels", "64 pixels"]
 
 
+@pytest.mark.long
 def test_the_command_takes_several_runs(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(run) for run in runs[:2]]) == 0
     printed = capsys.readouterr().out

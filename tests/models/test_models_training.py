@@ -51,6 +51,7 @@ def assert_same_state(a: dict[str, Any], b: dict[str, Any]) -> None:
         assert same, key
 
 
+@pytest.mark.long
 def test_training_lowers_l1_and_leaves_everything_behind(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     trained = train(tiny_snapshot.config(run_dir, steps=30, checkpoint_every=100))
@@ -135,6 +136,7 @@ def test_a_finished_run_goes_on_to_more_steps_as_if_it_had_never_stopped(
     assert_same_state(load_checkpoint(whole), load_checkpoint(prolonged))
 
 
+@pytest.mark.long
 def test_a_run_that_is_under_way_takes_other_limits(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(tiny_snapshot.config(whole, steps=6))

@@ -192,6 +192,7 @@ def test_voices_and_faces_are_drawn_independently() -> None:
         assert (batch.starts + batch.length <= 50).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("system", "preset"),
     [("voice2face", "tiny"), ("voice2face", "maniyar"), ("voice2face", "speech2face-gan"), ("avp_gan", "tiny")],

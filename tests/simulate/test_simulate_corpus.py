@@ -71,6 +71,7 @@ def test_same_bytes_on_any_number_of_workers(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_truth_names_every_file_and_its_hash(corpus: Path, rows: list[dict[str, Any]]) -> None:
     assert pq.read_schema(corpus / "truth.parquet").equals(TRUTH)
     on_disk = {str(path.relative_to(corpus)) for part in ("photos", "wav") for path in (corpus / part).rglob("*.*")}

@@ -220,6 +220,7 @@ def test_a_slow_start_after_a_reload_opens_whom_the_address_names(open_tab: Any,
     assert tab.person() == second
 
 
+@pytest.mark.long
 def test_two_tabs_of_one_reviewer(open_tab: Any) -> None:
     here = open_tab("tabs")
     there = open_tab("tabs", here.tab.context)
@@ -233,6 +234,7 @@ def test_two_tabs_of_one_reviewer(open_tab: Any) -> None:
     here.wait_for_words("reject")
 
 
+@pytest.mark.long
 def test_two_reviewers_disagree_and_see_it_after_their_own_word(open_tab: Any, shared: tuple[Path, Page]) -> None:
     _, page = shared
     anna, bert = open_tab("anna"), open_tab("bert")
@@ -293,6 +295,7 @@ def test_a_word_that_cannot_be_stored_is_taken_off_the_page(open_tab: Any) -> No
     tab.errors.clear()  # the browser's own note of the request that failed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1000, "dark"), (1500, "light")])
 def test_nothing_is_wider_than_the_screen(open_tab: Any, browser: Any, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
