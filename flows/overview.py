@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.registry import listing
 from voxdata.catalog import unpublished
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import list_snapshots, load_snapshot, published, published_at
@@ -18,6 +17,8 @@ from voxdata.store.storage import Storage
 
 def overview(storage: Storage) -> dict[str, Any]:
     """Facts by name, with `next`: the commands that come to mind."""
+    from flows.registry import listing  # with torch, for which no build waits that names its empty splits
+
     found: dict[str, Any] = {"root": storage.url}
     left = unpublished.load(storage)
     if not published(storage):
