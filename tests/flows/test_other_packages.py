@@ -86,8 +86,13 @@ def test_what_the_measure_found_is_in_the_catalog_the_queries_and_the_report(
     assert 0 < least <= most < 1
     assert comment == "Red against blue, 0.5 is neither"
     tried = here("sql", "--query", "what-if-faces", "--root", str(toy_root), "--format", "json")
-    limits = [(row["threshold"], row["in_force"]) for row in json.loads(tried.stdout) if row["rule"] == "cold"]
-    assert sorted(limits) == [(0.1, True), (0.4, False), (0.5, False), (0.6, False)]
+    faces = {row["threshold"]: row["faces"] for row in json.loads(tried.stdout) if row["rule"] == "cold"}
+    assert set(faces) <= {0.1, 0.4, 0.5, 0.6}
+    assert 0.1 in faces, "the limit in force is always said"
+    assert len(faces) > 1, "none of the package's limits is tried"
+    for threshold, left in faces.items():
+        (asked,) = rows(toy_root, f"select count(*) from portraits where warmth >= {threshold}::FLOAT")
+        assert left == asked[0]
     page = tmp_path / "report.html"
     assert here("report", "--root", str(toy_root), "--out", str(page)).returncode == 0
     assert "Distribution of Warmth" in page.read_text()
