@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from truth_answers import EXPECTED, hours_by_sex
+from truth_answers import OF_ONE_VERSION, hours_by_sex
 from truth_root import ALIAS
+from truth_versions import OF_TWO_VERSIONS
 from truth_world import World, by
 
 from voxdata.catalog.database import create
@@ -32,6 +33,7 @@ def plain(value: Any) -> Any:
     return tuple(map(plain, value)) if isinstance(value, tuple) else value
 
 
+EXPECTED = OF_ONE_VERSION | OF_TWO_VERSIONS
 OF_THE_CRAWL = {"crawl-failures", "crawl-yield", "slowest-hosts"}  # tests/crawl/test_crawl_sql.py
 
 

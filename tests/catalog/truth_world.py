@@ -1,4 +1,4 @@
-"""The truth of a simulated corpus and of its two published versions, which `truth_answers.py` counts."""
+"""The truth of a simulated corpus and of its two published versions, which `truth_answers.py` and `truth_versions.py` count."""
 
 from __future__ import annotations
 

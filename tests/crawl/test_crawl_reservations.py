@@ -95,9 +95,9 @@ def test_what_is_no_tdmrep_reserves_nothing(data: bytes) -> None:
     st.recursive(st.none() | st.integers() | st.text(max_size=9), lambda each: st.lists(each, max_size=3)),
     st.text(max_size=3 * PATTERN_LETTERS),
 )
-def test_any_location_is_remembered_as_it_is_read(location: object, text: str) -> None:
+def test_no_location_hides_that_the_whole_host_is_reserved(location: object, text: str) -> None:
     for each in (location, text):
-        reserved([{"location": each, "tdm-reservation": 1}, {"location": each}], "a")
+        assert reserved([{"location": each, "tdm-reservation": 1}, {"location": "/", "tdm-reservation": 1}], "a")
 
 
 @pytest.mark.parametrize("setting", [404, 403, 401, 451, 410, 204, 200])
