@@ -6,6 +6,12 @@ says otherwise:
     <!-- not run: WHY -->                    it is read only: its commands must be ones that the parsers take
     <!-- run: server -->                     with a Prefect server of its own, as all that follow on the page
     <!-- run: with `A` for `B`, with … -->   with A in the place of each B, such as five seconds for five minutes
+
+and a block of `text` below it with the comment
+
+    <!-- printed -->                         is held against what that block prints, line by line
+
+where a line `…` stands for any lines that are left out, and numbers may be others if the block ran with swaps.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -29,6 +35,9 @@ COMMANDS = ("voxdata", "python", "prefect", "make", "torchrun")
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\S*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _MARKER = re.compile(r"<!-- (?P<word>not run|run): (?P<rest>.+) -->\s*\Z")
+_PRINTED = re.compile(r"<!-- printed -->\s*\Z")
+_OF_ITS_OWN = re.compile(r"\b[0-9a-f]{16,64}\b|\b\d{4}-\d\d-\d\dT[\d:.+]+")  # ids by content, times
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _SWAP = re.compile(r"with `([^`]+)` for `([^`]+)`")
 
 
@@ -47,6 +56,7 @@ class Block:
     not_run: str | None = None
     server: bool = False
     swaps: tuple[tuple[str, str], ...] = ()
+    printed: bool = False
 
     @property
     def is_run(self) -> bool:
@@ -80,17 +90,43 @@ def blocks(page: Path) -> list[Block]:
 
 
 def _marked(block: Block, above: str) -> Block:
+    if _PRINTED.search(above):
+        return replace(block, printed=True)
     marker = _MARKER.search(above)
     if marker is None:
         return block
     rest = marker["rest"]
     if marker["word"] == "not run":
-        return Block(block.page, block.line, block.language, block.text, not_run=rest)
+        return replace(block, not_run=rest)
     swaps = tuple(_SWAP.findall(rest))
     left = _SWAP.sub("", rest).replace(",", "").split()
     if left not in ([], ["server"]) or not (left or swaps):
         raise PageError(f"{block}: 'run: {rest}' is no marker; there are 'server' and 'with `A` for `B`'")
-    return Block(block.page, block.line, block.language, block.text, server=bool(left), swaps=swaps)
+    return replace(block, server=bool(left), swaps=swaps)
+
+
+def not_printed(shown: str, printed: str, *, any_numbers: bool) -> str | None:
+    """The first line that a page shows and a command did not print there; None where all of them were printed."""
+    lines = iter([_plain(line, any_numbers) for line in printed.splitlines()])
+    gap = False
+    for line in shown.splitlines():
+        if line.strip() == "…":
+            gap = True
+        elif gap:
+            if _plain(line, any_numbers) not in lines:  # which goes on behind the line that it finds
+                return line
+            gap = False
+        elif _plain(line, any_numbers) != next(lines, None):
+            return line
+    return None if gap else next(lines, None)
+
+
+def _plain(line: str, any_numbers: bool) -> str:
+    """A line without what every run has of its own; the widths of columns go by their numbers."""
+    line = _OF_ITS_OWN.sub("<own>", line)
+    if any_numbers:
+        line = _NUMBER.sub("#", re.sub("─+", "─", line))
+    return " ".join(line.split())
 
 
 def command_lines(text: str) -> Iterator[list[str]]:

@@ -3,7 +3,8 @@
 tests/documented.py says which marker means what. The blocks of a page are run in order, each in a shell of its own, in
 a folder that looks like a checkout in which somebody follows README: `corpus/` is simulated, `photos/`, `wav/` and
 `vox1_meta.csv` are its own, `someone.wav` is one of its clips, `DATA` is the dataset that README's commands leave, with
-the run `first`. Only the status counts: the one page that shows what is printed has tests/flows/test_questions.py.
+the run `first`. The status counts, and what a page marks as
+printed; docs/questions.md, all of whose answers are compared, has tests/flows/test_questions.py.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from tests.documented import (
     blocks,
     command_lines,
     hidden_commands,
+    not_printed,
     spans,
 )
 from tests.flows.deployed import free_port
@@ -158,6 +160,35 @@ def test_commands_where_nothing_reads_them_are_found(tmp_path: Path) -> None:
     assert hidden_commands(tmp_path / "page.md") == ["voxdata stats", "$ make demo"]
 
 
+TABLE = "outcome  items\n───────  ─────\nkept        12\n(1 row)\n"
+
+
+@pytest.mark.parametrize(
+    ("shown", "line"),
+    [
+        (TABLE, None),
+        (TABLE.replace("12", "13"), "kept        13"),
+        (TABLE.replace("outcome", "result"), "result  items"),
+        ("outcome  items\n…\n", None),
+        ("…\nkept        12\n…\n", None),
+        ("…\nkept        13\n…\n", "kept        13"),
+        ("…\nkept        12\n", "(1 row)"),
+        ("", "outcome items"),
+        (f"{TABLE}more\n", "more"),
+    ],
+)
+def test_what_a_page_shows_is_held_against_what_was_printed(shown: str, line: str | None) -> None:
+    assert not_printed(shown, TABLE, any_numbers=False) == line
+
+
+def test_numbers_may_be_others_where_less_was_run_and_words_may_not() -> None:
+    one, other = "loss -0.61 [0.2, 1.0] in 777c56c31e80d8f4", "loss 3 [10, 1.25] in c1c0fa1b674ec917"
+    assert not_printed(one, other, any_numbers=True) is None
+    assert not_printed(one, other, any_numbers=False) == one
+    assert not_printed(one, other.replace("loss", "gain"), any_numbers=True) == one
+    assert not_printed("in 777c56c31e80d8f4", "in c1c0fa1b674ec917", any_numbers=False) is None
+
+
 # What is called in place of commands that do not end by themselves: a page is asked for and interrupted, a server and
 # its workers go on until the page of the documentation is through.
 PRELUDE = """
@@ -244,13 +275,25 @@ class Folder:
         }
         return self
 
-    def run(self, block: Block) -> None:
-        """Run one block; it must succeed."""
+    def follow(self, some: list[Block]) -> None:
+        """Run the blocks of a page in their order, and hold what they print against what the page shows."""
+        printed, swapped = "", False
+        for block in some:
+            if block.server and "PREFECT_API_URL" not in self.environment:
+                self.with_server()
+            if block.is_run:
+                printed, swapped = self.run(block), bool(block.swaps)
+            elif block.printed:
+                line = not_printed(block.text, printed, any_numbers=swapped)
+                assert line is None, f"{block} shows {line!r}; printed was\n{printed}"
+
+    def run(self, block: Block) -> str:
+        """Run one block, which must succeed; what it prints."""
         if block.language == "sql":
             with duckdb.connect() as connection:
                 connection.execute(f"SET file_search_path = '{self.path}'")
                 connection.execute(block.as_run)
-            return
+            return ""
         program = (
             ["bash", "-c", PRELUDE + block.as_run] if block.language == "sh" else [sys.executable, "-c", block.as_run]
         )
@@ -260,6 +303,7 @@ class Folder:
         assert done.returncode == 0, (
             f"{block} ends with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         )
+        return done.stdout
 
     def end(self) -> None:
         """End the servers and workers that the page started, workers first."""
@@ -280,9 +324,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def readme(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which README's commands were followed."""
     folder = Folder(tmp_path_factory.mktemp("readme") / "checkout").with_corpus(corpus)
-    for block in blocks(README):
-        if block.is_run:
-            folder.run(block)
+    folder.follow(blocks(README))
     return folder.path
 
 
@@ -302,10 +344,6 @@ PAGES_THAT_RUN = [
 def test_the_blocks_of_a_page_run_as_they_stand(page: Path, readme: Path, corpus: Path, tmp_path: Path) -> None:
     folder = Folder(tmp_path / "checkout", readme / "DATA").with_corpus(corpus)
     try:
-        for block in blocks(page):
-            if block.server and "PREFECT_API_URL" not in folder.environment:
-                folder.with_server()
-            if block.is_run:
-                folder.run(block)
+        folder.follow(blocks(page))
     finally:
         folder.end()

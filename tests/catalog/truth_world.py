@@ -1,4 +1,4 @@
-"""The truth of a simulated corpus and of its two published versions, which `truth_answers.py` and `truth_versions.py` count."""
+"""The truth of a simulated corpus and of its two published versions, which the answers of queries are counted from."""
 
 from __future__ import annotations
 
