@@ -29,11 +29,29 @@ _READ: Mapping[str, Callable[[Path], Embedder]] = {
 PUBLISHED: Mapping[str, files.PublishedWeights] = {name: files.PUBLISHED[name] for name in _READ}
 
 
+_KNOWS = {
+    "yes": "was trained on {}, whose people are VoxCeleb's, too: it knows test people from other photos",
+    "likely": "was trained on {}, celebrities like VoxCeleb's people: it probably knows test people from other photos",
+    "unknown": "was trained on {}: whether it knows test people is not known",
+}
+
+
 def describe_embedder(name: str, weights: Mapping[str, str] | None = None) -> dict[str, str | None]:
     """How outputs name an embedder: `name`, `sha256` of its file, `kind`. Raises `PretrainedError`."""
     if name not in PUBLISHED:
         return {"name": name, "sha256": None, "kind": "trained in the run"}
     return {"name": name, "sha256": files.digest(name, weights or {}), "kind": "published"}
+
+
+def knows_test_people(name: str) -> str | None:
+    """Whether a published embedder was trained on VoxCeleb's test people, in words; None for one of the run's own.
+
+    Such a judge has seen other photos of the people whom it tells apart, as no judge of strangers has.
+    """
+    if name not in PUBLISHED:
+        return None
+    published = PUBLISHED[name]
+    return _KNOWS[published.knows_test_people].format(published.trained_on)
 
 
 def check_embedder(name: str, weights: Mapping[str, str]) -> None:

@@ -28,7 +28,8 @@ class Contestant:
     """A row of every table. `answer(draw, seconds)` gives embeddings (N, E) of one draw of voices.
 
     `draws` is False where every draw would give the same, `kind` is system, control or ceiling; `people` are those that
-    it answers for; `pictures` gives the faces themselves, where there are any.
+    it answers for; `pictures` gives the faces themselves, where there are any. `own(draw)` are the rows (N,) of the
+    unseen people's portraits that it shows, and is then not held against; None where it shows none of them.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Contestant:
     people: IntArray
     draws: bool = False
     pictures: Callable[[int, float | None], Tensor] | None = None
+    own: Callable[[int], IntArray] | None = None
 
 
 class Evaluation:
@@ -175,16 +177,23 @@ class Evaluation:
             return self.unseen.images(chosen(draw))
 
         return [
-            Contestant(name="real photo", kind="ceiling", answer=answer, people=several, draws=True, pictures=pictures)
+            Contestant(
+                name="real photo",
+                kind="ceiling",
+                answer=answer,
+                people=several,
+                draws=True,
+                pictures=pictures,
+                own=chosen,
+            )
         ]
 
     def real_without(self, contestant: Contestant, draw: int) -> FloatArray:
         """Means (N', E), not scaled again, of what a contestant is held against: all portraits, or all but its own."""
-        if contestant.kind != "ceiling" or contestant.pictures is None:
+        if contestant.own is None:
             return self.means[contestant.people]
-        groups = self.unseen.face_groups
-        count_N = groups.count[contestant.people][:, None]
-        own = self.faces[groups.first[contestant.people] + draw % count_N[:, 0]]
+        count_N = self.unseen.face_groups.count[contestant.people][:, None]
+        own = self.faces[contestant.own(draw)]
         others: FloatArray = (self.means[contestant.people] * count_N - own) / (count_N - 1)
         return others
 

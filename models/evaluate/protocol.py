@@ -6,6 +6,7 @@ contact sheet as `.png`:
  "embedder": {"name", "sha256", "kind": published | trained in the run}, "notes": [str],
  "rows": [{"name", "kind": system | control | ceiling, "people", "draws", "figures": {key: {"value", "low", "high"}}}],
  "tables": [{"table", "protocol", "title", "rows": as above}]}
+`low` and `high` end a 95 % bootstrap interval over people; KID and VFS have a `deviation` over subsets or splits.
 Keys of figures: cosine, l1, recall_at_<K>[_of_<gallery>], median_rank, map, and centred_… of those; see `rows.py`. The
 tables are those of `protocols.py`.
 """
@@ -20,7 +21,7 @@ import numpy as np
 
 from models.data.snapshots import open_snapshot
 from models.data.store import Store
-from models.embedders import SELF_TRAINED, describe_embedder, load_published
+from models.embedders import SELF_TRAINED, describe_embedder, knows_test_people, load_published
 from models.embedders.base import Embedder
 from models.embedders.self_trained import load_embedder
 from models.errors import EvaluationError
@@ -162,6 +163,8 @@ def open_embedder(name: str, run_dir: Path, weights: Mapping[str, str]) -> Embed
 def _notes(name: str, trained_with: str, unseen: Store) -> list[str]:
     people = len(unseen.people)
     notes = [f"n = {people}: one person is {100 / people:.1f} % of R@K"]
+    if known := knows_test_people(name):
+        notes.append(f"{name} {known}")
     if name == SELF_TRAINED:
         notes.append("self-trained embedder: figures hold within this snapshot only, never beside published rows")
     if name == trained_with:

@@ -1,7 +1,8 @@
 """The protocols by name, and the tables that each adds to an evaluation.
 
-A table: {"table", "protocol", "title", "features" (who looked, where it is not the embedder), "rows"}; a row is as in
-`protocol.py`, with `seconds`, `trials` or `attribute`, `groups` and `gap` where a table has them.
+A table: {"table", "protocol", "title", "features" (who looked, where it is not the embedder), "notes" (what to know
+before its figures are read, where there is something), "rows"}; a row is as in `protocol.py`, with `seconds`, `trials`
+or `attribute`, `groups` and `gap` where a table has them.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def chosen(names: Sequence[str]) -> list[str]:
     return [name for name in known if name in names or ALL in names]
 
 
-def _table(name: str, protocol: str, title: str, rows: list[dict[str, Any]], **more: str) -> dict[str, Any]:
+def _table(name: str, protocol: str, title: str, rows: list[dict[str, Any]], **more: str | list[str]) -> dict[str, Any]:
     return {"table": name, "protocol": protocol, "title": title, **more, "rows": rows}
 
 
@@ -109,14 +110,19 @@ def _distributions(question: Question) -> list[dict[str, Any]]:
     evaluation, weights = question.evaluation, question.weights
     judge, device = evaluation.judge, evaluation.judge.generator.device
     rows = realism.distance_rows(evaluation, judge.embed, evaluation.faces)
-    found = [_table(DISTRIBUTIONS, DISTRIBUTIONS, "Distance to real portraits", rows, features=judge.embedder.name)]
+    notes = realism.few_faces(rows, evaluation.faces.shape[1])
+    title = "Distance to real portraits"
+    found = [_table(DISTRIBUTIONS, DISTRIBUTIONS, title, rows, features=judge.embedder.name, notes=notes)]
     if realism.FID in weights:
         look = realism.fid_network(weights, device)
-        rows = realism.distance_rows(evaluation, look, realism.real_features(evaluation, look))
-        found.append(_table("fid", DISTRIBUTIONS, "FID and KID as published", rows, features=realism.FID))
+        real_MD = realism.real_features(evaluation, look)
+        rows = realism.distance_rows(evaluation, look, real_MD)
+        notes = realism.few_faces(rows, real_MD.shape[1])
+        found.append(_table("fid", DISTRIBUTIONS, "FID and KID as published", rows, features=realism.FID, notes=notes))
     if realism.VFS in weights:
         rows = realism.score_rows(evaluation, realism.vfs_network(weights, device))
-        found.append(_table("vfs", DISTRIBUTIONS, "VGGFace score, five splits", rows, features=realism.VFS))
+        notes = realism.split_scores(rows)
+        found.append(_table("vfs", DISTRIBUTIONS, "VGGFace score", rows, features=realism.VFS, notes=notes))
     return found
 
 

@@ -11,15 +11,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One row of a paper: who, on what, which embedder, the figures as printed (recall and accuracy in per cent)."""
+    """One row of a paper: who, on what, which embedder, the figures as printed (recall and accuracy in per cent).
+
+    `gallery` is the number of people whom its recall was found among; None where it has no recall.
+    """
 
     work: str
     data: str
     embedder: str
     figures: Mapping[str, float]
+    gallery: int | None = None
 
 
 _SF2F = "HQ-VoxCeleb, galleries of 100"
+_SF2F_GALLERY = 100
 
 
 def _sf2f(work: str, embedder: str, cosine: float, l1: float | None, recalls: Sequence[float], vfs: float) -> Published:
@@ -30,6 +35,7 @@ def _sf2f(work: str, embedder: str, cosine: float, l1: float | None, recalls: Se
         data=_SF2F,
         embedder=embedder,
         figures=figures | dict(zip(names, recalls, strict=True)) | {"VFS": vfs},
+        gallery=_SF2F_GALLERY,
     )
 
 
@@ -38,7 +44,6 @@ _RETRIEVAL = (
     _sf2f("SF2F, 64 + 128 px, 5 s", "FaceNet", 0.313, 17.46, (6.10, 9.25, 18.77, 35.38), 20.10),
     _sf2f("voice2face by the authors of SF2F, 5 s", "FaceNet", 0.205, 23.17, (20.82,), 15.68),
     _sf2f("Vox2Face (2026)", "ArcFace", 0.322, None, (17.3, 32.1), 23.21),
-    _sf2f("SF2F by the authors of Vox2Face", "ArcFace", 0.295, None, (14.6, 29.8), 18.82),
 )
 _AVP_DATA = "VoxCeleb1 and VGGFace, people in both"
 _AVP = (

@@ -5,7 +5,7 @@ Shapes: N people, M portraits, S side, D features, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.embedders.vggface2_resnet import VggFace2ResNet50
-from models.evaluate.contestants import Evaluation
+from models.evaluate.contestants import Contestant, Evaluation
 from models.evaluate.distributions import VFS_SPLITS, frechet_distance, kernel_distance, vggface_score
 from models.evaluate.judge import chunks
 from models.evaluate.metrics import FloatArray
@@ -57,20 +57,24 @@ def in_batches(network: Callable[[Tensor], Tensor], device: torch.device) -> Loo
 
 
 def distance_rows(evaluation: Evaluation, look: Look, real_MD: FloatArray) -> list[dict[str, Any]]:
-    """FID and KID of the faces of two people or more against all real portraits, whose features are `real_MD`."""
+    """FID and KID of the faces of two people or more against real portraits, whose features are `real_MD`.
+
+    Against all of them but those that the row itself shows: a set that contains the faces is nearer than any other.
+    """
     rows: list[dict[str, Any]] = []
     if evaluation.count < 2:
         return rows
-    for name, kind, people, image_N3SS in _pictured(evaluation):
-        if people < 2:
+    for contestant, image_N3SS in _pictured(evaluation):
+        against_MD = real_MD if contestant.own is None else np.delete(real_MD, contestant.own(0), axis=0)
+        if min(len(contestant.people), len(against_MD)) < 2:
             continue
         features_ND = look(image_N3SS)
-        mean, deviation = kernel_distance(features_ND, real_MD, seed=evaluation.judge.seed)
+        mean, deviation = kernel_distance(features_ND, against_MD, seed=evaluation.judge.seed)
         figures = {
-            "fid": {"value": frechet_distance(features_ND, real_MD)},
-            "kid": {"value": mean, "low": mean - deviation, "high": mean + deviation},
+            "fid": {"value": frechet_distance(features_ND, against_MD)},
+            "kid": {"value": mean, "deviation": deviation},
         }
-        rows.append(_row(name, kind, people, figures))
+        rows.append(_row(contestant.name, contestant.kind, len(contestant.people), figures))
     mean_face_ND = np.repeat(look(evaluation.mean_face[None]), evaluation.count, axis=0)
     return [
         *rows,
@@ -83,13 +87,33 @@ def score_rows(evaluation: Evaluation, looks: Mapping[str, Look]) -> list[dict[s
     rows: list[dict[str, Any]] = []
     if evaluation.count < VFS_SPLITS:
         return rows
-    for name, kind, people, image_N3SS in _pictured(evaluation):
+    for contestant, image_N3SS in _pictured(evaluation):
         figures = {}
         for key, look in looks.items():
             mean, deviation = vggface_score(look(image_N3SS))
-            figures[key] = {"value": mean, "low": mean - deviation, "high": mean + deviation}
-        rows.append(_row(name, kind, people, figures))
+            figures[key] = {"value": mean, "deviation": deviation}
+        rows.append(_row(contestant.name, contestant.kind, len(contestant.people), figures))
     return rows
+
+
+def few_faces(rows: Sequence[Mapping[str, Any]], features: int) -> list[str]:
+    """What to know of FID where a row has no more faces than its network has `features`."""
+    fewest = min((row["people"] for row in rows), default=features + 1)
+    if fewest > features:
+        return []
+    return [
+        f"FID of {fewest} faces in {features} dimensions: the covariance of so few is not known, FID is the greater "
+        "the fewer they are. Compare sets of one size only; KID has no such bias."
+    ]
+
+
+def split_scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to know of VFS: it depends on how many faces each of its splits has."""
+    each = sorted({row["people"] // VFS_SPLITS for row in rows})
+    if not each:
+        return []
+    faces = " or ".join(map(str, each))
+    return [f"VFS by {VFS_SPLITS} splits of {faces} faces: it grows with their number; published ones had more."]
 
 
 def real_features(evaluation: Evaluation, look: Look) -> FloatArray:
@@ -109,10 +133,10 @@ def check_files(weights: Mapping[str, str]) -> list[str]:
     return notes
 
 
-def _pictured(evaluation: Evaluation) -> Iterable[tuple[str, str, int, Tensor]]:
+def _pictured(evaluation: Evaluation) -> Iterable[tuple[Contestant, Tensor]]:
     for contestant in evaluation.contestants():
         if contestant.pictures is not None:
-            yield contestant.name, contestant.kind, len(contestant.people), contestant.pictures(0, None)
+            yield contestant, contestant.pictures(0, None)
 
 
 def _row(name: str, kind: str, people: int, figures: dict[str, dict[str, float]]) -> dict[str, Any]:

@@ -23,9 +23,9 @@ _HEADINGS = {
     "top_1": "top 1 %",
     "top_5": "top 5 %",
     "fid": "FID",
-    "kid": "KID",
-    "vfs_bgr": "VFS, BGR",
-    "vfs_rgb": "VFS, RGB as released",
+    "kid": "KID ± sd over subsets",
+    "vfs_bgr": "VFS, BGR ± sd over splits",
+    "vfs_rgb": "VFS, RGB as released ± sd over splits",
     "voice": "voices, log odds",
     "noise": "noise, log odds",
     "voice_above_noise": "voices above noise %",
@@ -78,7 +78,10 @@ def _protocol_table(table: Mapping[str, Any], embedder: str) -> list[str]:
     trials = max((row.get("trials", 0) for row in rows), default=0)
     if trials:
         lines += ["", f"{trials:,} trials."]
-    return lines + _published(table["protocol"]) if table["table"] in _WITH_PUBLISHED else lines
+    for note in table.get("notes", []):
+        lines += ["", note]
+    people = max((row.get("people", 0) for row in rows), default=0)
+    return lines + _published(table["protocol"], people) if table["table"] in _WITH_PUBLISHED else lines
 
 
 _WITH_PUBLISHED = ("sf2f-paper", "sf2f-code", "avp", "matching", "distributions")
@@ -89,13 +92,23 @@ def _with_length(row: Mapping[str, Any]) -> dict[str, Any]:
     return dict(row) if seconds is None else {**row, "name": f"{row['name']}, {seconds:g} s of speech"}
 
 
-def _published(protocol: str) -> list[str]:
-    """What the papers print, each row with its own embedder: to be read beside, never in one column with ours."""
+def _published(protocol: str, people: int) -> list[str]:
+    """What the papers print, each row with its own embedder: to be read beside, never in one column with ours.
+
+    Recall among fewer people than a paper's galleries have is another question, so its recall is then left out.
+    """
     rows = published.rows(protocol)
     if not rows:
         return []
+    gallery = max((row.gallery or 0 for row in rows), default=0)
     columns = list(dict.fromkeys(key for row in rows for key in row.figures))
     lines = ["", "Published, other data and other embedders:", ""]
+    if people < gallery:
+        columns = [key for key in columns if not key.startswith("R@")]
+        lines[1:2] = [
+            "Published, other data and other embedders, without their recall: it is that of galleries of "
+            f"{gallery}, and these are {people} people.",
+        ]
     lines += [f"| work | data | embedder | {' | '.join(columns)} |", "|---|---|---" + "|---" * len(columns) + "|"]
     for row in rows:
         cells = [f"{row.figures[column]:g}" if column in row.figures else "–" for column in columns]
@@ -155,6 +168,8 @@ def cell(figure: Mapping[str, float] | None, key: str) -> str:
     scale = 100 if any(part in key for part in _PER_CENT) else 1
     value = figure["value"] * scale
     digits = 1 if scale == 100 or abs(value) >= 2 else 3
+    if "deviation" in figure:
+        return f"{value:.{digits}f} ± {figure['deviation'] * scale:.{digits}f}"
     if "low" not in figure:
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{figure['low'] * scale:.{digits}f}, {figure['high'] * scale:.{digits}f}]"

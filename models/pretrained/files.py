@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from models.errors import PretrainedError
 from voxdata.format.digests import file_sha256
@@ -18,12 +19,18 @@ from voxdata.format.digests import file_sha256
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedWeights:
-    """A published weight file: its name, digest (None: nobody states one), where it is to be had, under which terms."""
+    """A published weight file: its name, digest (None: nobody states one), where it is to be had, under which terms.
+
+    `trained_on` and `knows_test_people`, whether VoxCeleb's test people are among these, are stated of face embedders,
+    as catalogs/weights.toml has them.
+    """
 
     file: str
     sha256: str | None
     source: str
     licence: str
+    trained_on: str = "other pictures than people's"
+    knows_test_people: Literal["yes", "likely", "unknown"] = "unknown"
 
 
 PUBLISHED: Mapping[str, PublishedWeights] = MappingProxyType(
@@ -33,24 +40,32 @@ PUBLISHED: Mapping[str, PublishedWeights] = MappingProxyType(
             sha256="98851f834174bcff774c45c7581f5c8099463907ad6f432c74d37ce289774cd5",
             source="the ONNX export of InsightFace's MobileFaceNet y1",
             licence="non-commercial research",
+            trained_on="refined MS-Celeb-1M",
+            knows_test_people="likely",
         ),
         "facenet": PublishedWeights(
             file="20180402-114759-vggface2.pt",
             sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
             source="https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
             licence="code MIT; trained on VGGFace2 (research)",
+            trained_on="VGGFace2",
+            knows_test_people="yes",
         ),
         "w600k_r50": PublishedWeights(
             file="w600k_r50.onnx",
             sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
             source="in https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",
             licence="non-commercial research",
+            trained_on="WebFace600K",
+            knows_test_people="likely",
         ),
         "vggface2_resnet50": PublishedWeights(
             file="resnet50_ft_weight.pkl",
             sha256=None,
             source="a pickle behind a shared drive, to be converted to a torch file offline (docs/weights.md)",
             licence="not stated; trained on VGGFace2 (research)",
+            trained_on="MS-Celeb-1M, then VGGFace2",
+            knows_test_people="yes",
         ),
         "vgg19": PublishedWeights(
             file="vgg19-dcbb9e9d.pth",

@@ -160,6 +160,9 @@ def test_networks_that_define_fid_and_vfs_are_named_where_they_lack(
     run, result = judged
     for figure, name in (("FID and KID as published", "fid_inception"), ("VFS", "vggface2_resnet50")):
         assert any(note.startswith(f"no {figure}: {name} is not given; get ") for note in result["notes"])
+    (distances,) = (table for table in result["tables"] if table["table"] == "distributions")
+    assert "FID of 3 faces in" in " ".join(distances["notes"]) or "FID of 5 faces in" in " ".join(distances["notes"])
+    assert distances["notes"][0] in (run / "evaluation.md").read_text()
     wrong = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
     wrong.write_bytes(b"half of it")
     with pytest.raises(PretrainedError, match=f"fid_inception: {wrong} has sha256"):
@@ -189,9 +192,14 @@ def test_published_figures_stand_apart_from_ours(judged: tuple[Path, dict[str, A
     run, result = judged
     text = markdown(result)
     assert (run / "evaluation.md").read_text() == text
-    ours, published = text.split("Published, other data and other embedders:")[:2]
+    ours, published = text.split("Published, other data and other embedders")[:2]
     assert "(published)" not in ours
     assert "| SF2F, 64 px, 5 s (published) |" in published.splitlines()[4]
+    assert "galleries of 100, and these are 5 people" in published.splitlines()[0]
+    assert "R@10" not in published.splitlines()[2], "their recall is another question's"
+    table = next(table for table in result["tables"] if table["table"] == "sf2f-paper")
+    enough = {**table, "rows": [{**row, "people": 100} for row in table["rows"]]}
+    assert "| R@10 |" in markdown({**result, "tables": [enough]}).partition("(published)")[0].rpartition("Published")[2]
     with Image.open(run / "evaluation.png") as sheet:
         assert sheet.size == (5 * 64, 5 * 64)
         assert "identify nobody" in sheet.info["Description"]

@@ -22,13 +22,14 @@ def mean_colour(image_N3SS: Tensor) -> FloatArray:
     return np.asarray(image_N3SS.mean(dim=(2, 3)).numpy(), np.float64)
 
 
-def contestant(name: str, image_N3SS: Tensor | None) -> Contestant:
+def contestant(name: str, image_N3SS: Tensor | None, own: list[int] | None = None) -> Contestant:
     return Contestant(
         name=name,
         kind="system",
         answer=lambda draw, seconds: np.zeros((len(REAL), 1)),
-        people=np.arange(len(REAL)),
+        people=np.arange(len(REAL) if own is None else len(own)),
         pictures=None if image_N3SS is None else lambda draw, seconds: image_N3SS,
+        own=None if own is None else lambda draw: np.array(own),
     )
 
 
@@ -53,9 +54,32 @@ def test_distance_is_that_of_the_networks_features() -> None:
     assert list(rows) == ["copies", "brighter", "mean face"]
     assert rows["copies"]["fid"]["value"] == pytest.approx(0, abs=1e-6)
     assert rows["brighter"]["fid"]["value"] == pytest.approx(3 * 0.5**2, rel=1e-4)
-    assert rows["brighter"]["kid"]["value"] > rows["copies"]["kid"]["high"]
+    assert rows["brighter"]["kid"]["value"] > sum(rows["copies"]["kid"].values())
+    assert set(rows["copies"]["kid"]) == {"value", "deviation"}, "no interval over people"
     spread = np.trace(np.cov(real_MD, rowvar=False))
     assert rows["mean face"]["fid"]["value"] == pytest.approx(spread, rel=1e-4)
+
+
+def test_photos_are_not_held_against_themselves() -> None:
+    """Of two clusters a row shows one: what is left to hold it against is the other."""
+    shown = list(range(20))
+    images = REAL.clone()
+    images[20:] += 1
+    given = evaluation(contestant("real photo", images[:20], shown), contestant("the same", images[:20]))
+    rows = {row["name"]: row for row in realism.distance_rows(given, mean_colour, mean_colour(images))}
+    other = realism.frechet_distance(mean_colour(images[:20]), mean_colour(images[20:]))
+    assert rows["real photo"]["figures"]["fid"]["value"] == pytest.approx(other)
+    assert rows["the same"]["figures"]["fid"]["value"] < other / 2
+    assert rows["real photo"]["people"] == 20
+
+
+def test_too_few_faces_for_a_distance_are_said() -> None:
+    rows = [{"people": 40}, {"people": 2048}]
+    assert realism.few_faces(rows, features=39) == []
+    (note,) = realism.few_faces(rows, features=40)
+    assert note.startswith("FID of 40 faces in 40 dimensions")
+    assert realism.split_scores(rows)[0].startswith("VFS by 5 splits of 8 or 409 faces")
+    assert realism.few_faces([], features=40) == realism.split_scores([]) == []
 
 
 class Faces:

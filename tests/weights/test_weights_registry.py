@@ -64,8 +64,16 @@ def test_files_of_the_models_are_the_same_and_are_used(cache: Path) -> None:
     known = weights.registry()
     for name, published in FILES.items():
         assert (known[name].file, known[name].sha256) == (published.file, published.sha256)
+    for name, published in PUBLISHED.items():
+        stated = (known[name].trained_on, known[name].knows_test_people)
+        assert stated == (published.trained_on, published.knows_test_people)
     of_commands = {name for name, each in known.items() if any(use.startswith("voxdata ") for use in each.used_by)}
     assert of_commands == set(FILES)
+
+
+def test_every_face_embedder_says_whether_it_knows_voxcelebs_people(cache: Path) -> None:
+    judges = {name for name, each in weights.registry().items() if each.face_input or name in PUBLISHED}
+    assert {name for name, each in weights.registry().items() if each.knows_test_people} == judges
 
 
 def test_a_file_that_a_setting_is_said_to_take_is_taken_by_it(cache: Path) -> None:

@@ -93,6 +93,7 @@ class Weight:
     licence: str
     commercial: Literal["yes", "no", "unclear"]
     trained_on: str
+    knows_test_people: Literal["yes", "likely", "unknown"] | None = None
     used_by: tuple[str, ...] = ()
     face_input: Literal["rgb-255", "rgb-unit", "dlib"] | None = None
     agreement_similarity: Cosine | None = None
