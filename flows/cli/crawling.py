@@ -125,6 +125,7 @@ def names(
     import pyarrow as pa
 
     from voxdata.sources.crawl_names import NOBODY, decide, undecided
+    from voxdata.sources.folder import printable
     from voxdata.store.storage import open_storage
     from voxdata.tables.people import CRAWL_NAMES
 
@@ -133,7 +134,7 @@ def names(
         raise IdentityError("give --choose IDENTITY CHOICE or --nobody IDENTITY, not both")
     said = choose if choose is not None else (nobody, NOBODY) if nobody is not None else None
     if said is not None:
-        identity, choice = said
+        identity, choice = map(printable, said)
         decide(storage, identity, choice, at=datetime.now(UTC).isoformat(timespec="microseconds"))
         meant = f"means {choice}" if choice else "means none of them"
         print(f"the name of {identity} {meant}; this acts in the next voxdata build")

@@ -53,6 +53,7 @@ def forget(
     the proof finds something of theirs and says what to do. See docs/governance.md.
     """
     from flows.forgetting import delete_artifacts, judge_again, said_of
+    from voxdata.sources.folder import printable
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
@@ -65,7 +66,7 @@ def forget(
     finished = (
         _resumed(storage, root)
         if identity is None
-        else _forgotten(storage, root, identity, reason, ahead, asking, metadata, json=json)
+        else _forgotten(storage, root, printable(identity), reason, ahead, asking, metadata, json=json)
     )
     if finished is None:
         return 0
@@ -124,10 +125,9 @@ def _forgotten(
 ) -> list[Forgotten] | None:
     """What was forgotten; None after `--dry-run`. What was begun before is not asked about again."""
     from flows.forgetting import plan_facts, plan_lines
-    from flows.meant import described, known_under
+    from flows.meant import known_under
     from voxdata.forgetting import forget as forgetting
     from voxdata.format.portraits import cache_folder
-    from voxdata.people.names import shown
     from voxdata.pipeline.progress import waiting
 
     known = known_under(storage, metadata)
@@ -144,11 +144,8 @@ def _forgotten(
         if not asking.agreed(f"Forget {plan.forgetting.person} under {root}? This cannot be undone."):
             return None
     known = known_under(storage, metadata, at=_now())
-    called = known.called(identity)
     with waiting("forget"):
         done = forgetting.forget(storage, identity, known.book, caches=[cache_folder()], reason=why, at=at, ahead=ahead)
-    if called:
-        print(f"{shown(identity)!r} was {described(known, called[0])}")
     return [done]
 
 
@@ -198,6 +195,7 @@ def optout(
     """
     from flows.meant import described, known_under, meant
     from voxdata.people import optouts
+    from voxdata.sources.folder import printable
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
@@ -210,7 +208,7 @@ def optout(
         return 0
     why = _stated_reason(reason, "the journal keeps it")
     known = known_under(storage, metadata, at=_now())
-    who = meant(storage, known, identity, root, ahead=ahead)
+    who = meant(storage, known, printable(identity), root, ahead=ahead)
     person = known.book.person(who)
     if withdraw:
         named = optouts.in_force(storage)
@@ -243,6 +241,7 @@ def aliases(
     from flows.meant import book_under
     from voxdata.people import merging
     from voxdata.people.naming import known_people
+    from voxdata.sources.folder import printable
     from voxdata.store.storage import open_storage
 
     storage = open_storage(root)
@@ -252,7 +251,7 @@ def aliases(
     words = confirm or refuse
     if not words:
         return _list_pairs(storage, known, every=every, json=json)
-    identity, person = (known.require(word, storage.url) for word in words)
+    identity, person = (known.require(printable(word), storage.url) for word in words)
     decision = merging.CONFIRMED if confirm else merging.REFUSED
     merging.decide(storage, identity, person, decision, reason=_stated_reason(reason, "say what shows it"), at=_now())
     print(f"{identity} and {person} are {'' if confirm else 'not '}one person; {_ACTS}")
@@ -356,9 +355,11 @@ def _restore_originals(storage: Storage, root: str, asking: Asking, before: Orig
 
 
 def _stated_reason(reason: str | None, why: str) -> str:
+    from voxdata.sources.folder import printable
+
     if not reason or not reason.strip():
         raise IdentityError(f"--reason TEXT is needed: {why}")
-    return reason.strip()
+    return printable(reason.strip())
 
 
 def _now() -> str:

@@ -55,13 +55,14 @@ def show(
     """
     from flows.showing import show as shown_of
     from flows.unpublished import meant
+    from voxdata.sources.folder import printable
     from voxdata.store.storage import open_storage
 
     if out is not None and Path(out).suffix.lower() != ".png":
         raise SourceError(f"--out {out}: the picture is written as PNG; name it {Path(out).with_suffix('.png')}")
     storage = open_storage(root)
     left = kind != "run" and meant(storage, asked=False) is not None
-    shown = shown_of(storage, kind, name, model, unpublished=left)
+    shown = shown_of(storage, kind, printable(name), model, unpublished=left)
     if json:
         say_json(shown.facts)
     else:

@@ -154,6 +154,7 @@ def test_every_named_query_has_a_header_and_runs(storage: LocalStorage) -> None:
         ("SET enable_external_access = true", "would SET"),
         ("", "is empty"),
         ("-- only a comment", "is empty"),
+        ("SELECT 'caf\udce9'", r"not Unicode \(SELECT 'caf\\udce9'\)"),
     ],
 )
 def test_sql_that_fails_or_writes_is_one_line(

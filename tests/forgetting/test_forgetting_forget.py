@@ -101,6 +101,12 @@ def test_no_byte_of_the_person_is_left(forgotten: Aftermath, capsys: pytest.Capt
         assert copy.rows(f"SELECT count(*) FROM {table} WHERE identity = '{PERSON}'") == [(0,)]
 
 
+def test_what_is_printed_without_a_question_names_nobody(forgotten: Aftermath) -> None:
+    """It stays in a log."""
+    assert "tombstone " in forgotten.said
+    assert not any(word in forgotten.said for word in (PERSON, FOLDER, NAME))
+
+
 def test_nobody_else_loses_a_byte(forgotten: Aftermath, capsys: pytest.CaptureFixture[str]) -> None:
     others = {name: data for name, data in forgotten.members.items() if not name.startswith(f"{PERSON}/")}
     assert forgotten.copy.shard_members() == others

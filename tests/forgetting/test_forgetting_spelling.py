@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -164,3 +165,22 @@ def test_tombstones_of_all_times_refuse_every_spelling(
     book = IdentityBook(by_id={"id7": Identity(identity="id7", name=words[0])}, is_forgotten=known.holds)
     assert book.forgotten("bjorn-jose")
     assert not book.forgotten("bjorn")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["in the root", "ahead"])
+def test_words_that_are_not_utf_8_are_those_of_folders(
+    copy: Copy, capsys: pytest.CaptureFixture[str], there: bool
+) -> None:
+    """As a shell hands over a name of a Windows-1252 list: whoever opts out by it does, and the root stays open."""
+    word = os.fsdecode("Zo\u00eb_Ruiz".encode("cp1252"))
+    if there:
+        for kind in ("photos", "wav"):
+            (copy.corpus / kind / "id90003").rename(copy.corpus / kind / word)
+        build(copy.corpus, copy.root, "speech.who=all")
+    ahead = [] if there else ["--ahead"]
+    for command in (["optout", word, *ahead], ["forget", word, "--yes", *ahead]):
+        status, said, _ = run(capsys, *command, "--reason", f"letter of {word[:3]}", "--root", copy.root)
+        assert status == 0, said
+    assert run(capsys, "verify", "--root", copy.root)[0] == 0
+    build(copy.corpus, copy.root, "speech.who=all")
+    assert copy.rows("SELECT count(*) FROM faces WHERE identity LIKE 'Zo%'") == [(0,)]

@@ -168,6 +168,8 @@ def test_columns_that_a_row_lacks_are_null(storage: LocalStorage) -> None:
         ("tags", {"tag": "a"}, "`at` is missing"),
         ("reviews", {"photo_sha256": "a", "decision": "keep"}, "`reviewed_at` is missing"),
         ("tags", {"tag": "a", "at": "yesterday"}, "`at` is 'yesterday'; a time is needed"),
+        ("optouts", {"person": "caf\udce9", "at": "2026-01-01"}, r"`person` 'caf\\udce9' is not Unicode; give it in"),
+        ("runs", {"run_id": "r", "step": "7", "at": "2026-01-01"}, r"`step` '7' is a value of another kind \(str\)"),
     ],
 )
 def test_mistakes_are_named(storage: LocalStorage, table: str, row: dict[str, str], message: str) -> None:

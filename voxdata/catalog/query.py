@@ -18,7 +18,8 @@ import pyarrow as pa
 from voxdata.catalog.asked import add_asked
 from voxdata.catalog.database import CATALOG_KEY, attach
 from voxdata.catalog.text_table import aligned, by_lines
-from voxdata.format.errors import CatalogError, QueryError, nearest
+from voxdata.format.errors import CatalogError, QueryError, brief, nearest
+from voxdata.format.json_text import is_unicode
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import LocalStorage, Storage
 
@@ -57,6 +58,8 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     """The result of one SQL statement; the connection reaches no file from then on. Raises `QueryError`."""
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+    if not is_unicode(sql):
+        raise QueryError(f"the query is not Unicode ({brief(sql)}); give it in UTF-8")
     try:
         _check_reads(connection, sql)
         relation = connection.sql(sql)

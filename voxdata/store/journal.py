@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError, brief, quoted
-from voxdata.format.json_text import fits, read_json, read_object
+from voxdata.format.json_text import fits, is_unicode, read_json, read_object
 from voxdata.store.pulled import source_of
 from voxdata.store.storage import Storage
 from voxdata.tables import faces, models, people, shards
@@ -77,7 +77,8 @@ def append(storage: Storage, table: str, row: Mapping[str, Any], *, instead_of: 
     """State one fact and return its key. Columns that `row` lacks are null, but for its time.
 
     The last fact of a table is not stated twice in a row. `instead_of` names a fact that this one replaces: it takes
-    its place in the order. Raises `StorageError` for an unknown table or column, or a row without its time.
+    its place in the order. Raises `StorageError` for an unknown table or column, a row without its time, and a value
+    that no reader would take: one such fact would close the root to everybody.
     """
     schema = _schema(table)
     unknown = sorted(set(row) - set(schema.names))
@@ -88,6 +89,7 @@ def append(storage: Storage, table: str, row: Mapping[str, Any], *, instead_of: 
         raise StorageError(f"journal {table}: `{time}` is missing; say when, as in 2026-11-21T09:00:00Z")
     _instant(row[time], f"journal {table}: `{time}`")
     fact = {name: row.get(name) for name in schema.names}
+    _check_values(table, fact)
     hashed = digest(fact)
     if instead_of is not None:
         name = hashed if _number(instead_of) == 0 else _named(_number(instead_of), hashed)
@@ -102,6 +104,15 @@ def append(storage: Storage, table: str, row: Mapping[str, Any], *, instead_of: 
         _counted[storage.url, table] = max(_counted.get((storage.url, table), 0), _number(name))
     _state_at_source(storage, table, fact)
     return key
+
+
+def _check_values(table: str, fact: Mapping[str, Any]) -> None:
+    for column in _schema(table):
+        value = fact[column.name]
+        if value is not None and not fits(value, _KINDS[column.type]):
+            odd = isinstance(value, str) and not is_unicode(value)
+            said = "is not Unicode; give it in UTF-8" if odd else f"is a value of another kind ({type(value).__name__})"
+            raise StorageError(f"journal {table}: `{column.name}` {quoted(value)} {said}")
 
 
 def _state_at_source(storage: Storage, table: str, fact: Mapping[str, Any]) -> None:
