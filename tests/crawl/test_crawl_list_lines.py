@@ -70,6 +70,16 @@ def test_a_list_that_is_not_utf_8_is_read_as_windows_writes_it_and_says_so(
     assert "2 lines have bytes that are not UTF-8, and are read as Windows-1252" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["list.csv", "list.jsonl", "list.csv.gz", "Ann.txt"])
+def test_a_list_in_the_encoding_of_another_script_is_refused(tmp_path: Path, name: str) -> None:
+    """`Иван` of Windows-1251 would be `Èâàí`, whom no opt-out and no metadata know."""
+    row = {"list.jsonl": '{"name": "Иван", "url": "http://h/1"}', "Ann.txt": "1 http://h/Иван 1 2 3 4 5 6 1"}
+    data = row.get(name, "name,url\nАнна,http://h/1").encode("cp1251")
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    with pytest.raises(SourceError, match=r"line [12] of .* \(in Windows-1251 it has \S*(Иван|Анна)\S*\); write the"):
+        found(source(kind="list", path=str(tmp_path / name)))
+
+
 def test_a_byte_that_is_not_utf_8_renames_nobody_in_its_line(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes("name,url,note\nPenélope Cruz,http://h/1,caf".encode() + b"\xe9\n")

@@ -248,3 +248,38 @@ def test_words_for_a_missing_name_are_nobody_in_metadata(tmp_path: Path, caplog:
     assert rows == [("id0", ""), ("id1", ""), ("id2", "NA"), ("id3", "Nan_Goldin")]
     assert "5 ids or names name nobody" in caplog.text
     assert "1 ids or names are NA" in caplog.text
+
+
+MINE = [("a1", "Jos\u00e9_Doe", "m"), ("a2", "Roe, Jane", "f"), ("a3", "\u0418\u0432\u0430\u043d", "m")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("delimiter", ["\t", ",", ";", "|", "sep=;"])
+def test_a_table_in_any_form_that_spreadsheets_write(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    parts = delimiter[-1]
+    rows = [("id", "name", "gender"), *MINE]
+    lines = ["sep=;"] * delimiter.startswith("sep") + [parts.join(f'"{cell}"' for cell in row) for row in rows]
+    (tmp_path / "mine.csv").write_bytes("\r\n".join([*lines, ""]).encode(encoding))
+    found = [(each.identity, each.name, each.sex) for each in read_metadata(tmp_path / "mine.csv")]
+    assert found == MINE
+
+
+def test_bytes_of_windows_1252_are_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_bytes("id;name;note\na1;Zo\u00eb;\u201c\u2026\u201d\na2;Ann;\n".encode("cp1252"))
+    assert [each.name for each in read_metadata(table)] == ["Zo\u00eb", "Ann"]
+    assert f"metadata {table}: 1 lines have bytes that are not UTF-8, and are read as Windows-1252" in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "cp1253", "cp1255", "gb18030", "euc-kr", "shift_jis"])
+def test_a_table_in_the_encoding_of_another_script_names_nobody_else(tmp_path: Path, encoding: str) -> None:
+    name = {
+        "cp1253": "\u0393\u03b9\u03ac\u03bd\u03bd\u03b7\u03c2",
+        "cp1255": "\u05d3\u05d5\u05d3",
+        "gb18030": "\u674e\u5a1c",
+        "euc-kr": "\uae40\uc5f0\uc544",
+        "shift_jis": "\u9234\u6728\u82b1\u5b50",
+    }.get(encoding, "\u0418\u0432\u0430\u043d \u041f\u0435\u0442\u0440\u043e\u0432")
+    (tmp_path / "mine.csv").write_bytes(f"id,name\na1,Ann\na2,{name}\n".encode(encoding))
+    with pytest.raises(SourceError, match=r"^line 3 of \S+/mine\.csv is neither UTF-8 nor .* iconv -f WINDOWS-1251 "):
+        read_metadata(tmp_path / "mine.csv")

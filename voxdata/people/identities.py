@@ -28,6 +28,8 @@ import io
 import logging
 import math
 import re
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -37,6 +39,7 @@ from typing import Literal
 
 from voxdata.format.errors import IdentityError, SourceError, brief, quoted, several
 from voxdata.format.table_lines import TableRows
+from voxdata.format.table_text import TableLines, open_table, table_begins
 from voxdata.people.names import MAYBE_NOBODY, NOBODY, fold_name, nfc, plain_name, shown
 
 BUCKETS = 4096
@@ -252,7 +255,7 @@ def _completed(known: Identity, row: Identity) -> Identity:
 
 
 def read_metadata(path: Path) -> list[Identity]:
-    """Read one metadata table; tabs or commas, padded or not. Raises `SourceError`."""
+    """Read one metadata table, padded or not, in any form that lists have (`table_text.py`). Raises `SourceError`."""
     if path.is_dir():
         tables = sorted(each.name for each in path.iterdir() if each.suffix.lower() in (".csv", ".tsv", ".txt"))
         there = f" ({', '.join(tables[:NAMED])}{', …' if len(tables) > NAMED else ''} are there)" if tables else ""
@@ -260,13 +263,15 @@ def read_metadata(path: Path) -> list[Identity]:
             f"metadata {path} is a folder; name a table in it{there}: "
             f"--set sources.metadata.path={path / (tables[0] if tables else 'vox1_meta.csv')}"
         )
+    remarked = Counter[str]()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        with open_table(path) as file:
+            lines = iter(list(TableLines(path, file, remarked)))
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise SourceError(f"metadata {path} cannot be read: {brief(error)}; check sources.metadata.path") from error
-    lines = (f"{line}\n" for line in text.split("\n") if line)
-    first = next(lines, "")
-    delimiter = "\t" if "\t" in first else ","
+    for how, count in remarked.items():
+        _warn(f"metadata {path}: {count} lines {how}")
+    delimiter, first = table_begins(lines)
     table = TableRows(lines, delimiter, lambda: None)  # published tables have names with quotes of their own
     header = [cell.strip().lower() for cell in table.header(first)]
     id_column = next((header.index(name) for name in _ID_COLUMNS if name in header), None)

@@ -6,30 +6,26 @@ cannot is empty, and never takes other rows with it: a line is a row, whatever q
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxdata.format.errors import SourceError, brief
 from voxdata.format.json_text import read_json
-from voxdata.format.table_lines import LARGEST_ROW, TableRows
+from voxdata.format.table_lines import TableRows
+from voxdata.format.table_text import TableLines, open_table, table_begins
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
 BATCH = 5000  # rows
 BATCH_LETTERS = 32 << 20
-DELIMITERS = ",;\t|"  # one of them parts a table's columns: the one that its first line has most of
 CURATION = "curation"  # of VGGFace: 1 where a face was looked at and kept
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 T = TypeVar("T")
 Rows = Mapping[str, Sequence[Any]]  # columns of one length
@@ -73,8 +69,8 @@ def read_rows(path: Path, choose: Choose, remarked: Counter[str]) -> Iterator[Ro
         if name.endswith(".parquet"):
             yield from _parquet_rows(path, choose)
             return
-        with _opened(path) as opened:
-            file = _Lines(path, opened, remarked)
+        with open_table(path) as opened:
+            file = TableLines(path, opened, remarked)
             if name.endswith(".txt"):
                 yield from _vggface_rows(path, file)
             elif name.endswith((".jsonl", ".ndjson")):
@@ -87,59 +83,11 @@ def read_rows(path: Path, choose: Choose, remarked: Counter[str]) -> Iterator[Ro
         raise SourceError(f"the list {path} cannot be read: {brief(error)}") from None
 
 
-class _Lines:
-    """The lines of a list. Raises `SourceError` for one that never ends, as packed files of a few kB can hold.
-
-    Bytes that are not UTF-8 are read as Windows-1252, in which such lists are written, and counted in `remarked`.
-    """
-
-    def __init__(self, path: Path, file: IO[str], remarked: Counter[str]) -> None:
-        self.path, self._file, self._remarked = path, file, remarked
-        self._number = 0
-        self.read = 0  # letters
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._file.readline(LARGEST_ROW + 1)
-        if not line:
-            raise StopIteration
-        self._number += 1
-        self.read += len(line)
-        if len(line) > LARGEST_ROW:
-            raise SourceError(
-                f"line {self._number} of {self.path} has more than {LARGEST_ROW} letters; a list has a photo in each "
-                "line: look what the file is"
-            )
-        if not line.isascii() and _NOT_UTF8.search(line) is not None:
-            line = _NOT_UTF8.sub(_as_windows_1252, line)  # those bytes alone: the rest names somebody rightly
-            self._remarked["have bytes that are not UTF-8, and are read as Windows-1252"] += 1
-        return line
-
-
-def _as_windows_1252(found: re.Match[str]) -> str:
-    return bytes([ord(found[0]) - 0xDC00]).decode("cp1252", "backslashreplace")
-
-
-def _opened(path: Path) -> IO[str]:
-    """A list as text, UTF-8 or, where it begins so, UTF-16; bytes that are no UTF-8 come as halves of surrogates."""
-    opener: Callable[..., IO[Any]] = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rb") as file:
-        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    if is_utf16:
-        return opener(path, "rt", encoding="utf-16", errors="backslashreplace", newline="")
-    return opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _table_rows(file: _Lines, choose: Choose, remarked: Counter[str]) -> Iterator[Rows]:
+def _table_rows(file: TableLines, choose: Choose, remarked: Counter[str]) -> Iterator[Rows]:
     def stray() -> None:
         remarked["have quotes that quote no cell of their line, and are read as letters"] += 1
 
-    begins = next((line for line in file if line.strip()), "")
-    delimiter = max(DELIMITERS, key=begins.count)
-    if re.fullmatch(r"sep=.", begins.rstrip("\r\n")) is not None:  # as Excel writes and wants it
-        delimiter, begins = begins[4], next((line for line in file if line.strip()), "")
+    delimiter, begins = table_begins(file)
     rows = TableRows(file, delimiter, stray)
     header = rows.header(begins)
     columns = choose(header)
@@ -176,7 +124,7 @@ def _later(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
     return [before if after is None else after for before, after in zip(first, second, strict=True)]
 
 
-def _json_rows(path: Path, file: _Lines, choose: Choose) -> Iterator[Rows]:
+def _json_rows(path: Path, file: TableLines, choose: Choose) -> Iterator[Rows]:
     there: dict[str, None] = {}  # of all rows so far: a row need not have what it has nothing to say in
     lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
     for batch in _batches(file, (_json_row(path, number, line) for number, line in lines)):
@@ -185,7 +133,7 @@ def _json_rows(path: Path, file: _Lines, choose: Choose) -> Iterator[Rows]:
         yield columns.named({name: [row.get(name) for row in batch] for name in columns.wanted}, len(batch))
 
 
-def _batches(file: _Lines, rows: Iterable[T]) -> Iterator[list[T]]:
+def _batches(file: TableLines, rows: Iterable[T]) -> Iterator[list[T]]:
     """Rows, so many at a time as a batch may have rows and letters."""
     batch: list[T] = []
     start = file.read
@@ -237,14 +185,14 @@ def _value(scalar: pa.Scalar) -> Any:
         return None
 
 
-def _vggface_rows(path: Path, file: _Lines) -> Iterator[Rows]:
+def _vggface_rows(path: Path, file: TableLines) -> Iterator[Rows]:
     for batch in _batches(file, _vggface_lines(path, file)):
         urls, ranks, boxes, curations = zip(*batch, strict=True)
         people = [path.stem] * len(batch)
         yield {"identity": people, "url": urls, "rank": ranks, "face_box": boxes, CURATION: curations}
 
 
-def _vggface_lines(path: Path, file: _Lines) -> Iterator[tuple[str, str, tuple[str, str, str, str], str]]:
+def _vggface_lines(path: Path, file: TableLines) -> Iterator[tuple[str, str, tuple[str, str, str, str], str]]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
