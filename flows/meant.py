@@ -26,10 +26,10 @@ def book_under(storage: Storage, metadata: Sequence[str] | None) -> IdentityBook
         return open_book(storage, metadata)
     try:
         left = None if published(storage) else unpublished.load(storage)
+        if left is None and not published(storage):
+            return open_book(storage, [])
         return book_of(storage, recipe_of(storage, left.as_snapshot() if left else load_snapshot(storage)))
-    except SnapshotError:
-        return open_book(storage, [])
-    except (RecipeError, SourceError) as error:  # a table is gone, or the package of a source is not installed
+    except (RecipeError, SnapshotError, SourceError) as error:  # gone, damaged, or a source's package is not installed
         print(f"{error}; only what the root itself knows of names is used: give --metadata FILE", file=sys.stderr)
         return open_book(storage, [])
 

@@ -104,11 +104,11 @@ def nothing(root: Path, entry: ShardEntry) -> None:
 COUNT = "SELECT count(*) AS n FROM identities"
 VERIFY, REBUILD, ASK = ["verify"], ["catalog", "rebuild"], ["sql", COUNT]
 CASES: list[tuple[Damage, list[str], int, str]] = [
-    (truncate_tar, VERIFY, 1, "size: {tar}: 700 bytes, promised are {bytes}; delete {tar} and run the build again"),
+    (truncate_tar, VERIFY, 1, "size: {tar}: 700 bytes, promised are {bytes}; run: voxdata repair --root {root}"),
     (flip_byte, VERIFY, 1, "hash: {tar}: sha256 is not "),
-    (flip_byte, VERIFY, 1, ".jpg: its bytes changed; delete {tar} and run the build again"),
-    (lose_tar, VERIFY, 1, "missing-tar: {tar}: the tar is gone; run the build again"),
-    (lose_sidecar, VERIFY, 1, "missing-sidecar: {sidecar}: the sidecar is gone; run the build again"),
+    (flip_byte, VERIFY, 1, ".jpg: its bytes changed; run: voxdata repair --root {root}"),
+    (lose_tar, VERIFY, 1, "missing-tar: {tar}: the tar is gone; run: voxdata repair --root {root}"),
+    (lose_sidecar, VERIFY, 1, "missing-sidecar: {sidecar}: the sidecar is gone; run: voxdata repair --root {root}"),
     (garble_sidecar, VERIFY, 1, "bad-sidecar: {sidecar}: "),
     (lose_sidecar, REBUILD, 1, "{sidecar} is not under {root}; run: voxdata verify --root {root}"),
     (garble_sidecar, REBUILD, 1, "{sidecar} under {root} is not the table that it should be: "),

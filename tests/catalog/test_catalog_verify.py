@@ -4,7 +4,7 @@ import json
 
 import duckdb
 import pytest
-from small_root import SmallRoot
+from small_root import AT, SmallRoot
 
 from tests.counted import Counted
 from voxdata.catalog.publish import publish, rebuild
@@ -14,7 +14,8 @@ from voxdata.catalog.verify import KINDS, verify
 from voxdata.format.errors import CatalogError, ShardError, SnapshotError, StorageError
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Snapshot
-from voxdata.people import optouts
+from voxdata.people import optouts, pending, tombstones
+from voxdata.people.pending import Forgetting
 from voxdata.store import journal
 from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.stored_table import read_table
@@ -147,6 +148,7 @@ def test_a_photo_in_two_splits_is_named(small: SmallRoot, published: Snapshot) -
 
 
 def test_every_table_of_the_journal_is_read(small: SmallRoot, published: Snapshot) -> None:
+    tombstones.make_key(small.storage)
     keys = [f"journal/{table}/00000009-0123456789abcdef.json" for table in journal.SCHEMAS]
     for key in keys:
         small.storage.commit(key, b"")
@@ -171,6 +173,7 @@ def test_an_emptied_optout_is_restored_or_stated_again_and_nobody_is_told_to_del
 @pytest.mark.parametrize("column", ["words", "contents"])
 def test_a_tombstone_whose_words_are_lost_is_named(small: SmallRoot, published: Snapshot, column: str) -> None:
     fact = {"person": "0" * 32, "words": "[]", "contents": "[]", "reason": "r", "at": "2026-11-22T09:00:00Z"}
+    tombstones.make_key(small.storage)
     key = journal.append(small.storage, "tombstones", {**fact, column: "[tor"})
     (problem,) = verify(small.storage)
     assert (problem.kind, problem.key) == ("fact", key)
@@ -230,3 +233,37 @@ def test_a_sidecar_that_cannot_be_read_is_for_repair_whoever_reads_it(
             needs()
         said.append(str(raised.value))
     assert all(each.endswith(f"run: voxdata repair --root {small.storage.url}") for each in said), said
+
+
+@pytest.mark.parametrize("content", [None, b"", b"zz", b"0123456789abcdef"])
+def test_a_key_by_which_forgotten_people_would_come_back_is_named(
+    small: SmallRoot, published: Snapshot, content: bytes | None
+) -> None:
+    """Half a key is hex, too; with it nobody is recognised."""
+    forgetting = Forgetting(
+        person="id90001", identities=[], words=["id90001"], photos=[], contents=[], reason="r", at=AT
+    )
+    tombstones.state(small.storage, forgetting)
+    assert tombstones.Tombstones(small.storage).holds("id90001")
+    assert verify(small.storage) == verify(small.storage, published.id) == []
+    if content is None:
+        small.storage.delete(tombstones.KEY)
+    else:
+        small.storage.commit(tombstones.KEY, content)
+    (problem,) = verify(small.storage)
+    assert (problem.kind, problem.key, problem.harmful) == ("governance", tombstones.KEY, True)
+    assert "restore it from a backup" in problem.message
+    with pytest.raises(StorageError, match="would bring forgotten people back"):
+        tombstones.Tombstones(small.storage)
+
+
+def test_what_was_begun_to_be_forgotten_is_named_without_the_name(small: SmallRoot, published: Snapshot) -> None:
+    forgetting = Forgetting(person="Ann", identities=[], words=["Ann"], photos=[], contents=[], reason="r", at=AT)
+    pending.write(small.storage, "0f", forgetting)
+    small.storage.commit(f"{pending.FOLDER}/1f.json", b"{")
+    unfinished, damaged = verify(small.storage)
+    assert (unfinished.kind, unfinished.harmful) == ("unfinished", False)
+    assert (damaged.kind, damaged.harmful) == ("governance", True)
+    assert unfinished.message.endswith(f"run: voxdata forget --resume --root {small.storage.url}")
+    assert damaged.message.endswith("restore it, or delete it and forget the person again")
+    assert not any("Ann" in str(problem) for problem in (unfinished, damaged))

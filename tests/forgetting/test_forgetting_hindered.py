@@ -137,3 +137,21 @@ def test_nobody_is_forgotten_beside_a_build(copy: Copy, capsys: pytest.CaptureFi
     with building(copy.storage):
         status, _, err = forget(copy, capsys)
     assert (status, "a build of" in err, "writes under it" in err) == (1, True, True)
+
+
+def test_names_that_a_damaged_version_would_tell_are_missed_aloud(
+    copy: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who stands in the metadata alone is unknown then, which is no proof that the root has nobody of that name."""
+    for snapshot in (copy.root / "snapshots").glob("*.json"):
+        snapshot.write_bytes(b"{")
+    status, _, said = run(capsys, "optout", "id90002", "--reason", "letter 3", "--root", copy.root)
+    assert status == 0
+    assert "is not JSON" in said
+    assert said.endswith("only what the root itself knows of names is used: give --metadata FILE\n")
+
+
+def test_a_root_without_a_version_misses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    open_storage(tmp_path / "root", create=True)
+    status, _, said = run(capsys, "optout", "Ann", "--ahead", "--reason", "letter 3", "--root", tmp_path / "root")
+    assert (status, said) == (0, "")

@@ -17,6 +17,7 @@ from voxdata.format.counting import Counting, silent
 from voxdata.format.errors import ShardError, SnapshotError, StorageError
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import ShardEntry
+from voxdata.people import pending, tombstones
 from voxdata.shards.write import FOLDER
 from voxdata.store.journal import damage
 from voxdata.store.storage import Storage
@@ -25,7 +26,8 @@ from voxdata.store.stored_table import StoredTable
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. `kind` is one of `KINDS`; an orphan is left over and harms no reader."""
+    """One thing that is wrong. `kind` is one of `KINDS`; an orphan is left over, a forgetting that was begun goes on
+    with the next call, and neither harms a reader."""
 
     kind: str
     key: str
@@ -37,7 +39,7 @@ class Problem:
     @property
     def harmful(self) -> bool:
         """Whether a reader of a snapshot could meet it."""
-        return self.kind != "orphan"
+        return self.kind not in ("orphan", "unfinished")
 
 
 _VERSIONS = ("journal/publications/", "journal/tags/")
@@ -52,6 +54,8 @@ KINDS = (
     "table",
     "fact",
     "recipe",
+    "governance",
+    "unfinished",
     "snapshot",
     "catalog",
     "orphan",
@@ -60,18 +64,18 @@ KINDS = (
 
 def verify_shard(storage: Storage, entry: ShardEntry) -> list[Problem]:
     """Read a whole shard: its tar and sidecar exist, have the promised size and hash, and agree member by member."""
+    repair = f"run: voxdata repair --root {storage.url}"
     if not storage.exists(entry.tar):
-        return [Problem("missing-tar", entry.tar, "the tar is gone; run the build again")]
+        return [Problem("missing-tar", entry.tar, f"the tar is gone; {repair}")]
     if not storage.exists(entry.sidecar):
-        return [Problem("missing-sidecar", entry.sidecar, "the sidecar is gone; run the build again")]
-    repair, pack_again = f"delete {entry.tar} and run the build again", f"run: voxdata repair --root {storage.url}"
+        return [Problem("missing-sidecar", entry.sidecar, f"the sidecar is gone; {repair}")]
     try:
         sidecar = read_sidecar(storage, entry.sidecar)
     except ShardError as error:
         return [Problem("bad-sidecar", entry.sidecar, str(error))]
     problems = []
     if sidecar.num_rows != entry.members:
-        said = f"{sidecar.num_rows} rows for {entry.members} members; {pack_again}"
+        said = f"{sidecar.num_rows} rows for {entry.members} members; {repair}"
         problems.append(Problem("bad-sidecar", entry.sidecar, said))
     data = storage.read(entry.tar)
     if len(data) != entry.bytes:
@@ -106,6 +110,21 @@ def damaged_statements(storage: Storage) -> Iterator[Problem]:
     yield from (Problem("recipe", key, _beside(key, storage, message)) for key, message in damaged_recipes(storage))
 
 
+def open_forgettings(storage: Storage) -> Iterator[Problem]:
+    """What is wrong with how people are forgotten: a lost key, without which they come back, and what is unfinished."""
+    try:
+        tombstones.check_key(storage)
+    except StorageError as error:
+        yield Problem("governance", tombstones.KEY, _beside(tombstones.KEY, storage, str(error)))
+    for key in storage.keys(pending.FOLDER):
+        try:
+            pending.read_note(storage, key)
+            said = f"a person's forgetting was not finished; run: voxdata forget --resume --root {storage.url}"
+            yield Problem("unfinished", key, said)
+        except StorageError as error:
+            yield Problem("governance", key, _beside(key, storage, str(error)))
+
+
 def _beside(key: str, storage: Storage, message: str) -> str:
     """A message without the name of its file, which stands before it."""
     return message.removeprefix(key).removeprefix(f" under {storage.url} ").removeprefix(": ")
@@ -128,7 +147,7 @@ def verify(storage: Storage, snapshot_id: str | None = None, counting: Counting 
     Reads every byte of the shards, whose number `counting` is told. An empty list means that all agrees. Raises
     `SnapshotError` for an unknown id.
     """
-    problems = list(damaged_statements(storage))
+    problems = [*damaged_statements(storage), *open_forgettings(storage)]
     if any(problem.key.startswith(_VERSIONS) for problem in problems):
         return problems  # which versions there are cannot be told
     try:

@@ -39,18 +39,20 @@ def write(storage: Storage, name: str, forgetting: Forgetting) -> None:
 
 def read(storage: Storage) -> dict[str, Forgetting]:
     """Name -> what is being forgotten and not finished."""
-    found = {}
-    for key in storage.keys(FOLDER):
-        try:
-            content = read_object(storage.read(key))
-            check_fields(Forgetting, content)
-            found[key.rpartition("/")[2].removesuffix(".json")] = Forgetting(**content)
-        except (ValueError, TypeError) as error:
-            raise StorageError(
-                f"{key} under {storage.url} is damaged: {brief(error)}; restore it, or delete it and forget the person "
-                "again"
-            ) from None
-    return found
+    return {key.rpartition("/")[2].removesuffix(".json"): read_note(storage, key) for key in storage.keys(FOLDER)}
+
+
+def read_note(storage: Storage, key: str) -> Forgetting:
+    """One note. Raises `StorageError` for one that is damaged."""
+    try:
+        content = read_object(storage.read(key))
+        check_fields(Forgetting, content)
+        return Forgetting(**content)
+    except (ValueError, TypeError) as error:
+        raise StorageError(
+            f"{key} under {storage.url} is damaged: {brief(error)}; restore it, or delete it and forget the person "
+            "again"
+        ) from None
 
 
 def finish(storage: Storage, name: str) -> None:

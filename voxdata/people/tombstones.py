@@ -83,6 +83,12 @@ def make_key(storage: Storage) -> bytes:
     return _read_key(storage)
 
 
+def check_key(storage: Storage) -> None:
+    """Raises `StorageError` where the key of a root with tombstones is gone, or that of any root is none."""
+    if storage.exists(KEY) or storage.keys("journal/tombstones"):
+        _read_key(storage)
+
+
 def hash_word(key: bytes, word: str) -> str:
     """The keyed hash of an id or name, folded."""
     return hash_text(key, fold_name(word))
@@ -97,9 +103,12 @@ def _read_key(storage: Storage) -> bytes:
     if not storage.exists(KEY):
         raise _lost(storage)
     try:
-        return bytes.fromhex(storage.read(KEY).decode())
+        key = bytes.fromhex(storage.read(KEY).decode())
     except ValueError:
         raise _lost(storage) from None
+    if len(key) != _BYTES:  # half a key is hex, too, and knows nobody
+        raise _lost(storage)
+    return key
 
 
 def _lost(storage: Storage) -> StorageError:
