@@ -32,8 +32,13 @@ _MISSPELT = {
     **dict.fromkeys(("dissallow", "dissalow", "disalow", "diasllow", "disallaw"), "disallow"),
     **dict.fromkeys(("useragent", "user agent", "user_agent"), "user-agent"),
     **dict.fromkeys(("content signal", "content_signal", "content-signals"), "content-signal"),
+    **dict.fromkeys(("content usage", "content_usage", "content-usages"), "content-usage"),
 }
-_RULES = ("allow", "disallow", "content-signal")  # what ends the names of a group; any other record stands among them
+_NO = ("no", "n", "?0")
+_GENERATORS = ("train-genai", "genai")  # what is trained here makes faces
+_TRAINING = (("train-ai",), ("ai", "tdm"), ("bots", "all"))  # of the drafts of Content-Usage, the narrowest first
+# What ends the names of a group; any other record stands among them.
+_RULES = ("allow", "disallow", "content-signal", "content-usage")
 
 
 @dataclass
@@ -42,6 +47,7 @@ class _Group:
     rules: list[tuple[bool, str]] = field(default_factory=list)  # allowed, pattern
     delay_s: float | None = None
     signals: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    usages: list[tuple[str, bool]] = field(default_factory=list)  # pattern, whether training is refused there
 
 
 class _Rules:
@@ -99,6 +105,17 @@ class Robots:
         """The Content-Signal lines for this name: a pattern of paths, and what is said."""
         return [said for group in self._groups_of(agent) for said in group.signals]
 
+    def refuses_training(self, path: str, agent: str) -> bool:
+        """Whether the longest pattern of a Content-Usage line for this name that matches says so; of two equally long
+        ones, refusing wins. `path` is in the spelling of `normal`."""
+        stated = [
+            (len(pattern), refused)
+            for group in self._groups_of(agent)
+            for pattern, refused in group.usages
+            if matches(pattern, path)
+        ]
+        return max(stated, default=(0, False))[1]
+
     def _groups_of(self, agent: str) -> list[_Group]:
         """The groups with the longest name that is the crawler's or begins it; without one, those for everybody."""
         named = product_of(agent)
@@ -141,6 +158,11 @@ class Robots:
             pattern, said = _signal(value, self._host)
             if pattern is not None:
                 group.signals.append((pattern, said))
+        elif key == "content-usage":
+            pattern, said = _signal(value, self._host)
+            refused = training_refused(said)
+            if pattern is not None and refused is not None:
+                group.usages.append((pattern, refused))
 
 
 def read_robots(data: bytes) -> str:
@@ -241,15 +263,32 @@ def _seconds(value: str) -> float:
 
 
 def _signal(value: str, host: str) -> tuple[str | None, Mapping[str, str]]:
-    """The pattern of a Content-Signal, None for another host's, and what it says; of two answers `no` counts.
+    """The pattern of a Content-Signal or Content-Usage, None for another host's, and what it says."""
+    path = _SIGNAL_PATH.match(value)
+    said = stated_usage(value if path is None else value[path.end() :])
+    return "/" if path is None else pattern_of(path[0], host), said
+
+
+def stated_usage(value: str) -> Mapping[str, str]:
+    """What is said of each use; of two answers `no` counts.
 
     Signals are parted by commas, and owners use semicolons and blanks, too; for `=` also a colon.
     """
-    path = _SIGNAL_PATH.match(value)
-    words = _SIGNAL.findall((value if path is None else value[path.end() :]).lower())
+    words = _SIGNAL.findall(value.lower())
     said: dict[str, str] = {}
     for at in range(1, len(words) - 1):
         name = words[at - 1].replace("_", "-")
-        if words[at] in "=:" and said.get(name) != "no":
+        if words[at] in "=:" and said.get(name) not in _NO:
             said[name] = words[at + 1]
-    return "/" if path is None else pattern_of(path[0], host), said
+    return said
+
+
+def training_refused(said: Mapping[str, str]) -> bool | None:
+    """Whether a Content-Usage refuses the training of models that generate; None where it says nothing of that.
+
+    The narrowest use that is stated counts, as `train-ai=y` beside `bots=n`, and a refusal of generators always.
+    """
+    if any(said.get(name) in _NO for name in _GENERATORS):
+        return True
+    narrowest = next((names for names in _TRAINING if any(name in said for name in names)), ())
+    return any(said.get(name) in _NO for name in narrowest) if narrowest else None

@@ -10,10 +10,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voxdata.crawl.markup import decoded, page_tags
-from voxdata.crawl.robots import Robots, matches, names_product, normal, pattern_of, product_of
+from voxdata.crawl.robots import (
+    Robots,
+    matches,
+    names_product,
+    normal,
+    pattern_of,
+    product_of,
+    stated_usage,
+    training_refused,
+)
 from voxdata.format.json_text import read_json
 
 PATTERN_LETTERS = 2048  # of one pattern in tdmrep.json
+USAGE = "content-usage"  # a header, and a line of robots.txt
 TDMREP = "/.well-known/tdmrep.json"
 EVERYTHING = ("/*", True)  # what a tdmrep.json that cannot be read reserves
 _RESERVES = re.compile(rb"tdm[-_]?reservation", re.IGNORECASE)
@@ -62,6 +72,9 @@ class Rules:
             for pattern, said in self._signals:  # type: ignore[attr-defined]
                 if matches(pattern, path) and said.get("ai-train") == "no":
                     return "content-signal: ai-train=no"
+            robots: Robots = self._robots  # type: ignore[attr-defined]
+            if any(robots.refuses_training(path, agent) for agent in self.agents):
+                return f"{USAGE}: train-ai=n"
         if "tdmrep" in honoured:
             for pattern, as_stated, reserved in self._reserved:  # type: ignore[attr-defined]
                 if matches(pattern, path):
@@ -114,6 +127,8 @@ def header_opt_out(headers: Mapping[str, str], honoured: Collection[str]) -> str
         return f"X-Robots-Tag: {tag}"
     if "tdm-reservation" in honoured and _is_one(headers.get("tdm-reservation", "").split(",")[0]):
         return "tdm-reservation: 1"
+    if "content-signal" in honoured and training_refused(stated_usage(headers.get(USAGE, ""))):
+        return f"{USAGE}: train-ai=n"
     return None
 
 
