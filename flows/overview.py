@@ -8,6 +8,7 @@ from voxdata.catalog import unpublished
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import list_snapshots, load_snapshot, published, published_at
 from voxdata.catalog.tags import tags
+from voxdata.catalog.unpublished import Unpublished
 from voxdata.catalog.withheld import everyone, hidden_in
 from voxdata.format.snapshot import SPLITS, Snapshot
 from voxdata.people.splits import shares_for_all
@@ -23,7 +24,7 @@ def overview(storage: Storage) -> dict[str, Any]:
     left = unpublished.load(storage)
     if not published(storage):
         found |= {"version": None, "unpublished": None if left is None else left.said(storage.url)}
-        return found | {"next": _next_without_version(storage, left is not None)}
+        return found | {"next": _next_without_version(storage, left)}
     snapshot = load_snapshot(storage)
     names = [name for name, identifier in tags(storage).items() if identifier == snapshot.id]
     gone = everyone(hidden_in(storage, snapshot.shards))
@@ -48,12 +49,14 @@ def overview(storage: Storage) -> dict[str, Any]:
         "opted_out_since": len(gone),
         "runs": len(runs),
         "champions": {row["model"]: row["run"] for row in runs if row["alias"] == "champion"},
-        "next": _next(storage, snapshot, waiting=bool(gone), left=left is not None, runs=bool(runs)),
+        "next": _next(storage, snapshot, waiting=bool(gone), left=left, runs=bool(runs)),
     }
 
 
-def _next_without_version(storage: Storage, left: bool) -> str:
-    if left:
+def _next_without_version(storage: Storage, left: Unpublished | None) -> str:
+    if left is not None and not unpublished.has_faces(storage, left):  # its photos are only collected
+        return unpublished.build_command(storage, left.recipe)
+    if left is not None:
         return f"voxdata report --root {storage.url}, and voxdata redecide --root {storage.url}"
     return f"voxdata build RECIPE --root {storage.url}; the recipes: voxdata recipes"
 
@@ -77,10 +80,12 @@ def empty_splits(storage: Storage, snapshot: Snapshot) -> str | None:
     return f"{said}: build with more people, or {again} {changed}"
 
 
-def _next(storage: Storage, snapshot: Snapshot, *, waiting: bool, left: bool, runs: bool) -> str:
+def _next(storage: Storage, snapshot: Snapshot, *, waiting: bool, left: Unpublished | None, runs: bool) -> str:
     if waiting:
         return f"voxdata redecide --root {storage.url}: a version without those who opted out"
-    if left:
+    if left is not None and not unpublished.has_faces(storage, left):
+        return unpublished.build_command(storage, left.recipe)
+    if left is not None:
         return f"voxdata report --unpublished --root {storage.url}"
     if lacking := empty_splits(storage, snapshot):
         return lacking

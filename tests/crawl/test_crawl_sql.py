@@ -155,6 +155,7 @@ def test_what_a_crawl_alone_has_found_is_asked_at_once(
     (kept,) = (root / "recipes").iterdir()
     build = f"voxdata build {root}/recipes/{kept.name} --root {root}"
     assert f"its photos are only collected; go on with: {build}" in err
+    assert json.loads(run(capsys, "info", "--root", root, "--json")[1])["next"] == build
     status, out, err = run(capsys, "stats", "--root", root)
     assert (status, err.count(f"; go on with: {build}"), "report" in err) == (1, 1, False)
     assert run(capsys, *crawl)[0] == 0  # again: the catalog follows

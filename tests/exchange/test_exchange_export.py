@@ -285,6 +285,28 @@ def test_an_export_that_breaks_off_is_noted_and_lacks_its_last_file(
     assert noted == {str(tmp_path / form) for form in ("sf2f", "huggingface")}
 
 
+@pytest.mark.parametrize("form", ["sf2f", "huggingface"])
+def test_after_ctrl_c_the_same_export_begins_anew(
+    root: Path, tmp_path: Path, voxdata_: Voxdata, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the line about an interruption says."""
+    arguments = ("export", form, tmp_path / "out", "--root", root)
+    written: list[Path] = []
+
+    def interrupted(*_: object, **__: object) -> None:
+        written.extend((tmp_path / "out").rglob("*.*"))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        module = "export_sf2f" if form == "sf2f" else "export_parquet"
+        patch.setattr(f"voxdata.exchange.{module}.write_attributions", interrupted)
+        status, _, told = voxdata_(*arguments)
+    assert (status, "the same command resumes there" in told) == (130, True)
+    assert len(written) > 2
+    assert list((tmp_path / "out").iterdir()) == []
+    assert voxdata_(*arguments)[0] == 0
+
+
 def test_nobody_who_opted_out_since_is_given_away(root: Path, tmp_path: Path, voxdata_: Voxdata) -> None:
     optouts.state(open_storage(root), layouts.identity(3), optouts.OPTED_OUT, reason="asked", at=layouts.AT)
     for form in ("sf2f", "huggingface", "croissant", "datasheet"):

@@ -30,7 +30,7 @@ from voxdata.exchange.attributions import write_attributions
 from voxdata.exchange.croissant import DataFile, Table, croissant
 from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import Facts, facts_of
-from voxdata.exchange.export_target import Shelf, claim_folder, portrait_of, shelves
+from voxdata.exchange.export_target import Shelf, claim_folder, portrait_of, shelves, whole
 from voxdata.format.digests import file_sha256
 from voxdata.format.errors import ShardError, StorageError
 from voxdata.format.sidecar import SIDECAR, read_sidecar
@@ -63,15 +63,20 @@ def write_parquet(dataset: Dataset, folder: str | Path, *, at: str, report: Repo
     Raises `SnapshotError` where somebody in it opted out since, `StorageError` where the folder cannot be written.
     """
     place = claim_folder(dataset, folder, at=at)
-    facts = facts_of(dataset)
     try:
-        tables = [table for kind in KINDS if (table := _write_kind(dataset, kind, place, facts, report)) is not None]
-        write_attributions(dataset, place)
-        metadata = croissant(facts, tables)
-        (place / "croissant.json").write_text(json.dumps(metadata, indent=1, ensure_ascii=False), encoding="utf-8")
-        (place / "README.md").write_text(f"{_header(facts, tables)}\n{datasheet(facts)}", encoding="utf-8")
+        with whole(place):
+            return _written(dataset, place, report)
     except OSError as error:
         raise StorageError(f"{folder} cannot be written: {error.strerror}; delete it and export again") from None
+
+
+def _written(dataset: Dataset, place: Path, report: Report) -> Written:
+    facts = facts_of(dataset)
+    tables = [table for kind in KINDS if (table := _write_kind(dataset, kind, place, facts, report)) is not None]
+    write_attributions(dataset, place)
+    metadata = croissant(facts, tables)
+    (place / "croissant.json").write_text(json.dumps(metadata, indent=1, ensure_ascii=False), encoding="utf-8")
+    (place / "README.md").write_text(f"{_header(facts, tables)}\n{datasheet(facts)}", encoding="utf-8")
     return Written(folder=place, files=[file for table in tables for file in table.files])
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from voxdata.dataset.opened import Dataset
 from voxdata.exchange.attributions import write_attributions
-from voxdata.exchange.export_target import claim_folder, portrait_of, shelves
+from voxdata.exchange.export_target import claim_folder, portrait_of, shelves, whole
 from voxdata.format.errors import ShardError, SnapshotError, StorageError
 from voxdata.format.snapshot import SPLITS
 from voxdata.people.identities import safe_key
@@ -63,13 +63,14 @@ def write_sf2f(
     place = claim_folder(dataset, folder, at=at)
     names = folder_names(dataset)
     try:
-        for list_ in LISTS:
-            for kind in ("masked_faces", "mel_spectrograms"):
-                (place / list_ / kind).mkdir(parents=True)
-        portraits = _write_faces(dataset, place, names, report)
-        write_attributions(dataset, place)
-        utterances, held_out = _write_mels(dataset, place, names, chosen, report)
-        (place / "split.json").write_text(json.dumps(split_lists(dataset, names), indent=1), encoding="utf-8")
+        with whole(place):
+            for list_ in LISTS:
+                for kind in ("masked_faces", "mel_spectrograms"):
+                    (place / list_ / kind).mkdir(parents=True)
+            portraits = _write_faces(dataset, place, names, report)
+            write_attributions(dataset, place)
+            utterances, held_out = _write_mels(dataset, place, names, chosen, report)
+            (place / "split.json").write_text(json.dumps(split_lists(dataset, names), indent=1), encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{folder} cannot be written: {error.strerror}; delete it and export again") from None
     people = len({str(where) for where in names.values()})

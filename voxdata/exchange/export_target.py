@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ def claim_folder(dataset: Dataset, folder: str | Path, *, at: str) -> Path:
         raise StorageError(f"{folder} cannot be made: {error.strerror}; name another folder") from None
     outputs.record(dataset.storage, KIND, place, dataset.id, at=at)
     return place
+
+
+@contextmanager
+def whole(place: Path) -> Iterator[None]:
+    """What Ctrl-C leaves of an export into a claimed folder goes: the same command begins it anew, in an empty one."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for each in place.iterdir():
+            outputs.remove(each)
+        raise
 
 
 def write_file(dataset: Dataset, path: str | Path, text: str, *, at: str) -> Path:
