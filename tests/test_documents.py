@@ -31,3 +31,11 @@ def test_the_citation_is_of_this_version_and_licence() -> None:
     citation = yaml.safe_load((DOCS.parent / "CITATION.cff").read_text(encoding="utf-8"))
     assert (citation["version"], citation["license"]) == (project["version"], project["license"])
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+
+
+def test_kinds_of_settings_are_words_and_numbers() -> None:
+    lines = (DOCS / "recipes.md").read_text(encoding="utf-8").splitlines()
+    kinds = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in lines if line.startswith("| `")}
+    assert kinds["`faces.occlusion.max_glasses`"] == "float >= 0.0 <= 1.0 or null"
+    assert kinds["`sources.photos.also_languages`"] == "list of str"
+    assert not [key for key, kind in kinds.items() if "annotation" in kind or "metadata=" in kind]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -124,14 +124,20 @@ def _rules(rules: Iterable[Rule], recipe: Recipe) -> Iterator[str]:
 
 
 def _type(field: FieldInfo) -> str:
-    limits = []
     for rule in field.metadata:
         if isinstance(rule, RegisteredName):
             return _choice(plugins(rule.group))
+    return " ".join([_type_name(field.annotation), *_limits(field.metadata)]).strip()
+
+
+def _limits(rules: Iterable[Any]) -> Iterator[str]:
+    """What the values of a setting must be above or below; those within `Annotated` stand in a field of its own."""
+    for rule in rules:
+        if isinstance(rule, FieldInfo):
+            yield from _limits(rule.metadata)
         for symbol, attribute in ((">=", "ge"), (">", "gt"), ("<=", "le"), ("<", "lt")):
             if getattr(rule, attribute, None) is not None:
-                limits.append(f"{symbol} {getattr(rule, attribute)}")
-    return " ".join([_type_name(field.annotation), *limits]).strip()
+                yield f"{symbol} {getattr(rule, attribute)}"
 
 
 def _type_name(annotation: Any) -> str:
@@ -141,13 +147,15 @@ def _type_name(annotation: Any) -> str:
         return _choice(plugins(named.group))
     if not parts:
         return "null" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
+    if get_origin(annotation) is Annotated:
+        return " ".join([_type_name(parts[0]), *_limits(parts[1:])])
     if getattr(annotation, "__origin__", None) is dict:
         return f"mapping of {_type_name(parts[0])} to {_type_name(parts[1])}"
     if getattr(annotation, "__origin__", None) is list:
         return f"list of {_type_name(parts[0])}"
     if all(isinstance(part, str | int) and not isinstance(part, type) for part in parts):
         return _choice(parts)
-    return " or ".join(_type_name(part) for part in parts if not hasattr(part, "ge"))
+    return " or ".join(map(_type_name, parts))
 
 
 def _values(values: Sequence[str | None]) -> str:
