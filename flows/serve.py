@@ -10,6 +10,7 @@ from models.errors import ClipError
 from models.images import encode_png
 from models.training.checkpoint import read_run_config
 from voxdata.format.errors import SourceError
+from voxdata.pages.head import dataset_words
 from voxdata.pages.serve.routes import MAX_CLIP_S, Faces
 from voxdata.store.storage import open_storage
 
@@ -20,14 +21,20 @@ class Answering:
     def __init__(self, run_dir: Path, enhance: str | None, device: str) -> None:
         """Load the weights. Raises one-line errors."""
         self._run_dir = run_dir
-        self._listener = Listener(open_storage(read_run_config(run_dir)["run"]["root"]), run_dir, device)
+        storage = open_storage(read_run_config(run_dir)["run"]["root"])
+        self._listener = Listener(storage, run_dir, device)
+        self._dataset = dataset_words(storage.url, self._listener.snapshot)
         self._enhance = open_enhancer(enhance, run_dir) if enhance else None
 
     def about(self) -> dict[str, Any]:
         """What the page says of the run."""
         generator = self._listener.generator
         described = f"{generator.run['system']} {generator.run['preset']}, step {generator.step}"
-        return {"run": f"{self._run_dir.name} ({described})", "window_s": self._window_s()}
+        return {
+            "run": f"{self._run_dir.name} ({described})",
+            "dataset": self._dataset,
+            "window_s": self._window_s(),
+        }
 
     def __call__(self, clip: bytes) -> Faces:
         """The faces for a clip. Raises `SourceError` with what is wrong with it."""

@@ -1,7 +1,7 @@
 """The HTTP server of a local page, on loopback unless told otherwise.
 
-    GET  /?token=…            the page, `<package>/assets/page.html`
-    GET  /assets/<file>       its style and scripts; nothing comes from elsewhere
+    GET  /?token=…            the page, `<package>/assets/page.html` with its head (`head.py`)
+    GET  /assets/<file>       its style and scripts, and those of the head; nothing comes from elsewhere
     …    /api/…, /picture/…   the page's own routes: reads need the token, writes need it in the header
 
 An error is answered as JSON, `{"error": "one line"}`. `access` has the checks.
@@ -23,6 +23,7 @@ from aiohttp import web
 
 from voxdata.format.errors import PageError, UnknownError, VoxdataError
 from voxdata.pages.access import HEADERS, Gate, RefusedError, is_loopback, token_header
+from voxdata.pages.head import Head, shared
 
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STOP_TIMEOUT_S = 2.0
@@ -39,13 +40,14 @@ class Page:
 
     command: str
     package: str
+    head: Head
     routes: Iterable[web.RouteDef]
     max_body_bytes: int
 
     def assets(self) -> dict[str, bytes]:
-        """name -> content of every file in the package's `assets/`."""
+        """name -> content of every file in the package's `assets/`, and of those that all pages share."""
         files = resources.files(self.package).joinpath("assets").iterdir()
-        return {file.name: file.read_bytes() for file in files if file.is_file()}
+        return {**shared(), **{file.name: file.read_bytes() for file in files if file.is_file()}}
 
 
 def application(page: Page, token: str, host: str) -> web.Application:
@@ -117,7 +119,8 @@ class _Frame:
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         self._gate.check_read(request.query.get("token"), None)
-        response = web.Response(body=self._assets["page.html"], content_type="text/html", charset="utf-8")
+        content = self._page.head.into(self._assets["page.html"])
+        response = web.Response(body=content, content_type="text/html", charset="utf-8")
         cookie = _cookie(self._page, request)
         response.set_cookie(cookie, request.query["token"], httponly=True, samesite="Strict", path="/")
         return response

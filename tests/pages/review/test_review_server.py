@@ -260,7 +260,7 @@ def test_a_reject_and_a_keep_act_in_the_next_publish(page: Page, root: Path, cor
     assert len(same) == CAP  # the next best one moved up
     assert reasons[taken_back["face_id"]] in (None, "over_cap")
     after = page.get("/api/about")  # the running page sees the new build
-    assert after["snapshot"] != before["snapshot"]
+    assert after["dataset"] != before["dataset"]
     (shown,) = [face for face in sheet_of(page, rejected["person"]) if face["key"] == rejected["face_id"]]
     assert (shown["sheet"], shown["picture"], shown["mine"]) == (True, "portrait", "reject")
 

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from voxdata.format.errors import ReviewError
+from voxdata.pages.head import Head
 from voxdata.pages.local_server import Page, to_json
 from voxdata.pages.review.decisions import reviewer_name
 from voxdata.pages.review.session import ReviewSession
@@ -23,12 +24,20 @@ from voxdata.pages.review.session import ReviewSession
 COMMAND = "review"
 MAX_BODY_BYTES = 16 << 10
 PICTURE_AGE_S = 600
+WARNING = "These are photos of real people."
+ADVICE = (
+    "Decide about the quality of the picture only: pose, light, focus, expression, a clean cut-out, the right person. "
+    "Not about anyone's looks. Do not copy or share what you see here."
+)
 
 
 def review_page(session: ReviewSession, reviewer: str = "") -> Page:
     """The page over `session`. `reviewer` is the name that a new tab starts with."""
     routes = _Routes(session, reviewer).table()
-    return Page(command=COMMAND, package="voxdata.pages.review", routes=routes, max_body_bytes=MAX_BODY_BYTES)
+    head = Head(title="Review", warning=WARNING, advice=ADVICE, guide="review.md", dataset=session.dataset)
+    return Page(
+        command=COMMAND, package="voxdata.pages.review", head=head, routes=routes, max_body_bytes=MAX_BODY_BYTES
+    )
 
 
 class _Routes:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from voxdata.format.errors import ReviewError, UnknownError
+from voxdata.pages.head import dataset_words
 from voxdata.pages.review.agreement import agreement
 from voxdata.pages.review.decisions import WITHDRAWN, Place, Reviews
 from voxdata.pages.review.pictures import Picture, Pictures
@@ -54,6 +55,7 @@ class ReviewSession:
     ) -> None:
         self._clock = clock
         self._lock = threading.RLock()
+        self._root = storage.url
         self.sheets = Sheets(storage, unpublished=unpublished)
         self.reviews = Reviews(storage)
         self.pictures = Pictures(storage)
@@ -73,12 +75,15 @@ class ReviewSession:
             self._judge(self.reviews.photos_since(version))
             self._seen = now
 
+    def dataset(self) -> str:
+        """The root and its version in the words of the page's head."""
+        return dataset_words(self._root, self.sheets.snapshot)
+
     def about(self) -> Row:
         """The root's snapshot and its recipe's numbers."""
         sheets = self.sheets
         return {
-            "name": sheets.snapshot.name,
-            "snapshot": sheets.snapshot.id,
+            "dataset": self.dataset(),
             "cap": sheets.limit("max_per_identity"),
             "minimum": sheets.limit("min_per_identity"),
             "people": len(sheets.people),

@@ -18,11 +18,18 @@ from typing import Any
 from aiohttp import web
 
 from voxdata.format.errors import PageError, SourceError
+from voxdata.pages.head import Head
 from voxdata.pages.local_server import Page, to_json
 
 COMMAND = "serve"
 MAX_CLIP_S = 60.0
 MAX_CLIP_BYTES = 32 << 20
+WARNING = "This shows no real person and identifies nobody."
+ADVICE = (
+    "A model paints a plausible face for a voice: a voice says something about sex, age and build, and next to nothing "
+    "about a particular face. Do not use it to look for, name, or decide anything about a person. "
+    "The clip is not stored."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +60,20 @@ Answer = Callable[[bytes], Faces]
 
 
 def voice_page(answer: Answer, about: Mapping[str, Any]) -> Page:
-    """The page over `answer`, which raises `SourceError` for a clip that gives no face; `about` is what it says."""
+    """The page over `answer`, which raises `SourceError` for a clip that gives no face.
+
+    `about` is what the page says: `run`, `window_s`, and `dataset`, what the run was trained on (`head.dataset_words`).
+    """
     routes = _Routes(answer, about)
     table = [web.get("/api/about", routes.about), web.post("/api/imagine", routes.imagine)]
-    return Page(command=COMMAND, package="voxdata.pages.serve", routes=table, max_body_bytes=MAX_CLIP_BYTES)
+    head = Head(
+        title="A face for a voice",
+        warning=WARNING,
+        advice=ADVICE,
+        guide="serve.md",
+        dataset=lambda: str(about["dataset"]),
+    )
+    return Page(command=COMMAND, package="voxdata.pages.serve", head=head, routes=table, max_body_bytes=MAX_CLIP_BYTES)
 
 
 class _Routes:

@@ -40,14 +40,17 @@ function ask() { if (!reviewer() && !$("#who").open) $("#who").showModal(); }
 let opening = null;  // the last one asked for: { person, key, done }
 
 function open(person, key = null) {
-  const mine = { person, key };
+  return lead({ person, key, again: false });
+}
+
+function lead(mine) {
   opening = mine;
   mine.done = show(mine).then(() => mine === opening ? null : opening?.done);
   return mine.done;
 }
 
 async function show(wanted) {
-  const { person, key } = wanted;
+  const { person, key, again } = wanted;
   try {
     const answer = await get("person", { person, reviewer: reviewer() });
     if (wanted !== opening) return;
@@ -56,6 +59,8 @@ async function show(wanted) {
       face.mine = said.get(face.key);
       face.mine_for = face.mine === "keep" ? person : null;
     }
+    // Read anew, a sheet takes no focus from the search, from a dialog or from whatever else is in use.
+    const elsewhere = again && ![document.body, ...$("#main").querySelectorAll("*"), $("#main")].includes(document.activeElement);
     sheet.set(answer);
     people.mark(person);
     document.title = `${answer.names[0] ?? person} · Review`;
@@ -63,7 +68,8 @@ async function show(wanted) {
     const at = key === null ? sheet.focus : sheet.faces.findIndex((face) => face.key === key);
     while (at >= sheet.candidates() + sheet.shown) sheet.shown += 60;
     if (key !== null) sheet.draw();
-    sheet.move(Math.max(at, 0));
+    sheet.move(Math.max(at, 0), !elsewhere);
+    if (!again) tell(`${answer.names.join(", ") || person}: ${sheet.candidates()} candidates, ${sheet.expected.size} in. ${at < 0 ? "" : sheet.said(sheet.face())}`);
     wanted.key = null;
     prefetch();
   } catch (error) {
@@ -75,7 +81,7 @@ async function show(wanted) {
 // Reads anew whom the page shows or is about to show; the first of the list where that is nobody.
 async function reopen(first = null) {
   const person = opening?.person ?? sheet.person?.person ?? first;
-  if (person) await open(person, opening?.key);
+  if (person) await lead({ person, key: opening?.key ?? null, again: person === sheet.person?.person });
 }
 
 async function step(by) {
@@ -125,6 +131,8 @@ async function state(face, decision) {
     const answer = await server.say({ reviewer: reviewer(), key: face.key, decision });
     wait(face.key, -1);
     learn(answer);
+    const stored = sheet.find(answer.key);
+    if (stored) tell(`${sheet.said(stored)}, stored`);
   } catch (error) {
     wait(face.key, -1);
     say(`Not stored: ${error.message}`, true);
@@ -176,13 +184,14 @@ function progressed({ progress }) {
 
 // ---- dialogs
 
+const ZOOMED = { portrait: "the portrait: cut out, aligned, on white", crop: "the face, cut out of its photo", photo: "the photo that it comes from" };
+
 function zoom(face) {
   if (!face.picture) return say("There is no picture: the photo cannot be read.");
   const pictures = [face.picture, "photo"];
-  $("#zoom .pictures").replaceChildren(...pictures.map((kind) => element("img", { src: picture(kind, face.key), alt: kind })));
+  $("#zoom .pictures").replaceChildren(...pictures.map((kind) => element("img", { src: picture(kind, face.key), alt: ZOOMED[kind] })));
   $("#zoom .caption").textContent = `${sheet.verdict(face)} · z or Esc closes`;
   if (!$("#zoom").open) $("#zoom").showModal();
-
 }
 
 $("#zoom").addEventListener("click", () => $("#zoom").close());
@@ -199,14 +208,16 @@ async function disputes() {
 function dispute({ person, key, names, words, named }) {
   const whose = (name) => named[name] ? `${name} for ${named[name]}` : name;
   const said = (wanted) => Object.entries(words).filter(([, word]) => word === wanted).map(([name]) => whose(name)).join(", ");
-  return element("li", { on: { click: () => { $("#disputes").close(); open(person, key); } } },
+  return element("li", {}, element("button", { type: "button", on: { click: () => { $("#disputes").close(); open(person, key); } } },
     element("img", { src: picture("crop", key), alt: "", loading: "lazy" }),
-    element("div", {}, element("b", {}, names.join(", ") || person), element("p", { class: "keep" }, `keep: ${said("keep")}`),
-      element("p", { class: "reject" }, `reject: ${said("reject")}`)));
+    element("span", {}, element("b", {}, names.join(", ") || person), element("span", { class: "said-keep" }, `keep: ${said("keep")}`),
+      element("span", { class: "said-reject" }, `reject: ${said("reject")}`))));
 }
 
 function kappas(pairs) {
-  const row = (kind, ...cells) => element("tr", {}, ...cells.map((cell) => element(kind, {}, String(cell))));
+  const cell = (kind, scope, text) => element(kind, { scope }, String(text));
+  const row = (kind, first, ...cells) => element("tr", {}, cell("th", kind === "th" ? "col" : "row", first),
+    ...cells.map((text) => cell(kind, kind === "th" && "col", text)));
   return element("table", {}, row("th", "reviewers", "faces", "both keep", "both reject", "agree", "Cohen's kappa"),
     ...pairs.map((pair) => row("td", `${pair.reviewer_a}, ${pair.reviewer_b}`, pair.faces, pair.both_keep, pair.both_reject,
       `${Math.round(100 * pair.agreement)} %`, pair.kappa === null ? "–" : pair.kappa.toFixed(2))));
@@ -217,13 +228,29 @@ $("#help-button").addEventListener("click", () => $("#help").showModal());
 
 function say(text, bad = false) {
   const toast = $("#toast");
+  toast.role = bad ? "alert" : "status";
+  toast.ariaLive = bad ? "assertive" : "polite";
   toast.textContent = text;
   toast.dataset.shown = bad ? "bad" : "yes";
   clearTimeout(fading);
   fading = setTimeout(() => { toast.dataset.shown = ""; }, bad ? 8000 : 2500);
 }
 
+// For those who hear the page: what else shows without a word.
+function tell(text) { $("#spoken").textContent = text; }
+
+// A dialog gives the focus back to where it was; where that is gone meanwhile, to the face.
+for (const dialog of document.querySelectorAll("dialog")) {
+  dialog.addEventListener("close", () => { if (document.activeElement === document.body) sheet.move(sheet.focus); });
+}
+
 // ---- keys
+
+const anywhere = $("#keys-anywhere");
+try { anywhere.checked = localStorage.getItem("keys") !== "on a face"; } catch { /* private mode */ }
+anywhere.addEventListener("change", () => {
+  try { localStorage.setItem("keys", anywhere.checked ? "anywhere" : "on a face"); } catch { /* private mode */ }
+});
 
 const KEYS = {
   ArrowLeft: () => sheet.move(sheet.focus - 1),
@@ -252,7 +279,8 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" || (event.key === "Enter" && event.target.id === "search")) $("#main").focus();
     return;
   }
-  if (event.key === "Enter" && event.target.matches("button")) return;
+  if ((event.key === "Enter" || event.key === " ") && event.target.matches("button, a")) return;
+  if (!anywhere.checked && event.key.length === 1 && !event.target.closest(".card")) return;
   const digit = /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : null;
   if ((digit === null && !KEYS[event.key]) || (digit !== null && event.repeat)) return;
   event.preventDefault();
@@ -282,6 +310,7 @@ async function poll() {
   const now = await get("about").catch(() => null);
   if (now === null || now.version === version) return;
   Object.assign(about, now);
+  $("#dataset").textContent = about.dataset;
   version = now.version;
   await reload();
 }
@@ -290,7 +319,6 @@ setInterval(poll, POLL_MS);
 document.addEventListener("visibilitychange", poll);
 window.addEventListener("focus", poll);
 
-$("#dataset").textContent = `${about.name} · snapshot ${about.snapshot.slice(0, 8)}`;
 introduce(stored(sessionStorage) || about.reviewer || stored(localStorage) || "");
 await server.resend();
 const first = await people.load();

@@ -19,6 +19,7 @@ export class People {
     let typing = 0;
     search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => this.load(), 150); });
     show.addEventListener("change", () => this.load());
+    list.addEventListener("keydown", (event) => this.key(event));
     list.addEventListener("scroll", () => {
       if (list.scrollTop + list.clientHeight > list.scrollHeight - 400) this.more();
     });
@@ -40,8 +41,11 @@ export class People {
       lines.push(...answer.people);
     } while (lines.length < wanted && answer.people.length);
     const top = keep ? list.scrollTop : 0;
+    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.person : null;
     list.replaceChildren(...lines.map((line) => this.item(line)));
     list.scrollTop = top;
+    this.reach(this.button(focused) ?? this.button(this.current) ?? this.buttons()[0]);
+    if (focused) this.reachable?.focus();
     this.count(lines.length, answer);
     return lines[0]?.person ?? null;
   }
@@ -54,6 +58,7 @@ export class People {
       const answer = await get("people", { reviewer: this.reviewer(), ...this.filter(), offset: this.loaded });
       if (number !== this.asked) return;
       list.append(...answer.people.map((line) => this.item(line)));
+      this.reach(this.reachable ?? this.buttons()[0]);
       this.count(this.loaded + answer.people.length, answer);
     } finally {
       this.loading = false;
@@ -65,14 +70,45 @@ export class People {
     return (await get("neighbour", query)).person;
   }
 
+  buttons() { return [...list.querySelectorAll("button")]; }
+
+  button(person) { return this.buttons().find((button) => button.dataset.person === person); }
+
+  // One of the list is reached by Tab, the others from there by the arrows.
+  reach(button) {
+    this.reachable = button;
+    for (const each of this.buttons()) each.tabIndex = each === button ? 0 : -1;
+  }
+
+  key(event) {
+    const buttons = this.buttons();
+    const here = buttons.indexOf(document.activeElement);
+    const to = { ArrowUp: here - 1, ArrowDown: here + 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!buttons[to]) return;
+    this.reach(buttons[to]);
+    buttons[to].focus();
+  }
+
   mark(person) {
     this.current = person;
-    for (const item of list.children) item.ariaCurrent = item.dataset.person === person ? "true" : null;
-    list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+    for (const button of this.buttons()) button.ariaCurrent = button.dataset.person === person ? "true" : null;
+    const marked = this.button(person);
+    if (!marked) return;
+    marked.scrollIntoView({ block: "nearest" });
+    if (!list.contains(document.activeElement)) this.reach(marked);
   }
 
   update(line) {
-    for (const item of list.children) if (item.dataset.person === line.person) item.replaceWith(this.item(line));
+    const old = this.button(line.person);
+    if (!old) return;
+    const focused = old === document.activeElement;
+    const made = this.item(line);
+    old.parentElement.replaceWith(made);
+    if (this.reachable === old) this.reach(made.firstElementChild);
+    if (focused) made.firstElementChild.focus();
   }
 
   count(loaded, answer) {
@@ -85,14 +121,17 @@ export class People {
   item(line) {
     const name = line.names.join(", ") || line.person;
     const state = line.done ? "✓" : line.decided ? "…" : "";
-    return element("li", {
-      "data-person": line.person, "data-done": line.done, "aria-current": line.person === this.current && "true",
+    const stated = line.done ? "you judged every portrait" : line.decided ? `${line.decided} judged by you` : "";
+    const shown = (kind, sign, words) => words ? element("span", { class: kind, title: words }, element("span", { "aria-hidden": "true" }, sign),
+      element("span", { class: "spoken" }, ` ${words} `)) : null;
+    return element("li", {}, element("button", {
+      type: "button", tabindex: -1, "data-person": line.person, "data-done": line.done, "aria-current": line.person === this.current && "true",
       on: { click: () => this.open(line.person) },
     },
-    element("span", { class: "state", title: line.done ? "you judged every portrait" : `${line.decided} judged by you` }, state),
     element("span", { class: "name" }, name),
-    line.disagreements ? element("span", { class: "dispute", title: "disagreements" }, `≠ ${line.disagreements}`) : null,
+    shown("state", state, stated),
+    shown("dispute", `≠ ${line.disagreements}`, line.disagreements ? `${line.disagreements} disagreements` : ""),
     element("span", { class: "soft" }, name === line.person ? "" : line.identities.join(", ")),
-    element("span", { class: "count", title: "portraits in / candidates" }, `${line.portraits}/${line.candidates}`));
+    shown("count", `${line.portraits}/${line.candidates}`, `${line.portraits} portraits in of ${line.candidates} candidates`)));
   }
 }

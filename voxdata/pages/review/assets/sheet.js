@@ -46,7 +46,12 @@ export class Sheet {
     this.shown = PAGE;
     this.facts = new Map();
     this.saving = new Map();
-    more.addEventListener("click", () => { this.shown += PAGE; this.draw(); });
+    more.addEventListener("click", () => {
+      const first = this.cards().length;
+      this.shown += PAGE;
+      this.draw();
+      this.move(first);
+    });
   }
 
   set(person) {
@@ -86,12 +91,24 @@ export class Sheet {
       card.dataset.mine = face.mine ?? "";
       card.toggleAttribute("data-in", this.expected.has(face.key));
       card.toggleAttribute("data-saving", this.saving.has(face.key));
-      card.tabIndex = Number(card.dataset.number) === this.focus ? 0 : -1;
-      card.toggleAttribute("data-focus", Number(card.dataset.number) === this.focus);
       card.querySelector(".verdict").textContent = this.verdict(face);
+      card.ariaLabel = this.said(face);
     }
+    this.mark();
     this.title();
   }
+
+  // A card and its buttons are reached by Tab where the focus is, the other cards from there by the arrows.
+  mark() {
+    for (const card of this.cards()) {
+      const here = Number(card.dataset.number) === this.focus;
+      card.tabIndex = here ? 0 : -1;
+      card.toggleAttribute("data-focus", here);
+      for (const button of card.querySelectorAll("button")) button.tabIndex = here ? 0 : -1;
+    }
+  }
+
+  said(face) { return `Face ${this.faces.indexOf(face) + 1} of ${this.faces.length}: ${this.verdict(face)}`; }
 
   verdict(face) {
     const disagree = disagreeing(face);
@@ -112,7 +129,7 @@ export class Sheet {
     const words = this.faces.filter((face) => face.mine).length;
     const ids = identities.filter((identity) => identity !== person);
     head.replaceChildren(
-      element("h1", {}, names.join(", ") || person),
+      element("h2", {}, names.join(", ") || person),
       element("span", { class: "soft" }, [person, ...ids].join(" · ")),
       element("span", { class: "gap" }),
       element("span", { id: "expected" }, `${this.expected.size} of at most ${this.about.cap} in`),
@@ -122,21 +139,20 @@ export class Sheet {
 
   card(face, number) {
     const act = (what) => (event) => { event.stopPropagation(); this.move(number); this.act(what, face); };
-    const button = (what, sign, title, off) => element("button",
-      { type: "button", tabindex: -1, class: what, title, disabled: off, on: { click: act(what) } }, sign);
+    const button = (what, sign, key, off) => element("button", { type: "button", class: what, title: `${what} (${key})`,
+      "aria-label": `${what} face ${number + 1}`, disabled: off, on: { click: act(what) } }, sign);
     const image = face.picture && element("img", {
       src: picture(face.picture, face.key), alt: "", loading: number < 24 ? "eager" : "lazy", decoding: "async", draggable: "false",
       on: { error: (event) => event.target.closest("li").toggleAttribute("data-broken", true), click: act("toggle") },
     });
     const marks = [face.grayscale ? "gray" : null, face.also.length ? `also under ${face.also.join(", ")}` : null,
       face.near.length ? `near copy under ${face.near.join(", ")}` : null];
-    return element("li", { class: "card", "data-number": number, "data-key": face.key, "data-fixed": !face.can_judge, "data-broken": !face.picture,
-      "aria-label": `face ${number + 1}`, on: { click: act("focus"), dblclick: act("zoom") } },
+    return element("li", { class: "card", "data-number": number, "data-key": face.key, "data-fixed": !face.can_judge, "data-broken": !face.picture, on: { click: act("focus"), dblclick: act("zoom") } },
     element("div", { class: "frame" }, image,
-      face.sheet && number < 9 ? element("kbd", {}, String(number + 1)) : null,
+      face.sheet && number < 9 ? element("kbd", { "aria-hidden": "true" }, String(number + 1)) : null,
       element("div", { class: "buttons" },
-        button("keep", "✓", "keep (k)", !face.can_keep), button("reject", "✕", "reject (x)", !face.can_judge),
-        button("zoom", "⤢", "zoom (z)", false))),
+        button("keep", "✓", "k", !face.can_keep), button("reject", "✕", "x", !face.can_judge),
+        button("zoom", "⤢", "z", false))),
     element("p", { class: "verdict" }),
     element("p", { class: "numbers" }, numbers(face)),
     ...marks.filter(Boolean).map((mark) => element("p", { class: "mark" }, mark)));
@@ -144,16 +160,16 @@ export class Sheet {
 
   cards() { return [...sheet.children, ...others.children]; }
 
-  move(number) {
+  // To a card; `taking` the keyboard's focus along.
+  move(number, taking = true) {
     const cards = this.cards();
     if (!cards.length) return;
     this.focus = Math.min(Math.max(number, 0), cards.length - 1);
-    for (const [position, card] of cards.entries()) {
-      card.tabIndex = position === this.focus ? 0 : -1;
-      card.toggleAttribute("data-focus", position === this.focus);
+    this.mark();
+    if (taking) {
+      cards[this.focus].focus({ preventScroll: true });
+      cards[this.focus].scrollIntoView({ block: "nearest" });
     }
-    cards[this.focus].focus({ preventScroll: true });
-    cards[this.focus].scrollIntoView({ block: "nearest" });
     this.describe();
   }
 
@@ -198,14 +214,16 @@ function numbers(face) {
 function described(face, facts) {
   const words = Object.entries(face.others).map(([name, word]) => `${name}: ${word}`);
   const pair = (name, value) => value ? [element("dt", {}, name), element("dd", {}, String(value))] : [];
+  const fails = [element("span", { "aria-hidden": "true" }, "✕ "), element("span", { class: "spoken" }, "beyond its limit ")];
   return [
-    element("h3", {}, "Measurements"),
+    element("h2", {}, "Measurements"),
     element("table", {}, ...facts.measurements.map((row) => element("tr", { "data-fails": row.fails },
-      element("td", {}, row.label), element("td", {}, row.value), element("td", { class: "soft" }, row.limits)))),
+      element("th", { scope: "row" }, row.label), element("td", {}, ...(row.fails ? fails.map((each) => each.cloneNode(true)) : []), row.value),
+      element("td", { class: "soft" }, row.limits)))),
     facts.measurements.length ? null : element("p", { class: "soft" }, "none: no face was measured"),
-    element("h3", {}, facts.reasons.length ? "Rejected by" : "Passes every rule"),
+    element("h2", {}, facts.reasons.length ? "Rejected by" : "Passes every rule"),
     element("ul", {}, ...facts.reasons.map((reason) => element("li", {}, reason.text, " ", element("code", {}, reason.name)))),
-    element("h3", {}, "Source"),
+    element("h2", {}, "Source"),
     element("dl", {}, ...pair("file", facts.source_key), ...pair("source", facts.source), ...pair("licence", facts.licence ?? "unknown"),
       ...pair("identity", facts.identity), ...pair("photo", facts.photo_px ? facts.photo_px.join(" × ") + " px" : null),
       ...pair("measured", facts.measured_until), ...pair("backend", facts.backend), ...pair("sha256", facts.photo_sha256),

@@ -38,7 +38,7 @@ function figure(png, caption) {
   const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
   const image = document.createElement("img");
   image.src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
-  image.alt = `plausible face, ${caption}`;
+  image.alt = `a plausible face for this voice, of no real person; ${caption}`;
   shown.push(image.src);
   const text = document.createElement("figcaption");
   text.textContent = caption;
@@ -61,7 +61,8 @@ function show(faces) {
     item.append(figure(window.face, `${window.start_s.toFixed(2)}–${window.end_s.toFixed(2)} s`));
     return item;
   }));
-  $("#status").textContent = "Seconds count speech only: pauses are left out.";
+  const count = large.length + faces.windows.length;
+  $("#status").textContent = `${count} faces are shown below. Seconds count speech only: pauses are left out.`;
   $("#result").hidden = false;
 }
 
@@ -86,7 +87,7 @@ $("#file").addEventListener("change", () => {
 
 if (!Recorder.possible()) {
   $("#record").disabled = true;
-  $("#record").title = "recording needs https, or this page on the machine that serves it (localhost)";
+  $("#limits").textContent += " Recording needs https, or this page on the machine that serves it (localhost).";
 }
 
 $("#record").addEventListener("click", async () => {
