@@ -24,6 +24,7 @@ from tests.accessibility import (
     wider,
 )
 from tests.chromium import launched, needs_chromium
+from tests.colours import confused, drawn
 from tests.pages.review.review_root import Page, ask, serving
 
 pytestmark = [needs_chromium, pytest.mark.long]
@@ -196,6 +197,30 @@ def test_news_take_no_focus_from_the_search(browser: Any, page: Page) -> None:
             tab.evaluate("window.dispatchEvent(new Event('focus'))")
         tab.wait_for_selector('.card[data-number="0"][data-mine=reject]')
         assert tab.evaluate("document.activeElement.id") == "search"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_are_told_apart_by_more_than_red_and_green(browser: Any, page: Page, scheme: str) -> None:
+    with opened(browser, page, f"painter-{scheme}", scheme, DESK) as tab:
+        for key in ("1", "2", "2"):
+            tab.keyboard.press(key)
+        tab.wait_for_function(STORED)
+        frames = {
+            "reject": '.card[data-mine="reject"] .frame',
+            "keep": '.card[data-mine="keep"] .frame',
+            "in": '.card[data-in]:not([data-mine="keep"]) .frame',
+        }
+        colours = {name: drawn(tab, frame, "border-top-color") for name, frame in frames.items()}
+        colours["paper"] = drawn(tab, ".card", "background-color")
+        assert confused(colours) == []
+        styles = [
+            tab.eval_on_selector(frame, "one => getComputedStyle(one).borderTopStyle") for frame in frames.values()
+        ]
+        assert styles == ["dashed", "solid", "solid"]
+        said = [tab.inner_text(f"{frame} ~ .verdict") for frame in frames.values()]
+        assert said[0] == "you reject"
+        assert said[1].startswith("you keep")
+        assert said[2] == "in"
 
 
 def test_nothing_moves_for_those_who_ask_for_that(browser: Any, page: Page) -> None:

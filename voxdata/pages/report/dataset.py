@@ -13,7 +13,7 @@ from voxdata.faces.rules import STATUSES, lines_of
 from voxdata.format.snapshot import SPLITS
 from voxdata.pages.report.charts import Limits, bar, histogram, short
 from voxdata.pages.report.facts import Facts, Row
-from voxdata.pages.report.html import Html, element, join, note, table
+from voxdata.pages.report.html import Html, element, join, note, scrolling, table
 from voxdata.pages.report.measures import SPEECH_MEASURES, Measure, face_measures
 from voxdata.pages.report.pictures import Originals, member, small_picture
 from voxdata.rules import Rule, by_reason, setting
@@ -107,9 +107,9 @@ def distributions(facts: Facts) -> Html:
     legend = element(
         "p",
         element("i", class_="key kept"),
-        " kept  ",
+        " kept, in front  ",
         element("i", class_="key others"),
-        " all  ",
+        " all, behind  ",
         element("i", class_="key limit"),
         " limit of the recipe; the failing side is shaded. The outermost bars hold what lies beyond.",
         class_="legend",
@@ -135,9 +135,9 @@ def splits(facts: Facts) -> Html:
     words = {"f": "female", "m": "male"}
     return join(
         element("p", "As in Table 1 of the SF2F paper. A person is in one split only."),
-        table(list(summary.column_names), rows),
+        table("Table 1: the splits", list(summary.column_names), rows),
         element("h3", "People by sex, as the metadata says") if balance else None,
-        table(["split", *(words.get(sex, sex) for sex in sexes)], balance) if balance else None,
+        table("People by sex", ["split", *(words.get(sex, sex) for sex in sexes)], balance) if balance else None,
     )
 
 
@@ -170,14 +170,16 @@ def versions(facts: Facts) -> Html:
     ]
     recipe = json.dumps(snapshot.recipe, indent=1, sort_keys=True, ensure_ascii=False)
     return join(
-        table(["", "version"], named, numeric=False),
+        table("Versions", ["what", "version"], named, numeric=False),
         element("h3", "Shards"),
-        table(["tar", "samples", "MB", "sha256 (first 16)"], shards) if shards else note("The snapshot has no shards."),
+        table("Shards", ["tar", "samples", "MB", "sha256 (first 16)"], shards)
+        if shards
+        else note("The snapshot has no shards."),
         _photos_by_source(facts),
         element(
             "details",
             element("summary", "The recipe, every setting that can change the result"),
-            element("pre", recipe),
+            scrolling("pre", recipe, label="Recipe"),
         ),
     )
 
@@ -207,9 +209,11 @@ def _photos_by_source(facts: Facts) -> Html:
     ]
     return join(
         element("h3", "Licences of the photos, as their sources say"),
-        table(["source: licence", "photos", "portraits", "people"], licences) if licences else note("No photos."),
+        table("Licences", ["source: licence", "photos", "portraits", "people"], licences)
+        if licences
+        else note("No photos."),
         element("h3", "Photos of each person, of every source"),
-        table(columns, yields) if yields else note("No photos."),
+        table("Photos of each person", columns, yields) if yields else note("No photos."),
     )
 
 
@@ -262,7 +266,8 @@ def _portrait(facts: Facts, row: Row) -> Html:
     data = member(facts.storage, row, ("jpg", "webp"))
     picture = small_picture(data) if data is not None else None
     angle = "" if row["face_angle_deg"] is None else f" · {row['face_angle_deg']:.1f}°"
-    return _figure(picture, person_name(row), f"{row['split']}{angle}")
+    name = person_name(row)
+    return _figure(picture, name, f"{row['split']}{angle}", alt=f"portrait of {name}")
 
 
 def _rejected(name: str, counts: Row, faces: Sequence[Row], originals: Originals, facts: Facts) -> Html:
@@ -277,7 +282,8 @@ def _rejected(name: str, counts: Row, faces: Sequence[Row], originals: Originals
             continue
         others = [other for other in face["reasons"] or [] if other != name]
         also = f"also {', '.join(others)}" if others else ""
-        figures.append(_figure(picture, _judged(measure, face, facts) or source, also))
+        shown = _judged(measure, face, facts) or source
+        figures.append(_figure(picture, shown, also, alt=f"a face that was rejected: {reason.text}"))
     hidden = "Never shown." if name in ("forgotten", "opted_out") else "Nothing of these can be shown."
     limit = _limit_text(measure, facts)
     what = ("photo", "photos") if name in PHOTO_REASONS else ("face", "faces")
@@ -328,9 +334,9 @@ def _limit_text(measure: Measure | None, facts: Facts) -> str:
     return f" · {measure.label}: {said}" if measure is not None and said else ""
 
 
-def _figure(picture: str | None, title: str, text: str) -> Html:
+def _figure(picture: str | None, title: str, text: str, *, alt: str) -> Html:
     shown = (
-        element("img", src=picture, alt=title, loading="lazy")
+        element("img", src=picture, alt=alt, loading="lazy")
         if picture is not None
         else element("div", "no picture", class_="missing")
     )

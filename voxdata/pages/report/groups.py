@@ -23,7 +23,7 @@ def _trait(each: Rejections) -> Html:
     said = element("ul", *(element("li", text) for text in each.uneven)) if each.uneven else None
     return join(
         element("h3", each.trait.capitalize()),
-        table(each.heading, each.rows),
+        table(f"Rejections by {each.trait}", each.heading, each.rows),
         element("p", APART) if said else note(APART, "none."),
         said,
     )

@@ -30,14 +30,22 @@ def join(*children: str | None) -> Html:
     return Html("".join(child if isinstance(child, Html) else escape(child) for child in children if child is not None))
 
 
-def table(headings: list[str], rows: list[list[str]], *, numeric: bool = True) -> Html:
-    """A table in a box of its own that scrolls sideways; with `numeric`, columns but the first are right-aligned."""
+def table(label: str, headings: list[str], rows: list[list[str]], *, numeric: bool = True) -> Html:
+    """A table in a box of its own that scrolls sideways, by the keyboard, too; `label` names it to those who hear it.
+
+    With `numeric`, columns but the first are right-aligned.
+    """
     head = element("tr", *(element("th", text, scope="col") for text in headings))
     body = [
         element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
     ]
     content = element("table", element("thead", head), element("tbody", *body), class_="numeric" if numeric else None)
-    return element("div", content, class_="scroll")
+    return scrolling("div", content, label=label, class_="scroll")
+
+
+def scrolling(tag: str, *children: str | None, label: str, class_: str | None = None) -> Html:
+    """An element that scrolls by itself and that the keyboard reaches, as a group with a name."""
+    return element(tag, *children, class_=class_, tabindex=0, role="group", aria_label=label)
 
 
 def note(*children: str | None) -> Html:

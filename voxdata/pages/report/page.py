@@ -80,4 +80,7 @@ def _body(facts: Facts) -> Html:
         "footer",
         element("p", "Made by ", element("code", "voxdata report"), ". Generated faces: ", training.GENERATED),
     )
-    return element("body", join(header, element("nav", *links), element("main", *content), footer))
+    skip = element("a", "Skip to the content", class_="skip", href="#main")
+    nav = element("nav", *links, aria_label="Sections")
+    main = element("main", *content, id="main", tabindex=-1)
+    return element("body", join(skip, header, nav, main, footer))

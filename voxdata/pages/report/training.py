@@ -39,7 +39,7 @@ def voices(facts: Facts, runs: Sequence[Run]) -> Html:
             NO_RUNS if not runs else "No run has a gallery of held-out people (runs/<run>/gallery/gallery.json)."
         )
     notice = element("p", element("strong", GENERATED), class_="notice")
-    return join(notice, *(_gallery(facts, run, many=len(shown) > 1) for run in shown))
+    return join(notice, *(_gallery(facts, run) for run in shown))
 
 
 def retrieval(facts: Facts, runs: Sequence[Run]) -> Html:
@@ -113,13 +113,13 @@ def _samples(facts: Facts, run: Run) -> Html | None:
     said = "Training samples: first row real portraits, second row faces generated from the same people's voices. "
     return element(
         "figure",
-        element("img", src=picture, alt=said, loading="lazy"),
+        element("img", src=picture, alt=f"{said}{GENERATED}", loading="lazy"),
         element("figcaption", said, GENERATED),
         class_="samples",
     )
 
 
-def _gallery(facts: Facts, run: Run, *, many: bool) -> Html:
+def _gallery(facts: Facts, run: Run) -> Html:
     people = run.gallery.get("people")
     listed = [person for person in people if isinstance(person, dict)] if isinstance(people, list) else []
     cards = [card for person in listed if (card := _card(facts, run, person)) is not None][:GALLERY_PEOPLE]
@@ -127,7 +127,7 @@ def _gallery(facts: Facts, run: Run, *, many: bool) -> Html:
     facts_of += [f"{name} {run.gallery[name]}" for name in ("split", "step") if name in run.gallery]
     return element(
         "section",
-        element("h3", run.name) if many else None,
+        element("h3", run.name),
         element("p", " · ".join(facts_of), class_="note"),
         note(str(run.gallery["note"])) if run.gallery.get("note") else None,
         element("div", *cards, class_="cards") if cards else note("The gallery lists nobody of this snapshot."),
@@ -156,10 +156,10 @@ def _card(facts: Facts, run: Run, entry: Mapping[str, Any]) -> Html | None:
     title = person_name(faces[0])
     return element(
         "article",
+        element("h4", title, " ", element("small", person) if title != person else None),
         element("div", _labelled("voice", voice, f"log-mel of {title}'s voice", _heard(clip)), class_="voice"),
         element("div", _labelled("generated", generated, GENERATED, _ranked(entry)), class_="generated"),
         element("div", element("span", "true faces", class_="label"), _true_faces(true_faces, title), class_="true"),
-        element("h4", title, " ", element("small", person) if title != person else None),
         class_="card",
     )
 
@@ -283,7 +283,7 @@ def _tables(rows: Sequence[Mapping[str, Any]], available: set[str], people: Any,
             for row in rows
             if any(key in row["figures"] for key in columns)
         ]
-        content = table([embedder, "n", *(_heading(key) for key in columns)], body)
+        content = table(title, [embedder, "n", *(_heading(key) for key in columns)], body)
         found.append(element("details", element("summary", title), content, open=not prefix))
     return found
 
