@@ -56,7 +56,7 @@ class Face:
     def _repr_html_(self) -> str:
         from voxdata.dataset.html import figure, image
 
-        return figure([image(self.png, "png", self.note)], self.note)
+        return figure([image(self.png, self.note, "png")], self.note)
 
 
 def build(recipe: str, root: str | Path, settings: Settings | None = None, *, prefect: bool = False) -> Dataset:

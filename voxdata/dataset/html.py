@@ -19,14 +19,14 @@ class Shown(Protocol):
         """JPEG; None where the key is no portrait's, or its person must not be shown."""
 
 
-def image(data: bytes, kind: str = "jpeg", alt: str = "") -> str:
-    """A picture within the page."""
+def image(data: bytes, alt: str, kind: str = "jpeg") -> str:
+    """A picture within the page; `alt` is what it shows, in words."""
     return f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" alt="{escape(alt)}">'
 
 
 def audio(data: bytes) -> str:
     """A wav file within the page, to be played."""
-    return f'<audio controls src="data:audio/wav;base64,{base64.b64encode(data).decode()}"></audio>'
+    return f'<audio controls aria-label="clip" src="data:audio/wav;base64,{base64.b64encode(data).decode()}"></audio>'
 
 
 def figure(pictures: Iterable[str], caption: str) -> str:
@@ -36,7 +36,7 @@ def figure(pictures: Iterable[str], caption: str) -> str:
 
 def facts_html(title: str, facts: Mapping[str, Any], below: str = "") -> str:
     """A title, a table of facts, and what comes below."""
-    rows = "".join(f"<tr><th>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
+    rows = "".join(f'<tr><th scope="row">{escape(str(k))}</th><td>{escape(str(v))}</td></tr>' for k, v in facts.items())
     return f"<div><strong>{escape(title)}</strong><table>{rows}</table>{below}</div>"
 
 
@@ -44,10 +44,11 @@ def table_html(table: pa.Table, total: int, portraits: Callable[[], Shown] | Non
     """The rows of a table, with thumbnails before those that name a portrait; `total` is how many rows there are."""
     rows: Sequence[Mapping[str, Any]] = table.to_pylist()
     pictures = _pictures(table, rows, portraits)
-    head = "".join(f"<th>{escape(name)}</th>" for name in (*([""] if any(pictures) else []), *table.column_names))
+    named = (*(["thumbnail"] if any(pictures) else []), *table.column_names)
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in named)
     body = "".join(
         f"<tr>{f'<td>{picture}</td>' if any(pictures) else ''}"
-        f"{''.join(f'<td>{_cell(value)}</td>' for value in row.values())}</tr>"
+        f"{''.join(f'<td>{_cell(name, value)}</td>' for name, value in row.items())}</tr>"
         for picture, row in zip(pictures, rows, strict=True)
     )
     more = f"<p>{len(rows)} of {total} rows</p>" if len(rows) < total else f"<p>{total} row{'s' * (total != 1)}</p>"
@@ -63,14 +64,14 @@ def _pictures(
     shown = portraits()
     found = []
     for row in rows:
-        data = next((data for name in named if (data := shown.thumbnail(str(row[name])))), None)
-        found.append("" if data is None else image(data))
+        keys = [str(row[name]) for name in named]
+        found.append(next((image(data, f"portrait {key}") for key in keys if (data := shown.thumbnail(key))), ""))
     return found
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bytes):
-        return image(value) if value.startswith(b"\xff\xd8") else f"{len(value)} bytes"
+        return image(value, f"picture, column {name}") if value.startswith(b"\xff\xd8") else f"{len(value)} bytes"
     return escape(f"{value:.6g}" if isinstance(value, float) else str(value))

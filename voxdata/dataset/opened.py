@@ -156,7 +156,9 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         shown = self._shown()
-        some = [image(data) for key in shown.keys()[:HTML_PORTRAITS] if (data := shown.thumbnail(key))]
+        some = [
+            image(data, f"portrait {key}") for key in shown.keys()[:HTML_PORTRAITS] if (data := shown.thumbnail(key))
+        ]
         shown.close()
         counts = {
             split: ", ".join(f"{number} {what}" for what, number in count.items())

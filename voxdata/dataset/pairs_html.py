@@ -29,9 +29,11 @@ def pairs_html(pairs: Pairs, root: str) -> str:
         if not gone & {pairs.people[int(pair["person"])], portrait.partition("/")[0], utterance.partition("/")[0]}:
             face = Image.fromarray(pair["portrait"].permute(1, 2, 0).numpy())
             mel = _mel(pair["mel"].float().numpy())
-            found.append(
-                figure([image(_encoded(face, "JPEG")), image(_encoded(mel, "PNG"), "png")], f"{portrait}, {utterance}")
-            )
+            pictures = [
+                image(_encoded(face, "JPEG"), f"portrait {portrait}"),
+                image(_encoded(mel, "PNG"), f"log-mel of {utterance}", "png"),
+            ]
+            found.append(figure(pictures, f"{portrait}, {utterance}"))
         if len(found) == SHOWN:
             break
     return f"<div><strong>{len(pairs)} pairs of {len(pairs.people)} people</strong>{''.join(found)}</div>"
