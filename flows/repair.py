@@ -15,7 +15,7 @@ from voxdata.catalog.snapshot import list_snapshots, published_tables
 from voxdata.format.errors import ShardError, StorageError, VoxdataError
 from voxdata.pipeline.packing import pack_range
 from voxdata.pipeline.progress import progress
-from voxdata.pipeline.stages import FACES_RENDER, SPEECH_MEASURE
+from voxdata.pipeline.stages import FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage
 
@@ -53,8 +53,9 @@ def _pack_again(storage: Storage, broken: BrokenShard) -> None:
     try:
         packed = pack_range(storage, recipe, keys, entry.kind, entry.split, entry.first_bucket, entry.last_bucket)
     except (ShardError, StorageError, KeyError) as error:
-        stage = FACES_RENDER if entry.kind == "faces" else SPEECH_MEASURE
-        parts = drop_broken_parts(storage, stage.store(storage, recipe), entry)
+        stages = [FACES_RENDER] if entry.kind == "faces" else [SPEECH_MEASURE]
+        stages += [SPEECH_AUDIO] if entry.kind == "speech" and recipe.speech.pack.has_audio else []
+        parts = [part for each in stages for part in drop_broken_parts(storage, each.store(storage, recipe), entry)]
         if not parts and not isinstance(error, KeyError):
             raise
         raise ShardError(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
@@ -20,6 +21,7 @@ from voxdata.people.identities import bucket_of
 from voxdata.people.splits import assign
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.write import Member, Sample, pack, plan_ranges
+from voxdata.speech.audio import flac
 from voxdata.store.fragments import Fragment, FragmentStore, commit_table, parquet_table
 from voxdata.store.storage import Storage
 from voxdata.tables import schemas
@@ -30,6 +32,10 @@ SPEECH_ROW = pa.schema(
 )
 AT = "2026-11-21T09:00:00Z"
 RECIPE = Recipe.model_validate({"name": "small", "splits": {"rule": "paper"}, "shards": {"buckets_per_shard": 2048}})
+
+
+def with_settings(recipe: Recipe, **sections: Any) -> Recipe:
+    return Recipe.model_validate({**recipe.model_dump(), **sections})
 
 
 def sha(*parts: object) -> str:
@@ -49,12 +55,22 @@ class SmallRoot:
     """Person n has two photos, one portrait (face angle n deg), one rejected face, one photo without a face, and
     three clips of 2 s, of which the third is rejected. Metadata rows are n, so 8 is test, 9 is val."""
 
-    def __init__(self, storage: Storage, people: int = 10, *, jpeg_colour: int = 0) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        people: int = 10,
+        *,
+        jpeg_colour: int = 0,
+        sound: Literal["whole", "speech"] | None = None,
+    ) -> None:
         self.storage = storage
         self.people = range(people)
         self.jpeg_colour = jpeg_colour
         self.tables: dict[str, list[str]] = {}
         self.recipe, self.measures = RECIPE, dict[str, Any]()
+        self.sound = sound
+        if sound is not None:
+            self.recipe = with_settings(RECIPE, speech={"pack": {"audio": "flac", "audio_part": sound}})
         self.renders = FragmentStore(storage, "faces.render", "f0")
         self.utterances = FragmentStore(storage, "speech.measure", "f0")
 
@@ -69,7 +85,7 @@ class SmallRoot:
             recipe=self.recipe,
             code_version="1",
             shards=entries,
-            front_ends={"torch40": {"n_mels": 40, "hop_s": 0.01}},
+            front_ends={"torch40": {"n_mels": 40, "hop_s": 0.01, "vad": "webrtc-1-30ms-300ms"}},
             tables=self.tables,
             versions={"pyarrow": pa.__version__},
             measures=self.measures,
@@ -111,7 +127,10 @@ class SmallRoot:
         render = {**face, "item_id": face["face_id"], "render_status": "ok", "size_px": 16, "scale": 0.5}
         blobs = {face["face_id"]: {"jpg": jpeg(n, self.jpeg_colour)}}
         self.renders.append(who(n)["bucket"], Fragment(table([render], schemas.RENDERS), blobs))
-        mels = {clip["item_id"]: {"torch40.npy": mel(n, 40), "torch64.npy": mel(n, 64)} for clip in clips(n)[:2]}
+        sounds = {} if self.sound is None else {"flac": flac(wave(n))}
+        mels = {
+            clip["item_id"]: {"torch40.npy": mel(n, 40), "torch64.npy": mel(n, 64), **sounds} for clip in clips(n)[:2]
+        }
         self.utterances.append(who(n)["bucket"], Fragment(table(clips(n), schemas.UTTERANCES), mels))
 
     def pack(self) -> list[ShardEntry]:
@@ -229,6 +248,11 @@ def jpeg(n: int, colour: int) -> bytes:
     sink = io.BytesIO()
     Image.new("RGB", (16, 16), (n, colour, 0)).save(sink, "JPEG")
     return sink.getvalue()
+
+
+def wave(n: int) -> npt.NDArray[np.int16]:
+    """20 frames of 10 ms, whose every sample says which person and frame it is of."""
+    return (1000 * n + np.arange(20).repeat(160)).astype(np.int16)
 
 
 def mel(n: int, bins: int) -> bytes:

@@ -29,7 +29,7 @@ from voxdata.catalog.versions import run_query_at
 from voxdata.dataset.opened import Dataset
 from voxdata.people.identities import bucket_of
 from voxdata.people.splits import assign, holdouts
-from voxdata.pipeline.stages import STAGES
+from voxdata.pipeline.stages import SPEECH_AUDIO, STAGES
 from voxdata.recipe.effect import PretrainedFile, settings_of
 from voxdata.recipe.reading import load_recipe, shipped_recipes
 from voxdata.store.storage import open_storage
@@ -122,7 +122,8 @@ def pretrained_files(recipe: str) -> list[str]:
 def fingerprints(recipe: str, settings: Sequence[str] = ()) -> dict[str, str]:
     """Stage -> fingerprint under a recipe."""
     chosen = load_recipe(recipe, list(settings))
-    return {name: stage.fingerprint(chosen) for name, stage in STAGES.items()}
+    done = [stage for stage in STAGES.values() if stage is not SPEECH_AUDIO or chosen.speech.pack.has_audio]
+    return {stage.name: stage.fingerprint(chosen) for stage in done}
 
 
 def assigned(people: Sequence[Mapping[str, Any]], rule: str) -> dict[str, str]:

@@ -47,6 +47,9 @@ STAGES: Mapping[str, Table] = {
     "utterance_files": replace(speech.UTTERANCE_FILES, columns=(speech.ITEM_ID, *speech.OF_FILES)),
 }
 
+# Parts that a snapshot names, so that they stay, and of which `samples` say what there is to say.
+NOT_LOADED = frozenset({speech.CLIP_AUDIO.name})
+
 
 def inputs(
     storage: Storage,
@@ -55,7 +58,7 @@ def inputs(
     connection: duckdb.DuckDBPyConnection,
 ) -> dict[str, Input]:
     """Every table that the catalog of `snapshot` is loaded from, named `in_<table>`; `connection` looks into files."""
-    unknown = sorted(set(tables) - set(STAGES))
+    unknown = sorted(set(tables) - set(STAGES) - NOT_LOADED)
     if unknown:
         raise CatalogError(f"snapshot {snapshot.id} names the table {unknown[0]!r}; known are {', '.join(STAGES)}")
     more = stated_columns(snapshot.measures)

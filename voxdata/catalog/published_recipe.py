@@ -31,7 +31,10 @@ from voxdata.weights import registry
 
 FOLDER = "recipes"
 # A change of these looks at sources, photos, faces, renders or clips again; everything else only decides.
-MEASURED = ("sources.", "crawl.", "faces.measure.", "faces.render.", "speech.measure.", "speech.who.")
+MEASURED = (
+    *("sources.", "crawl.", "faces.measure.", "faces.render."),
+    *("speech.measure.", "speech.who.", "speech.pack."),
+)
 ONLY_DECIDED = {f"faces.render.{name}" for name in DECIDED}
 
 

@@ -26,7 +26,7 @@ from voxdata.format.errors import QueryError, ShardError, SnapshotError, quoted
 from voxdata.format.files import LocalFiles
 from voxdata.format.members import MemberIndex
 from voxdata.format.reader import Reader
-from voxdata.format.sidecar import keys_of, read_sidecar, sample_rows, without_people
+from voxdata.format.sidecar import SOUND, keys_of, read_sidecar, sample_rows, without_people
 from voxdata.format.snapshot import Kind, ShardEntry, Snapshot
 from voxdata.people.optouts import hidden
 from voxdata.store.storage import Storage, open_storage
@@ -116,10 +116,11 @@ class Dataset:
     def audio(self, key: str) -> Sound:
         """The speech of an utterance: float32 (N,) at 16,000 Hz, mono.
 
-        Shards hold log-mels alone, so it is read from the file that the clip was made of. Raises `SourceError` where
-        that file is not on this machine any more, `ShardError` for a key that is none, or may not be heard.
+        It comes from the shards where the recipe's `speech.pack.audio` put it there (its file: `read(key, "flac")`),
+        else from the file that the clip was made of. Raises `SourceError` where that file is not on this machine any
+        more, `ShardError` for a key that is none, or may not be heard.
         """
-        from voxdata.dataset.sound import read_sound
+        from voxdata.dataset.sound import Sound, decoded, read_sound
 
         _check_key(key)
         of_key = key.replace("'", "''")
@@ -130,6 +131,8 @@ class Dataset:
             raise ShardError(f"{key}: there is no utterance of this key; those there are: voxdata.open(…).utterances()")
         if hidden(self.storage) & {found[0]["identity"], key.partition("/")[0]}:
             raise ShardError(f"{key}: its person opted out since")
+        if self._members().has(key, SOUND):
+            return Sound(decoded(self.read(key, SOUND)))
         return read_sound(key, found[0]["location"], found[0]["content_sha256"], self.storage.url)
 
     def __len__(self) -> int:
@@ -168,13 +171,16 @@ class Dataset:
         return facts_html("voxdata dataset", facts, figure(some, "some portraits") if some else "")
 
     def read(self, key: str, suffix: str) -> bytes:
-        """The bytes of `<key>.<suffix>`, one positioned read: `jpg`, `torch40.npy`, `json`, … Raises `ShardError`.
+        """The bytes of `<key>.<suffix>`, one positioned read: `jpg`, `torch40.npy`, `flac`, … Raises `ShardError`.
 
         The first call reads the places of all members; training processes should call it once before they fork.
         """
+        return self._members().read(key, suffix)
+
+    def _members(self) -> MemberIndex:
         if self._index is None:
             self._index = MemberIndex(self.storage, self.snapshot.shards)
-        return self._index.read(key, suffix)
+        return self._index
 
     def front_end(self, name: str) -> Mapping[str, Any]:
         """What the snapshot says about a mel front end: `n_mels`, `hop_s`, `normalisation` with mean and std, …"""
@@ -196,8 +202,8 @@ class Dataset:
         """A portrait and a stretch of log-mels of the same person, people drawn uniformly, as a torch dataset.
 
         `options` are those of `voxdata.dataset.pairs.Pairs`: seed, front_end, side_px, frames, length, holdout, cache,
-        normalise; with `iterable`, also batch_size, rank and world_size. Whoever opts out later is still in pairs that
-        were made before. Needs torch and a root on this machine.
+        normalise, audio; with `iterable`, also batch_size, rank and world_size. Whoever opts out later is still in
+        pairs that were made before. Needs torch and a root on this machine.
         """
         from voxdata.dataset.pairs import IterablePairs, Pairs
 
@@ -209,9 +215,9 @@ class Dataset:
     ) -> WebDataset:
         """The shards of a split as a `webdataset` pipeline that splits them among nodes and workers and decodes.
 
-        A face sample has `jpg` or `webp` (PIL RGB image) and `json` (dict), a speech sample `<front end>.npy` arrays
-        and `json`; both have `__key__`. With `shuffle`, shards and that many samples are shuffled. Raises `ShardError`
-        where a tar is not as long as the snapshot says.
+        A face sample has `jpg` or `webp` (PIL RGB image) and `json` (dict), a speech sample `<front end>.npy` arrays,
+        `json` and, where shards hold sound, `flac` (float32 (N,) at 16,000 Hz); both have `__key__`. With `shuffle`,
+        shards and that many samples are shuffled. Raises `ShardError` where a tar is not as long as the snapshot says.
         """
         from voxdata.dataset.webdataset import pipeline
 

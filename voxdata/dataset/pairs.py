@@ -1,6 +1,6 @@
 """Pairs for training: a portrait and a stretch of log-mels of the same person, as torch datasets.
 
-Shapes: B pairs, S side of a portrait in pixels, F mel bins, T frames of a stretch.
+Shapes: B pairs, S side of a portrait in pixels, F mel bins, T frames of a stretch, A samples of a stretch of sound.
 
 What a pair is depends on (seed, epoch, index) alone: people are drawn uniformly with replacement, then one portrait and
 one utterance of that person (SF2F draws one face and one utterance per identity), then where the stretch starts. The
@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ from voxdata.format.portraits import MappedPortraits, Uint8Array, cache_folder, 
 from voxdata.format.reader import Reader
 from voxdata.format.sidecar import Member
 from voxdata.format.snapshot import ShardEntry
+
+if TYPE_CHECKING:
+    from voxdata.dataset.sound_stretches import SoundStretches
 
 Pair: TypeAlias = dict[str, Any]
 IntArray = npt.NDArray[np.int64]
@@ -70,6 +73,11 @@ class Pairs(TorchDataset[Pair]):
     B. Mels are as stored, or float32 and normalised with `normalise`: one of `voxdata.format.normalise.KINDS`, where
     `stated` is what the snapshot names. An utterance shorter than `frames` goes on at its beginning.
 
+    With `audio`, where shards hold sound, a pair also has {"audio": float32 (A,)} of the same clip at 16 kHz, as long
+    as T frames: A = T x hop. Of shards that hold the speech alone (`speech.pack.audio_part`) it is the very stretch of
+    a front end with the recipe's own voice activity. Else the clip has more than the speech that log-mels are made of,
+    and the stretch is drawn from all of it.
+
     `length` is an epoch's number of pairs (default: as many as there are utterances), `holdout` lets in the clips that
     are kept for closed-set tests, `cache` is a folder for decoded portraits (default: the user's) or "memory",
     `leave_out` are people of whom there are no pairs.
@@ -89,6 +97,7 @@ class Pairs(TorchDataset[Pair]):
         holdout: bool = False,
         cache: str | Path | None = None,
         normalise: Kind = "none",
+        audio: bool = False,
         leave_out: Collection[str] = (),
     ) -> None:
         about = reader.front_end(front_end)
@@ -99,6 +108,9 @@ class Pairs(TorchDataset[Pair]):
         self._tars = reader.mel_tars(front_end)
         portraits = reader.portraits(split)
         mels = [mel for mel in reader.mels(split, front_end) if holdout or not mel.holdout]
+        self._sounds = _sounds(reader, split, front_end, frames) if audio else None
+        if self._sounds is not None:
+            mels = [mel for mel in mels if mel.key in self._sounds.of]
         self._tars.check(mels)
         self._decoded, self._rows = _decoded(reader, portraits, side_px, cache), rows(portraits)
         self.people = sorted(({item.person for item in portraits} & {item.person for item in mels}) - set(leave_out))
@@ -114,7 +126,7 @@ class Pairs(TorchDataset[Pair]):
         self._mel_groups = Groups.of(self._mels, self.people)
         self._length = len(self._mels) if length is None else length
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        self._drawn: tuple[int, tuple[IntArray, ...]] | None = None
+        self._drawn: tuple[int, tuple[npt.NDArray[Any], ...]] | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -132,7 +144,7 @@ class Pairs(TorchDataset[Pair]):
 
     def keys(self, index: int) -> tuple[str, str]:
         """The keys of the portrait and of the utterance of a pair."""
-        _, portraits, mels, _ = (int(drawn[index]) for drawn in self._draws())
+        _, portraits, mels, *_ = (int(drawn[index]) for drawn in self._draws()[:3])
         return self._portraits[portraits].key, self._mels[mels].key
 
     def _repr_html_(self) -> str:
@@ -142,7 +154,7 @@ class Pairs(TorchDataset[Pair]):
         return pairs_html(self, self._root)
 
     def _batch(self, indices: IntArray) -> Pair:
-        people, portraits, mels, starts = (drawn[indices] for drawn in self._draws())
+        people, portraits, mels, starts, shares = (drawn[indices] for drawn in self._draws())
         batch = len(indices)
         faces_B3SS = _empty((batch, 3, self.side_px, self.side_px), dtype=torch.uint8)
         mels_BFT = _empty((batch, self.n_mels, self.frames), dtype=torch.float16)
@@ -154,7 +166,13 @@ class Pairs(TorchDataset[Pair]):
             faces[place] = self._decoded.array(chosen.shard)[self._rows[chosen.key]]
             self._tars.stretch(self._mels[mel], start, stretches[place])
         normalised = self._normalised(mels_BFT, mels.tolist())
-        return {"portrait": faces_B3SS, "mel": normalised, "person": torch.from_numpy(people)}
+        pairs = {"portrait": faces_B3SS, "mel": normalised, "person": torch.from_numpy(people)}
+        if self._sounds is None:
+            return pairs
+        audio_BA = _empty((batch, self._sounds.samples), dtype=torch.float32)
+        for out, mel, start, share in zip(audio_BA.numpy(), mels.tolist(), starts.tolist(), shares, strict=True):
+            self._sounds.copy(self._mels[mel].key, start, float(share), out)
+        return {**pairs, "audio": audio_BA}
 
     def _normalised(self, mels_BFT: Tensor, drawn: Sequence[int]) -> Tensor:
         if self._normalisation is None:
@@ -163,8 +181,8 @@ class Pairs(TorchDataset[Pair]):
         mean_BF, std_BF = (torch.from_numpy(np.stack(each)) for each in zip(*constants, strict=True))
         return mels_BFT.float().sub_(mean_BF[:, :, None]).div_(std_BF[:, :, None])
 
-    def _draws(self) -> tuple[IntArray, ...]:
-        """Person, portrait, utterance and first frame of every pair of the epoch."""
+    def _draws(self) -> tuple[npt.NDArray[Any], ...]:
+        """Person, portrait, utterance, first frame and, as a share, first sample of every pair of the epoch."""
         epoch = int(self._epoch)
         if self._drawn is None or self._drawn[0] != epoch:
             rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
@@ -173,7 +191,8 @@ class Pairs(TorchDataset[Pair]):
             mels = self._mel_groups.draw(people, rng)
             lengths = np.asarray([self._tars.frames(mel) for mel in self._mels], np.int64)[mels]
             slack = lengths - self.frames
-            self._drawn = epoch, (people, portraits, mels, rng.integers(np.where(slack >= 0, slack + 1, lengths)))
+            starts = rng.integers(np.where(slack >= 0, slack + 1, lengths))
+            self._drawn = epoch, (people, portraits, mels, starts, rng.random(self._length))
         return self._drawn[1]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -238,6 +257,12 @@ def _decoded(
     if cache == MEMORY:
         return SharedPortraits(reader.files, reader.snapshot.shards, portraits, side_px)
     return reader.mapped_portraits(portraits, side_px, cache_folder() if cache is None else Path(cache))
+
+
+def _sounds(reader: Reader, split: str, front_end: str, frames: int) -> SoundStretches:
+    from voxdata.dataset.sound_stretches import SoundStretches  # brings decoders, which other pairs can do without
+
+    return SoundStretches(reader, split, front_end, frames)
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""A clip to hear. Shards hold log-mels and no audio, so it is read from the file that the clip was made of."""
+"""A clip to hear: from the shards where these hold sound (`speech.pack.audio`), else from the file it was made of."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 
 from voxdata.dataset.html import audio
-from voxdata.format.errors import SourceError, SpeechDecodeError
+from voxdata.format.errors import ShardError, SourceError, SpeechDecodeError
+from voxdata.format.sidecar import SOUND
 from voxdata.speech.decode import SAMPLE_RATE_HZ, decode
 
 
@@ -35,6 +37,17 @@ class Sound:
 
     def _repr_html_(self) -> str:
         return audio(self.wav())
+
+
+def decoded(data: bytes) -> npt.NDArray[np.float32]:
+    """The samples (N,) of a member `<key>.flac`. Raises `ShardError` where it is none."""
+    try:
+        samples, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise ShardError(f"a clip's .{SOUND} is damaged: {error.error_string}; run: voxdata verify") from None
+    if samples.ndim != 1 or rate_hz != SAMPLE_RATE_HZ:
+        raise ShardError(f"a clip's .{SOUND} has {rate_hz} Hz and the shape {samples.shape}; it is not one of ours")
+    return samples  # type: ignore[no-any-return]
 
 
 def read_sound(key: str, location: str | None, sha256: str | None, root: str) -> Sound:

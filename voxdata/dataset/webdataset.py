@@ -11,6 +11,7 @@ import webdataset as wds
 from voxdata.format.errors import ShardError
 from voxdata.format.files import LocalFiles
 from voxdata.format.members import check_lengths
+from voxdata.format.sidecar import SOUND
 from voxdata.format.snapshot import ShardEntry
 
 
@@ -22,6 +23,12 @@ class _Others:
 
     def __call__(self, sample: Mapping[str, Any]) -> bool:
         return sample["__key__"] not in self.left_out
+
+
+def _sound(data: bytes) -> Any:
+    from voxdata.dataset.sound import decoded  # brings decoders, which shards without sound do without
+
+    return decoded(data)
 
 
 def pipeline(
@@ -43,4 +50,4 @@ def pipeline(
         decoded = decoded.select(_Others(left_out))
     if shuffle:
         decoded = decoded.shuffle(shuffle, seed=seed)
-    return decoded.decode("pilrgb")
+    return decoded.decode(wds.handle_extension(SOUND, _sound), "pilrgb")

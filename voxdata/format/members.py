@@ -94,6 +94,10 @@ class MemberIndex:
             raise self._unknown(key, suffix)
         return self._files.read(self._tars[self._shard[row]], name, self._offset[row], self._size[row])
 
+    def has(self, key: str, suffix: str) -> bool:
+        """Whether there is a member `<key>.<suffix>`."""
+        return f"{key}.{suffix}" in self._row
+
     def close(self) -> None:
         """Close the tars; a later read opens them again."""
         self._files.close()

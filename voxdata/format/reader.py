@@ -16,7 +16,7 @@ from voxdata.format.errors import RootMissingError, SnapshotError, quoted
 from voxdata.format.files import Files, LocalFiles
 from voxdata.format.mels import MelTars
 from voxdata.format.portraits import MappedPortraits, Uint8Array
-from voxdata.format.sidecar import Member, read_members
+from voxdata.format.sidecar import SOUND, Member, read_members
 from voxdata.format.snapshot import SPLITS, Kind, ShardEntry, Snapshot, parse_snapshot, snapshot_key
 
 
@@ -81,6 +81,10 @@ class Reader:
     def mels(self, split: str, front_end: str) -> list[Member]:
         """All log-mels of a split and front end, by shard and offset, held-out clips included."""
         return [member for member in self._of("speech", split) if member.suffix == f"{front_end}.npy"]
+
+    def sounds(self, split: str) -> list[Member]:
+        """The members with the sound of the clips of a split, by shard and offset; none where shards hold no sound."""
+        return [member for member in self._of("speech", split) if member.suffix == SOUND]
 
     def mel_tars(self, front_end: str) -> MelTars:
         """What is in the log-mels of a front end."""

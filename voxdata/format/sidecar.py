@@ -24,6 +24,7 @@ SIDECAR = [
     ("split", pa.string()),
     ("kind", pa.string()),  # faces | speech
 ]
+SOUND = "flac"  # suffix of the member with a clip's own sound, where shards hold it: 16 kHz, mono, 16 bit
 _OF_MEMBERS = ("member", "suffix", "offset", "size", "sha256")
 _WHO = ("key", "suffix", "offset", "size", "person")
 _OWNER = ("key", "person")

@@ -1,7 +1,8 @@
 """From sources to a published snapshot.
 
     crawl -> faces.measure -> faces.link -> faces.decide -> faces.render -> faces.decide (final)
-          -> speech.find -> speech.measure -> speech.decide -> split -> pack -> publish
+          -> speech.find -> speech.measure -> speech.decide -> split -> speech.audio (where it is asked for)
+          -> pack -> publish
 
 The order stands here and nowhere else; where the steps run and who hears of them is the `Runner`'s.
 """
@@ -19,7 +20,7 @@ from voxdata.pipeline.findings import Findings
 from voxdata.pipeline.measured import MeasuredFaces
 from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE
 from voxdata.pipeline.unpublished import Attempt, attempted, note_crawl
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
@@ -118,6 +119,8 @@ def finish(storage: Storage, recipe: Recipe, attempt: Attempt, runner: Runner) -
     clips = runner.step("speech.decide", steps.decide_speech, storage, recipe, keys["utterance_files"])
     attempt.note(utterance_verdicts=clips)
     attempt.note(splits=runner.step("split", steps.split, storage, recipe, keys))
+    if recipe.speech.pack.has_audio:
+        attempt.do(SPEECH_AUDIO, runner.step("speech.packed", packing.packed_clips, storage, keys), runner)
     entries = _pack(storage, recipe, keys, runner)
     snapshot = runner.step("publish", packing.publish, storage, recipe, keys, entries)
     runner.published(storage, snapshot)

@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 from voxdata.faces.columns import FACES
 from voxdata.faces.diversity import compared_by
 from voxdata.people.merging import aliases_in_force, homes, with_persons
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 from voxdata.tables.faces import FOR_LINKS
-from voxdata.tables.schemas import RENDERS, UTTERANCES
+from voxdata.tables.schemas import CLIP_AUDIO, RENDERS, UTTERANCES
 
 OF_PERSON = ("item_id", "identity", "person", "bucket")  # what it takes to name the person of today
 FACE_COLUMNS = [name for name in FACES.names if name not in FOR_LINKS]
@@ -157,6 +157,17 @@ def kept_rows(storage: Storage, recipe: Recipe, keys: Mapping[str, str], buckets
     clips = read_table(storage, keys["utterance_files"], ["item_id"])["item_id"]
     rows = rows_of(SPEECH_MEASURE, storage, recipe, clips, UTTERANCES, buckets=buckets)
     return rows.filter(pc.is_in(rows["item_id"], value_set=_kept(storage, keys)))
+
+
+def audio_rows(storage: Storage, recipe: Recipe, clips: pa.Table, buckets: Sequence[int]) -> pa.Table:
+    """The rows of the sound of clips in these buckets, with the columns `part` and `members`."""
+    return rows_of(SPEECH_AUDIO, storage, recipe, clips["item_id"], CLIP_AUDIO, buckets=buckets)
+
+
+def kept_files(storage: Storage, keys: Mapping[str, str]) -> pa.Table:
+    """The rows of the manifest (`schemas.UTTERANCE_FILES`) of the clips that the speech decision keeps."""
+    clips = read_table(storage, keys["utterance_files"])
+    return clips.filter(pc.is_in(clips["item_id"], value_set=_kept(storage, keys)))
 
 
 def _kept(storage: Storage, keys: Mapping[str, str]) -> pa.Array:

@@ -17,18 +17,19 @@ from voxdata.catalog.publish import publish as publish_catalog
 from voxdata.catalog.published_recipe import commit_recipe
 from voxdata.catalog.snapshot import write_snapshot
 from voxdata.faces.columns import stated
-from voxdata.format.errors import BuildStoppedError
+from voxdata.format.digests import digest
+from voxdata.format.errors import BuildStoppedError, ShardError
 from voxdata.format.snapshot import ShardEntry
 from voxdata.people import splits
 from voxdata.people.merging import ALIASES
-from voxdata.pipeline.measured import kept_rows, portrait_rows, render_rows
+from voxdata.pipeline.measured import audio_rows, kept_files, kept_rows, portrait_rows, render_rows
 from voxdata.pipeline.outcomes import asks_for_speech, outcomes
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
 from voxdata.shards.sidecars import FACE_SIDECAR, PHOTO_COLUMNS, SPEECH_SIDECAR, VERDICT_COLUMNS, WHO_COLUMNS
 from voxdata.shards.write import Member, Sample, divide, pack, plan_ranges
 from voxdata.speech.normalisation import SPLIT, shard_sums
-from voxdata.store.fragments import FragmentStore
+from voxdata.store.fragments import FragmentStore, commit_table
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 from voxdata.tables.speech import front_end_columns
@@ -78,7 +79,7 @@ def pack_range(
         for identity, row in _people(storage, keys).items()
         if row["split"] == split_name and first <= row["bucket"] <= last
     }
-    measured = [stage.store(storage, recipe).folder for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)]
+    measured = [stage.store(storage, recipe).folder for _, stage in _stages(recipe)]
     with storage.listed(*measured, ALIASES):
         samples = (_face_samples if kind == "faces" else _speech_samples)(storage, recipe, keys, people)
     target = recipe.shards.target_mb
@@ -103,7 +104,7 @@ def pack_range(
 def publish(storage: Storage, recipe: Recipe, keys: Mapping[str, str], entries: list[dict[str, Any]]) -> str:
     """Write the snapshot of these shards, swap the catalog in, and return the snapshot's id."""
     tables = {name: [keys[name]] for name in keys}
-    for name, stage in (("faces", FACES_MEASURE), ("renders", FACES_RENDER), ("utterances", SPEECH_MEASURE)):
+    for name, stage in _stages(recipe):
         tables[name] = stage.store(storage, recipe).live()
     shards = [ShardEntry(**entry) for entry in entries]
     snapshot = write_snapshot(
@@ -124,6 +125,21 @@ def publish(storage: Storage, recipe: Recipe, keys: Mapping[str, str], entries: 
         recipe=commit_recipe(storage, recipe),
     )
     return snapshot.id
+
+
+def packed_clips(storage: Storage, keys: Mapping[str, str]) -> str:
+    """The clips that shards are to hold (`schemas.UTTERANCE_FILES`): those that are kept, of people in the dataset."""
+    kept = kept_files(storage, keys)
+    chosen = kept.filter(pc.is_in(kept["identity"], value_set=pa.array(sorted(_people(storage, keys)), pa.string())))
+    name = digest([keys["utterance_files"], chosen["item_id"].to_pylist(), chosen["person"].to_pylist()])
+    key = f"fragments/speech.packed/{name}.parquet"
+    return key if storage.exists(key) else commit_table(storage, "speech.packed", name, chosen)
+
+
+def _stages(recipe: Recipe) -> list[tuple[str, Stage]]:
+    """The stages whose parts a snapshot of this recipe names, by the names that it has for them."""
+    found = [("faces", FACES_MEASURE), ("renders", FACES_RENDER), ("utterances", SPEECH_MEASURE)]
+    return [*found, ("clip_audio", SPEECH_AUDIO)] if recipe.speech.pack.has_audio else found
 
 
 def _front_ends(storage: Storage, recipe: Recipe, shards: list[ShardEntry]) -> dict[str, dict[str, Any]]:
@@ -176,7 +192,9 @@ def _speech_samples(
     storage: Storage, recipe: Recipe, keys: Mapping[str, str], people: Mapping[str, Any]
 ) -> list[Sample]:
     buckets = sorted({row["bucket"] for row in people.values()})
-    clips = [row for row in kept_rows(storage, recipe, keys, buckets).to_pylist() if row["identity"] in people]
+    kept = kept_rows(storage, recipe, keys, buckets)
+    clips = [row for row in kept.to_pylist() if row["identity"] in people]
+    sounds = _sounds(storage, recipe, kept, buckets) if recipe.speech.pack.has_audio else None
     who = _who(storage, keys)
     training = [row for row in clips if people[row["identity"]]["split"] == "train"]
     held_out = {row["utterance_id"] for row in splits.holdouts(training, recipe.splits).to_pylist() if row["holdout"]}
@@ -186,8 +204,26 @@ def _speech_samples(
             continue
         merged = {**row, **front_end_columns(row), **who[row["identity"]]}
         merged["holdout"] = row["utterance_id"] in held_out
+        merged["members"] = [*row["members"], *_sound_of(row, sounds)] if sounds is not None else row["members"]
         chosen.append((row["utterance_id"], merged))
     return _samples(SPEECH_MEASURE.store(storage, recipe), chosen, SPEECH_SIDECAR)
+
+
+def _sounds(
+    storage: Storage, recipe: Recipe, clips: pa.Table, buckets: Sequence[int]
+) -> dict[str, list[dict[str, Any]]]:
+    """item_id -> its member with the sound, and the part in which that lies; none of a clip that ended its worker."""
+    rows = audio_rows(storage, recipe, clips, buckets).to_pylist()
+    return {row["item_id"]: [{**each, "part": row["part"]} for each in row.get("members") or ()] for row in rows}
+
+
+def _sound_of(clip: Mapping[str, Any], sounds: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    if clip["item_id"] not in sounds:
+        raise ShardError(
+            f"{clip['utterance_id']}: speech.pack.audio asks for its sound, and fragments/{SPEECH_AUDIO.name} has no "
+            "row of it; run: voxdata build"
+        )
+    return sounds[clip["item_id"]]
 
 
 def _by(table: pa.Table, column: str, wanted: pa.ChunkedArray) -> dict[str, dict[str, Any]]:
@@ -196,11 +232,14 @@ def _by(table: pa.Table, column: str, wanted: pa.ChunkedArray) -> dict[str, dict
 
 
 def _samples(store: FragmentStore, chosen: Sequence[tuple[str, Mapping[str, Any]]], schema: pa.Schema) -> list[Sample]:
-    """Samples of keys and rows, whose members lie in the stage's parts; they are packed in the order of their keys."""
+    """Samples of keys and rows, whose members lie in the stage's parts, or in the part that they name themselves.
+
+    They are packed in the order of their keys, their members in that of their suffixes.
+    """
     spans = [
-        (row["part"], member["offset"], member["size"])
+        (member.get("part", row["part"]), member["offset"], member["size"])
         for _, row in sorted(chosen, key=lambda each: each[0])
-        for member in row["members"]
+        for member in sorted(row["members"], key=lambda each: str(each["suffix"]))
     ]
     read = store.blobs(spans)
     return [
@@ -208,7 +247,9 @@ def _samples(store: FragmentStore, chosen: Sequence[tuple[str, Mapping[str, Any]
             key=key,
             members={
                 member["suffix"]: Member(
-                    partial(read, row["part"], member["offset"], member["size"]), member["sha256"], member["size"]
+                    partial(read, member.get("part", row["part"]), member["offset"], member["size"]),
+                    member["sha256"],
+                    member["size"],
                 )
                 for member in row["members"]
             },

@@ -1,7 +1,8 @@
 """Rules applied again to what a finished build measured, with changed limits and new reviews.
 
     faces.link -> faces.decide -> faces.render (faces that pass now and did not before) -> faces.decide (final)
-          -> speech of people who had no portraits before -> speech.decide -> split -> pack -> publish
+          -> speech of people who had no portraits before -> speech.decide -> split
+          -> speech.audio (of clips that are packed now and were not before, where it is asked for) -> pack -> publish
 
 Nothing is crawled and no face is measured. From the portraits on, the steps are those of a build.
 """

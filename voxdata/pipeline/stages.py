@@ -138,7 +138,15 @@ SPEECH_MEASURE = Stage(
     status="speech_status",
     most_tasks=320,
 )
-STAGES = {stage.name: stage for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)}
+SPEECH_AUDIO = Stage(
+    name="speech.audio",
+    module="voxdata.speech.audio",
+    settings=lambda recipe: recipe.speech,
+    items=_clip_items,
+    status="audio_status",
+    most_tasks=100,
+)
+STAGES = {stage.name: stage for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, SPEECH_AUDIO)}
 
 
 @dataclass(frozen=True, kw_only=True)

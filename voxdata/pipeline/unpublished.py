@@ -30,7 +30,7 @@ from voxdata.pipeline.limits import what_to_relax
 from voxdata.pipeline.measured import MeasuredFaces
 from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage, do
+from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE, Stage, do
 from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import FragmentStore, commit_table
 from voxdata.store.locks import building
@@ -38,7 +38,12 @@ from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 
 # Stage of the catalog -> the stage that has its parts.
-PARTS: Mapping[str, Stage] = {"faces": FACES_MEASURE, "renders": FACES_RENDER, "utterances": SPEECH_MEASURE}
+PARTS: Mapping[str, Stage] = {
+    "faces": FACES_MEASURE,
+    "renders": FACES_RENDER,
+    "utterances": SPEECH_MEASURE,
+    "clip_audio": SPEECH_AUDIO,
+}
 
 
 COLLECTED = (

@@ -133,6 +133,8 @@ class Recipe(Section):
         for part in ("faces", "speech"):
             change_files(settings[part], _name)  # not where it lies
         settings["crawl"] = self.crawl.result_settings()
+        if not self.speech.pack.has_audio:
+            del settings["speech"]["pack"]  # versions without sound are what they were before there could be any
         return settings
 
 

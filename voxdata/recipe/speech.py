@@ -67,9 +67,28 @@ class SpeechSelect(Section):
     max_per_identity: int | None = Field(None, ge=1, description="clips kept per person; null: all")
 
 
+class SpeechPack(Section):
+    """What shards hold of a kept clip besides its log-mels. Changing it reads kept clips again and measures nothing."""
+
+    audio: Literal["none", "flac"] = Field(
+        "none", description="`flac`: the clip's own sound as a member of its sample, 16 kHz, mono, 16 bit, lossless"
+    )
+    audio_part: Annotated[Literal["whole", "speech"], OnlyWith(".audio", ("flac",))] = Field(
+        "whole",
+        description="`whole`: all of the clip; `speech`: what both gates leave of it, one stretch after the other, as "
+        "the front ends hear it",
+    )
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether shards hold sound."""
+        return self.audio != "none"
+
+
 class Speech(Section):
     """Everything about speech."""
 
     who: Literal["portraits", "all"] = Field("portraits", description="measure people with portraits only, or all")
     measure: SpeechMeasure = SpeechMeasure()
     select: SpeechSelect = SpeechSelect()
+    pack: SpeechPack = SpeechPack()

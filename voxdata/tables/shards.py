@@ -7,6 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from voxdata.format.sidecar import SIDECAR as ON_DISK
+from voxdata.format.sidecar import SOUND
 from voxdata.tables.column import TEXTS, B, Column, I, L, S, Table, one_of
 from voxdata.tables.faces import VERDICT
 from voxdata.tables.people import AT, SPLIT, WHO
@@ -17,13 +18,14 @@ _KEY = Column("key", S, "WebDataset key: a face_id or an utterance_id", required
 _SPLIT = replace(SPLIT, required=True)
 _TAR = Column("tar", S, "Shard that holds it", required=True)
 
+_SHOWN = f"members[{{}}]['suffix'] NOT IN ('json', '{SOUND}')"
 # What `fsspec.open` takes, the folder or bucket of the root before `shards/`.
 URL = Column(
     "url",
     S,
     "Its picture or log-mel, below the root, as fsspec opens it: tar://KEY.SUFFIX::shards/TAR",
-    computed="'tar://' || key || '.' || CASE members[1]['suffix'] WHEN 'json' THEN members[2]['suffix'] "
-    "ELSE members[1]['suffix'] END || '::' || tar",
+    computed=f"'tar://' || key || '.' || CASE WHEN {_SHOWN.format(1)} THEN members[1]['suffix'] "
+    f"WHEN {_SHOWN.format(2)} THEN members[2]['suffix'] ELSE members[3]['suffix'] END || '::' || tar",
 )
 
 _MEMBERS = {

@@ -165,6 +165,21 @@ def front_end_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     return {column.name: found.get(column.name) for column in FRONT_END_COLUMNS}
 
 
+# speech.audio: one row per clip that is packed; blobs: {"flac": …} where audio_status is ok. Not in the catalog, whose
+# `samples` say which members a sample has.
+CLIP_AUDIO = Table(
+    "clip_audio",
+    "The sound of clips, as shards hold it",
+    (
+        ITEM_ID,
+        *WHO,
+        UTTERANCE_ID,
+        AUDIO_SHA256,
+        Column("audio_status", S, "ok, or killed_worker"),
+        Column("audio_s", F, "Length of the sound"),
+    ),
+)
+
 # Reason of a clip that was good, had its person a portrait; the catalog states it, as `faces.WITHOUT_SPEECH`.
 WITHOUT_PORTRAITS = "without_portraits"
 
