@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from voxdata.dataset.opened import Dataset
 from voxdata.exchange.export_facts import Facts
-from voxdata.exchange.export_texts import BIASES, LIMITATIONS, SENSITIVE, USES, collection
+from voxdata.exchange.export_texts import BIASES, LIMITATIONS, USES, collection, sensitive
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Kind
 
@@ -88,7 +88,8 @@ def croissant(facts: Facts, tables: Sequence[Table], others: Sequence[DataFile] 
         "conformsTo": list(CONFORMS_TO),
         "name": facts.name,
         "description": f"Faces and voices of {total['identities']} people: {total['images']} portraits and "
-        f"{total['utterances']} utterances as log-mels. Snapshot {facts.snapshot_id}.",
+        f"{total['utterances']} utterances as {'log-mels' if facts.audio_part is None else 'log-mels and sound'}. "
+        f"Snapshot {facts.snapshot_id}.",
         "version": f"{facts.number}.0.0+{facts.snapshot_id}",
         "license": facts.licences or ["unknown"],
         "keywords": ["face", "speech", "speech to face"],
@@ -99,7 +100,7 @@ def croissant(facts: Facts, tables: Sequence[Table], others: Sequence[DataFile] 
         "rai:dataUseCases": list(USES),
         "rai:dataLimitations": list(LIMITATIONS),
         "rai:dataBiases": list(BIASES),
-        "rai:personalSensitiveInformation": list(SENSITIVE),
+        "rai:personalSensitiveInformation": list(sensitive(facts.audio_part)),
         "distribution": [*map(_file_object, listed), *map(_file_set, tables)],
         "recordSet": [_record_set(table) for table in tables],
     }
@@ -181,7 +182,7 @@ def _field(table: Table, field: pa.Field) -> dict[str, Any]:
     said: dict[str, Any] = {"@type": "cr:Field", "@id": f"{table.id}/{field.name}", "name": field.name}
     if pa.types.is_struct(field.type):
         source["transform"] = {"jsonPath": "bytes"}
-        return said | {"dataType": "sc:ImageObject", "source": source}
+        return said | {"dataType": f"sc:{'AudioObject' if field.name == 'audio' else 'ImageObject'}", "source": source}
     if pa.types.is_list(field.type):
         return said | {"dataType": "sc:Float", "repeated": True, "source": source}
     return said | {"dataType": _TYPES[field.type], "source": source}

@@ -12,7 +12,7 @@ from typing import Any
 
 from voxdata.catalog.rejections import APART, HOW, OF_PIXELS, rejections
 from voxdata.exchange.export_facts import Facts, Row
-from voxdata.exchange.export_texts import BIASES, LIMITATIONS, SENSITIVE, USES, collection
+from voxdata.exchange.export_texts import BIASES, LIMITATIONS, USES, collection, sensitive
 
 MOST_ROWS = 15
 
@@ -48,9 +48,15 @@ def _summary(facts: Facts) -> str:
     )
     return (
         f"{_count(total['identities'])} people, {_count(total['images'])} portraits, {_count(total['utterances'])} "
-        f"utterances ({facts.one('speech')['hours']:.3g} hours of speech). Snapshot `{facts.snapshot_id}`, published "
-        f"{facts.published_at or 'never'}.{gone}"
+        f"utterances ({facts.one('speech')['hours']:.3g} hours of speech{_heard(facts)}). "
+        f"Snapshot `{facts.snapshot_id}`, published {facts.published_at or 'never'}.{gone}"
     )
+
+
+def _heard(facts: Facts) -> str:
+    """What is in it of the clips."""
+    parts = {None: "", "whole": ", log-mels and the sound of whole clips", "speech": ", log-mels and its sound"}
+    return parts[facts.audio_part]
 
 
 def _composition(facts: Facts) -> list[str]:
@@ -85,7 +91,7 @@ def _composition(facts: Facts) -> list[str]:
         _table(["sex", "people"], ([row["sex"], _count(row["people"])] for row in facts.rows["sexes"])),
         "Nationality, as the metadata tables say (VoxCeleb2 has none):",
         _counted(facts.rows["nationalities"], "nationality", "people"),
-        _bullets([*BIASES, *SENSITIVE]),
+        _bullets([*BIASES, *sensitive(facts.audio_part)]),
     ]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from voxdata.catalog.rejections import rejections_sql
 from voxdata.catalog.snapshot import published
 from voxdata.dataset.opened import Dataset
+from voxdata.format.snapshot import Snapshot
 from voxdata.people.optouts import in_force
+from voxdata.rules import setting
 
 Row = dict[str, Any]
 
@@ -69,6 +71,7 @@ class Facts:
     code_version: str
     versions: Mapping[str, str]
     front_ends: Mapping[str, Mapping[str, Any]]
+    audio_part: str | None  # of the clips whose sound is in it: `whole` or `speech`; None where none is
     redacted: bool
     optouts: int  # in force now
     rows: Mapping[str, Sequence[Row]]
@@ -90,6 +93,12 @@ class Facts:
         return list(dict.fromkeys(row["licence"] for row in self.rows["licences"]))
 
 
+def audio_part(snapshot: Snapshot) -> str | None:
+    """Which part of its clips a version holds as sound; None where it holds log-mels alone."""
+    recipe = snapshot.recipe
+    return None if setting(recipe, "speech.pack.audio") in (None, "none") else setting(recipe, "speech.pack.audio_part")
+
+
 def facts_of(dataset: Dataset) -> Facts:
     """Ask the catalog of the dataset's snapshot. Raises `CatalogError`, `QueryError`."""
     snapshot = dataset.snapshot
@@ -106,6 +115,7 @@ def facts_of(dataset: Dataset) -> Facts:
         code_version=snapshot.code_version,
         versions=snapshot.versions,
         front_ends=snapshot.front_ends,
+        audio_part=audio_part(snapshot),
         optouts=len(in_force(dataset.storage)),
         redacted=snapshot.redacted,
         rows=rows,

@@ -1,7 +1,8 @@
 """A folder that Hugging Face `datasets` loads: `load_dataset(FOLDER, "faces")` and `load_dataset(FOLDER, "speech")`.
 
     faces/train-00000-of-00003.parquet      image (bytes as they are), who it is, every measurement
-    speech/train-00000-of-00003.parquet     mel_<front end> (T, F) float16, who it is, every measurement
+    speech/train-00000-of-00003.parquet     mel_<front end> (T, F) float16, who it is, every measurement; where shards
+                                            hold sound, audio (FLAC bytes as they are)
     attributions.csv                        who is to be named for each portrait, where a source says so
     croissant.json                          the same files as Croissant metadata
     README.md                               the datasheet, with the header that names the files; written last
@@ -29,17 +30,18 @@ from voxdata.dataset.opened import Dataset
 from voxdata.exchange.attributions import write_attributions
 from voxdata.exchange.croissant import DataFile, Table, croissant
 from voxdata.exchange.datasheet import datasheet
-from voxdata.exchange.export_facts import Facts, facts_of
+from voxdata.exchange.export_facts import Facts, audio_part, facts_of
 from voxdata.exchange.export_target import Shelf, claim_folder, portrait_of, shelves, whole
 from voxdata.format.digests import file_sha256
 from voxdata.format.errors import ShardError, StorageError
-from voxdata.format.sidecar import SIDECAR, read_sidecar
+from voxdata.format.sidecar import SIDECAR, SOUND, read_sidecar
 from voxdata.format.snapshot import SPLITS, Kind
+from voxdata.speech.decode import SAMPLE_RATE_HZ
 
 KINDS: tuple[Kind, ...] = ("faces", "speech")
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
 ROWS_PER_GROUP = 100
-IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # what `datasets` decodes as image and audio
 MEL = pa.list_(pa.list_(pa.float16()))
 _PLACES = frozenset(name for name, _ in SIDECAR) - {"key", "split"} | {"format"}
 _DTYPES = {pa.string(): "string", pa.bool_(): "bool", pa.int32(): "int32", pa.int64(): "int64"} | {
@@ -94,7 +96,8 @@ def _write_kind(dataset: Dataset, kind: Kind, place: Path, facts: Facts, report:
             _write_shard(shelf, kind, schema, place / name)
             files.append(_data_file(place, name))
             report(1)
-    about = "Portraits" if kind == "faces" else "Log-mels of utterances"
+    heard = "Sound and log-mels" if facts.audio_part is not None else "Log-mels"
+    about = "Portraits" if kind == "faces" else f"{heard} of utterances"
     return Table(id=kind, about=f"{about} of {facts.name}, a row each", schema=schema, files=files)
 
 
@@ -106,7 +109,9 @@ def _schema(dataset: Dataset, kind: Kind) -> pa.Schema:
     features: dict[str, Any] = {name: {"dtype": _DTYPES[type_], "_type": "Value"} for name, type_ in columns}
     data: list[tuple[str, pa.DataType]] = []
     if kind == "faces":
-        data, features["image"] = [("image", IMAGE)], {"_type": "Image"}
+        data, features["image"] = [("image", FILE)], {"_type": "Image"}
+    if kind == "speech" and audio_part(dataset.snapshot) is not None:
+        data, features["audio"] = [("audio", FILE)], {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"}
     for name, said in sorted(dataset.snapshot.front_ends.items()) if kind == "speech" else ():
         data.append((f"mel_{name}", MEL))
         features[f"mel_{name}"] = {"shape": [None, said["n_mels"]], "dtype": "float16", "_type": "Array2D"}
@@ -124,17 +129,23 @@ def _write_shard(shelf: Shelf, kind: Kind, schema: pa.Schema, path: Path) -> Non
 
 def _column(kind: Kind, field: pa.Field, group: Sequence[tuple[dict[str, Any], dict[str, bytes]]]) -> pa.Array:
     if kind == "faces" and field.name == "image":
-        return pa.array(list(_images(group)), IMAGE)
+        return pa.array(list(_images(group)), FILE)
+    if kind == "speech" and field.type == FILE:
+        return pa.array([_file(row["key"], SOUND, members.get(SOUND)) for row, members in group], FILE)
     if kind == "speech" and field.type == MEL:
         suffix = f"{field.name.removeprefix('mel_')}.npy"
         return _mels([_mel_of(row["key"], members, suffix) for row, members in group])
     return pa.array([row.get(field.name) for row, _ in group], field.type)
 
 
-def _images(group: Sequence[tuple[dict[str, Any], dict[str, bytes]]]) -> Iterator[dict[str, Any]]:
+def _images(group: Sequence[tuple[dict[str, Any], dict[str, bytes]]]) -> Iterator[dict[str, Any] | None]:
     for row, members in group:
         suffix, data = portrait_of(row["key"], members)
-        yield {"bytes": data, "path": f"{row['key'].replace('/', '_')}.{suffix}"}
+        yield _file(row["key"], suffix, data)
+
+
+def _file(key: str, suffix: str, data: bytes | None) -> dict[str, Any] | None:
+    return None if data is None else {"bytes": data, "path": f"{key.replace('/', '_')}.{suffix}"}
 
 
 def _mel_of(key: str, members: dict[str, bytes], suffix: str) -> bytes:

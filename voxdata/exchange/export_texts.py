@@ -26,6 +26,18 @@ FILTERS = (
 )
 
 
+def sensitive(audio_part: str | None) -> tuple[str, ...]:
+    """What is personal in a version; `audio_part` of its clips is in it as sound."""
+    if audio_part is None:
+        return SENSITIVE
+    what = "Whole clips are" if audio_part == "whole" else "The speech of each clip is"
+    return (
+        *SENSITIVE,
+        f"{what} in it as sound (16 kHz, lossless), not as log-mels alone. Voices are biometric, too: whoever has them "
+        "can recognise the people by voice, can imitate them, and hears what they said.",
+    )
+
+
 def collection(recipe: Mapping[str, Any], *, imported: bool = False) -> str:
     """How photos and speech became samples: only the filters that the recipe had; an imported dataset had none."""
     if imported:
@@ -37,7 +49,8 @@ def collection(recipe: Mapping[str, Any], *, imported: bool = False) -> str:
     filtered = f" and filtered by {', '.join(filters[:-1])} and {filters[-1]}" if len(filters) > 1 else ""
     return (
         f"Photos and speech come from the sources that the recipe names. Faces are detected, measured{filtered}, then "
-        "aligned, cut out and put on white; speech is filtered by voice activity and stored as log-mels."
+        "aligned, cut out and put on white; speech is filtered by voice activity and stored as log-mels"
+        f"{'' if setting(recipe, 'speech.pack.audio') in (None, 'none') else ' and as sound'}."
     )
 
 
