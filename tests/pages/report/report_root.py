@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -47,8 +47,10 @@ def picture(colour: tuple[int, int, int], form: str = "JPEG", size: tuple[int, i
 class ReportRoot(SmallRoot):
     """Person n's rejected face fails the n-th reason; person 0 has a hostile name."""
 
-    def __init__(self, storage: LocalStorage, people: int = PEOPLE) -> None:
-        super().__init__(storage, people)
+    def __init__(
+        self, storage: LocalStorage, people: int = PEOPLE, *, sound: Literal["whole", "speech"] | None = None
+    ) -> None:
+        super().__init__(storage, people, sound=sound)
 
     def publish(self, *, at: str = small_root.AT) -> Any:
         for n in self.people:

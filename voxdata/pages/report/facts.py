@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 
 from voxdata.catalog.unpublished import Unpublished
+from voxdata.format.sidecar import SOUND
 from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.charts import Numbers
 from voxdata.pages.report.measures import FACE_MEASURES, Measure
@@ -20,6 +21,7 @@ from voxdata.store.storage import Storage
 PORTRAITS = 48
 REJECTS_PER_REASON = 6
 TRUE_FACES = 4
+CLIPS = 12
 PAPER_PHOTOS = 300  # of a person (SF2F, App. B.1)
 
 Row = dict[str, Any]
@@ -120,6 +122,17 @@ class Facts:
             ORDER BY {order}, samples.key""",
             person=person,
             kind=kind,
+            hidden=list(self.hidden),
+        )
+
+    def clips(self) -> list[Row]:
+        """Of at most `CLIPS` people the shortest clip that has sound; none where the shards hold no sound."""
+        return self.rows(
+            f"""SELECT samples.*, identities.name FROM samples LEFT JOIN identities USING (identity)
+            WHERE kind = 'speech' AND {_SHOWN.format("samples")}
+                AND list_contains(list_transform(members, lambda each: each['suffix']), '{SOUND}')
+            QUALIFY row_number() OVER (PARTITION BY samples.person ORDER BY size_bytes, key) = 1
+            ORDER BY md5(samples.person), key LIMIT {CLIPS}""",
             hidden=list(self.hidden),
         )
 

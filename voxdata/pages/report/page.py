@@ -9,13 +9,14 @@ from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.unpublished import Unpublished
 from voxdata.pages.report import dataset, training
+from voxdata.pages.report.clips import clips
 from voxdata.pages.report.facts import Facts, hidden_people
 from voxdata.pages.report.groups import groups
 from voxdata.pages.report.html import Html, element, join
 from voxdata.pages.report.runs import load_runs
 from voxdata.store.storage import Storage
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 
 def build_report(storage: Storage, left: Unpublished | None = None) -> str:
@@ -52,6 +53,7 @@ def _body(facts: Facts) -> Html:
     sections = [
         ("Funnel", "Funnel", dataset.funnel(facts)),
         ("Portraits", "Portraits", dataset.portraits(facts)),
+        *([("Clips", "Clips to listen to", heard)] if (heard := clips(facts)) is not None else []),
         ("Rejects", "Rejects and their reasons", dataset.rejects(facts)),
         ("Groups", "Whom the rules reject", groups(facts)),
         ("Measurements", "Measurements and limits", dataset.distributions(facts)),

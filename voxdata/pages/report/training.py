@@ -7,6 +7,7 @@ from typing import Any
 
 from voxdata.format.errors import StorageError
 from voxdata.pages.report.charts import interval, lines
+from voxdata.pages.report.clips import player
 from voxdata.pages.report.dataset import person_name
 from voxdata.pages.report.facts import TRUE_FACES, Facts, Row
 from voxdata.pages.report.html import Html, element, join, note, table
@@ -157,7 +158,12 @@ def _card(facts: Facts, run: Run, entry: Mapping[str, Any]) -> Html | None:
     return element(
         "article",
         element("h4", title, " ", element("small", person) if title != person else None),
-        element("div", _labelled("voice", voice, f"log-mel of {title}'s voice", _heard(clip)), class_="voice"),
+        element(
+            "div",
+            _labelled("voice", voice, f"log-mel of {title}'s voice", _heard(clip)),
+            player(facts.storage, clip, title) if clip is not None else None,
+            class_="voice",
+        ),
         element("div", _labelled("generated", generated, GENERATED, _ranked(entry)), class_="generated"),
         element("div", element("span", "true faces", class_="label"), _true_faces(true_faces, title), class_="true"),
         class_="card",

@@ -52,6 +52,7 @@ class _Routes:
         return [
             web.get("/picture/{kind}", self.picture),
             web.get("/api/about", self.about),
+            web.get("/api/sound", self.sound),
             web.get("/api/people", self.people),
             web.get("/api/neighbour", self.neighbour),
             web.get("/api/person", self.person),
@@ -64,10 +65,10 @@ class _Routes:
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         kind, key = request.match_info["kind"], request.query.get("key", "")
-        data, media_type = await asyncio.to_thread(self._session.picture, kind, key)
-        response = web.Response(body=data, content_type=media_type)
-        response.headers["Cache-Control"] = f"private, max-age={PICTURE_AGE_S}"
-        return response
+        return _file(*await asyncio.to_thread(self._session.picture, kind, key))
+
+    async def sound(self, request: web.Request) -> web.StreamResponse:
+        return _file(*await asyncio.to_thread(self._session.sound, request.query.get("key", "")))
 
     async def about(self, request: web.Request) -> web.StreamResponse:
         return to_json({**await self._fresh(self._session.about), "reviewer": self._reviewer})
@@ -113,6 +114,12 @@ class _Routes:
             return read(*arguments)
 
         return await asyncio.to_thread(refreshed)
+
+
+def _file(data: bytes, media_type: str) -> web.Response:
+    response = web.Response(body=data, content_type=media_type)
+    response.headers["Cache-Control"] = f"private, max-age={PICTURE_AGE_S}"
+    return response
 
 
 async def _body(request: web.Request, *names: str) -> dict[str, str]:

@@ -13,7 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from voxdata.format.errors import ReviewError, UnknownError
+from voxdata.format.sidecar import SOUND
 from voxdata.pages.head import dataset_words
+from voxdata.pages.report.clips import MEDIA_TYPE
+from voxdata.pages.report.pictures import member
 from voxdata.pages.review.agreement import agreement
 from voxdata.pages.review.decisions import WITHDRAWN, Place, Reviews
 from voxdata.pages.review.pictures import Picture, Pictures
@@ -54,6 +57,7 @@ class ReviewSession:
         unpublished: bool = False,
     ) -> None:
         self._clock = clock
+        self._storage = storage
         self._lock = threading.RLock()
         self._root = storage.url
         self.sheets = Sheets(storage, unpublished=unpublished)
@@ -123,8 +127,17 @@ class ReviewSession:
                 self._card(row, reviewer, row["face_id"] in rendered, faces_in[row["photo_sha256"]], near)
                 for row in rows
             ],
+            "clips": [{"key": clip["key"], "speech_s": clip["speech_s"]} for clip in self.sheets.clips(person)],
             "version": self._version(),
         }
+
+    def sound(self, key: str) -> Picture:
+        """The sound of a clip. Raises `UnknownError` where there is none."""
+        clip = self.sheets.clip(key)
+        data = None if clip is None else member(self._storage, clip, (SOUND,))
+        if data is None:
+            raise UnknownError(f"no clip {key!r} in this snapshot whose sound is stored, and that may be heard")
+        return data, MEDIA_TYPE
 
     def face(self, key: str) -> Row:
         """Everything about one face: measurements, reasons, source. Raises `UnknownError`."""

@@ -20,6 +20,7 @@ from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot, published_tables
 from voxdata.catalog.unpublished import load as load_unpublished
 from voxdata.faces.rules import REASONS, lines_of
+from voxdata.format.sidecar import SOUND
 from voxdata.format.snapshot import Snapshot
 from voxdata.pages.report.facts import hidden_people
 from voxdata.pages.report.measures import FACE_MEASURES, face_measures
@@ -132,6 +133,25 @@ class Sheets:
             key=key,
         )
         return found[0] if found else None
+
+    def clips(self, person: str) -> list[Row]:
+        """The clips of a person that shards hold the sound of: key, speech_s, and where it lies."""
+        return self._clips("s.person", person)
+
+    def clip(self, key: str) -> Row | None:
+        """The same of one clip; None where there is none that may be heard."""
+        return next(iter(self._clips("s.key", key)), None)
+
+    def _clips(self, column: str, value: str) -> list[Row]:
+        return self._rows(
+            f"""SELECT s.key, s.tar, s.members, u.speech_s
+            FROM samples s LEFT JOIN utterances u ON u.utterance_id = s.key AND u.verdict = 'keep'
+            WHERE s.kind = 'speech' AND {column} = $value
+                AND list_contains(list_transform(s.members, lambda each: each['suffix']), '{SOUND}')
+                AND NOT list_has_any($hidden::VARCHAR[], [s.person, s.identity])
+            ORDER BY s.key""",
+            value=value,
+        )
 
     def places(self, photos: Iterable[str]) -> list[Row]:
         """Faces in photos (sha256): key, person, identity, cluster, whether it is a portrait, where its pupils are."""

@@ -275,7 +275,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if ($("#zoom").open && event.key === "z") { event.preventDefault(); $("#zoom").close(); return; }
   if (document.querySelector("dialog[open]")) return;
-  if (event.target.matches("input, select, textarea")) {
+  if (event.target.matches("input, select, textarea, audio")) {
     if (event.key === "Escape" || (event.key === "Enter" && event.target.id === "search")) $("#main").focus();
     return;
   }

@@ -69,6 +69,10 @@ export function picture(kind, key) {
   return `/picture/${kind}?${new URLSearchParams({ key })}`;
 }
 
+export function sound(key) {
+  return `/api/sound?${new URLSearchParams({ key })}`;
+}
+
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {

@@ -1,6 +1,6 @@
 // The contact sheet of one person: cards, where the focus is, and what the next dataset is expected to take.
 
-import { element, get, picture } from "./server.js";
+import { element, get, picture, sound } from "./server.js";
 
 const sheet = document.querySelector("#sheet");
 const others = document.querySelector("#others");
@@ -8,8 +8,11 @@ const othersTitle = document.querySelector("#others-title");
 const more = document.querySelector("#more");
 const details = document.querySelector("#details");
 const head = document.querySelector("#person-head");
+const clips = document.querySelector("#clips");
+const clipsTitle = document.querySelector("#clips-title");
 
 const PAGE = 60;
+const CLIPS = 12;
 const PASSING = new Set([null, "over_cap", "too_few_portraits"]);  // reasons that do not speak against the face itself
 
 // As voxdata/faces/decide.py takes them: kept faces first, then by rank, at most `cap`, none below `minimum`.
@@ -62,6 +65,16 @@ export class Sheet {
     if (!same) { this.shown = PAGE; this.facts.clear(); document.querySelector("#main").scrollTop = 0; }
     this.focus = Math.max(0, this.faces.findIndex((face) => face.key === focused));
     this.draw();
+    if (!same) this.listen();
+  }
+
+  // What plays is left alone when the same person is read anew.
+  listen() {
+    const all = this.person.clips, some = all.slice(0, CLIPS);
+    clipsTitle.textContent = all.length ? `Voice (${some.length < all.length ? `${some.length} of ` : ""}${all.length} clips)` : "";
+    clips.replaceChildren(...some.map((clip) => element("li", {},
+      element("audio", { controls: true, preload: "none", src: sound(clip.key), "aria-label": `clip ${clip.key}` }),
+      element("span", { class: "soft" }, `${clip.key} · ${clip.speech_s?.toFixed(1) ?? "?"} s of speech`))));
   }
 
   face(number = this.focus) { return this.faces[number]; }
