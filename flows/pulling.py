@@ -28,7 +28,7 @@ def local_root(root: str, identifier: str | None = None) -> LocalStorage:
 
 def pulled(storage: Storage, to: Path | None, identifier: str | None) -> tuple[LocalStorage, Snapshot]:
     """The copy of a root in the folder `to` or its usual one, up to date, and the version; shows how far it is."""
-    with progress("pull, MB", None) as advance:
+    with progress("pull", None, "MB") as advance:
 
         def announce(total: int) -> Callable[[int], None]:
             came = said = 0

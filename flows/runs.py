@@ -35,6 +35,7 @@ from models.training.run_lock import locked
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.withheld import hidden_in, how_to_leave_out
+from voxdata.format import events
 from voxdata.format.digests import file_sha256
 from voxdata.format.errors import StorageError, WeightsError
 from voxdata.pipeline.progress import logger, progress, waiting
@@ -174,6 +175,8 @@ def process_group(
     take the cores away from whatever else runs, and two trainings on one machine all but stop each other.
     """
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **held.environment}
+    if log is not None:
+        environment.pop(events.VARIABLE, None)
     with open(log, "ab") if log else _nothing() as output:
         process = subprocess.Popen(
             command,

@@ -57,6 +57,7 @@ from models.training.run_lock import locked
 from models.training.steps import Steps
 from models.training.switches import Switches, prepare
 from models.training.tracking import tracked
+from voxdata.format import events
 from voxdata.format.counting import Advance
 from voxdata.format.errors import VoxdataError
 from voxdata.format.reader import Reader
@@ -198,7 +199,8 @@ def _loop(
     run_dir, schedule, first = Path(config.run_dir), Schedule(config.numbers().stages(), config.seconds), ranks().first
     step, before_s = _resume(config, run_dir, system, schedule)
     now = time.process_time if config.clock == "cpu" else time.monotonic
-    metrics, started, last_step = Metrics(run_dir, step, writes=first, follow=follow), now(), step + max_steps
+    metrics = Metrics(run_dir, step, writes=first, follow=follow, schedule=schedule)
+    started, last_step = now(), step + max_steps
     steps, saved_s = Steps(system, switches), before_s
     last_stage: str | None = None
     while True:
@@ -283,8 +285,13 @@ def _saying(what: str, total: int) -> Advance:
         now = time.monotonic()
         if done == total or now - said >= SAY_EVERY_S:
             said = now
-            left = (total - done) * (now - started) / done
-            log.info("%s: step %d of %d, about %.0f s left", what, done, total, left)
+            seconds = now - started
+            left = (total - done) * seconds / done
+            if events.wanted():
+                facts = {"what": what, "unit": "steps", "done": done, "total": total}
+                events.emit("progress", **facts, seconds=round(seconds, 3), left_s=round(left, 1))
+            else:
+                log.info("%s: step %d of %d, about %.0f s left", what, done, total, left)
 
     return advance
 
@@ -339,7 +346,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--max-steps-this-run", type=int, metavar="N", help="checkpoint and exit with status 75 after N more steps"
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    if events.wanted():
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[events.EventHandler()])
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         config = load_config(options.config)
         if options.max_seconds is not None:

@@ -50,7 +50,7 @@ def taken(words: list[str]) -> None:
     """A command is one that there is, with options that it has. Raises what the parser raises, or `PageError`."""
     program, *rest = [word for word in words if word != "…"]
     if program == "voxdata" or rest[:2] == ["-m", "voxdata"]:
-        given = [word for word in rest[2 if program == "python" else 0 :] if word != "--quiet"]
+        given = app.meta.parse_known_args(rest[2 if program == "python" else 0 :])[1].arguments.get("words", ())
         if "--help" not in given:
             app.parse_args(given, exit_on_error=False, print_error=False)
     elif program == "prefect":

@@ -22,6 +22,7 @@ import flows.cli.exchange as exchange
 import flows.cli.governance as governance
 import flows.cli.models as models
 import flows.cli.pages as pages
+import flows.cli.relay as relay
 import flows.cli.showing as showing
 import flows.cli.simulate as simulate
 import flows.cli.training as training
@@ -29,6 +30,7 @@ import flows.cli.versions as versions
 import flows.cli.weights as weights
 from flows.cli.interrupts import INTERRUPTED, came, end, heed, say
 from flows.cli.options import ROOT_VARIABLE, find_root, no_root, shown_default
+from voxdata.format import events
 from voxdata.format.errors import BackendError, StorageError, VoxdataError
 from voxdata.store.proxies import spare_loopback
 
@@ -103,6 +105,14 @@ def main(arguments: Sequence[str] | None = None, *, failed: Failed = _untold) ->
     words = list(sys.argv[1:] if arguments is None else arguments)
     spare_loopback()
     try:
+        return _answered(words, failed)
+    finally:
+        if not came():  # else nothing is said any more but one line, by `end`
+            relay.stop()
+
+
+def _answered(words: Sequence[str], failed: Failed) -> int:
+    try:
         handler, bound, _ = app.meta.parse_args(words, exit_on_error=False, print_error=False)
         return int(handler(*bound.args, **bound.kwargs) or 0)
     except CycloptsError as error:
@@ -129,8 +139,17 @@ def main(arguments: Sequence[str] | None = None, *, failed: Failed = _untold) ->
 def _run(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     quiet: Annotated[bool, Parameter("--quiet", help="say only what went wrong")] = False,
+    progress: Annotated[
+        Literal["auto", "json"],
+        Parameter("--progress", help="what standard error is: auto, as fits a terminal or a log; or JSON lines"),
+    ] = "auto",
 ) -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    if progress == "json":
+        relay.start()
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[events.EventHandler()])
+    else:
+        os.environ.pop(events.VARIABLE, None)  # of a command that has started this one
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("voxdata").setLevel(logging.WARNING if quiet else logging.INFO)
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -154,7 +173,12 @@ def _install_completion(*, shell: Literal["bash", "zsh", "fish", "powershell"] |
 
 
 def _called(words: Sequence[str]) -> tuple[str, ...]:
-    return app.parse_commands([word for word in words if word != "--quiet"])[0]
+    """The command that is called, without the options that any command takes."""
+    try:
+        _, bound, _, _ = app.meta.parse_known_args(words)
+    except CycloptsError:  # one of those is wrong
+        return ()
+    return app.parse_commands(bound.arguments.get("words", ()))[0]
 
 
 def _names(group: App) -> list[str]:
@@ -201,5 +225,9 @@ def _shortage(error: OSError | MemoryError) -> str | None:
 
 def _refuse(called: Sequence[str], error: Exception, said: str, status: int, failed: Failed) -> int:
     if not failed(error, said):
-        print(f"{' '.join(('voxdata', *called))}: {said}", file=sys.stderr)
+        told = f"{' '.join(('voxdata', *called))}: {said}"
+        if events.wanted():
+            events.emit("error", text=told, status=status)
+        else:
+            print(told, file=sys.stderr)
     return status

@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from flows.cli.relay import drain
 from voxdata.pipeline.processes import kill_descendants
 
 GRACE_S = 1.0
@@ -91,6 +92,7 @@ class _Interrupts:
         """End this process and those that it started, now: the interpreter's own end waits for threads of libraries."""
         self._silence()
         self.say(self.line())
+        drain()
         kill_descendants()
         os._exit(INTERRUPTED)
 

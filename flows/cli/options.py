@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from cyclopts import App, Argument, ArgumentCollection, Parameter, Token
 
+from voxdata.format import events
 from voxdata.format.errors import UnconfirmedError
 
 ROOT_VARIABLE = "VOXDATA_ROOT"
@@ -104,7 +105,7 @@ class Asking:
             return False
         if self.yes:
             return True
-        if not sys.stdin.isatty():
+        if not sys.stdin.isatty() or events.wanted():
             raise UnconfirmedError(
                 "nothing was changed: this cannot be undone, and there is no terminal to ask on; "
                 "add --yes to do it, or --dry-run to look"

@@ -207,10 +207,11 @@ def evaluate(
 def _evaluate_beside(folders: Sequence[Path], embedder: str | None, split: str, *, json: bool) -> int:
     from models.embedders import PUBLISHED
     from models.evaluate.side_by_side import beside_markdown, evaluate_beside
+    from voxdata.pipeline.progress import progress
     from voxdata.weights import resolve
 
     weights = {embedder: str(resolve(embedder).absolute())} if embedder is not None and embedder in PUBLISHED else {}
-    found = evaluate_beside(folders, split=split, embedder=embedder, weights=weights)
+    found = evaluate_beside(folders, split=split, embedder=embedder, weights=weights, counting=progress)
     if json:
         return say_json(found)
     print(beside_markdown(found))

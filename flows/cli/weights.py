@@ -135,7 +135,7 @@ def _pull(name: str) -> None:
         _say_terms(weight, store.pull(name))
         return
     total = weight.bytes // MEGABYTE if weight.bytes else None
-    with progress(f"{name} (MB)", total) as advance:
+    with progress(name, total, "MB") as advance:
         shown = 0
 
         def show(done: int, _: int | None) -> None:

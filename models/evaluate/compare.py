@@ -34,6 +34,7 @@ from models.evaluate.rows import Centre, Protocol, person_values
 from models.evaluate.tables import grouped, is_group
 from models.generator import Generator
 from models.training.config import RunConfig, choose_device, make_config
+from voxdata.format.counting import Counting, silent
 from voxdata.format.reader import Reader
 
 LATENCY_VOICES = 20
@@ -82,9 +83,11 @@ def compare(
     root: str | None = None,
     device: str = "auto",
     seed: int = 0,
+    counting: Counting = silent,
 ) -> Comparison:
     """Ask runs about everybody whom all of them can answer for in a split of a snapshot. Raises `TrainingError`.
 
+    `counting` is told of every run that was asked.
     Without `embedder` it is the first run's; one that was trained in a run is the first run's, too.
     """
     chosen = choose_device(device)
@@ -103,7 +106,11 @@ def compare(
         raise EvaluationError(f"snapshot {snapshot_id}: nobody in split {split!r} is known to all of {len(runs)} runs")
     target = max(asked, key=lambda each: each.generator.preset.side_px)
     look = vfs_network(files, chosen)["vfs_bgr"] if VFS in files else None
-    latencies = _latencies(asked, people, seconds)
+    latencies, measured = _latencies(asked, people, seconds), []
+    with counting("evaluate runs", len(asked)) as advance:
+        for each, latency in zip(asked, latencies, strict=True):
+            measured.append(each.measure(people, target, seconds, look, latency))
+            advance(1)
     return Comparison(
         snapshot=snapshot_id,
         split=split,
@@ -111,9 +118,7 @@ def compare(
         people=len(people),
         seconds=seconds,
         embedder=describe_embedder(name, files),
-        runs=tuple(
-            each.measure(people, target, seconds, look, latency) for each, latency in zip(asked, latencies, strict=True)
-        ),
+        runs=tuple(measured),
     )
 
 

@@ -6,7 +6,7 @@ embeddings, or only with scores of every person against every person (chance, se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,7 @@ from models.evaluate.judge import Judge
 from models.evaluate.metrics import FloatArray, IntArray, group_means, unit
 from models.evaluate.references import Pictures, picture_embeddings
 from models.evaluate.voice_regression import VoiceRegression, fit_voice_regression, measure_voices
+from voxdata.format.counting import Counting, silent
 
 CENTRE_PEOPLE = 256
 
@@ -44,11 +45,19 @@ class Contestant:
 class Evaluation:
     """A run's judge, the people it was trained on and those it never saw, their portraits embedded once."""
 
-    def __init__(self, judge: Judge, training: Store, unseen: Store, references: Mapping[str, Pictures]) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        training: Store,
+        unseen: Store,
+        references: Mapping[str, Pictures],
+        counting: Counting = silent,
+    ) -> None:
         self.judge = judge
         self.training = training
         self.unseen = unseen
         self.references = references
+        self._counting = counting
         self.count = len(unseen.people)
         self.people: IntArray = np.arange(self.count)
         self.owner: IntArray = np.repeat(self.people, unseen.face_groups.count)
@@ -112,6 +121,14 @@ class Evaluation:
     def mean_face(self) -> Tensor:
         """The mean training portrait."""
         return self.judge.mean_face(self.training)
+
+    def judged(self, protocol: str) -> Iterator[Contestant]:
+        """The contestants one by one, as many as are counted under the protocol's name."""
+        found = self.contestants()
+        with self._counting(f"evaluate {protocol}", len(found)) as advance:
+            for each in found:
+                yield each
+                advance(1)
 
     def contestants(self) -> list[Contestant]:
         """The system with and without its fuser, then the controls, references and the ceiling."""

@@ -24,7 +24,7 @@ def enhancement_rows(evaluation: Evaluation, enhance: FaceEnhancer) -> list[dict
     (mean of the portraits; for a real photo of the others), `cosine_change` their difference per person.
     """
     rows = []
-    for contestant in evaluation.contestants():
+    for contestant in evaluation.judged("enhance"):
         if contestant.pictures is None:
             continue
         image_N3SS = contestant.pictures(0, None)

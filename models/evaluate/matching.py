@@ -29,7 +29,7 @@ def matching_rows(evaluation: Evaluation, *, seconds: float | None = None, draws
     """Accuracy of 1:2 matching per contestant, with the number of trials behind it."""
     sex_N = np.asarray(evaluation.unseen.sexes)
     rows = []
-    for contestant in evaluation.contestants():
+    for contestant in evaluation.judged("voice2face, matching"):
         own = contestant.kind == "ceiling" and contestant.pictures is not None
         collected, collected_sex, trials = [], [], 0
         for draw in range(draws if contestant.draws else 1):
@@ -110,7 +110,7 @@ def sex_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     looks = _sex_classifier(evaluation.training_faces[sexes != "unknown"], sexes[sexes != "unknown"] == "f")
     truth = np.asarray(evaluation.unseen.sexes)
     rows = []
-    for contestant in evaluation.contestants():
+    for contestant in evaluation.judged("voice2face, sex"):
         known = truth[contestant.people] != "unknown"
         if not known.any():
             continue

@@ -69,7 +69,7 @@ def evaluate(
     `references` adds a row per name, from pictures of everybody in the split (and of training people, to centre it).
     `protocols` are names of `protocols.py`; `full` is always there. `snapshot_id` is another snapshot than the run's.
     `enhance` is `gfpgan` or the folder of an enhance run: its effect on who the faces look like is then measured too.
-    `counting` is told of the rows of `full`, and of the other protocols, as they are done.
+    `counting` is told of every protocol by itself: of the parts of `full`, of the rows of the others.
     """
     asked = chosen_protocols([*protocols, ENHANCE] if enhance else protocols)
     if ENHANCE in protocols and not enhance:
@@ -87,17 +87,18 @@ def evaluate(
     )
     snapshot = open_snapshot(config.root, snapshot_id or config.snapshot)
     unseen = open_store(config, trained, snapshot, split)
-    evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {})
+    evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {}, counting)
     question = Question(
         evaluation=evaluation, holdouts=_holdouts(config, trained, snapshot), weights=files, enhancer=enhancer
     )
-    with counting("evaluate", FULL_PARTS + len(asked) - (FULL in asked)) as advance:
-        result = _about(run_dir, trained, snapshot, split, unseen) | {
-            "embedder": describe_embedder(name, files),
-            "notes": _notes(name, config.embedder, unseen) + missing,
-            "rows": full_rows(evaluation, advance),
-            "tables": tables(asked, question, advance),
-        }
+    with counting(f"evaluate {FULL}", FULL_PARTS) as advance:
+        rows = full_rows(evaluation, advance)
+    result = _about(run_dir, trained, snapshot, split, unseen) | {
+        "embedder": describe_embedder(name, files),
+        "notes": _notes(name, config.embedder, unseen) + missing,
+        "rows": rows,
+        "tables": tables(asked, question),
+    }
     stem = "-".join(["evaluation", *([split] if split != "test" else []), *([name] if name != config.embedder else [])])
     write_json(run_dir / f"{stem}.json", result)
     _write_sheet(evaluation, run_dir / f"{stem}.png")

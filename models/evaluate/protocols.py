@@ -20,7 +20,6 @@ from models.evaluate.matching import known_people_rows, matching_rows, noise_row
 from models.evaluate.sf2f import SECONDS, code_rows, paper_rows
 from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows
 from models.systems.enhance.faces import FaceEnhancer
-from voxdata.format.counting import Advance
 
 FULL = "full"
 BY_DEFAULT = (FULL,)
@@ -42,16 +41,12 @@ class Question:
     enhancer: FaceEnhancer | None = None
 
 
-def tables(names: Sequence[str], question: Question, advance: Advance) -> list[dict[str, Any]]:
-    """The tables of the named protocols, without those that have no rows; `advance` is told of each that is done.
-
-    Raises `EvaluationError`.
-    """
+def tables(names: Sequence[str], question: Question) -> list[dict[str, Any]]:
+    """The tables of the named protocols, without those that have no rows. Raises `EvaluationError`."""
     found = []
     for name in chosen(names):
         if name != FULL:
             found += _PROTOCOLS[name](question)
-            advance(1)
     return [table for table in found if table["rows"]]
 
 
@@ -79,7 +74,7 @@ def _sf2f_code(question: Question) -> list[dict[str, Any]]:
 
 
 def _avp(question: Question) -> list[dict[str, Any]]:
-    rows = length_rows(question.evaluation, AVP_SECONDS, recall=False)
+    rows = length_rows(question.evaluation, "avp", AVP_SECONDS, recall=False)
     return [_table("avp", "avp", "AVP-GAN: cosine by length of speech", rows)]
 
 
@@ -99,7 +94,8 @@ def _voice2face(question: Question) -> list[dict[str, Any]]:
 
 
 def _lengths(question: Question) -> list[dict[str, Any]]:
-    return [_table("lengths", "lengths", "Length of speech", length_rows(question.evaluation, CURVE_SECONDS))]
+    rows = length_rows(question.evaluation, "lengths", CURVE_SECONDS)
+    return [_table("lengths", "lengths", "Length of speech", rows)]
 
 
 def _groups(question: Question) -> list[dict[str, Any]]:
@@ -109,14 +105,14 @@ def _groups(question: Question) -> list[dict[str, Any]]:
 def _distributions(question: Question) -> list[dict[str, Any]]:
     evaluation, weights = question.evaluation, question.weights
     judge, device = evaluation.judge, evaluation.judge.generator.device
-    rows = realism.distance_rows(evaluation, judge.embed, evaluation.faces)
+    rows = realism.distance_rows(evaluation, judge.embed, evaluation.faces, judge.embedder.name)
     notes = realism.few_faces(rows, evaluation.faces.shape[1])
     title = "Distance to real portraits"
     found = [_table(DISTRIBUTIONS, DISTRIBUTIONS, title, rows, features=judge.embedder.name, notes=notes)]
     if realism.FID in weights:
         look = realism.fid_network(weights, device)
         real_MD = realism.real_features(evaluation, look)
-        rows = realism.distance_rows(evaluation, look, real_MD)
+        rows = realism.distance_rows(evaluation, look, real_MD, realism.FID)
         notes = realism.few_faces(rows, real_MD.shape[1])
         found.append(_table("fid", DISTRIBUTIONS, "FID and KID as published", rows, features=realism.FID, notes=notes))
     if realism.VFS in weights:

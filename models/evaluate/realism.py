@@ -56,15 +56,16 @@ def in_batches(network: Callable[[Tensor], Tensor], device: torch.device) -> Loo
     return look
 
 
-def distance_rows(evaluation: Evaluation, look: Look, real_MD: FloatArray) -> list[dict[str, Any]]:
+def distance_rows(evaluation: Evaluation, look: Look, real_MD: FloatArray, what: str) -> list[dict[str, Any]]:
     """FID and KID of the faces of two people or more against real portraits, whose features are `real_MD`.
 
     Against all of them but those that the row itself shows: a set that contains the faces is nearer than any other.
+    `what` is the name under which its progress is shown.
     """
     rows: list[dict[str, Any]] = []
     if evaluation.count < 2:
         return rows
-    for contestant, image_N3SS in _pictured(evaluation):
+    for contestant, image_N3SS in _pictured(evaluation, what):
         against_MD = real_MD if contestant.own is None else np.delete(real_MD, contestant.own(0), axis=0)
         if min(len(contestant.people), len(against_MD)) < 2:
             continue
@@ -87,7 +88,7 @@ def score_rows(evaluation: Evaluation, looks: Mapping[str, Look]) -> list[dict[s
     rows: list[dict[str, Any]] = []
     if evaluation.count < VFS_SPLITS:
         return rows
-    for contestant, image_N3SS in _pictured(evaluation):
+    for contestant, image_N3SS in _pictured(evaluation, VFS):
         figures = {}
         for key, look in looks.items():
             mean, deviation = vggface_score(look(image_N3SS))
@@ -133,8 +134,8 @@ def check_files(weights: Mapping[str, str]) -> list[str]:
     return notes
 
 
-def _pictured(evaluation: Evaluation) -> Iterable[tuple[Contestant, Tensor]]:
-    for contestant in evaluation.contestants():
+def _pictured(evaluation: Evaluation, what: str) -> Iterable[tuple[Contestant, Tensor]]:
+    for contestant in evaluation.judged(f"distributions, {what}"):
         if contestant.pictures is not None:
             yield contestant, contestant.pictures(0, None)
 

@@ -10,6 +10,7 @@ Shapes: N people, E embedding.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def paper_rows(evaluation: Evaluation, *, seconds: float = SECONDS, draws: int =
     """`sf2f-paper`: the system's rows, controls and the ceiling."""
     gallery = min(GALLERY, evaluation.count)
     rows = []
-    for contestant in evaluation.contestants():
+    for contestant in evaluation.judged("sf2f-paper"):
         collected: list[Mapping[str, FloatArray]] = []
         for draw in range(draws if contestant.draws else 1):
             real_NE = unit(evaluation.real_without(contestant, draw))
@@ -51,7 +52,7 @@ def code_rows(evaluation: Evaluation, *, seconds: float = SECONDS) -> list[dict[
         answer=lambda draw, length: averaged_NE,
         people=evaluation.people,
     )
-    for contestant in [averaged, *evaluation.contestants()]:
+    for contestant in itertools.chain([averaged], evaluation.judged("sf2f-code")):
         real_NE, query_NE = evaluation.real_without(contestant, 0), contestant.answer(0, seconds)
         values = {"cosine": cosine(query_NE, real_NE), "l1": np.abs(query_NE - real_NE).sum(axis=1)}
         values |= _block_recalls(unit(query_NE) @ unit(real_NE).T, _within(blocks, contestant.people))

@@ -24,6 +24,7 @@ from models.evaluate.report import cell, heading
 from models.systems.registry import system_spec
 from models.training.checkpoint import load_checkpoint, read_run_config
 from voxdata.format.atomic import write_atomic, write_json
+from voxdata.format.counting import Counting, silent
 
 SECONDS = 5.0
 DRAWS = 2000
@@ -41,10 +42,11 @@ def evaluate_beside(
     seconds: float = SECONDS,
     device: str = "auto",
     seed: int = 0,
+    counting: Counting = silent,
 ) -> dict[str, Any]:
     """Judge runs of one snapshot beside each other, write the result into the first one's folder and return it.
 
-    Raises `TrainingError`.
+    `counting` is told of every run that was asked. Raises `TrainingError`.
     """
     told = [read_run_config(Path(run)) for run in runs]
     for run, each in zip(runs, told, strict=True):
@@ -63,6 +65,7 @@ def evaluate_beside(
         root=root,
         device=device,
         seed=seed,
+        counting=counting,
     )
     result = {
         "format": 1,

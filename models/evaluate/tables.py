@@ -20,11 +20,11 @@ SMALLEST_GROUP = 5
 
 
 def length_rows(
-    evaluation: Evaluation, lengths: tuple[float, ...], *, recall: bool = True, draws: int = DRAWS
+    evaluation: Evaluation, protocol: str, lengths: tuple[float, ...], *, recall: bool = True, draws: int = DRAWS
 ) -> list[dict[str, Any]]:
     """Cosine, and recall at 10 of 100, by seconds of speech; one row per contestant and length it depends on."""
     rows = []
-    for contestant in evaluation.contestants():
+    for contestant in evaluation.judged(protocol):
         heard = contestant.draws and contestant.kind != "ceiling"
         for seconds in lengths if heard else (None,):
             values = [
@@ -53,7 +53,7 @@ def group_rows(evaluation: Evaluation, *, draws: int = DRAWS) -> list[dict[str, 
     Groups of fewer than five people are counted together as `others`.
     """
     judged = []
-    for contestant in evaluation.contestants():
+    for contestant in evaluation.judged("groups"):
         values = [_values(evaluation, contestant, draw, None) for draw in range(draws if contestant.draws else 1)]
         judged.append((contestant, {key: np.mean([each[key] for each in values], axis=0) for key in values[0]}))
     rows = []

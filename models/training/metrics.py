@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from torch import Tensor
 from models.errors import NonFiniteLossError
 from models.training.checkpoint import checkpoints
 from models.training.parallel import average
+from models.training.presets import Schedule
+from voxdata.format import events
 from voxdata.format.atomic import write_atomic
 from voxdata.format.json_text import read_json
 
@@ -29,7 +32,8 @@ log = logging.getLogger("models.training.metrics")
 class Metrics:
     """Losses stay on the device and are read once per line of `metrics.jsonl`.
 
-    Several processes average theirs; only the one that `writes` has a file, and hands its lines to `follow`.
+    Several processes average theirs; only the one that `writes` has a file, and hands its lines to `follow`. With a
+    `schedule` it also says how long still.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Metrics:
         *,
         writes: bool = True,
         follow: Callable[[Mapping[str, Any]], None] = lambda line: None,
+        schedule: Schedule | None = None,
     ) -> None:
         self._path = run_dir / "metrics.jsonl"
         self._run_dir = run_dir
@@ -48,6 +53,7 @@ class Metrics:
         self._since = time.monotonic()
         self._writes = writes
         self._follow = follow
+        self._schedule = schedule
         if writes and self._path.exists():
             _keep_lines_until(self._path, step)
 
@@ -80,8 +86,19 @@ class Metrics:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             self._follow(line)
-            log.info("step %d (%s): loss %.4f, %.1f steps/s", step, stage, means["loss"], rate)
+            self._say(step, stage, elapsed_s, means["loss"], rate)
         self._sums, self._notes, self._first_step, self._since = {}, {}, step, time.monotonic()
+
+    def _say(self, step: int, stage: str, elapsed_s: float, loss: float, rate: float) -> None:
+        left = None if self._schedule is None else self._schedule.seconds_left(step, elapsed_s, rate)
+        if events.wanted():
+            facts = {"what": "train", "unit": "steps", "done": step, "seconds": round(elapsed_s, 3)}
+            if self._schedule is not None:
+                facts |= {"total": step + self._schedule.steps_left(step), "left_s": round(left or 0.0, 1)}
+            events.emit("progress", **facts, stage=stage, loss=loss)
+            return
+        still = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+        log.info("step %d (%s): loss %.4f, %.1f steps/s%s", step, stage, loss, rate, still)
 
     def _means(self, count: int) -> dict[str, float]:
         """Over the steps since the last line and all processes; a loss of few of the steps is their sum over all."""

@@ -44,6 +44,15 @@ class Schedule:
             self.ends.append(step)
         return None
 
+    def steps_left(self, step: int) -> int:
+        """The steps after `step`, if no time box ends a stage sooner."""
+        begun = self.ends[-1] if self.ends else 0
+        return max(0, sum(stage.steps for stage in self._stages[len(self.ends) :]) - (step - begun))
+
+    def seconds_left(self, step: int, elapsed_s: float, steps_per_s: float) -> float:
+        """How long the rest takes at this rate, of a time box no more than is left of it."""
+        return max(0.0, min(self.steps_left(step) / steps_per_s, self._seconds - elapsed_s))
+
 
 class TrainingPreset(Protocol):
     """What the training loop asks of the preset of any system."""

@@ -45,7 +45,7 @@ def ran(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
 
 def parses(line: str) -> None:
     """The words of one `voxdata …` as a shell hands them over."""
-    words = [word for word in shlex.split(line, comments=True) if word != "--quiet"][1:]
+    words = app.meta.parse_known_args(shlex.split(line, comments=True)[1:])[1].arguments.get("words", ())
     if "--help" not in words and "--version" not in words:
         app.parse_args(words, exit_on_error=False, print_error=False)
 

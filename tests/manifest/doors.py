@@ -150,7 +150,7 @@ def held_out(utterances: Sequence[str]) -> list[str]:
 def commands() -> dict[str, dict[str, Any]]:
     """Command -> parameter -> what it takes, of the whole command line; words that any parser library knows."""
     found: dict[str, dict[str, Any]] = {}
-    found["voxdata"] = {name: {} for name in (*app.version_flags, "--quiet")}
+    found["voxdata"] = {name: {} for name in (*app.version_flags, "--quiet", "--progress")}
     _walk(app, "voxdata", found)
     return found
 

@@ -38,7 +38,7 @@ def evaluation(*contestants: Contestant) -> Any:
         images=lambda rows: REAL[rows], face_groups=SimpleNamespace(count=np.full(20, len(REAL) // 20))
     )
     return SimpleNamespace(
-        contestants=lambda: list(contestants),
+        judged=lambda protocol: iter(contestants),
         judge=SimpleNamespace(seed=0),
         unseen=unseen,
         count=len(REAL),
@@ -50,7 +50,7 @@ def test_distance_is_that_of_the_networks_features() -> None:
     given = evaluation(contestant("copies", REAL), contestant("brighter", REAL + 0.5), contestant("sex only", None))
     real_MD = realism.real_features(given, mean_colour)
     np.testing.assert_array_equal(real_MD, mean_colour(REAL))
-    rows = {row["name"]: row["figures"] for row in realism.distance_rows(given, mean_colour, real_MD)}
+    rows = {row["name"]: row["figures"] for row in realism.distance_rows(given, mean_colour, real_MD, "colour")}
     assert list(rows) == ["copies", "brighter", "mean face"]
     assert rows["copies"]["fid"]["value"] == pytest.approx(0, abs=1e-6)
     assert rows["brighter"]["fid"]["value"] == pytest.approx(3 * 0.5**2, rel=1e-4)
@@ -66,7 +66,7 @@ def test_photos_are_not_held_against_themselves() -> None:
     images = REAL.clone()
     images[20:] += 1
     given = evaluation(contestant("real photo", images[:20], shown), contestant("the same", images[:20]))
-    rows = {row["name"]: row for row in realism.distance_rows(given, mean_colour, mean_colour(images))}
+    rows = {row["name"]: row for row in realism.distance_rows(given, mean_colour, mean_colour(images), "photos")}
     other = realism.frechet_distance(mean_colour(images[:20]), mean_colour(images[20:]))
     assert rows["real photo"]["figures"]["fid"]["value"] == pytest.approx(other)
     assert rows["the same"]["figures"]["fid"]["value"] < other / 2

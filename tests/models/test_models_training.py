@@ -305,9 +305,13 @@ def test_nan_stops_with_the_steps_the_loss_and_the_last_good_checkpoint(
 def test_schedule_gives_the_fuser_the_last_tenth_of_a_time_box() -> None:
     preset = make_preset("tiny", {"steps": 100, "fuser_steps": 5})
     timed = Schedule(preset.stages(), seconds=100.0)
+    assert timed.steps_left(5) == 100
+    assert timed.seconds_left(5, elapsed_s=30.0, steps_per_s=10.0) == 10
+    assert timed.seconds_left(5, elapsed_s=30.0, steps_per_s=1.0) == 70
     assert timed.stage(10, 89.0) == "crops"
     assert timed.stage(11, 90.5) == "fuser"
     assert timed.ends == [11]
+    assert timed.steps_left(12) == 4
     assert timed.stage(12, 99.0) == "fuser"
     assert timed.stage(13, 101.0) is None
     counted = Schedule(preset.stages(), seconds=None)

@@ -7,12 +7,17 @@ import os
 import pty
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from voxdata.format import events
+from voxdata.format.json_text import read_object
 from voxdata.pipeline import progress as shown
-from voxdata.pipeline.progress import logger, progress, waiting
+from voxdata.pipeline.progress import crawl_progress, logger, progress, waiting
+from voxdata.sources.fetching import Figures
 
 
 class Heard(logging.Handler):
@@ -71,6 +76,56 @@ def test_quiet_is_quiet(heard: Heard) -> None:
     with waiting("catalog"), progress("verify", 8) as advance:
         advance(8)
     assert heard.lines == []
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    lines = capsys.readouterr().err.split("\n")
+    return [read_object(line.removeprefix(events.MARK)) for line in lines if line]
+
+
+def test_events_say_what_how_far_and_how_long_still(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(events.VARIABLE, "1")
+    monkeypatch.setattr(shown, "EVENT_EVERY_S", 0.01)
+    said: list[dict[str, Any]] = []
+    with progress("pull", 8, "MB") as advance:
+        advance(6)
+        while len(said) < 2:
+            said += told(capsys)
+    start, first, *_, end = said + told(capsys)
+    assert start == {"event": "start", "what": "pull", "unit": "MB", "total": 8}
+    assert (first["event"], first["done"], first["total"], end["event"], end["ok"]) == ("progress", 6, 8, "end", True)
+    assert first["left_s"] >= 0
+    assert heard.lines == []
+
+
+def test_a_wait_counts_nothing_and_a_failed_one_is_not_ok(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(events.VARIABLE, "1")
+    with pytest.raises(KeyError), waiting("catalog"):
+        raise KeyError
+    start, end = told(capsys)
+    assert start == {"event": "start", "what": "catalog", "unit": None, "total": None}
+    assert (end["done"], end["total"], end["ok"]) == (None, None, False)
+
+
+def test_a_crawl_tells_its_photos_bytes_and_failures(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(events.VARIABLE, "1")
+    with crawl_progress() as watch:
+        watch(Figures(total=9, known=4, done=2, bytes=70, seconds=1.0, statuses=Counter(stored=1, gone=1)))
+    end = told(capsys)[-1]
+    assert {key: end[key] for key in ("unit", "done", "total", "known", "bytes", "statuses")} == {
+        "unit": "photos",
+        "done": 6,
+        "total": 9,
+        "known": 4,
+        "bytes": 70,
+        "statuses": {"stored": 1, "gone": 1},
+    }
 
 
 def test_a_terminal_shows_what_goes_on(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-"""How long work is shown: a bar on a terminal, a plain line now and then in a log, nothing where nothing is to be said.
+"""How long work is shown: a bar on a terminal, a plain line now and then in a log, events for programs
+(`voxdata/format/events.py`), nothing where nothing is to be said.
 
 Whatever may take longer than `SILENT_S` stands in `progress`, or in `waiting` where nobody can say how far it is. A log
 has fewer lines than a terminal has bars: what ends within `LOG_EVERY_S` may leave none.
@@ -11,9 +12,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -26,11 +28,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from voxdata.format import events
 from voxdata.format.counting import Advance
 from voxdata.sources.fetching import Figures
 
 LOG_EVERY_S = 10.0
 SILENT_S = 2.0
+EVENT_EVERY_S = 2.0
 WAITING_SHOWN = 3  # hosts in the line of a crawl
 
 logger = logging.getLogger("voxdata")
@@ -43,18 +47,25 @@ def speak_up() -> None:
 
 
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Advance]:
+def progress(label: str, total: int | None, unit: str | None = None) -> Iterator[Advance]:
     """Show the progress of `total` items (None: not known yet) and yield the function that advances it.
 
     On a terminal that is a bar with the time that is left, in a log a line now and then; with `--quiet` nothing.
+    `unit` says what is counted where that is no number of items: MB.
     """
     if not _is_heard():
         yield lambda count: None
+        return
+    shown = label if unit is None else f"{label}, {unit}"
+    if events.wanted():
+        count = _Count(label, total, unit)
+        with count.told():
+            yield count.advance
     elif _is_drawn():
-        with _bar(label, total) as advance:
+        with _bar(shown, total) as advance:
             yield advance
     else:
-        with _lines(label, total) as advance:
+        with _lines(shown, total) as advance:
             yield advance
 
 
@@ -64,33 +75,80 @@ def waiting(label: str) -> Iterator[None]:
     seconds and goes at the end; in a log a line every `LOG_EVERY_S`, and one when it is done, if it took as long."""
     if not _is_heard():
         yield
+    elif events.wanted():
+        with _Count(label, None, None, None).told():
+            yield
     elif _is_drawn():
         columns = (TextColumn("{task.description:<16}"), SpinnerColumn(), TimeElapsedColumn())
         bars = Progress(*columns, console=Console(stderr=True), transient=True)
         bars.add_task(label, total=None)
         try:
-            with _now_and_then(bars.start, SILENT_S):
+            with _now_and_then(bars.start, SILENT_S, LOG_EVERY_S):
                 yield
         finally:
             if bars.live.is_started:
                 bars.stop()
     else:
         started = time.monotonic()
-        with _now_and_then(lambda: logger.info("%s: for %.0f s", label, time.monotonic() - started), LOG_EVERY_S):
+        with _now_and_then(
+            lambda: logger.info("%s: for %.0f s", label, time.monotonic() - started), LOG_EVERY_S, LOG_EVERY_S
+        ):
             yield
         if time.monotonic() - started >= LOG_EVERY_S:
             logger.info("%s: done in %.1f s", label, time.monotonic() - started)
 
 
+class _Count:
+    """How far something is, told as events: `start`, `progress` every `EVENT_EVERY_S`, `end`.
+
+    `done` is None where nothing is counted.
+    """
+
+    def __init__(self, label: str, total: int | None, unit: str | None, done: int | None = 0) -> None:
+        self._what = {"what": label, "unit": unit}
+        self._total = total
+        self._done = done
+        self._more: Mapping[str, Any] = {}
+        self._started = time.monotonic()
+
+    def advance(self, more: int) -> None:
+        self._done = (self._done or 0) + more
+
+    def watch(self, figures: Figures) -> None:
+        """As a crawl counts: what was there already is done, too."""
+        self._total, self._done = figures.total or None, figures.known + figures.done
+        self._more = {"known": figures.known, "bytes": figures.bytes, "statuses": dict(figures.statuses)}
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        events.emit("start", **self._what, total=self._total)
+        ok = False
+        try:
+            with _now_and_then(self._say, EVENT_EVERY_S, EVENT_EVERY_S):
+                yield
+            ok = True
+        finally:
+            events.emit("end", **self._facts(), ok=ok)
+
+    def _say(self) -> None:
+        facts = self._facts()
+        left = _left_s(self._total, self._done or 0, facts["seconds"], self._more.get("known", 0))
+        events.emit("progress", **facts, left_s=left)
+
+    def _facts(self) -> dict[str, Any]:
+        seconds = round(time.monotonic() - self._started, 3)
+        return {**self._what, "done": self._done, "total": self._total, "seconds": seconds, **self._more}
+
+
 @contextmanager
-def _now_and_then(say: Callable[[], None], first_s: float) -> Iterator[None]:
-    """Within this context `say()` after `first_s`, then every `LOG_EVERY_S`, whatever goes on meanwhile."""
+def _now_and_then(say: Callable[[], None], first_s: float, every_s: float) -> Iterator[None]:
+    """Within this context `say()` after `first_s`, then every `every_s`, whatever goes on meanwhile."""
     over = threading.Event()
 
     def repeat() -> None:
         if not over.wait(first_s):
             say()
-            while not over.wait(LOG_EVERY_S):
+            while not over.wait(every_s):
                 say()
 
     saying = threading.Thread(target=repeat, name="progress", daemon=True)
@@ -138,15 +196,21 @@ def _lines(label: str, total: int | None) -> Iterator[Advance]:
     def say() -> None:
         logger.info("%s: %d%s%s", label, count, of, _left(total, count, time.monotonic() - started))
 
-    with _now_and_then(say, LOG_EVERY_S):
+    with _now_and_then(say, LOG_EVERY_S, LOG_EVERY_S):
         yield advance
     logger.info("%s: %d%s done in %.1f s", label, count, of, time.monotonic() - started)
 
 
 def _left(total: int | None, count: int, seconds: float) -> str:
-    if not total or not 0 < count < total:
-        return ""
-    return f", about {timedelta(seconds=round((total - count) * seconds / count))} left"
+    left = _left_s(total, count, seconds)
+    return "" if left is None else f", about {timedelta(seconds=round(left))} left"
+
+
+def _left_s(total: int | None, count: int, seconds: float, known: int = 0) -> float | None:
+    """Seconds, as if it goes on as it went; None where nothing was done yet. `known` of the count took no time."""
+    if not total or not known < count < total:
+        return None
+    return round((total - count) * seconds / (count - known), 1)
 
 
 @contextmanager
@@ -154,6 +218,11 @@ def crawl_progress() -> Iterator[Callable[[Figures], None]]:
     """Show how far a crawl is: photos and bytes per second, what is left, why some failed, which hosts wait."""
     if not _is_heard():
         yield lambda figures: None
+        return
+    if events.wanted():
+        count = _Count("crawl.fetch", None, "photos")
+        with count.told():
+            yield count.watch
         return
     if _is_drawn():
         with Progress(TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True)) as bars:
