@@ -33,12 +33,6 @@ STORED = "() => !document.querySelector('.card[data-saving]')"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def page(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """One copy of the root and one server for all tests here, on which two reviewers disagree about a face."""
     root = Path(shutil.copytree(built, tmp_path_factory.mktemp("accessible") / "root"))
@@ -46,6 +40,13 @@ def page(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page
         key = ask(root, "SELECT key FROM portraits ORDER BY key LIMIT 1")[0]["key"]
         assert page.say(key, "keep", "anna")[0] == page.say(key, "reject", "bert")[0] == 200
         yield page
+
+
+@pytest.fixture(scope="module")
+def browser(page: Page) -> Iterator[Any]:
+    """Closed before the server is, so that no connection is left open."""
+    with launched() as browser:
+        yield browser
 
 
 @contextmanager
