@@ -97,11 +97,11 @@ def _import_sources(layout: RawLayout, folder: str, root: str, metadata: Sequenc
 @command(app, "voxdata export huggingface out --root data")
 def export(
     form: Annotated[
-        Literal["sf2f", "huggingface", "croissant", "datasheet"],
-        Parameter(name="FORM", help="sf2f, huggingface, croissant, datasheet", show_choices=False),
+        Literal["sf2f", "huggingface", "croissant", "datasheet", "index"],
+        Parameter(name="FORM", help="sf2f, huggingface, croissant, datasheet, index", show_choices=False),
     ],
     out: Annotated[
-        str, Parameter(name="OUT", help="a new folder (sf2f, huggingface) or a file (croissant, datasheet)")
+        str, Parameter(name="OUT", help="a new folder (sf2f, huggingface) or a file (croissant, datasheet, index)")
     ],
     /,
     *,
@@ -110,24 +110,31 @@ def export(
     front_end: Annotated[
         str | None, Parameter("--front-end", metavar="NAME", help="log-mels for sf2f (default psf40, its own)")
     ] = None,
+    url: Annotated[
+        str | None,
+        Parameter(metavar="URL", help="where the root of an index is published (default: where it is now)"),
+    ] = None,
 ) -> int:
     """Write a version in another project's layout.
 
     sf2f: the folders that SF2F_PyTorch trains from. huggingface: a folder of Parquet files that `datasets` loads, with
     Croissant metadata and a datasheet. croissant: metadata of the shards, a JSON-LD file. datasheet: a Markdown file.
+    index: a DuckDB file of views that anybody attaches, over the sidecars where they are published.
     Exports are noted, and deleted when somebody in them is forgotten. See docs/exchange.md.
     """
     import voxdata
 
     if front_end is not None and form != "sf2f":
         raise SnapshotError(f"--front-end {front_end} is for sf2f; {form} has all of them")
+    if url is not None and form != "index":
+        raise SnapshotError(f"--url {url} is for index; {form} names files by their paths")
     with voxdata.open(root, snapshot=snapshot) as dataset:
         if form == "sf2f":
             _export_sf2f(dataset, out, front_end)
         elif form == "huggingface":
             _export_parquet(dataset, out)
         else:
-            _export_file(dataset, out, form)
+            _export_file(dataset, out, form, url)
     print(f"it was noted under {root}: forgetting somebody in snapshot {dataset.id} deletes it", file=sys.stderr)
     return 0
 
@@ -184,18 +191,23 @@ def _export_parquet(dataset: Dataset, out: str) -> None:
     print(f"{out}: {len(done.files)} Parquet files, {size / 1e6:.1f} MB; load them with {loaded}")
 
 
-def _export_file(dataset: Dataset, out: str, form: str) -> None:
+def _export_file(dataset: Dataset, out: str, form: str, url: str | None) -> None:
     from voxdata.exchange.croissant import shard_metadata
     from voxdata.exchange.datasheet import datasheet
     from voxdata.exchange.export_facts import facts_of
     from voxdata.exchange.export_target import write_file
+    from voxdata.exchange.index import index_of
+    from voxdata.pipeline.progress import waiting
 
-    facts = facts_of(dataset)
-    if form == "datasheet":
-        text = datasheet(facts)
-    else:
-        text = jsonlib.dumps(shard_metadata(dataset, facts), indent=1, ensure_ascii=False) + "\n"
-    write_file(dataset, out, text, at=_now())
+    with waiting(f"export {form}"):
+        if form == "index":
+            content = index_of(dataset, url)
+        elif form == "datasheet":
+            content = datasheet(facts_of(dataset)).encode()
+        else:
+            metadata = shard_metadata(dataset, facts_of(dataset))
+            content = f"{jsonlib.dumps(metadata, indent=1, ensure_ascii=False)}\n".encode()
+        write_file(dataset, out, content, at=_now())
     print(f"{out}: {form} of snapshot {dataset.id}")
 
 

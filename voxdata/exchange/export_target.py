@@ -47,7 +47,7 @@ def whole(place: Path) -> Iterator[None]:
         raise
 
 
-def write_file(dataset: Dataset, path: str | Path, text: str, *, at: str) -> Path:
+def write_file(dataset: Dataset, path: str | Path, content: bytes, *, at: str) -> Path:
     """Write one file as an export of the dataset's snapshot; return its path. Raises as `claim_folder`."""
     refuse_hidden(dataset)
     place = Path(path).absolute()
@@ -56,7 +56,7 @@ def write_file(dataset: Dataset, path: str | Path, text: str, *, at: str) -> Pat
     outputs.record(dataset.storage, KIND, place, dataset.id, at=at)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        place.write_bytes(content)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}; name another file") from None
     return place
