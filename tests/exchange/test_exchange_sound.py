@@ -15,6 +15,7 @@ import soundfile
 
 import voxdata
 from tests.catalog.small_root import AT, SmallRoot, wave
+from tests.exchange import layouts
 from tests.exchange.conftest import Voxdata
 from voxdata.people import optouts
 from voxdata.store.storage import open_storage
@@ -97,6 +98,14 @@ def test_what_is_said_is_what_is_in_it(tmp_path: Path, voxdata_: Voxdata, sound:
     names = pq.read_schema(tmp_path / "said" / "speech" / "test-00000-of-00001.parquet").names
     text = (tmp_path / "said" / "README.md").read_text()
     assert ("audio" in names, BIOMETRIC in text, "The speech of each clip is in it" in text) == (sound is not None,) * 3
+
+
+def test_an_import_of_finished_log_mels_has_no_sound_and_claims_none(tmp_path: Path, voxdata_: Voxdata) -> None:
+    folder = layouts.hq_voxceleb(tmp_path / "layout")
+    asked = ("--set", "speech.pack.audio=flac", "--root", tmp_path / "imported")
+    status, _, said = voxdata_("import", "hq-voxceleb", folder, *asked)
+    assert (status, "hq-voxceleb has finished log-mels and no sound; leave it out" in said) == (2, True)
+    assert not (tmp_path / "imported").exists()
 
 
 def test_nobody_who_opted_out_is_given_away(root: Path, voxdata_: Voxdata) -> None:

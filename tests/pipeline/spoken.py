@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import soundfile
 
 from voxdata.people.identities import IdentityBook
@@ -38,9 +39,13 @@ class Spoken:
         table = SPEECH_MEASURE.store(self.storage, self.recipe).read()
         return [] if table is None else table.sort_by("item_id").to_pylist()
 
+    def table(self) -> pa.Table:
+        """The clips, as the stage is handed them."""
+        return parquet_table(self.storage.read(self.key))
+
     def clips(self) -> list[dict[str, Any]]:
         """The clips' rows, by item."""
-        found: list[dict[str, Any]] = parquet_table(self.storage.read(self.key)).to_pylist()
+        found: list[dict[str, Any]] = self.table().to_pylist()
         return found
 
 

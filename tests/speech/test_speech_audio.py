@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -24,7 +25,8 @@ from voxdata.pipeline.stages import SPEECH_AUDIO, SPEECH_MEASURE, do
 from voxdata.recipe.reading import load_recipe
 from voxdata.speech import audio
 from voxdata.speech.decode import decode
-from voxdata.store.fragments import FragmentStore
+from voxdata.store.fragments import FragmentStore, commit_table
+from voxdata.store.storage import open_storage
 
 WHOLE = ("speech.pack.audio=flac", "speech.measure.front_ends=[torch40]", "work.items_per_part=1")
 SPEECH = (*WHOLE, "speech.pack.audio_part=speech")
@@ -102,6 +104,20 @@ def test_the_same_samples_are_the_same_bytes_however_they_are_cut_into_parts(roo
     encode(other)
     assert blobs(store_of(other)) == blobs(store_of(root))
     assert store_of(other).parts() == store_of(root).parts()
+
+
+def test_a_root_on_object_storage_gets_the_same_bytes(
+    root: Spoken, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdirs("sound", exist_ok=True)
+    storage = open_storage("s3://sound/root", create=True)
+    away = replace(root, storage=storage, key=commit_table(storage, "speech.find", "clips", root.table()))
+    encode(away)
+    encode(root)
+    assert blobs(store_of(away)) == blobs(store_of(root))
+    assert store_of(away).parts() == store_of(root).parts()
 
 
 def test_a_stage_that_was_done_does_nothing(root: Spoken) -> None:

@@ -20,7 +20,7 @@ from voxdata.exchange.import_layouts import FRONT_ENDS, Layout, Person
 from voxdata.exchange.import_members import SHARED, Imported, read_mels, read_portraits, shared_portraits, who_of
 from voxdata.faces.columns import FACES
 from voxdata.format.digests import digest
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import RecipeError, SourceError
 from voxdata.format.snapshot import SPLITS, Kind, ShardEntry, Snapshot
 from voxdata.people import splits
 from voxdata.people.book import open_book
@@ -82,7 +82,13 @@ def import_recipe(layout: Layout, people: Sequence[Person], sets: Iterable[str] 
         "faces": {"select": {"min_per_identity": 1}},
         "shards": {"buckets_per_shard": BUCKETS // shards},
     }
-    return with_settings(settings, sets, f"imported-{layout}")
+    recipe = with_settings(settings, sets, f"imported-{layout}")
+    if recipe.speech.pack.has_audio:
+        raise RecipeError(
+            f"speech.pack.audio = {recipe.speech.pack.audio}: {layout} has finished log-mels and no sound; leave it "
+            "out, or build from the clips: voxdata build RECIPE"
+        )
+    return recipe
 
 
 def import_people(
