@@ -7,17 +7,21 @@ import os
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import voxdata
 from flows.repair import repaired
-from tests.forgetting.building import Copy, build
+from tests.forgetting.building import Copy, build, recipe_of
 from tests.forgetting.commands import FOLDER, PERSON, forget, sha256
 from tests.run_command import run
 from voxdata.catalog.garbage import collect
 from voxdata.catalog.snapshot import latest, load_snapshot, published_tables
 from voxdata.format.errors import SourceError
+from voxdata.pipeline.stages import SPEECH_AUDIO
 from voxdata.store.fragments import FragmentStore
+from voxdata.store.items import ClipItem
+from voxdata.store.stored_table import read_table
 
 pytestmark = pytest.mark.long
 
@@ -150,6 +154,28 @@ def test_forgetting_takes_the_voice_wherever_it_lies(sound: Copy, capsys: pytest
     others = {name: data for name, data in members.items() if not name.startswith(f"{PERSON}/")}
     assert sound.shard_members() == others
     assert run(capsys, "verify", "--forgotten", "--root", sound.root)[0] == 0
+
+
+def test_a_clip_that_ends_its_worker_is_packed_without_sound(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    ((key,), *_) = copy.rows("SELECT key FROM samples WHERE kind = 'speech' AND split = 'train' ORDER BY key")
+    recipe = recipe_of(copy.corpus, copy.root, FLAC)
+    (files,) = copy.storage.keys("fragments/speech.find")
+    (row,) = (row for row in read_table(copy.storage, files).to_pylist() if row["utterance_id"] == key)
+    killed = SPEECH_AUDIO.killed([ClipItem(row=row, data=lambda: b"")], recipe)
+    SPEECH_AUDIO.store(copy.storage, recipe).append(row["bucket"], killed.from_bytes())
+    build(copy.corpus, copy.root, FLAC)
+    silent = {name.partition(".")[0] for name in copy.shard_members() if name.endswith(".npy")} - {
+        name.removesuffix(".flac") for name in copy.shard_members() if name.endswith(".flac")
+    }
+    assert silent == {key}
+    with voxdata.open(copy.root) as data:
+        pairs = data.pairs("train", audio=True, frames=20, side_px=32, cache="memory", length=50, holdout=True)
+        assert key not in {pairs.keys(index)[1] for index in range(50)}
+        assert len(data.audio(key).samples), "from the file that it was made of"
+    assert run(capsys, "export", "huggingface", copy.root.parent / "hf", "--root", copy.root)[0] == 0
+    tables = (copy.root.parent / "hf" / "speech").iterdir()
+    rows = [row for table in tables for row in pq.read_table(table, columns=["key", "audio"]).to_pylist()]
+    assert [row["key"] for row in rows if row["audio"] is None] == [key]
 
 
 def test_a_clip_that_changed_unseen_stops_the_build(copy: Copy) -> None:
