@@ -194,7 +194,7 @@ def test_numbers_may_be_others_where_less_was_run_and_words_may_not() -> None:
 PRELUDE = """
 voxdata() {
   case "$1 ${2-}" in
-    serve*|review*|"simulate serve") python "$ASK_PAGE" "$VOXDATA" "$@" ;;
+    serve*|browse*|review*|"simulate serve") python "$ASK_PAGE" "$VOXDATA" "$@" ;;
     *) "$VOXDATA" "$@" ;;
   esac
 }

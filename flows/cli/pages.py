@@ -1,8 +1,10 @@
-"""The commands that show pages: report, review, serve."""
+"""The commands that show pages: report, browse, review, serve."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -48,6 +50,57 @@ def report(
     return 0
 
 
+@command(app, "voxdata browse --root data --view 'show=rejected&sharpness=..0.06&sort=sharpness'")
+def browse(
+    *,
+    root: Root,
+    view: Annotated[
+        str,
+        Parameter(metavar="TEXT", help="what the page opens with: the part of a link behind its #, as reason=blurred"),
+    ] = "",
+    host: Host = "127.0.0.1",
+    port: Annotated[int, Parameter(help="0 takes any free one")] = 8767,
+    review_port: Annotated[int, Parameter(help="of the review page that faces link to; 0 takes any free one")] = 0,
+    unpublished: Unpublished = False,
+) -> int:
+    """A local web page over the whole catalog: every face, kept or rejected, by its measurements.
+
+    Serves it until Ctrl-C, on this machine only unless told otherwise, with a review page beside it: what is decided
+    there is kept in the journal and acts in the next publish.
+    """
+    from flows.unpublished import meant
+    from voxdata.pages.browse.routes import browse_page
+    from voxdata.pages.browse.session import Browsing
+    from voxdata.pages.review.routes import review_page
+    from voxdata.pages.review.session import ReviewSession
+    from voxdata.pipeline.progress import waiting
+    from voxdata.store.storage import open_storage
+
+    storage = open_storage(root)
+    left = meant(storage, unpublished) is not None
+    with ExitStack() as stack:
+        with waiting("browse"):
+            session = Browsing(storage, unpublished=left)
+            stack.callback(session.sheets.close)
+            opened = session.view(view).text()
+            review = ReviewSession(storage, unpublished=left)
+            stack.callback(review.sheets.close)
+            faces = session.faces("", 0, 1)["count"]
+        addresses: list[str] = []
+        _serve_pages(
+            [
+                (browse_page(session, lambda: addresses[1] if len(addresses) > 1 else None), port),
+                (review_page(review), review_port),
+            ],
+            host,
+            about=f"shows {faces:,} faces of {root}; Ctrl-C ends it.",
+            others="whoever has its address sees the photos, hears the clips and can decide about faces",
+            opened=f"#{opened}" if opened else "",
+            addresses=addresses,
+        )
+    return 0
+
+
 @command(app, "voxdata review --root data --reviewer ada")
 def review(
     *,
@@ -74,10 +127,9 @@ def review(
     storage = open_storage(root)
     session = ReviewSession(storage, unpublished=meant(storage, unpublished) is not None)
     try:
-        _serve_page(
-            review_page(session, name),
+        _serve_pages(
+            [(review_page(session, name), port)],
             host,
-            port,
             about=f"shows {len(session.sheets.people)} people of {root}; Ctrl-C ends it.\n"
             "What you decide is kept at once and acts in the next publish.",
             others="whoever has its address sees the photos and can decide about them",
@@ -110,10 +162,9 @@ def serve(
 
     named = enhancer(enhance)
     answering = Answering(meant_run(run, root, model), meant_enhancer(named, root) if named else None, device)
-    _serve_page(
-        voice_page(answering, answering.about()),
+    _serve_pages(
+        [(voice_page(answering, answering.about()), port)],
         host,
-        port,
         about=f"paints faces for voices with {run}; Ctrl-C ends it.\n"
         "They show no real person and identify nobody; clips are not stored.",
         others="whoever has its address can send clips; browsers record on this machine only",
@@ -121,10 +172,19 @@ def serve(
     return 0
 
 
-def _serve_page(page: Page, host: str, port: int, *, about: str, others: str) -> None:
-    """Serve until Ctrl-C; the line with the address ends with `about`.
+def _serve_pages(
+    pages: Sequence[tuple[Page, int]],
+    host: str,
+    *,
+    about: str,
+    others: str,
+    opened: str = "",
+    addresses: list[str] | None = None,
+) -> None:
+    """Serve pages, each on its port, until Ctrl-C; the line with the first one's address ends with `about`.
 
-    `others` says what whoever has the address can do, for an address that other machines can reach.
+    `others` says what whoever has the address can do, for an address that other machines can reach. `opened` is what
+    the page opens with, behind its address; `addresses` receives those of all pages.
     """
     import asyncio
     import secrets
@@ -135,7 +195,9 @@ def _serve_page(page: Page, host: str, port: int, *, about: str, others: str) ->
     if not is_loopback(host):
         print(f"--host {host}: other machines can reach the page, unencrypted; {others}", file=sys.stderr)
 
-    def ready(url: str) -> None:
-        print(f"{url} {about}", flush=True)
+    def ready(*urls: str) -> None:
+        if addresses is not None:
+            addresses.extend(urls)
+        print(f"{urls[0]}{opened} {about}", flush=True)
 
-    asyncio.run(serve_until_stopped(page, secrets.token_urlsafe(TOKEN_BYTES), host, port, ready))
+    asyncio.run(serve_until_stopped(pages, secrets.token_urlsafe(TOKEN_BYTES), host, ready))

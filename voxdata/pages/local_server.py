@@ -13,7 +13,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import PurePath
@@ -29,7 +30,7 @@ MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+
 STOP_TIMEOUT_S = 2.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Ready = Callable[[str], None]
+Ready = Callable[..., None]  # of the addresses
 
 logger = logging.getLogger(__name__)
 
@@ -78,14 +79,26 @@ def application(page: Page, token: str, host: str) -> web.Application:
     return made
 
 
-async def serve(page: Page, token: str, host: str, port: int, ready: Ready) -> None:
-    """Serve until SIGINT or SIGTERM; `ready(url)` is called once the port is open. Raises `PageError`."""
-    runner = web.AppRunner(
-        application(page, token, host), access_log=None, handle_signals=False, shutdown_timeout=STOP_TIMEOUT_S
-    )
+async def serve(pages: Sequence[tuple[Page, int]], token: str, host: str, ready: Ready) -> None:
+    """Serve pages, each on its port, until SIGINT or SIGTERM. Raises `PageError`.
+
+    `ready` is called with their addresses once all ports are open.
+    """
     stopped = asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(_served(page, token, host, port)) for page, port in pages]
+        ready(*urls)
+        await stopped.wait()
+
+
+@asynccontextmanager
+async def _served(page: Page, token: str, host: str, port: int) -> AsyncIterator[str]:
+    """A page behind an open port; its address."""
+    runner = web.AppRunner(
+        application(page, token, host), access_log=None, handle_signals=False, shutdown_timeout=STOP_TIMEOUT_S
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
@@ -95,8 +108,7 @@ async def serve(page: Page, token: str, host: str, port: int, ready: Ready) -> N
             raise PageError(
                 f"port {port} on {host} cannot be opened: {_why(error)}; choose another --port, or 0 for any free one"
             ) from error
-        ready(_url(host, runner.addresses[0][1], token))
-        await stopped.wait()
+        yield _url(host, runner.addresses[0][1], token)
     finally:
         await runner.cleanup()
 

@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 280, 138
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 18, 20
 BINS = 36
 LINE_POINTS = 240
+MIDDLE = (0.005, 0.995)  # quantiles; what lies beyond counts in the outermost bins
 FARTHEST_LIMIT = 3.0  # in ranges of the values: a limit farther away is an arrow at the edge
 
 
@@ -131,18 +132,19 @@ def short(value: float) -> str:
 
 
 def _value_axis(values: Numbers, limits: Limits) -> Axis:
-    low, high = (float(value) for value in np.quantile(values, [0.005, 0.995]))
+    middle = np.quantile(values, MIDDLE)
+    low, high = span(float(middle[0]), float(middle[1]), float(values.min()), limits)
+    return Axis(low=low, high=high, start=LEFT, end=WIDTH - RIGHT)
+
+
+def span(low: float, high: float, least: float, limits: Limits) -> tuple[float, float]:
+    """What an axis shows of values whose `MIDDLE` lies between low and high: these and the limits that are near."""
     reach = FARTHEST_LIMIT * ((high - low) or abs(high) or 1.0)
     near = [limit for limit in limits.values() if low - reach <= limit <= high + reach]
     low, high = min([low, *near]), max([high, *near])
     pad = (high - low) * 0.06 or max(abs(high) * 0.05, 0.5)
-    nothing_below_zero = low >= 0 and float(values.min()) >= 0
-    return Axis(
-        low=max(low - pad, 0.0) if nothing_below_zero else low - pad,
-        high=high + pad,
-        start=LEFT,
-        end=WIDTH - RIGHT,
-    )
+    nothing_below_zero = low >= 0 and least >= 0
+    return max(low - pad, 0.0) if nothing_below_zero else low - pad, high + pad
 
 
 def _steps(counts: npt.NDArray[np.int64], axis: Axis, top: int) -> str:

@@ -94,13 +94,19 @@ class Originals:
 
 def voice_picture(data: bytes) -> str | None:
     """A log-mel array (F, T) as a picture, time to the right and low frequencies at the bottom; None if it is none."""
+    image = voice_image(data)
+    return None if image is None else data_uri(image)
+
+
+def voice_image(data: bytes, frames: int = VOICE_FRAMES, size_px: tuple[int, int] = VOICE_PX) -> Image.Image | None:
+    """The first frames of a log-mel array (F, T), as `voice_picture` shows them; None if it is none."""
     try:
         mel_FT = np.load(io.BytesIO(data), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     if mel_FT.ndim != 2 or not mel_FT.size:
         return None
-    return data_uri(Image.fromarray(_coloured(mel_FT[:, :VOICE_FRAMES].astype(np.float32))).resize(VOICE_PX))
+    return Image.fromarray(_coloured(mel_FT[:, :frames].astype(np.float32))).resize(size_px)
 
 
 def _coloured(mel_FT: npt.NDArray[np.float32]) -> Pixels:

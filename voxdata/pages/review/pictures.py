@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
@@ -19,18 +19,16 @@ from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.render import MAX_MEGAPIXELS
 from voxdata.format.errors import PhotoDecodeError, StorageError
+from voxdata.pages.members import KEPT_BUCKETS, Members
 from voxdata.pages.report.pictures import face_box, outlined, reduced, square_around
 from voxdata.sources.originals import original_reader
-from voxdata.store.fragments import rows_of, tar_of
 from voxdata.store.storage import Storage
-from voxdata.store.stored_table import StoredTable
 
 CROP_PX = 320
 PHOTO_PX = 1600
 CROP_FILL = (128, 128, 128)
 JPEG_QUALITY = 85
 CACHE_BYTES = 64 << 20
-KEPT_BUCKETS = 64
 DECODERS = 2  # photos that are decoded at once: each takes its pixels in memory
 TYPES = {"jpg": "image/jpeg", "webp": "image/webp"}
 
@@ -47,31 +45,19 @@ class Pictures:
         self._decoding = threading.BoundedSemaphore(DECODERS)
         self._crops: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._crop_bytes = 0
-        self._rendered: OrderedDict[tuple[int, int], dict[str, Row]] = OrderedDict()
+        self._members = Members(storage)
         self._readers: OrderedDict[int, Callable[[str], Callable[[], bytes]]] = OrderedDict()
 
-    def rendered(self, bucket: int, parts: list[str]) -> dict[str, Row]:
+    def rendered(self, bucket: int, parts: list[str]) -> Mapping[str, Sequence[Row]]:
         """face_id -> where its portrait lies, of the render parts of a bucket."""
-        chosen = [part for part in parts if f"/b{bucket:04d}/" in part]
-        key = (bucket, hash(tuple(chosen)))
-        with self._lock:
-            if key in self._rendered:
-                self._rendered.move_to_end(key)
-                return self._rendered[key]
-        found: dict[str, Row] = {}
-        for part in chosen:
-            found.update(self._members(part))
-        with self._lock:
-            self._rendered[key] = found
-            while len(self._rendered) > KEPT_BUCKETS:
-                self._rendered.popitem(last=False)
-        return found
+        return self._members.of(bucket, parts)
 
     def portrait(self, face: Row, parts: list[str]) -> Picture | None:
         """The rendered portrait of a face; None where there is none."""
-        where = self.rendered(face["bucket"], parts).get(face["face_id"])
-        if where is None:
+        found = self.rendered(face["bucket"], parts).get(face["face_id"])
+        if found is None:
             return None
+        where = found[0]
         data = self._storage.read_range(where["tar"], where["offset"], where["size"])
         return data, TYPES.get(where["suffix"], "application/octet-stream")
 
@@ -120,16 +106,6 @@ class Pictures:
             while len(self._readers) > KEPT_BUCKETS:
                 self._readers.popitem(last=False)
         return reader
-
-    def _members(self, part: str) -> dict[str, Row]:
-        try:
-            file = StoredTable(self._storage, part)
-        except StorageError:
-            return {}
-        if "members" not in file.names:
-            return {}
-        rows = rows_of(part, file, ["item_id", "members"]).to_pylist()
-        return {row["item_id"]: {**row["members"][0], "tar": tar_of(row["part"])} for row in rows if row["members"]}
 
 
 def _cut(pixels: Pixels, face: Row) -> Image.Image:

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
 from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY
 from voxdata.catalog.query import open_readonly
@@ -34,7 +35,7 @@ HUMAN_REASONS = frozenset({"human_reject", "reviewers_disagree"})
 
 Row = dict[str, Any]
 
-_SHOWN = """NOT list_contains($hidden::VARCHAR[], f.person) AND NOT list_contains($hidden::VARCHAR[], f.identity)
+SHOWN = """NOT list_contains($hidden::VARCHAR[], f.person) AND NOT list_contains($hidden::VARCHAR[], f.identity)
     AND NOT list_has_any(coalesce(f.reasons, []), ['forgotten', 'opted_out'])"""
 _PUPILS = """(f.pupil_left_x_px + f.pupil_right_x_px) / 2 / f.photo_width_px AS pupils_x,
     (f.pupil_left_y_px + f.pupil_right_y_px) / 2 / f.photo_height_px AS pupils_y"""
@@ -92,7 +93,7 @@ class Sheets:
                 self.close()
                 self._connection = open_readonly(self._storage, key)
                 self._stamp = stamp
-                (about,) = self._rows("SELECT snapshot_id FROM about")
+                (about,) = self.rows("SELECT snapshot_id FROM about")
                 left = load_unpublished(self._storage) if about["snapshot_id"] is None else None
                 self.snapshot = left.as_snapshot() if left else load_snapshot(self._storage, about["snapshot_id"])
                 self.render_parts = published_tables(self._storage, self.snapshot).get("renders", [])
@@ -115,22 +116,29 @@ class Sheets:
 
     def faces(self, person: str) -> list[Row]:
         """The faces of a person, and photos without one: portraits and candidates by rank, then the others."""
-        return self._rows(
+        return self.rows(
             f"""SELECT f.*, coalesce(f.face_id, f.item_id) AS key, {_PUPILS}
-            FROM faces f WHERE f.person = $person AND {_SHOWN}
+            FROM faces f WHERE f.person = $person AND {SHOWN}
             ORDER BY f.rank IS NULL, f.rank, f.quality DESC NULLS LAST, f.item_id, f.face_number""",
             person=person,
         )
 
     def face(self, key: str) -> Row | None:
         """A face with its measurements, links and source; None where there is none that may be shown."""
+        return self._face("f.face_id = $key OR (f.face_id IS NULL AND f.item_id = $key)", key=key)
+
+    def face_at(self, row: int) -> Row | None:
+        """The same of a row of the catalog's `faces`, by its number."""
+        return self._face("f.rowid = $row", row=row)
+
+    def _face(self, which: str, **values: Any) -> Row | None:
         derived = ", ".join(f"{measure.sql} AS {measure.key}" for measure in FACE_MEASURES if measure.sql)
-        found = self._rows(
+        found = self.rows(
             f"""SELECT f.*, {derived}, {_PUPILS}, coalesce(f.face_id, f.item_id) AS key, photo_source AS source,
                 photo_source_key AS source_key, photo_licence AS licence, photo_size_bytes AS size_bytes
             FROM faces f
-            WHERE (f.face_id = $key OR (f.face_id IS NULL AND f.item_id = $key)) AND {_SHOWN}""",
-            key=key,
+            WHERE ({which}) AND {SHOWN}""",
+            **values,
         )
         return found[0] if found else None
 
@@ -162,16 +170,16 @@ class Sheets:
         return self._places("f.photo_cluster", clusters)
 
     def _places(self, column: str, wanted: Iterable[str]) -> list[Row]:
-        return self._rows(
+        return self.rows(
             f"""SELECT f.face_id AS key, f.person, f.identity, f.photo_sha256, f.photo_cluster, f.cluster_people,
                 f.portrait, {_PUPILS}
             FROM faces f WHERE {column} IN (SELECT unnest($wanted::VARCHAR[])) AND f.face_id IS NOT NULL
-                AND {_SHOWN} AND isfinite(pupils_x) ORDER BY f.person, f.face_id""",
+                AND {SHOWN} AND isfinite(pupils_x) ORDER BY f.person, f.face_id""",
             wanted=list(wanted),
         )
 
     def _people(self) -> list[Person]:
-        rows = self._rows(
+        rows = self.rows(
             f"""SELECT f.person,
                 list(DISTINCT f.identity ORDER BY f.identity) AS identities,
                 list(DISTINCT i.name ORDER BY i.name) FILTER (WHERE i.name IS NOT NULL) AS names,
@@ -180,21 +188,31 @@ class Sheets:
                 count(*) FILTER (WHERE f.candidate AND f.render_status = 'ok') AS candidates,
                 count(*) FILTER (WHERE f.portrait) AS portraits
             FROM faces f LEFT JOIN identities i USING (identity)
-            WHERE {_SHOWN} GROUP BY f.person ORDER BY f.person"""
+            WHERE {SHOWN} GROUP BY f.person ORDER BY f.person"""
         )
         return [
             Person(**{**row, "identities": tuple(row["identities"]), "names": tuple(row["names"] or ())})
             for row in rows
         ]
 
-    def _rows(self, sql: str, **values: Any) -> list[Row]:
+    def rows(self, sql: str, **values: Any) -> list[Row]:
+        """All rows of a statement; `$hidden` in it are the ids of people who must not be shown."""
         with self._lock:
-            if self._connection is None:
-                raise RuntimeError("the catalog is closed")
-            given = {**values, "hidden": self.hidden} if "$hidden" in sql else values
-            result = self._connection.execute(sql, given or None)
+            result = self._execute(sql, values)
             names = [column[0] for column in result.description or []]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def numbers(self, sql: str, **values: Any) -> npt.NDArray[np.int64]:
+        """The one column of whole numbers (N,) that a statement answers."""
+        with self._lock:
+            (column,) = self._execute(sql, values).fetchnumpy().values()
+            return np.asarray(column, np.int64)
+
+    def _execute(self, sql: str, values: Row) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            raise RuntimeError("the catalog is closed")
+        given = {**values, "hidden": self.hidden} if "$hidden" in sql else values
+        return self._connection.execute(sql, given or None)
 
 
 def place_of(face: Row) -> Place | None:
