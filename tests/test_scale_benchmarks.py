@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chromium import needs_chromium
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -17,6 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
     [
         (["catalog_scale.py", "--scale", "0.002"], ["Catalog", "Decide", "Link"]),
         (["full_scale.py", "--scale", "0.002"], ["Flow at scale 0.002"]),
+        pytest.param(["browse_speed.py", "--faces", "2000"], ["Browse"], marks=needs_chromium),
     ],
     ids=lambda words: words[0].removesuffix(".py"),
 )

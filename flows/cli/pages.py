@@ -81,7 +81,7 @@ def browse(
     with ExitStack() as stack:
         with waiting("browse"):
             session = Browsing(storage, unpublished=left)
-            stack.callback(session.sheets.close)
+            stack.callback(session.close)
             opened = session.view(view).text()
             review = ReviewSession(storage, unpublished=left)
             stack.callback(review.sheets.close)

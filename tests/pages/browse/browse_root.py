@@ -63,7 +63,7 @@ def serving(root: Path) -> Iterator[Served]:
         with in_thread(browse_page(session, lambda: "http://127.0.0.1:1/?token=review")) as served:
             yield served
     finally:
-        session.sheets.close()
+        session.close()
 
 
 @contextmanager

@@ -313,3 +313,11 @@ def test_who_opts_out_while_the_page_is_open_is_gone_with_the_next_view(open_tab
         tab.errors[:] = [
             error for error in tab.errors if "404" not in error
         ]  # pictures of the catalog as it was before
+
+
+def test_a_link_to_a_face_that_is_gone_opens_its_view_all_the_same(open_tab: Any, published: Path) -> None:
+    tab = open_tab("show=kept&face=id00001/nobody_0")
+    assert "no face 'id00001/nobody_0'" in tab.tab.inner_text("#error")
+    assert tab.count() == count_of(published, "portrait")
+    assert tab.tab.is_hidden("#details")
+    tab.errors[:] = [error for error in tab.errors if "404" not in error]

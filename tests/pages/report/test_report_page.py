@@ -3,7 +3,9 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.pages.report.report_root import HOSTILE, PEOPLE, ReportRoot, WithoutP
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.faces.purity import OFFERED
 from voxdata.faces.rules import REASONS as FACE_REASONS
+from voxdata.pages.browse.session import Browsing
 from voxdata.pages.report.measures import FACE_MEASURES
 from voxdata.pages.report.page import POLICY, build_report
 from voxdata.speech.rules import REASONS as SPEECH_REASONS
@@ -48,6 +51,24 @@ def test_unchecked_purity_is_a_warning(page: str, full_root: Path, tmp_path: Pat
     content["recipe"]["faces"]["measure"]["embedding_model"] = "mobilefacenet"
     snapshot.write_text(json.dumps(content))
     assert "Nobody checked" not in build_report(open_storage(root))
+
+
+def test_the_commands_of_reasons_and_measurements_open_their_faces(page: str, full_root: Path) -> None:
+    """Each is one that the page over the catalog takes, and a reason's has as many faces as the report counts."""
+    commands = [html.unescape(each) for each in re.findall(r'<code class="command">(.*?)</code>', page)]
+    views = {}
+    with closing(Browsing(open_storage(full_root))) as session:
+        for command in commands:
+            program, name, *words = shlex.split(command)
+            assert (program, name, *words[:3]) == ("voxdata", "browse", "--root", str(full_root), "--view")
+            views[words[3]] = session.faces(words[3], 0, 1)["count"]
+    rejects = section(page, "rejects")
+    for reason in set(FACE_REASONS) - {"forgotten", "opted_out"}:
+        (count,) = re.findall(rf'<h3><code>{reason}</code>.*?class="note">([\d,]+) ', rejects)
+        assert views[f"reason={reason}"] == int(count), reason
+    assert views["face_angle_deg=5..&sort=face_angle_deg"] > 0
+    assert views["sharpness=..0.06&sort=-sharpness"] == 0  # all of them have 0.2
+    assert "--view reason=opted_out" not in page
 
 
 def test_groups_have_each_rule_with_shares_and_intervals(page: str) -> None:

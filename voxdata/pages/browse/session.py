@@ -61,6 +61,10 @@ class Browsing:
         self.pictures = Pictures(storage)
         self.refresh()
 
+    def close(self) -> None:
+        """Close the catalog."""
+        self.sheets.close()
+
     def refresh(self) -> None:
         """See a new build, and who has opted out since."""
         with self._lock:

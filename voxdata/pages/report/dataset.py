@@ -11,6 +11,7 @@ from voxdata.catalog.query import SPLIT_SUMMARY, table_1
 from voxdata.faces.purity import NOBODY_CHECKS, OFFERED
 from voxdata.faces.rules import STATUSES, lines_of
 from voxdata.format.snapshot import SPLITS
+from voxdata.pages.report import commands
 from voxdata.pages.report.charts import Limits, bar, histogram, short
 from voxdata.pages.report.facts import Facts, Row
 from voxdata.pages.report.html import Html, element, join, note, scrolling, table
@@ -98,7 +99,10 @@ def rejects(facts: Facts) -> Html:
         _rejected(name, rows[name], chosen.get(name, []), originals, facts)
         for name in in_order(rows, _face_reasons(facts))
     ]
-    intro = "Crops of the original photos, drawn by chance but the same every time; orange boxes outline the face."
+    intro = (
+        "Crops of the original photos, drawn by chance but the same every time; orange boxes outline the face. "
+        "The command below each reason opens a page with all of its faces."
+    )
     return join(element("p", intro), element("div", *parts, class_="reasons"))
 
 
@@ -292,6 +296,7 @@ def _rejected(name: str, counts: Row, faces: Sequence[Row], originals: Originals
         element("h3", element("code", name), f" {reason.text}"),
         element("p", f"{_count(counts['items'], what)}, {_people(counts['people'])}{limit}", class_="note"),
         _sheet(figures, name) if figures else note(hidden),
+        None if name in ("forgotten", "opted_out") else commands.of_reason(facts, name),
         class_="reason",
     )
 
@@ -360,7 +365,9 @@ def _histograms(facts: Facts, kind: str, measures: Sequence[Measure], nothing: s
             label = f"Distribution of {measure.label}, {caption}"
             unit = f" ({measure.unit})" if measure.unit else ""
             title = element("figcaption", element("b", f"{measure.label}{unit}"), element("span", caption))
-            drawn.append(element("figure", title, histogram(kept, others, limits, label), class_="chart"))
+            drawing = histogram(kept, others, limits, label)
+            command = commands.of_measure(facts, measure) if kind == "faces" else None
+            drawn.append(element("figure", title, drawing, command, class_="chart"))
         else:
             missing.append(measure.label.removeprefix("… "))
     if not drawn:

@@ -16,7 +16,11 @@ let asking = null;  // the requests about the view that is asked for
 let fading = 0;
 
 const grid = new Grid($("#grid"), {
-  ask: (offset, limit) => get("faces", { view: views.text(view, false), offset, limit }),
+  ask: async (offset, limit) => {
+    const answer = await get("faces", { view: views.text(view, false), offset, limit });
+    if (answer.generation !== grid.generation) show();  // a build has swapped the catalog, or somebody opted out
+    return answer;
+  },
   opened: (face) => open(face, true),
   moved: (face) => { if (details.open) open(face, false); },
 });
@@ -67,33 +71,44 @@ addEventListener("popstate", () => { view = views.parse(location.hash); show(); 
 
 // ---- what is asked for
 
-async function show() {
+// The end of a drag is often the range that is being asked for already: it is not asked for again.
+function show() {
   dragged = null;
-  asking?.abort();
-  const mine = asking = new AbortController();
-  const text = views.text(view, false);
   state();
+  const text = views.text(view, false);
+  if (asking?.text === text && asking.face === view.face) return asking.done;
+  asking?.abort();
+  const mine = asking = Object.assign(new AbortController(), { text, face: view.face });
+  mine.done = answered(mine, text);
+  return mine.done;
+}
+
+async function answered(mine, text) {
   try {
-    const counting = count(mine);
-    const [answer, place] = await Promise.all([
+    const asked = [
       get("faces", { view: text, offset: 0, limit: PAGE }, mine.signal),
-      view.face ? get("place", { view: text, key: view.face }, mine.signal) : null,
-    ]);
+      view.face ? get("place", { view: text, key: view.face }, mine.signal).catch((error) => ({ error })) : null,
+    ];
+    const counting = count(mine);
+    const [answer, place] = await Promise.all(asked);
     if (mine !== asking) return;
-    say("");
+    say(place?.error?.message ?? "");
     if (about && answer.generation !== about.generation) await learn();
     shown = answer;
     grid.reset(answer, place?.place ?? 0);
     $("#count").textContent = `${answer.count.toLocaleString("en")} faces`;
     $("#statement").textContent = answer.sql;
     document.body.dataset.view = text;
-    if (place && details.box.dataset.key !== view.face) {
+    if (place && !place.error && details.box.dataset.key !== view.face) {
       grid.choose(view.face);
       await details.show({ number: place.number, name: view.face }, place.generation, false);
-    } else if (!place && details.open) details.hide();
+    } else if ((!place || place.error) && details.open) details.hide();
     await counting;
   } catch (error) {
-    if (mine === asking && error.name !== "AbortError") say(error.message);
+    if (mine !== asking || error.name === "AbortError") return;
+    say(error.message);
+  } finally {
+    if (mine === asking) mine.text = null;
   }
 }
 
