@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot, published
 from voxdata.catalog.versions import run_query_at
 from voxdata.format.errors import BuildStoppedError, DecisionError, SourceError
+from voxdata.pages.browse.session import Browsing
 from voxdata.pages.review.session import ReviewSession
 from voxdata.pipeline.build import Build
 from voxdata.pipeline.build import build as run_build
@@ -153,6 +155,11 @@ def test_it_can_be_looked_at(root: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "nobody is left" in text
     assert "low_resolution" in text
     assert text.count("data:image/jpeg") + text.count("data:image/png") + text.count("data:image/webp") > 3
+    with closing(Browsing(open_storage(root), unpublished=True)) as browsing:
+        rejected = browsing.faces("show=rejected&reason=low_resolution", 0, 9)
+        assert (rejected["count"], browsing.faces("show=kept", 0, 9)["count"]) == (12, 0)
+        picture, media_type = browsing.picture("face", rejected["faces"][0]["number"], rejected["generation"])
+        assert (picture[:2], media_type) == (b"\xff\xd8", "image/jpeg")
     session = ReviewSession(open_storage(root), unpublished=True)
     try:
         (line, *_) = session.people("ada")["people"]
