@@ -1,6 +1,6 @@
 """The routes of the page over the catalog; `voxdata/pages` has the server around them.
 
-    GET  /api/about, faces, counts, place, face, people, clips, sound?item=…     JSON; sound is a WAV file
+    GET  /api/about, faces, counts, place, face, people, clips, sound?item=…     JSON; sound is a file
     GET  /picture/<face|photo>?number=…&generation=…, /picture/mel?item=…        image
 
 All of them read. What a request names is looked up in the catalog; no part of it becomes a path.
@@ -17,12 +17,15 @@ from aiohttp import web
 
 from voxdata.format.errors import PageError
 from voxdata.pages.browse.session import Browsing
+from voxdata.pages.head import Head
 from voxdata.pages.local_server import Page, to_json
 from voxdata.pages.review.pictures import DECODERS
 
 COMMAND = "browse"
 MAX_BODY_BYTES = 1 << 10
 PICTURE_AGE_S = 600
+WARNING = "These are photos of real people."
+ADVICE = "Look at what the rules kept and rejected. Do not copy or share what you see here; there is no search by face."
 
 
 def browse_page(session: Browsing, review: Callable[[], str | None] = lambda: None) -> Page:
@@ -31,7 +34,10 @@ def browse_page(session: Browsing, review: Callable[[], str | None] = lambda: No
     What the page opens with is the part of its address behind `#`: the text of a view.
     """
     routes = _Routes(session, review).table()
-    return Page(command=COMMAND, package="voxdata.pages.browse", routes=routes, max_body_bytes=MAX_BODY_BYTES)
+    head = Head(title="Browse", warning=WARNING, advice=ADVICE, guide="browse.md", dataset=session.dataset)
+    return Page(
+        command=COMMAND, package="voxdata.pages.browse", head=head, routes=routes, max_body_bytes=MAX_BODY_BYTES
+    )
 
 
 class _Routes:
@@ -84,8 +90,8 @@ class _Routes:
         return to_json(await asyncio.to_thread(self._session.clips, request.query.get("person", "")))
 
     async def sound(self, request: web.Request) -> web.StreamResponse:
-        data = await asyncio.to_thread(self._session.sound, request.query.get("item", ""))
-        return web.Response(body=data, content_type="audio/wav", headers={"Cache-Control": "no-store"})
+        data, media_type = await asyncio.to_thread(self._session.sound, request.query.get("item", ""))
+        return web.Response(body=data, content_type=media_type, headers={"Cache-Control": "no-store"})
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         data, media_type = await self._paint(self._session.picture, request.match_info["kind"], *_row(request))

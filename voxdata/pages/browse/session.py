@@ -18,10 +18,14 @@ import numpy.typing as npt
 
 from voxdata.faces.rules import lines_of
 from voxdata.format.errors import PageError, UnknownError
+from voxdata.format.sidecar import SOUND
 from voxdata.pages.browse.histograms import Histograms
 from voxdata.pages.browse.view import KEPT, View, conditions, order, parse, statement
 from voxdata.pages.browse.voices import Voices
+from voxdata.pages.head import dataset_words
+from voxdata.pages.report.clips import MEDIA_TYPE
 from voxdata.pages.report.measures import face_measures
+from voxdata.pages.report.pictures import member
 from voxdata.pages.review.pictures import Picture, Pictures
 from voxdata.pages.review.session import NO_PIXELS
 from voxdata.pages.review.sheets import SHOWN, Sheets, measurements, reason_text
@@ -96,6 +100,10 @@ class Browsing:
             raise UnknownError(f"no person {view.person!r} in this snapshot who may be shown")
         return view
 
+    def dataset(self) -> str:
+        """The root and its version in the words of the page's head."""
+        return dataset_words(self._storage.url, self.sheets.snapshot)
+
     def about(self) -> Row:
         """The root's snapshot, its measurements with their limits, and how many faces have which reason."""
         with self._lock:
@@ -113,8 +121,7 @@ class Browsing:
             )
             return {
                 "name": self.sheets.snapshot.name,
-                "snapshot": self.sheets.snapshot.id,
-                "root": self._storage.url,
+                "dataset": self.dataset(),
                 "generation": self._generation,
                 "people": len(self.sheets.people),
                 "measures": listed,
@@ -214,9 +221,12 @@ class Browsing:
         """The log-mel of a clip as a PNG file. Raises `UnknownError`."""
         return self.voices.mel(self._clip(item))
 
-    def sound(self, item: str) -> bytes:
-        """A clip as a WAV file. Raises `UnknownError`."""
-        return self.voices.sound(self._clip(item))
+    def sound(self, item: str) -> Picture:
+        """A clip and its media type: as its shard stores it, else from its source. Raises `UnknownError`."""
+        clip = self._clip(item)
+        packed = self.sheets.clip(clip["utterance_id"])
+        stored = None if packed is None else member(self._storage, packed, (SOUND,))
+        return (self.voices.sound(clip), "audio/wav") if stored is None else (stored, MEDIA_TYPE)
 
     def picture(self, kind: str, number: int, generation: int) -> Picture:
         """The `face` of a row, a portrait where it is one, or the `photo` around it. Raises `UnknownError`."""

@@ -151,7 +151,7 @@ class Sheets:
         return next(iter(self._clips("s.key", key)), None)
 
     def _clips(self, column: str, value: str) -> list[Row]:
-        return self._rows(
+        return self.rows(
             f"""SELECT s.key, s.tar, s.members, u.speech_s
             FROM samples s LEFT JOIN utterances u ON u.utterance_id = s.key AND u.verdict = 'keep'
             WHERE s.kind = 'speech' AND {column} = $value

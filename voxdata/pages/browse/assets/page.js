@@ -135,7 +135,7 @@ async function count(mine = asking) {
 async function learn() {
   about = await get("about");
   document.title = `${about.name} · Browse`;
-  $("#dataset").textContent = `${about.root} · ${about.name}, version ${about.snapshot} · ${about.people.toLocaleString("en")} people`;
+  $("#dataset").textContent = `${about.dataset} · ${about.people.toLocaleString("en")} people`;
   details.review = about.review;
   colours.learn(about.reasons);
   const measured = about.measures.filter((measure) => measure.values);
