@@ -3,7 +3,7 @@
 
 const KEPT = "#009e73";
 const REASONS = ["#e69f00", "#56b4e9", "#cc79a7", "#0072b2", "#d55e00", "#f0e442", "var(--ink)"];
-const OTHERS = "#8b8b8b";
+const OTHERS = "#606468";
 
 let order = [];
 
