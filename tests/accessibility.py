@@ -36,7 +36,7 @@ START = """selector => {
   [...top.querySelectorAll(selector)].find((one) => one.tabIndex >= 0).focus();
   window.stops = [];
 }"""
-# A control with tabindex -1 is reached by arrows from one of its list that Tab leads to.
+# A control with tabindex -1 is reached by arrows from one of its list that Tab leads to, and so is a radio button.
 UNREACHED = """selector => {
   const top = [...document.querySelectorAll('dialog[open]')].pop() ?? document;
   const reached = window.stops ?? [];
@@ -44,7 +44,9 @@ UNREACHED = """selector => {
   const target = (one) => one.matches('main[tabindex="-1"]');
   const beside = (one) => one.tabIndex < 0 && reached.some((other) => one.closest('ol')?.contains(other)
     || one.closest('main')?.contains(other.closest('.card')));
-  const missed = (one) => shown(one) && !target(one) && !reached.includes(one) && !beside(one);
+  const choice = (one) => one.type === 'radio'
+    && reached.some((other) => other.type === 'radio' && other.name === one.name);
+  const missed = (one) => shown(one) && !target(one) && !reached.includes(one) && !beside(one) && !choice(one);
   return [...top.querySelectorAll(selector)].filter(missed).map(WORDS);
 }"""
 WORDS = """const WORDS = (one) => `${one.tagName.toLowerCase()}${one.id && '#' + one.id} ${

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import voxdata
+from tests.accessibility import findings
 from tests.catalog.small_root import AT
 from tests.chromium import launched, needs_chromium
 from tests.pages.report.report_root import HOSTILE, ReportRoot, write_run
@@ -97,5 +98,6 @@ def test_a_browser_decodes_what_is_in_the_page(root: Path, tmp_path: Path) -> No
             })))"""
         )
         assert lengths == [pytest.approx(0.2)] * CLIPS
+        assert findings(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         assert not said

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 import voxdata
+from tests.accessibility import findings
 from tests.catalog.small_root import AT, SmallRoot
 from tests.chromium import launched, needs_chromium
 from tests.pages.review.review_root import serving
@@ -68,6 +69,7 @@ def test_a_browser_plays_them_and_its_keys_are_the_players(sounding: Path) -> No
         tab.wait_for_selector("body[data-ready]")
         assert tab.inner_text("#clips-title") == "Voice (2 clips)"
         assert tab.locator("#clips audio").count() == 2
+        assert findings(tab) == []
         length = tab.evaluate(
             """() => new Promise((done) => {
                 const audio = document.querySelector("#clips audio");

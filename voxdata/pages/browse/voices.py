@@ -1,7 +1,7 @@
 """The clips of a person beside their faces: what was measured, the log-mel, and the sound where its file is there.
 
-Log-mels come from what the build measured, so that rejected clips have theirs, too. Sound lies in shards only where a recipe asks for it;
-it is read where the build's source had it, and must still be the file that was heard.
+Log-mels come from what the build measured, so that rejected clips have theirs, too. Sound lies in shards only where a
+recipe asks for it; this is read where the build's source had it, and must still be the file that was heard.
 """
 
 from __future__ import annotations

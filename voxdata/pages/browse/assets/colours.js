@@ -1,9 +1,9 @@
-// Colours of outcomes: the palette of Okabe and Ito, which people with any kind of colour vision tell apart. The most frequent
-// reasons have one each, the others share a gray; the reason stands beside its colour everywhere.
+// Colours of outcomes, close to the palette of Okabe and Ito and further apart for people without red or green cones. The most
+// frequent reasons have one each, the others share a gray; the reason stands beside its colour everywhere.
 
 const KEPT = "#009e73";
-const REASONS = ["#e69f00", "#56b4e9", "#cc79a7", "#0072b2", "#d55e00", "#f0e442", "var(--ink)"];
-const OTHERS = "#606468";
+const REASONS = ["#e19600", "#4bb4f0", "#c378a5", "#0069d2", "#c34b00", "#fff04b", "var(--ink)"];
+const OTHERS = "#5a6969";
 
 let order = [];
 

@@ -71,6 +71,7 @@ export class Sheet {
   // What plays is left alone when the same person is read anew.
   listen() {
     const all = this.person.clips, some = all.slice(0, CLIPS);
+    clipsTitle.hidden = clips.hidden = !all.length;
     clipsTitle.textContent = all.length ? `Voice (${some.length < all.length ? `${some.length} of ` : ""}${all.length} clips)` : "";
     clips.replaceChildren(...some.map((clip) => element("li", {},
       element("audio", { controls: true, preload: "none", src: sound(clip.key), "aria-label": `clip ${clip.key}` }),
