@@ -28,6 +28,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL
 
+from flows.cards import card_text
 from flows.prefect_api import check_api
 from models.images import SAMPLES_NOTICE
 from voxdata.catalog.query import run_query
@@ -167,7 +168,7 @@ def show_faces(rows: Sequence[Mapping[str, str]], run: str) -> None:
 def show_card(run_dir: Path, key: str = "decision") -> None:
     """The model card, with its lineage and the decision about the run."""
     create_markdown_artifact(
-        (run_dir / "model-card.md").read_text(encoding="utf-8"),
+        card_text(run_dir),
         key=key,
         description=f"Model card of {run_dir.name}",
     )

@@ -1,14 +1,21 @@
-"""A model card per run: `<run>/model-card.md`, written anew when the run is evaluated or its alias changes."""
+"""A model card per run: `<run>/model-card.md`, written anew when the run is evaluated or its alias changes.
+
+Its header, YAML between two lines of dashes, is that of model cards of the Hugging Face hub: uploaded as README.md it
+names system, tags and figures there. Licence and data sets of the hub are the publisher's to add.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
+import math
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from models.training.checkpoint import checkpoints, read_run_config
 from voxdata.catalog import champions
@@ -21,6 +28,7 @@ from voxdata.store import journal
 from voxdata.store.storage import Storage
 
 CARD = "model-card.md"
+_DASHES = "---\n"
 DECISION = "decision.json"
 _SHOWN = ("cosine", "centred_cosine", "map", "recall_at_5", "centred_recall_at_5_of_20", "centred_recall_at_10_of_100")
 _NOTICE = (
@@ -41,6 +49,7 @@ def write_card(storage: Storage, run_dir: Path) -> Path:
         _table(_lineage(storage, run_dir, config)),
     ]
     evaluation = _read(run_dir / "evaluation.json")
+    header = _header(run_dir.name, config["system"], evaluation)
     if evaluation:
         parts += ["## Figures", *_figures(evaluation)]
     decision = _read(run_dir / DECISION)
@@ -53,8 +62,32 @@ def write_card(storage: Storage, run_dir: Path) -> Path:
         "hold for the embedder and the people that are named beside them.",
     ]
     path = run_dir / CARD
-    write_atomic(path, lambda file: file.write(("\n\n".join(parts) + "\n").encode()))
+    write_atomic(path, lambda file: file.write((header + "\n\n".join(parts) + "\n").encode()))
     return path
+
+
+def card_text(run_dir: Path) -> str:
+    """The card of a run as people read it, without its header."""
+    text = (run_dir / CARD).read_text(encoding="utf-8")
+    return text.partition(f"\n{_DASHES}")[2] if text.startswith(_DASHES) else text
+
+
+def _header(run: str, system: str, evaluation: Mapping[str, Any] | None) -> str:
+    content: dict[str, Any] = {"library_name": "voxdata", "tags": ["speech-to-face", system]}
+    judged = next((row for row in (evaluation or {}).get("rows", ()) if row["kind"] == "system"), None)
+    if evaluation and judged:
+        figures = {name: figure["value"] for name, figure in judged["figures"].items()}
+        result = {
+            "task": {"type": "speech-to-face"},
+            "dataset": {"type": "voxdata", "name": f"snapshot {evaluation['snapshot']}", "split": evaluation["split"]},
+            "metrics": [
+                {"type": name, "value": value}
+                for name, value in figures.items()
+                if value is not None and math.isfinite(value)
+            ],
+        }
+        content["model-index"] = [{"name": run, "results": [result]}]
+    return f"{_DASHES}{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}{_DASHES}"
 
 
 def lineage(storage: Storage, run_dir: Path) -> dict[str, Any]:

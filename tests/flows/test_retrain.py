@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 from prefect.client.schemas.objects import State
 from torch import Tensor
 
 from flows import deciding, retrain
+from flows.cards import card_text
 from flows.cli import main
 from flows.registry import named_run
 from flows.runs import evaluate_run
@@ -106,11 +108,14 @@ def test_the_test_pairs_stay_those_of_the_first_decision(told: tuple[Path, list[
 
 def test_cards_name_alias_lineage_figures_and_decision(told: tuple[Path, list[State[str]]]) -> None:
     root = told[0]
-    card = (root / "runs" / BETTER / "model-card.md").read_text()
+    card = card_text(root / "runs" / BETTER)
     assert card.startswith(f"# {BETTER} (champion of sf2f)")
     for part in ("| snapshot | people02 |", "| checkpoint sha256 |", "| sf2f, fused |", "**promoted**", "| latency |"):
         assert part in card
     assert "identifies nobody" in card
+    hub = ModelCard.load(root / "runs" / BETTER / "model-card.md").data
+    assert (hub.library_name, hub.tags, hub.model_name) == ("voxdata", ["speech-to-face", "sf2f"], BETTER)
+    assert {each.metric_type for each in hub.eval_results} >= {"cosine", "map"}
     assert f"# {WORSE} (challenger of sf2f)" in (root / "runs" / WORSE / "model-card.md").read_text()
 
 
@@ -212,8 +217,8 @@ def test_going_back_changes_aliases_cards_and_what_is_compared_next(
     assert main(["rollback", "--root", str(root), "--reason", "squints"]) == 0
     assert f"{FIRST} is the champion again; {BETTER} is retired" in capsys.readouterr().out
     assert named_run(LocalStorage(root), "champion", "sf2f").name == FIRST
-    assert "(champion of sf2f)" in (root / "runs" / FIRST / "model-card.md").read_text().splitlines()[0]
-    assert "(champion" not in (root / "runs" / BETTER / "model-card.md").read_text().splitlines()[0]
+    assert "(champion of sf2f)" in card_text(root / "runs" / FIRST).splitlines()[0]
+    assert "(champion" not in card_text(root / "runs" / BETTER).splitlines()[0]
     assert run_query(LocalStorage(root), "SELECT DISTINCT run_id FROM champions")["run_id"].to_pylist() == [FIRST]
     assert main(["rollback", "--root", str(root), "--reason", "further"]) == 1
     assert "there is no champion before" in capsys.readouterr().err
