@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from cyclopts import App
+from rich.console import Console
 
 from flows.cli import app, main
 from flows.cli.options import ROOT_VARIABLE
@@ -54,7 +55,8 @@ def parses(line: str) -> None:
 def test_help_says_what_a_command_does_and_ends_with_an_example_that_parses(
     words: Sequence[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    for each in (app, app.meta):  # whose consoles keep the width that COLUMNS had when somebody first needed one
+        monkeypatch.setattr(each, "console", Console(width=200))
     status, out, err = ran(capsys, *words, "--help")
     assert (status, err) == (0, "")
     (example,) = re.findall(r"^Example: (.+)$", out, flags=re.MULTILINE)

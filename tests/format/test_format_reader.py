@@ -56,7 +56,7 @@ def test_pairs_and_the_store_of_a_training_see_the_same(
     opened = open_local(tiny.root, tiny.id)
     portraits = sorted(each.key for each in opened.portraits("train"))
     clips = sorted(each.key for each in opened.mels("train", "torch40") if not each.holdout)
-    _, _, _, starts = pairs._draws()
+    _, _, _, starts, _ = pairs._draws()
     for index in range(40):
         face, clip = pairs.keys(index)
         pair = pairs[index]
