@@ -39,6 +39,10 @@ def open(root: str | Path | None = None, snapshot: str | None = None) -> Dataset
     return Dataset(os.environ.get("VOXDATA_ROOT") or os.curdir if root is None else root, snapshot)
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version

@@ -6,14 +6,13 @@
 # Generated faces are plausible ones: they show no real person and identify nobody.
 
 # %%
-import os
 from pathlib import Path
 
 from PIL import Image
 
 import voxdata
 
-data = voxdata.open(os.environ["VOXDATA_ROOT"])
+data = voxdata.open()
 runs = data.sql(
     """SELECT run_id, model, preset, embedder, step, path FROM runs
     WHERE run_id IN (SELECT run_id FROM evaluations) ORDER BY stated_at DESC LIMIT 2"""
@@ -27,7 +26,9 @@ runs
 # and what a real photo reaches; `voxdata evaluate RUN RUN` adds paired differences with intervals.
 
 # %%
-first, second = (row["run_id"] for row in runs.rows())
+names = [row["run_id"] for row in runs.rows()]
+assert len(names) == 2, f"two evaluated runs are compared, and here are {len(names)}; see: voxdata evaluate RUN"
+first, second = names
 figures = data.sql(
     f"""PIVOT (SELECT run_id, metric, value FROM evaluations WHERE run_id IN ('{first}', '{second}') AND split = 'test')
     ON run_id USING last(value) GROUP BY metric ORDER BY metric"""

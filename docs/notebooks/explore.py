@@ -5,11 +5,9 @@
 # line is.
 
 # %%
-import os
-
 import voxdata
 
-data = voxdata.open(os.environ["VOXDATA_ROOT"])
+data = voxdata.open()
 data
 
 # %% [markdown]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Literal, TypeVar
 
 from cyclopts import App, Argument, ArgumentCollection, Parameter, Token
@@ -62,24 +62,30 @@ Reason = Annotated[str | None, Parameter("--reason", metavar="TEXT", help="why; 
 Host = Annotated[str, Parameter("--host", help="address to listen on; 127.0.0.1 is this machine alone")]
 
 
+Form = Literal["table", "lines", "csv", "json", "parquet"]
+_OF_SUFFIX: Mapping[str, Form] = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Output:
     """How a table is printed, and where it is written."""
 
     form: Annotated[
-        Literal["table", "lines", "csv", "json", "parquet"],
-        Parameter("--format", help="of the answer; table is cut to a terminal, and whole in a pipe"),
-    ] = "table"
+        Form | None,
+        Parameter("--format", help="of the answer; default: by the suffix of --out, else table, which a terminal cuts"),
+    ] = None
     out: Annotated[
         str | None, Parameter("--out", metavar="FILE", help="write there, not to the terminal (parquet needs it)")
     ] = None
     json: Annotated[bool, Parameter("--json", help="the same as --format json")] = False
 
     @property
-    def asked(self) -> Literal["table", "lines", "csv", "json", "parquet"]:
-        """The format: `--json` is one of them."""
-        return "json" if self.json else self.form
+    def asked(self) -> Form:
+        """The format: that of `--json`, `--format`, or the suffix of the file."""
+        if self.json or self.form is not None:
+            return "json" if self.json else self.form or "table"
+        return _OF_SUFFIX.get(PurePath(self.out or "").suffix.lower(), "table")
 
 
 @Parameter(name="*")

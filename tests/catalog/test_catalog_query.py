@@ -3,12 +3,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from small_root import SmallRoot, faces
 
+from flows.cli import main
 from voxdata.catalog import database
 from voxdata.catalog.named import named_queries, named_query
 from voxdata.catalog.publish import publish
@@ -230,3 +233,23 @@ def test_text_is_whole_in_a_pipe() -> None:
 
 def test_text_of_no_rows() -> None:
     assert str(format_table(TABLE.slice(0, 0), "table")).splitlines()[-1] == "(0 rows)"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "read"),
+    [
+        ("answer.csv", (), lambda path: path.read_text().splitlines()[0].startswith("person,")),
+        ("answer.JSON", (), lambda path: len(json.loads(path.read_text())) == 2),
+        ("answer.parquet", (), lambda path: pq.read_table(path).num_rows == 2),
+        ("answer.csv", ("--format", "json"), lambda path: len(json.loads(path.read_text())) == 2),
+        ("answer.txt", (), lambda path: path.read_text().endswith("(2 rows)\n")),
+    ],
+)
+def test_a_file_is_of_the_form_that_its_suffix_says_unless_another_is_asked_for(
+    tmp_path: Path, name: str, options: tuple[str, ...], read: Callable[[Path], bool]
+) -> None:
+    SmallRoot(LocalStorage(tmp_path / "root")).publish()
+    out = tmp_path / name
+    words = ["sql", "SELECT person, split FROM identities ORDER BY 1 LIMIT 2", "--root", str(tmp_path / "root")]
+    assert main([*words, "--out", str(out), *options]) == 0
+    assert read(out)

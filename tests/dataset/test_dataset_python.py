@@ -47,6 +47,10 @@ def test_the_version_of_the_package_is_said() -> None:
         voxdata.nothing  # noqa: B018
 
 
+def test_what_there_is_is_found_by_dir() -> None:
+    assert set(dir(voxdata)) == set(voxdata.__all__) >= {"build", "imagine", "open", "train"}
+
+
 def test_open_takes_the_root_of_the_session(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOXDATA_ROOT", str(built))
     with voxdata.open() as data:

@@ -92,7 +92,7 @@ def starts(pairs: object, count: int) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize(("part", "same"), [("speech", True), ("whole", False)])
 def test_the_stretch_is_that_of_the_log_mel_where_both_are_of_the_speech(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, same: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str, same: bool
 ) -> None:
     sink = io.BytesIO()
     np.save(sink, np.tile(np.arange(20, dtype=np.float16), (40, 1)))
@@ -102,6 +102,7 @@ def test_the_stretch_is_that_of_the_log_mel_where_both_are_of_the_speech(
     assert {mel for mel, _ in found} == set(range(9))
     assert {sound for _, sound in found} >= set(range(8))  # a whole clip is cut at any sample
     assert all(mel == sound for mel, sound in found) is same
+    assert ("--set speech.pack.audio_part=speech" in caplog.text) is not same, "another moment is said"
     short = data.pairs("train", length=60, audio=True, **{**OPTIONS, "frames": 50})[range(60)]["audio"].numpy()
     frames = np.rint(short * 32768).astype(int)[:, ::160] % 1000
     assert frames.shape == (60, 50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from voxdata.recipe.speech import Vad
 from voxdata.rules import setting
 from voxdata.speech.activity.vad import vad_name
 from voxdata.speech.decode import SAMPLE_RATE_HZ
+
+logger = logging.getLogger(__name__)
 
 
 class SoundStretches:
@@ -37,6 +40,13 @@ class SoundStretches:
         self.samples = frames * self._hop
         own = vad_name(Vad.model_validate(setting(recipe, "speech.measure.vad") or {}))
         self._aligned = setting(recipe, "speech.pack.audio_part") == "speech" and about.get("vad") == own
+        if not self._aligned:
+            logger.warning(
+                "pairs with audio: %s of a clip is of another moment than its stretch of sound, which is drawn from "
+                "all of it; both are of one moment after a build with --set speech.pack.audio_part=speech, for a "
+                "front end of the recipe's own voice activity",
+                front_end,
+            )
 
     def copy(self, key: str, frame: int, share: float, out: npt.NDArray[np.float32]) -> None:
         """Copy to `out` (A,) what begins at a frame of the log-mel where these are of one sound, else at a share (0 to

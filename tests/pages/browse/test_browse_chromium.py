@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,9 @@ def test_the_sql_that_is_shown_has_the_faces_of_the_grid(open_tab: Any, publishe
     tab.tab.click("#copy-sql")
     tab.tab.wait_for_selector("#toast[data-shown]")
     assert tab.tab.evaluate("navigator.clipboard.readText()") == sql
+    tab.tab.click("#copy-command")
+    tab.tab.wait_for_function("() => navigator.clipboard.readText().then((text) => text.startsWith('voxdata sql '))")
+    assert shlex.split(tab.tab.evaluate("navigator.clipboard.readText()"))[2:] == [sql, "--root", str(published)]
 
 
 def test_the_face_beside_the_grid(open_tab: Any) -> None:

@@ -122,6 +122,7 @@ class Browsing:
             return {
                 "name": self.sheets.snapshot.name,
                 "dataset": self.dataset(),
+                "root": self._storage.url,
                 "generation": self._generation,
                 "people": len(self.sheets.people),
                 "measures": listed,
