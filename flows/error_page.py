@@ -1,7 +1,7 @@
 """docs/errors.md: every message that ends a command, by the class of its error, read out of the sources.
 
-A message is where it is raised, as an f-string; what a run puts in is written in capitals. Its last part, after the
-last semicolon, is what to do next.
+A message is where it is raised, as an f-string; what a run puts in is written in capitals, and a text that has a name
+of its own stands there whole. Its last part, after the last semicolon, is what to do next.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ast
 import inspect
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from voxdata.format import errors
@@ -26,6 +26,7 @@ exits with the status of the class; from Python the same message comes as an exc
 a part of your message that has no name or number in it.
 """
 _TABLE = "| message | what to do next |\n|---|---|\n"
+Texts = dict[str, ast.expr]
 
 
 def error_page() -> str:
@@ -63,22 +64,49 @@ def _tree() -> dict[str, type[VoxdataError]]:
 
 def _raised(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """(class, message) of every error that is made with a text."""
+    everywhere = _texts(tree.body)
+    within: dict[ast.AST, Texts] = {}
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            known = everywhere | _texts(ast.walk(function))
+            within |= dict.fromkeys(ast.walk(function), known)  # an inner function comes later, and knows its own
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            text = _text(node.args[0])
+            text = _text(node.args[0], within.get(node, everywhere))
             if re.search(r"[a-z]{3}", text):
                 yield node.func.id, text
 
 
-def _text(node: ast.expr) -> str:
+def _texts(nodes: Iterable[ast.AST]) -> Texts:
+    """Name -> the text that it is given, of names that are given one text and nothing else."""
+    found: defaultdict[str, list[ast.expr | None]] = defaultdict(list)
+    for node in nodes:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                for name in ast.walk(target):
+                    if isinstance(name, ast.Name):
+                        found[name.id].append(node.value if target is name else None)
+        elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.For) and isinstance(node.target, ast.Name):
+            found[node.target.id].append(node.value if isinstance(node, ast.AnnAssign) else None)
+    return {
+        name: given[0]
+        for name, given in found.items()
+        if len(given) == 1 and isinstance(given[0], ast.JoinedStr | ast.Constant | ast.IfExp) and _text(given[0], {})
+    }
+
+
+def _text(node: ast.expr, known: Texts) -> str:
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) for part in node.values)
+        return "".join(_text(part, known) for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _text(node.left) + _text(node.right)
+        return _text(node.left, known) + _text(node.right, known)
+    if isinstance(node, ast.IfExp):  # the longer of two, of which one may be nothing
+        return max(_text(node.body, known), _text(node.orelse, known), key=len)
     if isinstance(node, ast.FormattedValue):
-        return _put_in(node.value)
+        named = known.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        return _put_in(node.value) if named is None else _text(named, {})
     return ""
 
 

@@ -7,6 +7,7 @@ import tomllib
 import pytest
 import yaml
 
+from flows import error_page
 from flows.documents import DOCS, pages, parts, with_parts
 
 
@@ -39,3 +40,12 @@ def test_kinds_of_settings_are_words_and_numbers() -> None:
     assert kinds["`faces.occlusion.max_glasses`"] == "float >= 0.0 <= 1.0 or null"
     assert kinds["`sources.photos.also_languages`"] == "list of str"
     assert not [key for key, kind in kinds.items() if "annotation" in kind or "metadata=" in kind]
+
+
+def test_a_message_has_the_texts_that_have_names_of_their_own() -> None:
+    """One of the function, one of the module, and one that is a value and stays a name."""
+    said = error_page.messages()
+    run = ("run RUN: there is none of this name under ROOT, and no such folder", "see: voxdata models --root ROOT")
+    assert run in said["ModelError"]
+    assert any(after.endswith("the same command resumes from what is committed") for _, after in said["BackendError"])
+    assert any(row[0].startswith("SETTING: Prefect has no secret block") for row in said["SourceError"])
