@@ -24,6 +24,10 @@ def number(person: str) -> int:
     return int(person.removeprefix("id"))
 
 
+def test_pairs_say_how_many_they_are(data: Dataset) -> None:
+    assert repr(data.pairs("train", **OPTIONS, length=64)) == "Pairs(64 pairs of 8 people)"
+
+
 def test_a_pair_is_a_portrait_and_a_stretch_of_the_same_person(data: Dataset) -> None:
     pairs = data.pairs("train", **OPTIONS, length=64)
     assert pairs.people == [f"id{n:05d}" for n in range(8)]

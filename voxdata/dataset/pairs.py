@@ -131,6 +131,9 @@ class Pairs(TorchDataset[Pair]):
     def __len__(self) -> int:
         return self._length
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} pairs of {len(self.people)} people)"
+
     def set_epoch(self, epoch: int) -> None:
         """Draw other pairs from now on, in this process and in its workers."""
         self._epoch.fill_(epoch)
