@@ -158,6 +158,24 @@ def test_undo_walks_back_over_a_reload_and_to_another_identity(open_tab: Any, sh
     tab.errors[:] = [error for error in tab.errors if "400" not in error]  # the browser's own note of that answer
 
 
+def test_a_word_stays_that_is_stored_while_the_sheet_is_read_anew(open_tab: Any) -> None:
+    """The answer was made before the word and comes after it."""
+    tab = open_tab("overtaker")
+    held: list[tuple[Any, Any]] = []
+    tab.tab.route("**/api/person?*", lambda route: held.append((route, route.fetch())))
+    tab.tab.evaluate("document.querySelector('#reviewer').dispatchEvent(new Event('change'))")
+    while not held:
+        tab.tab.wait_for_timeout(50)
+    tab.press("1")
+    tab.wait_for_words("reject")
+    tab.tab.evaluate(f"""document.querySelector('{FIRST}').dataset.old = "yes" """)
+    for route, answer in held:
+        route.fulfill(response=answer)
+    tab.tab.unroute("**/api/person?*")
+    tab.tab.wait_for_selector(f"{FIRST}:not([data-old])")
+    assert tab.words()[0] == "reject"
+
+
 def test_a_reload_in_the_middle_loses_nothing(open_tab: Any, shared: tuple[Path, Page]) -> None:
     root, _ = shared
     tab = open_tab("reloader")

@@ -13,6 +13,8 @@ let fading = 0;
 const pending = new Map();
 const asked = decodeURIComponent(location.hash.slice(1));  // whom the address names, before anybody is opened
 const said = new Map();  // the last word of each face that was judged here, ahead of the server's answer
+const turns = new Map();  // which word of this tab that was, the first being 1
+let turn = 0;
 let about = await get("about").catch((error) => { say(error.message, true); throw error; });
 const people = new People(reviewer, open, progressed);
 const sheet = new Sheet(about, act);
@@ -51,11 +53,13 @@ function lead(mine) {
 
 async function show(wanted) {
   const { person, key, again } = wanted;
+  const before = turn;
   try {
     const answer = await get("person", { person, reviewer: reviewer() });
     if (wanted !== opening) return;
     version = answer.version;
-    for (const face of answer.faces) if (pending.has(face.key)) {
+    // What was said since the question was put may be stored by now and still not be in this answer to it.
+    for (const face of answer.faces) if (pending.has(face.key) || (turns.get(face.key) ?? 0) > before) {
       face.mine = said.get(face.key);
       face.mine_for = face.mine === "keep" ? person : null;
     }
@@ -126,6 +130,7 @@ async function state(face, decision) {
   face.mine = decision === "withdrawn" ? null : decision;
   face.mine_for = decision === "keep" ? sheet.person.person : null;
   said.set(face.key, face.mine);
+  turns.set(face.key, ++turn);
   wait(face.key, 1);
   try {
     const answer = await server.say({ reviewer: reviewer(), key: face.key, decision });
@@ -151,6 +156,8 @@ async function undo() {
   try {
     const answer = await server.undo(reviewer());
     if (answer.person === null) { learn(answer); return say("Undone, on a face that this build does not show."); }
+    said.set(answer.key, answer.mine);
+    turns.set(answer.key, ++turn);
     if (answer.person !== sheet.person?.person) await open(answer.person, answer.key);
     learn(answer);
     const face = sheet.find(answer.key);
