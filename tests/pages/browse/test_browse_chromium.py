@@ -101,9 +101,9 @@ def test_the_first_grid_has_faces_pictures_and_counts(open_tab: Any, published: 
     assert tab.count() == count_of(published, "true")
     assert len(tab.tiles()) > 20
     tab.tab.wait_for_function(
-        "() => document.querySelectorAll('.tile img').length && [...document.images].every(i => i.complete)"
+        """() => { const all = [...document.querySelectorAll('.tile img')];
+        return all.length && all.every((image) => image.complete && image.naturalWidth > 0); }"""
     )
-    assert tab.tab.evaluate("[...document.querySelectorAll('.tile img')].every((image) => image.naturalWidth > 0)")
     for name, where in (("kept", "portrait"), ("rejected", "NOT portrait"), ("all", "true")):
         assert tab.tab.inner_text(f"[data-count={name}]") == str(count_of(published, where))
     blurred = tab.tab.inner_text("[data-reason=blurred] .count")

@@ -47,7 +47,12 @@ class Tab:
         self.tab.wait_for_selector("body[data-ready]")
         if self.tab.is_visible("#who"):
             self.tab.fill("#who-name", reviewer)
-            self.tab.keyboard.press("Enter")
+            # Who it is being known, the faces are asked for and drawn anew.
+            with self.tab.expect_response(
+                lambda answer: "/api/person?" in answer.url and not answer.url.endswith("reviewer=")
+            ):
+                self.tab.keyboard.press("Enter")
+            self.tab.evaluate("() => new Promise((drawn) => setTimeout(drawn, 300))")
         self.tab.wait_for_function("name => document.querySelector('#reviewer').value === name", arg=reviewer)
 
     def press(self, *keys: str) -> None:
