@@ -9,10 +9,10 @@ JOBS ?= 2
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help install demo test test-long test-index fuzz lint format bench docs site clean
+.PHONY: help install demo test test-long test-index fuzz fuzz-guided lint format bench docs site clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## Install everything into .venv
 
@@ -37,6 +37,9 @@ test-index: $(STAMP) ## Run the tests that ask a package index: the wheel in fre
 
 fuzz: $(STAMP) ## Feed every parser of foreign data thousands of new damaged files: hours; ROOM=crawl for one room
 	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=long $(or $(wildcard tests/$(ROOM)/*_fuzz.py),$(wildcard tests/*/*_fuzz.py))
+
+fuzz-guided: $(STAMP) ## Let coverage guide the same tests (atheris), a minute for each; ROOM=crawl for one room
+	$(BIN)/python -m tests.guided_fuzz --corpus .fuzz $(if $(ROOM),tests.$(ROOM).)
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
