@@ -25,11 +25,12 @@ from tests.parts import blobs
 from voxdata.format.errors import StorageError
 from voxdata.store.compaction import compact
 from voxdata.store.copies import PREFIX, Copies
-from voxdata.store.fragments import Fragment, FragmentStore
+from voxdata.store.fragments import Fragment, FragmentStore, tar_of
 from voxdata.store.locks import building, collecting
 from voxdata.store.object_storage import UrlStorage
 from voxdata.store.requests_at_once import AT_ONCE, GAP_BYTES
 from voxdata.store.storage import LEFTOVER_AGE_S, open_storage
+from voxdata.store.torn import drop_torn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LIST, GET, HEAD, PUT = "list_objects_v2", "get_object", "head_object", "put_object"
@@ -360,3 +361,21 @@ def test_uploads_in_parts_that_nobody_ends_are_aborted_after_a_day(
     with collecting(root):
         assert root.leftovers() == {}
     assert [upload["Key"] for upload in s3.list_multipart_uploads(bucket)] == ["some/rooted/else.tar"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_what_no_version_was_made_of_is_looked_at_and_made_again(root: UrlStorage, asked: Asked, share: float) -> None:
+    written(root, 3)
+    parts = root.keys("fragments")
+    key = next(each for each in parts if each.endswith(".parquet"))
+    whole = root.read(key)
+    root.put(key, whole[: int(share * len(whole))])
+    asked.taken()
+    assert drop_torn(root) == [key]
+    assert asked.taken()[GET] < 3 * len(parts)  # the ends twice, as somebody may write before the lease is had; leases
+    assert root.keys("fragments") == sorted(set(parts) - {key, tar_of(key)})
+    time.sleep(1.1)  # S3 counts whole seconds
+    root.commit("snapshots/x.json", b"{}")
+    asked.taken()
+    assert drop_torn(root) == []
+    assert asked.taken() == {LIST: 4}

@@ -72,6 +72,20 @@ def test_what_people_stated_and_what_was_published_stays(storage: LocalStorage) 
     assert storage.keys() == sorted(damaged)
 
 
+def test_a_member_that_is_cut_is_an_error_and_no_blob(storage: LocalStorage, parts: list[str]) -> None:
+    store = FragmentStore(storage, "speech.measure", "0123456789abcdef")
+    rows = store.read(1)
+    assert rows is not None
+    spans = [(row["part"], row["members"][0]["offset"], row["members"][0]["size"]) for row in rows.to_pylist()]
+    read = store.blobs(spans)
+    assert [read(*span) for span in spans] == [BLOBS["a"]["mel"], BLOBS["b"]["mel"]]
+    shorten(storage, tar_of(parts[0]), 0.5)
+    for span in spans[1:]:
+        for again in (read, store.blob):
+            with pytest.raises(StorageError, match=rf"{tar_of(parts[0])} .* is damaged \(it ends inside a member"):
+                again(*span)
+
+
 def test_a_part_whose_items_have_no_names_is_damaged(storage: LocalStorage) -> None:
     store = FragmentStore(storage, "speech.measure", "0123456789abcdef")
     part = store.append(1, Fragment(ROWS))

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
 from voxdata.store.storage import ReadRange, Span, Storage
-from voxdata.store.stored_table import StoredTable, read_table
+from voxdata.store.stored_table import MADE_ANEW, StoredTable, read_table
 
 R = TypeVar("R")
 Blobs = Mapping[str, Mapping[str, bytes]]
@@ -177,13 +177,22 @@ class FragmentStore:
         return self.anew(bucket, look)
 
     def blob(self, part: str, offset: int, size: int) -> bytes:
-        """The bytes of one member of a part."""
-        return self.storage.read_range(tar_of(part), offset, size)
+        """The bytes of one member of a part. Raises `StorageError` where its tar ends before."""
+        return self._whole(self.storage.read_range(tar_of(part), offset, size), part, size)
 
     def blobs(self, wanted: Iterable[Span]) -> ReadRange:
-        """A function of part, offset and size: the bytes of a member. `wanted` is what it will be asked for."""
+        """`blob` as a function. `wanted` is what it will be asked for."""
         read = self.storage.ahead([(tar_of(part), offset, size) for part, offset, size in wanted])
-        return lambda part, offset, size: read(tar_of(part), offset, size)
+        return lambda part, offset, size: self._whole(read(tar_of(part), offset, size), part, size)
+
+    def _whole(self, data: bytes, part: str, size: int) -> bytes:
+        """A member that is cut must be no verdict on it: a photo would be unreadable for ever."""
+        if len(data) != size:
+            raise StorageError(
+                f"{tar_of(part)} under {self.storage.url} is damaged (it ends inside a member, after {len(data)} of "
+                f"{size} bytes); {MADE_ANEW}"
+            )
+        return data
 
     def _bucket_folder(self, bucket: int) -> str:
         return f"{self.folder}/b{bucket:04d}"

@@ -11,9 +11,10 @@ import logging
 import tarfile
 from collections.abc import Iterator
 
+from voxdata.format.errors import StorageError
 from voxdata.store.fragments import tar_of
 from voxdata.store.locks import building
-from voxdata.store.storage import LocalStorage, Storage
+from voxdata.store.storage import LocalStorage, ReadRange, Span, Storage
 
 MADE = ("fragments", "photos", "speech")
 STATED = "photos/decided"  # whom people chose for a name (`sources/crawl_names.py`)
@@ -26,10 +27,12 @@ logger = logging.getLogger("voxdata")
 def drop_torn(storage: Storage) -> list[str]:
     """Delete Parquet files without their footer and tars without their end, say so, and return their keys.
 
-    Of a part both files go, its rows first: they are its commit marker. On object storage a put is whole or not there,
-    and nothing is looked at. Raises `LeaseLostError`, and `StorageError`, also where another one writes.
+    Of a part both files go, its rows first: they are its commit marker. Of object storage the ends are read of what was
+    written since the last version was published: a put is whole or not there, but stores that keep objects on a disk of
+    their own can lose a piece with it, and what a version was made of had been whole. Raises `LeaseLostError`, and
+    `StorageError`, also where another one writes.
     """
-    if not isinstance(storage, LocalStorage) or not any(_torn(storage)):
+    if not any(_torn(storage)):
         return []
     with building(storage):
         torn = list(_torn(storage))
@@ -46,13 +49,32 @@ def drop_torn(storage: Storage) -> list[str]:
     return torn
 
 
-def _torn(storage: LocalStorage) -> Iterator[str]:
-    for key in (key for folder in MADE for key in storage.keys(folder) if not key.startswith(f"{STATED}/")):
-        end = ENDS.get(key.rpartition(".")[2])
-        if end is not None and not _ends_with(storage, key, end):
+def _torn(storage: Storage) -> Iterator[str]:
+    looked_at = {}
+    for folder in MADE:
+        for key, (size, written) in storage.written(folder).items():
+            end = ENDS.get(key.rpartition(".")[2])
+            if end is not None and not key.startswith(f"{STATED}/"):
+                looked_at[key] = (size - len(end), end, written)
+    if looked_at and not isinstance(storage, LocalStorage):
+        published = _last_published(storage)
+        looked_at = {key: found for key, found in looked_at.items() if found[2] >= published}
+    read = storage.ahead([(key, start, len(end)) for key, (start, end, _) in looked_at.items() if start > 0])
+    for key, (start, end, _) in looked_at.items():
+        if start <= 0 or not _is_at(storage, read, (key, start, len(end)), end):
             yield key
 
 
-def _ends_with(storage: LocalStorage, key: str, end: bytes) -> bool:
-    size = storage.stat(key)[0]
-    return size > len(end) and storage.read_range(key, size - len(end), len(end)) == end
+def _last_published(storage: Storage) -> float:
+    """When the newest version was published, in seconds of the epoch; the lists beside it are written again later."""
+    names = storage.written("snapshots").items()
+    return max((written for key, (_, written) in names if key.endswith(".json")), default=0.0)
+
+
+def _is_at(storage: Storage, read: ReadRange, span: Span, end: bytes) -> bool:
+    try:
+        return read(*span) == end
+    except StorageError:
+        if storage.exists(span[0]):
+            raise
+        return True  # a build that goes on meanwhile has deleted the file
