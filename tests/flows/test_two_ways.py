@@ -105,6 +105,15 @@ def test_a_temporary_server_does_for_a_flow_that_was_asked_for(
 
 
 @pytest.mark.long
+def test_four_workers_give_the_same_bytes(root: Path, corpus: Path, voxdata: Voxdata, tmp_path: Path) -> None:
+    """`root` had two, `flown` one."""
+    done = voxdata(*build_arguments(corpus, tmp_path / "root", "work.workers=4"))
+    assert done.returncode == 0, done.stderr
+    assert shard_bytes(tmp_path / "root") == shard_bytes(root) != {}
+    assert committed(tmp_path / "root") == committed(root)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_dask_cluster_gives_the_same_bytes(
     workers: int,
