@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO
 
 import httpx
@@ -23,6 +23,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.server_watch import ending_with, watched
 from models.processes import python_module
 from voxdata.format.errors import BackendError
+from voxdata.format.temporary import temporary_files
 from voxdata.pipeline.progress import logger, waiting
 
 START_LIMIT_S = 90
@@ -44,7 +45,9 @@ def running_flows() -> Iterator[str]:
     logger.info("starting a temporary Prefect server (some seconds; to keep one: prefect server start)")
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
-    with tempfile.TemporaryFile() as log:
+    with ExitStack() as opened:
+        with temporary_files():
+            log = opened.enter_context(tempfile.TemporaryFile())
         server = subprocess.Popen(
             python_module("flows.temporary_server", str(port), str(os.getpid())),
             start_new_session=True,

@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from voxdata.format.errors import RecipeError, SourceError, VoxdataError, brief, quoted
 from voxdata.format.json_text import read_object
+from voxdata.format.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -159,8 +159,8 @@ def _called(called: Sequence[str], *passed: int) -> str:
     """What a command prints. Raises its error; `KeyboardInterrupt` where it was interrupted."""
     for word in called:
         _check_word(word)
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
-        place = Path(folder) / "error.json"
+    with temporary_folder() as folder:
+        place = folder / "error.json"
         command = [sys.executable, "-P", "-m", "flows.watchdog", str(os.getpid()), "flows.called", str(place), *called]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=passed

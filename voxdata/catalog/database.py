@@ -7,7 +7,6 @@ that holds an older file open sees the new one when it connects again.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -17,6 +16,7 @@ import duckdb
 
 from voxdata.catalog.tables import with_columns
 from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, StorageFullError, VoxdataError, brief
+from voxdata.format.temporary import temporary_folder
 from voxdata.tables.column import Column
 
 SCHEMA_VERSION = 10
@@ -56,8 +56,8 @@ def create(path: Path | None = None, more: Sequence[Column] = (), macros: str = 
 @cache
 def _empty_file(more: tuple[Column, ...], macros: str) -> bytes:
     """A catalog file without rows. Its hundreds of comments take longer than loading a small root: one in a process."""
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
-        path = Path(folder) / CATALOG_KEY
+    with temporary_folder() as folder:
+        path = folder / CATALOG_KEY
         with _made(quoted(str(path)), _FILE_OPTIONS, schema_sql(more) + macros) as connection:
             connection.execute("CHECKPOINT")  # which would fail in silence where the connection is closed
         return path.read_bytes()

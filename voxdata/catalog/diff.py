@@ -5,9 +5,7 @@ Both catalogs are attached to one connection, as `before` and `after`. Only thei
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,6 +16,7 @@ import pyarrow as pa
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.versions import built_aside
 from voxdata.format.snapshot import Snapshot
+from voxdata.format.temporary import temporary_folder
 from voxdata.store.storage import Storage
 
 _ITEMS = {
@@ -74,9 +73,9 @@ def diff(storage: Storage, before: str, after: str | None = None) -> Difference:
     Raises `SnapshotError`, and `StorageError` where a table of an old snapshot is gone.
     """
     old, new = load_snapshot(storage, before), load_snapshot(storage, after)
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder, duckdb.connect() as connection:
+    with temporary_folder() as folder, duckdb.connect() as connection:
         for name, snapshot in (("before", old), ("after", new)):
-            place = Path(folder) / name
+            place = folder / name
             place.mkdir()
             path = str(built_aside(storage, snapshot, place)).replace("'", "''")
             connection.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")

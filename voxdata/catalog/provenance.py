@@ -5,15 +5,13 @@ Read from the sidecars and tables of the run's snapshot, so it answers for any s
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import duckdb
 import pyarrow as pa
 
 from voxdata.catalog.query import answer
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.versions import opened_at
+from voxdata.format.temporary import temporary_folder
 from voxdata.store.storage import Storage
 
 _TRAINED_ON = """
@@ -30,8 +28,8 @@ def run_sources(storage: Storage, snapshot: str) -> pa.Table:
     Clips that are held out of training are there, marked. Raises `SnapshotError` for one that is gone.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="voxdata-") as folder,
-        opened_at(storage, load_snapshot(storage, snapshot), Path(folder)) as connection,
+        temporary_folder() as folder,
+        opened_at(storage, load_snapshot(storage, snapshot), folder) as connection,
     ):
         return answer(connection, _TRAINED_ON)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from voxdata.faces.columns import FACES, stated_columns, stated_rules
 from voxdata.format.atomic import temporary_name
 from voxdata.format.errors import StorageError
 from voxdata.format.snapshot import Snapshot, Tables
+from voxdata.format.temporary import temporary_folder
 from voxdata.store.storage import LocalStorage, Storage
 from voxdata.tables import faces, models, speech
 from voxdata.tables.column import Column, Table
@@ -200,8 +200,8 @@ def rebuild_unpublished(storage: Storage, found: Unpublished) -> str:
 def _build_under(storage: Storage, key: str, snapshot: Snapshot) -> str:
     if isinstance(storage, LocalStorage):
         return _swap_in(storage, key, storage.local(temporary_name(key)), snapshot)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / key
+    with temporary_folder() as folder:
+        path = folder / key
         build_catalog(storage, snapshot, path)
         storage.commit(key, path.read_bytes())
     return f"{storage.url}/{key}"

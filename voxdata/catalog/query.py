@@ -7,9 +7,7 @@ import csv
 import io
 import json
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import duckdb
@@ -20,6 +18,7 @@ from voxdata.catalog.database import CATALOG_KEY, attach
 from voxdata.catalog.text_table import aligned, by_lines
 from voxdata.format.errors import CatalogError, QueryError, brief, nearest
 from voxdata.format.json_text import is_unicode
+from voxdata.format.temporary import temporary_folder
 from voxdata.store.fragments import parquet_bytes
 from voxdata.store.storage import LocalStorage, Storage
 
@@ -41,8 +40,8 @@ def open_readonly(storage: Storage, key: str = CATALOG_KEY) -> duckdb.DuckDBPyCo
         return attach(path, storage.url)
     if not storage.exists(key):
         raise _missing(storage)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / key
+    with temporary_folder() as folder:
+        copy = folder / key
         copy.write_bytes(storage.read(key))
         return attach(copy, storage.url)
 

@@ -6,7 +6,6 @@ One that an older version of the code published is built aside as well: nobody w
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from voxdata.catalog.query import answer, open_readonly, run_query
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.errors import OldCatalogError
 from voxdata.format.snapshot import Snapshot
+from voxdata.format.temporary import temporary_folder
 from voxdata.store.storage import Storage
 
 logger = logging.getLogger("voxdata")
@@ -41,13 +41,13 @@ def run_query_at(
             return run_query(storage, sql)
     earlier = None if before is None else load_snapshot(storage, before)
     with (
-        tempfile.TemporaryDirectory(prefix="voxdata-") as folder,
+        temporary_folder() as folder,
         open_readonly(storage, UNPUBLISHED_CATALOG_KEY)
         if unpublished
-        else opened_at(storage, load_snapshot(storage, snapshot), Path(folder)) as connection,
+        else opened_at(storage, load_snapshot(storage, snapshot), folder) as connection,
     ):
         if earlier is not None:
-            path = quoted(str(built_aside(storage, earlier, Path(folder))))
+            path = quoted(str(built_aside(storage, earlier, folder)))
             connection.execute(f"ATTACH {path} AS {BEFORE} (READ_ONLY)")
         add_asked(connection, storage, sql)
         return answer(connection, sql)

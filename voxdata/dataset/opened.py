@@ -28,6 +28,7 @@ from voxdata.format.members import MemberIndex
 from voxdata.format.reader import Reader
 from voxdata.format.sidecar import SOUND, keys_of, read_sidecar, sample_rows, without_people
 from voxdata.format.snapshot import Kind, ShardEntry, Snapshot
+from voxdata.format.temporary import temporary_files
 from voxdata.people.optouts import hidden
 from voxdata.store.storage import Storage, open_storage
 
@@ -81,7 +82,8 @@ class Dataset:
         if not isinstance(statement, str):
             raise QueryError(f"{quoted(statement)} is no SQL; give a text, as in: voxdata.open(…).sql('FROM funnel')")
         if self._folder is None:
-            self._folder = tempfile.mkdtemp(prefix="voxdata-")
+            with temporary_files():
+                self._folder = tempfile.mkdtemp(prefix="voxdata-")
             weakref.finalize(self, _remove, self._folder, os.getpid())
         with opened_at(self.storage, self.snapshot, Path(self._folder)) as connection:
             add_asked(connection, self.storage, statement)

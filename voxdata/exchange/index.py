@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from voxdata.dataset.opened import Dataset
 from voxdata.format.errors import StorageError, brief
 from voxdata.format.sidecar import SIDECAR, read_sidecar
 from voxdata.format.snapshot import Kind, ShardEntry
+from voxdata.format.temporary import temporary_folder
 
 READABLE_SINCE = "v1.0.0"  # the oldest DuckDB that reads the file
 SAMPLES: dict[Kind, str] = {"faces": "portraits", "speech": "utterances"}
@@ -39,8 +39,8 @@ def index_of(dataset: Dataset, url: str | None = None) -> bytes:
     Raises `StorageError` where `url` is no address of a folder, `ShardError` for a damaged sidecar.
     """
     base = _base(dataset.storage.url if url is None else url)
-    with tempfile.TemporaryDirectory(prefix="voxdata-") as folder, closing(duckdb.connect()) as connection:
-        place = Path(folder) / "index.duckdb"
+    with temporary_folder() as folder, closing(duckdb.connect()) as connection:
+        place = folder / "index.duckdb"
         if scheme := base.partition("://")[0] if "://" in base else None:
             connection.register_filesystem(_Schemas(scheme, dataset, base))
         connection.execute(f"ATTACH {_text(place)} AS made (STORAGE_VERSION '{READABLE_SINCE}')")

@@ -28,6 +28,7 @@ from voxdata.faces.decode import Pixels
 from voxdata.faces.video_frames import best_frames
 from voxdata.format.errors import SourceError
 from voxdata.format.json_text import read_json
+from voxdata.format.temporary import temporary_files
 from voxdata.recipe.sources import PhotoSource
 from voxdata.sources.folder import SourceFile, check_folder, walk_files
 from voxdata.sources.kinds import PhotoFile, PhotoKind, Visit
@@ -124,8 +125,9 @@ class _Spool:
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
 
     def add(self, key: str, time_ms: int, data: bytes) -> None:
-        start = self._file.seek(0, 2)
-        self._file.write(data)
+        with temporary_files():
+            start = self._file.seek(0, 2)
+            self._file.write(data)
         self._places[key, time_ms] = (start, len(data))
 
     def get(self, key: str, time_ms: int) -> bytes | None:

@@ -13,7 +13,6 @@ import hashlib
 import io
 import re
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from voxdata.catalog.database import attach
 from voxdata.forgetting.belongings import blobs, pieces, strings, without_others
 from voxdata.format.archives import DAMAGED, forwards
 from voxdata.format.errors import CatalogError
+from voxdata.format.temporary import temporary_folder
 from voxdata.people.tombstones import Tombstones
 from voxdata.store.fragments import parquet_table
 
@@ -92,8 +92,8 @@ class Traces:
             yield "bytes in it"
 
     def _of_catalog(self, data: bytes, local: Path | None) -> Iterator[str]:
-        with tempfile.TemporaryDirectory(prefix="voxdata-") as folder:
-            path = local or Path(folder) / "catalog.duckdb"
+        with temporary_folder() as folder:
+            path = local or folder / "catalog.duckdb"
             if local is None:
                 path.write_bytes(data)
             connection = attach(path, self._url)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from voxdata.format.temporary import temporary_files
 from voxdata.sources.kinds import PhotoOffer
 from voxdata.store.rows import Hashes, clean, hashes
 from voxdata.tables.crawl import CANDIDATES
@@ -90,7 +91,8 @@ class Candidates:
     """Add candidates, `close_list`, then ask; `close` at the end. Numbers are in the order of adding."""
 
     def __init__(self) -> None:
-        descriptor, self._path = tempfile.mkstemp(prefix="voxdata-candidates-", suffix=".arrow")
+        with temporary_files():
+            descriptor, self._path = tempfile.mkstemp(prefix="voxdata-candidates-", suffix=".arrow")
         os.close(descriptor)
         self._delete = weakref.finalize(self, Path(self._path).unlink, missing_ok=True)
         self._writer = pa.ipc.new_file(self._path, SCHEMA)

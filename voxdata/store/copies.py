@@ -16,6 +16,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from voxdata.format.temporary import temporary_files
 from voxdata.format.writers import this_writer, writer_named
 
 PREFIX = "voxdata-copies-"
@@ -28,7 +29,8 @@ class Copies:
 
     def __init__(self) -> None:
         _sweep()
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{this_writer().name}-"))
+        with temporary_files():
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{this_writer().name}-"))
 
     @staticmethod
     def keeps(key: str) -> bool:

