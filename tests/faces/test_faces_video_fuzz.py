@@ -42,6 +42,11 @@ def test_any_video_is_frames_or_refused_in_one_line(data: st.DataObject, form: s
     complaint(lambda: frames(path), OSError)
 
 
+def test_a_video_that_names_no_codec_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").write_bytes(video("mp4").replace(b"stbl", b"spbl"))
+    assert "codec" in str(complaint(lambda: frames(tmp_path / "x.mp4"), OSError))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -56,6 +56,8 @@ def shard(kind: str) -> tuple[ShardEntry, InMemory]:
 @example(DEEP[0].encode())
 @example(written({**CONTENT, "tables": {"faces": "no list"}}))
 @example(written({**CONTENT, "counts": {"train": {"identities": 10**400}}}))
+@example(b"true")
+@example(b"1")
 @example(written({**CONTENT, "counts": 5}))
 @example(written({**CONTENT, "name": "\ud800"}))
 @example(written({**CONTENT, "format": [10**400] * 1000}))

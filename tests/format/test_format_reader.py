@@ -106,6 +106,7 @@ def test_a_pickled_reader_reads_the_same(reader: Reader, tmp_path: Path) -> None
     ("change", "says"),
     [
         ({"format": 2}, "has format 2; this code reads 1"),
+        ({"format": True}, "has format True; this code reads 1"),
         ({"recipe": None, "later": 1}, "says 'later', which this code does not know: use the version that wrote it"),
         ({"shards": None}, "lists no shards"),
         ({"shards": [[]]}, "a shard in snapshots/x.json is no JSON object"),
@@ -124,5 +125,5 @@ def test_what_is_wrong_with_a_snapshot_file_is_one_line(tiny: TinySnapshot, chan
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b'"a"', b"\xff", b"{}"])
 def test_a_file_that_is_no_snapshot_is_refused(data: bytes) -> None:
-    with pytest.raises(SnapshotError, match=r"snapshots/x.json (is not JSON|has format)"):
+    with pytest.raises(SnapshotError, match=r"snapshots/x.json (is not JSON|is no JSON object|has format)"):
         parse_snapshot(data, "snapshots/x.json")

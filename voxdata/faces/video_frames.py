@@ -112,6 +112,8 @@ def sampled(path: str, rate_hz: float) -> Iterator[tuple[float, Pixels]]:
             if not container.streams.video:
                 raise OSError("no video stream in it")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise OSError("nothing here decodes its codec")
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PX)}
             for frame in container.decode(stream):

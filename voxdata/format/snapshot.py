@@ -86,8 +86,10 @@ def parse_snapshot(data: bytes, key: str) -> Snapshot:
         content = read_json(data)
     except ValueError as error:
         raise SnapshotError(f"{key} is not JSON: {error}; {_mend(key)}") from None
-    found = content.pop("format", None) if isinstance(content, dict) else content
-    if found != FORMAT:
+    if not isinstance(content, dict):
+        raise SnapshotError(f"{key} is no JSON object; {_mend(key)}")
+    found = content.pop("format", None)
+    if found != FORMAT or isinstance(found, bool):
         raise SnapshotError(f"{key} has format {quoted(found)}; this code reads {FORMAT}")
     listed = content.get("shards")
     if not isinstance(listed, list):
