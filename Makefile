@@ -9,10 +9,10 @@ JOBS ?= 2
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help install demo test test-long test-index fuzz fuzz-guided lint format bench docs site clean
+.PHONY: help install demo test test-long test-index fuzz fuzz-guided lint format bench docs site wheel release-check clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## Install everything into .venv
 
@@ -55,6 +55,12 @@ docs: $(STAMP) ## Write the generated pages: docs/recipes.md, docs/catalog.md an
 
 site: $(STAMP) ## Build docs/ as a site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+wheel: $(STAMP) ## Build the wheel and the source archive, into dist/; the same commit gives the same wheel
+	$(addprefix SOURCE_DATE_EPOCH=,$(shell git log -1 --format=%ct 2>/dev/null)) $(BIN)/python -m build --outdir dist . > /dev/null
+
+release-check: $(STAMP) ## Say what keeps this commit from being the release that its tag names (CONTRIBUTING.md)
+	$(BIN)/python -m tests.releasing
 
 bench: $(STAMP) ## Run the benchmarks: on simulated people after `make demo`, on real data with DATA=folder
 	@for script in $(if $(DATA),benchmarks/*.py,benchmarks/filters_on_truth.py benchmarks/demo_learning.py); do \

@@ -19,7 +19,10 @@ from pathlib import Path
 import pytest
 from snapshot_writer import SMALL_NETWORKS, write_snapshot
 
+from tests.documented import blocks
+
 REPOSITORY = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # webrtcvad's own release needs pkg_resources; the wheels project builds the same module
 MISSION = {
     "prefect",
@@ -56,17 +59,16 @@ def interpreter(version: str) -> str | None:
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+def run(*command: str | Path, cwd: Path, **more: str) -> str:
+    given = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    given |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", **more}
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def test_a_plain_install_brings_the_packages_of_the_mission() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    named = {re.split(r"[<>=;\s\[]", requirement, maxsplit=1)[0].lower() for requirement in project["dependencies"]}
+    named = {re.split(r"[<>=;\s\[]", requirement, maxsplit=1)[0].lower() for requirement in PROJECT["dependencies"]}
     assert named >= MISSION
     for package in MISSION:
         assert metadata.version(package)
@@ -78,19 +80,56 @@ def test_training_needs_no_more_than_its_requirements_name() -> None:
     assert named == {"numpy", "pillow", "pyarrow", "torch"}
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sources = tmp_path_factory.mktemp("sources") / "voxdata"  # setuptools leaves build/ where it builds
+def sources(folder: Path) -> Path:
+    """The tracked files that installing needs, beside which building may leave what it likes."""
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
     for name in filter(None, tracked.split("\0")):
         if (REPOSITORY / name).is_file() and name.partition("/")[0] not in ("tests", "docs", "benchmarks"):
-            (sources / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(REPOSITORY / name, sources / name)
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", sources / "dist", sources, cwd=sources)
-    (built,) = (sources / "dist").glob("voxdata-*.whl")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(REPOSITORY / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = sources(tmp_path_factory.mktemp("sources") / "voxdata")  # setuptools leaves build/ where it builds
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", place / "dist", place, cwd=place)
+    (built,) = (place / "dist").glob("voxdata-*.whl")
     return built
+
+
+def environment(place: Path) -> Path:
+    """A new environment that finds all packages but ours where this one has them."""
+    run(sys.executable, "-m", "venv", place, cwd=place.parent)
+    (site,) = place.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return place / "bin"
+
+
+@pytest.mark.index
+def test_the_wheel_of_readme_is_built_and_installed_as_typed(tmp_path: Path) -> None:
+    """Its dependencies are found and not fetched (PIP_NO_DEPS); twice the same commit is twice the same wheel."""
+    checkout = sources(tmp_path / "checkout")
+    (checkout / ".venv").symlink_to(sys.prefix)
+    for name in ("pyproject.toml", "constraints.txt"):
+        os.utime(checkout / name, (0, 0))  # else make would install them anew, into this environment
+    (typed,) = (block.text for block in blocks(REPOSITORY / "README.md") if "make wheel" in block.text)
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=n", "-c", "user.email=e@x", "commit", "-qm", "x"]):
+        run("git", *words, cwd=checkout)
+    path = f"{environment(tmp_path / 'new')}{os.pathsep}{os.environ['PATH']}"
+    printed = run("bash", "-euc", typed, cwd=checkout, PATH=path, PIP_NO_DEPS="1")
+    assert printed.splitlines()[-1] == f"voxdata {PROJECT['version']}"
+    (first,) = (checkout / "dist").glob("voxdata-*.whl")
+    assert first.name == f"voxdata-{PROJECT['version']}-py3-none-any.whl"
+    content = first.read_bytes()
+    assert run(tmp_path / "new/bin/python", "-Pc", "import voxdata; print(voxdata.__version__)", cwd=tmp_path) == (
+        f"{PROJECT['version']}\n"
+    )
+    shutil.rmtree(checkout / "dist")
+    run("make", "wheel", cwd=checkout)
+    assert first.read_bytes() == content
 
 
 @pytest.mark.index
@@ -125,9 +164,7 @@ def test_a_bare_machine_trains_evaluates_and_imagines(wheel: Path, version: str,
 def test_the_demo_runs_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None:
     """In a new environment with the wheel, which finds all other packages where this one has them."""
     place = tmp_path / "new"
-    run(sys.executable, "-m", "venv", place, cwd=tmp_path)
-    (site,) = place.glob("lib/python*/site-packages")
-    (site / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    environment(place)
     run(place / "bin" / "python", "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=tmp_path)
     (tmp_path / "anywhere").mkdir()
     demo = ("demo", "shown", "--people", "12", "--seconds", "2")
