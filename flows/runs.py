@@ -166,9 +166,11 @@ def _is_cached(name: str) -> bool:
 
 @contextmanager
 def process_group(
-    command: list[str], log: Path | None = None, held: Held = NOTHING
+    command: list[str], log: Path | None = None, held: Held = NOTHING, told: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a process group of its own, on the card that is `held`; its output goes to `log`, or to ours.
+
+    Where a descriptor is to be `told`, it is the command's standard error, and hears events.
 
     When the body raises, as it does on a cancelled flow run, the command gets SIGTERM and `STOP_LIMIT_S` to write its
     checkpoint. In the end what is left of the group is killed. Its OpenMP threads sleep while they wait: spinning ones
@@ -177,12 +179,14 @@ def process_group(
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **held.environment}
     if log is not None:
         environment.pop(events.VARIABLE, None)
+    elif told is not None:
+        environment[events.VARIABLE] = "1"
     with open(log, "ab") if log else _nothing() as output:
         process = subprocess.Popen(
             command,
             start_new_session=True,
             stdout=output,
-            stderr=output,
+            stderr=output if told is None else told,
             env=environment,
             pass_fds=held.descriptors,
         )

@@ -98,6 +98,7 @@ def train(
     from flows.gpus import free_cards
     from flows.orders import ordered
     from flows.runs import prepare, process_group
+    from flows.training_bar import told
     from models.train import INTERRUPTED
 
     said = vars(order) | {"allow_missing_weights": order.allow_missing_weights or None}
@@ -105,7 +106,8 @@ def train(
     prepared.note("started")
     with (
         free_cards(prepared.config.device, prepared.config.processes) as held,
-        process_group(prepared.command, held=held) as process,
+        told() as descriptor,
+        process_group(prepared.command, held=held, told=descriptor) as process,
         _passing_signals_on(process) as passed,
     ):
         status = process.wait()

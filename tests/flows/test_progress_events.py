@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from flows.cli import main
 from tests.flows.building import Voxdata, build_arguments
 from tests.flows.test_interrupts import LINE, REACHED_WITHIN_S
+from tests.flows.test_showing import in_terminal
 from tests.flows.trained_root import PEOPLE, SMALL, pairs, publish_people
 from voxdata.format import events
 from voxdata.format.json_text import read_object
@@ -142,18 +144,41 @@ def test_a_build_tells_every_stage_and_prints_one_document(corpus: Path, voxdata
     assert any(each["event"] == "log" and each["level"] == "warning" for each in told)
 
 
+def training(root: Path) -> tuple[str, ...]:
+    """The words of a training of four steps on painted people, which tells each of them."""
+    publish_people(root, "0" * 16, PEOPLE, "2026-11-21T09:00:00Z")
+    numbers = [part for pair in (*pairs(SMALL), "log_every=1") for part in ("--set", pair)]
+    return ("train", "sf2f", "--root", str(root), "--device", "cpu", *numbers, "--steps", "3")
+
+
 @pytest.mark.long
 def test_a_training_tells_how_long_still(voxdata: Voxdata, tmp_path: Path) -> None:
-    publish_people(tmp_path / "root", "0" * 16, PEOPLE, "2026-11-21T09:00:00Z")
-    numbers = [part for pair in (*pairs(SMALL), "log_every=1") for part in ("--set", pair)]
-    words = ("train", "sf2f", "--root", str(tmp_path / "root"), "--device", "cpu", *numbers, "--steps", "3", "--json")
-    done = voxdata(*words, *EVENTS)
+    words = training(tmp_path / "root")
+    done = voxdata(*words, "--json", *EVENTS)
     assert done.returncode == 0, done.stderr
     assert read_object(done.stdout)["status"] == "finished"
     told = [each for each in heard(done.stderr) if each["event"] == "progress" and each["what"] == "train"]
     assert [(each["done"], each["total"]) for each in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert told[0]["left_s"] > told[-1]["left_s"] == 0
     assert [each["stage"] for each in told] == ["crops"] * 3 + ["fuser"]
+
+
+@pytest.mark.long
+def test_a_training_is_a_bar_on_a_terminal_and_lines_in_a_log(voxdata: Voxdata, tmp_path: Path) -> None:
+    words = training(tmp_path / "root")
+    shown = in_terminal(tmp_path, *words, "--run", "one", TERM="xterm-256color", COLUMNS="160")
+    text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)
+    assert re.search(r"face embedder +━+ step \d+ of \d+ \d:\d\d:\d\d 0:00:00 left", text)
+    assert re.search(r"train +━+ step 4 \(fuser\), loss -?\d+\.\d{4} \d:\d\d:\d\d 0:00:00 left", text)
+    assert "steps/s" not in text
+    assert "finished at step 4 after" in text
+    assert text.rstrip().splitlines()[-1].startswith(f"trained: {tmp_path / 'one'}; next: ")
+    done = voxdata(*words, "--run", str(tmp_path / "two"))
+    assert len(re.findall(r"step \d \(\w+\): loss .* steps/s, about .* left", done.stderr)) == 4
+    assert "━" not in done.stderr
+    done = voxdata(*words, "--run", str(tmp_path / "three"), "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("trained: ")
 
 
 @pytest.mark.long

@@ -53,7 +53,7 @@ def progress(label: str, total: int | None, unit: str | None = None) -> Iterator
     On a terminal that is a bar with the time that is left, in a log a line now and then; with `--quiet` nothing.
     `unit` says what is counted where that is no number of items: MB.
     """
-    if not _is_heard():
+    if not is_heard():
         yield lambda count: None
         return
     shown = label if unit is None else f"{label}, {unit}"
@@ -61,7 +61,7 @@ def progress(label: str, total: int | None, unit: str | None = None) -> Iterator
         count = _Count(label, total, unit)
         with count.told():
             yield count.advance
-    elif _is_drawn():
+    elif is_drawn():
         with _bar(shown, total) as advance:
             yield advance
     else:
@@ -73,12 +73,12 @@ def progress(label: str, total: int | None, unit: str | None = None) -> Iterator
 def waiting(label: str) -> Iterator[None]:
     """Show that something goes on whose length nobody knows: on a terminal, once it took `SILENT_S`, a line that counts
     seconds and goes at the end; in a log a line every `LOG_EVERY_S`, and one when it is done, if it took as long."""
-    if not _is_heard():
+    if not is_heard():
         yield
     elif events.wanted():
         with _Count(label, None, None, None).told():
             yield
-    elif _is_drawn():
+    elif is_drawn():
         columns = (TextColumn("{task.description:<16}"), SpinnerColumn(), TimeElapsedColumn())
         bars = Progress(*columns, console=Console(stderr=True), transient=True)
         bars.add_task(label, total=None)
@@ -160,12 +160,13 @@ def _now_and_then(say: Callable[[], None], first_s: float, every_s: float) -> It
         saying.join()
 
 
-def _is_drawn() -> bool:
+def is_drawn() -> bool:
     """Whether a bar can move: not in a log, nor on a terminal that cannot go back in a line."""
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
-def _is_heard() -> bool:
+def is_heard() -> bool:
+    """Whether anything is to be shown: not with `--quiet`."""
     return logger.isEnabledFor(logging.INFO)
 
 
@@ -216,7 +217,7 @@ def _left_s(total: int | None, count: int, seconds: float, known: int = 0) -> fl
 @contextmanager
 def crawl_progress() -> Iterator[Callable[[Figures], None]]:
     """Show how far a crawl is: photos and bytes per second, what is left, why some failed, which hosts wait."""
-    if not _is_heard():
+    if not is_heard():
         yield lambda figures: None
         return
     if events.wanted():
@@ -224,7 +225,7 @@ def crawl_progress() -> Iterator[Callable[[Figures], None]]:
         with count.told():
             yield count.watch
         return
-    if _is_drawn():
+    if is_drawn():
         with Progress(TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True)) as bars:
             task = bars.add_task("crawl.fetch", total=None)
 
