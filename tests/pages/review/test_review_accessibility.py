@@ -56,10 +56,9 @@ def opened(browser: Any, page: Page, reviewer: str, scheme: str, size: dict[str,
         tab.wait_for_selector("body[data-ready]")
         tab.fill("#who-name", reviewer)
         # Who it is being known, the faces are asked for and drawn anew, which takes the focus back to the first one.
-        with tab.expect_response(lambda answer: "/api/person?" in answer.url and f"={reviewer}" in answer.url):
-            tab.keyboard.press("Enter")
-        tab.evaluate("() => new Promise((drawn) => setTimeout(drawn, 300))")
+        tab.keyboard.press("Enter")
         tab.wait_for_selector("#who:not([open])", state="attached")
+        tab.wait_for_selector("body[data-ready]")
         tab.wait_for_selector("#details h2")
         yield tab
 

@@ -47,18 +47,13 @@ class Tab:
         self.tab.wait_for_selector("body[data-ready]")
         if self.tab.is_visible("#who"):
             self.tab.fill("#who-name", reviewer)
-            # Who it is being known, the faces are asked for and drawn anew.
-            with self.tab.expect_response(
-                lambda answer: "/api/person?" in answer.url and not answer.url.endswith("reviewer=")
-            ):
-                self.tab.keyboard.press("Enter")
-            self.tab.evaluate("() => new Promise((drawn) => setTimeout(drawn, 300))")
-        self.tab.wait_for_function("name => document.querySelector('#reviewer').value === name", arg=reviewer)
+            self.tab.keyboard.press("Enter")  # what is typed from here on waits for this reviewer's faces
 
     def press(self, *keys: str) -> None:
         """Keys, and then until all words are stored."""
         for key in keys:
             self.tab.keyboard.press(key)
+        self.tab.wait_for_selector("body[data-ready]")
         self.tab.wait_for_function("() => !document.querySelector('.card[data-saving]')")
 
     def words(self) -> list[str]:
@@ -166,6 +161,7 @@ def test_undo_walks_back_over_a_reload_and_to_another_identity(open_tab: Any, sh
 def test_a_word_stays_that_is_stored_while_the_sheet_is_read_anew(open_tab: Any) -> None:
     """The answer was made before the word and comes after it."""
     tab = open_tab("overtaker")
+    tab.press()  # its faces are there
     held: list[tuple[Any, Any]] = []
     tab.tab.route("**/api/person?*", lambda route: held.append((route, route.fetch())))
     tab.tab.evaluate("document.querySelector('#reviewer').dispatchEvent(new Event('change'))")
@@ -175,6 +171,72 @@ def test_a_word_stays_that_is_stored_while_the_sheet_is_read_anew(open_tab: Any)
     tab.wait_for_words("reject")
     tab.tab.evaluate(f"""document.querySelector('{FIRST}').dataset.old = "yes" """)
     for route, answer in held:
+        route.fulfill(response=answer)
+    tab.tab.unroute("**/api/person?*")
+    tab.tab.wait_for_selector(f"{FIRST}:not([data-old])")
+    assert tab.words()[0] == "reject"
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["key", "click"])
+def test_what_is_done_right_after_a_name_is_judged_under_it(
+    typed: bool, browser: Any, open_tab: Any, shared: tuple[Path, Page]
+) -> None:
+    """The reviewer has rejected the face in another tab: what turns a word keeps it, though it is not shown yet."""
+    root, _ = shared
+    reviewer = "typist" if typed else "clicker"
+    open_tab(reviewer).press("1")
+    context = browser.new_context()
+    late = lambda route: (time.sleep(1), route.continue_())  # noqa: E731
+    context.route(f"**/api/person?*reviewer={reviewer}", late)
+    tab = open_tab(reviewer, context)
+    if typed:
+        tab.tab.keyboard.press("1")
+    else:
+        tab.tab.click(f"{FIRST} img")
+    tab.press()
+    tab.wait_for_words("keep")
+    assert stored(root, reviewer) == ["reject", "keep"]
+
+
+def test_a_key_between_a_dialog_and_its_event_is_not_lost(open_tab: Any, shared: tuple[Path, Page]) -> None:
+    """A form closes its dialog at once and says so later: here the key is there before."""
+    root, _ = shared
+    tab = open_tab("quick")
+    tab.tab.evaluate("sessionStorage.clear(); localStorage.clear()")
+    tab.tab.reload()
+    tab.tab.wait_for_selector("#who[open]")
+    tab.tab.evaluate("""() => {
+      document.querySelector("#who-name").value = "quicker";
+      document.querySelector("#who form").requestSubmit();
+      document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "1", bubbles: true }));
+    }""")
+    tab.press()
+    tab.wait_for_words("reject")
+    assert not tab.tab.is_visible("#who")
+    assert stored(root, "quicker") == ["reject"]
+
+
+def test_a_word_on_its_way_stays_where_its_person_is_opened_anew(open_tab: Any) -> None:
+    """The answer was made before the word, which was said before the question and is stored before the answer comes."""
+    tab = open_tab("sender")
+    first = tab.person()
+    words: list[Any] = []
+    sheets: list[tuple[Any, Any]] = []
+    tab.press("Enter")
+    tab.tab.wait_for_function("person => decodeURIComponent(location.hash.slice(1)) !== person", arg=first)
+    tab.press("Backspace")
+    tab.tab.wait_for_function("person => decodeURIComponent(location.hash.slice(1)) === person", arg=first)
+    tab.tab.route("**/api/say", lambda route: words.append(route))
+    tab.tab.keyboard.press("1")
+    tab.tab.wait_for_selector(f"{FIRST}[data-saving]")
+    tab.tab.evaluate(f"""document.querySelector('{FIRST}').dataset.old = "yes" """)
+    tab.tab.route("**/api/person?*", lambda route: sheets.append((route, route.fetch())))
+    tab.tab.evaluate("() => document.querySelector('#people [aria-current=true]').click()")
+    while not (words and sheets):
+        tab.tab.wait_for_timeout(50)
+    words[0].continue_()
+    tab.tab.wait_for_selector(f"{FIRST}:not([data-saving])")
+    for route, answer in sheets:
         route.fulfill(response=answer)
     tab.tab.unroute("**/api/person?*")
     tab.tab.wait_for_selector(f"{FIRST}:not([data-old])")
@@ -217,7 +279,9 @@ def test_an_answer_that_comes_late_does_not_lead_back(open_tab: Any, shared: tup
     with tab.tab.expect_response(lambda answer: "/api/person?" in answer.url and f"person={first}" in answer.url):
         tab.tab.fill("#reviewer", "hastier")
         tab.tab.keyboard.press("Enter")  # its answer is on the way to the page from here on
-    for key in ("Enter", "1", "2"):
+    tab.tab.click(f'#people [data-person="{second}"]')  # a key would wait for the first one's answer
+    tab.tab.wait_for_function("person => decodeURIComponent(location.hash.slice(1)) === person", arg=second)
+    for key in ("1", "2"):
         tab.tab.keyboard.press(key)
     tab.wait_for_words("reject", "reject")
     tab.tab.wait_for_timeout(2000)  # the late answer is here

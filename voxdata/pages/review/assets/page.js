@@ -16,8 +16,10 @@ const said = new Map();  // the last word of each face that was judged here, ahe
 const turns = new Map();  // which word of this tab that was, the first being 1
 let turn = 0;
 let about = await get("about").catch((error) => { say(error.message, true); throw error; });
+// A key after Enter or u is meant for the identity that they lead to: it waits for it.
+let onTheWay = Promise.resolve();
 const people = new People(reviewer, open, progressed);
-const sheet = new Sheet(about, act);
+const sheet = new Sheet(about, clicked);
 
 // ---- who reviews: this tab's name, else the command's, else the last one given in this browser
 
@@ -30,8 +32,30 @@ function introduce(name) {
   try { sessionStorage.setItem("reviewer", name.trim()); localStorage.setItem("reviewer", name.trim()); } catch { /* private mode */ }
 }
 
-$("#reviewer").addEventListener("change", async () => { introduce($("#reviewer").value); $("#main").focus(); await reload(); ask(); });
-$("#who").addEventListener("close", async () => { introduce($("#who-name").value); await reload(); ask(); });
+// Under another name the sheet is another one. What is typed or clicked after a name is meant for that sheet, and waits
+// for it; the words of the one before are stored first.
+let named = "";
+let naming = null;
+
+async function name(given) {
+  introduce(given);
+  const other = reviewer() !== named;
+  named = reviewer();
+  const done = (other ? server.settled().then(reload) : reload()).catch((error) => say(error.message, true));
+  if (other) {
+    naming = done;
+    delete document.body.dataset.ready;
+    onTheWay = onTheWay.then(() => done);
+  }
+  await done;
+  if (naming === done) { naming = null; document.body.dataset.ready = "yes"; }
+  ask();
+}
+
+$("#reviewer").addEventListener("change", () => { name($("#reviewer").value); $("#main").focus(); });
+// The dialog is closed before it says so: a key may come in between.
+$("#who form").addEventListener("submit", () => name($("#who-name").value));
+$("#who").addEventListener("close", () => { if ($("#who-name").value.trim() === named) ask(); else name($("#who-name").value); });
 
 function ask() { if (!reviewer() && !$("#who").open) $("#who").showModal(); }
 
@@ -53,13 +77,14 @@ function lead(mine) {
 
 async function show(wanted) {
   const { person, key, again } = wanted;
-  const before = turn;
+  const before = turn, sending = new Set(pending.keys());
   try {
     const answer = await get("person", { person, reviewer: reviewer() });
     if (wanted !== opening) return;
     version = answer.version;
-    // What was said since the question was put may be stored by now and still not be in this answer to it.
-    for (const face of answer.faces) if (pending.has(face.key) || (turns.get(face.key) ?? 0) > before) {
+    // What was said since the question was put, or was on its way then, may be stored by now and still not be in this
+    // answer to it.
+    for (const face of answer.faces) if (pending.has(face.key) || sending.has(face.key) || (turns.get(face.key) ?? 0) > before) {
       face.mine = said.get(face.key);
       face.mine_for = face.mine === "keep" ? person : null;
     }
@@ -109,8 +134,16 @@ async function reload() {
 
 // ---- words
 
-function act(what, face) {
+async function clicked(what, face) {
   if (what === "focus") return;
+  if (!naming) return act(what, face);
+  await naming;
+  const now = sheet.find(face.key);
+  if (now) act(what, now);
+  else say("Not stored: another identity is open by now.", true);
+}
+
+function act(what, face) {
   if (what === "zoom") return zoom(face);
   const wanted = { keep: "keep", reject: "reject", withdraw: "withdrawn", toggle: turned(face) }[what];
   if (!reviewer()) return ask();
@@ -294,9 +327,6 @@ document.addEventListener("keydown", (event) => {
   onTheWay = onTheWay.then(() => press(event.key, digit)).catch(() => {});
 });
 
-// A key after Enter or u is meant for the identity that they lead to: it waits for it.
-let onTheWay = Promise.resolve();
-
 function press(key, digit) {
   if (digit === null) {
     if (!sheet.face() && !WITHOUT_FACE.has(key)) return null;
@@ -327,6 +357,7 @@ document.addEventListener("visibilitychange", poll);
 window.addEventListener("focus", poll);
 
 introduce(stored(sessionStorage) || about.reviewer || stored(localStorage) || "");
+named = reviewer();
 await server.resend();
 const first = await people.load();
 const wanted = asked || first;

@@ -53,6 +53,9 @@ export function undo(reviewer) {
   return queue(() => send("undo", { reviewer }));
 }
 
+// When all that was said so far is stored, or was refused.
+export function settled() { return last; }
+
 export async function resend() {
   for (const { body } of outbox()) await send("say", body).catch(() => {});
   keep([]);
