@@ -131,6 +131,35 @@ def test_filters_and_order_from_the_tools(open_tab: Any, published: Path) -> Non
     tab.wait_for_view("show=rejected&reason=blurred&sort=-sharpness")
 
 
+@pytest.mark.parametrize("to", [0.6, 1.5], ids=["inside", "beyond"])
+def test_a_finger_over_a_histogram_chooses_faces(browser: Any, page: Served, published: Path, to: float) -> None:
+    """Touches as Chromium has them from a screen; beyond the edge stands for everything there."""
+    context = browser.new_context(has_touch=True, is_mobile=True, viewport={"width": 1000, "height": 800})
+    try:
+        tab = Tab(context, page.url)
+        tab.tab.locator("[data-measure=yaw_deg] .ends").scroll_into_view_if_needed()
+        chart = tab.tab.locator("[data-measure=yaw_deg] .u-over")
+        chart.wait_for()
+        box = chart.bounding_box()
+        wire = context.new_cdp_session(tab.tab)
+        shares = [0.3, 0.32, 0.36, 0.42, (0.42 + to) / 2, to]
+        for number, share in enumerate(shares):
+            point = {"x": box["x"] + share * box["width"], "y": box["y"] + box["height"] / 2}
+            kind = "touchMove" if number else "touchStart"
+            wire.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        wire.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        tab.tab.wait_for_function("() => location.hash.startsWith('#yaw_deg=')")  # with the finger up
+        low, high = parse(tab.view(), MEASURES, ()).ranges["yaw_deg"]
+        assert low == pytest.approx(-22.4 + 0.3 * 44.8, abs=0.5)
+        assert high == (None if to > 1 else pytest.approx(-22.4 + to * 44.8, abs=0.5))
+        tab.wait_for_view(tab.view())
+        above = "" if high is None else f" AND yaw_deg <= {high}::REAL"
+        assert tab.count() == count_of(published, f"yaw_deg >= {low}::REAL{above}")
+        assert tab.errors == []
+    finally:
+        context.close()
+
+
 def test_a_drag_over_a_histogram_chooses_faces(open_tab: Any, published: Path) -> None:
     tab = open_tab()
     before = tab.tiles()

@@ -10,14 +10,19 @@ function rounded(value) { return Number(value.toPrecision(4)); }
 
 function css(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
 
-// A drag goes on beyond the chart's edges, and a finger drags as a mouse does.
+// A drag goes on beyond the chart's edges, and a finger drags as a mouse does. uPlot passes over moves that moved nothing,
+// and says so of every event that a script makes: how far the finger went is said here.
 function hold(over) {
   const as = { pointerdown: "mousedown", pointermove: "mousemove", pointerup: "mouseup", pointercancel: "mouseup" };
+  let last = [0, 0];
   for (const [type, name] of Object.entries(as)) over.addEventListener(type, (event) => {
     if (type === "pointerdown") over.setPointerCapture(event.pointerId);
     if (event.pointerType === "mouse") return;
     const { clientX, clientY } = event;
-    over.dispatchEvent(new MouseEvent(name, { clientX, clientY, button: 0, buttons: name === "mouseup" ? 0 : 1, bubbles: true }));
+    const mouse = new MouseEvent(name, { clientX, clientY, button: 0, buttons: name === "mouseup" ? 0 : 1, bubbles: true });
+    Object.defineProperties(mouse, { movementX: { value: clientX - last[0] }, movementY: { value: clientY - last[1] } });
+    last = [clientX, clientY];
+    over.dispatchEvent(mouse);
   });
 }
 
