@@ -204,6 +204,32 @@ def test_a_range_can_be_typed(open_tab: Any, published: Path) -> None:
     tab.wait_for_view("")
 
 
+def test_of_two_people_who_were_asked_for_the_last_one_counts(open_tab: Any) -> None:
+    """The answer about the first one comes after that about the second."""
+    tab = open_tab()
+    held: list[Any] = []
+    tab.tab.route("**/api/people?search=id00003", lambda route: held.append(route))
+    tab.tab.evaluate("""() => {
+      const field = document.querySelector("#person");
+      for (const person of ["id00003", "id00007"]) { field.value = person; field.dispatchEvent(new Event("change")); }
+    }""")
+    tab.wait_for_view("person=id00007")
+    with tab.tab.expect_response("**/api/people?search=id00003"):
+        held[0].continue_()
+    tab.tab.evaluate("() => new Promise((taken) => setTimeout(taken, 200))")
+    assert tab.view() == "person=id00007"
+
+
+def test_a_server_that_is_gone_is_said_and_nobody_is_said_to_be_unknown(open_tab: Any) -> None:
+    tab = open_tab()
+    gone = "the server does not answer; is voxdata browse still running?"
+    tab.tab.route("**/api/people?*", lambda route: route.abort())
+    tab.tab.fill("#person", "id00007")
+    tab.tab.keyboard.press("Tab")
+    tab.tab.wait_for_selector(f"#error:text-is('{gone}')")
+    tab.errors[:] = [error for error in tab.errors if "ERR_FAILED" not in error]  # the browser's own note of it
+
+
 def test_a_link_opens_the_same_view_and_face(open_tab: Any) -> None:
     first = open_tab("show=rejected&sharpness=0.02..0.15&sort=-sharpness")
     first.tab.click("#face-9")

@@ -16,7 +16,7 @@ function swatch(reason) {
 export class Details {
   // person(id) shows that person alone; closed() is called when the panel was closed.
   constructor(box, { person, closed }) {
-    this.box = box; this.person = person; this.closed = closed; this.asked = 0; this.review = null; this.playing = null;
+    this.box = box; this.person = person; this.closed = closed; this.asked = 0; this.review = null; this.playing = null; this.sounds = [];
     box.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.preventDefault(); this.close(); } });
   }
 
@@ -24,13 +24,13 @@ export class Details {
 
   close() { this.hide(); this.closed(); }
 
-  hide() { this.asked += 1; this.#stop(); this.box.hidden = true; this.box.replaceChildren(); delete this.box.dataset.key; }
+  hide() { this.asked += 1; this.#leave(); this.box.hidden = true; this.box.replaceChildren(); delete this.box.dataset.key; }
 
   async show(face, generation, focus) {
     const asked = this.asked += 1;
     const told = await get("face", { number: face.number, generation });
     if (asked !== this.asked) return;
-    this.#stop();
+    this.#leave();
     const where = { number: face.number, generation };
     const image = element("img", { class: "picture", alt: `${face.name}, ${told.kept ? "kept" : told.reasons[0]?.text ?? "not kept"}`, src: picture("face", where) });
     const photo = element("button", { type: "button", "aria-pressed": "false", on: { click: () => {
@@ -88,7 +88,8 @@ export class Details {
       const data = await sound(clip.item);
       if (!box.isConnected) return;
       this.#stop();
-      const player = element("audio", { controls: true, src: URL.createObjectURL(data) });
+      this.sounds.push(URL.createObjectURL(data));
+      const player = element("audio", { controls: true, src: this.sounds.at(-1) });
       this.playing = player;
       button.replaceWith();
       box.append(player);
@@ -98,6 +99,12 @@ export class Details {
       button.replaceWith();
       box.append(element("p", { class: "soft mute" }, error.message));
     }
+  }
+
+  // The players of a face go with it, and so do their sounds.
+  #leave() {
+    this.#stop();
+    for (const url of this.sounds.splice(0)) URL.revokeObjectURL(url);
   }
 
   #stop() {

@@ -17,7 +17,7 @@ let fading = 0;
 
 const grid = new Grid($("#grid"), {
   ask: async (offset, limit) => {
-    const answer = await get("faces", { view: views.text(view, false), offset, limit });
+    const answer = await get("faces", { view: views.text(view, false), offset, limit }).catch((error) => { say(error.message); throw error; });
     if (answer.generation !== grid.generation) show();  // a build has swapped the catalog, or somebody opted out
     return answer;
   },
@@ -218,14 +218,19 @@ $("#person").addEventListener("input", async (event) => {
   const { people } = await get("people", { search }).catch(() => ({ people: [] }));
   if (event.target.value.trim() === search) $("#people").replaceChildren(...people.map(({ person, names }) => element("option", { value: person }, names[0] ?? person)));
 });
-// An id is taken as it is; of a name the person who alone is called so.
+// An id is taken as it is; of a name the person who alone is called so. Of several words the last one counts, whichever
+// answer comes first.
+let looked = 0;
 $("#person").addEventListener("change", async (event) => {
-  const search = event.target.value.trim();
+  const search = event.target.value.trim(), mine = ++looked;
   if (!search) { change({ person: "" }); return; }
-  const { people } = await get("people", { search }).catch(() => ({ people: [] }));
-  const exact = people.find(({ person, names }) => [person, ...names].some((word) => word.toLowerCase() === search.toLowerCase()));
-  if (exact ?? people.length === 1) change({ person: (exact ?? people[0]).person });
-  else say(people.length ? `${search} may be ${people.length === 20 ? "20 people or more" : `${people.length} people`}: choose one of the list` : `nobody of this dataset who may be shown is called ${search}`);
+  try {
+    const { people } = await get("people", { search });
+    if (mine !== looked) return;
+    const exact = people.find(({ person, names }) => [person, ...names].some((word) => word.toLowerCase() === search.toLowerCase()));
+    if (exact ?? people.length === 1) change({ person: (exact ?? people[0]).person });
+    else say(people.length ? `${search} may be ${people.length === 20 ? "20 people or more" : `${people.length} people`}: choose one of the list` : `nobody of this dataset who may be shown is called ${search}`);
+  } catch (error) { say(error.message); }
 });
 $("#filters-button").addEventListener("click", (event) => {
   const opened = $("#filters").toggleAttribute("data-open");
