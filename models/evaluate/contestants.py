@@ -31,6 +31,7 @@ class Contestant:
     `draws` is False where every draw would give the same, `kind` is system, control or ceiling; `people` are those that
     it answers for; `pictures` gives the faces themselves, where there are any. `own(draw)` are the rows (N,) of the
     unseen people's portraits that it shows, and is then not held against; None where it shows none of them.
+    `any_length` is False where what it shows does not depend on `seconds`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Contestant:
     draws: bool = False
     pictures: Callable[[int, float | None], Tensor] | None = None
     own: Callable[[int], IntArray] | None = None
+    any_length: bool = False
 
 
 class Evaluation:
@@ -122,16 +124,20 @@ class Evaluation:
         """The mean training portrait."""
         return self.judge.mean_face(self.training)
 
-    def judged(self, protocol: str) -> Iterator[Contestant]:
-        """The contestants one by one, as many as are counted under the protocol's name."""
-        found = self.contestants()
+    def judged(self, protocol: str, *, stretch: str | None = None) -> Iterator[Contestant]:
+        """The contestants one by one, as many as are counted under the protocol's name; `stretch` as `contestants`."""
+        found = self.contestants(stretch=stretch)
         with self._counting(f"evaluate {protocol}", len(found)) as advance:
             for each in found:
                 yield each
                 advance(1)
 
-    def contestants(self) -> list[Contestant]:
-        """The system with and without its fuser, then the controls, references and the ceiling."""
+    def contestants(self, *, stretch: str | None = None) -> list[Contestant]:
+        """The system with its fuser, on one window without it, then the controls, references and the ceiling.
+
+        One window is one window, however many seconds a protocol asks for. Where `stretch` names these ("5 s", "in one
+        piece"), the system is also there on one stretch of as many, which its encoder hears as a whole.
+        """
         judge, people = self.judge, self.people
         system, window_s = judge.generator.run["system"], judge.generator.preset.window_s
         mean_face_NE = np.repeat(judge.embed(self.mean_face[None]), self.count, axis=0)
@@ -139,25 +145,41 @@ class Evaluation:
         def fused(draw: int, seconds: float | None) -> Tensor:
             return judge.fused(self.unseen, people, draw, seconds)
 
-        def crops(draw: int, seconds: float | None) -> Tensor:
+        def window(draw: int, seconds: float | None) -> Tensor:
+            return judge.crops(self.unseen, people, draw)
+
+        def piece(draw: int, seconds: float | None) -> Tensor:
             return judge.crops(self.unseen, people, draw, seconds)
 
         def shuffled(draw: int, seconds: float | None) -> FloatArray:
             return np.roll(heard.answer(draw, seconds), 1 + draw % max(1, self.count - 1), axis=0)
 
-        heard = self._pictured(f"{system}, fused", "system", fused)
+        heard = self._pictured(f"{system}, fused", fused)
+        one_window = f"{window_s:g} s"
         found = [
             heard,
-            self._pictured(f"{system}, {window_s:g} s, no fuser", "system", crops),
+            self._pictured(f"{system}, {one_window}, no fuser", window, any_length=False),
+            *([self._pictured(f"{system}, {stretch}, no fuser", piece)] if stretch not in (None, one_window) else []),
             self._fixed("mean face", "control", mean_face_NE),
             self._fixed("linear voice regression", "control", unit(self.regressed)),
         ]
         if self.count > 1:
-            found.append(Contestant(name="shuffled voices", kind="control", answer=shuffled, people=people, draws=True))
+            found.append(
+                Contestant(
+                    name="shuffled voices",
+                    kind="control",
+                    answer=shuffled,
+                    people=people,
+                    draws=True,
+                    any_length=True,
+                )
+            )
         found += [self._brought(name, pictures) for name, pictures in self.references.items()]
         return found + self._ceiling()
 
-    def _pictured(self, name: str, kind: str, pictures: Callable[[int, float | None], Tensor]) -> Contestant:
+    def _pictured(
+        self, name: str, pictures: Callable[[int, float | None], Tensor], *, any_length: bool = True
+    ) -> Contestant:
         def answer(draw: int, seconds: float | None) -> FloatArray:
             if seconds is not None:
                 return self.judge.embed(pictures(draw, seconds))
@@ -165,7 +187,15 @@ class Evaluation:
                 self._kept[name, draw] = self.judge.embed(pictures(draw, None))
             return self._kept[name, draw]
 
-        return Contestant(name=name, kind=kind, answer=answer, people=self.people, draws=True, pictures=pictures)
+        return Contestant(
+            name=name,
+            kind="system",
+            answer=answer,
+            people=self.people,
+            draws=True,
+            pictures=pictures,
+            any_length=any_length,
+        )
 
     def _fixed(self, name: str, kind: str, query_NE: FloatArray) -> Contestant:
         return Contestant(name=name, kind=kind, answer=lambda draw, seconds: query_NE, people=self.people)

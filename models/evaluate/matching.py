@@ -117,11 +117,12 @@ def sex_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         right = looks(contestant.answer(0, None)[known]) == (truth[contestant.people][known] == "f")
         value = figure(right.astype(np.float64), seed=evaluation.judge.seed)
         rows.append(_figure_row(contestant.name, contestant.kind, int(known.sum()), {"sex_accuracy": value}))
-    known_faces = truth[evaluation.owner] != "unknown"
-    right = looks(evaluation.faces[known_faces]) == (truth[evaluation.owner][known_faces] == "f")
-    if len(right):
-        value = figure(right.astype(np.float64), seed=evaluation.judge.seed)
-        rows.append(_figure_row("all real portraits", "ceiling", len(right), {"sex_accuracy": value}))
+    right_M = (looks(evaluation.faces) == (truth[evaluation.owner] == "f")).astype(np.float64)
+    right_N = np.bincount(evaluation.owner, right_M) / evaluation.unseen.face_groups.count
+    known_N = truth != "unknown"
+    if known_N.any():  # a person is one person, however many portraits there are
+        value = figure(right_N[known_N], seed=evaluation.judge.seed)
+        rows.append(_figure_row("all real portraits", "ceiling", int(known_N.sum()), {"sex_accuracy": value}))
     return rows
 
 

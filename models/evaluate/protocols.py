@@ -17,8 +17,8 @@ from models.evaluate import realism
 from models.evaluate.contestants import Evaluation
 from models.evaluate.enhancement import enhancement_rows
 from models.evaluate.matching import known_people_rows, matching_rows, noise_rows, sex_rows
-from models.evaluate.sf2f import SECONDS, code_rows, paper_rows
-from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows
+from models.evaluate.sf2f import SECONDS, code_rows, paper_rows, small_gallery
+from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows, little_speech
 from models.systems.enhance.faces import FaceEnhancer
 
 FULL = "full"
@@ -65,17 +65,20 @@ def _table(name: str, protocol: str, title: str, rows: list[dict[str, Any]], **m
 
 def _sf2f_paper(question: Question) -> list[dict[str, Any]]:
     title = f"SF2F as its paper measures, {SECONDS:g} s"
-    return [_table("sf2f-paper", "sf2f-paper", title, paper_rows(question.evaluation))]
+    evaluation = question.evaluation
+    return [_table("sf2f-paper", "sf2f-paper", title, paper_rows(evaluation), notes=small_gallery(evaluation.count))]
 
 
 def _sf2f_code(question: Question) -> list[dict[str, Any]]:
     title = f"SF2F as its released code measures, {SECONDS:g} s"
-    return [_table("sf2f-code", "sf2f-code", title, code_rows(question.evaluation))]
+    evaluation = question.evaluation
+    return [_table("sf2f-code", "sf2f-code", title, code_rows(evaluation), notes=small_gallery(evaluation.count))]
 
 
 def _avp(question: Question) -> list[dict[str, Any]]:
     rows = length_rows(question.evaluation, "avp", AVP_SECONDS, recall=False)
-    return [_table("avp", "avp", "AVP-GAN: cosine by length of speech", rows)]
+    notes = little_speech(question.evaluation, AVP_SECONDS)
+    return [_table("avp", "avp", "AVP-GAN: cosine by length of speech", rows, notes=notes)]
 
 
 def _voice2face(question: Question) -> list[dict[str, Any]]:
@@ -95,7 +98,8 @@ def _voice2face(question: Question) -> list[dict[str, Any]]:
 
 def _lengths(question: Question) -> list[dict[str, Any]]:
     rows = length_rows(question.evaluation, "lengths", CURVE_SECONDS)
-    return [_table("lengths", "lengths", "Length of speech", rows)]
+    notes = little_speech(question.evaluation, CURVE_SECONDS)
+    return [_table("lengths", "lengths", "Length of speech", rows, notes=notes)]
 
 
 def _groups(question: Question) -> list[dict[str, Any]]:

@@ -24,9 +24,8 @@ def length_rows(
 ) -> list[dict[str, Any]]:
     """Cosine, and recall at 10 of 100, by seconds of speech; one row per contestant and length it depends on."""
     rows = []
-    for contestant in evaluation.judged(protocol):
-        heard = contestant.draws and contestant.kind != "ceiling"
-        for seconds in lengths if heard else (None,):
+    for contestant in evaluation.judged(protocol, stretch="in one piece"):
+        for seconds in lengths if contestant.any_length else (None,):
             values = [
                 _values(evaluation, contestant, draw, seconds) for draw in range(draws if contestant.draws else 1)
             ]
@@ -45,6 +44,26 @@ def length_rows(
                 }
             )
     return rows
+
+
+def little_speech(evaluation: Evaluation, lengths: tuple[float, ...]) -> list[str]:
+    """What to know of lengths that not everybody's speech or clips have: what is heard is shorter, or repeated."""
+    hop_s = evaluation.judge.generator.hop_s
+    groups, frames_U = evaluation.unseen.utterance_groups, evaluation.unseen.frames
+    longest = np.maximum.reduceat(frames_U, groups.first) * hop_s
+    total = np.add.reduceat(frames_U, groups.first) * hop_s
+    parts = [
+        f"{seconds:g} s: {int((total < seconds - hop_s).sum())} with less speech, "
+        f"{int((longest < seconds - hop_s).sum())} with no clip of that length"
+        for seconds in lengths
+        if (longest < seconds - hop_s).any()
+    ]
+    if not parts:
+        return []
+    return [
+        f"Of {evaluation.count} people, {'; '.join(parts)}. Who has less speech is heard for as long as there is any "
+        "by the fused rows; a piece that is longer than its clip begins it again."
+    ]
 
 
 def group_rows(evaluation: Evaluation, *, draws: int = DRAWS) -> list[dict[str, Any]]:

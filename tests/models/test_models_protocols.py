@@ -17,14 +17,19 @@ from snapshot_writer import TinySnapshot
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from models.data.snapshots import open_snapshot
 from models.errors import EvaluationError, PretrainedError
+from models.evaluate.contestants import Evaluation
 from models.evaluate.distributions import frechet_distance, kernel_distance, mmd, vggface_score
+from models.evaluate.judge import Judge
 from models.evaluate.matching import matching
 from models.evaluate.metrics import bootstrap_interval, rank_figures
-from models.evaluate.protocol import evaluate
+from models.evaluate.protocol import evaluate, open_embedder, open_store
 from models.evaluate.published import rows as published_rows
 from models.evaluate.report import markdown
+from models.generator import Generator
 from models.train import train
+from models.training.config import make_config
 
 OWNERS = np.array([0, 0, 1, 2, 2])
 
@@ -179,6 +184,59 @@ def test_lengths_are_rows_and_draws_are_averaged(judged: tuple[Path, dict[str, A
     assert all(math.isfinite(figure["value"]) for row in tables["sf2f-paper"] for figure in row["figures"].values())
 
 
+@pytest.fixture(scope="module")
+def asked(judged: tuple[Path, dict[str, Any]], tiny_snapshot: TinySnapshot) -> Evaluation:
+    """The judged run, to be asked for one row at a time."""
+    generator = Generator(judged[0], torch.device("cpu"))
+    config = make_config(generator.run["run"])
+    judge = Judge(generator=generator, embedder=open_embedder(config.embedder, judged[0], {}), seed=0)
+    snapshot = open_snapshot(config.root, config.snapshot)
+    training, unseen = (open_store(config, generator, snapshot, split) for split in ("train", "test"))
+    return Evaluation(judge, training, unseen, {})
+
+
+def test_a_row_hears_what_its_name_says(asked: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log-mels that reach the encoder where a protocol asks for 5 s: one window per person, or all in one piece."""
+    heard: list[tuple[int, int]] = []
+    network = asked.judge.generator.network
+    embed = network.embed
+    monkeypatch.setattr(network, "embed", lambda mel: heard.append((mel.shape[0], mel.shape[2])) or embed(mel))
+    found = {}
+    for contestant in asked.contestants(stretch="5 s"):
+        heard.clear()
+        if contestant.kind == "system":
+            contestant.answer(0, 5.0)
+            found[contestant.name] = list(heard)
+    assert asked.judge.generator.hop_s == 0.01
+    assert found["sf2f, 0.5 s, no fuser"] == [(asked.count, 50)]
+    assert found["sf2f, 5 s, no fuser"] == [(asked.count, 500)]
+    ((windows, frames),) = found["sf2f, fused"]
+    assert frames == 50
+    assert windows > asked.count
+
+
+def test_one_window_has_one_row_and_lengths_say_who_has_less(judged: tuple[Path, dict[str, Any]]) -> None:
+    tables = {table["table"]: table for table in judged[1]["tables"]}
+    paper = [row["name"] for row in tables["sf2f-paper"]["rows"] if row["kind"] == "system"]
+    assert paper == ["sf2f, fused", "sf2f, 0.5 s, no fuser", "sf2f, 5 s, no fuser"]
+    assert (
+        "Recall among 5 people, not in the paper's galleries of 100: chance is R@1 20.0 %."
+        in tables["sf2f-paper"]["notes"]
+    )
+    curve = {
+        row["name"]: [each["seconds"] for each in tables["avp"]["rows"] if each["name"] == row["name"]]
+        for row in tables["avp"]["rows"]
+    }
+    assert curve["sf2f, 0.5 s, no fuser"] == [None]
+    assert (
+        curve["sf2f, in one piece, no fuser"]
+        == curve["sf2f, fused"]
+        == curve["shuffled voices"]
+        == [2.0, 4.0, 6.0, 8.0]
+    )
+    assert any("8 s: 5 with less speech, 5 with no clip of that length" in note for note in tables["avp"]["notes"])
+
+
 def test_small_groups_are_put_together_and_the_unknown_have_no_gap(judged: tuple[Path, dict[str, Any]]) -> None:
     rows = next(table["rows"] for table in judged[1]["tables"] if table["table"] == "groups")
     nationality = [row for row in rows if row["attribute"] == "nationality"]
@@ -194,7 +252,7 @@ def test_published_figures_stand_apart_from_ours(judged: tuple[Path, dict[str, A
     assert (run / "evaluation.md").read_text() == text
     ours, published = text.split("Published, other data and other embedders")[:2]
     assert "(published)" not in ours
-    assert "| SF2F, 64 px, 5 s (published) |" in published.splitlines()[4]
+    assert "| SF2F, 64 px, 1.25 s, no fuser (published) |" in published.splitlines()[4]
     assert "galleries of 100, and these are 5 people" in published.splitlines()[0]
     assert "R@10" not in published.splitlines()[2], "their recall is another question's"
     table = next(table for table in result["tables"] if table["table"] == "sf2f-paper")
