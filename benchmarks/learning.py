@@ -26,7 +26,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ R100, SAME_SEX = "centred_recall_at_10_of_100", "centred_same_sex_recall_at_5_of
 LABELS = {R100: "R@10 of 100", SAME_SEX: "R@5 of 20 of one sex"}
 CHANCE = {R100: 0.10, SAME_SEX: 0.25}
 OF_OPTIMUM = 0.8
-ABLATION = {R100: ("R@10 of 100", 1), "cosine": ("cosine", 1), "l1": ("L1", -1)}  # SF2F, Table 7; less L1 is better
+ABLATION = {R100: "R@10 of 100", "cosine": "cosine", "l1": "L1"}  # SF2F, Table 7; less L1 is better
 
 
 def main() -> int:
@@ -126,10 +126,10 @@ def sections(setting: Setting) -> list[Section]:
     losses = {loss: rows for loss in LOSSES if (rows := done.get(Job(system="sf2f", link=1.0, without=loss)))}
     found = [_links(system, rows) for system, rows in whole.items()]
     if len(whole) == len(by_link):
-        found.append(_beside("align beside sf2f at link 1", whole["align"][1.0], whole["sf2f"][1.0]))
+        found.append(_beside(setting, whole["align"][1.0], whole["sf2f"][1.0]))
     others = {job: rows for job, rows in done.items() if job.system in BOXES}
     found += [_others(setting, others)] if others else []
-    found += [_without(whole["sf2f"][1.0], losses)] if "sf2f" in whole and len(losses) == len(LOSSES) else []
+    found += [_without(setting, whole["sf2f"][1.0], losses)] if "sf2f" in whole and len(losses) == len(LOSSES) else []
     return found
 
 
@@ -161,19 +161,27 @@ def _others(setting: Setting, found: Mapping[Job, Rows]) -> Section:
 
 def _with_attention(setting: Setting, found: Mapping[Job, Rows]) -> list[Figure]:
     """AVP-GAN with CBAM less AVP-GAN without, paired over people, before the judge; the voices' first seconds."""
-    runs = [Job(system="avp_gan", link=1.0, variant="no-cbam"), Job(system="avp_gan", link=1.0)]
+    runs = (Job(system="avp_gan", link=1.0, variant="no-cbam"), Job(system="avp_gan", link=1.0))
     if not set(runs) <= set(found):
         return []
-    snapshot = (setting.root(1.0) / "snapshot.txt").read_text()
-    both = compare(
-        [folder_of(setting, job) for job in runs], snapshot_id=snapshot, seconds=SECONDS, device=setting.device
-    )
-    figures = []
-    for key in ("centred_cosine", R100):
-        if key in both.runs[0].values:
-            gain, low, high, n = paired(both, key, draws=2000, seed=0)
-            figures.append(Figure(name=f"avp_gan: {key} with CBAM less without", value=gain, low=low, high=high, n=n))
-    return figures
+    gains = _gains(setting, *runs, ("centred_cosine", R100))
+    return [_gain(f"avp_gan: {key} with CBAM less without", gain) for key, gain in gains.items()]
+
+
+Gain = tuple[float, float, float, int]  # mean of the differences person by person, its 95 % interval, people
+
+
+def _gains(setting: Setting, before: Job, after: Job, keys: Iterable[str]) -> dict[str, Gain]:
+    """How much better a job is than another, paired over people, for keys that there are; the first is the judge's."""
+    snapshot = (setting.root(after.link) / "snapshot.txt").read_text()
+    folders = [folder_of(setting, job) for job in (before, after)]
+    both = compare(folders, snapshot_id=snapshot, seconds=SECONDS, device=setting.device)
+    return {key: paired(both, key, draws=2000, seed=0) for key in keys if key in both.runs[0].values}
+
+
+def _gain(name: str, gain: Gain) -> Figure:
+    value, low, high, people = gain
+    return Figure(name=name, value=value, low=low, high=high, n=people)
 
 
 def _end(setting: Setting, job: Job) -> dict[str, Any]:
@@ -201,34 +209,41 @@ def _links(system: str, found: Mapping[float, Rows]) -> Section:
     figures.append(_above(f"{system}, link 1: low end within one sex above that oracle, which is chance there", within))
     gain = _of(fused[1.0], R100)["value"] - _of(whole["one window"], R100)["value"]
     figures.append(_above(f"{system}, link 1: R@10 of 100 of the fused voice less that of one window", gain))
+    if better := whole["one window"].get("fused_better", {}).get(R100):
+        name = f"{system}, link 1: the same, paired over people"
+        figures.append(_gain(name, (better["value"], better["low"], better["high"], better["people"])))
     table = [_line(f"link {link:g}", name, row) for link, rows in found.items() for name, row in rows.items()]
     return Section(title=f"{system}, three links", figures=figures, tables={"all rows": table})
 
 
-def _beside(title: str, ours: Rows, theirs: Rows) -> Section:
+def _beside(setting: Setting, ours: Rows, theirs: Rows) -> Section:
     figures = [
         _above(f"{LABELS[key]}, align less sf2f", _of(ours["fused"], key)["value"] - _of(theirs["fused"], key)["value"])
         for key in (SAME_SEX, R100)
     ]
-    return Section(title=title, figures=figures)
+    gains = _gains(setting, Job(system="sf2f", link=1.0), Job(system="align", link=1.0), (SAME_SEX, R100))
+    figures += [_gain(f"{LABELS[key]}, align less sf2f, paired over people", gain) for key, gain in gains.items()]
+    return Section(title="align beside sf2f at link 1", figures=figures)
 
 
-def _without(whole: Rows, found: Mapping[str, Rows]) -> Section:
+def _without(setting: Setting, whole: Rows, found: Mapping[str, Rows]) -> Section:
     """SF2F at link 1 without one loss each; everything else as in the first section."""
     table = [_line("all losses", "fused", whole["fused"])]
     table += [_line(f"without {loss}", "fused", rows["fused"]) for loss, rows in found.items()]
-    notes = [_moved(loss, whole["fused"], rows["fused"]) for loss, rows in found.items()]
+    all_losses = Job(system="sf2f", link=1.0)
+    notes = [
+        _moved(loss, _gains(setting, Job(system="sf2f", link=1.0, without=loss), all_losses, ABLATION))
+        for loss in found
+    ]
     return Section(title="sf2f without each loss, link 1", tables={"fused": table}, notes=notes)
 
 
-def _moved(loss: str, whole: Mapping[str, Any], less: Mapping[str, Any]) -> str:
+def _moved(loss: str, gains: Mapping[str, Gain]) -> str:
     """One line: what a loss did to the paper's metrics, all of which get worse there without any of the losses."""
     said = []
-    for key, (label, sign) in ABLATION.items():
-        before, after = _of(whole, key), _of(less, key)
-        gain, half = sign * (before["value"] - after["value"]), (before["high"] - before["low"]) / 2
-        verdict = "as the paper says" if gain > half else "against the paper" if gain < -half else "within the interval"
-        said.append(f"{label} {gain:+.3f} better with it ({verdict}, ±{half:.3f})")
+    for key, (gain, low, high, people) in gains.items():
+        verdict = "as the paper says" if low > 0 else "against the paper" if high < 0 else "not told apart"
+        said.append(f"{ABLATION[key]} {gain:+.3f} [{low:+.3f}, {high:+.3f}] better with it, n = {people} ({verdict})")
     return f"- `{loss}`: {'; '.join(said)}."
 
 

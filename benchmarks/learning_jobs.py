@@ -193,7 +193,11 @@ def rows_of(setting: Setting, job: Job) -> Rows:
     """Figures of a finished job by row: the system's are called `fused` and `one window`."""
     evaluation = json.loads((folder_of(setting, job) / "evaluation.json").read_text())
     short = {f"{job.system}, fused": "fused"}
-    rows = {short.get(row["name"], row["name"]): row["figures"] | {"n": row["people"]} for row in evaluation["rows"]}
+    rows = {
+        short.get(row["name"], row["name"]): row["figures"]
+        | {"n": row["people"], "fused_better": row.get("other_better", {})}
+        for row in evaluation["rows"]
+    }
     return {"one window" if "no fuser" in name else name: row for name, row in rows.items()}
 
 

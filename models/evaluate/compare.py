@@ -1,4 +1,4 @@
-"""Runs on the same test pairs: per person, so that what one run does better can be told from who was asked.
+"""Runs on the same pairs: per person, so that what one run does better can be told from who was asked.
 
 A pair is a person's voice, the first seconds of their clips in order, and their portraits; nothing is drawn at random.
 All runs answer for the same people, are looked at by one embedder, and are held against the same real portraits.
@@ -27,7 +27,7 @@ from models.errors import EvaluationError
 from models.evaluate.contestants import Evaluation
 from models.evaluate.distributions import VFS_SPLITS, vggface_score
 from models.evaluate.judge import Judge
-from models.evaluate.metrics import FloatArray, IntArray, bootstrap_interval
+from models.evaluate.metrics import FloatArray, IntArray, better_by, bootstrap_interval
 from models.evaluate.protocol import open_embedder, open_store
 from models.evaluate.realism import VFS, Look, vfs_network
 from models.evaluate.rows import Centre, Protocol, person_values
@@ -38,12 +38,11 @@ from voxdata.format.counting import Counting, silent
 from voxdata.format.reader import Reader
 
 LATENCY_VOICES = 20
-LOWER_IS_BETTER = ("l1", "median_rank")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One run on the test pairs: values per person (N,), and what the whole run is guarded by.
+    """One run on the pairs: values per person (N,), and what the whole run is guarded by.
 
     `groups` is the mean cosine of each group of enough people, named `sex f`, `nationality …`; `nan_rate` the share of
     faces with a value that is not finite; `latency_ms` the median time from one voice to its face; `vfs` None where its
@@ -131,12 +130,11 @@ def paired(comparison: Comparison, metric: str, *, draws: int, seed: int) -> tup
     known = set.intersection(*(set(run.values) for run in comparison.runs))
     if metric not in known:
         raise EvaluationError(
-            f"metric {metric!r}: {comparison.people} test people give {', '.join(sorted(known))}; "
-            "choose one of these, or a larger test set"
+            f"metric {metric!r}: {comparison.people} people of split {comparison.split} give "
+            f"{', '.join(sorted(known))}; choose one of these, or build with more people"
         )
     first, second = (run.values[metric] for run in comparison.runs)
-    better_N = (first - second) if metric.removeprefix("centred_") in LOWER_IS_BETTER else (second - first)
-    better_N = better_N[np.isfinite(better_N)]
+    better_N = better_by(metric, second, first)
     if not len(better_N):
         return math.nan, math.nan, math.nan, 0
     low, high = bootstrap_interval(better_N, seed=seed, draws=draws)

@@ -13,7 +13,16 @@ import numpy as np
 from models.evaluate.contestants import Evaluation
 from models.evaluate.metrics import unit
 from models.evaluate.references import reference_row
-from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, shuffled_row, system_row
+from models.evaluate.rows import (
+    Centre,
+    Protocol,
+    Values,
+    person_values,
+    same_sex_scores,
+    scores_row,
+    shuffled_row,
+    system_row,
+)
 from voxdata.format.counting import Advance
 
 DRAWS = 10
@@ -43,18 +52,19 @@ def full_rows(evaluation: Evaluation, advance: Advance = lambda count: None) -> 
         advance(1)
     system, window_s = judge.generator.run["system"], judge.generator.preset.window_s
     mean_face_NE = np.repeat(judge.embed(evaluation.mean_face[None]), evaluation.count, axis=0)
+    ours = person_values([(fused_NE, real_NE)], fused_centre, protocol)
     rows = [
         system_row(f"{system}, fused", "system", [(fused_NE, real_NE)], fused_centre, protocol),
-        system_row(f"{system}, {window_s:g} s, no fuser", "system", crops, crop_centre, protocol),
-        scores_row("chance", np.zeros((evaluation.count, evaluation.count)), protocol),
-        system_row("mean face", "control", [(mean_face_NE, real_NE)], None, protocol),
+        system_row(f"{system}, {window_s:g} s, no fuser", "system", crops, crop_centre, protocol, ours),
+        scores_row("chance", np.zeros((evaluation.count, evaluation.count)), protocol, ours),
+        system_row("mean face", "control", [(mean_face_NE, real_NE)], None, protocol, ours),
     ]
     if evaluation.count > 1:
-        rows.append(shuffled_row("shuffled voices", fused_NE, real_NE, fused_centre, protocol))
+        rows.append(shuffled_row("shuffled voices", fused_NE, real_NE, fused_centre, protocol, ours))
     known, same_sex = same_sex_scores(unseen.sexes)
-    if len(known):
-        rows.append(scores_row("sex only", same_sex, protocol))
-    rows.append(_regression(evaluation, protocol))
+    if len(known):  # who is found among fewer people is found more easily: paired only where nobody is left out
+        rows.append(scores_row("sex only", same_sex, protocol, ours if len(known) == evaluation.count else None))
+    rows.append(_regression(evaluation, protocol, ours))
     advance(1)
     brought = partial(
         reference_row,
@@ -65,6 +75,7 @@ def full_rows(evaluation: Evaluation, advance: Advance = lambda count: None) -> 
         real_NE=real_NE,
         training_real_E=training_real_E,
         protocol=protocol,
+        against=ours,
     )
     rows += [brought(name, pictures) for name, pictures in evaluation.references.items()]
     rows += _ceiling(evaluation, protocol)
@@ -72,10 +83,11 @@ def full_rows(evaluation: Evaluation, advance: Advance = lambda count: None) -> 
     return rows
 
 
-def _regression(evaluation: Evaluation, protocol: Protocol) -> dict[str, Any]:
+def _regression(evaluation: Evaluation, protocol: Protocol, ours: Values) -> dict[str, Any]:
     generated = unit(evaluation.regression(evaluation.voices)).mean(axis=0)
     centre = Centre(generated=generated, real=evaluation.training_real.mean(axis=0))
-    return system_row("linear voice regression", "control", [(evaluation.regressed, evaluation.real)], centre, protocol)
+    draws = [(evaluation.regressed, evaluation.real)]
+    return system_row("linear voice regression", "control", draws, centre, protocol, ours)
 
 
 def _ceiling(evaluation: Evaluation, protocol: Protocol) -> list[dict[str, Any]]:

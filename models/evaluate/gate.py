@@ -15,6 +15,8 @@ from typing import Any
 from models.errors import ConfigError
 from models.evaluate.compare import Comparison, Measured, paired
 
+MIN_PEOPLE = 6
+"""Of fewer people all are better by chance in more than 2.5 % of comparisons, and the interval is then above 0."""
 PROMOTED, REFUSED, FIRST = "promoted", "refused", "first"
 PASSED, FAILED, NOT_MEASURED = "passed", "failed", "not measured"
 _METRIC = re.compile(r"(centred_)?(cosine|l1|median_rank|map|(same_sex_)?recall_at_[0-9]+(_of_[0-9]+)?)")

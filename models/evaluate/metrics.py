@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+LOWER_IS_BETTER = ("l1", "median_rank")
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -91,6 +92,15 @@ def figure(values_N: FloatArray, *, seed: int = 0, median: bool = False) -> dict
     """The mean, or the median, over people and its 95 % bootstrap interval."""
     low, high = bootstrap_interval(values_N, seed=seed, median=median)
     return {"value": float(np.median(values_N) if median else values_N.mean()), "low": low, "high": high}
+
+
+def better_by(key: str, ours_N: FloatArray, theirs_N: FloatArray) -> FloatArray:
+    """How much better we are than they, person by person; for `l1` and ranks less is better. Who has no finite value in
+    both is left out."""
+    lower = key.removeprefix("centred_") in LOWER_IS_BETTER
+    difference_N = theirs_N - ours_N if lower else ours_N - theirs_N
+    known_N: FloatArray = difference_N[np.isfinite(difference_N)]
+    return known_N
 
 
 def rank_figures(above: IntArray, ties: IntArray) -> tuple[FloatArray, FloatArray]:

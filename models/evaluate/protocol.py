@@ -4,9 +4,12 @@ Written to the run: `evaluation[-<split>][-<embedder>].json` (named where not te
 contact sheet as `.png`:
 {"format": 1, "run", "system", "step", "snapshot", "split", "people", "portraits", "utterances",
  "embedder": {"name", "sha256", "kind": published | trained in the run}, "notes": [str],
- "rows": [{"name", "kind": system | control | ceiling, "people", "draws", "figures": {key: {"value", "low", "high"}}}],
+ "rows": [{"name", "kind": system | control | ceiling, "people", "draws", "figures": {key: {"value", "low", "high"}},
+           "other_better": {key: {"value", "low", "high", "people"}}}],
  "tables": [{"table", "protocol", "title", "rows": as above}]}
-`low` and `high` end a 95 % bootstrap interval over people; KID and VFS have a `deviation` over subsets or splits.
+`other_better` is how much better the first row is, the mean of the differences person by person, where both have the
+same people. `low` and `high` end a 95 % bootstrap interval over people; KID and VFS have a `deviation` over subsets or
+splits.
 Keys of figures: cosine, l1, recall_at_<K>[_of_<gallery>], median_rank, map, and centred_… of those; see `rows.py`. The
 tables are those of `protocols.py`.
 """
@@ -62,6 +65,7 @@ def evaluate(
     references: Mapping[str, Pictures] | None = None,
     protocols: Sequence[str] = BY_DEFAULT,
     enhance: str | None = None,
+    said: Sequence[str] = (),
     counting: Counting = silent,
 ) -> dict[str, Any]:
     """Evaluate a run on a split, write the result into the run and return it. Raises `TrainingError`.
@@ -69,6 +73,7 @@ def evaluate(
     `references` adds a row per name, from pictures of everybody in the split (and of training people, to centre it).
     `protocols` are names of `protocols.py`; `full` is always there. `snapshot_id` is another snapshot than the run's.
     `enhance` is `gfpgan` or the folder of an enhance run: its effect on who the faces look like is then measured too.
+    `said` are further notes of the result, as of who counts how often test people were looked at.
     `counting` is told of every protocol by itself: of the parts of `full`, of the rows of the others.
     """
     asked = chosen_protocols([*protocols, ENHANCE] if enhance else protocols)
@@ -95,7 +100,7 @@ def evaluate(
         rows = full_rows(evaluation, advance)
     result = _about(run_dir, trained, snapshot, split, unseen) | {
         "embedder": describe_embedder(name, files),
-        "notes": _notes(name, config.embedder, unseen) + missing,
+        "notes": [*said, *_notes(name, config.embedder, unseen), *missing],
         "rows": rows,
         "tables": tables(asked, question),
     }

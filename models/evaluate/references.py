@@ -15,7 +15,7 @@ from PIL import Image
 
 from models.errors import EvaluationError
 from models.evaluate.metrics import FloatArray, unit
-from models.evaluate.rows import Centre, Protocol, system_row
+from models.evaluate.rows import Centre, Protocol, Values, system_row
 
 Pictures = Mapping[str, npt.NDArray[np.uint8]]
 """Person -> uint8 (S, S, 3), or (K, S, S, 3): several pictures, whose embeddings are averaged."""
@@ -33,6 +33,7 @@ def reference_row(
     real_NE: FloatArray,
     training_real_E: FloatArray,
     protocol: Protocol,
+    against: Values | None = None,
 ) -> dict[str, Any]:
     """A row of kind `ceiling` from the pictures of the people in `unseen`.
 
@@ -45,7 +46,7 @@ def reference_row(
     if known:
         generated_E = picture_embeddings(name, pictures, known, embed, side_px).mean(axis=0)
         centre = Centre(generated=generated_E, real=training_real_E)
-    return system_row(name, "ceiling", [(query_NE, real_NE)], centre, protocol)
+    return system_row(name, "ceiling", [(query_NE, real_NE)], centre, protocol, against)
 
 
 def picture_embeddings(name: str, pictures: Pictures, people: Sequence[str], embed: Embed, side_px: int) -> FloatArray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.evaluate import published
 
 HEADLINE = ("centred_recall_at_5_of_20", "centred_recall_at_10_of_100")
 """What says most about a system: recall at 10 of 20 people, for one, is hardly more than sex."""
+_PAIRED = (*HEADLINE, "centred_same_sex_recall_at_5_of_20", "centred_cosine", "cosine", "l1")
 _HEADINGS = {
     "cosine": "cosine",
     "centred_cosine": "cosine",
@@ -37,6 +38,14 @@ _HEADINGS = {
 _PER_CENT = ("recall", "map", "matching", "sex_accuracy", "top_", "voice_above")
 
 
+def heading(key: str) -> str:
+    """The heading of a column of figures."""
+    if key in _HEADINGS:
+        return _HEADINGS[key]
+    at, _, gallery = key.partition("_at_")[2].partition("_of_")
+    return f"R@{at} of {gallery} %" if gallery else f"R@{at} %"
+
+
 def markdown(result: Mapping[str, Any]) -> str:
     """The tables of an evaluation.json: as the paper computes them, centred, and per smaller gallery."""
     rows = result["rows"]
@@ -62,6 +71,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         tables.append(("Galleries of 20 of one sex, centred", same_sex))
     if summary := headline(result):
         lines += ["", "## Who it finds", "", summary]
+    if better := _better(rows, result["embedder"]["name"]):
+        lines += ["", f"## {rows[0]['name']}: better by", "", *better]
     for title, columns in tables:
         lines += ["", f"## {title}", "", *_table(rows, columns, result["embedder"]["name"])]
     for table in result.get("tables", []):
@@ -132,6 +143,21 @@ def _groups(rows: list[dict[str, Any]], embedder: str) -> list[str]:
     return lines
 
 
+def _better(rows: list[dict[str, Any]], embedder: str) -> list[str]:
+    """By how much the first row is better than each that has the same people."""
+    against = [{**row, "figures": row["other_better"]} for row in rows if row.get("other_better")]
+    columns = [key for key in _PAIRED if any(key in row["figures"] for row in against)]
+    if not columns:
+        return []
+    return [
+        f"Than each of these rows: mean of the differences person by person, n = {rows[0]['people']} people "
+        "[95 % interval over people, resampled in pairs]. Where it holds 0 the two are not told apart, "
+        "whether or not the intervals of the two rows meet.",
+        "",
+        *_table(against, columns, embedder, whole_heading),
+    ]
+
+
 def headline(result: Mapping[str, Any]) -> str:
     """One table of centred recall at 5 in galleries of 20 and at 10 in galleries of 100, for sizes that there are."""
     columns = [key for key in HEADLINE if any(key in row["figures"] for row in result["rows"])]
@@ -143,8 +169,10 @@ def _recalls(keys: set[str], prefix: str, gallery: int | None) -> list[str]:
     return [key for k in (1, 2, 5, 10) if (key := f"{prefix}_at_{k}{tail}") in keys]
 
 
-def _table(rows: list[dict[str, Any]], columns: list[str], embedder: str) -> list[str]:
-    headings = [heading(column) for column in columns]
+def _table(
+    rows: list[dict[str, Any]], columns: list[str], embedder: str, name: Callable[[str], str] = heading
+) -> list[str]:
+    headings = [name(column) for column in columns]
     lines = [f"| {embedder} | n | {' | '.join(headings)} |", "|---|---" + "|---" * len(columns) + "|"]
     for row in rows:
         cells = [cell(row["figures"].get(column), column) for column in columns]
@@ -153,12 +181,9 @@ def _table(rows: list[dict[str, Any]], columns: list[str], embedder: str) -> lis
     return lines
 
 
-def heading(key: str) -> str:
-    """The heading of a column of figures."""
-    if key in _HEADINGS:
-        return _HEADINGS[key]
-    at, _, gallery = key.partition("_at_")[2].partition("_of_")
-    return f"R@{at} of {gallery} %" if gallery else f"R@{at} %"
+def whole_heading(key: str) -> str:
+    """The heading where centred figures and others stand in one table."""
+    return f"centred {heading(key)}" if key.startswith("centred_") else heading(key)
 
 
 def cell(figure: Mapping[str, float] | None, key: str) -> str:

@@ -1,9 +1,10 @@
 """Rows of the evaluation: the system and its controls. Shapes: N people, E embedding.
 
 `real` are the people's real embeddings (App. E.2); a row has queries, one embedding per person and draw, and its
-figures are means over people of each person's mean over the draws. "Centred" means: queries minus the mean of the same
-system's generations for training people, real embeddings minus the mean of training people's: blurry faces share an
-offset that says nothing about anybody. Sums and intervals are in shares, not per cent.
+figures are means over people of each person's mean over the draws. What two rows differ by is the mean of the
+differences person by person, with an interval of its own: the intervals of the two do not tell it. "Centred" means:
+queries minus the mean of the same system's generations for training people, real embeddings minus the mean of training
+people's: blurry faces share an offset that says nothing about anybody. Sums and intervals are in shares, not per cent.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluate.metrics import FloatArray, IntArray, cosine, figure, hits, l1, rank_figures, ranks, unit
+from models.evaluate.metrics import FloatArray, IntArray, better_by, cosine, figure, hits, l1, rank_figures, ranks, unit
 
+Values = Mapping[str, FloatArray]
+"""Figures before the mean over people: name -> values (N,)."""
 RECALL_AT = (1, 2, 5, 10)
 SAME_SEX_GALLERY = 20
 
@@ -44,13 +47,15 @@ def system_row(
     draws: Sequence[tuple[FloatArray, FloatArray]],
     centre: Centre | None,
     protocol: Protocol,
+    against: Values | None = None,
 ) -> dict[str, Any]:
     """A row whose query for a person is made for that person; each draw is queries and real embeddings (N, E).
 
-    `centre` None leaves the centred figures out.
+    `centre` None leaves the centred figures out. `against` are another row's values for the same people: the row then
+    says by how much that one is better, paired over people (`other_better`).
     """
     mean = person_values(draws, centre, protocol)
-    return _row(name, kind, len(draws[0][0]), mean, protocol, draws=len(draws))
+    return _row(name, kind, len(draws[0][0]), mean, protocol, draws=len(draws), against=against)
 
 
 def person_values(
@@ -70,7 +75,12 @@ def person_values(
 
 
 def shuffled_row(
-    name: str, query_NE: FloatArray, real_NE: FloatArray, centre: Centre, protocol: Protocol
+    name: str,
+    query_NE: FloatArray,
+    real_NE: FloatArray,
+    centre: Centre,
+    protocol: Protocol,
+    against: Values | None = None,
 ) -> dict[str, Any]:
     """Everybody judged by everybody else's voice, all pairs: what a system reaches that ignores who speaks."""
     values: dict[str, FloatArray] = {}
@@ -84,15 +94,14 @@ def shuffled_row(
             values[key] = _mean_of_others(hits(above, ties, k, people=len(real), gallery=gallery))
         values[f"{prefix}map"] = _mean_of_others(rank_figures(above, ties)[1])
     values["l1"] = _mean_of_others(np.stack([l1(query[None], real_NE) for query in query_NE]))
-    return _row(name, "control", len(real_NE), values, protocol)
+    return _row(name, "control", len(real_NE), values, protocol, against=against)
 
 
-def scores_row(name: str, scores_NN: FloatArray, protocol: Protocol) -> dict[str, Any]:
+def scores_row(name: str, scores_NN: FloatArray, protocol: Protocol, against: Values | None = None) -> dict[str, Any]:
     """A row that has no faces, only scores of every query against every person: chance, or the oracle of sex."""
     values = _own_recalls("recall", scores_NN, protocol)
-    return _row(
-        name, "control", len(scores_NN), {**values, **{f"centred_{key}": v for key, v in values.items()}}, protocol
-    )
+    both = {**values, **{f"centred_{key}": v for key, v in values.items()}}
+    return _row(name, "control", len(scores_NN), both, protocol, against=against)
 
 
 def _own_recalls(prefix: str, scores_NN: FloatArray, protocol: Protocol) -> dict[str, FloatArray]:
@@ -138,13 +147,32 @@ def _mean_of_others(table_NN: FloatArray) -> FloatArray:
 
 
 def _row(
-    name: str, kind: str, people: int, values: Mapping[str, FloatArray], protocol: Protocol, *, draws: int = 1
+    name: str,
+    kind: str,
+    people: int,
+    values: Values,
+    protocol: Protocol,
+    *,
+    draws: int = 1,
+    against: Values | None = None,
 ) -> dict[str, Any]:
     figures = {}
     for key, value_N in values.items():
         known_N = value_N[np.isfinite(value_N)]
         figures[key] = figure(known_N, seed=protocol.seed, median=key.endswith("median_rank"))
-    return {"name": name, "kind": kind, "people": people, "draws": draws, "figures": figures}
+    row = {"name": name, "kind": kind, "people": people, "draws": draws, "figures": figures}
+    return row if against is None else {**row, "other_better": _paired(against, values, protocol)}
+
+
+def _paired(ours: Values, theirs: Values, protocol: Protocol) -> dict[str, Any]:
+    """Means of how much better we are, person by person, with intervals and the people behind them; medians have no
+    such mean."""
+    found = {}
+    for key in ours:
+        better_N = better_by(key, ours[key], theirs[key]) if key in theirs else np.zeros(0)
+        if len(better_N) and not key.endswith("median_rank"):
+            found[key] = {**figure(better_N, seed=protocol.seed), "people": len(better_N)}
+    return found
 
 
 def same_sex_scores(sexes: Sequence[str]) -> tuple[IntArray, FloatArray]:

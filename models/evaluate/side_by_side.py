@@ -1,10 +1,11 @@
-"""Several runs on the same test pairs in one table: what each differs in from the first, and what that did.
+"""Several runs on the same pairs in one table: what each differs in from the first, and what that did.
 
 An ablation is a run and the same run without something; a table over resolutions is runs of several sides. All of them
 hear the same voices and are judged by one embedder against the same portraits (`compare.py`). Written to the first
 run's folder as `comparison.json` and `.md`:
-{"format": 1, "snapshot", "split", "people", "seconds", "pairs", "embedder", "rows": [{"run", "system", "preset",
- "side_px", "step", "differs": {what: value}, "figures": {key: {"value", "low", "high"}}, "better": as figures}]}
+{"format": 1, "snapshot", "split", "people", "seconds", "pairs", "embedder", "notes": [str],
+ "rows": [{"run", "system", "preset", "side_px", "step", "differs": {what: value},
+   "figures": {key: {"value", "low", "high"}}, "better": as figures}]}
 `better` is how much better than the first run, paired over people; for L1 and ranks less is better.
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 from models.errors import EvaluationError
 from models.evaluate.compare import Comparison, compare, paired
 from models.evaluate.metrics import figure
-from models.evaluate.report import cell, heading
+from models.evaluate.report import cell, whole_heading
 from models.systems.registry import system_spec
 from models.training.checkpoint import load_checkpoint, read_run_config
 from voxdata.format.atomic import write_atomic, write_json
@@ -42,10 +43,12 @@ def evaluate_beside(
     seconds: float = SECONDS,
     device: str = "auto",
     seed: int = 0,
+    said: Sequence[str] = (),
     counting: Counting = silent,
 ) -> dict[str, Any]:
     """Judge runs of one snapshot beside each other, write the result into the first one's folder and return it.
 
+    `said` are notes of the result, as of who counts how often test people were looked at.
     `counting` is told of every run that was asked. Raises `TrainingError`.
     """
     told = [read_run_config(Path(run)) for run in runs]
@@ -75,6 +78,7 @@ def evaluate_beside(
         "seconds": seconds,
         "pairs": compared.pairs,
         "embedder": dict(compared.embedder),
+        "notes": list(said),
         "rows": [_row(Path(run), told, compared, at, seed) for at, run in enumerate(runs)],
     }
     folder = Path(runs[0])
@@ -99,12 +103,18 @@ def beside_markdown(result: Mapping[str, Any]) -> str:
         "",
         "## Better than the first run by",
         "",
+        f"Mean of the differences person by person, over those of the n = {result['people']} people for whom both runs "
+        "have a finite face [95 % interval over people, resampled in pairs]. Where it holds 0 the two are not told "
+        "apart, whether or not their own intervals meet.",
+        "",
         *_table(rows[1:], shown, eye, "differs in", lambda row: _differs(row["differs"]), "better"),
     ]
     if len({row["side_px"] for row in rows}) > 1:
         by_side = sorted(rows, key=lambda row: int(row["side_px"]))
         lines += ["", "## Resolution", ""]
         lines += _table(by_side, shown, eye, "side", lambda row: f"{row['side_px']} pixels", "figures")
+    if notes := result.get("notes"):
+        lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -113,8 +123,8 @@ def _row(run: Path, told: Sequence[Mapping[str, Any]], compared: Comparison, at:
     pair = dataclasses.replace(compared, runs=(compared.runs[0], compared.runs[at]))
     better = {}
     for key in sorted(set(compared.runs[0].values) & set(compared.runs[at].values)) if at else []:
-        value, low, high, _ = paired(pair, key, draws=DRAWS, seed=seed)
-        better[key] = {"value": value, "low": low, "high": high}
+        value, low, high, people = paired(pair, key, draws=DRAWS, seed=seed)
+        better[key] = {"value": value, "low": low, "high": high, "people": people}
     return {
         "run": run.name,
         "system": own["system"],
@@ -144,7 +154,7 @@ def _table(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str], eye: str, label: str, say: Any, what: str
 ) -> list[str]:
     lines = [
-        f"| {eye} | {label} | {' | '.join(heading(key) for key in columns)} |",
+        f"| {eye} | {label} | {' | '.join(map(whole_heading, columns))} |",
         "|---|---" + "|---" * len(columns) + "|",
     ]
     for row in rows:

@@ -1,4 +1,4 @@
-"""Two runs on the same test pairs, what is decided from them, and a training that starts with another run's weights."""
+"""Two runs on the same pairs, what is decided from them, and a training that starts with another run's weights."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_both_runs_answer_for_the_same_pairs_before_one_eye(
     other_people = write_snapshot(tmp_path / "other", {"train": 12, "test": 4})
     fewer = compare([old], snapshot_id=other_people.id, root=str(other_people.root), seconds=1.0, device="cpu")
     assert (fewer.people, fewer.pairs == both.pairs) == (4, False)
-    with pytest.raises(EvaluationError, match=r"metric 'recall_at_10': 5 test people give .*cosine"):
+    with pytest.raises(EvaluationError, match=r"metric 'recall_at_10': 5 people of split test give .*cosine"):
         paired(both, "recall_at_10", draws=100, seed=0)
 
 

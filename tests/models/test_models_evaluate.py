@@ -19,7 +19,7 @@ from models.errors import CheckpointError, ClipError, PretrainedError, SnapshotR
 from models.evaluate.__main__ import main
 from models.evaluate.metrics import bootstrap_interval, cosine, group_means, hit_table, hits, l1, ranks
 from models.evaluate.protocol import evaluate
-from models.evaluate.rows import Centre, Protocol, same_sex_scores, scores_row, shuffled_row, system_row
+from models.evaluate.rows import Centre, Protocol, person_values, same_sex_scores, scores_row, shuffled_row, system_row
 from models.images import NOTICE, write_png
 from models.imagine import imagine
 from models.train import train
@@ -82,6 +82,27 @@ def test_controls_are_what_they_are_called() -> None:
     assert shuffled["cosine"]["value"] < 0.2
 
 
+def test_two_rows_are_told_apart_by_the_interval_of_their_difference_over_people() -> None:
+    """People differ by far more than the two rows do, so that each row's interval holds the other's value."""
+    rng = np.random.default_rng(5)
+    real = rng.normal(size=(60, 8))
+    away = rng.normal(size=(60, 8)) * rng.uniform(0.1, 3.0, size=(60, 1))
+    ours, theirs = [(real + away, real)], [(real + 1.1 * away, real)]
+    values = person_values(ours, None, Protocol())
+    first = system_row("ours", "system", ours, None, Protocol())["figures"]["cosine"]
+    row = system_row("theirs", "control", theirs, None, Protocol(), values)
+    second, gain = row["figures"]["cosine"], row["other_better"]["cosine"]
+    assert second["low"] < first["value"] < second["high"]
+    assert first["low"] < second["value"] < first["high"]
+    assert (gain["low"] > 0, gain["people"]) == (True, 60)
+    assert gain["value"] == pytest.approx(first["value"] - second["value"])
+    again = system_row("ours", "control", ours, None, Protocol(), values)["other_better"]["cosine"]
+    assert again == {"value": 0.0, "low": 0.0, "high": 0.0, "people": 60}
+    assert "median_rank" not in row["other_better"]
+    unknown = {**values, "cosine": np.where(np.arange(60) < 10, np.nan, values["cosine"])}
+    assert system_row("theirs", "control", theirs, None, Protocol(), unknown)["other_better"]["cosine"]["people"] == 50
+
+
 def test_centring_removes_an_offset_that_all_generations_share() -> None:
     rng = np.random.default_rng(2)
     real = rng.normal(size=(40, 16))
@@ -121,8 +142,19 @@ def test_evaluation_of_a_run(run_dir: Path) -> None:
     assert rows["real photo"]["cosine"]["value"] > 0.9
     assert any("fewer than 20 people" in note for note in result["notes"])
     table = (run_dir / "evaluation.md").read_text()
-    assert table.count("| self-trained | n |") == 2 + len(result["tables"])
+    assert table.count("| self-trained | n |") == 3 + len(result["tables"])
     assert "| mean face | 5 |" in table
+    better = {row["name"]: row.get("other_better", {}) for row in result["rows"]}
+    for name in ("mean face", "linear voice regression", "shuffled voices"):
+        gain = better[name]["cosine"]
+        assert gain["value"] == pytest.approx(rows["sf2f, fused"]["cosine"]["value"] - rows[name]["cosine"]["value"])
+        assert (gain["people"], gain["low"] <= gain["value"] <= gain["high"]) == (5, True)
+    assert better["mean face"]["l1"]["value"] == pytest.approx(
+        rows["mean face"]["l1"]["value"] - rows["sf2f, fused"]["l1"]["value"]
+    ), "less is better"
+    assert better["sf2f, fused"] == better["real photo"] == {}
+    assert "## sf2f, fused: better by" in table
+    assert "| self-trained | n | centred cosine | cosine | L1 |" in table
     assert evaluate(run_dir, device="cpu") == result
 
 
@@ -130,7 +162,7 @@ def test_an_evaluation_tells_how_far_it_is(run_dir: Path) -> None:
     counted = Counted()
     evaluate(run_dir, device="cpu", protocols=["groups", "lengths"], counting=counted)
     assert list(counted.totals) == ["evaluate full", "evaluate lengths", "evaluate groups"]
-    assert counted.totals["evaluate groups"] == counted.totals["evaluate lengths"] == 6
+    assert (counted.totals["evaluate groups"], counted.totals["evaluate lengths"]) == (6, 7)
     assert counted.done == sum(counted.totals.values())
 
 

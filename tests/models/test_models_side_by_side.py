@@ -38,7 +38,13 @@ def test_each_row_says_what_differs_and_how_much_better_it_is(runs: list[Path], 
     pair = compare(runs[:2], snapshot_id=tiny_snapshot.id, seconds=1.0, device="cpu")
     before, after = (run.values["l1"] for run in pair.runs)
     assert without["better"]["l1"]["value"] == pytest.approx((before - after).mean(), abs=1e-6)
+    assert without["better"]["l1"]["people"] == 5
     lines = (runs[0] / "comparison.md").read_text().splitlines()
+    assert (
+        "those of the n = 5 people for whom both runs have a finite face"
+        in lines[lines.index("## Better than the first run by") + 2]
+    )
+    assert "| self-trained | differs in | centred cosine | cosine | L1 | mAP % |" in lines
     resolutions = [line for line in lines[lines.index("## Resolution") :] if " pixels |" in line]
     assert [line.split("|")[2].strip() for line in resolutions] == ["32 pixels", "64 pixels", "64 pixels"]
 
