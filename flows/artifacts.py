@@ -147,10 +147,11 @@ def delete_samples(runs: Iterable[str]) -> int:
 
 
 @_not_worth_a_run()
-def show_evaluation(run_dir: Path) -> None:
-    """The tables of `evaluation.md`."""
+def show_evaluation(run_dir: Path, split: str = "test") -> None:
+    """The tables of `evaluation.md`, or of `evaluation-<split>.md`."""
+    name = "evaluation.md" if split == "test" else f"evaluation-{split}.md"
     create_markdown_artifact(
-        (run_dir / "evaluation.md").read_text(encoding="utf-8"),
+        (run_dir / name).read_text(encoding="utf-8"),
         key="evaluation",
         description=f"{run_dir.name} on people it never saw",
     )

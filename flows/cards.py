@@ -19,6 +19,7 @@ import yaml
 
 from models.training.checkpoint import checkpoints, read_run_config
 from voxdata.catalog import champions
+from voxdata.catalog.looks import VALIDATION, chosen_on_test, looks, times
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.atomic import write_atomic
 from voxdata.format.digests import file_sha256
@@ -30,6 +31,7 @@ from voxdata.store.storage import Storage
 CARD = "model-card.md"
 _DASHES = "---\n"
 DECISION = "decision.json"
+_DECIDED_ON = "validation"
 _SHOWN = ("cosine", "centred_cosine", "map", "recall_at_5", "centred_recall_at_5_of_20", "centred_recall_at_10_of_100")
 _NOTICE = (
     "A generated face is a plausible face for a voice. It shows no real person and identifies nobody. Do not use it to "
@@ -48,10 +50,11 @@ def write_card(storage: Storage, run_dir: Path) -> Path:
         "## Lineage",
         _table(_lineage(storage, run_dir, config)),
     ]
-    evaluation = _read(run_dir / "evaluation.json")
+    evaluation = _read(run_dir / "evaluation.json") or _read(run_dir / f"evaluation-{VALIDATION}.json")
     header = _header(run_dir.name, config["system"], evaluation)
     if evaluation:
         parts += ["## Figures", *_figures(evaluation)]
+    parts += ["## Test split", _looked(storage, run_dir.name)]
     decision = _read(run_dir / DECISION)
     if decision:
         parts += ["## Decision", *_decision(decision)]
@@ -149,11 +152,20 @@ def _figures(evaluation: Mapping[str, Any]) -> list[str]:
     return [about, _rows([heading[at] for at in shown], [[row[at] for at in shown] for row in rows])]
 
 
+def _looked(storage: Storage, run: str) -> str:
+    counted = looks(storage)
+    said = f"Looked at {times(counted[run])} at this run, {times(counted.total())} at all runs of this root."
+    if chosen_on_test(storage, run):
+        return f"{said} The run was chosen on test people, by an older version: its figures on them are too good."
+    return said
+
+
 def _decision(decision: Mapping[str, Any]) -> list[str]:
     before = decision["champion"]["run"] if decision["champion"] else "none"
+    judged = decision.get(_DECIDED_ON) or decision["test"]  # older versions chose on test people
     about = (
-        f"{decision['at']}: **{decision['outcome']}**, the champion was {before}. Both on {decision['test']['people']} "
-        f"people of snapshot {decision['test']['snapshot']} (pairs {decision['test']['pairs']}), by "
+        f"{decision['at']}: **{decision['outcome']}**, the champion was {before}. Both on {judged['people']} people of "
+        f"split {judged['split']} of snapshot {judged['snapshot']} (pairs {judged['pairs']}), by "
         f"{decision['embedder']['name']}, {decision['gate']['metric']} fixed beforehand."
     )
     guards = [

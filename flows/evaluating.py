@@ -30,6 +30,6 @@ def evaluate(
     folder = named_run(local_root(root), run, system)
     report = evaluate_run(folder, protocols=protocols, embedder=embedder, split=split, enhance=enhance)
     logger.info("evaluated %s on %d people of split %s", folder.name, report["people"], split)
-    if split == "test" and embedder is None:
-        show_evaluation(folder)
+    if embedder is None:
+        show_evaluation(folder, split)
     return str(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from models.errors import ConfigError
 from models.systems.enhance.faces import GFPGAN
 from models.training.checkpoint import checkpoints, read_run_config
 from voxdata.catalog import champions
+from voxdata.catalog.looks import TEST, VALIDATION, decided_on, looks
 from voxdata.catalog.publish import rebuild
 from voxdata.format.errors import ModelError
 from voxdata.store import journal
@@ -36,12 +38,17 @@ def roll_back(storage: Storage, model: str | None, to: str | None, reason: str) 
 
 
 def listing(storage: Storage) -> pa.Table:
-    """One row per run: model, alias, run, status, snapshot, when, figures on the test people, the last decision."""
+    """One row per run: model, alias, run, status, snapshot, when, its figures, the last decision, looks at test people.
+
+    Figures are those on test people, where the run was judged on them, else on validation people: `judged_on` says it.
+    `decided_on` is the split that the decision was made on, `test_looks` how often test people were looked at for it.
+    """
     named = champions.aliases(storage)
     stages = {run: alias for of_model in named.values() for alias, run in vars(of_model).items() if run is not None}
     runs = {fact["run_id"]: fact for fact in journal.read_new(storage, "runs")}
-    figures = _figures(storage)
-    decided = {fact["challenger"]: fact["outcome"] for fact in journal.read_new(storage, "decisions")}
+    figures = {run: split_figures for split in (VALIDATION, TEST) for run, split_figures in _figures(storage, split)}
+    decided = {fact["challenger"]: fact for fact in journal.read_new(storage, "decisions")}
+    looked = looks(storage)
     rows = [
         {
             "model": fact["model"],
@@ -51,13 +58,17 @@ def listing(storage: Storage) -> pa.Table:
             "snapshot": fact["snapshot_id"],
             "stated": fact["at"],
             **{name: figures.get(run, {}).get(name) for name in SHOWN},
-            "decision": decided.get(run),
+            "judged_on": figures.get(run, {}).get("split"),
+            "decision": decided[run]["outcome"] if run in decided else None,
+            "decided_on": _decided_on(decided.get(run)),
+            "test_looks": looked[run],
         }
         for run, fact in sorted(runs.items(), key=lambda each: (each[1]["model"] or "", each[1]["at"], each[0]))
     ]
     text = ("model", "alias", "run", "status", "snapshot", "stated")
     schema = [*((name, pa.string()) for name in text), *((name, pa.float64()) for name in SHOWN)]
-    return pa.Table.from_pylist(rows, schema=pa.schema([*schema, ("decision", pa.string())]))
+    schema += [(name, pa.string()) for name in ("judged_on", "decision", "decided_on")]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*schema, ("test_looks", pa.int64())]))
 
 
 def run_folder(storage: Storage, run: str, *, may_be_gone: bool = False) -> Path:
@@ -129,13 +140,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _figures(storage: Storage) -> dict[str, dict[str, Any]]:
-    """Run -> figures of its system with the fuser, of its last evaluation on test people."""
-    found = {}
+def _decided_on(fact: Mapping[str, Any] | None) -> str | None:
+    """The split of a decision; going back was decided on none."""
+    return None if fact is None or fact["outcome"] == champions.ROLLED_BACK else decided_on(fact["split"])
+
+
+def _figures(storage: Storage, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Runs and the figures of their systems with the fuser, of their evaluations on a split, the last one last."""
     for fact in journal.read_new(storage, "evaluations"):
-        if fact["split"] == "test":
-            content = journal.inner("evaluations", fact, "metrics", dict)
-            found[fact["run_id"]] = {
-                key.partition(", fused: ")[2]: value for key, value in content.items() if ", fused: " in key
-            }
-    return found
+        content = journal.inner("evaluations", fact, "metrics", dict) if fact["split"] == split else {}
+        fused = {key.partition(", fused: ")[2]: value for key, value in content.items() if ", fused: " in key}
+        if fused:
+            yield fact["run_id"], {**fused, "split": split}

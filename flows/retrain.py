@@ -1,4 +1,4 @@
-"""The flow `retrain`: a challenger from the current snapshot, held against the champion on test pairs that stay fixed.
+"""The flow `retrain`: a challenger from the current snapshot, held against the champion on fixed validation pairs.
 
 It ends as `Skipped` where the snapshot was trained on and decided about already, or too few of its training people are
 new; else the challenger is promoted or refused, and a decision record says why.
@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.artifacts import show_card
-from flows.deciding import check_unseen, decide_about, freeze_gate, tested_snapshot
+from flows.deciding import check_enough, check_unseen, decide_about, freeze_gate, frozen_snapshot
 from flows.orders import ordered, run_name
 from flows.pulling import local_root
 from flows.registry import run_folder
@@ -59,7 +59,8 @@ def retrain(
 
     `settings` go to `train` as they are. `min_new_people_share` of the training people must be new since the last
     challenger of these settings; `warm` starts with the champion's weights, else from scratch. `gate` changes settings
-    of `models.evaluate.gate.Gate`: the metric that decides and the guards' limits, fixed before the training.
+    of `models.evaluate.gate.Gate`: the metric that decides and the guards' limits, fixed before the training. Both are
+    judged on validation people; test people are looked at once, by a challenger that was promoted.
     """
     speak_up()
     if not 0 <= min_new_people_share <= 1:
@@ -76,7 +77,9 @@ def retrain(
     if why is not None:
         logger.info("skipped: %s", why)
         return Completed(name="Skipped", message=why)
-    check_unseen(storage, model, tested_snapshot(storage, model, snapshot), snapshot)
+    frozen = frozen_snapshot(storage, model, snapshot)
+    check_enough(storage, model, frozen, snapshot)
+    check_unseen(storage, model, frozen, snapshot)
     folder = storage.local(f"runs/{name}")
     freeze_gate(folder, fixed)
     if last_finished(storage, name) is None:

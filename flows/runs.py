@@ -32,8 +32,9 @@ from models.training.config import RunConfig, make_config
 from models.training.going_on import check_limits
 from models.training.inputs import check_snapshot
 from models.training.run_lock import locked
+from voxdata.catalog.looks import TEST, chosen_on_test, looks_at
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.snapshot import load_snapshot, published
 from voxdata.catalog.withheld import hidden_in, how_to_leave_out
 from voxdata.format import events
 from voxdata.format.digests import file_sha256
@@ -214,7 +215,7 @@ def evaluate_run(
     *,
     protocols: Sequence[str] | None = None,
     embedder: str | None = None,
-    split: str = "test",
+    split: str = TEST,
     enhance: str | None = None,
 ) -> dict[str, Any]:
     """Judge a run on people it never saw, and note the figures in the journal and the catalog.
@@ -241,13 +242,53 @@ def evaluate_run(
         split=split,
         enhance=enhance,
         snapshot_id=_unredacted(storage, trained["snapshot"]),
+        said=_looked_before(storage, run_dir) if split == TEST else (),
         counting=progress,
     )
     metrics = {
         f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()
     }
+    _note_figures(storage, run_dir, report, metrics)
+    write_card(storage, run_dir)
+    with waiting("catalog"):
+        rebuild(storage)
+    return report
+
+
+def evaluate_runs(run_dirs: Sequence[Path], *, embedder: str | None = None, split: str = TEST) -> dict[str, Any]:
+    """Judge runs of one snapshot beside each other, and note what each reaches in the journal and the catalog."""
+    from models.evaluate.side_by_side import evaluate_beside
+
+    weights = {embedder: str(resolve(embedder).absolute())} if embedder is not None and embedder in PUBLISHED else {}
+    storage = open_storage(read_run_config(run_dirs[0])["run"]["root"])
+    said = [f"{folder.name}: {note}" for folder in run_dirs for note in _looked_before(storage, folder)]
+    report = evaluate_beside(
+        run_dirs, split=split, embedder=embedder, weights=weights, said=said if split == TEST else (), counting=progress
+    )
+    for folder, row in zip(run_dirs, report["rows"], strict=True):
+        metrics = {f"beside other runs: {key}": figure["value"] for key, figure in row["figures"].items()}
+        _note_figures(storage, folder, report, metrics)
+    for folder in run_dirs:
+        write_card(storage, folder)
+    if published(storage):
+        with waiting("catalog"):
+            rebuild(storage)
+    return report
+
+
+def _looked_before(storage: Storage, run_dir: Path) -> list[str]:
+    """What to know before a run's figures on test people are read: how often they were looked at."""
+    notes = [str(looks_at(storage, run_dir.name))]
+    if chosen_on_test(storage, run_dir.name):
+        notes.append("the run was chosen on test people, by an older version: its figures on them are too good")
+    return notes
+
+
+def _note_figures(storage: Storage, run_dir: Path, report: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    found = checkpoints(run_dir)
     fact = {
         "run_id": run_dir.name,
+        "checkpoint_sha256": file_sha256(found[-1]) if found else None,
         "snapshot_id": report["snapshot"],
         "split": report["split"],
         "embedder": report["embedder"]["name"],
@@ -255,10 +296,6 @@ def evaluate_run(
         "at": _now(),
     }
     journal.append(storage, "evaluations", fact)
-    write_card(storage, run_dir)
-    with waiting("catalog"):
-        rebuild(storage)
-    return report
 
 
 def network_files() -> dict[str, str]:

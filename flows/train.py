@@ -1,4 +1,4 @@
-"""The flow `train`: the training loop in a process group of its own, watched, then judged on people it never saw."""
+"""The flow `train`: the training loop in a process group of its own, watched, then judged on validation people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from models.systems.registry import system_spec
 from models.train import INTERRUPTED
 from models.training.checkpoint import read_run_config
 from models.training.config import RunConfig
+from voxdata.catalog.looks import VALIDATION
+from voxdata.catalog.newcomers import people_of
 from voxdata.catalog.publish import rebuild
+from voxdata.catalog.snapshot import load_snapshot
 from voxdata.pipeline.progress import LOG_EVERY_S, logger, speak_up
 
 POLL_S = 1.0
@@ -46,7 +49,9 @@ def train(
     run: str | None = None,
     settings: list[str] | None = None,
 ) -> str:
-    """Train on the snapshot under `root` (the current one, or `snapshot`), evaluate, and return the run's folder.
+    """Train on the snapshot under `root` (the current one, or `snapshot`), and return the run's folder.
+
+    It is judged on validation people; `voxdata evaluate` judges on test people.
 
     `settings` are `key=value` pairs on top, as those of `voxdata train --set`: any key of run.json (docs/training.md)
     or number of the preset. `run` is the run's folder. The same parameters resume a run that was stopped.
@@ -128,7 +133,10 @@ def register(folder: str) -> None:
 
 @task(name="judge", cache_policy=NO_CACHE, persist_result=False)
 def judge(folder: str) -> None:
-    """Evaluate a run on the test split, note the figures and show them, unless its embedder is missing."""
+    """Evaluate a run on the validation split, note the figures and show them, unless its embedder is missing.
+
+    Test people are for `voxdata evaluate`: whoever trains twice and keeps the better has chosen.
+    """
     described = read_run_config(Path(folder))
     if described["run"]["embedder"] in {need["weights"] for need in described["off"]}:
         logger.warning(
@@ -140,9 +148,18 @@ def judge(folder: str) -> None:
     if not system_spec(described["system"]).hears:
         logger.info("an enhancer is judged beside a run that hears voices: voxdata evaluate RUN --enhance %s", folder)
         return
-    report = evaluate_run(Path(folder))
-    logger.info("evaluated on %d people and %d portraits", report["people"], report["portraits"])
-    show_evaluation(Path(folder))
+    storage = local_root(described["run"]["root"])
+    snapshot = load_snapshot(storage, described["snapshot"])
+    if not people_of(storage, snapshot, VALIDATION):
+        logger.warning(
+            "not evaluated: nobody is in the validation split of snapshot %s; on its test people: voxdata evaluate %s",
+            snapshot.id,
+            folder,
+        )
+        return
+    report = evaluate_run(Path(folder), split=VALIDATION)
+    logger.info("evaluated on %d validation people and %d portraits", report["people"], report["portraits"])
+    show_evaluation(Path(folder), VALIDATION)
 
 
 def _watch(run: Run, process: subprocess.Popen[bytes], show: Show) -> None:

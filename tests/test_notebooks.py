@@ -31,7 +31,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rebuild(storage, latest(storage))
     for seed in (0, 1):
         settings = [*pairs(SMALL), "steps=2"]
-        train(system="sf2f", root=str(folder), device="cpu", front_end="torch40", seed=seed, settings=settings)
+        train(
+            split="test",
+            system="sf2f",
+            root=str(folder),
+            device="cpu",
+            front_end="torch40",
+            seed=seed,
+            settings=settings,
+        )
     return folder
 
 

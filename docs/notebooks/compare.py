@@ -2,7 +2,8 @@
 # # Two models beside each other
 #
 # The last two runs of the dataset that `VOXDATA_ROOT` names which were evaluated: `voxdata train`, then
-# `voxdata evaluate`.
+# `voxdata evaluate`. To choose between them, evaluate with `--split val` and read `val` for `test` below: whoever
+# chooses on test people has no people left to report on.
 # Generated faces are plausible ones: they show no real person and identify nobody.
 
 # %%

@@ -39,18 +39,22 @@ def models(
 ) -> int:
     """List training runs, which is champion, and how well each does.
 
-    Also the figures of their last evaluation, and what was decided.
+    Also the figures of their last evaluation, what was decided on whom, and how often test people were looked at.
     """
     from flows.registry import listing
+    from voxdata.catalog.looks import looks, times
     from voxdata.catalog.query import format_table
     from voxdata.store.storage import open_storage
 
-    table = listing(open_storage(root))
+    storage = open_storage(root)
+    table = listing(storage)
     asked = "json" if json else form
     if not table.num_rows and asked == "table":
         print(f"nothing was trained under {root}; next: voxdata train sf2f --root {root}")
         return 0
     sys.stdout.write(str(format_table(table, asked, terminal_width())))
+    if asked == "table":
+        print(f"test people were looked at {times(looks(storage).total())}, over all runs and versions of {root}")
     return 0
 
 

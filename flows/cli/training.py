@@ -184,7 +184,8 @@ def evaluate(
     """Judge a training run on the people it was not trained on.
 
     Writes evaluation.json, .md and .png, and notes the figures in the catalog. Several runs are judged beside each
-    other, into comparison.json and .md of the first one's folder.
+    other, into comparison.json and .md of the first one's folder. Each look at the test split is counted; choose with
+    --split val.
     """
     from flows.registry import meant_enhancer, meant_run
     from flows.runs import evaluate_run
@@ -207,13 +208,10 @@ def evaluate(
 
 
 def _evaluate_beside(folders: Sequence[Path], embedder: str | None, split: str, *, json: bool) -> int:
-    from models.embedders import PUBLISHED
-    from models.evaluate.side_by_side import beside_markdown, evaluate_beside
-    from voxdata.pipeline.progress import progress
-    from voxdata.weights import resolve
+    from flows.runs import evaluate_runs
+    from models.evaluate.side_by_side import beside_markdown
 
-    weights = {embedder: str(resolve(embedder).absolute())} if embedder is not None and embedder in PUBLISHED else {}
-    found = evaluate_beside(folders, split=split, embedder=embedder, weights=weights, counting=progress)
+    found = evaluate_runs(folders, embedder=embedder, split=split)
     if json:
         return say_json(found)
     print(beside_markdown(found))

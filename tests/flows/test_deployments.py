@@ -168,12 +168,13 @@ def test_retraining_trains_evaluates_skips_and_gives_faces(
     assert _states(root, run_dir) == ["started", "finished"]
     evaluations = journal.read(open_storage(root), "evaluations")
     assert evaluations is not None
-    assert evaluations["run_id"].to_pylist() == [run_dir.name]
+    judged = list(zip(evaluations["run_id"].to_pylist(), evaluations["split"].to_pylist(), strict=True))
+    assert judged == [(run_dir.name, "val"), (run_dir.name, "test")]
     trained = api.subflow_run(first["id"])
     assert api.artifacts("training", trained)[0]["data"] == 100.0
     for key in ("losses", "samples"):
         assert "data:image/png;base64," in api.artifacts(key, trained)[0]["data"]
-    assert api.artifacts("evaluation", trained)[0]["data"] == (run_dir / "evaluation.md").read_text()
+    assert api.artifacts("evaluation", trained)[0]["data"] == (run_dir / "evaluation-val.md").read_text()
     with temporary_settings({PREFECT_API_URL: api.url}):
         assert delete_samples(["another", run_dir.name[:-1]]) == 0
         assert delete_samples([run_dir.name]) == 1

@@ -22,6 +22,8 @@ from models.evaluate import compare
 from tests.flows import trained_root
 from tests.flows.trained_root import PEOPLE, SMALL, pairs, publish_people
 from voxdata.catalog import champions
+from voxdata.catalog.looks import chosen_on_test, looks
+from voxdata.catalog.publish import rebuild
 from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tags
@@ -97,26 +99,49 @@ def test_the_decision_record_says_who_how_and_why(told: tuple[Path, list[State[s
     assert json.loads((root / "runs" / WORSE / "decision.json").read_text()) == worse
 
 
-def test_the_test_pairs_stay_those_of_the_first_decision(told: tuple[Path, list[State[str]]]) -> None:
+def test_the_validation_pairs_stay_those_of_the_first_decision(told: tuple[Path, list[State[str]]]) -> None:
     root = told[0]
     records = [json.loads(fact["record"]) for fact in champions.decisions(LocalStorage(root), "sf2f")]
-    assert {record["test"]["pairs"] for record in records} == {records[0]["test"]["pairs"]}
-    assert {record["test"]["snapshot"] for record in records} == {"people01"}
-    assert {record["test"]["people"] for record in records} == {PEOPLE["test"]}
-    assert tags(LocalStorage(root)) == {"test-sf2f": "people01"}
+    assert {record["validation"]["pairs"] for record in records} == {records[0]["validation"]["pairs"]}
+    assert {record["validation"]["snapshot"] for record in records} == {"people01"}
+    assert {(record["validation"]["split"], record["validation"]["people"]) for record in records} == {("val", 8)}
+    assert tags(LocalStorage(root)) == {"val-sf2f": "people01"}
+
+
+def test_test_people_are_looked_at_once_by_each_who_was_promoted(told: tuple[Path, list[State[str]]]) -> None:
+    root = told[0]
+    storage = LocalStorage(root)
+    on = [(fact["run_id"], fact["split"]) for fact in journal.read_new(storage, "evaluations")]
+    assert on == [(FIRST, "val"), (FIRST, "test"), (BETTER, "val"), (BETTER, "test"), (WORSE, "val")]
+    assert looks(storage) == {FIRST: 1, BETTER: 1}
+    notes = {run: json.loads((root / "runs" / run / "evaluation.json").read_text())["notes"] for run in (FIRST, BETTER)}
+    assert notes[FIRST][0] == "test split looked at for the first time"
+    assert notes[BETTER][0] == "test split looked at once before, none of them at this run"
+    assert not (root / "runs" / WORSE / "evaluation.json").exists()
+    assert "Looked at once at this run, 2 times at all runs of this root." in card_text(root / "runs" / BETTER)
+    asked = (
+        "SELECT run_id, count(DISTINCT fact) AS looks FROM evaluations WHERE split = 'test' GROUP BY ALL ORDER BY ALL"
+    )
+    assert run_query(storage, asked).to_pylist() == [{"run_id": FIRST, "looks": 1}, {"run_id": BETTER, "looks": 1}]
+    deciding.report_on_test(storage, root / "runs" / BETTER)
+    assert looks(storage).total() == 2
 
 
 def test_cards_name_alias_lineage_figures_and_decision(told: tuple[Path, list[State[str]]]) -> None:
     root = told[0]
     card = card_text(root / "runs" / BETTER)
     assert card.startswith(f"# {BETTER} (champion of sf2f)")
+    assert "Both on 8 people of split val of snapshot people01" in card
+    assert "7 people of split test of snapshot people02" in card
     for part in ("| snapshot | people02 |", "| checkpoint sha256 |", "| sf2f, fused |", "**promoted**", "| latency |"):
         assert part in card
     assert "identifies nobody" in card
     hub = ModelCard.load(root / "runs" / BETTER / "model-card.md").data
     assert (hub.library_name, hub.tags, hub.model_name) == ("voxdata", ["speech-to-face", "sf2f"], BETTER)
     assert {each.metric_type for each in hub.eval_results} >= {"cosine", "map"}
-    assert f"# {WORSE} (challenger of sf2f)" in (root / "runs" / WORSE / "model-card.md").read_text()
+    refused = (root / "runs" / WORSE / "model-card.md").read_text()
+    assert f"# {WORSE} (challenger of sf2f)" in refused
+    assert "8 people of split val of snapshot people03" in refused
 
 
 def test_models_are_listed(told: tuple[Path, list[State[str]]], capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,8 +153,15 @@ def test_models_are_listed(told: tuple[Path, list[State[str]]], capsys: pytest.C
         (WORSE, "challenger", "refused"),
     ]
     assert all(row["cosine"] is not None for row in rows)
+    assert [(row["judged_on"], row["decided_on"], row["test_looks"]) for row in rows] == [
+        ("test", "val", 1),
+        ("test", "val", 1),
+        ("val", "val", 0),
+    ]
     assert main(["models", "--root", str(told[0])]) == 0
-    assert "champion" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "champion" in said
+    assert said.splitlines()[-1].startswith("test people were looked at 2 times, over all runs and versions of ")
 
 
 def test_an_unchanged_snapshot_is_skipped(told: tuple[Path, list[State[str]]]) -> None:
@@ -157,7 +189,7 @@ def test_too_few_new_people_are_skipped(told: tuple[Path, list[State[str]]], mon
     with pytest.raises(ModelError, match="no weights are there"):
         run(root, min_new_people_share=0.1)
     assert begun == ["people04"] * 3
-    assert evaluate_run(root / "runs" / WORSE, protocols=["full"])["snapshot"] == "people04"
+    assert evaluate_run(root / "runs" / WORSE, protocols=["full"], split="val")["snapshot"] == "people04"
 
 
 def test_a_gate_is_fixed_before_the_training(told: tuple[Path, list[State[str]]]) -> None:
@@ -168,33 +200,97 @@ def test_a_gate_is_fixed_before_the_training(told: tuple[Path, list[State[str]]]
         run(told[0], gate={"vfs": 1})
 
 
-def test_forgetting_gives_the_test_set_a_new_version(tmp_path: Path) -> None:
+def test_forgetting_gives_the_validation_set_a_new_version(tmp_path: Path) -> None:
     root = tmp_path / "root"
     storage = publish_people(root, "people01", PEOPLE, at="2026-01-01T00:00:00Z")
     first = load_snapshot(storage)
-    assert deciding.tested_snapshot(storage, "sf2f", first).id == "people01"
-    publish_people(root, "people02", {**PEOPLE, "test": 7}, at="2026-01-02T00:00:00Z")
-    assert deciding.tested_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people01"
+    assert deciding.frozen_snapshot(storage, "sf2f", first).id == "people01"
+    publish_people(root, "people02", {**PEOPLE, "val": 9}, at="2026-01-02T00:00:00Z")
+    assert deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people01"
     storage.commit("snapshots/people01.json", json.dumps(replace(first, redacted=True).to_json()).encode())
-    assert deciding.tested_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people02"
-    assert tags(storage) == {"test-sf2f": "people02"}
+    assert deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people02"
+    assert tags(storage) == {"val-sf2f": "people02"}
     storage.delete("snapshots/people02.json")
     publish_people(root, "people03", PEOPLE, at="2026-01-03T00:00:00Z")
-    assert deciding.tested_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people03"
+    assert deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people03"
 
 
-def test_nobody_is_tested_on_who_was_trained_on(told: tuple[Path, list[State[str]]]) -> None:
+def test_nobody_is_chosen_on_who_was_trained_on(told: tuple[Path, list[State[str]]]) -> None:
     storage = LocalStorage(told[0])
     snapshot = load_snapshot(storage, "people01")
     swapped = replace(
         snapshot,
         id="swapped",
-        shards=[replace(entry, split={"train": "test", "test": "train"}[entry.split]) for entry in snapshot.shards],
+        shards=[
+            replace(entry, split={"train": "val", "val": "train", "test": "test"}[entry.split])
+            for entry in snapshot.shards
+        ],
     )
-    with pytest.raises(ModelError, match=r"8 of the people that sf2f is tested on .* voxdata tag test-sf2f swapped"):
+    with pytest.raises(ModelError, match=r"8 of the people that sf2f is chosen on .* voxdata tag val-sf2f swapped"):
         deciding.check_unseen(storage, "sf2f", snapshot, swapped)
-    with pytest.raises(ModelError, match=r"10 of the people that sf2f is tested on .* snapshot people01;"):
+    with pytest.raises(ModelError, match=r"10 of the people that sf2f is chosen on .* snapshot people01;"):
         deciding.check_run_unseen(storage, "sf2f", swapped, told[0] / "runs" / FIRST)
+
+
+def test_too_few_validation_people_are_said_before_a_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Test people never stand in for them."""
+    monkeypatch.setattr(retrain, "train", lambda **settings: pytest.fail("trained"))
+    root = tmp_path / "root"
+    storage = publish_people(root, "people01", {**PEOPLE, "val": 0}, at="2026-01-01T00:00:00Z")
+    with pytest.raises(
+        ModelError, match=r"people01 has 0 validation people .*: at least 1 are needed; nobody is in split val .*"
+    ):
+        run(root)
+    publish_people(root, "people02", {**PEOPLE, "val": 5}, at="2026-01-02T00:00:00Z")
+    with pytest.raises(ModelError, match=r"the current snapshot has them, .*: voxdata tag val-sf2f --root .* --force$"):
+        run(root)
+    assert main(["tag", "val-sf2f", "--root", str(root), "--force"]) == 0
+    current = load_snapshot(storage)
+    with caplog.at_level("WARNING", "voxdata"):
+        deciding.check_enough(storage, "sf2f", current, current)
+    assert "5 validation people" in caplog.text
+    assert "enough for a first model, 6 are needed to compare another with it" in caplog.text
+    champions.decide(storage, "sf2f", {"challenger": "old", "outcome": "first"}, at="2026-01-02T00:00:00Z")
+    with pytest.raises(ModelError, match=r"5 validation people .*: at least 6 are needed; build with more people"):
+        run(root)
+
+
+def test_a_root_of_a_version_that_chose_on_test_people_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    storage = publish_people(root, "people01", PEOPLE, at="2026-01-01T00:00:00Z")
+    for name in ("old", "older"):
+        journal.append(
+            storage, "runs", {"run_id": name, "model": "sf2f", "status": "finished", "at": "2026-01-01T00:00:00Z"}
+        )
+        metrics = json.dumps({"sf2f, fused: cosine": 0.5})
+        judged = {"run_id": name, "snapshot_id": "people01", "split": "test", "metrics": metrics}
+        journal.append(storage, "evaluations", judged | {"at": "2026-01-01T00:00:01Z"})
+    record = {"figures": {"old": {"cosine": 0.5}, "older": {"cosine": 0.4}}, "embedder": {"name": "self-trained"}}
+    for champion, challenger, outcome in ((None, "older", "first"), ("older", "old", "promoted")):
+        fact = {"champion": champion, "challenger": challenger, "outcome": outcome, "snapshot_id": "people01"}
+        champions.decide(storage, "sf2f", {**fact, "record": json.dumps(record)}, at="2026-01-01T00:00:02Z")
+    assert looks(storage) == {"old": 2, "older": 3}
+    assert chosen_on_test(storage, "old")
+    assert not chosen_on_test(storage, "older")
+    rebuild(storage)
+    asked = (
+        "SELECT run_id, count(DISTINCT fact) AS looks FROM evaluations WHERE split = 'test' GROUP BY ALL ORDER BY ALL"
+    )
+    assert run_query(storage, asked).to_pylist() == [{"run_id": "old", "looks": 2}, {"run_id": "older", "looks": 3}]
+    assert main(["models", "--root", str(root), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["run"], row["judged_on"], row["decided_on"], row["test_looks"]) for row in rows] == [
+        ("old", "test", "test", 2),
+        ("older", "test", "test", 3),
+    ]
+    with caplog.at_level("INFO", "voxdata"):
+        deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage))
+    assert "its champion old was chosen on test people, by an older version" in caplog.text
+    assert tags(storage) == {"val-sf2f": "people01"}
 
 
 def test_a_refusal_to_judge_changes_no_alias(

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voxdata.catalog.database import first_line, quoted
+from voxdata.catalog.looks import decided_on
 from voxdata.catalog.published_recipe import stated_settings, torn_recipe
 from voxdata.catalog.snapshot import list_snapshots, published_recipe
 from voxdata.catalog.unpublished import UNPUBLISHED
@@ -200,8 +201,29 @@ def _evaluations(storage: Storage) -> pa.Table:
         for fact in _journal(storage, "evaluations").to_pylist()
         for metric, value in _numbers(journal.inner("evaluations", fact, "metrics", dict))
     ]
+    rows += [row for fact in _journal(storage, "decisions").to_pylist() for row in _decided(fact)]
     table = models.EVALUATIONS_TABLE
     return pa.Table.from_pylist([{name: row[name] for name in table.names} for row in rows], schema=table.schema)
+
+
+def _decided(fact: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What champion and challenger reached where a decision was made: a look at each of them."""
+    record = journal.inner("decisions", fact, "record", dict)
+    embedder = record.get("embedder")
+    about = {
+        "fact": fact["fact"],
+        "snapshot_id": fact["snapshot_id"],
+        "split": decided_on(fact["split"]),
+        "embedder": embedder.get("name") if isinstance(embedder, dict) else None,
+        "checkpoint_sha256": None,
+        "stated_at": fact["stated_at"],
+    }
+    figures = record.get("figures")
+    for role in ("champion", "challenger"):
+        run = fact[role]
+        reached = figures.get(run) if isinstance(figures, dict) else None
+        for metric, value in _numbers(reached if isinstance(reached, dict) else {}):
+            yield {**about, "run_id": run, "metric": f"{role}: {metric}", "value": value}
 
 
 def _numbers(metrics: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, float]]:

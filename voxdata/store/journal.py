@@ -63,6 +63,7 @@ _INNER: Mapping[str, Mapping[str, Any]] = {  # columns whose text is JSON
     "tombstones": {"words": list, "contents": list},
     "publications": {"tables": dict},
     "evaluations": {"metrics": dict},
+    "decisions": {"record": dict},
     "runs": {"settings": dict},
 }
 T = TypeVar("T", dict[str, Any], list[Any])
