@@ -102,7 +102,7 @@ def call(function: Callable[..., Any], told: Mapping[str, Any]) -> tuple[Any, in
         _rows_of(STAGES[told["stage_name"]], told["storage"], told["key"])
     cpu = time.process_time()
     done = ready(**told)
-    if isinstance(done, tuple):  # what generating cost is not the worker's
+    if function is work_on:  # what generating cost is not the worker's
         done, generating = done
         cpu += generating
     return done, done.items if isinstance(done, Done) else 0, time.process_time() - cpu

@@ -19,6 +19,7 @@ from flows.artifacts import show_snapshot, shown_counts, shown_progress
 from flows.dask_cluster import Cluster
 from voxdata.format.counting import Advance
 from voxdata.format.errors import BackendError
+from voxdata.pipeline.linking import agree, look, near, prints
 from voxdata.pipeline.packing import pack_ranges
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
 from voxdata.pipeline.progress import crawl_progress, progress, said
@@ -34,6 +35,10 @@ OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 PACK_NAME = "pack-{ranges[0][kind]}-{ranges[0][split_name]}-b{ranges[0][first]:04d}"  # the first that it packs
 MANY: dict[Callable[..., Any], Task[..., Any]] = {
     work_on: task(name="pixels", task_run_name="{stage_name}-b{buckets[0]:04d}", **OPTIONS)(work_on),
+    look: task(name="faces.link", task_run_name="faces.link-look-b{places[0]:04d}", **OPTIONS)(look),
+    near: task(name="faces.link", task_run_name="faces.link-near-{sets[0]:02d}", **OPTIONS)(near),
+    prints: task(name="faces.link", task_run_name="faces.link-prints-{number:02d}", **OPTIONS)(prints),
+    agree: task(name="faces.link", task_run_name="faces.link-agree-{number:02d}", **OPTIONS)(agree),
     pack_ranges: task(name="pack", task_run_name=PACK_NAME, **OPTIONS)(pack_ranges),
 }
 

@@ -23,6 +23,7 @@ from tests.flows.deployed import REPOSITORY, Api
 from tests.in_process import InProcess
 from voxdata.catalog.snapshot import latest
 from voxdata.format.errors import BackendError
+from voxdata.pipeline import linking
 from voxdata.pipeline.build import Build, build
 from voxdata.pipeline.processes import kill_workers
 from voxdata.pipeline.runner import R, WorkerLostError, open_pool
@@ -255,7 +256,15 @@ class _Counting(InProcess):
         self.most[name] = self.most.get(name, 0) + max((self._storage.read_now - before).values(), default=0)
 
 
-def test_a_build_reads_the_measured_faces_twice_and_a_shard_its_own(root: Path, corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("few", "reads"), [(linking.FEW, {"faces.link": 1}), (0, {"faces.link": 1, "faces.decide": 1})], ids=["few", "many"]
+)
+def test_a_build_reads_the_measured_faces_twice_at_most_and_a_shard_its_own(
+    few: int, reads: dict[str, int], root: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few are linked by the flow, which then has what it decides by; many by the workers, and the flow reads less."""
+    monkeypatch.setattr(linking, "FEW", few)
+    monkeypatch.setattr(linking, "PER_RANGE", 10)
     copy = Path(shutil.copytree(root, tmp_path / "root"))
     for stage in ("faces.link", "faces.decide", "faces.candidates", "speech.find", "split"):
         shutil.rmtree(copy / "fragments" / stage)
@@ -264,7 +273,8 @@ def test_a_build_reads_the_measured_faces_twice_and_a_shard_its_own(root: Path, 
     runner = _Counting(storage)
     snapshot = build(Build(storage=storage, recipe=recipe), runner)
     assert snapshot == latest(open_storage(root))
-    assert {name: most for name, most in runner.most.items() if most} == {"faces.link": 1, "faces.decide": 1, "pack": 1}
+    assert {name: most for name, most in runner.most.items() if most} == reads | {"pack": 1}
+    assert not list((copy / "fragments").glob("faces.look/*"))
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from voxdata.people.identities import bucket_of
-from voxdata.pipeline import packing
+from voxdata.pipeline import linking, packing
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage, Worklist, plan
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
@@ -18,7 +18,7 @@ from voxdata.store.fragments import commit_table
 from voxdata.store.storage import Storage, open_storage
 
 PEOPLE, PHOTOS, CLIPS = 7_363, 2_200_000, 1_240_000
-STEPS = 12  # task runs for whole-dataset steps
+STEPS = 16  # task runs for whole-dataset steps
 BUCKETS = [bucket_of(f"id{number:05d}") for number in range(PEOPLE)]
 
 
@@ -43,7 +43,8 @@ def planned(stage: Stage, storage: Storage, workers: int, recipe: Recipe | None 
 @pytest.mark.parametrize("workers", [1, 64, 256])
 def test_task_runs_stay_below_1000_at_full_size(workers: int, storage: Storage) -> None:
     worklists = [planned(stage, storage, workers) for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)]
-    assert sum(len(worklist.tasks) for worklist in worklists) + packing.MOST_TASKS + STEPS < 1_000
+    of_links = 3 * linking.MOST_RANGES + linking.SET_TASKS
+    assert sum(len(worklist.tasks) for worklist in worklists) + of_links + packing.MOST_TASKS + STEPS < 1_000
     for worklist in worklists:
         buckets = sorted(bucket for run in worklist.tasks for bucket in run)
         assert buckets == sorted(set(BUCKETS)), "each bucket once"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,12 @@ Pairs = tuple[Numbers, Numbers, npt.NDArray[np.bool_]]
 
 def copies(prints: Prints, least: float) -> Iterator[tuple[Numbers, Numbers]]:
     """Index pairs of copies among prints uint8 (N, 1024): those that are proposed and correlate by `least` or more."""
-    left, right, mirrored = proposed(prints)
+    yield from confirmed(prints, proposed(prints), least)
+
+
+def confirmed(prints: Prints, pairs: Pairs, least: float) -> Iterator[tuple[Numbers, Numbers]]:
+    """Those of `pairs` of rows of `prints` that correlate by `least` or more."""
+    left, right, mirrored = pairs
     for start in range(0, len(left), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
         near = correlation(prints[left[part]], prints[right[part]], mirrored[part], worth=(MIN_ROUGH, least)) >= least
@@ -58,19 +63,34 @@ def copies(prints: Prints, least: float) -> Iterator[tuple[Numbers, Numbers]]:
 def proposed(prints: Prints) -> Pairs:
     """Pairs of prints (N, 1024) whose hashes are near, left < right, and whether the right one is to be mirrored."""
     hashes = print_hashes(prints)
-    unique, first, inverse = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    same = np.flatnonzero(first[inverse] != np.arange(len(prints)))
+    return pairs_of(hashes, [near_codes(hashes, range(SETS))])
+
+
+def near_codes(hashes: Words, sets: Iterable[int]) -> Numbers:
+    """Pairs of unique hashes of (N, 4) that are near and agree in all bits of one of these sets, as numbers, sorted.
+
+    `pairs_of` reads the numbers; what `SETS` sets find can be found in any shares of these.
+    """
+    unique = np.unique(hashes, axis=0)
     count = len(unique)
-    found = [np.zeros(0, np.int64)]
-    for low, high in _near(np.concatenate([unique, unique ^ MIRROR])):
+    found = np.zeros(0, np.int64)
+    for low, high in _near(np.concatenate([unique, unique ^ MIRROR]), sets):
         pair = np.sort(np.stack([low % count, high % count]), axis=0)
         turned = (low >= count) != (high >= count)
         wanted = (pair[0] != pair[1]) & (turned | (low < count))
         codes = (pair[0] * count + pair[1]) * 2 + turned
-        found = [np.unique(np.concatenate([*found, codes[wanted]]))]
-    codes = found[0]
-    ends = np.sort(np.stack([first[codes // 2 // count], first[codes // 2 % count]]), axis=0)
+        found = np.unique(np.concatenate([found, codes[wanted]]))
+    return found
+
+
+def pairs_of(hashes: Words, found: Iterable[Numbers]) -> Pairs:
+    """The pairs of prints with these hashes that `near_codes` found, and of those whose hashes are the same."""
+    unique, first, inverse = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    same = np.flatnonzero(first[inverse] != np.arange(len(hashes)))
+    count = len(unique)
+    codes = np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
+    ends = np.sort(np.stack([first[codes // 2 // max(1, count)], first[codes // 2 % max(1, count)]]), axis=0)
     return (
         np.concatenate([first[inverse[same]], ends[0]]).astype(np.int64),
         np.concatenate([same, ends[1]]).astype(np.int64),
@@ -116,11 +136,12 @@ def correlation(
     return best
 
 
-def _near(hashes: Words) -> Iterator[tuple[Numbers, Numbers]]:
-    """Index pairs of hashes (N, 4) within `MAX_DISTANCE` bits that agree in all bits of a set; some come repeatedly."""
+def _near(hashes: Words, sets: Iterable[int]) -> Iterator[tuple[Numbers, Numbers]]:
+    """Index pairs of hashes (N, 4) within `MAX_DISTANCE` bits that agree in all bits of one of these sets; some come
+    repeatedly. Few hashes are all compared, in the place of set 0."""
     few = len(hashes) <= 2 * ALL_COMPARED
     width = 0 if few else min(MAX_SET_BITS, int(np.log2(len(hashes) / 2)) + MORE_BITS)
-    for number in range(1 if few else SETS):
+    for number in set(sets) & {0} if few else sets:
         keys = np.zeros(len(hashes), np.uint32)
         for place, bit in enumerate(set_of_bits(number)[:width]):
             keys |= ((hashes[:, bit // 64] >> np.uint64(bit % 64)) & np.uint64(1)).astype(np.uint32) << np.uint32(place)

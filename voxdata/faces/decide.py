@@ -49,6 +49,20 @@ def decide(
     `opted_out` and `forgotten` name persons or identities. Raises `DecisionError` when a threshold asks for what a
     measurement floor skipped, or when a candidate was not rendered.
     """
+    verdicts, keep = before_renders(faces, links, settings, reviews=reviews, opted_out=opted_out, forgotten=forgotten)
+    return verdicts if renders is None else with_renders(verdicts, settings.select, renders, keep)
+
+
+def before_renders(
+    faces: pa.Table,
+    links: pa.Table,
+    settings: Faces,
+    *,
+    reviews: pa.Table | None,
+    opted_out: frozenset[str],
+    forgotten: frozenset[str],
+) -> tuple[pa.Table, Flags]:
+    """What `decide` says without renders, and the rows (N,) that reviewers keep: all that `with_renders` asks for."""
     table = FaceTable(faces, links)
     _refuse_unmeasured(table, settings)
     reasons = _Reasons(table.rows)
@@ -65,7 +79,31 @@ def decide(
     first = np.nan_to_num(score) + FIRST * human_keep
     picks = CANDIDATES_PER_PORTRAIT * settings.select.max_per_identity
     order = diversified(table, order, reasons.passing, first, settings.quality.diversity_margin, picks)
-    return _select(table, reasons, score, order, settings.select, renders, human_keep)
+    rank = _rank(table.codes("person"), reasons.passing, order)
+    candidate = _within(rank, picks)
+    return _verdicts(table, reasons, score, rank, candidate), human_keep
+
+
+def with_renders(verdicts: pa.Table, select: Select, renders: pa.Table, human_keep: Flags) -> pa.Table:
+    """The final verdicts, from those without renders and what became of their candidates; `human_keep` (N,) are the
+    rows that reviewers keep. Looks at no measurement. Raises `DecisionError` for a candidate that was not rendered."""
+    verdicts = verdicts.combine_chunks()
+    people = pc.fill_null(verdicts["person"].combine_chunks(), "").dictionary_encode().indices.to_numpy()
+    rank = pc.fill_null(verdicts["rank"], 0).to_numpy().astype(np.int64)
+    candidate = np.asarray(verdicts["candidate"].to_numpy(), np.bool_)
+    order = np.argsort(rank, kind="stable")
+    reasons = _Reasons(len(rank), verdicts["reasons"].combine_chunks())
+    reasons.add("render_failed", _render_failed(verdicts["face_id"], candidate, renders))
+    if select.reviewed == "required":  # the candidates are rendered before, for the reviewers to choose from
+        reasons.add("not_reviewed", reasons.passing & ~human_keep)
+    rank = _rank(people, reasons.passing, order)
+    within = candidate & _within(rank, select.max_per_identity)
+    enough = np.bincount(people[within], minlength=len(rank))[people] >= select.min_per_identity
+    passing = reasons.passing
+    reasons.add("too_few_portraits", passing & ~enough)
+    reasons.add("over_cap", passing & enough & ~within)
+    said = reasons.columns() | {"rank": _ranks(rank), "portrait": pa.array(within & enough)}
+    return pa.table({name: said.get(name, verdicts[name]) for name in verdicts.column_names}).cast(FACE_VERDICTS)
 
 
 def _best_first(table: FaceTable, score: npt.NDArray[np.float64], keep: Flags, passing: Flags) -> Rows:
@@ -79,24 +117,39 @@ def _best_first(table: FaceTable, score: npt.NDArray[np.float64], keep: Flags, p
 
 
 class _Reasons:
-    """Reasons per row, in the order in which they are added."""
+    """Reasons per row, in the order in which they are added; `before` has those that rows had already."""
 
-    def __init__(self, rows: int) -> None:
-        self.passing = np.ones(rows, bool)
+    def __init__(self, rows: int, before: pa.ListArray | None = None) -> None:
+        self._before = before
+        self.passing = np.ones(rows, bool) if before is None else pc.list_value_length(before).to_numpy() == 0
         self._added: list[tuple[str, Flags]] = []
 
     def add(self, name: str, failing: Flags) -> None:
         self._added.append((name, failing))
         self.passing = self.passing & ~failing
 
-    def lists(self) -> pa.ListArray:
-        """All reasons of each row."""
-        rows = [np.flatnonzero(failing) for _, failing in self._added]
-        names = np.repeat(np.arange(len(rows), dtype=np.int32), [len(found) for found in rows])
-        by_row = np.argsort(np.concatenate(rows), kind="stable")
-        counts = np.bincount(np.concatenate(rows), minlength=len(self.passing))
-        texts = pa.array([name for name, _ in self._added], pa.string()).take(pa.array(names[by_row]))
-        return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), texts)
+    def columns(self) -> dict[str, pa.Array]:
+        """Verdict, first reason and all reasons of each row."""
+        lists = self._lists()
+        rejected = pa.array(~self.passing)
+        first = lists.flatten().take(pc.if_else(rejected, lists.offsets.slice(0, len(lists)), None))
+        return {"verdict": pc.if_else(rejected, "reject", "keep"), "reason": first, "reasons": lists}
+
+    def _lists(self) -> pa.ListArray:
+        texts, rows = pa.array([name for name, _ in self._added], pa.string()), []
+        names = [np.zeros(0, np.int32)]
+        if self._before is not None:
+            had = self._before.flatten().dictionary_encode()
+            texts = pa.concat_arrays([texts, had.dictionary])
+            names.append(had.indices.to_numpy() + len(self._added))
+            rows.append(pc.list_parent_indices(self._before).to_numpy())
+        for number, (_, flags) in enumerate(self._added):
+            rows.append(np.flatnonzero(flags))
+            names.append(np.full(len(rows[-1]), number, np.int32))
+        of_rows = np.concatenate(rows)
+        counts = np.bincount(of_rows, minlength=len(self.passing))
+        chosen = texts.take(pa.array(np.concatenate(names)[np.argsort(of_rows, kind="stable")]))
+        return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), chosen)
 
 
 def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
@@ -194,43 +247,16 @@ def _duplicates(table: FaceTable, passing: Flags, order: Rows) -> Flags:
     return repeated
 
 
-def _select(
-    table: FaceTable,
-    reasons: _Reasons,
-    score: npt.NDArray[np.float64],
-    order: Rows,
-    select: Select,
-    renders: pa.Table | None,
-    human_keep: Flags,
-) -> pa.Table:
-    people = table.codes("person")
-    candidate = _within(_rank(people, reasons.passing, order), CANDIDATES_PER_PORTRAIT * select.max_per_identity)
-    portrait = np.zeros(table.rows, bool)
-    rank = _rank(people, reasons.passing, order)
-    if renders is not None:
-        reasons.add("render_failed", _render_failed(table, candidate, renders))
-        if select.reviewed == "required":  # the candidates are rendered before, for the reviewers to choose from
-            reasons.add("not_reviewed", reasons.passing & ~human_keep)
-        rank = _rank(people, reasons.passing, order)
-        within = candidate & _within(rank, select.max_per_identity)
-        enough = np.bincount(people[within], minlength=table.rows)[people] >= select.min_per_identity
-        passing = reasons.passing
-        reasons.add("too_few_portraits", passing & ~enough)
-        reasons.add("over_cap", passing & enough & ~within)
-        portrait = within & enough
-    return _verdicts(table, reasons, score, rank, candidate, portrait)
-
-
-def _render_failed(table: FaceTable, candidate: Flags, renders: pa.Table) -> Flags:
+def _render_failed(faces: pa.ChunkedArray, candidate: Flags, renders: pa.Table) -> Flags:
     rows = np.flatnonzero(candidate)
-    face_ids = table.faces["face_id"].take(pa.array(rows))
+    face_ids = faces.take(pa.array(rows))
     where = pc.index_in(face_ids, value_set=renders["face_id"])
     missing = face_ids.filter(pc.is_null(where)).to_pylist()
     if missing:
         raise DecisionError(
             f"{len(missing)} candidates were never rendered, first {missing[0]}; run: voxdata build RECIPE --root DIR"
         )
-    failed = np.zeros(table.rows, bool)
+    failed = np.zeros(len(faces), bool)
     failed[rows] = pc.not_equal(renders["render_status"].take(where), "ok").to_numpy(zero_copy_only=False)
     return failed
 
@@ -252,26 +278,20 @@ def _within(rank: Rows, limit: int) -> Flags:
 
 
 def _verdicts(
-    table: FaceTable,
-    reasons: _Reasons,
-    score: npt.NDArray[np.float64],
-    rank: Rows,
-    candidate: Flags,
-    portrait: Flags,
+    table: FaceTable, reasons: _Reasons, score: npt.NDArray[np.float64], rank: Rows, candidate: Flags
 ) -> pa.Table:
-    lists = reasons.lists()
-    rejected = pa.array(~reasons.passing)
-    first = lists.flatten().take(pc.if_else(rejected, lists.offsets.slice(0, table.rows), None))
     columns = {
         "item_id": table.faces["item_id"],
         "face_id": table.faces["face_id"],
         **{name: table.faces[name] for name in ("identity", "person", "bucket")},
-        "verdict": pc.if_else(rejected, "reject", "keep"),
-        "reason": first,
-        "reasons": lists,
+        **reasons.columns(),
         "quality": pa.array(score, pa.float32(), from_pandas=True),
-        "rank": pa.array(rank, pa.int32(), mask=rank == 0),
+        "rank": _ranks(rank),
         "candidate": pa.array(candidate),
-        "portrait": pa.array(portrait),
+        "portrait": pa.array(np.zeros(table.rows, bool)),
     }
     return pa.table(columns).cast(FACE_VERDICTS)
+
+
+def _ranks(rank: Rows) -> pa.Array:
+    return pa.array(rank, pa.int32(), mask=rank == 0)

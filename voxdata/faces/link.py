@@ -12,7 +12,7 @@ only hashes whose bands are that near are compared. Clusters are the connected c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,18 @@ import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from voxdata.faces.copies import PRINT_PX, Prints, copies, popcount
+from voxdata.faces.copies import (
+    PRINT_PX,
+    SETS,
+    Pairs,
+    Prints,
+    Words,
+    confirmed,
+    near_codes,
+    pairs_of,
+    popcount,
+    print_hashes,
+)
 from voxdata.faces.own_zero import SEEN_YAW_DEG, own_zeros
 from voxdata.faces.purity import agreement
 from voxdata.recipe.faces import Link
@@ -31,8 +42,13 @@ from voxdata.tables.schemas import LINKS
 HASH_BITS = 64
 PURITY = ("centroid_similarity", "person_agreement", "rival_agreement")
 _PAIRS_PER_STEP = 1 << 20
-_SEEN = ("face_id", "person", "yaw_deg", "pitch_deg", "pupil_distance_px")
-_LINKED = ("face_id", "photo_sha256", "person")  # what a row tells of a face, but for prints and embeddings
+HASH_BYTES = 32
+LOOKED = (
+    *("face_id", "photo_sha256", "person", "photo_phash", "measured_until"),
+    *("yaw_deg", "pitch_deg", "pupil_distance_px"),
+)
+_NOBODY = pa.table({"face_id": pa.array([], pa.string()), **{name: pa.array([], pa.float64()) for name in PURITY}})
+NO_PAIRS: Pairs = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool))
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -40,31 +56,74 @@ Numbers = npt.NDArray[np.int64]
 
 def link(faces: pa.Table, settings: Link) -> pa.Table:
     """Rows of `schemas.LINKS`, one per face with landmarks, sorted by `face_id`."""
-    photos = _photo_clusters(faces, settings)
-    rows = np.flatnonzero(pc.and_(pc.is_valid(faces["face_id"]), pc.is_valid(faces["pupil_distance_px"])).to_numpy())
-    landmarked = faces.select(_LINKED).take(pa.array(rows))
-    where = pc.index_in(landmarked["photo_sha256"], value_set=photos["photo_sha256"])
-    cluster = photos["photo_cluster"].take(where).combine_chunks()
-    votes = pc.coalesce(cluster, landmarked["photo_sha256"].combine_chunks())
-    purity = _purity(faces["embedding"], rows, landmarked["person"], votes, settings.agreement_similarity)
-    seen = faces.select(_SEEN).take(pa.array(rows))
-    pitch = _pitch(seen, votes, purity["centroid_similarity"], settings.max_own_zero_deg)
+    seen = looked(faces)
+    hashes = hashes_of(seen)
+    pairs = pairs_of(hashes, [near_codes(hashes, range(SETS))]) if len(hashes) else NO_PAIRS
+    photos = photo_clusters(seen, confirmed(prints_of(faces), pairs, settings.min_copy_correlation), settings)
+    return linked(seen, photos, [purity(faces, votes_of(seen, photos), settings)], settings)
+
+
+def looked(faces: pa.Table) -> pa.Table:
+    """What links are made of but for prints and embeddings, of each row: `LOOKED`, `print_hash` where it has a print
+    (32 bytes), and whether it is `embedded`."""
+    printed = pc.is_valid(faces["face_print"]).to_numpy()
+    hashes = np.zeros((len(printed), HASH_BYTES), np.uint8)
+    if printed.any():
+        hashes[printed] = print_hashes(prints_of(faces)).view(np.uint8)
+    kind = pa.binary(HASH_BYTES)
+    column = pa.FixedSizeBinaryArray.from_buffers(kind, len(printed), [None, pa.py_buffer(hashes)])
+    seen = faces.select(LOOKED).append_column("embedded", pc.is_valid(faces["embedding"]))
+    return seen.append_column("print_hash", pc.if_else(pa.array(printed), column, pa.scalar(None, kind)))
+
+
+def hashes_of(seen: pa.Table) -> Words:
+    """The hashes that there are, uint64 (N, 4), of a table of `looked`."""
+    known = seen["print_hash"].combine_chunks().drop_null()
+    data = np.frombuffer(known.buffers()[1], np.uint8, len(known) * HASH_BYTES, known.offset * HASH_BYTES)
+    return data.reshape(-1, HASH_BYTES).view(np.uint64)
+
+
+def votes_of(seen: pa.Table, photos: pa.Table) -> pa.Table:
+    """The rows of faces with landmarks and embeddings, and the `vote` of each: a number that it shares with its photo's
+    copies, in the order in which they come."""
+    faces, _, votes = _landmarked(seen, photos)
+    known = faces["embedded"].combine_chunks()
+    columns = [name for name in ("face_id", "person", "range") if name in seen.column_names]
+    return faces.select(columns).filter(known).append_column("vote", pa.array(_codes(votes.filter(known))))
+
+
+def _landmarked(seen: pa.Table, photos: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
+    """The rows of faces with landmarks, the row of `photos` of each, and its photo's cluster or, without, its photo."""
+    faces = seen.filter(pc.and_(pc.is_valid(seen["face_id"]), pc.is_valid(seen["pupil_distance_px"]))).combine_chunks()
+    where = pc.index_in(faces["photo_sha256"], value_set=photos["photo_sha256"]).combine_chunks()
+    votes = pc.coalesce(photos["photo_cluster"].combine_chunks().take(where), faces["photo_sha256"].combine_chunks())
+    return faces, where, votes
+
+
+def linked(seen: pa.Table, photos: pa.Table, agreements: Sequence[pa.Table], settings: Link) -> pa.Table:
+    """Rows of `schemas.LINKS`: `seen` is of `looked`, `photos` of `photo_clusters`, `agreements` have rows of `purity`
+    for all faces that have one."""
+    faces, where, votes = _landmarked(seen, photos)
+    agreed = pa.concat_tables([_NOBODY, *agreements])
+    known = pc.index_in(faces["face_id"], value_set=agreed["face_id"].combine_chunks())
+    found = {name: numbers(agreed[name].combine_chunks().take(known.combine_chunks())) for name in PURITY}
+    found |= _pitch(faces, votes, found["centroid_similarity"], settings.max_own_zero_deg)
     table = pa.table(
         {
-            "face_id": landmarked["face_id"],
-            "photo_sha256": landmarked["photo_sha256"],
-            "photo_cluster": cluster,
-            **{name: photos[name].take(where) for name in ("cluster_people", "cluster_photos")},
-            **{name: pa.array(values, pa.float32(), from_pandas=True) for name, values in (purity | pitch).items()},
+            "face_id": faces["face_id"],
+            "photo_sha256": faces["photo_sha256"],
+            **{name: photos[name].take(where) for name in ("photo_cluster", "cluster_people", "cluster_photos")},
+            **{name: pa.array(values, pa.float32(), from_pandas=True) for name, values in found.items()},
         }
     )
     return table.cast(LINKS).sort_by("face_id")
 
 
 def without_print(faces: pa.Table) -> npt.NDArray[np.bool_]:
-    """Rows (N,) of faces that were measured to the end before faces had prints."""
+    """Rows (N,) of faces, or of what was `looked` at, that were measured to the end before faces had prints."""
+    printed = faces["face_print" if "face_print" in faces.column_names else "print_hash"]
     measured = pc.fill_null(pc.equal(faces["measured_until"], "all"), False)
-    return np.asarray(pc.and_(measured, pc.is_null(faces["face_print"])).to_numpy(), np.bool_)
+    return np.asarray(pc.and_(measured, pc.is_null(printed)).to_numpy(), np.bool_)
 
 
 def clusters(count: int, pairs: Iterable[tuple[Numbers, Numbers]]) -> Numbers:
@@ -99,13 +158,16 @@ def near_hashes(hashes: Hashes, max_distance: int, old: npt.NDArray[np.bool_]) -
             yield np.repeat(old_at[one[rows]], counts), order[np.repeat(starts[other[rows]], counts) + within]
 
 
-def _photo_clusters(faces: pa.Table, settings: Link) -> pa.Table:
-    seen = faces.select(["photo_sha256", "person", "photo_phash"])
+def photo_clusters(looked_at: pa.Table, confirmed: Iterable[tuple[Numbers, Numbers]], settings: Link) -> pa.Table:
+    """Clusters of near copies, a row per photo; `confirmed` are pairs of those rows of `looked_at` that have prints."""
+    seen = looked_at.select(["photo_sha256", "person", "photo_phash"])
     seen = seen.filter(pc.is_valid(seen["photo_phash"]))
     owners = seen.group_by(["photo_sha256", "person"]).aggregate([]).sort_by([("photo_sha256", "ascending")])
     photos = seen.group_by("photo_sha256").aggregate([("photo_phash", "min")]).sort_by("photo_sha256")
     names = photos["photo_sha256"].to_pylist()
-    cluster = clusters(len(names), _photo_pairs(faces, photos, settings)) if names else np.zeros(0, np.int64)
+    cluster = (
+        clusters(len(names), _photo_pairs(looked_at, photos, confirmed, settings)) if names else np.zeros(0, np.int64)
+    )
     of_photo = dict(zip(names, cluster.tolist(), strict=True))
     people: dict[int, set[str]] = {}
     size: dict[int, int] = {}
@@ -123,16 +185,17 @@ def _photo_clusters(faces: pa.Table, settings: Link) -> pa.Table:
     )
 
 
-def _photo_pairs(faces: pa.Table, photos: pa.Table, settings: Link) -> Iterator[tuple[Numbers, Numbers]]:
+def _photo_pairs(
+    seen: pa.Table, photos: pa.Table, confirmed: Iterable[tuple[Numbers, Numbers]], settings: Link
+) -> Iterator[tuple[Numbers, Numbers]]:
     """Pairs of rows of `photos` that are copies of each other."""
-    photo = pc.index_in(faces["photo_sha256"], value_set=photos["photo_sha256"]).combine_chunks()
-    printed = np.flatnonzero(pc.is_valid(faces["face_print"]).to_numpy())
+    photo = pc.index_in(seen["photo_sha256"], value_set=photos["photo_sha256"]).combine_chunks()
+    printed = np.flatnonzero(pc.is_valid(seen["print_hash"]).to_numpy())
     if len(printed):
         of = photo.take(pa.array(printed)).to_numpy()
-        prints = _prints(faces["face_print"])
-        for left, right in copies(prints, settings.min_copy_correlation):
+        for left, right in confirmed:
             yield of[left], of[right]
-    unprinted = without_print(faces) & pc.is_valid(photo).to_numpy(zero_copy_only=False)
+    unprinted = without_print(seen) & pc.is_valid(photo).to_numpy(zero_copy_only=False)
     if unprinted.any():
         old = np.zeros(photos.num_rows, bool)
         old[photo.take(pa.array(np.flatnonzero(unprinted))).to_numpy()] = True
@@ -140,9 +203,9 @@ def _photo_pairs(faces: pa.Table, photos: pa.Table, settings: Link) -> Iterator[
         yield from near_hashes(hashes, settings.max_hash_distance, old)
 
 
-def _prints(column: pa.ChunkedArray) -> Prints:
+def prints_of(faces: pa.Table) -> Prints:
     """The prints that there are, (N, 1024)."""
-    known = _without_gaps(column)
+    known = _without_gaps(faces["face_print"])
     size = PRINT_PX**2
     data = np.frombuffer(known.buffers()[1], np.uint8, len(known) * size, known.offset * size)
     return data.reshape(-1, size)
@@ -154,31 +217,28 @@ def _without_gaps(column: pa.ChunkedArray) -> pa.Array:
     return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
 
 
-def _purity(
-    column: pa.ChunkedArray, rows: Numbers, people: pa.ChunkedArray, ballots: pa.Array, agreement_similarity: float
-) -> dict[str, npt.NDArray[np.float64]]:
-    """`PURITY` of the faces at `rows` of the table that `column`, the embeddings, is of; NaN without an embedding.
+def purity(faces: pa.Table, votes: pa.Table, settings: Link) -> pa.Table:
+    """`face_id` and `PURITY` of the faces in `votes` (`votes_of`); NaN where there is one vote.
 
+    `votes` has all faces of each person in it, `faces` has their embeddings; each in the order of their items.
     Embeddings are a gigabyte at full size, and are copied person by person only.
     """
-    columns = {name: np.full(len(rows), np.nan) for name in PURITY}
-    there = pc.is_valid(column).to_numpy()
-    known = np.flatnonzero(there[rows])
-    if not len(known):
-        return columns
-    chunks = _without_gaps(column)
-    embeddings = chunks.flatten().to_numpy().reshape(len(chunks), -1)
-    places = (np.cumsum(there) - 1)[rows]
-    persons = np.array(people.take(pa.array(known)).to_pylist())
-    votes = ballots.take(pa.array(known)).dictionary_encode().indices.to_numpy().astype(np.int64)
-    order = np.argsort(persons, kind="stable")
-    for group in np.split(order, np.flatnonzero(persons[order][1:] != persons[order][:-1]) + 1):
-        found = agreement(embeddings[places[known[group]]], votes[group], agreement_similarity)
-        if found is not None:
-            columns["centroid_similarity"][known[group]] = found.similarity
-            columns["person_agreement"][known[group]] = found.agreement
-            columns["rival_agreement"][known[group]] = found.rival
-    return columns
+    columns = {name: np.full(votes.num_rows, np.nan) for name in PURITY}
+    if votes.num_rows:
+        there = np.cumsum(pc.is_valid(faces["embedding"]).to_numpy()) - 1
+        where = pc.index_in(votes["face_id"], value_set=faces["face_id"].combine_chunks())
+        places = there[where.to_numpy()]
+        chunks = _without_gaps(faces["embedding"])
+        embeddings = chunks.flatten().to_numpy().reshape(len(chunks), -1)
+        persons, ballots = _codes(votes["person"].combine_chunks()), votes["vote"].to_numpy()
+        order = np.argsort(persons, kind="stable")
+        for group in np.split(order, np.flatnonzero(persons[order][1:] != persons[order][:-1]) + 1):
+            found = agreement(embeddings[places[group]], ballots[group], settings.agreement_similarity)
+            if found is not None:
+                columns["centroid_similarity"][group] = found.similarity
+                columns["person_agreement"][group] = found.agreement
+                columns["rival_agreement"][group] = found.rival
+    return pa.table({"face_id": votes["face_id"], **{name: pa.array(values) for name, values in columns.items()}})
 
 
 def _pitch(

@@ -17,6 +17,7 @@ from voxdata.format.errors import RootMissingError
 from voxdata.pipeline import packing, steps
 from voxdata.pipeline.check import check
 from voxdata.pipeline.findings import Findings
+from voxdata.pipeline.linking import link_faces
 from voxdata.pipeline.measured import MeasuredFaces
 from voxdata.pipeline.progress import logger
 from voxdata.pipeline.runner import Runner
@@ -102,7 +103,7 @@ def _build(storage: Storage, recipe: Recipe, runner: Runner) -> str:
 def choose_portraits(storage: Storage, recipe: Recipe, attempt: Attempt, runner: Runner) -> None:
     """From measured faces to portraits: `links` and `face_verdicts` of the attempt."""
     faces = MeasuredFaces(storage, recipe, attempt.keys["photos"])
-    links = runner.step("faces.link", steps.link_faces, storage, recipe, faces)
+    links = link_faces(storage, recipe, faces, runner)
     first = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=False)
     attempt.note(links=links, face_verdicts=first)
     chosen = runner.step("faces.candidates", steps.candidates, storage, faces, first)

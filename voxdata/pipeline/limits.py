@@ -1,14 +1,20 @@
-"""Which limit of a recipe to relax where nobody is left: the one that rejects most, to where somebody passes."""
+"""Limits that stop a build, and which to relax where nobody is left: the one that rejects most, to where somebody
+passes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from voxdata.catalog.named import named_query
 from voxdata.catalog.versions import run_query_at
 from voxdata.faces.rules import LINES as FACE_LINES
 from voxdata.format.errors import BuildStoppedError, VoxdataError
+from voxdata.recipe.sections import Recipe
 from voxdata.rules import Rule
 from voxdata.speech.rules import LINES as SPEECH_LINES
 from voxdata.store.storage import Storage
@@ -16,6 +22,20 @@ from voxdata.tables.faces import WITHOUT_SPEECH
 
 SOMETHING = "KEY=VALUE"
 TOO_FEW, NOT_REVIEWED = "too_few_portraits", "not_reviewed"
+
+
+def stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statuses: pa.ChunkedArray) -> None:
+    """Stop the build where more of the items than `limits.max_unreadable_share` are unreadable; raises
+    `BuildStoppedError`."""
+    bad = pc.unique(items.filter(pc.equal(statuses, "unreadable")))
+    count = pc.count_distinct(items).as_py()
+    share = len(bad) / max(1, count)
+    if count >= recipe.limits.min_items and share > recipe.limits.max_unreadable_share:
+        raise BuildStoppedError(
+            f"{len(bad)} of {count} {what} are unreadable ({share:.0%}, limit limits.max_unreadable_share="
+            f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit",
+            relax=f"limits.max_unreadable_share={math.ceil(share * 100) / 100:g}",
+        )
 
 
 def what_to_relax(storage: Storage, error: VoxdataError) -> str:

@@ -1,8 +1,9 @@
 """What stages have measured, read back: no more rows and columns of it than a step looks at.
 
-The faces are the largest table of a build (2.2 million rows of 70 columns and an embedding at full size), so they are
-read twice at most: for the links and the candidates, and, after these were rendered, for the portraits. Who has
-portraits stands in the verdicts and the manifest; the faces of a shard are read by bucket.
+The faces are the largest table of a build (2.2 million rows of 70 columns, a print and an embedding at full size), so
+they are read twice at most: by the workers for the links, and by the flow, without prints, for decisions and
+candidates. Where they are few, that is one read. Portraits are chosen from the first verdicts and what became of the
+candidates. Who has portraits stands in the verdicts and the manifest; the faces of a shard are read by bucket.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from voxdata.faces.diversity import compared_by
 from voxdata.people.merging import aliases_in_force, homes, with_persons
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
+from voxdata.rules import Flags
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 from voxdata.tables.faces import FOR_LINKS
@@ -42,13 +44,24 @@ def rows_of(
     `part` names the part that holds a row. Rows name the persons of the aliases now in force, whatever was known when
     they were measured; for that, the columns `OF_PERSON` are always there.
     """
+    places = None if buckets is None else sorted({home for bucket in buckets for home in homes(storage, bucket)})
+    return rows_at(stage, storage, recipe, items, schema, columns=columns, places=places)
+
+
+def rows_at(
+    stage: Stage,
+    storage: Storage,
+    recipe: Recipe,
+    items: pa.Array,
+    schema: pa.Schema,
+    *,
+    columns: Sequence[str] | None = None,
+    places: Iterable[int] | None = None,
+) -> pa.Table:
+    """`rows_of` that lie in `places`: buckets by the persons that were known when the items were measured."""
     store = stage.store(storage, recipe)
     read = None if columns is None else list(dict.fromkeys([*OF_PERSON, *columns]))
-    if buckets is None:
-        found = [store.read(columns=read)]
-    else:
-        places = sorted({home for bucket in buckets for home in homes(storage, bucket)})
-        found = [store.read(bucket, read) for bucket in places]
+    found = [store.read(columns=read)] if places is None else [store.read(bucket, read) for bucket in places]
     tables = [table for table in found if table is not None]
     chosen = schema if read is None else pa.schema([schema.field(name) for name in read])
     if not tables:
@@ -59,15 +72,23 @@ def rows_of(
     return with_persons(table.sort_by("item_id").combine_chunks(), aliases_in_force(storage))
 
 
+def face_schema(recipe: Recipe) -> pa.Schema:
+    """All columns of `faces.measure` under this recipe."""
+    from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
+
+    return measured_schema(recipe.faces.measure)
+
+
 class MeasuredFaces:
     """The face rows of the photos in a manifest, read when a step first asks and held for those that follow.
 
     A decision asks for `for_decision`: that costs a read without prints (1 KiB a face), where they are not held, and
-    without embeddings where it does not compare faces.
+    without embeddings where it does not compare faces. `rows` are for links of few faces.
     """
 
     def __init__(self, storage: Storage, recipe: Recipe, photos_key: str) -> None:
         self.photos_key = photos_key
+        self.human_keep: dict[str, Flags] = {}  # key of first verdicts -> the rows (N,) that reviewers keep
         self._storage = storage
         self._recipe = recipe
 
@@ -92,10 +113,8 @@ class MeasuredFaces:
             self.__dict__.pop(held, None)
 
     def _read(self, leave_out: Collection[str]) -> pa.Table:
-        from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
-
         photos = read_table(self._storage, self.photos_key, ["item_id"])["item_id"]
-        schema = measured_schema(self._recipe.faces.measure)
+        schema = face_schema(self._recipe)
         names = [name for name in schema.names if name not in leave_out]
         return rows_of(FACES_MEASURE, self._storage, self._recipe, photos, schema, columns=names).select(names)
 

@@ -34,7 +34,7 @@ from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 from voxdata.tables.speech import front_end_columns
 
-MOST_TASKS = 160  # as `Stage.most_tasks`
+MOST_TASKS = 128  # as `Stage.most_tasks`
 
 
 def plan_packing(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> list[list[dict[str, Any]]]:

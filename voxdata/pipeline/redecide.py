@@ -24,6 +24,7 @@ from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline import steps
 from voxdata.pipeline.build import choose_portraits, finish
+from voxdata.pipeline.linking import link_faces
 from voxdata.pipeline.measured import MeasuredFaces, portrait_people, render_states
 from voxdata.pipeline.outcomes import KEPT, asks_for_speech, outcomes, packed_people, packed_portraits
 from voxdata.pipeline.runner import Runner
@@ -105,15 +106,15 @@ def preview(finished: Finished, runner: Runner) -> Redecision:
     """What would change if every face that passes now could be rendered; publishes, renders and listens to nothing."""
     storage, recipe, before = finished.storage, finished.recipe, finished.keys
     faces = MeasuredFaces(storage, recipe, before["photos"])
-    links = runner.step("faces.link", steps.link_faces, storage, recipe, faces)
+    links = link_faces(storage, recipe, faces, runner)
     first = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=False)
-    renders = render_states(storage, recipe, faces.rows)
+    renders = render_states(storage, recipe, faces.for_decision)
     chosen = read_table(storage, first).filter(pc.field("candidate"))["face_id"]
     missing = chosen.filter(pc.invert(pc.is_in(chosen, value_set=renders["face_id"].combine_chunks()))).combine_chunks()
     assumed = pa.table({"face_id": missing, "render_status": pa.array(["ok"] * len(missing), pa.string())})
     reviews, opted_out, forgotten = steps.journalled(storage, recipe, before["photos"])
     verdicts = decide_faces_table(
-        faces.rows,
+        faces.for_decision,
         read_table(storage, links),
         recipe.faces,
         renders=pa.concat_tables([renders, assumed]),

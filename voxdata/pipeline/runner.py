@@ -77,6 +77,13 @@ def shown_step(name: str) -> AbstractContextManager[None]:
     return nullcontext() if name in SHOW_THEMSELVES else waiting(name)
 
 
+class InOneProcess(Runner):
+    """Every call in this process, one after the other: for the tables of a build that nobody goes on with."""
+
+    def each(self, name: str, function: Callable[..., R], calls: Sequence[Mapping[str, Any]]) -> Iterator[R]:
+        return (function(**call) for call in calls)
+
+
 @contextmanager
 def open_pool(work: Work) -> Iterator[Runner]:
     """Worker processes of this machine, started when they are first needed; each loads its models once."""

@@ -136,7 +136,7 @@ SPEECH_MEASURE = Stage(
     settings=lambda recipe: recipe.speech.measure,
     items=_clip_items,
     status="speech_status",
-    most_tasks=320,
+    most_tasks=256,
 )
 SPEECH_AUDIO = Stage(
     name="speech.audio",

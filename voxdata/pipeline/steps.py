@@ -6,7 +6,6 @@ is not computed again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -16,9 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.faces.decide import decide as decide_faces_table
-from voxdata.faces.link import link as link_table
-from voxdata.faces.link import without_print
+from voxdata.faces.decide import before_renders, with_renders
 from voxdata.format.digests import digest
 from voxdata.format.errors import BuildStoppedError, SourceError
 from voxdata.people import splits
@@ -29,10 +26,11 @@ from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
 from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, people_asked_for, photo_sources
+from voxdata.pipeline.limits import stop_if_unreadable
 from voxdata.pipeline.measured import MeasuredFaces, measured_clips, portrait_people, render_states
 from voxdata.pipeline.outcomes import packed_people, portraits_now
 from voxdata.pipeline.progress import crawl_progress, logger, progress
-from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE
+from voxdata.pipeline.stages import FACES_RENDER, SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import FOUND, find_utterances, inventory
 from voxdata.sources.crawl_names import decisions
@@ -49,8 +47,7 @@ from voxdata.tables.schemas import IDENTITIES
 
 Shown = Callable[[], AbstractContextManager[Callable[[Figures], None]]]
 
-# Raised by hand when the same settings link or decide differently, or when the tables gain columns.
-LINK_VERSION, DECISION_VERSION = 4, 6
+DECISION_VERSION = 6  # raised by hand when the same settings decide differently, or when the tables gain columns
 
 
 def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below: int | None = None) -> str:
@@ -80,48 +77,37 @@ def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below
         return store.commit_manifest()
 
 
-def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, *, stop: bool = True) -> str:
-    """Duplicates and purity (`schemas.LINKS`). With `stop`, stops the build when too many photos are unreadable."""
-    if stop:
-        _stop_if_unreadable(recipe, "photos", faces.rows["item_id"], faces.rows["photo_status"])
-    old = int(np.count_nonzero(without_print(faces.rows)))
-    if old:
-        logger.warning(
-            "%d of %d faces were measured before faces had prints: copies of their photos are told by the photo's hash "
-            "alone (faces.link.max_hash_distance=%d); a build into another --root measures them anew",
-            old,
-            faces.rows.num_rows,
-            recipe.faces.link.max_hash_distance,
-        )
-    depends = [faces.photos_key, FACES_MEASURE.fingerprint(recipe), recipe.faces.link.model_dump(), LINK_VERSION]
-    return _commit_once(storage, "faces.link", depends, lambda: link_table(faces.rows, recipe.faces.link))
-
-
 def decide_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, links_key: str, *, rendered: bool) -> str:
-    """Verdicts of all faces (`schemas.FACE_VERDICTS`); `rendered` says whether the candidates have been rendered."""
+    """Verdicts of all faces (`schemas.FACE_VERDICTS`); `rendered` says whether the candidates have been rendered.
+
+    The final ones are made of the first ones and of what became of the candidates, and no measurement is read again,
+    unless somebody has said something in between.
+    """
     reviews, opted_out, forgotten = journalled(storage, recipe, faces.photos_key)
-    depends = [
-        links_key,
-        recipe.faces.model_dump(mode="json"),
-        DECISION_VERSION,
-        rendered,
-        FACES_RENDER.fingerprint(recipe),
-    ]
-    depends += [reviews.to_pylist() if reviews is not None else None, sorted(opted_out), sorted(forgotten)]
+    said = [reviews.to_pylist() if reviews is not None else None, sorted(opted_out), sorted(forgotten)]
+
+    def depends(rendered: bool) -> list[Any]:
+        settings = recipe.faces.model_dump(mode="json")
+        return [links_key, settings, DECISION_VERSION, rendered, FACES_RENDER.fingerprint(recipe), *said]
+
+    before = _key_of("faces.decide", depends(False))
+
+    def first() -> pa.Table:
+        links = read_table(storage, links_key)
+        verdicts, faces.human_keep[before] = before_renders(
+            faces.for_decision, links, recipe.faces, reviews=reviews, opted_out=opted_out, forgotten=forgotten
+        )
+        return verdicts
 
     def table() -> pa.Table:
-        rows = faces.for_decision
-        return decide_faces_table(
-            rows,
-            read_table(storage, links_key),
-            recipe.faces,
-            renders=render_states(storage, recipe, rows) if rendered else None,
-            reviews=reviews,
-            opted_out=opted_out,
-            forgotten=forgotten,
-        )
+        if not rendered:
+            return first()
+        known = recipe.faces.select.reviewed != "required" or before in faces.human_keep
+        verdicts = read_table(storage, before) if known and storage.exists(before) else first()
+        keep = faces.human_keep.get(before, np.zeros(verdicts.num_rows, bool))
+        return with_renders(verdicts, recipe.faces.select, render_states(storage, recipe, verdicts), keep)
 
-    return _commit_once(storage, "faces.decide", depends, table)
+    return _commit_once(storage, "faces.decide", depends(rendered), table)
 
 
 def candidates(storage: Storage, faces: MeasuredFaces, verdicts_key: str) -> str:
@@ -129,7 +115,8 @@ def candidates(storage: Storage, faces: MeasuredFaces, verdicts_key: str) -> str
 
     def table() -> pa.Table:
         chosen = read_table(storage, verdicts_key).filter(pc.field("candidate"))["face_id"]
-        rows = faces.rows.drop_columns(FOR_LINKS)
+        rows = faces.for_decision
+        rows = rows.drop_columns([name for name in FOR_LINKS if name in rows.column_names])
         return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen)))
 
     return _commit_once(storage, "faces.candidates", [faces.photos_key, verdicts_key], table)
@@ -200,7 +187,7 @@ def decide_speech(storage: Storage, recipe: Recipe, clips_key: str, *, stop: boo
     """Verdicts of all clips (`schemas.UTTERANCE_VERDICTS`). With `stop`, stops where too many are unreadable."""
     clips = measured_clips(storage, recipe, clips_key)
     if stop:
-        _stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
+        stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
     book = book_at_hand(storage, recipe)
     known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
     depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), recipe.speech.select.model_dump(), sorted(known)]
@@ -253,18 +240,6 @@ def with_current_people(storage: Storage, stage: str, key: str) -> str:
     return key if after is before else _commit_once(storage, stage, [key, after["person"].to_pylist()], lambda: after)
 
 
-def _stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statuses: pa.ChunkedArray) -> None:
-    states = dict(zip(items.to_pylist(), statuses.to_pylist(), strict=True))
-    bad = [item for item, state in states.items() if state == "unreadable"]
-    share = len(bad) / max(1, len(states))
-    if len(states) >= recipe.limits.min_items and share > recipe.limits.max_unreadable_share:
-        raise BuildStoppedError(
-            f"{len(bad)} of {len(states)} {what} are unreadable ({share:.0%}, limit limits.max_unreadable_share="
-            f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit",
-            relax=f"limits.max_unreadable_share={math.ceil(share * 100) / 100:g}",
-        )
-
-
 def _say_what_failed(storage: Storage, figures: Figures) -> None:
     for status, example in figures.examples.items():
         count = figures.statuses[status]
@@ -299,6 +274,10 @@ def _identity_row(book: IdentityBook, name: str) -> dict[str, Any]:
 
 
 def _commit_once(storage: Storage, stage: str, depends: Iterable[Any], make: Callable[[], pa.Table]) -> str:
-    name = digest(list(depends))
-    key = f"fragments/{stage}/{name}.parquet"
-    return key if storage.exists(key) else commit_table(storage, stage, name, make())
+    depends = list(depends)
+    key = _key_of(stage, depends)
+    return key if storage.exists(key) else commit_table(storage, stage, digest(depends), make())
+
+
+def _key_of(stage: str, depends: list[Any]) -> str:
+    return f"fragments/{stage}/{digest(depends)}.parquet"

@@ -27,9 +27,10 @@ from voxdata.format.digests import digest
 from voxdata.format.errors import CatalogError, DecisionError, SnapshotError, VoxdataError
 from voxdata.pipeline import steps
 from voxdata.pipeline.limits import what_to_relax
+from voxdata.pipeline.linking import link_faces
 from voxdata.pipeline.measured import MeasuredFaces
 from voxdata.pipeline.progress import logger
-from voxdata.pipeline.runner import Runner
+from voxdata.pipeline.runner import InOneProcess, Runner
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE, Stage, do
 from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import FragmentStore, commit_table
@@ -222,7 +223,7 @@ def _completed(storage: Storage, found: Unpublished, parts: Mapping[str, list[st
     if photos != keys["photos"] or "face_verdicts" not in keys:
         keys["photos"] = photos
         faces = MeasuredFaces(storage, recipe, photos)
-        keys["links"] = steps.link_faces(storage, recipe, faces, stop=False)
+        keys["links"] = link_faces(storage, recipe, faces, InOneProcess(), stop=False)
         keys["face_verdicts"] = steps.decide_faces(storage, recipe, faces, keys["links"], rendered=False)
     if "utterance_files" in keys:
         clips = _measured(storage, "speech.find", keys["utterance_files"], parts.get("utterances", []))

@@ -130,7 +130,7 @@ class FragmentStore:
         """Commit a part without its rows of `items`, under its own key: a snapshot goes on to name it."""
         table = read_table(self.storage, part)
         gone = pc.is_in(table["item_id"], value_set=pa.array(sorted(items), pa.string()))
-        self.storage.commit(part, _part_bytes(table.filter(pc.invert(gone))))
+        self.storage.commit(part, part_bytes(table.filter(pc.invert(gone))))
 
     def append(self, bucket: int, fragment: Fragment) -> str:
         """Commit a part and return its key. Rows are sorted by `item_id` (stable)."""
@@ -140,7 +140,7 @@ class FragmentStore:
             data, members = pack_blobs(fragment.blobs)
             rows = rows.append_column("members", members_of(rows["item_id"].to_pylist(), members))
             self.storage.commit(tar_of(key), data)
-        self.storage.commit(key, _part_bytes(rows))
+        self.storage.commit(key, part_bytes(rows))
         return key
 
     def key_of(self, bucket: int, items: Iterable[str]) -> str:
@@ -156,7 +156,7 @@ class FragmentStore:
         else:
             names = pa.array([_name(part) for part in rows["part"].to_pylist()], pa.string())
             rows = rows.set_column(rows.schema.get_field_index("part"), "part", names)
-        self.storage.commit(key, _part_bytes(rows))
+        self.storage.commit(key, part_bytes(rows))
         return key
 
     def read(self, bucket: int | None = None, columns: list[str] | None = None) -> pa.Table | None:
@@ -332,7 +332,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _part_bytes(rows: pa.Table) -> bytes:
+def part_bytes(rows: pa.Table) -> bytes:
     """A part as Parquet, quick to open and to decode: a catalog is loaded from thousands of a few hundred rows each.
 
     Text is compressed, measurements are not, as their digits are noise; what repeats is a dictionary; no statistics.
