@@ -143,7 +143,8 @@ def build(scale: float, folder: Path) -> Measured:
     ) as writer:
         runner = Recorded(writer, found)
         keys = writer.submit(scale_writer.manifests, storage).result()
-        FACES_MEASURE.fingerprint(RECIPE)  # loads the libraries, before the first step
+        for stage in STAGES.values():
+            stage.fingerprint(RECIPE)  # loads the libraries, before the first step
         with attempted(storage, RECIPE) as attempt:
             attempt.note(photos=keys["photos"])
             with runner.watched("faces.measure: tasks and checks"):

@@ -33,7 +33,7 @@ def stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, status
     if count >= recipe.limits.min_items and share > recipe.limits.max_unreadable_share:
         raise BuildStoppedError(
             f"{len(bad)} of {count} {what} are unreadable ({share:.0%}, limit limits.max_unreadable_share="
-            f"{recipe.limits.max_unreadable_share}), the first is {bad[0]}; repair the source or raise the limit",
+            f"{recipe.limits.max_unreadable_share}), the first is {pc.min(bad)}; repair the source or raise the limit",
             relax=f"limits.max_unreadable_share={math.ceil(share * 100) / 100:g}",
         )
 

@@ -57,19 +57,34 @@ def rows_at(
     *,
     columns: Sequence[str] | None = None,
     places: Iterable[int] | None = None,
+    in_order: bool = True,
 ) -> pa.Table:
-    """`rows_of` that lie in `places`: buckets by the persons that were known when the items were measured."""
+    """`rows_of` that lie in `places`: buckets by the persons that were known when the items were measured.
+
+    Not `in_order`, they come as they lie, which saves a copy of all that was read.
+    """
     store = stage.store(storage, recipe)
     read = None if columns is None else list(dict.fromkeys([*OF_PERSON, *columns]))
-    found = [store.read(columns=read)] if places is None else [store.read(bucket, read) for bucket in places]
-    tables = [table for table in found if table is not None]
+    tables = [store.read(columns=read)] if places is None else [store.read(bucket, read) for bucket in places]
     chosen = schema if read is None else pa.schema([schema.field(name) for name in read])
-    if not tables:
+    known = [table for table in tables if table is not None]
+    if not known:
         return pa.Table.from_pylist([], pa.schema([*chosen, ("part", pa.string())]))
     # Parts of an older version may lack a column: null there.
-    table = pa.concat_tables([chosen.empty_table(), *tables], promote_options="default")
-    table = table.filter(pc.is_in(table["item_id"], value_set=pc.unique(items)))
-    return with_persons(table.sort_by("item_id").combine_chunks(), aliases_in_force(storage))
+    table = pa.concat_tables([chosen.empty_table(), *known], promote_options="default")
+    del known, tables  # `_in_one_piece` frees what it has copied
+    wanted = pc.is_in(table["item_id"], value_set=pc.unique(items))
+    if not pc.all(wanted).as_py():
+        table = table.filter(wanted)
+    table = table.sort_by("item_id") if in_order else table
+    columns_of = {name: table[name] for name in table.column_names}
+    del table
+    return with_persons(_in_one_piece(columns_of), aliases_in_force(storage))
+
+
+def _in_one_piece(columns: dict[str, pa.ChunkedArray]) -> pa.Table:
+    """These columns as a table of one chunk each. Empties `columns`: gigabytes at full size are not there twice."""
+    return pa.table({name: columns.pop(name).combine_chunks() for name in [*columns]})
 
 
 def face_schema(recipe: Recipe) -> pa.Schema:
@@ -95,28 +110,29 @@ class MeasuredFaces:
     @cached_property
     def rows(self) -> pa.Table:
         """All columns of `faces.measure`, sorted by item."""
-        return self._read(())
+        return self._read((), in_order=True)
 
     @property
     def for_decision(self) -> pa.Table:
-        """The rows with the columns that `faces.decide` looks at, and perhaps more."""
+        """The rows with the columns that `faces.decide` looks at, and perhaps more, in any order."""
         return self.rows if "rows" in self.__dict__ else self._decided
 
     @cached_property
     def _decided(self) -> pa.Table:
         looks = compared_by(self._recipe.faces.quality)
-        return self._read([name for name in FOR_LINKS if name not in looks])
+        return self._read([name for name in FOR_LINKS if name not in looks], in_order=False)
 
     def let_go(self) -> None:
         """Do not hold gigabytes while others work for hours; a later step reads them again."""
         for held in ("rows", "_decided"):
             self.__dict__.pop(held, None)
 
-    def _read(self, leave_out: Collection[str]) -> pa.Table:
+    def _read(self, leave_out: Collection[str], *, in_order: bool) -> pa.Table:
         photos = read_table(self._storage, self.photos_key, ["item_id"])["item_id"]
         schema = face_schema(self._recipe)
         names = [name for name in schema.names if name not in leave_out]
-        return rows_of(FACES_MEASURE, self._storage, self._recipe, photos, schema, columns=names).select(names)
+        told = (FACES_MEASURE, self._storage, self._recipe, photos, schema)
+        return rows_at(*told, columns=names, in_order=in_order).select(names)
 
 
 def render_states(storage: Storage, recipe: Recipe, faces: pa.Table) -> pa.Table:

@@ -121,7 +121,7 @@ def preview(finished: Finished, runner: Runner) -> Redecision:
         reviews=reviews,
         opted_out=opted_out,
         forgotten=forgotten,
-    )
+    ).sort_by("item_id")
     key = commit_table(storage, "faces.preview", digest([first, verdicts["verdict"].to_pylist()]), verdicts)
     keys = {"photos": before["photos"], "links": links, "face_verdicts": key}
     unheard = set(portrait_people(storage, keys))

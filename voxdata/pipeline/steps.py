@@ -94,10 +94,12 @@ def decide_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, links_k
 
     def first() -> pa.Table:
         links = read_table(storage, links_key)
-        verdicts, faces.human_keep[before] = before_renders(
+        verdicts, keep = before_renders(
             faces.for_decision, links, recipe.faces, reviews=reviews, opted_out=opted_out, forgotten=forgotten
         )
-        return verdicts
+        order = pc.sort_indices(verdicts["item_id"])
+        faces.human_keep[before] = keep[order.to_numpy()]
+        return verdicts.take(order)
 
     def table() -> pa.Table:
         if not rendered:
@@ -117,7 +119,7 @@ def candidates(storage: Storage, faces: MeasuredFaces, verdicts_key: str) -> str
         chosen = read_table(storage, verdicts_key).filter(pc.field("candidate"))["face_id"]
         rows = faces.for_decision
         rows = rows.drop_columns([name for name in FOR_LINKS if name in rows.column_names])
-        return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen)))
+        return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen))).sort_by("item_id")
 
     return _commit_once(storage, "faces.candidates", [faces.photos_key, verdicts_key], table)
 
