@@ -334,9 +334,9 @@ def _first_rule(photo: Row) -> str:
         "shared_photo": photo["cluster_people"] > 1,
         "low_resolution": photo["pupil_distance_px"] < LIMITS.resolution.min_pupil_distance_px,
         "face_angle": angle_deg(photo) > LIMITS.pose.max_angle_deg,
+        "uneven_light": 1 - photo["light_contrast"] < LIMITS.lighting.min_evenness,
         "smiling": photo["smile"] > LIMITS.expression.max_smile,
         "mouth_open": photo["mouth_open"] > LIMITS.expression.max_mouth_open,
-        "uneven_light": 1 - photo["light_contrast"] < LIMITS.lighting.min_evenness,
     }
     return next((reason for reason, fails in failing.items() if fails), "kept")
 

@@ -77,6 +77,15 @@ def test_first_failing_rule_is_the_reason_and_all_are_listed() -> None:
     assert sorted(verdict["reasons"], key=order.index) == verdict["reasons"]
 
 
+@pytest.mark.parametrize("light", ["uneven_light", "highlights", "too_dark", "shadows"])
+def test_light_is_named_before_what_it_makes_look_covered(light: str) -> None:
+    strict = Faces.model_validate({"occlusion": {"max_eyes_hidden": 0.5, "max_lower_face_hidden": 0.5}})
+    face = face_row(**TRIPPED[light], eyes_hidden=0.9, lower_face_hidden=0.9, smile=5.0)
+    (verdict,) = verdicts(face, settings=strict)
+    assert verdict["reason"] == light
+    assert verdict["reasons"] == [light, "eyes_hidden", "lower_face_hidden", "smiling"]
+
+
 def test_turning_aside_and_nodding_have_a_limit_each_where_no_whole_angle_is_limited() -> None:
     two = Faces.model_validate({"pose": {"max_angle_deg": None, "max_turn_deg": 8, "max_nod_deg": 7}})
     for yaw, nod, reasons in (

@@ -1,8 +1,9 @@
 """The table of face rules: why a photo or a face is left out, in words, and the limits of the recipe.
 
 Reasons stand in the order in which they are found, and the first is a row's `reason`. Whose face it is comes before how
-good it is, so that the funnel's quality reasons count wanted faces only. `decide` holds the rules against the
-measurements and finds what is in `FACTS` and `SELECTION`; a photo's `STATUSES` are found while it is measured.
+good it is, so that the funnel's quality reasons count wanted faces only; light before what colours and shapes tell of
+eyes, mouth and covers, which deep shadow makes wrong. `decide` holds the rules against the measurements and finds what
+is in `FACTS` and `SELECTION`; a photo's `STATUSES` are found while it is measured.
 """
 
 from __future__ import annotations
@@ -104,6 +105,14 @@ RULES = (
     Rule("rolled", "tilted too far", "roll_deg", "faces.pose.max_roll_deg", "both", tried=(5, 10, 20, 30, 45, 60, 90)),
     Rule("asymmetric", "left and right do not match", "asymmetry", "faces.pose.max_asymmetry",
          tried=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5)),
+    Rule("too_dark", "the face lies in the dark", "skin_level", "faces.lighting.min_skin_level", "min",
+         tried=(0.005, 0.01, 0.015, 0.02, 0.05, 0.1)),
+    Rule("uneven_light", "uneven light", "light_evenness", "faces.lighting.min_evenness", "min",
+         tried=(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+    Rule("highlights", "clipped highlights", "highlight_share", "faces.lighting.max_highlight_share",
+         tried=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3)),
+    Rule("shadows", "crushed shadows", "shadow_share", "faces.lighting.max_shadow_share",
+         tried=(0.05, 0.1, 0.15, 0.25, 0.4, 0.5)),
     Rule("eyes_hidden", "dark glasses hide the eyes", "eyes_hidden", "faces.occlusion.max_eyes_hidden",
          tried=(0.1, 0.2, 0.3, 0.5, 0.7, 0.9)),
     Rule("lower_face_hidden", "a mask or a cloth covers the lower face", "lower_face_hidden",
@@ -126,14 +135,6 @@ RULES = (
     Rule("glasses", "glasses", "glasses", "faces.occlusion.max_glasses", tried=(0.5, 0.55, 0.62, 0.7, 0.8)),
     Rule("occluded", "something hides the upper face", "occlusion", "faces.occlusion.max_occlusion",
          tried=(0.1, 0.2, 0.3, 0.4, 0.5)),
-    Rule("too_dark", "the face lies in the dark", "skin_level", "faces.lighting.min_skin_level", "min",
-         tried=(0.005, 0.01, 0.015, 0.02, 0.05, 0.1)),
-    Rule("uneven_light", "uneven light", "light_evenness", "faces.lighting.min_evenness", "min",
-         tried=(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
-    Rule("highlights", "clipped highlights", "highlight_share", "faces.lighting.max_highlight_share",
-         tried=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3)),
-    Rule("shadows", "crushed shadows", "shadow_share", "faces.lighting.max_shadow_share",
-         tried=(0.05, 0.1, 0.15, 0.25, 0.4, 0.5)),
     Rule("blurred", "out of focus", "sharpness", "faces.sharpness.min_sharpness", "min",
          tried=(0.02, 0.04, 0.06, 0.08, 0.1, 0.15)),
 )
