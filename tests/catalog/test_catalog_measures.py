@@ -14,8 +14,9 @@ from flows.cli import main
 from voxdata.catalog.query import open_readonly
 from voxdata.faces.columns import FACES, stated_rules
 from voxdata.format.snapshot import Snapshot, snapshot_key
-from voxdata.pages.report.dataset import distributions, funnel, rejects
+from voxdata.pages.report.distributions import distributions
 from voxdata.pages.report.facts import Facts
+from voxdata.pages.report.outcomes import funnel, rejects
 from voxdata.pages.review.sheets import Sheets, measurements, reason_text
 from voxdata.rules import Rule
 from voxdata.store.storage import Storage, open_storage

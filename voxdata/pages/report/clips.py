@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 
 from voxdata.format.sidecar import SOUND
-from voxdata.pages.report.dataset import person_name
-from voxdata.pages.report.facts import Facts, Row
+from voxdata.pages.report.facts import Facts, Row, person_name
 from voxdata.pages.report.html import Html, element, join
 from voxdata.pages.report.pictures import member, voice_picture
 from voxdata.store.storage import Storage

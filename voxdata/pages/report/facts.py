@@ -184,3 +184,8 @@ class Facts:
 def hidden_people(storage: Storage) -> list[str]:
     """Persons and identities who opted out or are being forgotten, as the journal says now."""
     return sorted(optouts.hidden(storage))
+
+
+def person_name(row: Row) -> str:
+    """The name in the metadata, as a reader writes it, or the identity."""
+    return str(row["name"]).replace("_", " ") if row["name"] else str(row["identity"])

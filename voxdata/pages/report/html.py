@@ -53,6 +53,11 @@ def note(*children: str | None) -> Html:
     return element("p", *children, class_="note")
 
 
+def share(part: float, whole: float) -> str:
+    """A share in per cent; a dash of nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
 _NAMES = {"class_": "class", "view_box": "viewBox", "preserve_aspect_ratio": "preserveAspectRatio"}
 
 

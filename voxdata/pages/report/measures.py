@@ -49,6 +49,13 @@ class Measure:
         """The value with its unit."""
         return f"{short(value)}{'' if self.unit in ('', '°') else ' '}{self.unit}"
 
+    def say_limits(self, limits: Limits) -> str:
+        """Limits with their signs and the unit; empty where there are none."""
+        if limits.low is not None and limits.high is not None:
+            return f"± {self.say(limits.high)}"
+        ends = (("≥", limits.low), ("≤", limits.high))
+        return " ".join(f"{sign} {self.say(limit)}" for sign, limit in ends if limit is not None)
+
 
 # The measurements stand in the order of the columns, but for these, each before another one.
 _BEFORE = {

@@ -8,7 +8,7 @@ from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY
 from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.unpublished import Unpublished
-from voxdata.pages.report import dataset, training
+from voxdata.pages.report import dataset, distributions, outcomes, training
 from voxdata.pages.report.clips import clips
 from voxdata.pages.report.facts import Facts, hidden_people
 from voxdata.pages.report.groups import groups
@@ -51,12 +51,12 @@ def _document(facts: Facts) -> str:
 def _body(facts: Facts) -> Html:
     runs = load_runs(facts.storage, facts.snapshot.id)
     sections = [
-        ("Funnel", "Funnel", dataset.funnel(facts)),
-        ("Portraits", "Portraits", dataset.portraits(facts)),
+        ("Funnel", "Funnel", outcomes.funnel(facts)),
+        ("Portraits", "Portraits", outcomes.portraits(facts)),
         *([("Clips", "Clips to listen to", heard)] if (heard := clips(facts)) is not None else []),
-        ("Rejects", "Rejects and their reasons", dataset.rejects(facts)),
+        ("Rejects", "Rejects and their reasons", outcomes.rejects(facts)),
         ("Groups", "Whom the rules reject", groups(facts)),
-        ("Measurements", "Measurements and limits", dataset.distributions(facts)),
+        ("Measurements", "Measurements and limits", distributions.distributions(facts)),
         ("Splits", "Splits", dataset.splits(facts)),
         ("Training", "Training", training.curves(facts, runs)),
         ("Voices", "Voice → generated face → true faces", training.voices(facts, runs)),

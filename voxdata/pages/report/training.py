@@ -8,8 +8,7 @@ from typing import Any
 from voxdata.format.errors import StorageError
 from voxdata.pages.report.charts import interval, lines
 from voxdata.pages.report.clips import player
-from voxdata.pages.report.dataset import person_name
-from voxdata.pages.report.facts import TRUE_FACES, Facts, Row
+from voxdata.pages.report.facts import TRUE_FACES, Facts, Row, person_name
 from voxdata.pages.report.html import Html, element, join, note, table
 from voxdata.pages.report.pictures import member, small_picture, voice_picture
 from voxdata.pages.report.runs import Run
