@@ -21,6 +21,8 @@ def evaluate(
     embedder: str | None = None,
     split: str = "test",
     enhance: str | None = None,
+    lists: str | None = None,
+    lists_root: str | None = None,
 ) -> str:
     """Judge `run` of `root`, note its figures in the journal and the catalog, and return its folder.
 
@@ -28,7 +30,9 @@ def evaluate(
     """
     speak_up()
     folder = named_run(local_root(root), run, system)
-    report = evaluate_run(folder, protocols=protocols, embedder=embedder, split=split, enhance=enhance)
+    report = evaluate_run(
+        folder, protocols=protocols, embedder=embedder, split=split, enhance=enhance, lists=lists, lists_root=lists_root
+    )
     logger.info("evaluated %s on %d people of split %s", folder.name, report["people"], split)
     if embedder is None:
         show_evaluation(folder, split)

@@ -45,6 +45,7 @@ from voxdata.store.storage import LocalStorage, Storage, open_storage
 from voxdata.weights import cache_folder, find, how_to_get, resolve
 
 if TYPE_CHECKING:
+    from models.evaluate.listed import Lists
     from models.evaluate.references import Pictures
 
 EMBEDDER = "embedder.pt"
@@ -217,12 +218,16 @@ def evaluate_run(
     embedder: str | None = None,
     split: str = TEST,
     enhance: str | None = None,
+    lists: str | Path | Lists | None = None,
+    lists_root: str | None = None,
 ) -> dict[str, Any]:
     """Judge a run on people it never saw, and note the figures in the journal and the catalog.
 
     `references` adds rows from pictures of those people, see `models.evaluate.references`; `protocols` are those of
-    `models.evaluate.protocols`, `embedder` another judge than the run's own, by its name in the weights registry. Where
-    somebody in the run's snapshot was forgotten, it is judged on the current one.
+    `models.evaluate.protocols`, `embedder` another judge than the run's own, by its name in the weights registry,
+    `lists` the folder of lists that `fame` and `pins` go by, or what was read of it, and `lists_root` the root that has
+    what they name, where that is not the run's. Where somebody in the run's snapshot was forgotten, it is judged on the
+    current one.
     """
     from models.evaluate.protocol import evaluate
     from models.evaluate.protocols import BY_DEFAULT
@@ -241,6 +246,8 @@ def evaluate_run(
         weights=weights,
         split=split,
         enhance=enhance,
+        lists=lists,
+        lists_from=None if lists_root is None else _current(lists_root),
         snapshot_id=_unredacted(storage, trained["snapshot"]),
         said=_looked_before(storage, run_dir) if split == TEST else (),
         counting=progress,
@@ -296,6 +303,12 @@ def _note_figures(storage: Storage, run_dir: Path, report: Mapping[str, Any], me
         "at": _now(),
     }
     journal.append(storage, "evaluations", fact)
+
+
+def _current(root: str) -> tuple[str, str]:
+    """A root on this machine and its current version."""
+    storage = local_root(root)
+    return str(storage.path), load_snapshot(storage).id
 
 
 def network_files() -> dict[str, str]:

@@ -168,8 +168,16 @@ def evaluate(
         Parameter(
             metavar="NAME",
             help="repeatable: full, sf2f-paper, sf2f-code, avp, voice2face, lengths, groups, distributions, all; "
-            "default full",
+            "with --lists: fame, pins; default full",
         ),
+    ] = None,
+    lists: Annotated[
+        str | None,
+        Parameter(metavar="FOLDER", help="list files of MAV-Celeb or Learnable PINs, for --protocol fame or pins"),
+    ] = None,
+    lists_root: Annotated[
+        str | None,
+        Parameter("--lists-root", metavar="ROOT", help="the root that has what the lists name; default: the run's"),
     ] = None,
     embedder: Annotated[
         str | None, Parameter(metavar="NAME", help="judge with this face embedder instead of the run's own")
@@ -192,18 +200,50 @@ def evaluate(
     from models.evaluate.report import markdown
 
     if others:
-        if protocol or enhance:
-            raise ConfigError("--protocol and --enhance judge one run; give one RUN, or leave them out")
         folders = [meant_run(each, root, model) for each in (run, *others)]
+        if protocol == ["fame"] and lists and not enhance:
+            return _evaluate_fame(folders, embedder, split, lists, lists_root, json=json)
+        if protocol or enhance or lists:
+            raise ConfigError(
+                "--protocol and --enhance judge one run, except for --protocol fame --lists FOLDER; give one RUN, or "
+                "leave them out"
+            )
         return _evaluate_beside(folders, embedder, split, json=json)
     if enhance is not None:
         enhance = meant_enhancer(enhance, root)
     report = evaluate_run(
-        meant_run(run, root, model), protocols=protocol, embedder=embedder, split=split, enhance=enhance
+        meant_run(run, root, model),
+        protocols=protocol,
+        embedder=embedder,
+        split=split,
+        enhance=enhance,
+        lists=lists,
+        lists_root=lists_root,
     )
     if json:
         return say_json(report)
     print(markdown(report))
+    return 0
+
+
+def _evaluate_fame(
+    folders: Sequence[Path], embedder: str | None, split: str, lists: str, lists_root: str | None, *, json: bool
+) -> int:
+    """Judge runs of other languages one after the other, and say the challenge's mean over them."""
+    from flows.runs import evaluate_run
+    from models.evaluate.fame import fame_mean
+    from models.evaluate.listed import FAME, read_lists
+    from models.evaluate.report import protocol_markdown
+
+    read = read_lists(lists, [FAME])
+    for folder in folders:
+        report = evaluate_run(
+            folder, protocols=[FAME], embedder=embedder, split=split, lists=read, lists_root=lists_root
+        )
+    mean = fame_mean(read.scored)
+    if json:
+        return say_json(mean)
+    print(protocol_markdown(mean, report["embedder"]["name"]))
     return 0
 
 

@@ -43,10 +43,11 @@ class Store:
 
     `faces` are the portraits, uint8 (N, 3, S, S); `people[p]` is a canonical person id, `sexes[p]` is `m`, `f` or
     `unknown`, `nationalities[p]` as the metadata has it or `unknown`; `face_groups` and `utterance_groups` say which
-    portraits and utterances are whose; `frames[u]` is the length of utterance u, `pitch_U2[u]` its median pitch (Hz)
-    and range (semitones), NaN where they were not measured. `holdouts` are clips of training people that are kept for
-    closed-set tests: left out, kept, or the only ones. `normalise` and `sex` are those of run.json, `share` is what
-    this process draws, `tier` where log-mels are to lie, `memory` what is free, where not what this process finds.
+    portraits and utterances are whose, `face_keys` and `utterance_keys` name their samples; `frames[u]` is the length
+    of utterance u, `pitch_U2[u]` its median pitch (Hz) and range (semitones), NaN where they were not measured.
+    `holdouts` are clips of training people that are kept for closed-set tests: left out, kept, or the only ones.
+    `normalise` and `sex` are those of run.json, `share` is what this process draws, `tier` where log-mels are to lie,
+    `memory` what is free, where not what this process finds.
     Raises `SnapshotReadError`, `ShardError`, `ConfigError` for a tier that is not there.
     """
 
@@ -85,8 +86,10 @@ class Store:
         self.utterance_groups = Groups.of([len(speech[person]) for person in self.people])
         decoded = snapshot.decode_portraits([m for p in self.people for m in faces[p]], side_px, cache)
         self.faces = torch.from_numpy(decoded).to(device)
+        self.face_keys = [m.key for p in self.people for m in faces[p]]
         clips, tars = [m for person in self.people for m in speech[person]], snapshot.mel_tars(front_end)
         tars.check(clips)
+        self.utterance_keys = [clip.key for clip in clips]
         views = [tars.whole(clip) for clip in clips]
         self.frames: IntArray = np.asarray([view.shape[1] for view in views], np.int64)
         self.n_mels = int(views[0].shape[0])

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--protocol", action="append", choices=NAMES, help=f"repeatable; default {', '.join(BY_DEFAULT)}"
     )
     parser.add_argument("--enhance", metavar="NAME", help="measure what gfpgan, or an enhance run, does to identity")
+    parser.add_argument("--lists", metavar="FOLDER", help="the list files that the protocols fame and pins go by")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     weights = dict(pair.partition("=")[::2] for pair in options.weights)
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             root=options.root,
             protocols=options.protocol or BY_DEFAULT,
             enhance=options.enhance,
+            lists=options.lists,
         )
     except VoxdataError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -31,6 +31,7 @@ from models.errors import EvaluationError
 from models.evaluate.contestants import Evaluation
 from models.evaluate.full import FULL_PARTS, full_rows
 from models.evaluate.judge import Judge
+from models.evaluate.listed import FAME, Listed, Lists, read_lists
 from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, FULL, Question, tables
 from models.evaluate.protocols import chosen as chosen_protocols
 from models.evaluate.realism import check_files
@@ -65,6 +66,8 @@ def evaluate(
     references: Mapping[str, Pictures] | None = None,
     protocols: Sequence[str] = BY_DEFAULT,
     enhance: str | None = None,
+    lists: str | Path | Lists | None = None,
+    lists_from: tuple[str, str] | None = None,
     said: Sequence[str] = (),
     counting: Counting = silent,
 ) -> dict[str, Any]:
@@ -74,11 +77,14 @@ def evaluate(
     `protocols` are names of `protocols.py`; `full` is always there. `snapshot_id` is another snapshot than the run's.
     `enhance` is `gfpgan` or the folder of an enhance run: its effect on who the faces look like is then measured too.
     `said` are further notes of the result, as of who counts how often test people were looked at.
+    `lists` is the folder of lists that `fame` and `pins` go by (`listed.py`), or what was read of one; `lists_from`
+    root and snapshot that have what they name, where that is not the run's.
     `counting` is told of every protocol by itself: of the parts of `full`, of the rows of the others.
     """
     asked = chosen_protocols([*protocols, ENHANCE] if enhance else protocols)
     if ENHANCE in protocols and not enhance:
         raise EvaluationError("protocol enhance: no enhancer is given; add --enhance gfpgan, or --enhance ENHANCE_RUN")
+    known = lists if isinstance(lists, Lists) else read_lists(lists, protocols)
     run_dir, chosen = Path(run_dir), choose_device(device)
     trained = Generator(run_dir, chosen)
     config = make_config(trained.run["run"] | ({"root": root} if root else {}))
@@ -93,8 +99,24 @@ def evaluate(
     snapshot = open_snapshot(config.root, snapshot_id or config.snapshot)
     unseen = open_store(config, trained, snapshot, split)
     evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {}, counting)
+    named = open_snapshot(*lists_from) if lists_from else snapshot
+    listed = Listed(
+        lists=known,
+        evaluation=evaluation,
+        snapshot=named,
+        front_end=config.front_end,
+        stores=lambda part: open_store(config, trained, named, part, holdouts="keep"),
+        trained=snapshot,
+        folder=run_dir / (FAME if name == config.embedder else f"{FAME}-{name}"),
+        own_judge=name == config.embedder,
+        counting=counting,
+    )
     question = Question(
-        evaluation=evaluation, holdouts=_holdouts(config, trained, snapshot), weights=files, enhancer=enhancer
+        evaluation=evaluation,
+        holdouts=_holdouts(config, trained, snapshot),
+        weights=files,
+        enhancer=enhancer,
+        listed=listed,
     )
     with counting(f"evaluate {FULL}", FULL_PARTS) as advance:
         rows = full_rows(evaluation, advance)

@@ -16,7 +16,10 @@ from models.errors import EvaluationError
 from models.evaluate import realism
 from models.evaluate.contestants import Evaluation
 from models.evaluate.enhancement import enhancement_rows
+from models.evaluate.fame import fame_table
+from models.evaluate.listed import FAME, PINS, Listed
 from models.evaluate.matching import known_people_rows, matching_rows, noise_rows, sex_rows
+from models.evaluate.pins import pins_tables
 from models.evaluate.sf2f import SECONDS, code_rows, paper_rows, small_gallery
 from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows, little_speech
 from models.systems.enhance.faces import FaceEnhancer
@@ -32,13 +35,14 @@ ALL = "all"
 class Question:
     """What a protocol is given: the evaluation, clips of training people that training never saw, files of networks.
 
-    Without an `enhancer` there is no `enhance` table.
+    Without an `enhancer` there is no `enhance` table, without lists in `listed` none of `fame` and `pins`.
     """
 
     evaluation: Evaluation
     holdouts: Store | None
     weights: Mapping[str, str] = field(default_factory=dict)
     enhancer: FaceEnhancer | None = None
+    listed: Listed | None = None
 
 
 def tables(names: Sequence[str], question: Question) -> list[dict[str, Any]]:
@@ -135,6 +139,16 @@ def _enhance(question: Question) -> list[dict[str, Any]]:
     return [_table(ENHANCE, ENHANCE, title, rows, enhancer=enhancer.name)]
 
 
+def _fame(question: Question) -> list[dict[str, Any]]:
+    listed = question.listed
+    return [] if listed is None or listed.lists.fame is None else [fame_table(listed, listed.lists.fame)]
+
+
+def _pins(question: Question) -> list[dict[str, Any]]:
+    listed = question.listed
+    return [] if listed is None or listed.lists.pins is None else pins_tables(listed, listed.lists.pins)
+
+
 _PROTOCOLS: Mapping[str, Callable[[Question], list[dict[str, Any]]]] = {
     "sf2f-paper": _sf2f_paper,
     "sf2f-code": _sf2f_code,
@@ -144,5 +158,7 @@ _PROTOCOLS: Mapping[str, Callable[[Question], list[dict[str, Any]]]] = {
     "groups": _groups,
     DISTRIBUTIONS: _distributions,
     ENHANCE: _enhance,
+    FAME: _fame,
+    PINS: _pins,
 }
 NAMES = (FULL, *_PROTOCOLS, ALL)

@@ -34,14 +34,24 @@ _HEADINGS = {
     "cosine_before": "to the person, before",
     "cosine_after": "to the person, after",
     "cosine_change": "change",
+    "eer": "EER %",
+    "auc": "AUC %",
+    "eer_mean": "EER, mean %",
+    "map_face_for_voice": "mAP, faces for a voice %",
+    "map_voice_for_face": "mAP, voices for a face %",
 }
-_PER_CENT = ("recall", "map", "matching", "sex_accuracy", "top_", "voice_above")
+_PER_CENT = ("recall", "map", "matching", "sex_accuracy", "top_", "voice_above", "eer", "auc")
 
 
 def heading(key: str) -> str:
     """The heading of a column of figures."""
     if key in _HEADINGS:
         return _HEADINGS[key]
+    figure, _, of = key.partition("_")
+    if figure in ("eer", "auc"):  # of a test language, heard or not, or of a training and a test language
+        return f"{figure.upper()}, {of.replace('_', ' ')} %"
+    if key.startswith("matching_1_of_"):
+        return f"1:{key.rpartition('_')[2]} %"
     at, _, gallery = key.partition("_at_")[2].partition("_of_")
     return f"R@{at} of {gallery} %" if gallery else f"R@{at} %"
 
@@ -80,12 +90,17 @@ def markdown(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", *(f"- {note}" for note in result["notes"])]) + "\n"
 
 
+def protocol_markdown(table: Mapping[str, Any], embedder: str) -> str:
+    """One table of a protocol by itself."""
+    return "\n".join([f"# {table['title']}", "", *_protocol_table(table, embedder)]) + "\n"
+
+
 def _protocol_table(table: Mapping[str, Any], embedder: str) -> list[str]:
     if table["table"] == "groups":
         return _groups(table["rows"], embedder)
     rows = [_with_length(row) for row in table["rows"]]
     columns = list(dict.fromkeys(key for row in rows for key in row["figures"]))
-    lines = _table(rows, columns, table.get("features", embedder))
+    lines = _table(rows, columns, table.get("features", embedder)) if columns else []
     trials = max((row.get("trials", 0) for row in rows), default=0)
     if trials:
         lines += ["", f"{trials:,} trials."]

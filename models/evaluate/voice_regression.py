@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.data.store import Store
-from models.evaluate.metrics import FloatArray
+from models.evaluate.metrics import FloatArray, IntArray
 
 STRENGTHS = tuple(float(strength) for strength in 10.0 ** np.arange(-1, 5.5, 0.5))
 
@@ -36,17 +36,24 @@ class VoiceRegression:
 
 
 def measure_voices(store: Store) -> FloatArray:
-    """Measurements (P, 2 F + 2): mean and standard deviation over time of every bin of the normalised log-mel, pitch
-    (log2 Hz) and pitch range (semitones), each the mean over a person's utterances; NaN for a pitch nobody measured."""
-    rows = []
-    for utterance, frames in enumerate(store.frames):
-        mel_FT = store.crops(np.array([utterance]), np.array([0]), int(frames))[0].cpu().numpy().astype(np.float64)
-        rows.append([*mel_FT.mean(axis=1), *mel_FT.std(axis=1)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pitch_U2 = np.stack([np.log2(store.pitch_U2[:, 0]), store.pitch_U2[:, 1]], axis=1)
-    measured_UD = np.concatenate([np.asarray(rows), np.where(np.isfinite(pitch_U2), pitch_U2, np.nan)], axis=1)
+    """Measurements (P, 2 F + 2): each the mean over a person's utterances."""
+    measured_UD = measure_utterances(store, np.arange(len(store.frames)))
     ends = store.utterance_groups.first[1:]
     return np.stack([_known_mean(person_UD) for person_UD in np.split(measured_UD, ends)])
+
+
+def measure_utterances(store: Store, utterances: IntArray) -> FloatArray:
+    """Measurements (U, 2 F + 2): mean and standard deviation over time of every bin of the normalised log-mel, pitch
+    (log2 Hz) and pitch range (semitones); NaN for a pitch nobody measured."""
+    rows = []
+    for utterance in utterances:
+        frames = int(store.frames[utterance])
+        mel_FT = store.crops(np.array([utterance]), np.array([0]), frames)[0].cpu().numpy().astype(np.float64)
+        rows.append([*mel_FT.mean(axis=1), *mel_FT.std(axis=1)])
+    pitch_U2 = store.pitch_U2[utterances]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pitch_U2 = np.stack([np.log2(pitch_U2[:, 0]), pitch_U2[:, 1]], axis=1)
+    return np.concatenate([np.asarray(rows), np.where(np.isfinite(pitch_U2), pitch_U2, np.nan)], axis=1)
 
 
 def fit_voice_regression(voice_PD: FloatArray, real_PE: FloatArray) -> VoiceRegression:

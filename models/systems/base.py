@@ -175,7 +175,8 @@ class SystemSpec:
     training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge;
     `needs(preset, embedder)` are the losses that a published file is needed for. With `takes_weights`, `train` also
     gets `weights=`, the files of published networks by name. One that does not hear voices (`hears`) is judged beside a
-    run that does. `inputs` are what presets are trained on, by name, where that is not the usual.
+    run that does. `inputs` are what presets are trained on, by name, where that is not the usual. With `meets_faces`
+    its voice embeddings lie among the run's face embedder's, and are compared with portraits without painting.
     """
 
     name: str
@@ -187,6 +188,7 @@ class SystemSpec:
     needs: Callable[[Any, str], tuple[Need, ...]] = lambda preset, embedder: ()
     takes_weights: bool = False
     hears: bool = True
+    meets_faces: bool = False
     inputs: Mapping[str, Inputs] = field(default_factory=dict)
 
     def inputs_of(self, preset: str) -> Inputs:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,17 @@ def write_shard(root: Path, split: str, kind: str, samples: list[dict[str, Any]]
     }
 
 
+def _photo(folders: Mapping[str, Sequence[str]] | None, person: str, n: int) -> dict[str, str]:
+    return {} if folders is None else {"source_key": f"{person}/photos/{n:05d}.jpg"}
+
+
+def _clip(folders: Mapping[str, Sequence[str]] | None, split: str, n: int) -> dict[str, str]:
+    if folders is None:
+        return {}
+    names = folders.get(split, [""])
+    return {"video": f"{names[n % len(names)]}/video{n}".lstrip("/"), "segment": f"{n:05d}"}
+
+
 def write_snapshot(
     root: Path,
     people: dict[str, int],
@@ -118,8 +130,13 @@ def write_snapshot(
     normalisation: bool | str = False,
     seed: int = 5,
     identifier: str = "tiny0001",
+    folders: Mapping[str, Sequence[str]] | None = None,
 ) -> TinySnapshot:
-    """Write a snapshot with `people[split]` people: 2 portraits and 3 utterances each, one of them held out."""
+    """Write a snapshot with `people[split]` people: 2 portraits and 3 utterances each, one of them held out.
+
+    With `folders` sidecars say where samples come from, as those of a build do: `<person>/photos/0000<n>.jpg`, and
+    clip n of a split from `<person>/<folder>/video<n>/0000<n>.wav`, the folders taken in turn.
+    """
     rng = np.random.default_rng(seed)
     shards, traits = [], {}
     for split, count in people.items():
@@ -129,13 +146,19 @@ def write_snapshot(
             traits[person] = rng.random(4)
             who = {"identity": person, "person": person, "bucket": 0, "sex": "mf"[index % 2]}
             faces += [
-                {"key": f"{person}/{n}", **who, "files": {"jpg": portrait(traits[person], rng), "json": b"{}"}}
+                {
+                    "key": f"{person}/{n}",
+                    **who,
+                    **_photo(folders, person, n),
+                    "files": {"jpg": portrait(traits[person], rng), "json": b"{}"},
+                }
                 for n in range(2)
             ]
             speech += [
                 {
                     "key": f"{person}/v_{n}",
                     **who,
+                    **_clip(folders, split, n),
                     "holdout": n == 2,
                     "files": {"json": b"{}", "torch40.npy": log_mel(traits[person], rng, int(rng.integers(60, 180)))},
                 }

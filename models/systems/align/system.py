@@ -260,4 +260,5 @@ ALIGN_SYSTEM = SystemSpec(
     voice_to_face=AlignedFace,
     critic=AlignedCritic,
     needs=needs,
+    meets_faces=True,
 )
