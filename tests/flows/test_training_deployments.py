@@ -29,7 +29,7 @@ pytestmark = [
 POOL = "voxdata-cpu"
 TRAIN, RETRAIN, EVALUATE = "train/demo", "retrain/nightly", "evaluate/local"
 SNAPSHOT = "people01"
-PEOPLE = {"train": 24, "val": 0, "test": 12}
+PEOPLE = {"train": 24, "val": 12, "test": 6}
 ENDLESS = 1_000_000
 GATE = {"metric": "cosine", "seconds": 1.0, "latency_ratio": 1000.0, "worst_group_drop": 2.0, "draws": 500}
 
