@@ -341,6 +341,23 @@ def test_a_snapshot_that_does_not_say_where_samples_come_from(
 
 
 @pytest.mark.long
+def test_clips_and_portraits_may_be_in_another_root(judged: Judged, tmp_path: Path) -> None:
+    other = write_snapshot(tmp_path / "other", {"val": 3}, identifier="tiny0002", folders={"val": LANGUAGES})
+    people, lines, said = ["val000", "val001", "val002"], {}, {}
+    for number, language in enumerate(LANGUAGES):
+        lines[language], labels = trials(people, number)
+        said[language] = [f"{key} {label}" for key, label in labels.items()]
+    lists = write_lists(tmp_path / "lists", lines, said)
+    place = (str(other.root), other.id)
+    result = evaluate(judged.run, device="cpu", protocols=["fame"], lists=lists, lists_from=place)
+    (table,) = (table for table in result["tables"] if table["table"] == "fame")
+    assert (table["rows"][0]["trials"], table["rows"][0]["people"], table["heard"]) == (18, 3, ["English"])
+    assert result["snapshot"] == judged.snapshot.id
+    with pytest.raises(EvaluationError, match=r"9 of 9 trials cannot be asked of snapshot tiny0001"):
+        evaluate(judged.run, device="cpu", protocols=["fame"], lists=lists)
+
+
+@pytest.mark.long
 def test_an_aligned_voice_is_compared_without_painting(judged: Judged, tmp_path: Path) -> None:
     from test_models_align import small
 
