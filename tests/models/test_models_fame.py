@@ -201,7 +201,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     snapshot = write_snapshot(base / "root", {"train": 10, "test": 6}, folders=folders)
     train(snapshot.config(base / "run", steps=3, checkpoint_every=100))
     people = [f"test{number:03d}" for number in range(6)]
-    lines, labels = {}, {}
+    lines: dict[str, list[str]] = {}
+    labels: dict[str, int] = {}
     for number, language in enumerate(LANGUAGES):
         lines[language], found = trials(people, number)
         labels |= found
