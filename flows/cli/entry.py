@@ -116,8 +116,7 @@ def _answered(words: Sequence[str], failed: Failed) -> int:
         handler, bound, _ = app.meta.parse_args(words, exit_on_error=False, print_error=False)
         return int(handler(*bound.args, **bound.kwargs) or 0)
     except CycloptsError as error:
-        where = " ".join(("voxdata", *(called := _called(words))))
-        return _refuse(called, error, f"{_mistake(error).rstrip('.')}; see: {where} --help", MISUSED, failed)
+        return _refuse(_called(words), error, _misused(words, error), MISUSED, failed)
     except VoxdataError as error:
         return _refuse(_called(words)[:1], error, str(error), error.exit_code, failed)
     except (KeyboardInterrupt, RuntimeError) as error:
@@ -183,6 +182,20 @@ def _called(words: Sequence[str]) -> tuple[str, ...]:
 
 def _names(group: App) -> list[str]:
     return [name for name in group.resolved_commands() if not name.startswith("-")]
+
+
+def mistaken(words: Sequence[str]) -> str:
+    """What is said of words that are not understood, for docs/errors.md; nothing is run."""
+    try:
+        _, bound, _ = app.meta.parse_args(words, exit_on_error=False, print_error=False)
+        app.parse_args(bound.arguments.get("words", ()), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _misused(words, error)
+    raise ValueError(f"voxdata {' '.join(words)}: these words are understood")
+
+
+def _misused(words: Sequence[str], error: CycloptsError) -> str:
+    return f"{_mistake(error).rstrip('.')}; see: {' '.join(('voxdata', *_called(words)))} --help"
 
 
 def _mistake(error: CycloptsError) -> str:
