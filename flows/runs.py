@@ -34,7 +34,7 @@ from models.training.inputs import check_snapshot
 from models.training.run_lock import locked
 from voxdata.catalog.looks import TEST, chosen_on_test, looks_at
 from voxdata.catalog.publish import rebuild
-from voxdata.catalog.snapshot import load_snapshot, published
+from voxdata.catalog.snapshot import load_snapshot, published, published_recipe
 from voxdata.catalog.withheld import hidden_in, how_to_leave_out
 from voxdata.format import events
 from voxdata.format.digests import file_sha256
@@ -106,7 +106,8 @@ def prepare(ordered: Mapping[str, Any]) -> Run:
     usual = {"run_dir": str(storage.path / "runs" / run_name(ordered, version.id))}
     settings = _with_weights(from_here({**usual, **ordered, "root": str(storage.path), "snapshot": version.id}))
     run = Run(storage=storage, config=make_config(settings))
-    check_snapshot(run.config, version)
+    own = published_recipe(storage, version)
+    check_snapshot(run.config, version, str(storage.path / own) if own and storage.exists(own) else None)
     check_limits(run.config)
     _refuse_taken_name(run)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from voxdata.catalog.query import open_readonly
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.unpublished import UNPUBLISHED
 from voxdata.catalog.withheld import hidden_in
-from voxdata.format.errors import IdentityError, SourceError, brief
+from voxdata.forgetting.outputs import known
+from voxdata.format.errors import IdentityError, SourceError, StorageError, brief
 from voxdata.format.json_text import read_object
 from voxdata.format.members import MemberIndex
 from voxdata.format.reader import Reader
@@ -231,6 +233,9 @@ def png(picture: Image.Image) -> bytes:
     return sink.getvalue()
 
 
-def default_file(kind: str) -> Path:
-    """Where a picture goes that the terminal cannot show."""
-    return Path(f"{kind}.png")
+def default_file(storage: Storage, kind: str, name: str) -> Path:
+    """Where a picture goes that the terminal cannot show; a file of others is left as it is. Raises `StorageError`."""
+    place = Path(f"{kind}-{re.sub('[^A-Za-z0-9._-]+', '-', name)[:100]}.png")
+    if place.exists() and str(place.resolve()) not in {each.path for each in known(storage)}:
+        raise StorageError(f"{place} is there and was not written from {storage.url}; name another file with --out")
+    return place

@@ -27,9 +27,12 @@ class Listener:
         self._settings = front_end_metadata(self._front_end, self.snapshot.recipe)
         self.generator = Generator(run_dir, choose_device(device))
 
-    def faces(self, data: bytes, *, max_duration_s: float | None = None) -> Imagined:
-        """The faces for a voice file. Raises `SourceError`, `ClipError` for one that gives none."""
-        mel_FT = clip_mel(data, self._front_end, self.snapshot.recipe, max_duration_s=max_duration_s)
+    def faces(self, data: bytes, *, max_duration_s: float | None = None, called: str = "the voice file") -> Imagined:
+        """The faces for a voice file, which is `called` so in errors.
+
+        Raises `SourceError`, `ClipError` for one that gives none.
+        """
+        mel_FT = clip_mel(data, self._front_end, self.snapshot.recipe, max_duration_s=max_duration_s, called=called)
         return imagine(
             self._run_dir, mel_FT, front_end=self._front_end, settings=self._settings, generator=self.generator
         )

@@ -142,7 +142,7 @@ def test_the_line_of_a_refused_request_is_found(header: dict[str, str], rows: Ro
         "no such key",
         "kind=site needs url",
         "at least one of WEIGHTS must be above 0",
-        "not a public address",
+        "is not a public address",
         "unknown command",
         "the registry says",
         "a worker process of NAME ended without a word",

@@ -75,6 +75,19 @@ def test_plain_webdataset(root: Path) -> None:
     assert sorted(line.split()[0] for line in printed.splitlines()) == [name for (name,) in expected]
 
 
+def test_plain_webdataset_says_what_it_wants(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "plain_webdataset.py"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.strip()) == (
+        1,
+        f"{tmp_path} is no file; give a list of tars, which voxdata shards writes",
+    )
+
+
 def test_questions(root: Path) -> None:
     with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
         statements = connection.extract_statements((EXAMPLES / "questions.sql").read_text())

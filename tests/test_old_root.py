@@ -157,7 +157,7 @@ def test_it_forgets_a_person_and_trains_on_the_others(root: OldRoot, tmp_path: P
         [sys.executable, "-m", "flows.cli", "forget", "--help"], capture_output=True, text=True, check=True
     ).stdout
     root.command("forget", FORGOTTEN, "--reason", "letter 12", *(["--yes"] if "--yes" in help_text else []))
-    assert "nothing is left of the 1 people" in root.command("verify", "--forgotten").stdout
+    assert "nothing is left of 1 person" in root.command("verify", "--forgotten").stdout
     with voxdata.open(root.path) as dataset:
         assert set(dataset.portraits()["person"].to_pylist()) == PEOPLE - {FORGOTTEN}
     small = ["embedder_steps=3", "fuser_steps=1", "batch_size=4", "encoder_channels=[8, 8, 8, 8, 16]"]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import webdataset
 
+if not Path(sys.argv[1]).is_file():
+    sys.exit(f"{sys.argv[1]} is no file; give a list of tars, which voxdata shards writes")
 tars = Path(sys.argv[1]).read_text().splitlines()
 for sample in webdataset.WebDataset(tars, shardshuffle=False).decode("pil"):
     pupils = sample["json"]["pupil_distance_px"]

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from flows.cli.options import NewRoot, Root, Settings, Snapshot, command
 from voxdata.exchange.import_layouts import Faces, Layout, RawLayout
-from voxdata.format.errors import SnapshotError, SourceError
+from voxdata.format.errors import SnapshotError, SourceError, counted
 
 if TYPE_CHECKING:
     from voxdata.dataset.opened import Dataset
@@ -219,7 +219,8 @@ def _tell(what: str, names: Sequence[str]) -> None:
 
 def _counts(result: Result) -> str:
     people, portraits, utterances = map(result.snapshot.total, ("identities", "portraits", "utterances"))
-    return f"{people} people, {portraits} portraits, {utterances} utterances"
+    shown = (counted(people, "person", "people"), counted(portraits, "portrait", "portraits"))
+    return ", ".join((*shown, counted(utterances, "utterance", "utterances")))
 
 
 def _now() -> str:

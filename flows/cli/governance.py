@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json, say_table
 from flows.cli.options import ASK, Asking, Root, command
-from voxdata.format.errors import IdentityError
+from voxdata.format.errors import IdentityError, counted
 
 if TYPE_CHECKING:
     from voxdata.forgetting.forget import Forgotten
@@ -165,11 +165,11 @@ def verify_forgotten(storage: Storage, root: str, *, json: bool) -> int:
         print(line)
     for line in proved.unseen:
         print(f"not looked at: {line}")
-    looked = f" and in {proved.outputs} noted outputs" if proved.outputs else ""
+    looked = f" and in {counted(proved.outputs, 'noted output', 'noted outputs')}" if proved.outputs else ""
     print(
-        f"{len(proved.left)} traces of forgotten people under {root}{looked}"
+        f"{counted(len(proved.left), 'trace', 'traces')} of forgotten people under {root}{looked}"
         if proved.left
-        else f"nothing is left of the {people} people who were forgotten under {root}{looked}"
+        else f"nothing is left of {counted(people, 'person', 'people')} forgotten under {root}{looked}"
     )
     return 1 if proved.left else 0
 

@@ -120,8 +120,8 @@ def imagine(
     try:
         data = Path(voice).read_bytes()
     except OSError as error:
-        raise SourceError(f"voice {voice} cannot be read: {error.strerror}") from None
-    imagined = listener.faces(data)
+        raise SourceError(f"voice {voice} cannot be read: {error.strerror}; check the path") from None
+    imagined = listener.faces(data, called=f"voice {voice}")
     note_output(storage, "picture", out, listener.snapshot.id)
     write_png(Path(out), imagined.face)
     note = "it shows no real person and identifies nobody"

@@ -85,7 +85,7 @@ def browse(
             opened = session.view(view).text()
             review = ReviewSession(storage, unpublished=left)
             stack.callback(review.sheets.close)
-            faces = session.faces("", 0, 1)["count"]
+            shown, faces = (session.faces(text, 0, 1)["count"] for text in (opened, ""))
         addresses: list[str] = []
         _serve_pages(
             [
@@ -93,12 +93,17 @@ def browse(
                 (review_page(review), review_port),
             ],
             host,
-            about=f"shows {faces:,} faces of {root}; Ctrl-C ends it.",
+            about=f"shows {_faces(shown, faces)} of {root}; Ctrl-C ends it.",
             others="whoever has its address sees the photos, hears the clips and can decide about faces",
             opened=f"#{opened}" if opened else "",
             addresses=addresses,
         )
     return 0
+
+
+def _faces(shown: int, faces: int) -> str:
+    """How many a view shows, of how many."""
+    return f"{shown:,}{'' if shown == faces else f' of {faces:,}'} {'face' if faces == 1 else 'faces'}"
 
 
 @command(app, "voxdata review --root data --reviewer ada")
@@ -118,6 +123,7 @@ def review(
     and acts in the next publish.
     """
     from flows.unpublished import meant
+    from voxdata.format.errors import counted
     from voxdata.pages.review.decisions import reviewer_name
     from voxdata.pages.review.routes import review_page
     from voxdata.pages.review.session import ReviewSession
@@ -126,11 +132,12 @@ def review(
     name = reviewer_name(reviewer) if reviewer else ""
     storage = open_storage(root)
     session = ReviewSession(storage, unpublished=meant(storage, unpublished) is not None)
+    people = counted(len(session.sheets.people), "person", "people")
     try:
         _serve_pages(
             [(review_page(session, name), port)],
             host,
-            about=f"shows {len(session.sheets.people)} people of {root}; Ctrl-C ends it.\n"
+            about=f"shows {people} of {root}; Ctrl-C ends it.\n"
             "What you decide is kept at once and acts in the next publish.",
             others="whoever has its address sees the photos and can decide about them",
         )

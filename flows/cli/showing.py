@@ -44,7 +44,7 @@ def show(
     root: Root,
     model: Model = None,
     out: Annotated[
-        str | None, Parameter(metavar="FILE", help="PNG for the picture; default: the terminal, else KIND.png")
+        str | None, Parameter(metavar="FILE", help="PNG for the picture; default: the terminal, else KIND-NAME.png")
     ] = None,
     json: Json = False,
 ) -> int:
@@ -67,11 +67,11 @@ def show(
         say_json(shown.facts)
     else:
         _say(shown.facts)
-    _picture(storage, shown, kind, out, sys.stderr if json else sys.stdout)
+    _picture(storage, shown, (kind, name), out, sys.stderr if json else sys.stdout)
     return 0
 
 
-def _picture(storage: Storage, shown: Shown, kind: str, out: str | None, said: Any) -> None:
+def _picture(storage: Storage, shown: Shown, what: tuple[str, str], out: str | None, said: Any) -> None:
     from flows.cli.terminal_pictures import shower
     from flows.showing import default_file, png
     from voxdata.forgetting.outputs import write_noted
@@ -85,7 +85,7 @@ def _picture(storage: Storage, shown: Shown, kind: str, out: str | None, said: A
     elif out is None and not sys.stdout.isatty():
         print(f"{shown.says}: add --out FILE.png", file=sys.stderr)
     else:
-        place = out or str(default_file(kind))
+        place = out or str(default_file(storage, *what))
         noted = "picture" if shown.generated else "shown"
         write_noted(storage, noted, place, lambda: [shown.snapshot], lambda: png(picture))
         print(f"{place}: {shown.says}", file=said)

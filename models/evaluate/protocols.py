@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.data.store import Store
-from models.errors import EvaluationError
+from models.errors import ConfigError
 from models.evaluate import realism
 from models.evaluate.contestants import Evaluation
 from models.evaluate.enhancement import enhancement_rows
@@ -46,7 +46,7 @@ class Question:
 
 
 def tables(names: Sequence[str], question: Question) -> list[dict[str, Any]]:
-    """The tables of the named protocols, without those that have no rows. Raises `EvaluationError`."""
+    """The tables of the named protocols, without those that have no rows. Raises `ConfigError`, `EvaluationError`."""
     found = []
     for name in chosen(names):
         if name != FULL:
@@ -55,11 +55,11 @@ def tables(names: Sequence[str], question: Question) -> list[dict[str, Any]]:
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """The protocols that are meant, in the order of the registry. Raises `EvaluationError` for an unknown one."""
+    """The protocols that are meant, in the order of the registry. Raises `ConfigError` for an unknown one."""
     known = [FULL, *_PROTOCOLS]
     for name in names:
         if name not in (*known, ALL):
-            raise EvaluationError(f"protocol {name!r}: no such protocol; there are {', '.join([*known, ALL])}")
+            raise ConfigError(f"--protocol {name!r}: no such protocol; there are {', '.join([*known, ALL])}")
     return [name for name in known if name in names or ALL in names]
 
 

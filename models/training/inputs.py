@@ -49,9 +49,12 @@ def unlike_preset(config: RunConfig) -> dict[str, str]:
     return {key: value for key, value in own.items() if value != getattr(config, key)}
 
 
-def check_snapshot(config: RunConfig, snapshot: Snapshot) -> None:
-    """Raises `SnapshotReadError` where a snapshot lacks what is trained on, with the command that builds it."""
-    there, build = sorted(snapshot.front_ends), f"voxdata build {snapshot.name} --root {config.root} --set"
+def check_snapshot(config: RunConfig, snapshot: Snapshot, recipe: str | None = None) -> None:
+    """Raises `SnapshotReadError` where a snapshot lacks what is trained on, with the command that builds it.
+
+    `recipe` is what it was published with, a name or a file; without it the name that the snapshot has.
+    """
+    there, build = sorted(snapshot.front_ends), f"voxdata build {recipe or snapshot.name} --root {config.root} --set"
     if config.front_end not in there:
         raise SnapshotReadError(
             f"snapshot {snapshot.id} has no log-mels {config.front_end!r}, {_whose(config, 'front_end')}; it has "

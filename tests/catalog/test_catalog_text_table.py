@@ -43,3 +43,13 @@ def test_a_few_rows_with_many_columns_are_shown_by_lines() -> None:
 def test_wide_letters_are_aligned_by_the_cells_they_take() -> None:
     lines = aligned(["name", "n"], [["李娜", "1"], ["e\u0301a", "2"], ["Anna", "3"]], [False, True], None).splitlines()
     assert [cells(line) for line in lines[2:5]] == [7, 7, 7]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+def test_what_names_something_to_a_command_is_never_cut(width: int) -> None:
+    names = ["key", "where", "person", "note"]
+    row = ["id00001/" + "a" * 22, "a/long/way/" * 6, "id00001", "words " * 9]
+    said = aligned(names, [row] * 9, [False] * 4, width)
+    assert said.count(f"{row[0]}\n" if width < 40 else row[0]) == 9
+    assert "no room for" in said or said.count("id00001\n") == 9 or said.count(" id00001 ") == 9
+    assert "id00001/a…" not in said

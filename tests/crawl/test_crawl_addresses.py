@@ -156,7 +156,10 @@ def test_every_address_of_a_name_is_checked() -> None:
 
     book = AddressBook(lookup=lookup)
     assert resolved(book, "mixed.example") == ["8.8.8.8"]
-    with pytest.raises(AddressRefusedError, match=r"inside.example is 10.0.0.1, ::1, not .*private_addresses=\[inside"):
+    with pytest.raises(
+        AddressRefusedError,
+        match=r"inside.example is at 10.0.0.1, ::1, and that is not a public address; .*private_addresses=\[inside",
+    ):
         resolved(book, "inside.example")
     assert resolved(AddressBook(["inside.example"], lookup=lookup), "INSIDE.example.") == ["10.0.0.1", "::1"]
     assert resolved(AddressBook(["10.0.0.0/8"], lookup=lookup), "inside.example") == ["10.0.0.1"]

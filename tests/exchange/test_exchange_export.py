@@ -312,7 +312,7 @@ def test_nobody_who_opted_out_since_is_given_away(root: Path, tmp_path: Path, vo
     for form in ("sf2f", "huggingface", "croissant", "datasheet"):
         status, _, told = voxdata_("export", form, tmp_path / "out", "--root", root)
         assert status == 1
-        assert "holds 1 people who opted out" in told
+        assert "holds 1 person who opted out" in told
         assert layouts.identity(3) not in told
     assert not (tmp_path / "out").exists()
     assert outputs.known(open_storage(root)) == []

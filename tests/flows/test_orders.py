@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from flows import runs
 from flows import train as train_flow
 from flows.cli import main
 from flows.orders import from_here, ordered, run_name, settings_from_pairs
-from models.errors import ConfigError
+from models.errors import ConfigError, SnapshotReadError
 from models.systems.registry import system_names
 from models.training.checkpoint import save_checkpoint, write_run_config
 from models.training.config import RunConfig, run_settings
@@ -68,7 +69,7 @@ def root(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A published root; a file of weights that nobody knows, and trackers are taken to be installed."""
     (tmp_path / "net.onnx").write_bytes(b"a network of one's own")
     monkeypatch.setattr(runs, "_with_weights", dict)
-    monkeypatch.setattr(runs, "check_snapshot", lambda config, snapshot: None)
+    monkeypatch.setattr(runs, "check_snapshot", lambda *_: None)
     monkeypatch.setattr("models.training.config.check_tracking", lambda names: None)
     (tmp_path / "start").mkdir()
     (tmp_path / "start" / "embedder.pt").write_bytes(b"")
@@ -222,3 +223,11 @@ def test_what_is_trained_stays_the_same_on_resuming(name: str, tmp_path: Path) -
     changed = another(SETTINGS[name], tmp_path)
     with pytest.raises(Exception, match=f"was started with {name} = {SETTINGS[name].default}, now {changed};"):
         write_run_config(tmp_path, {"run": {name: changed}})
+
+
+def test_a_front_end_that_is_missing_is_built_with_the_recipe_of_the_root(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "root-0.1", root)
+    (recipe,) = (root / "recipes").glob("*.yaml")
+    with pytest.raises(SnapshotReadError, match=f"or build again: voxdata build {recipe} --root {root} --set"):
+        runs.prepare({"root": str(root), "system": "sf2f", "preset": "tiny", "front_end": "psf40"})

@@ -148,8 +148,22 @@ def test_a_terminal_that_can_shows_the_picture(own: Path) -> None:
         assert picture.size == (row["size_px"], row["size_px"])
     said = in_terminal(own, "show", "face", row["key"], TERM="dumb")
     assert "\x1b" not in said
-    assert "face.png: the portrait" in said
-    assert (own / "face.png").is_file()
+    (place,) = own.glob("face-*.png")
+    assert f"{place.name}: the portrait" in said
+    assert row["key"].replace("/", "-") in place.name
+    in_terminal(own, "show", "face", row["key"], TERM="dumb")  # over its own file
+    other = place.with_name(place.name.replace("face-", "photo-").replace(row["key"].replace("/", "-"), "12345678"))
+    assert not other.exists()
+
+
+@pytest.mark.long
+def test_a_picture_goes_over_no_file_of_others(own: Path) -> None:
+    row = portrait(own)
+    place = own / f"face-{row['key'].replace('/', '-')}.png"
+    place.write_bytes(b"mine")
+    said = in_terminal(own, "show", "face", row["key"], TERM="dumb")
+    assert f"{place.name} is there and was not written from" in "".join(said.split("\r\n"))
+    assert place.read_bytes() == b"mine"
 
 
 @pytest.mark.long

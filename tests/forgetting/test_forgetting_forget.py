@@ -150,7 +150,7 @@ def test_no_later_build_brings_them_back(after: Copy, capsys: pytest.CaptureFixt
     assert copy.rows("SELECT count(*) FROM utterances WHERE video = 'other'") == [(0,)]
     assert copy.rows(f"SELECT count(*) FROM identities WHERE identity = '{PERSON}' OR name = '{FOLDER}'") == [(0,)]
     status, out, _ = run(capsys, "verify", "--forgotten", "--root", copy.root)
-    assert (status, "nothing is left of the 1 people" in out) == (0, True)
+    assert (status, "nothing is left of 1 person" in out) == (0, True)
 
 
 def test_what_is_left_is_what_a_build_would_make(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
@@ -340,5 +340,5 @@ def test_a_root_on_object_storage(capsys: pytest.CaptureFixture[str]) -> None:
     small.storage.commit("runs/r1/notes.md", b"heard: person 1, twice")
     assert run(capsys, "verify", "--forgotten", "--root", root)[:2] == (
         1,
-        f"runs/r1/notes.md: a text in it\n1 traces of forgotten people under {root}\n",
+        f"runs/r1/notes.md: a text in it\n1 trace of forgotten people under {root}\n",
     )

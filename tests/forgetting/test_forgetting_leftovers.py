@@ -102,7 +102,7 @@ def test_what_was_published_and_written_before_the_resume_goes_too(
     assert run(capsys, "forget", "--resume", "--root", copy.root)[0] == 0
     assert [each.exists() for each in (table, page)] == [False, False]
     status, out, _ = run(capsys, "verify", "--forgotten", "--root", copy.root)
-    assert (status, "nothing is left of the 1 people" in out) == (0, True)
+    assert (status, "nothing is left of 1 person" in out) == (0, True)
     assert run(capsys, "verify", "--root", copy.root)[0] == 0
 
 

@@ -85,7 +85,7 @@ def test_an_output_of_a_version_that_never_met_them_stays(copy: Copy, capsys: py
     assert [each.exists() for each in written] == [True, False, False, False]
     assert {each.path for each in outputs.known(grown.storage)} == {str(never)}
     status, out, _ = run(capsys, "verify", "--forgotten", "--root", root)
-    assert (status, "and in 1 noted outputs" in out) == (0, True)
+    assert (status, "and in 1 noted output" in out) == (0, True)
 
 
 def test_pictures_of_runs_stay_where_no_shard_held_the_person(

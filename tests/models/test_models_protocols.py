@@ -18,7 +18,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from models.data.snapshots import open_snapshot
-from models.errors import EvaluationError, PretrainedError
+from models.errors import ConfigError, PretrainedError
 from models.evaluate.contestants import Evaluation
 from models.evaluate.distributions import frechet_distance, kernel_distance, mmd, vggface_score
 from models.evaluate.judge import Judge
@@ -279,5 +279,5 @@ def test_one_unseen_person_is_judged_as_far_as_one_can_be(
 
 
 def test_an_unknown_protocol_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="protocol 'sf2f': no such protocol; there are full, sf2f-paper"):
+    with pytest.raises(ConfigError, match="--protocol 'sf2f': no such protocol; there are full, sf2f-paper"):
         evaluate(tmp_path, protocols=["sf2f"])

@@ -7,13 +7,16 @@ import pytest
 from voxdata.pages.head import Head
 from voxdata.pages.serve.routes import voice_page
 
-HEAD = Head(title="A & B", warning="<Mind>.", advice="Softly.", guide="a.md", dataset=lambda: "$tools · <root>")
+HEAD = Head(
+    title="A & B", warning="<Mind>.", advice="Softly.", help="voxdata a --help", dataset=lambda: "$tools · <root>"
+)
 
 
 def test_it_stands_around_the_tools_and_no_word_becomes_markup() -> None:
     made = HEAD.into(b"<body><!-- head --><i>tools</i><!-- /head --><main id=main></main>").decode()
     assert made.count("<header>") == made.count("<i>tools</i>") == made.count("<h1>A &amp; B</h1>") == 1
     assert "$tools · &lt;root&gt;</span>" in made
+    assert "Help: <code>voxdata a --help</code>" in made
     assert "<b>&lt;Mind&gt;.</b> Softly." in made
     assert made.index('href="#main"') < made.index("<header>") < made.index("<i>tools") < made.index("</header>")
 

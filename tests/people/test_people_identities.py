@@ -283,3 +283,16 @@ def test_a_table_in_the_encoding_of_another_script_names_nobody_else(tmp_path: P
     (tmp_path / "mine.csv").write_bytes(f"id,name\na1,Ann\na2,{name}\n".encode(encoding))
     with pytest.raises(SourceError, match=r"^line 3 of \S+/mine\.csv is neither UTF-8 nor .* iconv -f WINDOWS-1251 "):
         read_metadata(tmp_path / "mine.csv")
+
+
+def test_the_dashes_of_a_markdown_table_are_nobody(tmp_path: Path) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text("| id | name |\n|---|:--:|\n| p1 | Ada Ro |\n| p2 | Bo Li |\n", encoding="utf-8")
+    assert sorted(load_book([table]).by_id) == ["p1", "p2"]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text("id,name,name\np1,Ada,Bo\n", encoding="utf-8")
+    with pytest.raises(SourceError, match=r"several columns 'name'; leave the one that is meant$"):
+        load_book([table])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.people.names import fold_name, fold_name_as_before, nfc
+from voxdata.people.names import fold_name, fold_name_as_before, nfc, turned
+from voxdata.people.roll_call import near
 
 LETTERS = "aéÉøØßẞİıIiſŉᾴΐΣςΆ1２_- .\u0301\u0308가がガకి्किيأʻʼłĐ"
 # A free iota subscript is a mark that becomes a letter in capitals: there no spelling is right.
@@ -68,3 +69,14 @@ def test_ids_of_ascii_letters_are_what_tombstones_of_all_times_hold() -> None:
 
 def test_new_ids_are_composed() -> None:
     assert nfc("Jose\u0301") == "Jos\u00e9"
+
+
+@pytest.mark.parametrize("said", ["Riotraidel, Saigivean", "riotraidel saigivean", "RIOTRAIDEL_Saigivean"])
+def test_the_words_of_a_name_are_proposed_in_any_order(said: str) -> None:
+    people = {fold_name("Saigivean Riotraidel"): "Saigivean Riotraidel (id00003)", fold_name("Ada Ro"): "Ada Ro (id1)"}
+    assert near(said, people)[0] == "Saigivean Riotraidel (id00003)"
+    assert fold_name(said) not in people  # proposed, never taken for it
+
+
+def test_a_single_word_has_no_other_order() -> None:
+    assert turned("Ada") == turned("") == turned("a b c d e f") == []

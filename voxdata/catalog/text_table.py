@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 NARROWEST = 12  # columns of text are cut to this, not further
 FEW = 3  # so many rows are shown by lines where their columns do not fit
+KEYS = frozenset(
+    {"key", "identity", "person", "item_id", "face_id", "utterance_id", "photo_sha256", "portrait", "utterance"}
+)  # columns whose cells name something to a command: one that is cut names nothing
 _GAP = 2
 _RULE = "─"
 
@@ -15,16 +18,17 @@ def aligned(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
     """Rows below the names of their columns, numbers to the `right`.
 
     In a terminal of `width` cells long texts are cut; where that is not enough a few rows are shown by lines, and of
-    many as many columns as there is room for. What is cut or left out is said below.
+    many as many columns as there is room for; numbers and `KEYS` are whole. What is cut or left out is said below.
     """
     widths = [max(map(cells, column)) for column in zip(names, *rows, strict=True)]
     if width is None or _together(widths) <= width:
         return _table(names, rows, right, widths, "")
-    narrow = [each if number else min(each, NARROWEST) for each, number in zip(widths, right, strict=True)]
+    whole = [number or name in KEYS for name, number in zip(names, right, strict=True)]
+    narrow = [each if uncut else min(each, NARROWEST) for each, uncut in zip(widths, whole, strict=True)]
     if _together(narrow) <= width:
-        fitted = _fitted(widths, right, width)
+        fitted = _fitted(widths, whole, width)
         return _table(names, rows, right, fitted, f"; cut to {width} columns: a pipe or --format lines shows all")
-    if len(rows) <= FEW:
+    if len(rows) <= FEW or narrow[0] > width:
         return by_lines(names, rows)
     shown = max(1, sum(_together(narrow[: count + 1]) <= width for count in range(len(names))))
     rest = f"; no room for {', '.join(names[shown:])}: choose with --columns, or --format lines"
@@ -52,10 +56,10 @@ def _together(widths: Sequence[int]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
 
 
-def _fitted(widths: Sequence[int], right: Sequence[bool], width: int) -> list[int]:
-    """The widths with the widest texts cut to one width, the greatest at which all fit."""
+def _fitted(widths: Sequence[int], whole: Sequence[bool], width: int) -> list[int]:
+    """The widths, those that are not `whole` cut to one width, the greatest at which all fit."""
     for cap in range(max(widths), NARROWEST - 1, -1):
-        fitted = [each if number else min(each, cap) for each, number in zip(widths, right, strict=True)]
+        fitted = [each if uncut else min(each, cap) for each, uncut in zip(widths, whole, strict=True)]
         if _together(fitted) <= width:
             return fitted
     raise AssertionError("the narrowest fit")

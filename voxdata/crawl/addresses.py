@@ -301,8 +301,9 @@ class AddressBook(AbstractResolver):
         named = bool({host, f"{host}:{port}"} & self._named)
         passed = [ip for ip in found if named or is_public(ip) or self._in_networks(ip)]
         if not passed:
+            where = "" if list(found) == [host] else f" is at {', '.join(found) or 'no address'}, and that"
             raise AddressRefusedError(
-                f"{host} is {', '.join(found) or 'nowhere'}, not a public address; to ask it all the same, name it: "
+                f"{host}{where} is not a public address; to ask it all the same, name it: "
                 f"--set crawl.private_addresses=[{host}]"
             )
         self._let.update((ip, port) for ip in passed)

@@ -11,7 +11,7 @@ from typing import Any
 from voxdata.catalog.withheld import everyone, hidden_in
 from voxdata.dataset.opened import Dataset
 from voxdata.forgetting import outputs
-from voxdata.format.errors import ShardError, SnapshotError, StorageError
+from voxdata.format.errors import ShardError, SnapshotError, StorageError, counted
 from voxdata.format.members import TarFiles
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Kind, ShardEntry
@@ -67,7 +67,8 @@ def refuse_hidden(dataset: Dataset) -> None:
     found = everyone(hidden_in(dataset.storage, dataset.snapshot.shards))
     if found:
         raise SnapshotError(
-            f"snapshot {dataset.id} holds {len(found)} people who opted out or are being forgotten; publish a version "
+            f"snapshot {dataset.id} holds {counted(len(found), 'person', 'people')} who opted out, or whose "
+            f"forgetting has begun; publish a version "
             f"without them and export that: voxdata redecide --root {dataset.storage.url}, or import again"
         )
 

@@ -30,6 +30,8 @@ READABLE_SINCE = "v1.0.0"  # the oldest DuckDB that reads the file
 SAMPLES: dict[Kind, str] = {"faces": "portraits", "speech": "utterances"}
 _OF_FILES = '"member", "suffix", "offset", "size", "sha256", "kind", "filename"'
 _TAR = "regexp_replace(filename, 'parquet$', 'tar') AS tar"
+# What DuckDB reads from: by its extensions httpfs and azure, as files, or with a file system of fsspec registered.
+SCHEMES = ("https", "http", "s3", "s3a", "s3n", "gs", "gcs", "r2", "hf", "az", "azure", "abfss", "abfs", "file")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+(/\S*)?")
 
 
@@ -62,6 +64,12 @@ def _base(url: str) -> str:
         raise StorageError(
             f"--url {brief(url)} is no address; give that of the published root, such as https://HOST/FOLDER or "
             "s3://BUCKET/FOLDER, or an absolute path"
+        )
+    scheme = url.partition("://")[0]
+    if scheme not in SCHEMES:
+        raise StorageError(
+            f"--url {brief(url)}: DuckDB attaches nothing by {scheme}; publish the root where it reads "
+            f"({', '.join(SCHEMES)}), and give that address"
         )
     return url.rstrip("/")
 

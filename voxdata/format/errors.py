@@ -42,6 +42,11 @@ def several(names: Iterable[object], most: int = 12) -> str:
     return ", ".join(brief(name, 60) for name in every[:most]) + more
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """How many there are, in words: `1 person`, `2 people`."""
+    return f"{count} {one if count == 1 else many}"
+
+
 class VoxdataError(Exception):
     """Base of all errors that end a command with one clear message.
 

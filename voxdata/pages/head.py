@@ -25,7 +25,8 @@ MARKED = re.compile("<!-- head -->(.*?)<!-- /head -->", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The words of a page's head. `warning` stands in front of `advice`; `guide` is a file of docs/.
+    """The words of a page's head. `warning` stands in front of `advice`; `help` is the command that
+    prints it: the pages of docs/ are not installed.
 
     `dataset` is asked whenever the page is opened: a page that stays open sees other versions.
     """
@@ -33,13 +34,13 @@ class Head:
     title: str
     warning: str
     advice: str
-    guide: str
+    help: str
     dataset: Callable[[], str]
 
     def into(self, page: bytes) -> bytes:
         """A page.html with this head, around the tools that stand at its mark. Raises `ValueError` without one mark."""
         fragment = Template(shared()["head.html"].decode())
-        words = {name: escape(getattr(self, name)) for name in ("title", "warning", "advice", "guide")}
+        words = {name: escape(getattr(self, name)) for name in ("title", "warning", "advice", "help")}
         words["dataset"] = escape(self.dataset())
         made, marks = MARKED.subn(lambda found: fragment.substitute(words, tools=found[1]), page.decode())
         if marks != 1:

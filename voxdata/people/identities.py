@@ -58,6 +58,7 @@ _ID_COLUMNS = ("voxceleb1 id", "voxceleb2 id", "voxceleb2id", "identity", "id")
 _NAME_COLUMNS = ("vggface1 id", "name")
 _VGGFACE2_COLUMN = "vggface2 id"
 _TONE_COLUMN = "skin tone deg"
+_OTHER_COLUMNS = ("gender", "sex", "nationality", "set", _VGGFACE2_COLUMN, _TONE_COLUMN)
 
 logger = logging.getLogger(__name__)
 
@@ -274,12 +275,15 @@ def read_metadata(path: Path) -> list[Identity]:
     delimiter, first = table_begins(lines)
     table = TableRows(lines, delimiter, lambda: None)  # published tables have names with quotes of their own
     header = [cell.strip().lower() for cell in table.header(first)]
+    twice = [name for name in (*_ID_COLUMNS, *_NAME_COLUMNS, *_OTHER_COLUMNS) if header.count(name) > 1]
+    if twice:
+        raise SourceError(f"metadata {path} has several columns {twice[0]!r}; leave the one that is meant")
     id_column = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
     if id_column is None:
         raise SourceError(f"metadata {path} has the columns {several(header)}; one of {list(_ID_COLUMNS)} is needed")
     names = {header.index(name) for name in (*_ID_COLUMNS, *_NAME_COLUMNS) if name in header}
     table.named(names)
-    rows = [[cell.strip() for cell in row] for row in table]
+    rows = [row for row in ([cell.strip() for cell in row] for row in table) if not _is_rule(row)]
     for index, row in enumerate(rows):
         _check_length(path, header, row, index, delimiter)
     _say_nobody(path, [row[place] for row in rows for place in names if place < len(row)])
@@ -299,6 +303,11 @@ def _check_length(path: Path, header: list[str], row: list[str], index: int, del
         f"metadata {path}: row {index + 1} below the header, {quoted(delimiter.join(row), 60)}, has {len(row)} cells, "
         f"the header has {len(header)}; quote a cell that has {quoted(delimiter)} in it{of_r}"
     )
+
+
+def _is_rule(row: list[str]) -> bool:
+    """Whether it is the line of dashes below the header of a table in Markdown."""
+    return len(row) > 1 and any(row) and all(re.fullmatch(":?-+:?", cell) for cell in row if cell)
 
 
 def _said(cell: str) -> str:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from typing import Final
@@ -39,6 +40,7 @@ LETTERS: Final = {
 }
 NOBODY: Final = frozenset({"nan", "null", "none", "#n/a", "<na>"})  # how tables write that they have no name, caseless
 MAYBE_NOBODY: Final = "NA"  # R writes so, and people are called so
+MOST_WORDS: Final = 5  # of a name that is looked for in every order
 _LETTERS: Final = str.maketrans(LETTERS)
 _ACCENTS: Final = re.compile(
     "[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
@@ -47,6 +49,12 @@ _ACCENTS: Final = re.compile(
 )
 _ASCII_MARKS: Final = re.compile(r"(\d)[\W_]+(?=\d)|[\W_]+")
 _BLANKS: Final = re.compile(r"(\d) +(?=\d)| +")
+
+
+def turned(name: str) -> list[str]:
+    """The folded words of a name in each order, as `Riotraidel, Saigivean` and `Saigivean Riotraidel`; of one, none."""
+    words = re.split(r"[\s,;_]+", name.strip(" ,;_"))
+    return [fold_name(" ".join(each)) for each in itertools.permutations(words)] if 1 < len(words) <= MOST_WORDS else []
 
 
 def nfc(name: str) -> str:

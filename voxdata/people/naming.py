@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from voxdata.format.errors import IdentityError
 from voxdata.people.identities import UNKNOWN, IdentityBook
-from voxdata.people.names import fold_name, plain_name, shown
+from voxdata.people.names import fold_name, plain_name, shown, turned
 from voxdata.store.root_tables import all_tables
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
@@ -83,7 +83,9 @@ class Known:
             folded.setdefault(fold_name(name), identity)
             folded.setdefault(fold_name(identity), identity)
         folded.pop("", None)
-        near = dict.fromkeys(folded[word] for word in get_close_matches(fold_name(who), folded, SUGGESTED, _ALIKE))
+        alike = [word for word in turned(who) if word in folded]
+        alike += get_close_matches(fold_name(who), folded, SUGGESTED, _ALIKE)
+        near = dict.fromkeys(folded[word] for word in alike)
         return [f"{each} ({self.name(each)})" if self.name(each) else each for each in near]
 
     def spellings(self, identity: str) -> set[str]:

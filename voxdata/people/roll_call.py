@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from voxdata.format.errors import IdentityError
 from voxdata.people.identities import IdentityBook, Step
-from voxdata.people.names import fold_name
+from voxdata.people.names import fold_name, turned
 
 NEAR = 3  # names that are proposed for a word
 _ALIKE = 0.75  # of `difflib`: 1 is the same word
@@ -86,11 +86,13 @@ def names_of(book: IdentityBook) -> dict[str, str]:
 
 
 def near(word: str, people: Mapping[str, str]) -> list[str]:
-    """Who may have been meant by a word, of people by folded names, the nearest first.
+    """Who may have been meant by a word, of people by folded names, the nearest first, and before them
+    those of the same words in another order.
 
     Words of other digits are other ids, however alike they look: `id10001` is not meant by `id10007`.
     """
     folded = fold_name(word)
     digits = _DIGITS.findall(folded)
     known = [each for each in people if _DIGITS.findall(each) == digits]
-    return list(dict.fromkeys(people[each] for each in get_close_matches(folded, known, NEAR, _ALIKE)))
+    alike = [each for each in turned(word) if each in people] + get_close_matches(folded, known, NEAR, _ALIKE)
+    return list(dict.fromkeys(people[each] for each in alike))

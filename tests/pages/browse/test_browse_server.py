@@ -280,7 +280,7 @@ def test_the_chart_library_is_the_released_one() -> None:
 def test_the_command_serves_the_view_and_a_review_page_until_it_is_stopped(published: Path) -> None:
     with running(published, "--view", "show=rejected&reason=blurred") as (process, page, line):
         assert line.split()[0].endswith("#show=rejected&reason=blurred")
-        assert "shows 118 faces of" in line
+        assert "shows 1 of 118 faces of" in line
         assert page.get("/api/faces?view=reason=blurred")["count"] == 1
         address = page.get("/api/about")["review"]
         review = Served(address, "review")

@@ -34,7 +34,7 @@ def browse_page(session: Browsing, review: Callable[[], str | None] = lambda: No
     What the page opens with is the part of its address behind `#`: the text of a view.
     """
     routes = _Routes(session, review).table()
-    head = Head(title="Browse", warning=WARNING, advice=ADVICE, guide="browse.md", dataset=session.dataset)
+    head = Head(title="Browse", warning=WARNING, advice=ADVICE, help="voxdata browse --help", dataset=session.dataset)
     return Page(
         command=COMMAND, package="voxdata.pages.browse", head=head, routes=routes, max_body_bytes=MAX_BODY_BYTES
     )

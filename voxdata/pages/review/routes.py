@@ -34,7 +34,7 @@ ADVICE = (
 def review_page(session: ReviewSession, reviewer: str = "") -> Page:
     """The page over `session`. `reviewer` is the name that a new tab starts with."""
     routes = _Routes(session, reviewer).table()
-    head = Head(title="Review", warning=WARNING, advice=ADVICE, guide="review.md", dataset=session.dataset)
+    head = Head(title="Review", warning=WARNING, advice=ADVICE, help="voxdata review --help", dataset=session.dataset)
     return Page(
         command=COMMAND, package="voxdata.pages.review", head=head, routes=routes, max_body_bytes=MAX_BODY_BYTES
     )

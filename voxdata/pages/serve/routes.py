@@ -70,7 +70,7 @@ def voice_page(answer: Answer, about: Mapping[str, Any]) -> Page:
         title="A face for a voice",
         warning=WARNING,
         advice=ADVICE,
-        guide="serve.md",
+        help="voxdata serve --help",
         dataset=lambda: str(about["dataset"]),
     )
     return Page(command=COMMAND, package="voxdata.pages.serve", head=head, routes=table, max_body_bytes=MAX_CLIP_BYTES)
