@@ -11,7 +11,9 @@ and a block of `text` below it with the comment
 
     <!-- printed -->                         is held against what that block prints, line by line
 
-where a line `…` stands for any lines that are left out, and numbers may be others if the block ran with swaps.
+where a line `…` stands for any lines that are left out, and numbers may be others if the block ran with swaps, or with
+a size that the page sets by `export NAME=${NAME:-VALUE}` and the test in its place. Variables that a block exports are
+those of the blocks behind it, as in one terminal.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ _MARKER = re.compile(r"<!-- (?P<word>not run|run): (?P<rest>.+) -->\s*\Z")
 _PRINTED = re.compile(r"<!-- printed -->\s*\Z")
 _OF_ITS_OWN = re.compile(r"\b[0-9a-f]{16,64}\b|\b\d{4}-\d\d-\d\dT[\d:.+]+")  # ids by content, times
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_EXPORT = re.compile(r"\b(?P<name>[A-Z][A-Z_]*)=\$\{(?P=name):-(?P<value>[^}]*)\}")
 _SWAP = re.compile(r"with `([^`]+)` for `([^`]+)`")
 
 
@@ -103,6 +106,11 @@ def _marked(block: Block, above: str) -> Block:
     if left not in ([], ["server"]) or not (left or swaps):
         raise PageError(f"{block}: 'run: {rest}' is no marker; there are 'server' and 'with `A` for `B`'")
     return replace(block, server=bool(left), swaps=swaps)
+
+
+def sizes(page: Path) -> dict[str, str]:
+    """The variables that a page sets where they are not set yet, with its values."""
+    return {found["name"]: found["value"] for block in blocks(page) for found in _EXPORT.finditer(block.text)}
 
 
 def not_printed(shown: str, printed: str, *, any_numbers: bool) -> str | None:
