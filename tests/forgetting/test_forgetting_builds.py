@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from tests.forgetting.building import Copy, build, recipe_of
+from tests.forgetting.commands import forget
 from tests.run_command import run
 from voxdata.catalog.snapshot import latest, load_snapshot
 from voxdata.format.errors import IdentityError, StorageError
@@ -12,6 +15,7 @@ from voxdata.people import merging, optouts
 from voxdata.people.book import open_book
 from voxdata.people.naming import known_people
 from voxdata.people.pairs import pairs
+from voxdata.pipeline import linking
 from voxdata.pipeline.steps import crawl
 from voxdata.simulate.site import start_site
 from voxdata.store.fragments import parquet_table
@@ -187,3 +191,22 @@ def test_a_site_is_crawled_without_forgotten_people(copy: Copy, capsys: pytest.C
         after = parquet_table(storage.read(crawl(storage, recipe)))
     assert after["identity"].to_pylist() == [each for each in before["identity"].to_pylist() if each != PERSON]
     assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0
+
+
+def test_what_a_killed_build_laid_aside_for_links_is_forgotten(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prints are biometric, wherever they lie; `_deleted` is what a kill leaves out."""
+    monkeypatch.setattr(linking, "FEW", 0)
+    monkeypatch.setattr(linking, "_deleted", lambda *_: nullcontext())
+    copy.storage.delete_all(copy.storage.keys("fragments/faces.link"))
+    build(copy.corpus, copy.root)
+
+    def people_aside() -> set[str]:
+        tables = [parquet_table(copy.storage.read(key)) for key in copy.storage.keys("fragments/faces.look")]
+        return {name for table in tables for name in table["identity"].to_pylist()}
+
+    before = people_aside()
+    assert PERSON in before
+    assert forget(copy, capsys, PERSON)[0] == 0
+    assert people_aside() == before - {PERSON}
