@@ -65,8 +65,8 @@ _MISTAKES: Sequence[Sequence[str]] = (
 _COMMAND_LINE = """
 ## On the command line
 
-What is said of words that are not understood, each with an example. Exit status 2; every such line ends with the
-command that shows what there is: `see: voxdata COMMAND --help`.
+What is said of words that are not understood, each with an example of such a mistake. Exit status 2; every such line
+ends with the command that shows what there is: `see: voxdata COMMAND --help`.
 
 | for example | message |
 |---|---|
@@ -90,7 +90,8 @@ What messages have in the place of a name in capitals: the cause, a list, what t
 def error_page() -> str:
     """The page: the command line, a section for each class of the tree, values in recipes, and parts of messages."""
     found, kinds = messages(), read_texts().kinds
-    lines = [f"| `voxdata {' '.join(words)}` | {_cell(said)} |\n" for words, said in mistakes()]
+    # not between backticks, which mark commands that work
+    lines = [f"| <code>voxdata {' '.join(words)}</code> | {_cell(said)} |\n" for words, said in mistakes()]
     pieces = [_HEAD, _COMMAND_LINE, *lines]
     for name in sorted(found):
         status = kinds[name].exit_code

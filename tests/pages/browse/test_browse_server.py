@@ -90,7 +90,9 @@ def test_histograms_count_what_the_other_filters_leave(page: Served, published: 
     third = counted(published, f"yaw_deg >= {low + 3 * width} AND yaw_deg < {low + 4 * width}")
     assert of["yaw_deg"]["all"][3] == third
     assert answer["outcomes"]["rejected"] == counted(published, f"NOT portrait AND {reasons} AND {span}")
-    assert answer["reasons"]["smiling"] == counted(published, f"NOT portrait AND reason = 'smiling' AND {span}")
+    assert len(answer["reasons"]) > 2
+    for reason, count in answer["reasons"].items():
+        assert count == counted(published, f"NOT portrait AND reason = '{reason}' AND {span}"), reason
 
 
 def test_what_was_measured_is_listed_with_its_limits(page: Served, published: Path) -> None:
