@@ -85,7 +85,8 @@ def rows() -> Rows:
     """Every row of the page: what it matches, and its second cell."""
     lines = (DOCS / "errors.md").read_text(encoding="utf-8").splitlines()
     cells = [re.split(r"(?<!\\) \| ", line[2:-2]) for line in lines if line.startswith("| ")]
-    pairs = [(after, "in the line itself") if said.startswith("<code>voxdata ") else (said, after) for said, after in cells]
+    typed = "<code>voxdata "
+    pairs = [(after, "in the line itself") if said.startswith(typed) else (said, after) for said, after in cells]
     return [(_pattern(said), after) for said, after in pairs if said not in ("message", "for example")]
 
 
