@@ -139,7 +139,7 @@ def test_what_a_crawl_alone_has_found_is_asked_at_once(
     status, out, err = run(capsys, *crawl)
     assert (status, "0 photos are stored" in out) == (0, True)
     said = err + caplog.text  # as other tests have left logging
-    assert "3 of 3 photos ended as address, for example http://10.1.2.3/0.jpg (10.1.2.3 is 10.1.2.3, not" in said
+    assert "3 of 3 photos ended as address, for example http://10.1.2.3/0.jpg (10.1.2.3 is not a public address" in said
     assert "crawl.private_addresses=[10.1.2.3]" in said
     assert f"all of them by host and reason: voxdata sql --query crawl-failures --root {root}" in said
     status, out, err = run(capsys, "sql", "--query", "crawl-failures", "--root", root, "--json")
