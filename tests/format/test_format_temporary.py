@@ -29,6 +29,16 @@ def test_one_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         pass
 
 
+def test_where_no_folder_can_be_written_all_that_were_tried_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full or read-only system: Python then has no folder for temporary files at all."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "a"), str(tmp_path / "b")])
+    with pytest.raises(StorageError, match=rf"in any of '{tmp_path}/a', '{tmp_path}/b': .*TMPDIR"), temporary_folder():
+        pass
+
+
 def test_one_that_somebody_clears_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 

@@ -38,7 +38,7 @@ def temporary_files() -> Iterator[None]:
 
 
 def _not_written(error: OSError) -> StorageError:
-    where = tempfile.gettempdir()
+    where = _place()
     if is_full(error):
         return StorageFullError(
             f"no space left for temporary files in {where}; free some, or set TMPDIR to a folder elsewhere, and run "
@@ -48,3 +48,12 @@ def _not_written(error: OSError) -> StorageError:
         f"temporary files cannot be written in {where}: {error.strerror}; make that folder, or set TMPDIR to another "
         "one, and run the same command again"
     )
+
+
+def _place() -> str:
+    """The system's folder for temporary files; where none can be written, those that were tried say it."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        _, found, tried = str(error.strerror).partition(" in [")
+        return f"any of {tried.rstrip(']')}" if found else "any folder"
