@@ -62,15 +62,16 @@ def pins_tables(listed: Listed, lists: PinsLists) -> list[dict[str, Any]]:
     matching = [(each, _lines(material, lists, each)) for each in lists.matching]
     unseen, passed = _unseen(material, lists)
     voices, faces, members = _gallery(material, lists, unseen)
-    if not (verification or matching or len(voices)):
+    retrieved = bool(len(voices) and len(faces))
+    if not (verification or matching or retrieved):
         raise EvaluationError(
             f"protocol pins: snapshot {listed.snapshot.id} has none of the unseen people of {lists.folder}"
-            f"{''.join(f' ({note})' for note in passed)}; build from their folders, too (docs/models.md)"
+            f"{''.join(f' ({note})' for note in members + passed)}; build from their folders, too (docs/models.md)"
         )
     everybody = scorers(
         listed.evaluation, material, own_judge=listed.own_judge, counting=listed.counting, protocol=PINS
     )
-    rounds = len(everybody) * (len(verification) + len(matching) + (2 if len(voices) else 0))
+    rounds = len(everybody) * (len(verification) + len(matching) + (2 if retrieved else 0))
     with listed.counting(f"evaluate {PINS}, tables", rounds) as advance:
         asked = _Asked(
             material=material,
@@ -81,9 +82,9 @@ def pins_tables(listed: Listed, lists: PinsLists) -> list[dict[str, Any]]:
         )
         found = [_verification_table(asked, each, resolved) for each, resolved in verification]
         found += [_matching_table(asked, each, lines) for each, lines in matching]
-        if len(voices):
+        if retrieved:
             found += [_candidates_table(asked, voices, faces), _retrieval_table(asked, voices, faces)]
-            found[-1]["notes"] += members + passed
+        found[-1]["notes"] += members + passed
     found[0]["notes"] = [*lists.notes(), *found[0]["notes"]]
     return found
 
@@ -239,30 +240,32 @@ def _candidates_table(asked: _Asked, voices: IntArray, faces: IntArray) -> dict[
     rows = []
     owner_K, owner_M = _owners(asked, voices, faces)
     for scorer in asked.everybody:
-        values: dict[str, list[float]] = {}
-        whose: list[IntArray] = []
-        for chunk, score_DKM in _tables(scorer, voices, faces):
-            for score_KM in score_DKM:
-                for person, score_M in zip(owner_K[chunk], score_KM, strict=True):
-                    known_M = np.isfinite(score_M)
-                    _one_of(score_M, known_M & (owner_M == person), known_M & (owner_M != person), values)
-                whose.append(owner_K[chunk])
+        right = [
+            np.mean([_one_of(score_M, owner_M == person) for score_M in score_DKM[:, at]], axis=0)
+            for chunk, score_DKM in _tables(scorer, voices, faces)
+            for at, person in enumerate(owner_K[chunk])
+        ]
         asked.advance(1)
-        if values:
-            people = np.concatenate(whose)
-            rows.append(_mean_row(asked, scorer, {key: np.asarray(each) for key, each in values.items()}, people))
+        values = {
+            f"matching_1_of_{count}": value_K for count, value_K in zip(CANDIDATES, np.transpose(right), strict=True)
+        }
+        rows.append(_mean_row(asked, scorer, values, owner_K))
     return _table("pins 1:N", "1:N matching, a face for a voice, all draws of unseen people", [], rows)
 
 
-def _one_of(score_M: FloatArray, own_M: BoolArray, other_M: BoolArray, values: dict[str, list[float]]) -> None:
-    """Add the chance that an own face is above N - 1 of the other people's, for each N; NaN where there are too few."""
-    others, own = np.sort(score_M[other_M]), score_M[own_M]
+def _one_of(score_M: FloatArray, own_M: BoolArray) -> list[float]:
+    """The chance that an own face is above N - 1 of the other people's, for each of `CANDIDATES`; NaN where there are
+    too few."""
+    known_M = np.isfinite(score_M)
+    others, own = np.sort(score_M[known_M & ~own_M]), score_M[known_M & own_M]
     above = len(others) - np.searchsorted(others, own, side="right")
     ties = len(others) - above - np.searchsorted(others, own, side="left")
-    for count in CANDIDATES:
-        enough = len(own) and len(others) >= count - 1
-        mean = float(first_of_all_draws(above, ties, len(others), count).mean()) if enough else np.nan
-        values.setdefault(f"matching_1_of_{count}", []).append(mean)
+    return [
+        float(first_of_all_draws(above, ties, len(others), count).mean())
+        if len(own) and len(others) >= count - 1
+        else np.nan
+        for count in CANDIDATES
+    ]
 
 
 def first_of_all_draws(above: IntArray, ties: IntArray, others: int, count: int) -> FloatArray:

@@ -240,6 +240,7 @@ def test_matching_of_controls_by_hand(judged: Judged) -> None:
     chance, sex = (judged.figures("pins 1:N", row) for row in ("chance", "sex only"))
     for count in range(2, 11):
         assert chance[f"matching_1_of_{count}"]["value"] == pytest.approx(1 / count)
+    assert {row["trials"] for row in judged.table("pins 1:N")["rows"]} == {18}, "three clips of each, not by draw"
     # own face against ten others, of whom four are of one's own sex
     expected = (4 / 10) / 2 + 6 / 10
     assert sex["matching_1_of_2"]["value"] == pytest.approx(expected)
@@ -295,6 +296,21 @@ def test_retrieval_lists_say_what_it_is_among(judged: Judged, tmp_path: Path) ->
     assert "wav_20k.csv: 1 of 7 trials cannot" in notes
     assert "1 of people whom the run was trained on (line 8: train000/video0/00000.wav)" in notes
     assert "jpg_20k.csv: 1 of 7 trials cannot" in notes
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("clip", "photo", "of"), [("0", "7", "jpg"), ("7", "0", "wav")])
+def test_retrieval_lists_of_which_one_names_nothing_here_are_refused(
+    judged: Judged, tmp_path: Path, clip: str, photo: str, of: str
+) -> None:
+    files = {
+        "vox1_meta.csv": (judged.lists / "vox1_meta.csv").read_text().splitlines(),
+        "wav_20k.csv": ["VoxCeleb1 ID\twav", f"test000\ttest000/video{clip}/0000{clip}.wav"],
+        "jpg_20k.csv": ["VoxCeleb1 ID\tjpg", f"test000\tName_test000/1.6/photos/0000{photo}.jpg"],
+        "identity_splits.txt": [f"{name_of(person)} 4" for person in TEST],
+    }
+    with pytest.raises(EvaluationError, match=rf"none of the unseen people of .* \({of}_20k.csv: 1 of 1 trials cannot"):
+        evaluate(judged.run, device="cpu", protocols=["pins"], lists=write(tmp_path, files))
 
 
 @pytest.mark.long
