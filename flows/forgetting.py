@@ -116,7 +116,7 @@ def delete_artifacts(runs: Sequence[TrainingRun]) -> bool:
 
 
 def judge_again(champions: Sequence[TrainingRun]) -> None:
-    """Their frozen test set has a new version, without the person: figures over the old one are gone."""
+    """The test split has a new version, without the person: figures over the old one are gone."""
     for run in champions:
         again = f"voxdata evaluate {run.folder}"
         try:

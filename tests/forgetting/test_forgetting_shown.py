@@ -107,6 +107,9 @@ def test_a_run_that_was_judged_on_them_loses_its_evaluation(copy: Copy, capsys: 
     folder = copy.root / "runs" / "judged"
     write_run(folder, "0" * 16)
     (folder / "comparison.md").write_text("-")
+    for scores in (folder / "fame", folder / "fame-w600k_r50"):
+        scores.mkdir()
+        (scores / "sub_score_English_heard.txt").write_text("ysuvkz41 1.25\n")
     fact = {"run_id": "judged", "snapshot_id": latest(copy.storage), "split": "test", "metrics": "{}", "at": AT}
     journal.append(copy.storage, "evaluations", fact)
     status, out, _ = forget(copy, capsys)

@@ -14,7 +14,8 @@ from voxdata.store.storage import LocalStorage, Storage
 
 CHAMPION = "champion"
 PICTURES = ("samples", "gallery")  # faces that a run was shown or has generated
-FIGURES = ("evaluation*", "comparison*", "model-card.md")  # over a test set that is no more; a sheet shows its faces
+FIGURES = ("evaluation*", "comparison*", "model-card.md", "fame", "fame-*")
+"""Over people of whom one is no more: a sheet shows their faces, `fame/` has scores of their voices and faces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class TrainingRun:
 
     @property
     def must_be_judged(self) -> bool:
-        """Whether it is a champion whose frozen test set held the person."""
+        """Whether it is a champion that was judged on test people of whom the person was one."""
         return self.stage == CHAMPION and "test" in self.splits and not self.started_from
 
     def __str__(self) -> str:
