@@ -100,12 +100,13 @@ def evaluate(
     unseen = open_store(config, trained, snapshot, split)
     evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {}, counting)
     named = open_snapshot(*lists_from) if lists_from else snapshot
+    decoded = Path(lists_from[0]) / "cache" if lists_from else None  # forgetting looks for portraits under their root
     listed = Listed(
         lists=known,
         evaluation=evaluation,
         snapshot=named,
         front_end=config.front_end,
-        stores=lambda part: open_store(config, trained, named, part, holdouts="keep"),
+        stores=lambda part: open_store(config, trained, named, part, holdouts="keep", cache=decoded),
         trained=snapshot,
         folder=run_dir / (FAME if name == config.embedder else f"{FAME}-{name}"),
         own_judge=name == config.embedder,
@@ -161,14 +162,18 @@ def open_store(
     snapshot: Reader,
     split: str,
     holdouts: Literal["drop", "keep", "only"] | None = None,
+    cache: Path | None = None,
 ) -> Store:
-    """A split of a snapshot as the run hears and sees it; clips of training people kept from training are left out."""
+    """A split of a snapshot as the run hears and sees it; clips of training people kept from training are left out.
+
+    Portraits are decoded into the folder `cache`, without one into the run's.
+    """
     return Store(
         snapshot,
         split=split,
         front_end=config.front_end,
         side_px=trained.preset.side_px,
-        cache=config.cache(),
+        cache=cache or config.cache(),
         device=trained.device,
         normalisation=trained.normalisation,
         sex=config.sex,

@@ -30,6 +30,7 @@ from models.evaluate.verification import (
     trial_samples,
 )
 from models.train import train
+from voxdata.format.reader import open_local
 
 LANGUAGES = ("English", "Urdu")
 
@@ -354,6 +355,11 @@ def test_clips_and_portraits_may_be_in_another_root(judged: Judged, tmp_path: Pa
     (table,) = (table for table in result["tables"] if table["table"] == "fame")
     assert (table["rows"][0]["trials"], table["rows"][0]["people"], table["heard"]) == (18, 3, ["English"])
     assert result["snapshot"] == judged.snapshot.id
+    shards = {entry.sha256[:16] for entry in open_local(other.root, other.id).snapshot.shards if entry.kind == "faces"}
+    kept = {
+        root: {path.name[:16] for path in (root / "cache").glob("*.npy")} for root in (other.root, judged.snapshot.root)
+    }
+    assert (kept[other.root], kept[judged.snapshot.root] & shards) == (shards, set()), "forgetting goes by root"
     with pytest.raises(EvaluationError, match=r"9 of 9 trials cannot be asked of snapshot tiny0001"):
         evaluate(judged.run, device="cpu", protocols=["fame"], lists=lists)
 
