@@ -66,14 +66,19 @@ class _Bars:
         self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def tell(self, event: Mapping[str, Any]) -> None:
+        """What is neither said nor a count that goes on is passed over, as its beginning and its end."""
+        if "text" in event:
+            self.say(str(event["text"]))
         if event["event"] != "progress":
-            self.say(event["text"])
             return
-        what, seconds, left_s = str(event["what"]), float(event["seconds"]), float(event.get("left_s", 0.0))
+        what, seconds, left_s = str(event["what"]), float(event["seconds"]), float(event.get("left_s") or 0.0)
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=None, doing="", left="")
         doing = f"step {event['done']}"
-        doing += f" ({event['stage']}), loss {event['loss']:.4f}" if "stage" in event else f" of {event['total']}"
+        if "stage" in event:
+            doing += f" ({event['stage']}), loss {event['loss']:.4f}"
+        elif event.get("total"):
+            doing += f" of {event['total']}"
         left = f"{timedelta(seconds=round(left_s))} left"
         total = max(seconds + left_s, 1e-9)
         self._bars.update(self._tasks[what], completed=seconds, total=total, doing=doing, left=left)

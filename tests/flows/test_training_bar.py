@@ -21,6 +21,9 @@ from voxdata.format import events
 assert events.wanted()
 of = {"what": "train", "unit": "steps", "total": 100}
 events.emit("progress", **of, done=20, seconds=4.0, left_s=16.0, stage="crops", loss=0.5)
+events.emit("start", what="a package's count", unit=None, total=None)
+events.emit("progress", what="a package's count", unit=None, total=None, done=3, seconds=1.0, left_s=None)
+events.emit("end", what="a package's count", unit=None, total=None, done=3, seconds=1.0, ok=True)
 events.emit("log", level="info", text="resumed [bold]from step 0")
 os.write(2, b"a library \xff says, ")
 events.emit("log", level="warning", text="slow")
