@@ -104,6 +104,7 @@ def fame_mean(scored: Sequence[FameScores]) -> dict[str, Any]:
         )
     names = [name for name in scored[0].kinds if all(name in each.kinds for each in scored)]
     same_people = len({each.people for each in scored}) == 1
+    told = {(each.heard, language) for each in scored for _, language in each.rates}
     rows = []
     for name in names:
         cells = {
@@ -116,7 +117,8 @@ def fame_mean(scored: Sequence[FameScores]) -> dict[str, Any]:
             continue
         count = len(scored[0].people) if same_people else 0
         figures = {key: interval(value, sample_B, count) for key, (value, sample_B) in cells.items()}
-        figures["eer_mean"] = _mean(list(cells.values()), count)
+        if len(cells) == len(told):  # a mean over fewer is no figure beside those of other rows
+            figures["eer_mean"] = _mean(list(cells.values()), count)
         people = max(len(each.people) for each in scored)
         rows.append({"name": name, "kind": scored[0].kinds[name], "people": people, "draws": 1, "figures": figures})
     notes = [] if same_people else ["the runs were asked about other people: no intervals"]
@@ -209,7 +211,7 @@ def _row(
         asked |= set(people_T2[known_T].ravel().tolist())
         for key, samples in (("eer", rate), ("auc", area)):
             figures[f"{key}_{_name(language, heard)}"] = interval(*samples, len(index))
-    if len(rates) > 1:
+    if len(rates) > 1 and len(rates) == sum(map(lists.labelled, resolved)):
         figures["eer_mean"] = _mean(list(rates.values()), len(index))
     row = {"name": scorer.name, "kind": scorer.kind, "people": len(asked) or len(index), "draws": scorer.draws}
     return row | {"trials": trials, "figures": figures}, rates

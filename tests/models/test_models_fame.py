@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -393,6 +393,17 @@ def scores(run: str, heard: str, shift: float, people: tuple[str, ...] = ("p", "
         kinds={"sf2f, fused": "system"},
         rates={("sf2f, fused", language): (0.3 + shift, samples) for language in LANGUAGES},
     )
+
+
+def test_a_row_that_lacks_a_rate_has_no_mean() -> None:
+    """As sex alone, where of nobody in one list the sex is known: it would be a mean over easier or harder trials."""
+    both = []
+    for run, heard, languages in (("a", "English", LANGUAGES), ("b", "Urdu", LANGUAGES[:1])):
+        told, sample = scores(run, heard, 0.0), (0.2, np.array([0.1, 0.3]))
+        rates = {**told.rates, **{("sex only", language): sample for language in languages}}
+        both.append(replace(told, kinds={**told.kinds, "sex only": "control"}, rates=rates))
+    means = {row["name"]: "eer_mean" in row["figures"] for row in fame_mean(both)["rows"]}
+    assert means == {"sf2f, fused": True, "sex only": False}
 
 
 def test_the_mean_of_four_is_over_both_models_and_languages() -> None:
