@@ -1,7 +1,8 @@
 """Whether a challenger takes the champion's place: one metric fixed beforehand, and guards that may not get worse.
 
-A challenger is promoted when the lower end of the 95 % interval of the metric's paired difference is above 0 and no
-guard fails. A first model has nobody to be compared with: only the guards that need no champion hold it back.
+A challenger is promoted when the lower end of the 95 % interval of the metric's paired difference is above 0, over
+enough people of whom both have a figure, and no guard fails. A first model has nobody to be compared with: only the
+guards that need no champion hold it back.
 """
 
 from __future__ import annotations
@@ -120,8 +121,12 @@ def decide(comparison: Comparison, gate: Gate) -> Decision:
         )
     value, low, high, people = paired(comparison, gate.metric, draws=gate.draws, seed=gate.seed)
     said = f"{gate.metric} is {value:+.4g} better [{low:+.4g}, {high:+.4g}] over {people} people"
-    better = low > 0
-    reasons = (said if better else f"{said}: the lower end is not above 0", *failures)
+    better = low > 0 and people >= MIN_PEOPLE
+    if low > 0 and not better:
+        said += f": {MIN_PEOPLE} are needed, of fewer all are better by chance too often"
+    elif not better:
+        said += ": the lower end is not above 0"
+    reasons = (said, *failures)
     finite = people > 0
     return Decision(
         outcome=PROMOTED if better and not failures else REFUSED,

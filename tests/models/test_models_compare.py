@@ -13,7 +13,18 @@ from snapshot_writer import TinySnapshot, write_snapshot
 
 from models.errors import CheckpointError, ConfigError, EvaluationError
 from models.evaluate.compare import Comparison, Measured, compare, group_cosines, paired
-from models.evaluate.gate import FAILED, FIRST, NOT_MEASURED, PASSED, PROMOTED, REFUSED, Gate, decide, make_gate
+from models.evaluate.gate import (
+    FAILED,
+    FIRST,
+    MIN_PEOPLE,
+    NOT_MEASURED,
+    PASSED,
+    PROMOTED,
+    REFUSED,
+    Gate,
+    decide,
+    make_gate,
+)
 from models.evaluate.protocol import evaluate
 from models.train import train
 from models.training.checkpoint import load_checkpoint, save_checkpoint
@@ -115,6 +126,16 @@ def test_the_interval_is_that_of_the_paired_difference() -> None:
     half = 1.96 * known.std() / math.sqrt(len(known))
     assert (people, value) == (PEOPLE - 4, pytest.approx(known.mean()))
     assert (value - low, high - value) == (pytest.approx(half, rel=0.1), pytest.approx(half, rel=0.1))
+
+
+@pytest.mark.parametrize(("people", "outcome"), [(MIN_PEOPLE, PROMOTED), (MIN_PEOPLE - 1, REFUSED)])
+def test_few_people_of_whom_both_have_a_figure_promote_nobody(people: int, outcome: str) -> None:
+    """However many there are in the split: the champion's faces of the others are not finite."""
+    old = np.full(PEOPLE, np.nan)
+    old[:people] = 0.4
+    decision = decide(of(measured("old", old), measured("new", 0.5)), GATE)
+    assert (decision.outcome, decision.people) == (outcome, people)
+    assert ("6 are needed" in decision.reasons[0]) == (outcome == REFUSED)
 
 
 def test_with_no_finite_face_there_is_no_figure_and_no_promotion() -> None:
