@@ -30,6 +30,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.cards import card_text
 from flows.prefect_api import check_api
+from models.evaluate.report import stem
 from models.images import SAMPLES_NOTICE
 from voxdata.catalog.query import run_query
 from voxdata.catalog.query import stats as stats_table
@@ -149,9 +150,8 @@ def delete_samples(runs: Iterable[str]) -> int:
 @_not_worth_a_run()
 def show_evaluation(run_dir: Path, split: str = "test") -> None:
     """The tables of `evaluation.md`, or of `evaluation-<split>.md`."""
-    name = "evaluation.md" if split == "test" else f"evaluation-{split}.md"
     create_markdown_artifact(
-        (run_dir / name).read_text(encoding="utf-8"),
+        (run_dir / f"{stem(split)}.md").read_text(encoding="utf-8"),
         key="evaluation",
         description=f"{run_dir.name} on people it never saw",
     )

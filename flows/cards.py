@@ -17,9 +17,10 @@ from typing import Any
 
 import yaml
 
+from models.evaluate.report import stem
 from models.training.checkpoint import checkpoints, read_run_config
 from voxdata.catalog import champions
-from voxdata.catalog.looks import VALIDATION, chosen_on_test, looks, times
+from voxdata.catalog.looks import TEST, VALIDATION, chosen_on_test, looks, times
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.atomic import write_atomic
 from voxdata.format.digests import file_sha256
@@ -50,7 +51,7 @@ def write_card(storage: Storage, run_dir: Path) -> Path:
         "## Lineage",
         _table(_lineage(storage, run_dir, config)),
     ]
-    evaluation = _read(run_dir / "evaluation.json") or _read(run_dir / f"evaluation-{VALIDATION}.json")
+    evaluation = _read(run_dir / f"{stem(TEST)}.json") or _read(run_dir / f"{stem(VALIDATION)}.json")
     header = _header(run_dir.name, config["system"], evaluation)
     if evaluation:
         parts += ["## Figures", *_figures(evaluation)]

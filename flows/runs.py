@@ -24,6 +24,7 @@ from flows.orders import from_here, run_name
 from flows.pulling import local_root
 from models.embedders import PUBLISHED, SELF_TRAINED
 from models.errors import ConfigError
+from models.evaluate.report import stem
 from models.pretrained.needs import lost, stops
 from models.processes import python_module
 from models.systems.enhance.faces import GFPGAN
@@ -36,6 +37,7 @@ from voxdata.catalog.looks import TEST, chosen_on_test, looks_at
 from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot, published, published_recipe
 from voxdata.catalog.withheld import hidden_in, how_to_leave_out
+from voxdata.forgetting.outputs import note_output
 from voxdata.format import events
 from voxdata.format.digests import file_sha256
 from voxdata.format.errors import StorageError, WeightsError
@@ -227,8 +229,8 @@ def evaluate_run(
     `references` adds rows from pictures of those people, see `models.evaluate.references`; `protocols` are those of
     `models.evaluate.protocols`, `embedder` another judge than the run's own, by its name in the weights registry,
     `lists` the folder of lists that `fame` and `pins` go by, or what was read of it, and `lists_root` the root that has
-    what they name, where that is not the run's. Where somebody in the run's snapshot was forgotten, it is judged on the
-    current one.
+    what they name, where that is not the run's: it then notes what was written of its people. Where somebody in the
+    run's snapshot was forgotten, it is judged on the current one.
     """
     from models.evaluate.protocol import evaluate
     from models.evaluate.protocols import BY_DEFAULT
@@ -239,6 +241,7 @@ def evaluate_run(
     weights = {name: str(resolve(name).absolute())} if name in PUBLISHED and not given else {}
     weights |= network_files() | (enhancer_files(enhance) if enhance else {})
     storage = open_storage(trained["root"])
+    lists_from = None if lists_root is None else _current(lists_root)
     report = evaluate(
         run_dir,
         references=references,
@@ -248,7 +251,7 @@ def evaluate_run(
         split=split,
         enhance=enhance,
         lists=lists,
-        lists_from=None if lists_root is None else _current(lists_root),
+        lists_from=lists_from,
         snapshot_id=_unredacted(storage, trained["snapshot"]),
         said=_looked_before(storage, run_dir) if split == TEST else (),
         counting=progress,
@@ -257,6 +260,11 @@ def evaluate_run(
         f"{row['name']}: {key}": figure["value"] for row in report["rows"] for key, figure in row["figures"].items()
     }
     _note_figures(storage, run_dir, report, metrics)
+    if lists_from is not None:
+        files = [stem(split, None if name == trained["embedder"] else name) + suffix for suffix in (".json", ".md")]
+        files += [file for table in report["tables"] for file in table.get("files", ())]
+        for file in files:  # forgetting in the other root knows nothing of the run
+            note_output(open_storage(str(lists_root)), "evaluation", str(run_dir / file), lists_from[1])
     write_card(storage, run_dir)
     with waiting("catalog"):
         rebuild(storage)

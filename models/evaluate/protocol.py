@@ -36,7 +36,7 @@ from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, FULL, 
 from models.evaluate.protocols import chosen as chosen_protocols
 from models.evaluate.realism import check_files
 from models.evaluate.references import Pictures
-from models.evaluate.report import markdown
+from models.evaluate.report import markdown, stem
 from models.evaluate.rows import Protocol
 from models.generator import Generator
 from models.images import grid, to_uint8, write_png
@@ -127,10 +127,10 @@ def evaluate(
         "rows": rows,
         "tables": tables(asked, question),
     }
-    stem = "-".join(["evaluation", *([split] if split != "test" else []), *([name] if name != config.embedder else [])])
-    write_json(run_dir / f"{stem}.json", result)
-    _write_sheet(evaluation, run_dir / f"{stem}.png")
-    write_atomic(run_dir / f"{stem}.md", lambda file: file.write(markdown(result).encode()))
+    file = stem(split, None if name == config.embedder else name)
+    write_json(run_dir / f"{file}.json", result)
+    _write_sheet(evaluation, run_dir / f"{file}.png")
+    write_atomic(run_dir / f"{file}.md", lambda sink: sink.write(markdown(result).encode()))
     return result
 
 

@@ -43,6 +43,11 @@ _HEADINGS = {
 _PER_CENT = ("recall", "map", "matching", "sex_accuracy", "top_", "voice_above", "eer", "auc")
 
 
+def stem(split: str, embedder: str | None = None) -> str:
+    """The name of an evaluation's files without suffix; `embedder` where it is not the run's own."""
+    return "-".join(["evaluation", *([split] if split != "test" else []), *([embedder] if embedder else [])])
+
+
 def heading(key: str) -> str:
     """The heading of a column of figures."""
     if key in _HEADINGS:

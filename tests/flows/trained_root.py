@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,16 @@ def pairs(numbers: Mapping[str, Any]) -> list[str]:
 
 
 def publish_people(
-    root: Path, identifier: str, people: dict[str, int], at: str, recipe: dict[str, Any] | None = None
+    root: Path,
+    identifier: str,
+    people: dict[str, int],
+    at: str,
+    recipe: dict[str, Any] | None = None,
+    folders: Mapping[str, Sequence[str]] | None = None,
 ) -> LocalStorage:
     """Publish a snapshot of so many people per split; the first ones of a split are in all snapshots."""
     scratch = root.parent / f"scratch-{identifier}"
-    write_snapshot(scratch, people, identifier=identifier)
+    write_snapshot(scratch, people, identifier=identifier, folders=folders)
     (root / "shards").mkdir(parents=True, exist_ok=True)
     (root / "snapshots").mkdir(exist_ok=True)
     for path in (scratch / "shards").iterdir():
