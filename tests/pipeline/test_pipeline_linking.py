@@ -22,6 +22,7 @@ from voxdata.pipeline.stages import FACES_MEASURE
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.store.fragments import Fragment, commit_table, parquet_table
+from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
 
 PEOPLE, PHOTOS = 12, 9
@@ -112,6 +113,15 @@ def test_what_was_laid_aside_goes_where_linking_fails(
     with pytest.raises(StorageError, match="full"):
         linking.link_faces(storage, recipe, faces, InProcess())
     assert len(seen) > 1
+    assert storage.keys("fragments/faces.look") == []
+
+
+@pytest.mark.usefixtures("in_ranges")
+def test_a_dry_run_lays_nothing_aside_while_another_writes(recipe: Recipe, tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "root", create=True)
+    photos = stored(storage, recipe, measured(1))
+    with building(open_storage(tmp_path / "root"), "a forgetting"), pytest.raises(StorageError, match="a forgetting"):
+        linking.link_faces(storage, recipe, MeasuredFaces(storage, recipe, photos), InProcess())
     assert storage.keys("fragments/faces.look") == []
 
 

@@ -11,7 +11,7 @@ the links are there. A root with few faces is linked in one step. The links have
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,6 +37,7 @@ from voxdata.faces.link import (
     without_print,
 )
 from voxdata.format.digests import digest
+from voxdata.format.errors import StorageError
 from voxdata.people.merging import ALIASES
 from voxdata.pipeline.limits import stop_if_unreadable
 from voxdata.pipeline.measured import MeasuredFaces, face_schema, rows_at
@@ -46,6 +47,7 @@ from voxdata.pipeline.stages import FACES_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.store.compaction import bucket_of_part
 from voxdata.store.fragments import commit_table, each_item_once, part_bytes
+from voxdata.store.locks import building
 from voxdata.store.patience import patiently
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
@@ -124,7 +126,11 @@ def _say(wanted: _Links, seen: pa.Table, stop: bool) -> None:
 def _in_ranges(wanted: _Links, photos: Numbers, stop: bool) -> str:
     ranges = _ranges(wanted, photos)
     aside = [_aside(wanted, places) for places in ranges]
-    with _deleted(wanted.storage, aside), wanted.runner.counting("faces.link", 3 * len(ranges) + SET_TASKS) as advance:
+    with (
+        building(wanted.storage, "a dry run"),  # a build holds it: what lies aside is one's own, and forgetting waits
+        _deleted(wanted.storage, aside),
+        wanted.runner.counting("faces.link", 3 * len(ranges) + SET_TASKS) as advance,
+    ):
 
         def each(function: Any, calls: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
             for done in wanted.runner.each("faces.link", function, calls):
@@ -205,10 +211,17 @@ def _deleted(storage: Storage, keys: Sequence[str]) -> Iterator[None]:
     call, or goes with `voxdata gc`."""
     try:
         yield
-    finally:
-        for key in keys:
-            if storage.exists(key):
-                storage.delete(key)
+    except BaseException:
+        with suppress(StorageError):  # the first error is the one to say
+            _delete(storage, keys)
+        raise
+    _delete(storage, keys)
+
+
+def _delete(storage: Storage, keys: Sequence[str]) -> None:
+    for key in keys:
+        if storage.exists(key):
+            storage.delete(key)
 
 
 def _joined(
