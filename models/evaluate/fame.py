@@ -85,7 +85,7 @@ def fame_table(listed: Listed, lists: FameLists) -> dict[str, Any]:
         "title": f"FAME: verification over languages, trained on {' and '.join(heard)}",
         "heard": list(heard),
         "files": [str(path.relative_to(listed.folder.parent)) for path, _ in written],
-        "notes": [*notes, *_about_people(index, resolved)],
+        "notes": [*notes, *material.notes(), *_about_people(index, resolved)],
         "rows": rows,
     }
 

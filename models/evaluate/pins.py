@@ -85,7 +85,7 @@ def pins_tables(listed: Listed, lists: PinsLists) -> list[dict[str, Any]]:
         if retrieved:
             found += [_candidates_table(asked, voices, faces), _retrieval_table(asked, voices, faces)]
         found[-1]["notes"] += members + passed
-    found[0]["notes"] = [*lists.notes(), *found[0]["notes"]]
+    found[0]["notes"] = [*lists.notes(), *material.notes(), *found[0]["notes"]]
     return found
 
 

@@ -115,6 +115,16 @@ class Material:
         self.faces: list[Item] = []
         self._taken: dict[tuple[str, str], int] = {}
 
+    def notes(self) -> list[str]:
+        """What cannot be told where the lists are of another root: whether anybody of the training has another name."""
+        if self.snapshot is self._trained or self.training & set(self.owners.values()):
+            return []
+        return [
+            f"none of the {len(self.training):,} people of the training has the same name in snapshot "
+            f"{self.snapshot.id}: they are others, or the two roots call people differently, and then people of the "
+            "training count as unseen; build both with the same table of names (sources.metadata.path)"
+        ]
+
     def _read(self, front_end: str) -> None:
         for entry in self.snapshot.snapshot.shards:
             table = read_sidecar(self.snapshot.files, entry.sidecar, ("key", "suffix", "person"), where_there=_WHERE)

@@ -354,6 +354,7 @@ def test_clips_and_portraits_may_be_in_another_root(judged: Judged, tmp_path: Pa
     result = evaluate(judged.run, device="cpu", protocols=["fame"], lists=lists, lists_from=place)
     (table,) = (table for table in result["tables"] if table["table"] == "fame")
     assert (table["rows"][0]["trials"], table["rows"][0]["people"], table["heard"]) == (18, 3, ["English"])
+    assert sum("people of the training has the same name in snapshot tiny0002" in note for note in table["notes"]) == 1
     assert result["snapshot"] == judged.snapshot.id
     shards = {entry.sha256[:16] for entry in open_local(other.root, other.id).snapshot.shards if entry.kind == "faces"}
     kept = {
