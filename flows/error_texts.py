@@ -160,9 +160,15 @@ class Texts:
         return _one_of(self._of(each, scope, depth) for each in self._names_of(scope.module).get(name, ()))
 
     def _constant(self, name: str, scope: Scope, depth: int) -> list[str]:
-        """The text of a constant of this module, or of the one module that has such a constant."""
+        """The text of a constant: of this module, of the one it is imported from, or of the only one that has it."""
         given = self._names_of(scope.module).get(name)
-        there = [(value, Scope(module)) for module in self.modules for value in self._names_of(module).get(name, ())]
+        known = self._from.get((scope.module, name))
+        there = [
+            (value, Scope(module))
+            for module, called in self.modules.items()
+            for value in self._names_of(module).get(name, ())
+            if known in (None, called)
+        ]
         found = [(value, scope) for value in given] if given else there
         return self._of(found[0][0], found[0][1], depth) if len(found) == 1 else []
 
