@@ -57,6 +57,7 @@ _MISTAKES: Sequence[Sequence[str]] = (
     ("build", "demo", "--root"),
     ("build", "demo", "--rot", "DATA"),
     ("build", "demo", "WORD", "--root", "DATA"),
+    ("build", "demo", "--root", "DATA", "#", "WORD"),
     ("build", "demo", "--root", "DATA", "--OPTION"),
     ("stats", "--root", "DATA", "--root", "DATA"),
     ("gc", "--root", "DATA", "--older-than", "WORD"),

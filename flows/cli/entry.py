@@ -195,7 +195,16 @@ def mistaken(words: Sequence[str]) -> str:
 
 
 def _misused(words: Sequence[str], error: CycloptsError) -> str:
-    return f"{_mistake(error).rstrip('.')}; see: {' '.join(('voxdata', *_called(words)))} --help"
+    called = _called(words)
+    meant = _of_the_shell(words, called) if isinstance(error, UnusedCliTokensError) else ""
+    return f"{_mistake(error).rstrip('.')}{meant}; see: {' '.join(('voxdata', *called))} --help"
+
+
+def _of_the_shell(words: Sequence[str], called: Sequence[str]) -> str:
+    """What a shell makes of words that are meant otherwise: comments as they stand on our pages, SQL without quotes."""
+    if "#" in words:
+        return ", and this shell takes # for a word: in zsh, setopt interactive_comments makes it begin a comment"
+    return ": put the SQL between quotes" if called == ("sql",) else ""
 
 
 def _mistake(error: CycloptsError) -> str:

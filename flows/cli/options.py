@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from cyclopts import App, Argument, ArgumentCollection, Parameter, Token
 
 from voxdata.format import events
-from voxdata.format.errors import UnconfirmedError
+from voxdata.format.errors import QueryError, UnconfirmedError
 
 ROOT_VARIABLE = "VOXDATA_ROOT"
 MADE_OF = ("snapshots", "fragments", "catalog.duckdb")  # a folder with one of these is the root of a dataset
@@ -63,7 +63,7 @@ Host = Annotated[str, Parameter("--host", help="address to listen on; 127.0.0.1 
 
 
 Form = Literal["table", "lines", "csv", "json", "parquet"]
-_OF_SUFFIX: Mapping[str, Form] = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
+_OF_SUFFIX: Mapping[str, Form] = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table", "": "table"}
 
 
 @Parameter(name="*")
@@ -82,10 +82,17 @@ class Output:
 
     @property
     def asked(self) -> Form:
-        """The format: that of `--json`, `--format`, or the suffix of the file."""
+        """The format: that of `--json`, `--format`, or the suffix of the file.
+
+        Raises `QueryError` for the suffix of something else.
+        """
         if self.json or self.form is not None:
             return "json" if self.json else self.form or "table"
-        return _OF_SUFFIX.get(PurePath(self.out or "").suffix.lower(), "table")
+        suffix = PurePath(self.out or "").suffix.lower()
+        if suffix not in _OF_SUFFIX:
+            known = ", ".join(filter(None, _OF_SUFFIX))
+            raise QueryError(f"--out {self.out}: {suffix} is no format of a table; there are {known}, or add --format")
+        return _OF_SUFFIX[suffix]
 
 
 @Parameter(name="*")

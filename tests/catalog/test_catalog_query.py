@@ -243,6 +243,8 @@ def test_text_of_no_rows() -> None:
         ("answer.parquet", (), lambda path: pq.read_table(path).num_rows == 2),
         ("answer.csv", ("--format", "json"), lambda path: len(json.loads(path.read_text())) == 2),
         ("answer.txt", (), lambda path: path.read_text().endswith("(2 rows)\n")),
+        ("answer", (), lambda path: path.read_text().endswith("(2 rows)\n")),
+        ("answer.md", ("--format", "table"), lambda path: path.read_text().endswith("(2 rows)\n")),
     ],
 )
 def test_a_file_is_of_the_form_that_its_suffix_says_unless_another_is_asked_for(
@@ -253,3 +255,15 @@ def test_a_file_is_of_the_form_that_its_suffix_says_unless_another_is_asked_for(
     words = ["sql", "SELECT person, split FROM identities ORDER BY 1 LIMIT 2", "--root", str(tmp_path / "root")]
     assert main([*words, "--out", str(out), *options]) == 0
     assert read(out)
+
+
+@pytest.mark.parametrize("name", ["answer.xlsx", "answer.csvv", "answer.csv.gz"])
+def test_a_file_of_another_suffix_is_not_written_as_a_table(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SmallRoot(LocalStorage(tmp_path / "root")).publish()
+    out = tmp_path / name
+    assert main(["sql", "FROM identities", "--root", str(tmp_path / "root"), "--out", str(out)]) == 2
+    said = f"--out {out}: {out.suffix} is no format of a table; there are .csv, .json, .parquet, .txt, or add --format"
+    assert said in capsys.readouterr().err
+    assert not out.exists()

@@ -82,6 +82,8 @@ def test_help_says_what_a_command_does_and_ends_with_an_example_that_parses(
         ),
         (["sql", "--format", "jsn"], 'Did you mean "json"?'),
         (["stats", "one", "--root", "x"], "voxdata stats: nothing is known of 'one' here; see: voxdata stats --help"),
+        (["stats", "--root", "x", "#", "this", "one"], "# for a word: in zsh, setopt interactive_comments makes it"),
+        (["sql", "select", "1", "--root", "x"], "nothing is known of '1' here: put the SQL between quotes; see: "),
         (["diff", "--root", "x"], "voxdata diff: BEFORE is missing; see: voxdata diff --help"),
         (["diff", "a", "--root"], "voxdata diff: --root needs a value; see: voxdata diff --help"),
         (["train", "sf2f", "--root", "x", "--seed", "one"], "voxdata train: invalid value for --seed: "),

@@ -154,6 +154,8 @@ def _explain(error: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{key}: is missing"
     value = "" if isinstance(error["input"], dict) else f" = {quoted(error['input'])}"
+    if error["type"] == "model_type" and location:
+        return f"{key}{value}: is a section of settings; set one of them: {', '.join(_keys(location, settings))}"
     return f"{key}{value}: {brief(error['msg'].removeprefix('Value error, '), 1000)}"
 
 
@@ -161,7 +163,7 @@ def _written(location: list[Any], settings: Any) -> list[Any]:
     """A place in the recipe as its author wrote it: one section that stands for a list of one has no number."""
     kept = []
     for part in location:
-        if part == 0 and isinstance(settings, Mapping):
+        if part == 0 and not isinstance(settings, list):
             continue
         kept.append(part)
         known = isinstance(settings, Mapping) and part in settings
@@ -170,13 +172,18 @@ def _written(location: list[Any], settings: Any) -> list[Any]:
 
 
 def _suggestion(location: list[Any], settings: Any) -> str:
+    known = _keys(location[:-1], settings)
+    there = f"; {'.'.join(map(str, location[:-1])) or 'a recipe'} has {', '.join(known)}"
+    return f"{nearest(str(location[-1])[:200], known)}{there}"
+
+
+def _keys(location: list[Any], settings: Any) -> list[str]:
+    """The keys of the section at a place."""
     section: Any = Recipe
-    for part in location[:-1]:
+    for part in location:
         settings = settings[part]
         if isinstance(part, int):
             continue
         kind = settings.get("kind") if isinstance(settings, dict) else None
         section = section_of(section.model_fields[part], kind) or Corpus
-    known = sorted(section.model_fields)
-    there = f"; {'.'.join(map(str, location[:-1])) or 'a recipe'} has {', '.join(known)}"
-    return f"{nearest(str(location[-1])[:200], known)}{there}"
+    return sorted(section.model_fields)
