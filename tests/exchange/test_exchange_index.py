@@ -108,6 +108,9 @@ def test_it_is_attached_where_it_is_published(source: SmallRoot, tmp_path: Path,
             "ftp://example.org/data",
             "--url ftp://example.org/data: DuckDB attaches nothing by ftp; publish the root where",
         ),
+        ("https://host/data?key=secret", "--url https://host/data: ? ends an address or makes it a pattern; name a"),
+        ("s3://bucket/*", "--url s3://bucket/*: * ends an address or makes it a pattern; name a folder"),
+        ("https://ada:secret@host/data", "--url has a password in it, which everybody who gets the index would read"),
     ],
 )
 def test_what_is_no_address_is_one_line(
@@ -116,7 +119,16 @@ def test_what_is_no_address_is_one_line(
     status, _, err = voxdata_("export", "index", tmp_path / "i.duckdb", "--root", path_of(small), "--url", url)
     assert (status, err.count("\n")) == (1, 1)
     assert said in err
+    assert "secret" not in err
     assert not (tmp_path / "i.duckdb").exists()
+
+
+def test_a_file_address_is_the_path_in_it(small: SmallRoot, tmp_path: Path, voxdata_: Voxdata) -> None:
+    out, root = tmp_path / "i.duckdb", path_of(small)
+    status, _, err = voxdata_("export", "index", out, "--root", root, "--url", f"file://{root}")
+    assert status == 0, err
+    with duckdb.connect(str(out), read_only=True) as asked:
+        assert asked.execute("SELECT count(*) > 0 FROM portraits").fetchone() == (True,)
 
 
 def test_an_address_is_for_an_index_only(small: SmallRoot, tmp_path: Path, voxdata_: Voxdata) -> None:

@@ -33,6 +33,8 @@ _TAR = "regexp_replace(filename, 'parquet$', 'tar') AS tar"
 # What DuckDB reads from: by its extensions httpfs and azure, as files, or with a file system of fsspec registered.
 SCHEMES = ("https", "http", "s3", "s3a", "s3n", "gs", "gcs", "r2", "hf", "az", "azure", "abfss", "abfs", "file")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+(/\S*)?")
+_PASSWORD = re.compile(r"://[^/@]*:[^/]*@")  # abfss://CONTAINER@ACCOUNT has none
+_PATTERN = re.compile(r"[*?#\[\]]")
 
 
 def index_of(dataset: Dataset, url: str | None = None) -> bytes:
@@ -58,6 +60,17 @@ def index_of(dataset: Dataset, url: str | None = None) -> bytes:
 
 
 def _base(url: str) -> str:
+    if _PASSWORD.search(url):
+        raise StorageError(
+            "--url has a password in it, which everybody who gets the index would read; leave it out: whoever asks the "
+            "index gives DuckDB a key by CREATE SECRET"
+        )
+    if sign := _PATTERN.search(url):
+        raise StorageError(
+            f"--url {brief(url.partition('?')[0])}: {sign[0]} ends an address or makes it a pattern; "
+            "name a folder without it"
+        )
+    url = url.removeprefix("file://") if url.startswith("file:///") else url
     if "://" not in url and Path(url).is_absolute():
         return url.rstrip("/")
     if not _ADDRESS.fullmatch(url):
