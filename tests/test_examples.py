@@ -75,17 +75,20 @@ def test_plain_webdataset(root: Path) -> None:
     assert sorted(line.split()[0] for line in printed.splitlines()) == [name for (name,) in expected]
 
 
-def test_plain_webdataset_says_what_it_wants(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "plain_webdataset.py"), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr.strip()) == (
-        1,
-        f"{tmp_path} is no file; give a list of tars, which voxdata shards writes",
-    )
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "'' is no file; give a list of tars, which voxdata shards writes"),
+        (["none.txt"], "'none.txt' is no file; give a list of tars, which voxdata shards writes"),
+        (["."], "'.' is no file; give a list of tars, which voxdata shards writes"),
+        (["empty.txt"], "empty.txt lists no tars; write it with voxdata shards, which says why there are none"),
+    ],
+)
+def test_plain_webdataset_says_what_it_wants(given: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    words = [sys.executable, str(EXAMPLES / "plain_webdataset.py"), *given]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr.strip()) == (1, said)
 
 
 def test_questions(root: Path) -> None:
