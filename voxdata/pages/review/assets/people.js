@@ -130,8 +130,8 @@ export class People {
     },
     element("span", { class: "name" }, name),
     shown("state", state, stated),
-    shown("dispute", `≠ ${line.disagreements}`, line.disagreements ? `${line.disagreements} disagreements` : ""),
+    shown("dispute", `≠ ${line.disagreements}`, line.disagreements ? `disagreements: ${line.disagreements}` : ""),
     element("span", { class: "soft" }, name === line.person ? "" : line.identities.join(", ")),
-    shown("count", `${line.portraits}/${line.candidates}`, `${line.portraits} portraits in of ${line.candidates} candidates`)));
+    shown("count", `${line.portraits}/${line.candidates}`, `portraits: ${line.portraits} of ${line.candidates} candidates`)));
   }
 }
