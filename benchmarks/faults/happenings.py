@@ -264,13 +264,17 @@ def other_library(running: Running) -> None:
     place.dask.start_worker(1, PYTHONPATH=path)
 
 
-def with_nannies(place: Place) -> None:
+def with_nannies(**environment: str) -> Callable[[Place], None]:
     """Workers that are started again when they end, as `dask worker` does it unless it is told otherwise."""
-    assert isinstance(place, OnDask)
-    for worker in place.dask.workers:
-        place.dask.kill(worker)
-    place.dask.workers.clear()
-    place.dask.start_worker(2, nanny=True)
+
+    def does(place: Place) -> None:
+        assert isinstance(place, OnDask)
+        for worker in place.dask.workers:
+            place.dask.kill(worker)
+        place.dask.workers.clear()
+        place.dask.start_worker(2, nanny=True, **environment)
+
+    return does
 
 
 def worker_without_sources(running: Running) -> None:

@@ -60,7 +60,12 @@ FAULTS = (
     _fault("somebody forgotten meanwhile", ("local", "s3"), it.forgetting),
     _fault("a clip that kills its worker", ("local",), it.nothing, always=KILLER, moments=ENDS),
     _fault(
-        "a clip that kills Dask workers", ("dask",), it.nothing, always=KILLER, before=it.with_nannies, moments=ENDS
+        "a clip that kills Dask workers",
+        ("dask",),
+        it.nothing,
+        always=KILLER,
+        before=it.with_nannies(**KILLER),  # they have been started before the command
+        moments=ENDS,
     ),
     _fault("temporary server killed", ("server",), it.server_killed),
     _fault("temporary server stopped for a while", ("server",), it.server_asleep),
