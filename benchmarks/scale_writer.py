@@ -172,10 +172,11 @@ def _pack(
 def _pack_range(
     storage: Storage, recipe: Recipe, keys: Mapping[str, str], kind: str, split_name: str, first: int, last: int
 ) -> list[dict[str, Any]]:
-    people = _people(storage, keys["identities"], keys["splits"])
-    buckets = [bucket for bucket in range(first, last + 1) if any(row["bucket"] == bucket for row in people.values())]
+    everybody = _people(storage, keys["identities"], keys["splits"]).items()
+    people = {n: row for n, row in everybody if row["split"] == split_name and first <= row["bucket"] <= last}
+    buckets = sorted({row["bucket"] for row in people.values()})
     rows = (portrait_rows if kind == "faces" else kept_rows)(storage, recipe, keys, buckets)
-    inside = pc.is_in(rows["identity"], value_set=pa.array([n for n, r in people.items() if r["split"] == split_name]))
+    inside = pc.is_in(rows["identity"], value_set=pa.array(people, pa.string()))  # joined buckets bring others
     rows = rows.filter(inside)
     if not rows.num_rows:
         return []

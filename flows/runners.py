@@ -19,7 +19,8 @@ from flows.artifacts import show_snapshot, shown_counts, shown_progress
 from flows.dask_cluster import Cluster
 from voxdata.format.counting import Advance
 from voxdata.format.errors import BackendError
-from voxdata.pipeline.linking import agree, look, near, prints
+from voxdata.pipeline.face_verdicts import choose, judge, rank
+from voxdata.pipeline.linking import look, near, prints, readable, relate
 from voxdata.pipeline.packing import pack_ranges
 from voxdata.pipeline.processes import deaf_to_interrupts, kill_workers, prepare_worker
 from voxdata.pipeline.progress import crawl_progress, progress, said
@@ -38,7 +39,11 @@ MANY: dict[Callable[..., Any], Task[..., Any]] = {
     look: task(name="faces.link", task_run_name="faces.link-look-b{places[0]:04d}", **OPTIONS)(look),
     near: task(name="faces.link", task_run_name="faces.link-near-{sets[0]:02d}", **OPTIONS)(near),
     prints: task(name="faces.link", task_run_name="faces.link-prints-{number:02d}", **OPTIONS)(prints),
-    agree: task(name="faces.link", task_run_name="faces.link-agree-{number:02d}", **OPTIONS)(agree),
+    relate: task(name="faces.link", task_run_name="faces.link-relate-{number:02d}", **OPTIONS)(relate),
+    readable: task(name="faces.link", task_run_name="faces.link-readable-b{places[0]:04d}", **OPTIONS)(readable),
+    judge: task(name="faces.decide", task_run_name="faces.decide-judge-{number:02d}", **OPTIONS)(judge),
+    rank: task(name="faces.decide", task_run_name="faces.decide-rank-{number:02d}", **OPTIONS)(rank),
+    choose: task(name="faces.candidates", task_run_name="faces.candidates-b{places[0]:04d}", **OPTIONS)(choose),
     pack_ranges: task(name="pack", task_run_name=PACK_NAME, **OPTIONS)(pack_ranges),
 }
 

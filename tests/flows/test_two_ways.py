@@ -23,7 +23,7 @@ from tests.flows.deployed import REPOSITORY, Api
 from tests.in_process import InProcess
 from voxdata.catalog.snapshot import latest
 from voxdata.format.errors import BackendError
-from voxdata.pipeline import linking
+from voxdata.pipeline import ranges
 from voxdata.pipeline.build import Build, build
 from voxdata.pipeline.processes import kill_workers
 from voxdata.pipeline.runner import R, WorkerLostError, open_pool
@@ -257,14 +257,16 @@ class _Counting(InProcess):
 
 
 @pytest.mark.parametrize(
-    ("few", "reads"), [(linking.FEW, {"faces.link": 1}), (0, {"faces.link": 1, "faces.decide": 1})], ids=["few", "many"]
+    ("few", "reads"),
+    [(ranges.FEW, {"faces.link": 1}), (0, {"faces.link": 1, "faces.decide": 1, "faces.candidates": 1})],
+    ids=["few", "many"],
 )
-def test_a_build_reads_the_measured_faces_twice_at_most_and_a_shard_its_own(
+def test_a_build_reads_the_measured_faces_three_times_at_most_and_a_shard_its_own(
     few: int, reads: dict[str, int], root: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few are linked by the flow, which then has what it decides by; many by the workers, and the flow reads less."""
-    monkeypatch.setattr(linking, "FEW", few)
-    monkeypatch.setattr(linking, "PER_RANGE", 10)
+    """Few are linked and decided by the flow in one read; many by the workers, for links, verdicts and candidates."""
+    monkeypatch.setattr(ranges, "FEW", few)
+    monkeypatch.setattr(ranges, "PER_RANGE", 10)
     copy = Path(shutil.copytree(root, tmp_path / "root"))
     for stage in ("faces.link", "faces.decide", "faces.candidates", "speech.find", "split"):
         shutil.rmtree(copy / "fragments" / stage)

@@ -15,7 +15,7 @@ from voxdata.people import merging, optouts
 from voxdata.people.book import open_book
 from voxdata.people.naming import known_people
 from voxdata.people.pairs import pairs
-from voxdata.pipeline import linking
+from voxdata.pipeline import face_verdicts, linking, ranges
 from voxdata.pipeline.steps import crawl
 from voxdata.simulate.site import start_site
 from voxdata.store.fragments import parquet_table
@@ -193,18 +193,22 @@ def test_a_site_is_crawled_without_forgotten_people(copy: Copy, capsys: pytest.C
     assert run(capsys, "verify", "--forgotten", "--root", root)[0] == 0
 
 
-def test_what_a_killed_build_laid_aside_for_links_is_forgotten(
+def test_what_a_killed_build_laid_aside_is_forgotten(
     copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prints are biometric, wherever they lie; `_deleted` is what a kill leaves out."""
-    monkeypatch.setattr(linking, "FEW", 0)
-    monkeypatch.setattr(linking, "_deleted", lambda *_: nullcontext())
-    copy.storage.delete_all(copy.storage.keys("fragments/faces.link"))
+    """Prints are biometric, wherever they lie; `deleted` is what a kill leaves out."""
+    monkeypatch.setattr(ranges, "FEW", 0)
+    for module in (linking, face_verdicts):
+        monkeypatch.setattr(module, "deleted", lambda *_: nullcontext())
+    for stage in ("faces.link", "faces.decide"):
+        copy.storage.delete_all(copy.storage.keys(f"fragments/{stage}"))
     build(copy.corpus, copy.root)
 
     def people_aside() -> set[str]:
         tables = [parquet_table(copy.storage.read(key)) for key in copy.storage.keys("fragments/faces.look")]
-        return {name for table in tables for name in table["identity"].to_pylist()}
+        faces = {face for table in tables for face in table["face_id"].to_pylist() if face}
+        assert {"face_print", "keep", "verdict", "nod_deg"} <= {name for table in tables for name in table.column_names}
+        return {face.partition("/")[0] for face in faces}
 
     before = people_aside()
     assert PERSON in before

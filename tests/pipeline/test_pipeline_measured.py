@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from tests.faces.face_kit import face_row, faces_table, links_table
+from tests.in_process import InProcess
 from voxdata.faces.decide import decide
+from voxdata.pipeline.face_verdicts import Decision
 from voxdata.pipeline.measured import MeasuredFaces
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER
-from voxdata.pipeline.steps import decide_faces
 from voxdata.recipe.reading import load_recipe
 from voxdata.store import journal
 from voxdata.store.fragments import Fragment, commit_table, parquet_table
@@ -54,11 +55,11 @@ def test_final_verdicts_read_no_face_again_unless_somebody_spoke(tmp_path: Path,
     recipe = load_recipe("hq-voxceleb-automatic", [f"faces.select.reviewed={asked}", "faces.select.min_per_identity=1"])
     rows = faces_table(*(face_row(photo=str(number), sharpness=0.2 + 0.01 * number) for number in range(8)))
     FACES_MEASURE.store(storage, recipe).append(1, Fragment(rows))
-    photos = commit_table(storage, "crawl", "p", rows.select(["item_id", "identity"]))
+    photos = commit_table(storage, "crawl", "p", rows.select(["item_id", "identity", "person", "bucket"]))
     links = commit_table(storage, "faces.link", "l", links_table())
     _say(storage, rows, 0, "keep")
     faces = MeasuredFaces(storage, recipe, photos)
-    first = parquet_table(storage.read(decide_faces(storage, recipe, faces, links, rendered=False)))
+    first = parquet_table(storage.read(Decision(storage, recipe, faces, links, InProcess()).first()))
     faces.let_go()
     done = first.filter(first["candidate"])["face_id"].to_pylist()
     whose = {name: rows[name][0].as_py() for name in ("identity", "person", "bucket")}
@@ -68,7 +69,7 @@ def test_final_verdicts_read_no_face_again_unless_somebody_spoke(tmp_path: Path,
     FACES_RENDER.store(storage, recipe).append(1, Fragment(renders))
     if said:
         _say(storage, rows, 1, "reject")
-    final = parquet_table(storage.read(decide_faces(storage, recipe, faces, links, rendered=True)))
+    final = parquet_table(storage.read(Decision(storage, recipe, faces, links, InProcess()).final()))
     assert ("rows" in vars(faces) or "_decided" in vars(faces)) == said
     told = {"renders": renders, "reviews": journal.read(storage, "reviews")}
     assert final.equals(decide(faces.for_decision, links_table(), recipe.faces, **told))

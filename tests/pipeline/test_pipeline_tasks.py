@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from voxdata.people.identities import bucket_of
-from voxdata.pipeline import linking, packing
+from voxdata.pipeline import linking, packing, ranges
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE, Stage, Worklist, plan
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
@@ -43,8 +43,8 @@ def planned(stage: Stage, storage: Storage, workers: int, recipe: Recipe | None 
 @pytest.mark.parametrize("workers", [1, 64, 256])
 def test_task_runs_stay_below_1000_at_full_size(workers: int, storage: Storage) -> None:
     worklists = [planned(stage, storage, workers) for stage in (FACES_MEASURE, FACES_RENDER, SPEECH_MEASURE)]
-    of_links = 3 * linking.MOST_RANGES + linking.SET_TASKS
-    assert sum(len(worklist.tasks) for worklist in worklists) + of_links + packing.MOST_TASKS + STEPS < 1_000
+    of_tables = (2 + 1 + 2 + 1) * ranges.MOST_RANGES + linking.SET_TASKS  # links, decisions, candidates
+    assert sum(len(worklist.tasks) for worklist in worklists) + of_tables + packing.MOST_TASKS + STEPS < 1_000
     for worklist in worklists:
         buckets = sorted(bucket for run in worklist.tasks for bucket in run)
         assert buckets == sorted(set(BUCKETS)), "each bucket once"

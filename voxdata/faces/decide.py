@@ -5,9 +5,16 @@ them. What needs the others' verdicts (duplicates, renders, the cap, the minimum
 above every rule, in this order: forgotten, opted out, human reject, human keep (`reviewed`). Whatever people say, a
 photo is kept, with its near duplicates, for one person at most (`ownership`): a keep that names somebody settles for
 whom, and one that names nobody leaves that to the rule `shared_photo`.
+
+All but that asks a person's own faces only, so people are decided range by range: `judged`, then what several people
+share (`Shared`), then `ranked`.
 """
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +22,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.faces.columns import ALWAYS_THERE, JOINED, measured_with
-from voxdata.faces.diversity import diversified
+from voxdata.faces.diversity import compared, diversified
 from voxdata.faces.face_table import FaceTable
-from voxdata.faces.ownership import claimed_twice, kept_for
+from voxdata.faces.ownership import SHARED, Shared, claims, photos_of
 from voxdata.faces.quality import TERMS, quality
-from voxdata.faces.reviewed import Words, reviewed
+from voxdata.faces.reviewed import Words, people_named, reviewed
 from voxdata.faces.rules import REASONS, RULES, rules_of
 from voxdata.format.errors import DecisionError
 from voxdata.recipe.faces import Faces, Select
-from voxdata.rules import Flags, as_stored, by_reason, failing, setting
-from voxdata.tables.schemas import FACE_VERDICTS
+from voxdata.rules import Flags, Rule, as_stored, by_reason, failing, setting
+from voxdata.tables.schemas import FACE_VERDICTS, LINKS
 
 CANDIDATES_PER_PORTRAIT = 2
 FIRST = 2.0  # a human keep stands before every quality, and no margin reaches across
 PUPILS_PER_BOX = 0.6  # no face's pupils are further apart than this share of its box's shorter side
+
+_NO_LINKS = LINKS.empty_table()
 
 Rows = npt.NDArray[np.int64]
 
@@ -49,8 +58,8 @@ def decide(
     `opted_out` and `forgotten` name persons or identities. Raises `DecisionError` when a threshold asks for what a
     measurement floor skipped, or when a candidate was not rendered.
     """
-    verdicts, keep = before_renders(faces, links, settings, reviews=reviews, opted_out=opted_out, forgotten=forgotten)
-    return verdicts if renders is None else with_renders(verdicts, settings.select, renders, keep)
+    verdicts, kept = before_renders(faces, links, settings, reviews=reviews, opted_out=opted_out, forgotten=forgotten)
+    return verdicts if renders is None else with_renders(verdicts, settings.select, renders, kept)
 
 
 def before_renders(
@@ -61,32 +70,111 @@ def before_renders(
     reviews: pa.Table | None,
     opted_out: frozenset[str],
     forgotten: frozenset[str],
-) -> tuple[pa.Table, Flags]:
-    """What `decide` says without renders, and the rows (N,) that reviewers keep: all that `with_renders` asks for."""
+) -> tuple[pa.Table, pa.Array]:
+    """What `decide` says without renders, and the faces that reviewers keep: all that `with_renders` asks for.
+
+    It is `judged`, `Shared` and `ranked` of all faces at once; of ranges of people it is the same, one after the other
+    (`pipeline/face_verdicts.py`).
+    """
+    known = people_named(faces, reviews)
+    found = judged(faces, links, settings, reviews=reviews, named=known, opted_out=opted_out, forgotten=forgotten)
+    refuse_unmeasured(found.counts, settings)
+    return ranked(found.rows, Shared.of([claims(found.rows)]), settings)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is decided of faces, among which are all of each person, before others are asked.
+
+    `rows` has a row per face with what `ranked` asks for. `counts` adds up over ranges (`refuse_unmeasured`).
+    """
+
+    rows: pa.Table
+    counts: Counter[str]
+
+
+def judged(
+    faces: pa.Table,
+    links: pa.Table,
+    settings: Faces,
+    *,
+    reviews: pa.Table | None,
+    named: Mapping[str, str],
+    opted_out: frozenset[str],
+    forgotten: frozenset[str],
+) -> Judged:
+    """Facts and rules of each face, but for the rule `shared_photo`, which asks other people's faces.
+
+    `links` has the links of these faces, and perhaps others; `named` is `people_named` of all faces.
+    """
     table = FaceTable(faces, links)
-    _refuse_unmeasured(table, settings)
-    reasons = _Reasons(table.rows)
+    before, after = _Reasons(table.rows), _Reasons(table.rows)
     for name in sorted(set(pc.unique(table.faces["photo_status"]).to_pylist()) - {"ok"}):
-        reasons.add(name, table.is_text("photo_status", [name]))
+        before.add(name, table.is_text("photo_status", [name]))
     heard = None if settings.select.reviewed == "ignored" else reviews
-    words = _apply_facts(table, reasons, heard, opted_out, forgotten)
-    human_keep = words.keep & ~words.reject & ~words.disagree
-    _apply_rules(table, reasons, settings, words, human_keep)
-    reasons.add("shared_photo", claimed_twice(table, reasons.passing))
-    score = quality(table, settings.quality)
-    order = _best_first(table, score, human_keep, reasons.passing)
-    reasons.add("duplicate", _duplicates(table, reasons.passing, order) & ~human_keep)
-    first = np.nan_to_num(score) + FIRST * human_keep
+    words = _apply_facts(table, before, heard, named, opted_out, forgotten)
+    keep = words.keep & ~words.reject & ~words.disagree
+    rules = rules_of(settings)
+    overruled = {name: rule.overruled for name, rule in by_reason(rules).items()}
+    to = before
+    for name, flags in failing(rules, table, {"faces": settings}).items():
+        if name == SHARED:
+            to = after
+        else:
+            to.add(name, flags & ~keep if overruled[name] else flags)
+    passing = before.passing & after.passing
+    standing = {row: sorted(people) for row, people in words.people.items() if not words.reject[row]}
+    shared = table.links("cluster_people") > 1
+    similarity = table.links("centroid_similarity")
+    columns = {
+        **{name: table.faces[name] for name in ("item_id", "face_id", "identity", "person", "bucket")},
+        "before": before.lists(),
+        "after": after.lists(),
+        "keep": pa.array(keep),
+        "quality": pa.array(quality(table, settings.quality), pa.float64(), from_pandas=True),
+        "photo": photos_of(table),
+        "photo_cluster": table.link_texts("photo_cluster"),
+        "shared": pa.array(shared),
+        "known": pa.array(shared & (similarity >= as_stored(settings.purity.min_similarity))),
+        "named": pa.array([standing.get(row) for row in range(table.rows)], pa.list_(pa.string())),
+        **{
+            name: _where(table.faces[name], passing)
+            for name in compared(settings.quality)
+            if name in faces.column_names
+        },
+    }
+    return Judged(pa.table(columns), _unmeasured(table, settings))
+
+
+def _where(column: pa.ChunkedArray, rows: Flags) -> pa.Array:
+    """A column with nulls where it is not asked for."""
+    column = column.combine_chunks()
+    return column.take(pa.array(np.arange(len(rows)), mask=~rows))
+
+
+def ranked(rows: pa.Table, shared: Shared, settings: Faces) -> tuple[pa.Table, pa.Array]:
+    """The verdicts before renders of the `rows` of `judged`, in their order, and the faces that reviewers keep."""
+    rows = rows.combine_chunks()
+    table = FaceTable(rows, _NO_LINKS)
+    reasons = _Reasons(table.rows, rows["before"].combine_chunks())
+    reasons.add(SHARED, shared.of_others(rows))
+    reasons.add_lists(rows["after"].combine_chunks())
+    claimed = pc.is_in(rows["photo"], value_set=pa.array(sorted(shared.claimed), pa.string()))
+    reasons.add(SHARED, reasons.passing & claimed.to_numpy())
+    score, keep = table["quality"], np.asarray(rows["keep"].to_numpy(), np.bool_)
+    order = _best_first(table, score, keep, reasons.passing)
+    reasons.add("duplicate", _duplicates(table, reasons.passing, order) & ~keep)
+    first = np.nan_to_num(score) + FIRST * keep
     picks = CANDIDATES_PER_PORTRAIT * settings.select.max_per_identity
     order = diversified(table, order, reasons.passing, first, settings.quality.diversity_margin, picks)
     rank = _rank(table.codes("person"), reasons.passing, order)
-    candidate = _within(rank, picks)
-    return _verdicts(table, reasons, score, rank, candidate), human_keep
+    verdicts = _verdicts(table, reasons, score, rank, _within(rank, picks))
+    return verdicts, verdicts["face_id"].filter(pa.array(keep)).combine_chunks()
 
 
-def with_renders(verdicts: pa.Table, select: Select, renders: pa.Table, human_keep: Flags) -> pa.Table:
-    """The final verdicts, from those without renders and what became of their candidates; `human_keep` (N,) are the
-    rows that reviewers keep. Looks at no measurement. Raises `DecisionError` for a candidate that was not rendered."""
+def with_renders(verdicts: pa.Table, select: Select, renders: pa.Table, kept: pa.Array) -> pa.Table:
+    """The final verdicts, from those without renders and what became of their candidates; `kept` are the faces that
+    reviewers keep. Looks at no measurement. Raises `DecisionError` for a candidate that was not rendered."""
     verdicts = verdicts.combine_chunks()
     people = pc.fill_null(verdicts["person"].combine_chunks(), "").dictionary_encode().indices.to_numpy()
     rank = pc.fill_null(verdicts["rank"], 0).to_numpy().astype(np.int64)
@@ -95,7 +183,7 @@ def with_renders(verdicts: pa.Table, select: Select, renders: pa.Table, human_ke
     reasons = _Reasons(len(rank), verdicts["reasons"].combine_chunks())
     reasons.add("render_failed", _render_failed(verdicts["face_id"], candidate, renders))
     if select.reviewed == "required":  # the candidates are rendered before, for the reviewers to choose from
-        reasons.add("not_reviewed", reasons.passing & ~human_keep)
+        reasons.add("not_reviewed", reasons.passing & ~pc.is_in(verdicts["face_id"], value_set=kept).to_numpy())
     rank = _rank(people, reasons.passing, order)
     within = candidate & _within(rank, select.max_per_identity)
     enough = np.bincount(people[within], minlength=len(rank))[people] >= select.min_per_identity
@@ -120,58 +208,80 @@ class _Reasons:
     """Reasons per row, in the order in which they are added; `before` has those that rows had already."""
 
     def __init__(self, rows: int, before: pa.ListArray | None = None) -> None:
-        self._before = before
-        self.passing = np.ones(rows, bool) if before is None else pc.list_value_length(before).to_numpy() == 0
-        self._added: list[tuple[str, Flags]] = []
+        self.passing = np.ones(rows, bool)
+        self._added: list[tuple[pa.Array, Rows]] = []  # names, and the row of each
+        if before is not None:
+            self.add_lists(before)
 
     def add(self, name: str, failing: Flags) -> None:
-        self._added.append((name, failing))
+        rows = np.flatnonzero(failing)
+        self._added.append((pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int32), [name]), rows))
         self.passing = self.passing & ~failing
+
+    def add_lists(self, reasons: pa.ListArray) -> None:
+        """Those of each row, in their order."""
+        rows = pc.list_parent_indices(reasons).to_numpy()
+        self._added.append((reasons.flatten().dictionary_encode(), rows))
+        self.passing = self.passing & (pc.list_value_length(reasons).to_numpy(zero_copy_only=False) == 0)
 
     def columns(self) -> dict[str, pa.Array]:
         """Verdict, first reason and all reasons of each row."""
-        lists = self._lists()
+        lists = self.lists()
         rejected = pa.array(~self.passing)
         first = lists.flatten().take(pc.if_else(rejected, lists.offsets.slice(0, len(lists)), None))
         return {"verdict": pc.if_else(rejected, "reject", "keep"), "reason": first, "reasons": lists}
 
-    def _lists(self) -> pa.ListArray:
-        texts, rows = pa.array([name for name, _ in self._added], pa.string()), []
-        names = [np.zeros(0, np.int32)]
-        if self._before is not None:
-            had = self._before.flatten().dictionary_encode()
-            texts = pa.concat_arrays([texts, had.dictionary])
-            names.append(had.indices.to_numpy() + len(self._added))
-            rows.append(pc.list_parent_indices(self._before).to_numpy())
-        for number, (_, flags) in enumerate(self._added):
-            rows.append(np.flatnonzero(flags))
-            names.append(np.full(len(rows[-1]), number, np.int32))
-        of_rows = np.concatenate(rows)
-        counts = np.bincount(of_rows, minlength=len(self.passing))
-        chosen = texts.take(pa.array(np.concatenate(names)[np.argsort(of_rows, kind="stable")]))
-        return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), chosen)
+    def lists(self) -> pa.ListArray:
+        """All reasons of each row."""
+        count = len(self.passing)
+        rows = np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in self._added)])
+        names = pa.chunked_array([names for names, _ in self._added], pa.dictionary(pa.int32(), pa.string()))
+        chosen = names.unify_dictionaries().combine_chunks().take(pa.array(np.argsort(rows, kind="stable")))
+        ends = np.append(0, np.cumsum(np.bincount(rows, minlength=count)))
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), chosen.cast(pa.string()))
 
 
-def _refuse_unmeasured(table: FaceTable, settings: Faces) -> None:
-    """Refuse rules whose measurement was never taken, and a limit that lies below a floor of measuring."""
+def _unmeasured(table: FaceTable, settings: Faces) -> Counter[str]:
+    """Counts of faces that the refusals go by: `all` and `had` of those that were measured, and of each column that a
+    rule needs how many have it; `earlier` lack what later versions measure, `small` ones a limit could pass."""
     measured = table.is_text("measured_until", ["all"])
-    for rule in RULES:
-        if rule.when is None or not measured_with(rule.column) or not rule.applies({"faces": settings}):
-            continue
-        if measured.any() and not (measured & table.has(rule.column)).any():
+    counts = Counter(all=int(measured.sum()), earlier=int((measured & ~table.has(ALWAYS_THERE)).sum()))
+    for rule in _needing(settings):
+        counts[f"had {rule.column}"] = int((measured & table.has(rule.column)).sum())
+    small = REASONS["face_too_small"]
+    needed = as_stored(_needed_side(settings))
+    counts["small"] = int((small.failing(table, {"faces": settings}) & (table.shorter_box >= needed)).sum())
+    return counts
+
+
+def _needing(settings: Faces) -> list[Rule]:
+    """The rules in force on what only some recipes measure."""
+    some = [rule for rule in RULES if rule.when is not None and measured_with(rule.column)]
+    return [rule for rule in some if rule.applies({"faces": settings})]
+
+
+def _needed_side(settings: Faces) -> float:
+    return (REASONS["low_resolution"].limit({"faces": settings}) or 0.0) / PUPILS_PER_BOX
+
+
+def refuse_unmeasured(counts: Mapping[str, int], settings: Faces) -> None:
+    """Refuse rules whose measurement was never taken, and a limit that lies below a floor of measuring; `counts` are
+    those of `judged`, of all faces. Raises `DecisionError`."""
+    for rule in _needing(settings):
+        if counts["all"] and not counts[f"had {rule.column}"]:
+            assert rule.when is not None
             how = _measured_with(rule.column, settings)
             asked = f"{rule.when.setting}={setting({'faces': settings}, rule.when.setting)}"
             raise DecisionError(
-                f"{asked} needs {rule.column} of {int(measured.sum())} faces that were measured without it; measure "
+                f"{asked} needs {rule.column} of {counts['all']} faces that were measured without it; measure "
                 f"them with: voxdata build RECIPE --root DIR --set {asked} --set {how}"
             )
-    _refuse_measured_earlier(table, measured, settings)
-    _refuse_below_floor(table, settings)
+    _refuse_measured_earlier(counts["earlier"], settings)
+    _refuse_below_floor(counts["small"], settings)
 
 
-def _refuse_measured_earlier(table: FaceTable, measured: Flags, settings: Faces) -> None:
+def _refuse_measured_earlier(earlier: int, settings: Faces) -> None:
     """Refuse limits and a weight on what `JOINED` measures, over faces that were measured before there were any."""
-    earlier = int((measured & ~table.has(ALWAYS_THERE)).sum())
     if not earlier:
         return
     lines = [rule for rule in RULES if rule.column in JOINED and rule.limit({"faces": settings}) is not None]
@@ -193,17 +303,16 @@ def _measured_with(column: str, settings: Faces) -> str:
     return f"{path}={named or usual}"
 
 
-def _refuse_below_floor(table: FaceTable, settings: Faces) -> None:
+def _refuse_below_floor(unknown: int, settings: Faces) -> None:
     limit = REASONS["low_resolution"].limit({"faces": settings}) or 0.0
-    needed = limit / PUPILS_PER_BOX
     small = REASONS["face_too_small"]
     floor = setting({"faces": settings}, small.setting)
-    unknown = int((small.failing(table, {"faces": settings}) & (table.shorter_box >= as_stored(needed))).sum())
     if unknown:
         raise DecisionError(
             f"{REASONS['low_resolution'].setting} = {limit:g} could pass {unknown} faces that the floor "
             f"{small.setting} = {floor:g} left unmeasured; "
-            f"measure them with: voxdata build RECIPE --root DIR --set {small.setting}={max(8.0, needed):g}"
+            "measure them with: voxdata build RECIPE --root DIR "
+            f"--set {small.setting}={max(8.0, _needed_side(settings)):g}"
         )
 
 
@@ -211,34 +320,22 @@ def _apply_facts(
     table: FaceTable,
     reasons: _Reasons,
     reviews: pa.Table | None,
+    named: Mapping[str, str],
     opted_out: frozenset[str],
     forgotten: frozenset[str],
 ) -> Words:
     for name, people in (("forgotten", forgotten), ("opted_out", opted_out)):
-        named = table.is_text("person", people) | table.is_text("identity", people)
-        reasons.add(name, named)
-    words = reviewed(table, reviews)
+        reasons.add(name, table.is_text("person", people) | table.is_text("identity", people))
+    words = reviewed(table, reviews, named)
     reasons.add("human_reject", words.reject & ~words.disagree)
     reasons.add("reviewers_disagree", words.disagree)
     return words
 
 
-def _apply_rules(table: FaceTable, reasons: _Reasons, settings: Faces, words: Words, human_keep: Flags) -> None:
-    standing = {row: people for row, people in words.people.items() if not words.reject[row]}
-    theirs, others = kept_for(table, standing)
-    rules = rules_of(settings)
-    overruled = {name: rule.overruled for name, rule in by_reason(rules).items()}
-    for name, flags in failing(rules, table, {"faces": settings}).items():
-        if name == "shared_photo":
-            reasons.add(name, (flags & ~(human_keep & theirs)) | others)
-        else:
-            reasons.add(name, flags & ~human_keep if overruled[name] else flags)
-
-
 def _duplicates(table: FaceTable, passing: Flags, order: Rows) -> Flags:
     """Passing faces whose person has a better passing face in the same cluster of photos."""
     rows = order[passing[order]]
-    clusters = table.link_texts("photo_cluster").take(pa.array(rows)).dictionary_encode()
+    clusters = table.faces["photo_cluster"].combine_chunks().take(pa.array(rows)).dictionary_encode()
     codes = clusters.indices.to_numpy().astype(np.int64)
     _, best = np.unique(table.codes("person")[rows] * len(rows) + codes, return_index=True)
     repeated = np.zeros(table.rows, bool)

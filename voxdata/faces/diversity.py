@@ -18,6 +18,7 @@ from voxdata.rules import Flags, Numbers
 
 POSE_FULL_DEG = 30.0  # a difference of yaw, pitch or roll that counts as wholly different
 HASH_FULL_BITS = 32.0  # unrelated photos differ in about half of the 64 bits
+ANGLES = ("yaw", "pitch", "roll")
 
 Rows = npt.NDArray[np.int64]
 
@@ -25,6 +26,11 @@ Rows = npt.NDArray[np.int64]
 def compared_by(quality: Quality) -> tuple[str, ...]:
     """The columns besides measurements that faces are compared by under these settings."""
     return ("embedding",) if quality.diversity_margin > 0 else ()
+
+
+def compared(quality: Quality) -> tuple[str, ...]:
+    """All columns that faces are compared by under these settings."""
+    return ("photo_phash", *(f"{angle}_deg" for angle in ANGLES), *compared_by(quality))
 
 
 def diversified(table: FaceTable, order: Rows, passing: Flags, score: Numbers, margin: float, picks: int) -> Rows:
@@ -51,7 +57,7 @@ class _Looks:
 
     def __init__(self, table: FaceTable, rows: Rows) -> None:
         self._hashes = np.array([int(text or "0", 16) for text in table.texts("photo_phash", rows)], np.uint64)
-        self._pose = np.stack([table[f"{angle}_deg"][rows] for angle in ("yaw", "pitch", "roll")], axis=1)
+        self._pose = np.stack([table[f"{angle}_deg"][rows] for angle in ANGLES], axis=1)
         embeddings = table.faces["embedding"].take(rows)
         known = pc.is_valid(embeddings).to_pylist()
         self._embeddings = np.array(embeddings.to_pylist(), np.float64) if all(known) else None

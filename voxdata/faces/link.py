@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,10 +43,11 @@ from voxdata.tables.schemas import LINKS
 HASH_BITS = 64
 PURITY = ("centroid_similarity", "person_agreement", "rival_agreement")
 _PAIRS_PER_STEP = 1 << 20
-HASH_BYTES = 32
-LOOKED = (
-    *("face_id", "photo_sha256", "person", "photo_phash", "measured_until"),
-    *("yaw_deg", "pitch_deg", "pupil_distance_px"),
+HASH_BYTES = SHA_BYTES = 32
+# What links are made of; `item_id` settles the order.
+LINKED_BY = (
+    *("item_id", "face_id", "photo_sha256", "person", "photo_phash", "measured_until"),
+    *("yaw_deg", "pitch_deg", "pupil_distance_px", "embedding", "face_print"),
 )
 _NOBODY = pa.table({"face_id": pa.array([], pa.string()), **{name: pa.array([], pa.float64()) for name in PURITY}})
 NO_PAIRS: Pairs = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool))
@@ -59,51 +61,89 @@ def link(faces: pa.Table, settings: Link) -> pa.Table:
     seen = looked(faces)
     hashes = hashes_of(seen)
     pairs = pairs_of(hashes, [near_codes(hashes, range(SETS))]) if len(hashes) else NO_PAIRS
-    photos = photo_clusters(seen, confirmed(prints_of(faces), pairs, settings.min_copy_correlation), settings)
-    return linked(seen, photos, [purity(faces, votes_of(seen, photos), settings)], settings)
+    same = confirmed(prints_of(faces), pairs, settings.min_copy_correlation)
+    return related(faces, photo_clusters(seen, same, settings), settings)
 
 
 def looked(faces: pa.Table) -> pa.Table:
-    """What links are made of but for prints and embeddings, of each row: `LOOKED`, `print_hash` where it has a print
-    (32 bytes), and whether it is `embedded`."""
-    printed = pc.is_valid(faces["face_print"]).to_numpy()
+    """What copies are found by, but for prints, a row per face whose photo has a hash: `photo` (32 bytes of sha256),
+    `person` (dictionary), `photo_phash` (64 bits), `print_hash` where it has a print (32 bytes), and whether it was
+    measured to the end before faces had prints (`unprinted`)."""
+    faces = faces.filter(pc.is_valid(faces["photo_phash"])).combine_chunks()
+    printed = pc.is_valid(faces["face_print"]).to_numpy(zero_copy_only=False)
     hashes = np.zeros((len(printed), HASH_BYTES), np.uint8)
     if printed.any():
         hashes[printed] = print_hashes(prints_of(faces)).view(np.uint8)
-    kind = pa.binary(HASH_BYTES)
-    column = pa.FixedSizeBinaryArray.from_buffers(kind, len(printed), [None, pa.py_buffer(hashes)])
-    seen = faces.select(LOOKED).append_column("embedded", pc.is_valid(faces["embedding"]))
-    return seen.append_column("print_hash", pc.if_else(pa.array(printed), column, pa.scalar(None, kind)))
+    photos = np.array([bytes.fromhex(text) for text in faces["photo_sha256"].to_pylist()], f"S{SHA_BYTES}")
+    return pa.table(
+        {
+            "photo": _fixed(photos, SHA_BYTES),
+            "person": faces["person"].combine_chunks().dictionary_encode(),
+            "photo_phash": pa.array([int(text, 16) for text in faces["photo_phash"].to_pylist()], pa.uint64()),
+            "print_hash": pc.if_else(
+                pa.array(printed), _fixed(hashes, HASH_BYTES), pa.scalar(None, pa.binary(HASH_BYTES))
+            ),
+            "unprinted": pa.array(without_print(faces)),
+        }
+    )
+
+
+def _fixed(values: npt.NDArray[Any], size: int) -> pa.Array:
+    """Bytes, `size` each, as an Arrow array."""
+    count = values.nbytes // size
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(size), count, [None, pa.py_buffer(np.ascontiguousarray(values))]
+    )
+
+
+def _bytes_of(column: pa.ChunkedArray, size: int) -> npt.NDArray[np.uint8]:
+    """The bytes (N, size) of those values of a column that are not null."""
+    known = column.combine_chunks().drop_null()
+    data = np.frombuffer(known.buffers()[1], np.uint8, len(known) * size, known.offset * size)
+    return data.reshape(-1, size)
 
 
 def hashes_of(seen: pa.Table) -> Words:
     """The hashes that there are, uint64 (N, 4), of a table of `looked`."""
-    known = seen["print_hash"].combine_chunks().drop_null()
-    data = np.frombuffer(known.buffers()[1], np.uint8, len(known) * HASH_BYTES, known.offset * HASH_BYTES)
-    return data.reshape(-1, HASH_BYTES).view(np.uint64)
+    return _bytes_of(seen["print_hash"], HASH_BYTES).view(np.uint64)
 
 
-def votes_of(seen: pa.Table, photos: pa.Table) -> pa.Table:
+def related(faces: pa.Table, clusters: pa.Table, settings: Link) -> pa.Table:
+    """Rows of `schemas.LINKS`, sorted by `face_id`, of faces among which are all of each person; `clusters` has the
+    rows of `photo_clusters` of those whose photo has a hash, in their order."""
+    hashed = faces["photo_sha256"].filter(pc.is_valid(faces["photo_phash"])).combine_chunks()
+    names = [sha256.hex() for sha256 in clusters["photo_cluster"].to_pylist()]
+    photos = clusters.set_column(0, "photo_cluster", pa.array(names, pa.string()))
+    photos = _one_each(photos.append_column("photo_sha256", hashed), "photo_sha256")
+    return _linked(faces, photos, [purity(faces, votes_of(faces, photos), settings)], settings)
+
+
+def _one_each(table: pa.Table, column: str) -> pa.Table:
+    """The first row of each value of a column."""
+    _, first = np.unique(_codes(table[column].combine_chunks()), return_index=True)
+    return table.take(pa.array(first))
+
+
+def votes_of(faces: pa.Table, photos: pa.Table) -> pa.Table:
     """The rows of faces with landmarks and embeddings, and the `vote` of each: a number that it shares with its photo's
     copies, in the order in which they come."""
-    faces, _, votes = _landmarked(seen, photos)
-    known = faces["embedded"].combine_chunks()
-    columns = [name for name in ("face_id", "person", "range") if name in seen.column_names]
-    return faces.select(columns).filter(known).append_column("vote", pa.array(_codes(votes.filter(known))))
+    landmarked, _, votes = _landmarked(faces, photos)
+    known = pc.is_valid(landmarked["embedding"]).combine_chunks()
+    chosen = landmarked.select(["face_id", "person"]).filter(known)
+    return chosen.append_column("vote", pa.array(_codes(votes.filter(known))))
 
 
-def _landmarked(seen: pa.Table, photos: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
+def _landmarked(faces: pa.Table, photos: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
     """The rows of faces with landmarks, the row of `photos` of each, and its photo's cluster or, without, its photo."""
-    faces = seen.filter(pc.and_(pc.is_valid(seen["face_id"]), pc.is_valid(seen["pupil_distance_px"]))).combine_chunks()
+    chosen = pc.and_(pc.is_valid(faces["face_id"]), pc.is_valid(faces["pupil_distance_px"]))
+    faces = faces.filter(chosen).combine_chunks()
     where = pc.index_in(faces["photo_sha256"], value_set=photos["photo_sha256"]).combine_chunks()
     votes = pc.coalesce(photos["photo_cluster"].combine_chunks().take(where), faces["photo_sha256"].combine_chunks())
     return faces, where, votes
 
 
-def linked(seen: pa.Table, photos: pa.Table, agreements: Sequence[pa.Table], settings: Link) -> pa.Table:
-    """Rows of `schemas.LINKS`: `seen` is of `looked`, `photos` of `photo_clusters`, `agreements` have rows of `purity`
-    for all faces that have one."""
-    faces, where, votes = _landmarked(seen, photos)
+def _linked(faces: pa.Table, photos: pa.Table, agreements: Sequence[pa.Table], settings: Link) -> pa.Table:
+    faces, where, votes = _landmarked(faces, photos)
     agreed = pa.concat_tables([_NOBODY, *agreements])
     known = pc.index_in(faces["face_id"], value_set=agreed["face_id"].combine_chunks())
     found = {name: numbers(agreed[name].combine_chunks().take(known.combine_chunks())) for name in PURITY}
@@ -120,10 +160,9 @@ def linked(seen: pa.Table, photos: pa.Table, agreements: Sequence[pa.Table], set
 
 
 def without_print(faces: pa.Table) -> npt.NDArray[np.bool_]:
-    """Rows (N,) of faces, or of what was `looked` at, that were measured to the end before faces had prints."""
-    printed = faces["face_print" if "face_print" in faces.column_names else "print_hash"]
+    """Rows (N,) of faces that were measured to the end before faces had prints."""
     measured = pc.fill_null(pc.equal(faces["measured_until"], "all"), False)
-    return np.asarray(pc.and_(measured, pc.is_null(printed)).to_numpy(), np.bool_)
+    return np.asarray(pc.and_(measured, pc.is_null(faces["face_print"])).to_numpy(), np.bool_)
 
 
 def clusters(count: int, pairs: Iterable[tuple[Numbers, Numbers]]) -> Numbers:
@@ -158,48 +197,39 @@ def near_hashes(hashes: Hashes, max_distance: int, old: npt.NDArray[np.bool_]) -
             yield np.repeat(old_at[one[rows]], counts), order[np.repeat(starts[other[rows]], counts) + within]
 
 
-def photo_clusters(looked_at: pa.Table, confirmed: Iterable[tuple[Numbers, Numbers]], settings: Link) -> pa.Table:
-    """Clusters of near copies, a row per photo; `confirmed` are pairs of those rows of `looked_at` that have prints."""
-    seen = looked_at.select(["photo_sha256", "person", "photo_phash"])
-    seen = seen.filter(pc.is_valid(seen["photo_phash"]))
-    owners = seen.group_by(["photo_sha256", "person"]).aggregate([]).sort_by([("photo_sha256", "ascending")])
-    photos = seen.group_by("photo_sha256").aggregate([("photo_phash", "min")]).sort_by("photo_sha256")
-    names = photos["photo_sha256"].to_pylist()
-    cluster = (
-        clusters(len(names), _photo_pairs(looked_at, photos, confirmed, settings)) if names else np.zeros(0, np.int64)
-    )
-    of_photo = dict(zip(names, cluster.tolist(), strict=True))
-    people: dict[int, set[str]] = {}
-    size: dict[int, int] = {}
-    for sha256, person in zip(owners["photo_sha256"].to_pylist(), owners["person"].to_pylist(), strict=True):
-        people.setdefault(of_photo[sha256], set()).add(person)
-    for number in cluster.tolist():
-        size[number] = size.get(number, 0) + 1
+def photo_clusters(seen: pa.Table, confirmed: Iterable[tuple[Numbers, Numbers]], settings: Link) -> pa.Table:
+    """The cluster of near copies of each row of `seen` (`looked`): `photo_cluster` is the photo (32 bytes of sha256)
+    that names it, `cluster_people` and `cluster_photos` count. `confirmed` are pairs of those rows that have prints."""
+    names, photo = np.unique(_bytes_of(seen["photo"], SHA_BYTES).view(f"S{SHA_BYTES}")[:, 0], return_inverse=True)
+    cluster = clusters(len(names), _photo_pairs(seen, photo, len(names), confirmed, settings))
+    of_row = cluster[photo]
+    people = seen["person"].unify_dictionaries().combine_chunks().indices.to_numpy().astype(np.int64)
+    owned = np.unique(of_row * (int(people.max(initial=0)) + 1) + people) // (int(people.max(initial=0)) + 1)
+    owners, photos = (np.bincount(each, minlength=len(names)) for each in (owned, cluster))
     return pa.table(
         {
-            "photo_sha256": photos["photo_sha256"],
-            "photo_cluster": pa.array([names[number] for number in cluster], pa.string()),
-            "cluster_people": pa.array([len(people[number]) for number in cluster.tolist()], pa.int32()),
-            "cluster_photos": pa.array([size[number] for number in cluster.tolist()], pa.int32()),
+            "photo_cluster": _fixed(names[of_row], SHA_BYTES),
+            "cluster_people": pa.array(owners[of_row], pa.int32()),
+            "cluster_photos": pa.array(photos[of_row], pa.int32()),
         }
     )
 
 
 def _photo_pairs(
-    seen: pa.Table, photos: pa.Table, confirmed: Iterable[tuple[Numbers, Numbers]], settings: Link
+    seen: pa.Table, photo: Numbers, photos: int, confirmed: Iterable[tuple[Numbers, Numbers]], settings: Link
 ) -> Iterator[tuple[Numbers, Numbers]]:
-    """Pairs of rows of `photos` that are copies of each other."""
-    photo = pc.index_in(seen["photo_sha256"], value_set=photos["photo_sha256"]).combine_chunks()
+    """Pairs of photos, by number, that are copies of each other; `photo` (N,) is the one of each row of `seen`."""
     printed = np.flatnonzero(pc.is_valid(seen["print_hash"]).to_numpy())
     if len(printed):
-        of = photo.take(pa.array(printed)).to_numpy()
+        of = photo[printed]
         for left, right in confirmed:
             yield of[left], of[right]
-    unprinted = without_print(seen) & pc.is_valid(photo).to_numpy(zero_copy_only=False)
+    unprinted = seen["unprinted"].to_numpy()
     if unprinted.any():
-        old = np.zeros(photos.num_rows, bool)
-        old[photo.take(pa.array(np.flatnonzero(unprinted))).to_numpy()] = True
-        hashes = np.array([int(text, 16) for text in photos["photo_phash_min"].to_pylist()], np.uint64)
+        old = np.zeros(photos, bool)
+        old[photo[unprinted]] = True
+        hashes = np.full(photos, np.iinfo(np.uint64).max, np.uint64)
+        np.minimum.at(hashes, photo, seen["photo_phash"].to_numpy())
         yield from near_hashes(hashes, settings.max_hash_distance, old)
 
 
@@ -233,7 +263,8 @@ def purity(faces: pa.Table, votes: pa.Table, settings: Link) -> pa.Table:
         persons, ballots = _codes(votes["person"].combine_chunks()), votes["vote"].to_numpy()
         order = np.argsort(persons, kind="stable")
         for group in np.split(order, np.flatnonzero(persons[order][1:] != persons[order][:-1]) + 1):
-            found = agreement(embeddings[places[group]], ballots[group], settings.agreement_similarity)
+            own = _codes(pa.array(ballots[group]))  # whoever else has these photos: sums are made in the same order
+            found = agreement(embeddings[places[group]], own, settings.agreement_similarity)
             if found is not None:
                 columns["centroid_similarity"][group] = found.similarity
                 columns["person_agreement"][group] = found.agreement
@@ -258,9 +289,9 @@ def _pitch(
     return {"own_zero_deg": zeros, "nod_deg": pitch - zeros}
 
 
-def _codes(texts: pa.Array) -> Numbers:
-    """A number from 0 on for each different text, (N,)."""
-    codes: Numbers = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
+def _codes(values: pa.Array) -> Numbers:
+    """A number from 0 on for each different value, in the order in which they come, (N,)."""
+    codes: Numbers = values.dictionary_encode().indices.to_numpy().astype(np.int64)
     return codes
 
 

@@ -10,7 +10,8 @@ of either shows the same pixels. It makes no difference that the two are differe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ import pyarrow.compute as pc
 
 from voxdata.faces.face_table import FaceTable
 from voxdata.rules import Flags, as_stored
+
+SHARED = "shared_photo"
 
 
 def without_majority(table: FaceTable, min_agreement: float) -> Flags:
@@ -46,57 +49,13 @@ def unwanted_faces(table: FaceTable, min_dominance: float) -> Flags:
     return unwanted
 
 
-def shared_photos(table: FaceTable, min_similarity: float) -> Flags:
-    """Faces of photos that more than one person has, unless the embeddings know exactly one of them in it."""
-    shared = table.links("cluster_people") > 1
-    clusters = table.link_texts("photo_cluster")
-    people = table.codes("person")
-    similarity = table.links("centroid_similarity")
-    rejected = shared.copy()
-    for group in _groups(clusters, shared):
-        known = group[similarity[group] >= as_stored(min_similarity)]
-        owners = set(people[known].tolist())
-        if len(owners) == 1:
-            rejected[group] = people[group] != owners.pop()
-    return rejected
+def shared_photos(table: FaceTable) -> Flags:
+    """Faces of photos that more than one person has; `decide.Shared` knows which of them are their person's."""
+    shared: Flags = table.links("cluster_people") > 1
+    return shared
 
 
-def kept_for(table: FaceTable, people: Mapping[int, set[str]]) -> tuple[Flags, Flags]:
-    """Rows whose person a reviewer's keep names in the same cluster of photos, and rows where it names somebody else.
-
-    `people` holds, for rows with such keeps, whom they name. Where they name two people in one cluster, all its rows
-    are somebody else's: nobody gets it.
-    """
-    mine, others = np.zeros(table.rows, bool), np.zeros(table.rows, bool)
-    if not people:
-        return mine, others
-    photos = _photos(table)
-    named: dict[str, set[str]] = {}
-    marked = sorted(people)
-    for row, photo in zip(marked, photos.take(pa.array(marked)).to_pylist(), strict=True):
-        named.setdefault(photo, set()).update(people[row])
-    rows = np.flatnonzero(pc.is_in(photos, value_set=pa.array(named)).to_numpy(zero_copy_only=False))
-    for row, photo, person in zip(
-        rows.tolist(), photos.take(pa.array(rows)).to_pylist(), table.texts("person", rows), strict=True
-    ):
-        mine[row] = named[photo] == {person}
-        others[row] = not mine[row]
-    return mine, others
-
-
-def claimed_twice(table: FaceTable, passing: Flags) -> Flags:
-    """Passing rows of photos, with their near duplicates, in which another person's row passes too.
-
-    Holds whatever rules and reviews have left, so that no photo can be in two splits.
-    """
-    claimed = np.zeros(table.rows, bool)
-    people = table.codes("person")
-    for group in _groups(_photos(table), passing, at_least=2):
-        claimed[group] = len(np.unique(people[group])) > 1
-    return claimed
-
-
-def _photos(table: FaceTable) -> pa.Array:
+def photos_of(table: FaceTable) -> pa.Array:
     """The cluster of each row's photo; the photo itself where it has none."""
     clusters = table.link_texts("photo_cluster")
     return pc.if_else(pc.equal(clusters, ""), pc.fill_null(table.faces["photo_sha256"].combine_chunks(), ""), clusters)
@@ -116,3 +75,62 @@ def _groups(keys: pa.Array, taken: Flags, at_least: int = 1) -> list[npt.NDArray
     large = after - first >= at_least
     rows = rows[order.to_numpy()]
     return [rows[a:b] for a, b in zip(first[large].tolist(), after[large].tolist(), strict=True)]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Whose the photos are that several people have, or that reviewers give to somebody.
+
+    A photo stands for its cluster of near copies. `owners`: photo -> the one person whom the embeddings know in it;
+    `named`: photo -> the people whose portrait the keeps on it say it is; `claimed`: photos in which faces of several
+    people pass, whatever rules and reviews have left, so that no photo can be in two splits.
+    """
+
+    owners: Mapping[str, str]
+    named: Mapping[str, set[str]]
+    claimed: frozenset[str]
+
+    @classmethod
+    def of(cls, parts: Sequence[pa.Table]) -> Shared:
+        """Of the `claims` of all faces."""
+        rows = pa.concat_tables(parts).combine_chunks()
+        known = rows.filter(rows["known"])
+        owners: dict[str, set[str]] = {}
+        for photo, person in zip(known["photo"].to_pylist(), known["person"].to_pylist(), strict=True):
+            owners.setdefault(photo, set()).add(person)
+        named: dict[str, set[str]] = {}
+        said = rows.filter(pc.is_valid(rows["named"]))
+        for photo, people in zip(said["photo"].to_pylist(), said["named"].to_pylist(), strict=True):
+            named.setdefault(photo, set()).update(people)
+        found = cls({photo: min(whose) for photo, whose in owners.items() if len(whose) == 1}, named, frozenset())
+        left = rows.filter(pc.and_(_passes(rows), pa.array(~found.of_others(rows))))
+        claimed = left.group_by("photo").aggregate([("person", "count_distinct")])
+        several = claimed.filter(pc.greater(claimed["person_count_distinct"], 1))["photo"].to_pylist()
+        return replace(found, claimed=frozenset(several))
+
+    def of_others(self, rows: pa.Table) -> Flags:
+        """Rows (N,) that fail the rule `shared_photo`: somebody else's photo, or nobody's."""
+        shared, keep = (np.asarray(rows[name].to_numpy(), np.bool_) for name in ("shared", "keep"))
+        photos, people = rows["photo"].combine_chunks(), rows["person"].combine_chunks()
+        failing = shared.copy()
+        at = np.flatnonzero(shared)
+        owner = [self.owners.get(photo) for photo in photos.take(pa.array(at)).to_pylist()]
+        failing[at] = np.array(owner, object) != np.array(people.take(pa.array(at)).to_pylist(), object)
+        if self.named:
+            asked = pc.is_in(photos, value_set=pa.array(self.named, pa.string())).to_numpy(zero_copy_only=False)
+            for row in np.flatnonzero(asked).tolist():
+                mine = self.named[photos[row].as_py()] == {people[row].as_py()}
+                failing[row] = (failing[row] and not keep[row]) if mine else True
+        return failing
+
+
+def claims(rows: pa.Table) -> pa.Table:
+    """Of the `rows` of `judged`: what others' faces are asked about, of those that pass, share a photo or are named."""
+    chosen = pc.or_(pc.or_(_passes(rows), rows["shared"]), pc.is_valid(rows["named"]))
+    names = ("photo", "person", "before", "after", "keep", "shared", "known", "named")
+    return rows.filter(chosen).select(names).combine_chunks()
+
+
+def _passes(rows: pa.Table) -> pa.Array:
+    empty = [pc.equal(pc.list_value_length(rows[name]), 0) for name in ("before", "after")]
+    return pc.and_(*empty)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from voxdata.faces.face_table import FaceTable
 from voxdata.rules import Flags
@@ -42,8 +43,9 @@ class Words:
         return disagree
 
 
-def reviewed(table: FaceTable, reviews: pa.Table | None) -> Words:
-    """The last words of all reviewers. A keep that names somebody who is not in the table says nothing about others."""
+def reviewed(table: FaceTable, reviews: pa.Table | None, person_of: Mapping[str, str]) -> Words:
+    """The last words of all reviewers; `person_of` is `people_named`. A keep that names somebody who is not among them
+    says nothing about others."""
     words = Words(np.zeros(table.rows, bool), np.zeros(table.rows, bool))
     if reviews is None or not reviews.num_rows:
         return words
@@ -57,25 +59,24 @@ def reviewed(table: FaceTable, reviews: pa.Table | None) -> Words:
         for row in rows_of.get(review["photo_sha256"], ()):
             if max(abs(x[row] - review["pupils_x"]), abs(y[row] - review["pupils_y"])) <= REVIEW_RADIUS:
                 last[row, review["reviewer"]] = review
-    person_of = _people_named(table, reviews)
     persons = dict(zip(known.tolist(), table.texts("person", known), strict=True))
     for (row, _), review in last.items():
         words.reject[row] |= review["decision"] == "reject"
         if review["decision"] == "keep":
-            named = review.get("identity")
+            named = str(review.get("identity") or "")
             words.keep[row] |= not named or person_of.get(named) == persons[row]
             if named in person_of:
                 words.people.setdefault(row, set()).add(person_of[named])
     return words
 
 
-def _people_named(table: FaceTable, reviews: pa.Table) -> dict[str, str]:
-    """Identity or person that a review names -> the person, of those whom the table knows."""
-    if "identity" not in reviews.column_names:
+def people_named(rows: pa.Table, reviews: pa.Table | None) -> dict[str, str]:
+    """Identity or person that a review names -> the person, of those in `identity` and `person` of the rows."""
+    if reviews is None or "identity" not in reviews.column_names:
         return {}
-    names = {name for name in reviews["identity"].to_pylist() if name}
+    names = pa.array(sorted({name for name in reviews["identity"].to_pylist() if name}), pa.string())
     found: dict[str, str] = {}
     for column in ("person", "identity"):  # a folder's own name counts before a person's
-        rows = np.flatnonzero(table.is_text(column, names))
-        found |= dict(zip(table.texts(column, rows), table.texts("person", rows), strict=True))
+        chosen = rows.filter(pc.is_in(rows[column], value_set=names))
+        found |= dict(zip(chosen[column].to_pylist(), chosen["person"].to_pylist(), strict=True))
     return found

@@ -89,7 +89,7 @@ RULES = (
     Rule("several_faces", "several faces, and not clear whose photo it is", whole=True,
          judge=lambda t, r: unwanted_faces(t, r["faces"].select.min_dominance)),
     Rule("shared_photo", "the photo appears under several people",
-         judge=lambda t, r: shared_photos(t, r["faces"].purity.min_similarity)),
+         judge=lambda t, _: shared_photos(t)),
     Rule("low_resolution", "pupils too close for the resolution wanted", "pupil_distance_px",
          "faces.resolution.min_pupil_distance_px", "min", tried=(12, 16, 20, 25, 30, 40, 50, 60, 80, 100)),
     Rule("head_cut", "the photo's border cuts the head", "head_cut_share", "faces.render.max_head_cut",

@@ -57,16 +57,20 @@ def decide(storage: Storage, identity: str, person: str, decision: str, *, reaso
     journal.append(storage, "aliases", fact)
 
 
-def homes(storage: Storage, bucket: int) -> list[int]:
-    """The buckets in which rows of a bucket's people may lie: its own, and those of every pair ever stated."""
+def joined_buckets(storage: Storage) -> list[set[int]]:
+    """Buckets that have rows of each other's people: those of every pair ever stated, in groups that share none."""
     groups: list[set[int]] = []
-    pairs = [*shipped_aliases().items(), *_ever_stated(storage)]
-    for pair in pairs:
+    for pair in [*shipped_aliases().items(), *_ever_stated(storage)]:
         group = {bucket_of(name) for name in pair}
         touching = [other for other in groups if other & group]
         groups = [other for other in groups if not other & group]
         groups.append(group.union(*touching))
-    return sorted(next((group for group in groups if bucket in group), {bucket}))
+    return groups
+
+
+def homes(storage: Storage, bucket: int) -> list[int]:
+    """The buckets in which rows of a bucket's people may lie: its own, and those of every pair ever stated."""
+    return sorted(next((group for group in joined_buckets(storage) if bucket in group), {bucket}))
 
 
 def with_persons(table: pa.Table, aliases: Mapping[str, str]) -> pa.Table:

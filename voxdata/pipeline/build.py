@@ -16,6 +16,7 @@ from voxdata.faces.purity import NOBODY_CHECKS, OFFERED
 from voxdata.format.errors import RootMissingError
 from voxdata.pipeline import packing, steps
 from voxdata.pipeline.check import check
+from voxdata.pipeline.face_verdicts import Decision
 from voxdata.pipeline.findings import Findings
 from voxdata.pipeline.linking import link_faces
 from voxdata.pipeline.measured import MeasuredFaces
@@ -104,13 +105,13 @@ def choose_portraits(storage: Storage, recipe: Recipe, attempt: Attempt, runner:
     """From measured faces to portraits: `links` and `face_verdicts` of the attempt."""
     faces = MeasuredFaces(storage, recipe, attempt.keys["photos"])
     links = link_faces(storage, recipe, faces, runner)
-    first = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=False)
+    decision = Decision(storage, recipe, faces, links, runner)
+    first = decision.first()
     attempt.note(links=links, face_verdicts=first)
-    chosen = runner.step("faces.candidates", steps.candidates, storage, faces, first)
+    chosen = decision.candidates(first)
     faces.let_go()
     attempt.do(FACES_RENDER, chosen, runner)
-    final = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=True)
-    attempt.note(face_verdicts=final)
+    attempt.note(face_verdicts=decision.final())
 
 
 def finish(storage: Storage, recipe: Recipe, attempt: Attempt, runner: Runner) -> str:

@@ -4,7 +4,8 @@ passes."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -24,16 +25,37 @@ SOMETHING = "KEY=VALUE"
 TOO_FEW, NOT_REVIEWED = "too_few_portraits", "not_reviewed"
 
 
-def stop_if_unreadable(recipe: Recipe, what: str, items: pa.ChunkedArray, statuses: pa.ChunkedArray) -> None:
+@dataclass(frozen=True)
+class Unreadable:
+    """How many of some items cannot be read, and the first of these by name."""
+
+    items: int
+    unreadable: int
+    first: str | None
+
+    @classmethod
+    def among(cls, items: pa.ChunkedArray, statuses: pa.ChunkedArray) -> Unreadable:
+        """Of the items and the status of each; an item may stand there several times."""
+        bad = pc.unique(items.filter(pc.equal(statuses, "unreadable")))
+        return cls(pc.count_distinct(items).as_py(), len(bad), pc.min(bad).as_py())
+
+    @classmethod
+    def of_all(cls, parts: Iterable[Unreadable]) -> Unreadable:
+        """Of the items of all parts, which share none."""
+        found = [*parts]
+        names = [each.first for each in found if each.first is not None]
+        return cls(sum(each.items for each in found), sum(each.unreadable for each in found), min(names, default=None))
+
+
+def stop_if_unreadable(recipe: Recipe, what: str, found: Unreadable) -> None:
     """Stop the build where more of the items than `limits.max_unreadable_share` are unreadable; raises
     `BuildStoppedError`."""
-    bad = pc.unique(items.filter(pc.equal(statuses, "unreadable")))
-    count = pc.count_distinct(items).as_py()
-    share = len(bad) / max(1, count)
-    if count >= recipe.limits.min_items and share > recipe.limits.max_unreadable_share:
+    share = found.unreadable / max(1, found.items)
+    if found.items >= recipe.limits.min_items and share > recipe.limits.max_unreadable_share:
         raise BuildStoppedError(
-            f"{len(bad)} of {count} {what} are unreadable ({share:.0%}, limit limits.max_unreadable_share="
-            f"{recipe.limits.max_unreadable_share}), the first is {pc.min(bad)}; repair the source or raise the limit",
+            f"{found.unreadable} of {found.items} {what} are unreadable ({share:.0%}, limit "
+            f"limits.max_unreadable_share={recipe.limits.max_unreadable_share}), the first is {found.first}; repair "
+            "the source or raise the limit",
             relax=f"limits.max_unreadable_share={math.ceil(share * 100) / 100:g}",
         )
 

@@ -1,19 +1,17 @@
 """faces.link over a root: workers look at bucket ranges once; only small tables reach the process of the flow.
 
     looked at, by range  ->  near hashes, by sets of bits  ->  prints of those faces, by range  ->  copies
-        ->  agreement with each person, by range  ->  links
+        ->  agreement and pitch of each person, by range  ->  links
 
-Prints and embeddings, gigabytes at full size, are laid aside by range while they are needed
-(`fragments/faces.look/<hash>.parquet`), so no part of the measured faces is read twice; those tables are deleted when
-the links are there. A root with few faces is linked in one step. The links have the same bytes either way.
+What links are made of, gigabytes of prints and embeddings at full size, is laid aside by range while it is needed
+(`ranges.py`), so no part of the measured faces is read twice; those tables are deleted when the links are there. A root
+with few faces is linked in one step. The links are the same either way, but for the order of their rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,43 +21,48 @@ import pyarrow.compute as pc
 
 from voxdata.faces.copies import SETS, confirmed, near_codes, pairs_of
 from voxdata.faces.link import (
-    LOOKED,
+    LINKED_BY,
     NO_PAIRS,
     Numbers,
     hashes_of,
     link,
-    linked,
     looked,
     photo_clusters,
     prints_of,
-    purity,
-    votes_of,
+    related,
     without_print,
 )
 from voxdata.format.digests import digest
-from voxdata.format.errors import StorageError
 from voxdata.people.merging import ALIASES
-from voxdata.pipeline.limits import stop_if_unreadable
-from voxdata.pipeline.measured import MeasuredFaces, face_schema, rows_at
+from voxdata.pipeline.limits import Unreadable, stop_if_unreadable
+from voxdata.pipeline.measured import MeasuredFaces, face_rows
 from voxdata.pipeline.progress import logger
+from voxdata.pipeline.ranges import Range, aside, bucket_ranges, deleted, is_few, ranged
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE
 from voxdata.recipe.sections import Recipe
-from voxdata.store.compaction import bucket_of_part
-from voxdata.store.fragments import commit_table, each_item_once, part_bytes
+from voxdata.store.fragments import commit_pieces, commit_table, part_bytes
 from voxdata.store.locks import building
 from voxdata.store.patience import patiently
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
-from voxdata.tables.faces import FOR_LINKS
+from voxdata.tables.schemas import LINKS
 
 LINK_VERSION = 4  # raised by hand when the same settings link differently, or when the table gains columns
-FEW = 20_000  # photos: so many are linked in one step, since handing them over takes longer
-PER_RANGE = 5_000  # photos of a range, where `MOST_RANGES` allow that
-MOST_RANGES = 40
 SET_TASKS = 8
+_ASIDE = ("identity", *LINKED_BY)  # whoever is forgotten after a kill is found by it
 _STATE = ("item_id", "photo_status")
-_ASIDE = ("item_id", "identity", "person", "face_id", *FOR_LINKS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a worker has seen of a range: `faces` is of `link.looked`; the rest is said, and may stop the build."""
+
+    number: int
+    faces: pa.Table
+    unreadable: Unreadable
+    rows: int
+    without_print: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +75,6 @@ class _Links:
     name: str
     runner: Runner
 
-    @property
-    def told(self) -> dict[str, Any]:
-        return {"storage": self.storage, "recipe": self.recipe}
-
-    def commit(self, table: pa.Table) -> str:
-        return commit_table(self.storage, "faces.link", self.name, table)
-
 
 def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, runner: Runner, *, stop: bool = True) -> str:
     """Duplicates and purity (`schemas.LINKS`); the key of the table.
@@ -88,47 +84,54 @@ def link_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, runner: R
     depends = [faces.photos_key, FACES_MEASURE.fingerprint(recipe), recipe.faces.link.model_dump(), LINK_VERSION]
     wanted = _Links(storage=storage, recipe=recipe, photos_key=faces.photos_key, name=digest(depends), runner=runner)
     key = f"fragments/faces.link/{wanted.name}.parquet"
-    if storage.exists(key):
-        runner.step("faces.link", _look_again, recipe, faces, stop)
+    there, few = storage.exists(key), is_few(storage, faces.photos_key)
+    if there and not stop:
         return key
-    photos = read_table(storage, faces.photos_key, ["bucket"])["bucket"]
-    if len(photos) <= FEW:
-        return runner.step("faces.link", _at_once, wanted, faces, stop)
-    return _in_ranges(wanted, photos.to_numpy(), stop)
+    if few:
+        return runner.step("faces.link", _at_once, wanted, faces, key if there else None, stop)
+    ranges = bucket_ranges(storage, faces.buckets())
+    if there:
+        _look_again(wanted, ranges)
+        return key
+    return _in_ranges(wanted, ranges, stop)
 
 
-def _look_again(recipe: Recipe, faces: MeasuredFaces, stop: bool) -> None:
+def _at_once(wanted: _Links, faces: MeasuredFaces, key: str | None, stop: bool) -> str:
+    rows = faces.for_decision if key else faces.rows
     if stop:
-        rows = faces.for_decision
-        stop_if_unreadable(recipe, "photos", rows["item_id"], rows["photo_status"])
+        stop_if_unreadable(wanted.recipe, "photos", Unreadable.among(rows["item_id"], rows["photo_status"]))
+    if key:
+        return key
+    _say(wanted, rows.num_rows, int(np.count_nonzero(without_print(rows))))
+    table = link(rows, wanted.recipe.faces.link)
+    return commit_table(wanted.storage, "faces.link", wanted.name, table)
 
 
-def _at_once(wanted: _Links, faces: MeasuredFaces, stop: bool) -> str:
-    _say(wanted, faces.rows, stop)
-    return wanted.commit(link(faces.rows, wanted.recipe.faces.link))
+def _look_again(wanted: _Links, ranges: Sequence[Range]) -> None:
+    told = {"storage": wanted.storage, "recipe": wanted.recipe, "photos_key": wanted.photos_key}
+    found = wanted.runner.each("faces.link", readable, [{**told, "places": places} for places in ranges])
+    stop_if_unreadable(wanted.recipe, "photos", Unreadable.of_all(found))
 
 
-def _say(wanted: _Links, seen: pa.Table, stop: bool) -> None:
-    """Stop for unreadable photos, and warn of faces that have no prints."""
-    if stop:
-        stop_if_unreadable(wanted.recipe, "photos", seen["item_id"], seen["photo_status"])
-    old = int(np.count_nonzero(without_print(seen)))
-    if old:
+def _say(wanted: _Links, faces: int, without: int) -> None:
+    """Warn of faces that have no prints."""
+    if without:
         logger.warning(
             "%d of %d faces were measured before faces had prints: copies of their photos are told by the photo's hash "
             "alone (faces.link.max_hash_distance=%d); a build into another --root measures them anew",
-            old,
-            seen.num_rows,
+            without,
+            faces,
             wanted.recipe.faces.link.max_hash_distance,
         )
 
 
-def _in_ranges(wanted: _Links, photos: Numbers, stop: bool) -> str:
-    ranges = _ranges(wanted, photos)
-    aside = [_aside(wanted, places) for places in ranges]
+def _in_ranges(wanted: _Links, ranges: Sequence[Range], stop: bool) -> str:
+    storage, recipe = wanted.storage, wanted.recipe
+    looks = [aside(wanted.name, "looked", places) for places in ranges]
+    parts = [aside(wanted.name, "linked", places) for places in ranges]
     with (
-        building(wanted.storage, "a dry run"),  # a build holds it: what lies aside is one's own, and forgetting waits
-        _deleted(wanted.storage, aside),
+        building(storage, "a dry run"),  # a build holds it: what lies aside is one's own, and forgetting waits
+        deleted(storage, [*looks, *parts]),
         wanted.runner.counting("faces.link", 3 * len(ranges) + SET_TASKS) as advance,
     ):
 
@@ -137,40 +140,50 @@ def _in_ranges(wanted: _Links, photos: Numbers, stop: bool) -> str:
                 advance(1)
                 yield done
 
-        told = {**wanted.told, "photos_key": wanted.photos_key}
-        looks = [{**told, "places": places, "aside": key} for places, key in zip(ranges, aside, strict=True)]
-        seen = wanted.runner.step("faces.link", _joined, wanted, dict(each(look, looks)), ranges, stop)
+        told = {"storage": storage, "recipe": recipe}
+        calls = [
+            {**told, "photos_key": wanted.photos_key, "places": places, "number": number, "aside": looks[number]}
+            for number, places in enumerate(ranges)
+        ]
+        found = sorted(each(look, calls), key=lambda each: each.number)
+        seen, first = wanted.runner.step("faces.link", _joined, wanted, found, stop)
+        del found
         hashes = hashes_of(seen)
-        shares = [{"hashes": hashes, "sets": tuple(range(first, SETS, SET_TASKS))} for first in range(SET_TASKS)]
+        shares = [{"hashes": hashes, "sets": tuple(range(start, SETS, SET_TASKS))} for start in range(SET_TASKS)]
         pairs = pairs_of(hashes, each(near, shares)) if len(hashes) else NO_PAIRS
-        needed, calls = wanted.runner.step("faces.link", _needed, wanted, seen, pairs, aside)
-        photo_rows = wanted.runner.step("faces.link", _copies, wanted, seen, pairs, needed, list(each(prints, calls)))
-        calls = wanted.runner.step("faces.link", _people, wanted, seen, photo_rows, aside)
-        agreed = list(each(agree, calls))
-        return wanted.runner.step("faces.link", _linked, wanted, seen, photo_rows, agreed)
+        needed, calls = wanted.runner.step("faces.link", _needed, wanted, seen, first, pairs, looks)
+        clusters = wanted.runner.step("faces.link", _copies, wanted, seen, pairs, needed, list(each(prints, calls)))
+        del seen, hashes, shares, pairs
+        calls = [
+            {**told, "aside": looks[n], "number": n, "clusters": clusters.slice(at, size), "linked": parts[n]}
+            for n, (at, size) in enumerate(first)
+        ]
+        for _ in each(relate, calls):
+            pass
+        return wanted.runner.step("faces.link", _put_together, wanted, ranges, parts)
 
 
-def look(
-    storage: Storage, recipe: Recipe, photos_key: str, places: tuple[int, ...], aside: str
-) -> tuple[tuple[int, ...], pa.Table]:
-    """What links are made of (`link.looked`) and `_STATE`, of the faces that lie in the buckets `places`, by these;
-    prints and embeddings go to the table `aside`. Runs in a worker process."""
-    columns = [*dict.fromkeys([*LOOKED, *_STATE, *_ASIDE])]
-    store, schema = FACES_MEASURE.store(storage, recipe), face_schema(recipe)
-
-    def read() -> pa.Table:
-        items = read_table(storage, photos_key, ["item_id"])["item_id"]
-        return rows_at(FACES_MEASURE, storage, recipe, items, schema, columns=columns, places=places)
-
-    with storage.listed(store.folder, ALIASES):
-        faces = patiently(read)
-    known = pc.or_(pc.is_valid(faces["face_print"]), pc.is_valid(faces["embedding"]))
-    data = part_bytes(faces.select(_ASIDE).filter(known))
+def look(storage: Storage, recipe: Recipe, photos_key: str, places: Range, number: int, aside: str) -> Seen:
+    """What is seen of the faces that lie in the buckets `places`; what links are made of goes to the table `aside`.
+    Runs in a worker process."""
+    with storage.listed(FACES_MEASURE.store(storage, recipe).folder, ALIASES):
+        faces = patiently(lambda: face_rows(storage, recipe, photos_key, [*_ASIDE, "photo_status"], places))
+    data = part_bytes(faces.select(_ASIDE))
     patiently(lambda: storage.commit(aside, data))
-    seen = looked(faces)
-    for column in _STATE:
-        seen = seen.append_column(column, faces[column])
-    return places, seen
+    return Seen(
+        number=number,
+        faces=looked(faces),
+        unreadable=Unreadable.among(faces["item_id"], faces["photo_status"]),
+        rows=faces.num_rows,
+        without_print=int(np.count_nonzero(without_print(faces))),
+    )
+
+
+def readable(storage: Storage, recipe: Recipe, photos_key: str, places: Range) -> Unreadable:
+    """Which photos of the buckets `places` are unreadable. Runs in a worker process."""
+    with storage.listed(FACES_MEASURE.store(storage, recipe).folder, ALIASES):
+        faces = patiently(lambda: face_rows(storage, recipe, photos_key, _STATE, places))
+    return Unreadable.among(faces["item_id"], faces["photo_status"])
 
 
 def near(hashes: npt.NDArray[np.uint64], sets: tuple[int, ...]) -> Numbers:
@@ -178,76 +191,45 @@ def near(hashes: npt.NDArray[np.uint64], sets: tuple[int, ...]) -> Numbers:
     return near_codes(hashes, sets)
 
 
-def prints(storage: Storage, recipe: Recipe, aside: str, number: int, faces: pa.Array) -> tuple[int, pa.Array]:
-    """The prints of these faces, in their order, from the table of range `number`. Runs in a worker process."""
-    table = patiently(lambda: read_table(storage, aside, ["face_id", "face_print"]))
-    where = pc.index_in(faces, value_set=table["face_id"].combine_chunks())
-    return number, table["face_print"].combine_chunks().take(where)
+def prints(storage: Storage, recipe: Recipe, aside: str, number: int, faces: Numbers) -> tuple[int, pa.Array]:
+    """The prints of these faces of a range, by their rows among those that it has seen. Runs in a worker process."""
+    table = patiently(lambda: read_table(storage, aside, ["photo_phash", "face_print"]))
+    seen = table["face_print"].filter(pc.is_valid(table["photo_phash"])).combine_chunks()
+    return number, seen.take(pa.array(faces))
 
 
-def agree(storage: Storage, recipe: Recipe, aside: Sequence[str], number: int, votes: pa.Table) -> pa.Table:
-    """Rows of `link.purity` of the faces in `votes`, from the tables that have them. Runs in a worker process."""
-    columns = ["item_id", "face_id", "embedding"]
-    tables = [patiently(partial(read_table, storage, key, columns)) for key in aside]
-    return purity(pa.concat_tables(tables).sort_by("item_id"), votes, recipe.faces.link)
+def relate(storage: Storage, recipe: Recipe, aside: str, number: int, clusters: pa.Table, linked: str) -> int:
+    """`link.related` of a range, committed as the table `linked`. Runs in a worker process."""
+    faces = patiently(lambda: read_table(storage, aside))
+    data = part_bytes(related(faces, clusters.combine_chunks(), recipe.faces.link))
+    patiently(lambda: storage.commit(linked, data))
+    return number
 
 
-def _ranges(wanted: _Links, photos: Numbers) -> list[tuple[int, ...]]:
-    """Runs of the buckets that have parts, with about as many photos each."""
-    buckets = np.unique([bucket_of_part(key) for key in FACES_MEASURE.store(wanted.storage, wanted.recipe).parts()])
-    counts = np.maximum(np.bincount(photos, minlength=int(buckets.max()) + 1)[buckets], 1)
-    runs = min(MOST_RANGES, -(-len(photos) // PER_RANGE))
-    place = (np.cumsum(counts) - 1) * runs // counts.sum()
-    return [tuple(buckets[place == run].tolist()) for run in np.unique(place)]
+def _joined(wanted: _Links, found: Sequence[Seen], stop: bool) -> tuple[pa.Table, list[tuple[int, int]]]:
+    """What was seen, range by range, and where each begins and how many rows it has."""
+    if stop:
+        stop_if_unreadable(wanted.recipe, "photos", Unreadable.of_all(each.unreadable for each in found))
+    _say(wanted, sum(each.rows for each in found), sum(each.without_print for each in found))
+    sizes = [each.faces.num_rows for each in found]
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    seen = pa.concat_tables([each.faces for each in found]).unify_dictionaries().combine_chunks()
+    return seen, list(zip(starts, sizes, strict=True))
 
 
-def _aside(wanted: _Links, places: tuple[int, ...]) -> str:
-    return f"fragments/faces.look/{digest([wanted.name, list(places)])}.parquet"
-
-
-@contextmanager
-def _deleted(storage: Storage, keys: Sequence[str]) -> Iterator[None]:
-    """Delete these tables afterwards; what a killed build or a task of a failed one leaves is written again by the next
-    call, or goes with `voxdata gc`."""
-    try:
-        yield
-    except BaseException:
-        with suppress(StorageError):  # the first error is the one to say
-            _delete(storage, keys)
-        raise
-    _delete(storage, keys)
-
-
-def _delete(storage: Storage, keys: Sequence[str]) -> None:
-    for key in keys:
-        if storage.exists(key):
-            storage.delete(key)
-
-
-def _joined(
-    wanted: _Links, tables: Mapping[tuple[int, ...], pa.Table], ranges: Sequence[tuple[int, ...]], stop: bool
-) -> pa.Table:
-    """What was looked at, by item, each once; `range` is the number of the range that has it."""
-    numbered = [
-        tables[places].append_column("range", pa.repeat(pa.scalar(number, pa.int16()), tables[places].num_rows))
-        for number, places in enumerate(ranges)
-    ]
-    seen = each_item_once(numbered).sort_by("item_id").combine_chunks()
-    _say(wanted, seen, stop)
-    return seen.drop_columns([name for name in _STATE if name not in LOOKED])
-
-
-def _needed(wanted: _Links, seen: pa.Table, pairs: Any, aside: Sequence[str]) -> tuple[Numbers, list[dict[str, Any]]]:
+def _needed(
+    wanted: _Links, seen: pa.Table, first: Sequence[tuple[int, int]], pairs: Any, aside: Sequence[str]
+) -> tuple[Numbers, list[dict[str, Any]]]:
     """Which of the faces with prints are in a pair, range by range, and the calls of `prints` that fetch theirs."""
     of_pairs = np.unique(np.concatenate(pairs[:2]))
-    printed = np.flatnonzero(pc.is_valid(seen["print_hash"]).to_numpy())[of_pairs]
-    numbers = seen["range"].to_numpy()[printed]
-    order = np.argsort(numbers, kind="stable")
+    rows = np.flatnonzero(pc.is_valid(seen["print_hash"]).to_numpy())[of_pairs]
     calls = []
-    for number in np.unique(numbers).tolist():
-        faces = seen["face_id"].combine_chunks().take(pa.array(printed[order][numbers[order] == number]))
-        calls.append({**wanted.told, "aside": aside[number], "number": number, "faces": faces})
-    return of_pairs[order], calls
+    for number, (at, size) in enumerate(first):
+        here = rows[(rows >= at) & (rows < at + size)] - at
+        if len(here):
+            told = {"storage": wanted.storage, "recipe": wanted.recipe}
+            calls.append({**told, "aside": aside[number], "number": number, "faces": here})
+    return of_pairs, calls
 
 
 def _copies(
@@ -265,21 +247,6 @@ def _copies(
     return photo_clusters(seen, same, wanted.recipe.faces.link)
 
 
-def _people(wanted: _Links, seen: pa.Table, photos: pa.Table, aside: Sequence[str]) -> list[dict[str, Any]]:
-    """The calls of `agree`: each person once, where the first of their faces lies."""
-    votes = votes_of(seen, photos)
-    numbers = votes["range"].to_numpy()
-    people = votes["person"].combine_chunks().dictionary_encode().indices.to_numpy()
-    _, first = np.unique(people, return_index=True)
-    at = numbers[first][people]
-    calls = []
-    for number in np.unique(at).tolist():
-        here = np.flatnonzero(at == number)
-        keys = [aside[each] for each in np.unique(numbers[here]).tolist()]
-        rows = votes.take(pa.array(here)).drop_columns(["range"])
-        calls.append({**wanted.told, "aside": keys, "number": number, "votes": rows})
-    return calls
-
-
-def _linked(wanted: _Links, seen: pa.Table, photos: pa.Table, agreed: Sequence[pa.Table]) -> str:
-    return wanted.commit(linked(seen, photos, agreed, wanted.recipe.faces.link))
+def _put_together(wanted: _Links, ranges: Sequence[Range], parts: Sequence[str]) -> str:
+    tables = (read_table(wanted.storage, key) for key in parts)
+    return commit_pieces(wanted.storage, "faces.link", wanted.name, ranged(LINKS, ranges), tables)

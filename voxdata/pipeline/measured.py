@@ -1,16 +1,19 @@
 """What stages have measured, read back: no more rows and columns of it than a step looks at.
 
 The faces are the largest table of a build (2.2 million rows of 70 columns, a print and an embedding at full size), so
-they are read twice at most: by the workers for the links, and by the flow, without prints, for decisions and
-candidates. Where they are few, that is one read. Portraits are chosen from the first verdicts and what became of the
-candidates. Who has portraits stands in the verdicts and the manifest; the faces of a shard are read by bucket.
+no process ever holds them all: workers read them range by range (`ranges.py`) for links, for decisions, and those of
+people with candidates once more for these. Where they are few, that is one read by the flow. Portraits are chosen from
+the first verdicts and what became of the candidates. Who has portraits stands in the verdicts and the manifest; the
+faces of a shard are read by bucket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,7 +22,7 @@ from voxdata.faces.diversity import compared_by
 from voxdata.people.merging import aliases_in_force, homes, with_persons
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
-from voxdata.rules import Flags
+from voxdata.store.fragments import each_item_once
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 from voxdata.tables.faces import FOR_LINKS
@@ -68,6 +71,7 @@ def rows_at(
     tables = [store.read(columns=read)] if places is None else [store.read(bucket, read) for bucket in places]
     chosen = schema if read is None else pa.schema([schema.field(name) for name in read])
     known = [table for table in tables if table is not None]
+    known = [each_item_once(known)] if len(known) > 1 else known
     if not known:
         return pa.Table.from_pylist([], pa.schema([*chosen, ("part", pa.string())]))
     # Parts of an older version may lack a column: null there.
@@ -87,6 +91,21 @@ def _in_one_piece(columns: dict[str, pa.ChunkedArray]) -> pa.Table:
     return pa.table({name: columns.pop(name).combine_chunks() for name in [*columns]})
 
 
+def face_rows(
+    storage: Storage, recipe: Recipe, photos_key: str, columns: Sequence[str], places: Iterable[int]
+) -> pa.Table:
+    """These columns of the measured faces of the photos in a manifest that lie in the buckets `places`, by item."""
+    items = read_table(storage, photos_key, ["item_id"])["item_id"]
+    told = (FACES_MEASURE, storage, recipe, items, face_schema(recipe))
+    return rows_at(*told, columns=columns, places=places).select(columns)
+
+
+def decided_by(recipe: Recipe) -> list[str]:
+    """The columns of `faces.measure` that a decision may look at."""
+    looks = compared_by(recipe.faces.quality)
+    return [name for name in face_schema(recipe).names if name not in FOR_LINKS or name in looks]
+
+
 def face_schema(recipe: Recipe) -> pa.Schema:
     """All columns of `faces.measure` under this recipe."""
     from voxdata.faces.measure import schema as measured_schema  # brings OpenCV, and what packages add
@@ -95,22 +114,23 @@ def face_schema(recipe: Recipe) -> pa.Schema:
 
 
 class MeasuredFaces:
-    """The face rows of the photos in a manifest, read when a step first asks and held for those that follow.
+    """The face rows of the photos in a manifest, where these are few (`ranges.is_few`): read when a step first asks and
+    held for those that follow.
 
     A decision asks for `for_decision`: that costs a read without prints (1 KiB a face), where they are not held, and
-    without embeddings where it does not compare faces. `rows` are for links of few faces.
+    without embeddings where it does not compare faces. `rows` are for links.
     """
 
     def __init__(self, storage: Storage, recipe: Recipe, photos_key: str) -> None:
         self.photos_key = photos_key
-        self.human_keep: dict[str, Flags] = {}  # key of first verdicts -> the rows (N,) that reviewers keep
+        self.kept: dict[str, pa.Array] = {}  # key of first verdicts -> the faces that reviewers keep
         self._storage = storage
         self._recipe = recipe
 
     @cached_property
     def rows(self) -> pa.Table:
         """All columns of `faces.measure`, sorted by item."""
-        return self._read((), in_order=True)
+        return self._read(face_schema(self._recipe).names, in_order=True)
 
     @property
     def for_decision(self) -> pa.Table:
@@ -119,19 +139,26 @@ class MeasuredFaces:
 
     @cached_property
     def _decided(self) -> pa.Table:
-        looks = compared_by(self._recipe.faces.quality)
-        return self._read([name for name in FOR_LINKS if name not in looks], in_order=False)
+        return self._read(decided_by(self._recipe), in_order=False)
+
+    def buckets(self) -> npt.NDArray[np.int64]:
+        """The bucket of each photo, (N,)."""
+        buckets = read_table(self._storage, self.photos_key, ["bucket"])["bucket"]
+        return np.asarray(buckets.to_numpy(), np.int64)
+
+    def none(self) -> pa.Table:
+        """No rows, with all columns but those that links are made of."""
+        schema = face_schema(self._recipe)
+        return pa.schema([field for field in schema if field.name not in FOR_LINKS]).empty_table()
 
     def let_go(self) -> None:
-        """Do not hold gigabytes while others work for hours; a later step reads them again."""
+        """Do not hold rows while others work for hours; a later step reads them again."""
         for held in ("rows", "_decided"):
             self.__dict__.pop(held, None)
 
-    def _read(self, leave_out: Collection[str], *, in_order: bool) -> pa.Table:
+    def _read(self, names: list[str], *, in_order: bool) -> pa.Table:
         photos = read_table(self._storage, self.photos_key, ["item_id"])["item_id"]
-        schema = face_schema(self._recipe)
-        names = [name for name in schema.names if name not in leave_out]
-        told = (FACES_MEASURE, self._storage, self._recipe, photos, schema)
+        told = (FACES_MEASURE, self._storage, self._recipe, photos, face_schema(self._recipe))
         return rows_at(*told, columns=names, in_order=in_order).select(names)
 
 

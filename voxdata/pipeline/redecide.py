@@ -17,13 +17,12 @@ import pyarrow.compute as pc
 
 from voxdata.catalog.published_recipe import build_command, redecided_recipe
 from voxdata.catalog.snapshot import load_snapshot, published_tables
-from voxdata.faces.decide import decide as decide_faces_table
-from voxdata.format.digests import digest
 from voxdata.format.errors import DecisionError, SourceError
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline import steps
 from voxdata.pipeline.build import choose_portraits, finish
+from voxdata.pipeline.face_verdicts import Decision
 from voxdata.pipeline.linking import link_faces
 from voxdata.pipeline.measured import MeasuredFaces, portrait_people, render_states
 from voxdata.pipeline.outcomes import KEPT, asks_for_speech, outcomes, packed_people, packed_portraits
@@ -31,7 +30,6 @@ from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, plan
 from voxdata.pipeline.unpublished import attempted, keys_of, settle
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import commit_table
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage, open_storage
 from voxdata.store.stored_table import read_table
@@ -107,22 +105,13 @@ def preview(finished: Finished, runner: Runner) -> Redecision:
     storage, recipe, before = finished.storage, finished.recipe, finished.keys
     faces = MeasuredFaces(storage, recipe, before["photos"])
     links = link_faces(storage, recipe, faces, runner)
-    first = runner.step("faces.decide", steps.decide_faces, storage, recipe, faces, links, rendered=False)
-    renders = render_states(storage, recipe, faces.for_decision)
-    chosen = read_table(storage, first).filter(pc.field("candidate"))["face_id"]
-    missing = chosen.filter(pc.invert(pc.is_in(chosen, value_set=renders["face_id"].combine_chunks()))).combine_chunks()
+    decision = Decision(storage, recipe, faces, links, runner)
+    chosen = read_table(storage, decision.first()).filter(pc.field("candidate"))
+    renders = render_states(storage, recipe, chosen)
+    there = pc.is_in(chosen["face_id"], value_set=renders["face_id"].combine_chunks())
+    missing = chosen["face_id"].filter(pc.invert(there)).combine_chunks()
     assumed = pa.table({"face_id": missing, "render_status": pa.array(["ok"] * len(missing), pa.string())})
-    reviews, opted_out, forgotten = steps.journalled(storage, recipe, before["photos"])
-    verdicts = decide_faces_table(
-        faces.for_decision,
-        read_table(storage, links),
-        recipe.faces,
-        renders=pa.concat_tables([renders, assumed]),
-        reviews=reviews,
-        opted_out=opted_out,
-        forgotten=forgotten,
-    ).sort_by("item_id")
-    key = commit_table(storage, "faces.preview", digest([first, verdicts["verdict"].to_pylist()]), verdicts)
+    key = decision.assumed(pa.concat_tables([renders, assumed]))
     keys = {"photos": before["photos"], "links": links, "face_verdicts": key}
     unheard = set(portrait_people(storage, keys))
     if "utterance_files" in before:

@@ -11,11 +11,9 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voxdata.faces.decide import before_renders, with_renders
 from voxdata.format.digests import digest
 from voxdata.format.errors import BuildStoppedError, SourceError
 from voxdata.people import splits
@@ -26,11 +24,11 @@ from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
 from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, people_asked_for, photo_sources
-from voxdata.pipeline.limits import stop_if_unreadable
-from voxdata.pipeline.measured import MeasuredFaces, measured_clips, portrait_people, render_states
+from voxdata.pipeline.limits import Unreadable, stop_if_unreadable
+from voxdata.pipeline.measured import measured_clips, portrait_people
 from voxdata.pipeline.outcomes import packed_people, portraits_now
 from voxdata.pipeline.progress import crawl_progress, logger, progress
-from voxdata.pipeline.stages import FACES_RENDER, SPEECH_MEASURE
+from voxdata.pipeline.stages import SPEECH_MEASURE
 from voxdata.recipe.sections import Recipe
 from voxdata.sources.clips import FOUND, find_utterances, inventory
 from voxdata.sources.crawl_names import decisions
@@ -42,7 +40,6 @@ from voxdata.store.fragments import commit_table
 from voxdata.store.locks import building
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
-from voxdata.tables.faces import FOR_LINKS
 from voxdata.tables.schemas import IDENTITIES
 
 Shown = Callable[[], AbstractContextManager[Callable[[Figures], None]]]
@@ -75,53 +72,6 @@ def crawl(storage: Storage, recipe: Recipe, shown: Shown = crawl_progress, below
         _say_what_failed(storage, figures)
         _stop_if_thin(recipe, figures)
         return store.commit_manifest()
-
-
-def decide_faces(storage: Storage, recipe: Recipe, faces: MeasuredFaces, links_key: str, *, rendered: bool) -> str:
-    """Verdicts of all faces (`schemas.FACE_VERDICTS`); `rendered` says whether the candidates have been rendered.
-
-    The final ones are made of the first ones and of what became of the candidates, and no measurement is read again,
-    unless somebody has said something in between.
-    """
-    reviews, opted_out, forgotten = journalled(storage, recipe, faces.photos_key)
-    said = [reviews.to_pylist() if reviews is not None else None, sorted(opted_out), sorted(forgotten)]
-
-    def depends(rendered: bool) -> list[Any]:
-        settings = recipe.faces.model_dump(mode="json")
-        return [links_key, settings, DECISION_VERSION, rendered, FACES_RENDER.fingerprint(recipe), *said]
-
-    before = _key_of("faces.decide", depends(False))
-
-    def first() -> pa.Table:
-        links = read_table(storage, links_key)
-        verdicts, keep = before_renders(
-            faces.for_decision, links, recipe.faces, reviews=reviews, opted_out=opted_out, forgotten=forgotten
-        )
-        order = pc.sort_indices(verdicts["item_id"])
-        faces.human_keep[before] = keep[order.to_numpy()]
-        return verdicts.take(order)
-
-    def table() -> pa.Table:
-        if not rendered:
-            return first()
-        known = recipe.faces.select.reviewed != "required" or before in faces.human_keep
-        verdicts = read_table(storage, before) if known and storage.exists(before) else first()
-        keep = faces.human_keep.get(before, np.zeros(verdicts.num_rows, bool))
-        return with_renders(verdicts, recipe.faces.select, render_states(storage, recipe, verdicts), keep)
-
-    return _commit_once(storage, "faces.decide", depends(rendered), table)
-
-
-def candidates(storage: Storage, faces: MeasuredFaces, verdicts_key: str) -> str:
-    """The face rows to be rendered: the best 2 x cap of each person."""
-
-    def table() -> pa.Table:
-        chosen = read_table(storage, verdicts_key).filter(pc.field("candidate"))["face_id"]
-        rows = faces.for_decision
-        rows = rows.drop_columns([name for name in FOR_LINKS if name in rows.column_names])
-        return rows.filter(pc.is_in(rows["face_id"], value_set=pc.unique(chosen))).sort_by("item_id")
-
-    return _commit_once(storage, "faces.candidates", [faces.photos_key, verdicts_key], table)
 
 
 def find_speech(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
@@ -171,7 +121,7 @@ def _hashed(storage: Storage, found: pa.Table) -> pa.Table:
 
 
 def _commit_clips(storage: Storage, clips: pa.Table) -> str:
-    return _commit_once(storage, "speech.find", clips.to_pylist(), lambda: clips)
+    return commit_once(storage, "speech.find", clips.to_pylist(), lambda: clips)
 
 
 def _without_collisions(found: pa.Table) -> pa.Table:
@@ -189,11 +139,11 @@ def decide_speech(storage: Storage, recipe: Recipe, clips_key: str, *, stop: boo
     """Verdicts of all clips (`schemas.UTTERANCE_VERDICTS`). With `stop`, stops where too many are unreadable."""
     clips = measured_clips(storage, recipe, clips_key)
     if stop:
-        stop_if_unreadable(recipe, "clips", clips["item_id"], clips["speech_status"])
+        stop_if_unreadable(recipe, "clips", Unreadable.among(clips["item_id"], clips["speech_status"]))
     book = book_at_hand(storage, recipe)
     known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
     depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), recipe.speech.select.model_dump(), sorted(known)]
-    return _commit_once(
+    return commit_once(
         storage,
         "speech.decide",
         [*depends, DECISION_VERSION],
@@ -208,7 +158,7 @@ def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -
     for key in (keys[name] for name in ("photos", "utterance_files") if name in keys):
         seen.update(read_table(storage, key, ["identity"])["identity"].to_pylist())
     rows = [_identity_row(book, name) for name in sorted(seen)]
-    return _commit_once(storage, "identities", rows, lambda: pa.Table.from_pylist(rows, IDENTITIES))
+    return commit_once(storage, "identities", rows, lambda: pa.Table.from_pylist(rows, IDENTITIES))
 
 
 def split(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
@@ -217,7 +167,7 @@ def split(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:
     identities = read_table(storage, keys["identities"])
     chosen = identities.filter(pc.is_in(identities["person"], value_set=pa.array(sorted(people), pa.string())))
     depends = [sorted(people), keys["identities"], recipe.splits.model_dump()]
-    return _commit_once(storage, "split", depends, lambda: splits.assign(chosen, recipe.splits))
+    return commit_once(storage, "split", depends, lambda: splits.assign(chosen, recipe.splits))
 
 
 def journalled(
@@ -239,7 +189,7 @@ def with_current_people(storage: Storage, stage: str, key: str) -> str:
     """The key of an earlier table whose people are those of the aliases now in force; its own where nothing changed."""
     before = read_table(storage, key)
     after = with_persons(before, aliases_in_force(storage))
-    return key if after is before else _commit_once(storage, stage, [key, after["person"].to_pylist()], lambda: after)
+    return key if after is before else commit_once(storage, stage, [key, after["person"].to_pylist()], lambda: after)
 
 
 def _say_what_failed(storage: Storage, figures: Figures) -> None:
@@ -275,11 +225,13 @@ def _identity_row(book: IdentityBook, name: str) -> dict[str, Any]:
     }
 
 
-def _commit_once(storage: Storage, stage: str, depends: Iterable[Any], make: Callable[[], pa.Table]) -> str:
+def commit_once(storage: Storage, stage: str, depends: Iterable[Any], make: Callable[[], pa.Table]) -> str:
+    """Commit the table of a step, unless that is there; its key, by what it depends on."""
     depends = list(depends)
-    key = _key_of(stage, depends)
+    key = key_of(stage, depends)
     return key if storage.exists(key) else commit_table(storage, stage, digest(depends), make())
 
 
-def _key_of(stage: str, depends: list[Any]) -> str:
+def key_of(stage: str, depends: list[Any]) -> str:
+    """The key of a table of a step, by what it depends on."""
     return f"fragments/{stage}/{digest(depends)}.parquet"

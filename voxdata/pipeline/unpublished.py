@@ -26,6 +26,7 @@ from voxdata.catalog.unpublished import Unpublished
 from voxdata.format.digests import digest
 from voxdata.format.errors import CatalogError, DecisionError, SnapshotError, VoxdataError
 from voxdata.pipeline import steps
+from voxdata.pipeline.face_verdicts import Decision
 from voxdata.pipeline.limits import what_to_relax
 from voxdata.pipeline.linking import link_faces
 from voxdata.pipeline.measured import MeasuredFaces
@@ -224,7 +225,7 @@ def _completed(storage: Storage, found: Unpublished, parts: Mapping[str, list[st
         keys["photos"] = photos
         faces = MeasuredFaces(storage, recipe, photos)
         keys["links"] = link_faces(storage, recipe, faces, InOneProcess(), stop=False)
-        keys["face_verdicts"] = steps.decide_faces(storage, recipe, faces, keys["links"], rendered=False)
+        keys["face_verdicts"] = Decision(storage, recipe, faces, keys["links"], InOneProcess()).first()
     if "utterance_files" in keys:
         clips = _measured(storage, "speech.find", keys["utterance_files"], parts.get("utterances", []))
         if clips != keys["utterance_files"] or "utterance_verdicts" not in keys:

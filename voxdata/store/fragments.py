@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
-from voxdata.store.storage import ReadRange, Span, Storage
+from voxdata.store.storage import ReadRange, Span, Storage, Upload
 from voxdata.store.stored_table import MADE_ANEW, StoredTable, read_table
 
 R = TypeVar("R")
@@ -359,6 +359,37 @@ def commit_table(storage: Storage, stage: str, name: str, table: pa.Table) -> st
     key = f"fragments/{stage}/{name}.parquet"
     storage.commit(key, parquet_bytes(table))
     return key
+
+
+def commit_pieces(storage: Storage, stage: str, name: str, schema: pa.Schema, pieces: Iterable[pa.Table]) -> str:
+    """`commit_table` of a table that comes in pieces and is never held whole; each becomes a row group."""
+    key = f"fragments/{stage}/{name}.parquet"
+    with storage.writing(f"fragments/{stage}") as upload:
+        with pq.ParquetWriter(_Sink(upload), schema, compression="zstd") as writer:
+            for piece in pieces:
+                writer.write_table(piece.cast(schema), row_group_size=max(1, piece.num_rows))
+        upload.commit(key)
+    return key
+
+
+class _Sink(io.RawIOBase):
+    """An upload as the file that pyarrow writes to."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        piece = bytes(data)
+        self._upload.write([piece])
+        self._size += len(piece)
+        return len(piece)
+
+    def tell(self) -> int:
+        return self._size
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterable[list[Any]]:

@@ -41,11 +41,12 @@ class StoredTable:
                     raise ValueError(f"it has no texts {name}")
             self.metadata: Mapping[bytes, bytes] = self._file.schema_arrow.metadata or {}
 
-    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All columns, or those of `columns` that there are; every text in them is valid. Raises `StorageError`."""
+    def read(self, columns: Sequence[str] | None = None, group: int | None = None) -> pa.Table:
+        """All columns, or those of `columns` that there are, of all rows or of one row group; every text in them is
+        valid. Raises `StorageError`."""
         with self._checked():
             have = None if columns is None else [name for name in columns if name in self.names]
-            table = self._file.read(columns=have)
+            table = self._file.read(columns=have) if group is None else self._file.read_row_group(group, columns=have)
             table.validate(full=True)
             for name in set(self._needs).intersection(table.column_names):
                 if table[name].null_count:
