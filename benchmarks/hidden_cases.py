@@ -76,7 +76,7 @@ def read_listed(path: Path | None) -> dict[str, str]:
     return {name: f"listed {kind}" for kind, name in lines}
 
 
-def _person(path: Path) -> str:
+def person_of(path: Path) -> str:
     """Whose photo it is, as far as its name tells; photos of AFLW2000 that may be of one person go together."""
     if path.parent.parent.name in ("photos", "web"):
         return path.parent.name
@@ -102,7 +102,7 @@ def find_jobs(data: Path, listed: Mapping[str, str], *, fitting: bool) -> Iterat
     for folder in FOLDERS:
         paths = sorted(each for each in (data / folder).rglob("*") if each.suffix.lower() in (".jpg", ".jpeg", ".png"))
         for path in paths:
-            person, name = _person(path), str(path.relative_to(data))
+            person, name = person_of(path), str(path.relative_to(data))
             if in_fitting_half(person) == fitting:
                 paints = zlib.crc32(name.encode()) % EVERY == 0
                 yield Job(person=person, kind=listed.get(name, "bare"), path=path, paints=paints)
