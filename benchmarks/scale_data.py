@@ -271,7 +271,7 @@ class ScaleData:
         nulls = {name: pa.nulls(2 * count, kind.item_type.field(name).type) for name in ("vad", "vad_ratio")}
         frames = pa.array(self.rng.integers(300, 2000, 2 * count), pa.int32())
         heard = pa.StructArray.from_arrays([frames, *nulls.values()], ["frames", *nulls])
-        names = pa.array(np.tile(["torch40", "torch64"], count))
+        names = pa.array(["torch40", "torch64"]).take(np.tile([0, 1], count))  # as one chunk, however many there are
         return pa.MapArray.from_arrays(np.arange(0, 2 * count + 1, 2, np.int32), names, heard).cast(kind)
 
     def utterance_files(self) -> pa.Table:
