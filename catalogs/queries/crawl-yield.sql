@@ -11,16 +11,28 @@ came AS (
     WHERE status IN ('stored', 'unchanged') AND identity IS NOT NULL AND source IS NOT NULL
     GROUP BY ALL
 ),
-measured AS (
+counted AS (
     SELECT
         identity,
-        photo_source AS source,
+        photo_source,
         any_value(person) AS person,
         count(*) FILTER (WHERE face_number <= 1) AS fetched,
-        count(DISTINCT photo_sha256) FILTER (WHERE verdict = 'keep') AS kept,
         count(*) FILTER (WHERE portrait) AS portraits
     FROM faces
     GROUP BY ALL
+),
+-- apart, so that hashes are told from each other among the few faces that were kept only
+passed AS (
+    SELECT identity, photo_source, count(DISTINCT photo_sha256) AS kept
+    FROM faces
+    WHERE verdict = 'keep'
+    GROUP BY ALL
+),
+measured AS (
+    SELECT counted.identity, counted.photo_source AS source, person, fetched, coalesce(kept, 0) AS kept, portraits
+    FROM counted
+    LEFT JOIN passed
+        ON passed.identity = counted.identity AND passed.photo_source IS NOT DISTINCT FROM counted.photo_source
 ),
 -- Photos of folders are in no attempt, and those that came since the last build are not measured.
 seen AS (

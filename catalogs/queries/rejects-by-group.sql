@@ -16,6 +16,11 @@ looked_at AS (
         END AS photo_tone_deg
     FROM faces
 ),
+-- most faces share their outcome with others of their person: these are counted, and each outcome is looked at once
+tallied AS (
+    SELECT identity, person, reached, reasons, count(*) AS faces
+    FROM looked_at GROUP BY identity, person, reached, reasons
+),
 -- of pixels, not of people: the middle one of a person's photos, so that one photo's light makes no group
 tones AS (SELECT person, median(photo_tone_deg) AS tone_deg FROM looked_at GROUP BY person),
 -- the bounds of Chardon et al. 1991, brown parted from dark at -30
@@ -29,16 +34,16 @@ typology (tone, darkest_deg, place) AS (VALUES
 ),
 seen AS (
     SELECT DISTINCT
-        looked_at.identity,
-        looked_at.person,
+        tallied.identity,
+        tallied.person,
         sex,
         nationality,
         tone_deg,
         -- what a simulation has painted
         skin_tone_stated_deg AS stated_deg
-    FROM looked_at
-    LEFT JOIN identities ON identities.identity = looked_at.identity
-    JOIN tones ON tones.person = looked_at.person
+    FROM tallied
+    LEFT JOIN identities ON identities.identity = tallied.identity
+    JOIN tones ON tones.person = tallied.person
 ),
 members AS (
     SELECT identity, person, 'sex' AS trait, coalesce(sex, 'unknown') AS group_, 0 AS place FROM seen
@@ -55,9 +60,9 @@ members AS (
 -- which faces a rule looks at: photos, faces that were found, or faces that were measured; `any` is every rule that
 -- judges a face by itself
 failed AS (
-    SELECT identity, reached, unnest(reasons) AS rule FROM looked_at
+    SELECT identity, reached, faces, unnest(reasons) AS rule FROM tallied
     UNION ALL
-    SELECT identity, reached, 'any' FROM looked_at
+    SELECT identity, reached, faces, 'any' FROM tallied
     WHERE len(list_filter(reasons, lambda reason: reason NOT IN ({{beside}}))) > 0
 ),
 rules AS (
@@ -67,11 +72,17 @@ rules AS (
     FROM failed
 ),
 counts AS (
-    SELECT identity, [count(*), count(*) FILTER (WHERE reached >= 1), count(*) FILTER (WHERE reached >= 2)] AS faces
-    FROM looked_at GROUP BY identity
+    SELECT
+        identity,
+        [
+            sum(faces),
+            coalesce(sum(faces) FILTER (WHERE reached >= 1), 0),
+            coalesce(sum(faces) FILTER (WHERE reached >= 2), 0)
+        ] AS faces
+    FROM tallied GROUP BY identity
 ),
 rejections AS (
-    SELECT identity, rule, count(*) AS rejected
+    SELECT identity, rule, sum(faces) AS rejected
     FROM failed JOIN rules USING (rule) WHERE reached >= needs GROUP BY identity, rule
 ),
 people AS (
