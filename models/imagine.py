@@ -62,6 +62,9 @@ def imagine(
     )
 
 
+_NOT_COMPUTED = frozenset({"name", "normalisation", "trained_on", "knows_test_people"})
+
+
 def _check_front_end(generator: Generator, run_dir: Path, name: str, settings: Mapping[str, Any]) -> None:
     trained = generator.front_end
     if name != trained["name"]:
@@ -69,7 +72,7 @@ def _check_front_end(generator: Generator, run_dir: Path, name: str, settings: M
             f"the voice comes as {name} log-mels, run {run_dir} was trained on {trained['name']}; "
             f"compute {trained['name']}"
         )
-    for key in sorted((settings.keys() & trained.keys()) - {"name", "normalisation"}):
+    for key in sorted((settings.keys() & trained.keys()) - _NOT_COMPUTED):
         if settings[key] != trained[key]:
             raise ClipError(
                 f"front end {name}: {key} is {settings[key]!r}, run {run_dir} was trained with {trained[key]!r}; "

@@ -138,7 +138,7 @@ def test_what_is_not_installed_is_named_with_what_is(toy_root: Path, here: Voxda
     for line in (
         "sources.photos.kind = 'toy-list': there is no such name; there are folder, ",
         "sources.speech.kind = 'toy-list': there is no such name; there are folder, webdataset",
-        "speech.measure.front_ends.1 = 'toy16': there is no such name; there are psf40, sphinx64, torch40, torch64",
+        "speech.measure.front_ends.1 = 'toy16': there is no such name; there are openvoice_speaker, psf40, ",
         "faces.measure.backend = 'toy-landmarks': there is no such name; there are face-alignment, mediapipe",
         "faces.render.matting = 'toy-oval': there is no such name; there are deeplabv3, mediapipe-selfie",
     ):

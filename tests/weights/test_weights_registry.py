@@ -23,8 +23,11 @@ from voxdata.faces.portrait import deeplab
 from voxdata.format.errors import WeightsError
 from voxdata.recipe.faces import FaceMeasure
 from voxdata.recipe.reading import load_recipe
+from voxdata.speech.front_ends.encoder import Encoder
+from voxdata.speech.front_ends.front_end import find_front_end
 
 MATTED = {"deeplabv3_resnet50": 6, "deeplabv3_resnet101": 23}  # blocks of the third stage, as torchvision has them
+FRONT_ENDS = "speech.measure.front_ends"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
 
 
@@ -57,7 +60,8 @@ def test_what_uses_a_file_exists(cache: Path) -> None:
                 said = parsed(*user.split()[1:2], "RUN", *user.split()[2:])
                 assert set(said["protocol"]) < set(PROTOCOLS)
             else:
-                load_recipe("hq-voxceleb-automatic", [*USED_WITH[user], f"{user}={weight.name}"])
+                value = f"[{weight.name}]" if user == FRONT_ENDS else weight.name
+                load_recipe("hq-voxceleb-automatic", [*USED_WITH.get(user, []), f"{user}={value}"])
 
 
 def test_files_of_the_models_are_the_same_and_are_used(cache: Path) -> None:
@@ -71,8 +75,10 @@ def test_files_of_the_models_are_the_same_and_are_used(cache: Path) -> None:
     assert of_commands == set(FILES)
 
 
-def test_every_face_embedder_says_whether_it_knows_voxcelebs_people(cache: Path) -> None:
+def test_every_face_embedder_and_speaker_encoder_says_whether_it_knows_voxcelebs_people(cache: Path) -> None:
     judges = {name for name, each in weights.registry().items() if each.face_input or name in PUBLISHED}
+    judges |= {name for name, each in weights.registry().items() if each.notes.startswith("speaker embedding")}
+    assert {"resemblyzer", "openvoice_speaker"} < judges
     assert {name for name, each in weights.registry().items() if each.knows_test_people} == judges
 
 
@@ -92,11 +98,13 @@ def test_a_file_that_a_setting_is_said_to_take_is_taken_by_it(cache: Path) -> No
             if setting == "faces.measure.embedding_model":
                 assert weight.face_input in SCALES
                 assert weight.format == ("dlib" if weight.face_input == "dlib" else "onnx")
+            elif setting == FRONT_ENDS:
+                assert isinstance(find_front_end(name), Encoder)
             elif setting == "faces.render.matting_model":
                 assert name in MATTED
             else:
                 assert usual[setting] == name
-    assert seen == set(USED_WITH)
+    assert seen == {*USED_WITH, FRONT_ENDS}
 
 
 @pytest.mark.parametrize("name", MATTED)

@@ -39,6 +39,7 @@ from voxdata.weights.cache import command_for, resolve, sha256_of
 from voxdata.weights.entries import Weight, known_by_digest, registry
 
 REFUSED = 5  # folders that several people are called by, each with a line of its own
+FRONT_ENDS = "speech.measure.front_ends"
 TOO_LARGE = "over crawl.max_file_mb"
 
 AnyListing: TypeAlias = Listing[PhotoFile | Unread | Clip]
@@ -215,11 +216,18 @@ def _files(recipe: Recipe, said: Said) -> list[ModelFile]:
         usual = stated.usual if stated.usual_with is None or stated.usual_with.holds(recipe) else None
         if setting.value or usual:
             found.append(_file(setting.key, setting.value or str(usual), said))
+    found += [_file(FRONT_ENDS, name, said) for name in _encoders(recipe)]
     _judge_embedder(recipe, said)
     if all(each.there for each in found):
         for stage in (FACES_MEASURE, FACES_RENDER):  # speech's needs torch, which takes seconds to load
             said.attempt(stage.fingerprint, recipe)
     return found
+
+
+def _encoders(recipe: Recipe) -> list[str]:
+    """The front ends that are networks of the registry: nothing is imported, as torch takes seconds to load."""
+    known = registry()
+    return [name for name in recipe.speech.measure.front_ends if name in known and FRONT_ENDS in known[name].used_by]
 
 
 def _judge_embedder(recipe: Recipe, said: Said) -> None:

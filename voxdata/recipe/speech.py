@@ -47,7 +47,11 @@ class SpeechMeasure(Section):
     vad_psf40: Annotated[Vad, PSF40] = SF2F_VAD
     vad_sphinx64: Annotated[Vad, SPHINX64] = VOICE2FACE_VAD
     gate: Gate = Gate()
-    front_ends: list[FrontEndName] = Field(["torch40", "torch64"], min_length=1, description="log-mels that are stored")
+    front_ends: list[FrontEndName] = Field(
+        ["torch40", "torch64"],
+        min_length=1,
+        description="log-mels that are stored, and vectors of frozen networks, whose files `voxdata weights` brings",
+    )
 
 
 class SpeechSelect(Section):

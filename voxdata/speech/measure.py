@@ -1,4 +1,4 @@
-"""speech.measure: every measurement of a clip, and the log-mels of its speech. No thresholds.
+"""speech.measure: every measurement of a clip, and what the front ends make of its speech. No thresholds.
 
 The speech of a clip is its voice activity segments as far as the second gate confirms them, concatenated. Each front
 end has the voice activity setting that goes with it (`FrontEnd.vad_of`); WebRTC runs once per distinct setting,
@@ -30,6 +30,7 @@ from voxdata.speech.activity.gate import frame_flags, judge, pick, voiced_frames
 from voxdata.speech.activity.vad import Pcm, Segment, int16, speech_segments, vad_name
 from voxdata.speech.activity.voicing import FrameFeatures, analyse
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Decoded, Samples, decode
+from voxdata.speech.front_ends.encoder import OF_TRAINING, Encoder
 from voxdata.speech.front_ends.front_end import GROUP, find_front_end
 from voxdata.speech.front_ends.mel import Mel, log_mels
 from voxdata.speech.loops import find_loop
@@ -51,11 +52,16 @@ def named(settings: SpeechMeasure) -> Named:
     A front end of somebody else's adds its package and version. Raises `RecipeError`.
     """
     backends = {name: version(name) for name in _BACKENDS}
-    front_ends = {name: find_front_end(name).metadata(settings) for name in settings.front_ends}
+    front_ends = {
+        name: {key: value for key, value in find_front_end(name).metadata(settings).items() if key not in OF_TRAINING}
+        for name in settings.front_ends
+    }
     given = {**settings.model_dump(mode="json"), "front_ends": front_ends}
     for name in settings.front_ends:
         if (package := package_of(GROUP, name)) is not None:
             backends[f"front end {name}"] = package
+        if isinstance(encoder := find_front_end(name), Encoder):
+            backends |= encoder.backends()
     if settings.gate.silero is not None:
         given["gate"]["silero"] = silero.model_digest(settings.gate.silero)
         backends["onnxruntime"] = silero.runtime_version(settings.gate.silero)

@@ -1,8 +1,8 @@
-"""What a log-mel front end is, and the registered ones by name.
+"""What a log-mel front end is, and the registered ones of both kinds by name.
 
-A front end is one file (or a few in one, where they differ by numbers only): everything that a reader needs to compute
-the same features from a voice, and the power spectrum that the bands are taken of. Nothing is normalised here: mean and
-deviation are metadata that the reader applies.
+The other kind are frozen networks (`encoder.py`). A front end is one file (or a few in one, where they differ by
+numbers only): everything that a reader needs to compute the same features from a voice, and the power spectrum that the
+bands are taken of. Nothing is normalised here: mean and deviation are metadata that the reader applies.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from voxdata.recipe.speech import SpeechMeasure, Vad
 from voxdata.speech.activity.vad import vad_name
 from voxdata.speech.decode import SAMPLE_RATE_HZ
 from voxdata.speech.front_ends.banks import Bank, Block, Edges, apply, blocks, mel_bank
+from voxdata.speech.front_ends.encoder import Encoder
 from voxdata.speech.normalisation import normalisation
 from voxdata.store.storage import Storage
 
@@ -110,11 +111,13 @@ _NOT_STATED = frozenset({"spectrum", "vad", "published", "per_utterance"})
 
 
 @cache
-def find_front_end(name: str, setting: str = "speech.measure.front_ends") -> FrontEnd:
-    """The front end that a setting names. Raises `RecipeError`, with those that there are."""
+def find_front_end(name: str, setting: str = "speech.measure.front_ends") -> FrontEnd | Encoder:
+    """The front end of either kind that a setting names. Raises `RecipeError`, with those that there are."""
     found = plugin(GROUP, name, setting=setting)
-    if not isinstance(found, FrontEnd) or found.name != name:
-        raise RecipeError(f"{setting} = {name!r}: {GROUP} names {found!r}; a FrontEnd of that name is needed")
+    if not isinstance(found, FrontEnd | Encoder) or found.name != name:
+        raise RecipeError(
+            f"{setting} = {name!r}: {GROUP} names {found!r}; a FrontEnd or an Encoder of that name is needed"
+        )
     return found
 
 

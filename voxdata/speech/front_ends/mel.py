@@ -1,4 +1,4 @@
-"""Log-mels of clips by the names of front ends. docs/mel.md compares ours.
+"""Log-mels of clips by the names of front ends, and what the encoders among them give. docs/mel.md compares ours.
 
 Shapes: B clips of one length, N samples, W samples of a window, K points of a spectrum, F bands, T frames.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from voxdata.speech.decode import Samples
+from voxdata.speech.front_ends.encoder import Encoder
 from voxdata.speech.front_ends.front_end import FrontEnd, Spectrum, find_front_end
 
 Mel = npt.NDArray[np.float32]
@@ -21,18 +22,22 @@ PIECE_FRAMES = 6000
 
 
 def log_mel(samples: Samples, name: str) -> Mel:
-    """Log-mel (F, T) of 16 kHz samples (N,) with the front end `name`; T is 0 for less than one window."""
+    """What the front end `name` makes of 16 kHz samples (N,): (F, T); T is 0 for less than one window."""
     return log_mels(samples, [name])[name]
 
 
 def log_mels(samples: Samples, names: Iterable[str]) -> dict[str, Mel]:
-    """Log-mels (F, T) by name; front ends with the same spectrum share it, and give the same bytes alone.
+    """Log-mels (F, T), or an encoder's vectors, by name; front ends with the same spectrum share it, and give the same
+    bytes alone.
 
     A clip of more than a minute is computed a minute at a time, so that no more than its log-mels grow with its length.
     """
     signal_BN = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))[None]
-    parts: dict[str, list[Mel]] = {name: [] for name in names}
-    for together in _of_one_step([find_front_end(name) for name in parts]):
+    found = {name: find_front_end(name) for name in names}
+    parts: dict[str, list[Mel]] = {
+        name: [each(samples)] if isinstance(each, Encoder) else [] for name, each in found.items()
+    }
+    for together in _of_one_step([each for each in found.values() if isinstance(each, FrontEnd)]):
         for first, last, skipped, until in _pieces(signal_BN.shape[1], together):
             for name, mel_BFT in log_mels_batch(signal_BN[:, first:last], [each.name for each in together]).items():
                 parts[name].append(mel_BFT[0, :, skipped:until].numpy())
@@ -74,6 +79,8 @@ def log_mels_batch(signal_BN: Tensor, names: Iterable[str]) -> dict[str, Tensor]
     mels: dict[str, Tensor] = {}
     for name in names:
         made = find_front_end(name)
+        if isinstance(made, Encoder):
+            raise ValueError(f"{name} is a network, whose vectors are computed clip by clip: use log_mels")
         if signal_BN.shape[1] < made.window_length:
             mels[name] = signal_BN.new_zeros((len(signal_BN), made.n_mels, 0))
             continue
