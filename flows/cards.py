@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from models.evaluate.leakage import heard_before
 from models.evaluate.report import stem
 from models.training.checkpoint import checkpoints, read_run_config
 from voxdata.catalog import champions
@@ -117,6 +118,8 @@ def _lineage(storage: Storage, run_dir: Path, config: Mapping[str, Any]) -> list
         ("recipe hash", recipe),
         ("training people", config["people"]),
         ("front end", config["front_end"]["name"]),
+        ("sha256 of the front end's network", config["front_end"].get("weights", {}).get("sha256")),
+        ("leakage", heard_before(config["front_end"])),
         ("embedder", config["embedder"]["name"]),
         ("embedder sha256", config["embedder"]["sha256"]),
         *((f"sha256 of {name}", _digest(Path(file))) for name, file in sorted(settings["weights"].items())),

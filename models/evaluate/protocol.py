@@ -31,6 +31,7 @@ from models.errors import EvaluationError
 from models.evaluate.contestants import Evaluation
 from models.evaluate.full import FULL_PARTS, full_rows
 from models.evaluate.judge import Judge
+from models.evaluate.leakage import heard_before
 from models.evaluate.listed import FAME, Listed, Lists, read_lists
 from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, FULL, Question, tables
 from models.evaluate.protocols import chosen as chosen_protocols
@@ -123,7 +124,7 @@ def evaluate(
         rows = full_rows(evaluation, advance)
     result = _about(run_dir, trained, snapshot, split, unseen) | {
         "embedder": describe_embedder(name, files),
-        "notes": [*said, *_notes(name, config.embedder, unseen), *missing],
+        "notes": [*said, *_notes(name, config.embedder, unseen), *_heard(trained), *missing],
         "rows": rows,
         "tables": tables(asked, question),
     }
@@ -191,6 +192,11 @@ def open_embedder(name: str, run_dir: Path, weights: Mapping[str, str]) -> Embed
             'evaluate with that one, or train with "embedder": "self-trained"'
         )
     return load_embedder(run_dir / "embedder.pt")
+
+
+def _heard(trained: Generator) -> list[str]:
+    said = heard_before(trained.front_end)
+    return [] if said is None else [said]
 
 
 def _notes(name: str, trained_with: str, unseen: Store) -> list[str]:

@@ -17,6 +17,7 @@ from snapshot_writer import N_MELS, TinySnapshot
 
 from models.errors import CheckpointError, ClipError, PretrainedError, SnapshotReadError
 from models.evaluate.__main__ import main
+from models.evaluate.leakage import heard_before
 from models.evaluate.metrics import bootstrap_interval, cosine, group_means, hit_table, hits, l1, ranks
 from models.evaluate.protocol import evaluate
 from models.evaluate.rows import Centre, Protocol, person_values, same_sex_scores, scores_row, shuffled_row, system_row
@@ -246,3 +247,19 @@ def test_a_folder_without_a_usable_checkpoint(run_dir: Path, tmp_path: Path) -> 
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
         imagine(tmp_path, voice(80), front_end="torch40", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ("yes", "it has heard VoxCeleb's test people"),
+        ("likely", "it has probably heard VoxCeleb's test people"),
+        ("unknown", "whether it has heard VoxCeleb's test people is not known"),
+    ],
+)
+def test_what_an_encoder_in_front_of_a_model_has_heard_is_told(known: str, said: str) -> None:
+    heard = heard_before({"name": "resemblyzer", "trained_on": "VoxCeleb2", "knows_test_people": known})
+    assert heard is not None
+    assert heard.startswith("voices come through resemblyzer, which was trained on VoxCeleb2; ")
+    assert said in heard
+    assert heard_before({"name": "torch40", "n_mels": 40}) is None
