@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
@@ -137,3 +138,41 @@ def numbers(column: pa.ChunkedArray) -> Numbers:
     """A column as float64 (N,), NaN where it is null."""
     values: Numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
     return values
+
+
+class Reasons:
+    """Reasons per row, in the order in which they are added; `before` has those that rows had already."""
+
+    def __init__(self, rows: int, before: pa.ListArray | None = None) -> None:
+        self.passing = np.ones(rows, bool)
+        self._added: list[tuple[pa.Array, npt.NDArray[np.int64]]] = []  # names, and the row of each
+        if before is not None:
+            self.add_lists(before)
+
+    def add(self, name: str, failing: Flags) -> None:
+        """One more of these rows (N,)."""
+        rows = np.flatnonzero(failing)
+        self._added.append((pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int32), [name]), rows))
+        self.passing = self.passing & ~failing
+
+    def add_lists(self, reasons: pa.ListArray) -> None:
+        """Those of each row, in their order."""
+        rows = pc.list_parent_indices(reasons).to_numpy()
+        self._added.append((reasons.flatten().dictionary_encode(), rows))
+        self.passing = self.passing & (pc.list_value_length(reasons).to_numpy(zero_copy_only=False) == 0)
+
+    def columns(self) -> dict[str, pa.Array]:
+        """Verdict, first reason and all reasons of each row."""
+        lists = self.lists()
+        rejected = pa.array(~self.passing)
+        first = lists.flatten().take(pc.if_else(rejected, lists.offsets.slice(0, len(lists)), None))
+        return {"verdict": pc.if_else(rejected, "reject", "keep"), "reason": first, "reasons": lists}
+
+    def lists(self) -> pa.ListArray:
+        """All reasons of each row."""
+        count = len(self.passing)
+        rows = np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in self._added)])
+        names = pa.chunked_array([names for names, _ in self._added], pa.dictionary(pa.int32(), pa.string()))
+        chosen = names.unify_dictionaries().combine_chunks().take(pa.array(np.argsort(rows, kind="stable")))
+        ends = np.append(0, np.cumsum(np.bincount(rows, minlength=count)))
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), chosen.cast(pa.string()))

@@ -30,7 +30,7 @@ from voxdata.faces.reviewed import Words, people_named, reviewed
 from voxdata.faces.rules import REASONS, RULES, rules_of
 from voxdata.format.errors import DecisionError
 from voxdata.recipe.faces import Faces, Select
-from voxdata.rules import Flags, Rule, as_stored, by_reason, failing, setting
+from voxdata.rules import Flags, Reasons, Rule, as_stored, by_reason, failing, setting
 from voxdata.tables.schemas import FACE_VERDICTS, LINKS
 
 CANDIDATES_PER_PORTRAIT = 2
@@ -108,7 +108,7 @@ def judged(
     `links` has the links of these faces, and perhaps others; `named` is `people_named` of all faces.
     """
     table = FaceTable(faces, links)
-    before, after = _Reasons(table.rows), _Reasons(table.rows)
+    before, after = Reasons(table.rows), Reasons(table.rows)
     for name in sorted(set(pc.unique(table.faces["photo_status"]).to_pylist()) - {"ok"}):
         before.add(name, table.is_text("photo_status", [name]))
     heard = None if settings.select.reviewed == "ignored" else reviews
@@ -156,7 +156,7 @@ def ranked(rows: pa.Table, shared: Shared, settings: Faces) -> tuple[pa.Table, p
     """The verdicts before renders of the `rows` of `judged`, in their order, and the faces that reviewers keep."""
     rows = rows.combine_chunks()
     table = FaceTable(rows, _NO_LINKS)
-    reasons = _Reasons(table.rows, rows["before"].combine_chunks())
+    reasons = Reasons(table.rows, rows["before"].combine_chunks())
     reasons.add(SHARED, shared.of_others(rows))
     reasons.add_lists(rows["after"].combine_chunks())
     claimed = pc.is_in(rows["photo"], value_set=pa.array(sorted(shared.claimed), pa.string()))
@@ -180,7 +180,7 @@ def with_renders(verdicts: pa.Table, select: Select, renders: pa.Table, kept: pa
     rank = pc.fill_null(verdicts["rank"], 0).to_numpy().astype(np.int64)
     candidate = np.asarray(verdicts["candidate"].to_numpy(), np.bool_)
     order = np.argsort(rank, kind="stable")
-    reasons = _Reasons(len(rank), verdicts["reasons"].combine_chunks())
+    reasons = Reasons(len(rank), verdicts["reasons"].combine_chunks())
     reasons.add("render_failed", _render_failed(verdicts["face_id"], candidate, renders))
     if select.reviewed == "required":  # the candidates are rendered before, for the reviewers to choose from
         reasons.add("not_reviewed", reasons.passing & ~pc.is_in(verdicts["face_id"], value_set=kept).to_numpy())
@@ -202,43 +202,6 @@ def _best_first(table: FaceTable, score: npt.NDArray[np.float64], keep: Flags, p
     place[names] = np.arange(len(rows))
     best_first: Rows = rows[np.lexsort((place, -np.nan_to_num(score[rows]), ~keep[rows]))]
     return best_first
-
-
-class _Reasons:
-    """Reasons per row, in the order in which they are added; `before` has those that rows had already."""
-
-    def __init__(self, rows: int, before: pa.ListArray | None = None) -> None:
-        self.passing = np.ones(rows, bool)
-        self._added: list[tuple[pa.Array, Rows]] = []  # names, and the row of each
-        if before is not None:
-            self.add_lists(before)
-
-    def add(self, name: str, failing: Flags) -> None:
-        rows = np.flatnonzero(failing)
-        self._added.append((pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int32), [name]), rows))
-        self.passing = self.passing & ~failing
-
-    def add_lists(self, reasons: pa.ListArray) -> None:
-        """Those of each row, in their order."""
-        rows = pc.list_parent_indices(reasons).to_numpy()
-        self._added.append((reasons.flatten().dictionary_encode(), rows))
-        self.passing = self.passing & (pc.list_value_length(reasons).to_numpy(zero_copy_only=False) == 0)
-
-    def columns(self) -> dict[str, pa.Array]:
-        """Verdict, first reason and all reasons of each row."""
-        lists = self.lists()
-        rejected = pa.array(~self.passing)
-        first = lists.flatten().take(pc.if_else(rejected, lists.offsets.slice(0, len(lists)), None))
-        return {"verdict": pc.if_else(rejected, "reject", "keep"), "reason": first, "reasons": lists}
-
-    def lists(self) -> pa.ListArray:
-        """All reasons of each row."""
-        count = len(self.passing)
-        rows = np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in self._added)])
-        names = pa.chunked_array([names for names, _ in self._added], pa.dictionary(pa.int32(), pa.string()))
-        chosen = names.unify_dictionaries().combine_chunks().take(pa.array(np.argsort(rows, kind="stable")))
-        ends = np.append(0, np.cumsum(np.bincount(rows, minlength=count)))
-        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), chosen.cast(pa.string()))
 
 
 def _unmeasured(table: FaceTable, settings: Faces) -> Counter[str]:
@@ -318,7 +281,7 @@ def _refuse_below_floor(unknown: int, settings: Faces) -> None:
 
 def _apply_facts(
     table: FaceTable,
-    reasons: _Reasons,
+    reasons: Reasons,
     reviews: pa.Table | None,
     named: Mapping[str, str],
     opted_out: frozenset[str],
@@ -375,7 +338,7 @@ def _within(rank: Rows, limit: int) -> Flags:
 
 
 def _verdicts(
-    table: FaceTable, reasons: _Reasons, score: npt.NDArray[np.float64], rank: Rows, candidate: Flags
+    table: FaceTable, reasons: Reasons, score: npt.NDArray[np.float64], rank: Rows, candidate: Flags
 ) -> pa.Table:
     columns = {
         "item_id": table.faces["item_id"],

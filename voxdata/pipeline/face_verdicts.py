@@ -11,7 +11,7 @@ decided in one step. The verdicts are the same either way, but for the order of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ class Decision:
         known = self._recipe.faces.select.reviewed != "required" or before in self._faces.kept
         if not (known and self._storage.exists(before)):
             self._first(before, facts, anew=True)
-        return self._runner.step(FIRST, self._final, before, key, self._states)
+        return self._runner.step(FIRST, self._final, before, key, None)
 
     def assumed(self, renders: pa.Table) -> str:
         """The key of final verdicts where the candidates have these `face_id` and `render_status`."""
@@ -99,7 +99,7 @@ class Decision:
             self._first(before, facts, anew=True)
         name = digest([before, renders["face_id"].to_pylist(), renders["render_status"].to_pylist()])
         key = f"fragments/faces.preview/{name}.parquet"
-        return self._runner.step(FIRST, self._final, before, key, lambda _: renders)
+        return self._runner.step(FIRST, self._final, before, key, renders)
 
     def candidates(self, verdicts_key: str) -> str:
         """The key of the face rows that are to be rendered: the best 2 x cap of each person."""
@@ -180,17 +180,16 @@ class Decision:
             schema = ranged(FACE_VERDICTS, ranges)
             return runner.step(FIRST, commit_pieces, storage, FIRST, _name(key), schema, tables)
 
-    def _final(self, before: str, key: str, states: Callable[[pa.Table], pa.Table]) -> str:
-        """`with_renders` of each range; `states` are what became of the candidates among some rows."""
+    def _final(self, before: str, key: str, renders: pa.Table | None) -> str:
+        """`with_renders` of each range; without `renders`, of what has become of the candidates."""
+        if renders is None:
+            first = read_table(self._storage, before, ["face_id", "candidate"])
+            renders = render_states(self._storage, self._recipe, first.filter(pc.field("candidate")))
         kept, select = self._faces.kept.get(before, _KEPT), self._recipe.faces.select
-        first = pieces(self._storage, before)
-        found = (with_renders(rows, select, states(rows), kept).sort_by("item_id") for rows in first)
-        return commit_pieces(
-            self._storage, key.split("/")[1], _name(key), ranged(FACE_VERDICTS, ranges_of(self._storage, before)), found
-        )
-
-    def _states(self, rows: pa.Table) -> pa.Table:
-        return render_states(self._storage, self._recipe, rows.filter(pc.field("candidate")))
+        tables = pieces(self._storage, before)
+        found = (with_renders(rows, select, renders, kept).sort_by("item_id") for rows in tables)
+        schema = ranged(FACE_VERDICTS, ranges_of(self._storage, before))
+        return commit_pieces(self._storage, key.split("/")[1], _name(key), schema, found)
 
     def _chosen(self, verdicts_key: str) -> pa.Table:
         """The measured rows of candidates, without what links are made of."""

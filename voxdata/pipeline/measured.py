@@ -22,6 +22,7 @@ from voxdata.faces.diversity import compared_by
 from voxdata.people.merging import aliases_in_force, homes, with_persons
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
+from voxdata.speech.decide import DECIDED_BY
 from voxdata.store.fragments import each_item_once
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
@@ -200,11 +201,10 @@ def render_rows(storage: Storage, recipe: Recipe, faces: pa.Table, buckets: Sequ
 
 
 def measured_clips(storage: Storage, recipe: Recipe, clips_key: str) -> pa.Table:
-    """The utterance rows (`schemas.UTTERANCES`) of the clips in a manifest."""
+    """The utterance rows of the clips in a manifest, with what `speech.decide` looks at."""
     clips = read_table(storage, clips_key, ["item_id"])["item_id"]
-    return rows_of(SPEECH_MEASURE, storage, recipe, clips, UTTERANCES, columns=UTTERANCES.names).select(
-        UTTERANCES.names
-    )
+    columns = list(DECIDED_BY)
+    return rows_of(SPEECH_MEASURE, storage, recipe, clips, UTTERANCES, columns=columns).select(columns)
 
 
 def kept_people(storage: Storage, keys: Mapping[str, str]) -> set[str]:

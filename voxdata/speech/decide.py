@@ -8,86 +8,92 @@ clips that pass every other rule, those with most speech first.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from voxdata.recipe.speech import SpeechSelect
-from voxdata.rules import Columns, Flags, failing
+from voxdata.rules import Columns, Flags, Reasons, failing
 from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.speech.rules import REASONS, RULES, UNHEARD
 from voxdata.tables.schemas import UTTERANCE_VERDICTS
+
+Rows = npt.NDArray[np.int64]
+
+# What a decision looks at, of `schemas.UTTERANCES`.
+DECIDED_BY = (
+    *("item_id", "utterance_id", "identity", "person", "bucket", "speech_status", "pcm_sha256"),
+    *dict.fromkeys(rule.column for rule in RULES),
+)
 
 
 def decide(utterances: pa.Table, settings: SpeechSelect, known: Collection[str] = ()) -> pa.Table:
     """One row of `schemas.UTTERANCE_VERDICTS` per row of `schemas.UTTERANCES`, in the same order.
 
-    `known`: the identities that the recipe's metadata names; empty without metadata.
+    Looks at `DECIDED_BY`. `known`: the identities that the recipe's metadata names; empty without metadata.
     """
-    status = utterances["speech_status"].to_pylist()
-    measured = np.array([value == "ok" for value in status], dtype=bool)
-    failed = {"unknown_identity": measured & _unknown(utterances, settings, known)}
-    clips = Columns(utterances)
+    clips = Columns(utterances.combine_chunks())
+    measured = _flags(pc.equal(clips.table["speech_status"], "ok"))
+    failed = {"unknown_identity": measured & _unknown(clips.table["identity"], settings, known)}
     failed |= {
         name: measured & flags for name, flags in failing(RULES, clips, {"speech": {"select": settings}}).items()
     }
     heard = ~np.logical_or.reduce([failed[name] for name in UNHEARD])
-    failed |= _repeats(utterances, measured & heard & ~failed["unknown_identity"])
+    failed |= _repeats(clips.table, measured & heard & ~failed["unknown_identity"])
     passing = measured & ~np.logical_or.reduce(list(failed.values()))
     failed["over_cap"] = _over_cap(clips, passing, settings.max_per_identity)
-    reasons = [[] if value == "ok" else [value] for value in status]
+    reasons = Reasons(clips.rows)
+    for status in sorted(set(pc.unique(clips.table["speech_status"]).to_pylist()) - {"ok"}):
+        reasons.add(status, _flags(pc.equal(clips.table["speech_status"], status)))
     for name in (name for name in REASONS if name in failed):
-        for index in np.flatnonzero(failed[name]):
-            reasons[index].append(name)
-    return pa.Table.from_arrays(
-        [
-            *(
-                utterances[name].combine_chunks()
-                for name in ("item_id", "utterance_id", "identity", "person", "bucket")
-            ),
-            pa.array(["reject" if found else "keep" for found in reasons], pa.string()),
-            pa.array([found[0] if found else None for found in reasons], pa.string()),
-            pa.array(reasons, pa.list_(pa.string())),
-        ],
-        schema=UTTERANCE_VERDICTS,
-    )
+        reasons.add(name, failed[name])
+    whose = {name: clips.table[name] for name in ("item_id", "utterance_id", "identity", "person", "bucket")}
+    said = {**whose, **reasons.columns()}
+    return pa.table({name: said[name] for name in UTTERANCE_VERDICTS.names}).cast(UTTERANCE_VERDICTS)
 
 
-def _unknown(utterances: pa.Table, settings: SpeechSelect, known: Collection[str]) -> Flags:
-    strict = settings.unknown_identity == "reject" and known
-    names = utterances["identity"].to_pylist()
-    return np.array([name == UNKNOWN_IDENTITY or bool(strict and name not in known) for name in names], dtype=bool)
+def _flags(values: pa.ChunkedArray) -> Flags:
+    return np.asarray(pc.fill_null(values, False).to_numpy(), np.bool_)
 
 
-def _repeats(utterances: pa.Table, compared: Flags) -> dict[str, Flags]:
+def _codes(texts: pa.ChunkedArray) -> Rows:
+    """A number for each different text, (N,)."""
+    return np.asarray(pc.fill_null(texts, "").combine_chunks().dictionary_encode().indices.to_numpy(), np.int64)
+
+
+def _unknown(names: pa.ChunkedArray, settings: SpeechSelect, known: Collection[str]) -> Flags:
+    unknown = _flags(pc.equal(names, UNKNOWN_IDENTITY))
+    if settings.unknown_identity == "reject" and known:
+        unknown |= ~_flags(pc.is_in(names, value_set=pa.array(sorted(known), pa.string())))
+    return unknown
+
+
+def _repeats(clips: pa.Table, compared: Flags) -> dict[str, Flags]:
     """Clips with the same samples; silence and noise are not compared, one silent clip is like any other."""
-    pcm, person, name = (utterances[column].to_pylist() for column in ("pcm_sha256", "person", "utterance_id"))
-    indices = sorted(np.flatnonzero(compared).tolist(), key=lambda index: _order(name[index], index))
-    people = Counter(sound for sound, _ in {(pcm[index], person[index]) for index in indices})
-    seen: set[tuple[str, str]] = set()
-    flags = {rule: np.zeros(len(pcm), dtype=bool) for rule in ("shared_clip", "duplicate")}
-    for index in indices:
-        flags["shared_clip"][index] = people[pcm[index]] > 1
-        flags["duplicate"][index] = (pcm[index], person[index]) in seen
-        seen.add((pcm[index], person[index]))
+    rows = np.flatnonzero(compared)
+    rows = rows[pc.sort_indices(clips["utterance_id"].take(pa.array(rows))).to_numpy()]  # the first by name is kept
+    sounds, people = _codes(clips["pcm_sha256"])[rows], _codes(clips["person"])[rows]
+    pairs, first = np.unique(np.stack([sounds, people], axis=1), axis=0, return_index=True)
+    several = np.bincount(pairs[:, 0], minlength=int(sounds.max(initial=0)) + 1) > 1
+    flags = {rule: np.zeros(len(compared), bool) for rule in ("shared_clip", "duplicate")}
+    flags["shared_clip"][rows] = several[sounds]
+    flags["duplicate"][rows] = True
+    flags["duplicate"][rows[first]] = False
     return flags
 
 
 def _over_cap(clips: Columns, passing: Flags, cap: int | None) -> Flags:
-    over = np.zeros(clips.rows, dtype=bool)
+    over = np.zeros(clips.rows, bool)
     if cap is None:
         return over
-    person, name = clips.table["person"].to_pylist(), clips.table["utterance_id"].to_pylist()
-    speech_s = clips["speech_s"]
-    kept: Counter[str] = Counter()
-    for index in sorted(np.flatnonzero(passing).tolist(), key=lambda i: (-speech_s[i], *_order(name[i], i))):
-        over[index] = kept[person[index]] >= cap
-        kept[person[index]] += 1
+    rows = np.flatnonzero(passing)
+    rows = rows[pc.sort_indices(clips.table["utterance_id"].take(pa.array(rows))).to_numpy()]
+    people = _codes(clips.table["person"])[rows]
+    order = np.lexsort((-clips["speech_s"][rows], people))  # of as much speech the first by name
+    _, first = np.unique(people[order], return_index=True)
+    place = np.arange(len(rows)) - np.repeat(first, np.diff(np.append(first, len(rows))))
+    over[rows[order]] = place >= cap
     return over
-
-
-def _order(name: Any, index: int) -> tuple[str, int]:
-    return str(name), index
