@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -104,6 +105,25 @@ def test_rows_that_the_snapshot_did_not_decide_on_are_left_out(small: SmallRoot)
     small.commit("face_verdicts", small.read("face_verdicts").slice(0, 27))
     publish(small.storage, snapshot.id, at=AT, tables=small.tables)
     assert rows(small.storage, "SELECT count(*) FROM faces") == [(27,)]
+
+
+def test_little_memory_and_a_folder_that_is_not_ones_own_give_the_same_catalog(
+    small: SmallRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit goes to the folder of temporary files, never to where the user stands, and not for long."""
+    small.publish()
+    query = "SELECT * FROM faces ORDER BY ALL"
+    before = run_query(small.storage, query)
+    here = tmp_path / "here"
+    temporary = tmp_path / "temporary"
+    for folder in (here, temporary):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr("voxdata.catalog.publish.MEMORY_GB", 0.06)
+    rebuild(small.storage)
+    assert run_query(small.storage, query).equals(before)
+    assert [*here.iterdir(), *temporary.iterdir()] == []
 
 
 def test_the_same_shards_from_more_photos_show_the_new_photos(small: SmallRoot) -> None:

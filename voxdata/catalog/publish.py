@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from voxdata.catalog import unpublished
-from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, UNPUBLISHED_CATALOG_KEY, create, load_error
+from voxdata.catalog.database import CATALOG_KEY, SCHEMA_VERSION, UNPUBLISHED_CATALOG_KEY, create, load_error, quoted
 from voxdata.catalog.inputs import Input, inputs
 from voxdata.catalog.keys import REPEATABLE, check_unique, key_repeats, once, repeats
 from voxdata.catalog.lists import write_lists
@@ -58,6 +58,7 @@ SETTINGS = (
     "SET parquet_metadata_cache = true; SET preserve_insertion_order = false; SET max_vacuum_tasks = 0; "
     "SET enable_progress_bar = false"
 )
+MEMORY_GB = 3.0  # beyond it, or four fifths of the machine's, what tables are joined by goes to temporary files
 
 
 def _of(stage: str, columns: Sequence[Column], prefix: str = "") -> str:
@@ -239,8 +240,8 @@ def build_catalog(storage: Storage, snapshot: Snapshot, path: Path) -> None:
     what = "the schema"
     try:
         macros = macros_sql(stated_rules(snapshot.measures))
-        with create(path, stated_columns(snapshot.measures), macros) as connection:
-            connection.execute(SETTINGS)
+        with temporary_folder() as spilled, create(path, stated_columns(snapshot.measures), macros) as connection:
+            connection.execute(f"{SETTINGS}; {_memory(spilled)}")
             tables = published_tables(storage, snapshot)
             given = {**inputs(storage, snapshot, tables, connection), "in_about": _about(snapshot)}
             sources = {name: _offered(connection, name, table) for name, table in given.items()}
@@ -258,6 +259,12 @@ def build_catalog(storage: Storage, snapshot: Snapshot, path: Path) -> None:
             connection.execute("CHECKPOINT")
     except (duckdb.Error, OSError) as error:
         raise load_error(error, what, storage.url) from error
+
+
+def _memory(spilled: Path) -> str:
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    limit = min(MEMORY_GB, 0.8 * there)
+    return f"SET memory_limit = '{limit * 1000:.0f}MB'; SET temp_directory = {quoted(str(spilled))}"
 
 
 def _offered(connection: duckdb.DuckDBPyConnection, name: str, table: Input) -> str:
