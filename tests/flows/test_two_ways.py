@@ -143,6 +143,50 @@ def test_a_dask_cluster_gives_the_same_bytes(
     assert tables(built) == tables(root)
 
 
+IN_RANGES = """
+import sys
+from voxdata.pipeline import ranges
+ranges.FEW, ranges.PER_RANGE = 0, 10
+from flows.cli import command_line
+sys.exit(command_line())
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["processes", "flow", "dask"])
+def test_ranges_are_worked_on_wherever_workers_are(
+    way: str,
+    root: Path,
+    corpus: Path,
+    prefect_environment: dict[str, str],
+    plain_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """As of more than 20,000 photos: links, verdicts and candidates by workers. A second build finds all there."""
+    built = tmp_path / "root"
+    arguments = build_arguments(corpus, built, *(["work.runner=dask"] if way == "dask" else ["work.workers=2"]))
+    api = {} if way == "processes" else {"PREFECT_API_URL": prefect_environment["PREFECT_API_URL"]}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", IN_RANGES, *arguments],
+            env={**plain_environment, **api},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert shard_bytes(built) == shard_bytes(root) != {}
+    assert tables(built) == tables(root)
+    assert latest(open_storage(built)) == latest(open_storage(root))
+    storage = open_storage(built)
+    of_ranges = [
+        ranges.ranges_of(storage, storage.keys(f"fragments/{stage}")[0]) for stage in ("faces.link", "faces.decide")
+    ]
+    assert min(map(len, of_ranges)) > 1
+    assert not storage.keys("fragments/faces.look")
+
+
 @pytest.mark.long
 def test_a_build_without_a_flow_loads_no_prefect(
     root: Path, corpus: Path, plain_environment: dict[str, str], tmp_path: Path
