@@ -13,7 +13,7 @@ The power analysis draws studies of fewer people out of these, and of simulated 
 and face, and fits the voice regression anew in each; the link that fits real people is the one at which as many are
 found.
 
-At most 150 minutes of CPU in all, three in four of them trainings. With `--folder` it goes on where it stopped. The
+The whole takes some 45 minutes of CPU, 20 of them trainings. With `--folder` it goes on where it stopped. The
 results, figures alone, are written to benchmarks/results/real_people.json after each row, where nobody was left out
 by options. Scores, faces and voices stay in the folder.
 """
