@@ -93,10 +93,14 @@ def _in_one_piece(columns: dict[str, pa.ChunkedArray]) -> pa.Table:
 
 
 def face_rows(
-    storage: Storage, recipe: Recipe, photos_key: str, columns: Sequence[str], places: Iterable[int]
+    storage: Storage, recipe: Recipe, photos_key: str, columns: Sequence[str], places: Sequence[int]
 ) -> pa.Table:
-    """These columns of the measured faces of the photos in a manifest that lie in the buckets `places`, by item."""
-    items = read_table(storage, photos_key, ["item_id"])["item_id"]
+    """These columns of the measured faces of the photos in a manifest that lie in the buckets `places`, by item.
+
+    `places` has every bucket in which rows of its people may lie (`ranges.bucket_ranges`).
+    """
+    photos = read_table(storage, photos_key, ["item_id", "bucket"])
+    items = photos["item_id"].filter(pc.is_in(photos["bucket"], value_set=pa.array(places, pa.int32())))
     told = (FACES_MEASURE, storage, recipe, items, face_schema(recipe))
     return rows_at(*told, columns=columns, places=places).select(columns)
 
