@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--photos", type=int, default=120, help="simulated photos of each set")
     parser.add_argument("--memory", type=int, metavar="N", help="only this: resident memory over N photos")
+    parser.add_argument("--portraits", action="store_true", help="only this: rendering")
     options = parser.parse_args()
     settings = FaceMeasure()
     every_network = settings.model_copy(update=_weights(options.data))
@@ -86,6 +87,9 @@ def main() -> None:
     photos = [each for items in sets.values() for each in items]
     if options.memory is not None:
         show([memory(photos, every_network, options.memory)], "face_memory")
+        return
+    if options.portraits:
+        show([_portraits(photos, options.rounds)], "face_throughput-portraits")
         return
     sections = [_stage(name, items, settings, options.rounds) for name, items in sets.items()]
     if every_network != settings:

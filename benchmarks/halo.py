@@ -132,7 +132,7 @@ def _figure(name: str, found: list[npt.NDArray[np.uint8]]) -> Figure:
 def _shares(name: str, found: list[npt.NDArray[np.uint8]]) -> dict[str, Any]:
     """How many portraits reach the level by themselves, and how much of the band is below it, or dark."""
     pixels = np.concatenate(found)
-    white = [bool(np.percentile(each, PERCENTILE) >= MUST) for each in found]
+    white = [bool(np.percentile(each, PERCENTILE) >= MUST) for each in found if len(each)]  # a hat leaves no such band
     return {
         "set": name,
         "portraits": len(found),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.faces.align import align_matrix, outside_share, scale_of, warp
+from voxdata.faces.align import align_matrix, outside_share, photo_cover, scale_of, warp
 from voxdata.faces.geometry.eyes import Pupils
 from voxdata.format.portraits import PUPIL_LEFT, PUPIL_RIGHT
 
@@ -59,6 +59,17 @@ def test_outside_of_the_photo_is_white_and_counted() -> None:
     white = (portrait == 255).all(axis=2)
     assert white[:, :20].all()
     assert outside_share(photo.shape, matrix, 128) == pytest.approx(white.mean(), abs=0.03)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 300), st.floats(0, 300), st.floats(4, 300), st.floats(-180, 180))
+def test_cover_of_the_square_is_what_a_white_photo_leaves_on_black(
+    x: float, y: float, apart: float, turn: float
+) -> None:
+    across = apart * np.exp(1j * np.radians(turn))
+    matrix = align_matrix(Pupils(left=(x, y), right=(x + across.real, y + across.imag)), 64)
+    painted = warp(np.full((300, 260), 255, np.uint8), matrix, 64, 0)
+    assert photo_cover((300, 260, 3), matrix, 64) == pytest.approx(painted / 255)
 
 
 def test_reducing_averages_instead_of_picking() -> None:

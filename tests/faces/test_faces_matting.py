@@ -56,6 +56,16 @@ def test_composite_keeps_the_person_and_whitens_the_rest() -> None:
     assert (composite[alpha == 0] == 255).all()
 
 
+@pytest.mark.parametrize("size", [(600, 600), (90, 140), (7, 1)])
+def test_own_colours_are_those_of_the_photo_where_nothing_is_mixed(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+    alpha = np.ones(size, np.float32)
+    alpha[: size[0] // 2] = 0.5
+    places = np.flatnonzero(alpha == 1)
+    own = matting_refine.own_colours(pixels, alpha, places)
+    assert own == pytest.approx(pixels.reshape(-1, 3)[places], abs=0.01)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31), st.sampled_from(["zero", "one", "any"]))
 def test_any_mask_refines_to_an_alpha(height: int, width: int, seed: int, kind: str) -> None:

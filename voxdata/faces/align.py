@@ -62,6 +62,16 @@ def warp(
     return warped
 
 
+def photo_cover(shape: tuple[int, ...], matrix: Floats, size_px: int) -> npt.NDArray[np.float32]:
+    """How much of each pixel of the square, float32 (size, size), 0..1, comes from a photo of `shape` (H, W, …)."""
+    height, width = shape[:2]
+    left, top, right, bottom = _source_box(matrix, (size_px, size_px))
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        return np.ones((size_px, size_px), np.float32)
+    inside = warp(np.full((height, width), 255, np.uint8), matrix, size_px, 0)
+    return inside.astype(np.float32) / np.float32(255)
+
+
 def outside_share(shape: tuple[int, ...], matrix: Floats, size_px: int) -> float:
     """Share of the square that lies outside a photo of `shape` (H, W, …)."""
     grid = np.arange(0, size_px, max(1, size_px // 128))
@@ -76,12 +86,18 @@ def outside_share(shape: tuple[int, ...], matrix: Floats, size_px: int) -> float
 
 def source_window(pixels: npt.NDArray[Any], matrix: Floats, size: tuple[int, int]) -> tuple[npt.NDArray[Any], Floats]:
     """What of a photo shows in a picture of (width, height), with a margin, and the matrix from there."""
-    corners = np.array([(x, y, 1.0) for x in (0, size[0]) for y in (0, size[1])])
-    source = corners @ cv2.invertAffineTransform(matrix).T
-    margin = 8 + 8 / scale_of(matrix)
     height, width = pixels.shape[:2]
-    left, top = np.clip(np.floor(source.min(axis=0) - margin), 0, (width - 1, height - 1)).astype(int)
-    right, bottom = np.clip(np.ceil(source.max(axis=0) + margin), (left + 1, top + 1), (width, height)).astype(int)
+    box = np.clip(_source_box(matrix, size), 0, (width - 1, height - 1, width, height))
+    left, top, right, bottom = (int(each) for each in box)
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (left, top)
     return np.ascontiguousarray(pixels[top:bottom, left:right]), moved
+
+
+def _source_box(matrix: Floats, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what a picture of (width, height) shows, with a margin; it may leave the photo."""
+    corners = np.array([(x, y, 1.0) for x in (0, size[0]) for y in (0, size[1])])
+    source = corners @ cv2.invertAffineTransform(matrix).T
+    margin = 8 + 8 / scale_of(matrix)
+    return (*np.floor(source.min(axis=0) - margin), *np.ceil(source.max(axis=0) + margin))

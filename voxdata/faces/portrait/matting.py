@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from voxdata.faces.decode import Pixels
-from voxdata.faces.portrait.refine import Alpha, foreground, refine
+from voxdata.faces.portrait.refine import Alpha, own_colours, refine
 from voxdata.format.errors import RecipeError
 from voxdata.plugins import plugin
 from voxdata.recipe.faces import Render
@@ -71,17 +71,19 @@ def person_alpha(portrait: Pixels, backend: str = DEFAULT_MATTING, model: str | 
 
 def on_white(portrait: Pixels, alpha: Alpha) -> Pixels:
     """Composite uint8 (H, W, 3) on white by alpha (H, W), soft edges in the person's own colour."""
-    composite = np.where((alpha > 0)[:, :, None], portrait, np.uint8(255))
-    soft = (alpha > 0) & (alpha < 1)
-    cover = alpha[soft][:, None]
-    blended = foreground(portrait, alpha)[soft] * cover + np.float32(255) * (1 - cover)
-    composite[soft] = np.clip(np.round(blended), 0, 255).astype(np.uint8)
+    composite = np.full_like(portrait, 255)
+    cv2.copyTo(portrait, (alpha > 0).astype(np.uint8), composite)
+    soft = np.flatnonzero((alpha > 0) & (alpha < 1))
+    cover = alpha.reshape(-1, 1)[soft]
+    blended = own_colours(portrait, alpha, soft) * cover + np.float32(255) * (1 - cover)
+    composite.reshape(-1, 3)[soft] = np.clip(np.round(blended), 0, 255).astype(np.uint8)
     return composite
 
 
 def _connected_to_the_face(alpha: Alpha) -> Alpha:
     height, width = alpha.shape
-    _, parts = cv2.connectedComponents((alpha > 0).astype(np.uint8))
-    middle = parts[int(height * 0.4) : int(height * 0.7), int(width * 0.35) : int(width * 0.65)]
-    kept = np.setdiff1d(np.unique(middle), [0])
-    return np.where(np.isin(parts, kept), alpha, np.float32(0))
+    count, parts = cv2.connectedComponents((alpha > 0).astype(np.uint8))
+    kept = np.zeros(count, np.float32)
+    kept[parts[int(height * 0.4) : int(height * 0.7), int(width * 0.35) : int(width * 0.65)]] = 1
+    kept[0] = 0
+    return np.asarray(alpha * kept[parts], np.float32)

@@ -12,11 +12,10 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from voxdata.faces.align import align_matrix, outside_share, scale_of, warp
+from voxdata.faces.align import align_matrix, outside_share, photo_cover, scale_of, warp
 from voxdata.faces.decode import Pixels, decode_photo
 from voxdata.faces.geometry.eyes import Pupils
 from voxdata.faces.portrait.haar import cascade_matrix
@@ -33,7 +32,7 @@ from voxdata.store.items import FaceItem
 from voxdata.tables.schemas import RENDERS
 
 STAGE = "faces.render"
-VERSION = 2
+VERSION = 3
 MAX_MEGAPIXELS = 178.0  # what Pillow opens at most; the recipe's own limit was applied when the photo was measured
 MIN_FACE_ALPHA = 0.8  # mean alpha that the middle of the face needs
 FACE_WINDOW = (0.35, 0.65, 0.40, 0.70)  # left, right, top, bottom of the middle of the face, shares of the side
@@ -151,8 +150,7 @@ def cut_out(
     """
     matrix = align_matrix(pupils, size_px)
     aligned = warp(pixels, matrix, size_px)
-    inside = warp(np.full(pixels.shape[:2], 255, np.uint8), matrix, size_px, 0).astype(np.float32) / 255.0
-    alpha = person_alpha(aligned, backend, model) * np.clip(inside, 0.0, 1.0)
+    alpha = person_alpha(aligned, backend, model) * photo_cover(pixels.shape, matrix, size_px)
     return on_white(aligned, alpha), alpha
 
 

@@ -1,11 +1,11 @@
-"""mediapipe's selfie segmentation, asked several times about one picture.
+"""mediapipe's selfie segmentation, asked four times about one picture: the whole, and closer cuts around the person.
 
 The bundled networks see 256x256 (`general`) and 256x144 px (`landscape`). One answer alone leaves patches of background
 and holes in hair; the mean of answers about differently cut pictures has fewer of both. Every view is reduced by area
 first: mediapipe samples a large picture bilinearly.
 
-Which views, and how much they weigh, was chosen on one half of CelebAMask-HQ and full-body photos and is reported on
-the other (`benchmarks/accuracy/masks.py`).
+The views were chosen on one half of CelebAMask-HQ and full-body photos and are reported on the other
+(`benchmarks/accuracy/masks.py`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ from voxdata.faces.portrait.matting import Matting
 INPUT_PX = ((256, 256), (256, 144))  # width, height of the two networks
 GENERAL, LANDSCAPE = 0, 1
 BOX_MARGIN = 0.25  # of the person's box, on each side: the second look's cut
-TILE_SHARE = 0.85  # of the cut's sides; four of them, one in each corner
 PAD_SHARE = 0.1  # replicated around the cut for one view
-SMALL_PERSON = 0.6  # a box below this share of the picture: the tiles count more
-TILE_WEIGHT = (1.0, 4.0)  # of a large and of a small person; the other views weigh 1
 
 Mask = npt.NDArray[np.float32]
 
@@ -49,17 +46,14 @@ def version() -> str:
 
 def person_mask(pixels: Pixels) -> Mask:
     """How surely each pixel of uint8 (H, W, 3) is a person's: float32 (H, W), 0..1. Raises `BackendError`."""
-    first = (_view(pixels) + _mirrored(pixels)) / 2
-    if not (first > 0.5).any():
-        return first
-    box = person_box(first)
-    cut = widened(box, BOX_MARGIN, first.shape)
-    small = (box.bottom - box.top) * (box.right - box.left) < SMALL_PERSON * first.size
-    tiles = TILE_WEIGHT[int(small)]
+    whole = _view(pixels)
+    if not (whole > 0.5).any():
+        return whole
+    cut = widened(person_box(whole), BOX_MARGIN, whole.shape)
     part = np.ascontiguousarray(pixels[cut.top : cut.bottom, cut.left : cut.right])
-    closer = tiles * _tiled(part) + _mirrored(part, LANDSCAPE) + _padded(part)
-    mask = first / (tiles + 3)
-    mask[cut.top : cut.bottom, cut.left : cut.right] += closer / (tiles + 3)
+    closer = _view(part, mirrored=True) + _view(part, LANDSCAPE, mirrored=True) + _padded(part)
+    mask = whole / 4
+    mask[cut.top : cut.bottom, cut.left : cut.right] += closer / 4
     return np.clip(mask, 0.0, 1.0, out=mask)
 
 
@@ -82,14 +76,12 @@ def widened(box: Cut, margin: float, shape: tuple[int, ...]) -> Cut:
     )
 
 
-def _view(pixels: Pixels, network: int = GENERAL) -> Mask:
-    small = np.ascontiguousarray(cv2.resize(pixels, INPUT_PX[network], interpolation=cv2.INTER_AREA), np.uint8)
-    mask = np.asarray(process_quietly(_networks()[network], small).segmentation_mask, np.float32)
+def _view(pixels: Pixels, network: int = GENERAL, *, mirrored: bool = False) -> Mask:
+    small = cv2.resize(pixels, INPUT_PX[network], interpolation=cv2.INTER_AREA)
+    seen = np.ascontiguousarray(small[:, ::-1] if mirrored else small, np.uint8)
+    mask = np.asarray(process_quietly(_networks()[network], seen).segmentation_mask, np.float32)
+    mask = np.ascontiguousarray(mask[:, ::-1]) if mirrored else mask
     return np.asarray(cv2.resize(mask, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _mirrored(pixels: Pixels, network: int = GENERAL) -> Mask:
-    return _view(np.ascontiguousarray(pixels[:, ::-1]), network)[:, ::-1]
 
 
 def _padded(pixels: Pixels) -> Mask:
@@ -97,18 +89,6 @@ def _padded(pixels: Pixels) -> Mask:
     down, across = round(height * PAD_SHARE), round(width * PAD_SHARE)
     wide = cv2.copyMakeBorder(pixels, down, down, across, across, cv2.BORDER_REPLICATE)
     return _view(np.asarray(wide, np.uint8))[down : down + height, across : across + width]
-
-
-def _tiled(pixels: Pixels) -> Mask:
-    height, width = pixels.shape[:2]
-    tall, wide = max(1, int(TILE_SHARE * height)), max(1, int(TILE_SHARE * width))
-    total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
-    for top in (0, height - tall):
-        for left in (0, width - wide):
-            total[top : top + tall, left : left + wide] += _view(pixels[top : top + tall, left : left + wide])
-            count[top : top + tall, left : left + wide] += 1
-    mean: Mask = total / count
-    return mean
 
 
 @functools.cache
