@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.errors import CheckpointError, in_one_line
+from models.systems.base import Critic
 from models.systems.registry import system_spec
 from models.training.checkpoint import load_checkpoint, read_run_config
 from models.training.presets import Preset, window_frames
 from voxdata.format.normalise import Normalisation
 
 _CHUNK = 256
+Judged = TypeVar("Judged", bound=nn.Module)
 
 
 class Generator:
@@ -36,17 +39,25 @@ class Generator:
             for name, network in self.network.named_children():
                 network.load_state_dict(state.get("average", state["networks"])[name])
             self.network.eval().requires_grad_(False).to(device)
-            self._critic = spec.critic(self.preset) if spec.critic else None
-            if self._critic is not None:
-                for name, network in self._critic.named_children():
-                    network.load_state_dict(state["networks"][name])
-                self._critic.eval().requires_grad_(False).to(device)
+            self._spec, people = spec, self.run.get("people")  # runs of old versions do not say how many people
+            self._critic = self._judge(spec.critic(self.preset) if spec.critic else None, state)
+            tells = spec.recogniser(self.preset, int(people)) if spec.recogniser and people else None
+            self._recogniser = self._judge(tells, state)
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(
                 f"run {run_dir}: its checkpoint does not fit its config.json: {in_one_line(error)}"
             ) from None
         self.hop_s = float(self.front_end["hop_s"])
         self.window, self.hop = window_frames(self.preset.window_s, self.preset.window_overlap, self.hop_s)
+
+    def _judge(self, judge: Judged | None, state: Mapping[str, Any]) -> Judged | None:
+        """One of the networks that judged the training's faces, with the checkpoint's weights."""
+        if judge is None:
+            return None
+        for name, network in judge.named_children():
+            network.load_state_dict(state["networks"][name])
+        judge.eval().requires_grad_(False).to(self.device)
+        return judge
 
     def normalise(self, mel_FT: npt.NDArray[Any]) -> Tensor:
         """A clip's log-mels (F, T) as the front end gives them to what the encoder takes."""
@@ -79,3 +90,19 @@ class Generator:
         if self._critic is None:
             raise CheckpointError(f"system {self.run['system']} has no discriminator of real against generated")
         return torch.cat([self._critic(chunk.to(self.device)) for chunk in torch.split(image_B3SS, _CHUNK)])
+
+    def untrained_critic(self, seed: int) -> Critic | None:
+        """A discriminator of the system's architecture before its first step, where it has one."""
+        if self._spec.critic is None:
+            return None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self._spec.critic(self.preset).to(self.device)
+
+    @torch.no_grad()
+    def recognised(self, image_B3SS: Tensor) -> Tensor | None:
+        """Whom of its training people the run's own classifier sees in images in [-1, 1]: logits (B, N) in their sorted
+        order; None where it has no classifier."""
+        if self._recogniser is None:
+            return None
+        return torch.cat([self._recogniser(chunk.to(self.device)) for chunk in torch.split(image_B3SS, _CHUNK)])

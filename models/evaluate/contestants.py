@@ -65,6 +65,11 @@ class Evaluation:
         self.owner: IntArray = np.repeat(self.people, unseen.face_groups.count)
         self._kept: dict[tuple[str, int], FloatArray] = {}
 
+    @property
+    def system(self) -> str:
+        """The name of what is judged."""
+        return str(self.judge.generator.run["system"])
+
     @cached_property
     def faces(self) -> FloatArray:
         """Unit embeddings of all portraits of the unseen people."""

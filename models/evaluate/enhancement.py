@@ -45,6 +45,25 @@ def enhancement_rows(evaluation: Evaluation, enhance: FaceEnhancer) -> list[dict
     return rows
 
 
+def enhanced_lengths(evaluation: Evaluation, enhance: FaceEnhancer, lengths: tuple[float, ...]) -> list[dict[str, Any]]:
+    """AVP-GAN's Table 4, whose faces are enhanced: cosine to the real person before and after, by seconds of speech.
+
+    One draw of the system's rows that depend on the length; the figures and their change as in `enhancement_rows`.
+    """
+    rows = []
+    for contestant in evaluation.judged("avp, enhanced", stretch="in one piece"):
+        if contestant.pictures is None or not contestant.any_length:
+            continue
+        real_NE = unit(evaluation.real_without(contestant, 0))
+        for seconds in lengths:
+            image_N3SS = contestant.pictures(0, seconds)
+            before_N = cosine(evaluation.judge.embed(image_N3SS), real_NE)
+            after_N = cosine(_enhanced(evaluation, enhance, image_N3SS), real_NE)
+            values = {"cosine_before": before_N, "cosine_after": after_N, "cosine_change": after_N - before_N}
+            rows.append(_row(evaluation, contestant.name, contestant.kind, values) | {"seconds": seconds})
+    return rows
+
+
 def _enhanced(evaluation: Evaluation, enhance: FaceEnhancer, image_N3SS: Tensor) -> FloatArray:
     """Embeddings (N, E) of the enhanced faces, which are large: a few at a time."""
     return np.concatenate([evaluation.judge.embed(enhance(part)) for part in torch.split(image_N3SS, CHUNK)])
@@ -58,4 +77,4 @@ def _others(before_NE: FloatArray, after_NE: FloatArray) -> FloatArray:
 
 def _row(evaluation: Evaluation, name: str, kind: str, values: dict[str, FloatArray]) -> dict[str, Any]:
     figures = {key: figure(value_N, seed=evaluation.judge.seed) for key, value_N in values.items()}
-    return {"name": name, "kind": kind, "people": len(values["kept"]), "draws": 1, "figures": figures}
+    return {"name": name, "kind": kind, "people": len(next(iter(values.values()))), "draws": 1, "figures": figures}

@@ -1,28 +1,23 @@
-"""Protocol `voice2face` (section 4.3 of that paper): matching, known people, sex of the faces, voices against noise.
+"""Protocol `voice2face` (section 4.2 of that paper): matching of unseen and of training people, and known people.
 
 Matching: a face generated from a voice, a real face of the speaker and one of an impostor; the nearer one wins. All
 trials of all people are counted, not a sample of them: unstratified, and with impostors of the speaker's sex only.
-Shapes: N people, M portraits, E embedding, F mel bins, T frames.
+Shapes: N people, M portraits, E embedding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from models.data.sampler import generator
 from models.data.store import Store
 from models.evaluate.contestants import Contestant, Evaluation
 from models.evaluate.metrics import FloatArray, IntArray, figure, hits, ranks, unit
 from models.evaluate.rows import same_sex_scores
 
 DRAWS = 5
-SECONDS = 8.0
-NOISE_SECONDS = tuple(float(seconds) for seconds in range(1, 11))
-_RIDGE = 1.0
 
 
 def matching_rows(evaluation: Evaluation, *, seconds: float | None = None, draws: int = DRAWS) -> list[dict[str, Any]]:
@@ -70,10 +65,34 @@ def matching(scores_NM: FloatArray, people: IntArray, owner_M: IntArray, sex_P: 
     return accuracies, trials
 
 
-def known_people_rows(evaluation: Evaluation, holdouts: Store | None) -> list[dict[str, Any]]:
+def training_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Matching as above for training people, at most 256 of them evenly over all: how well the training is known by
+    heart. The paper takes some 50,000 trials from a small part of its training set."""
+    judge, training, people = evaluation.judge, evaluation.training, evaluation.centre_people
+    if len(people) < 2:
+        return []
+    shown = np.isin(evaluation.training_owner, people)
+    owner_M, sex_P = evaluation.training_owner[shown], np.asarray(training.sexes)
+    query_NE = unit(judge.embed(judge.fused(training, people)))
+    rows = []
+    for name, kind, answer_NE in (
+        (f"{judge.generator.run['system']}, fused", "system", query_NE),
+        ("shuffled voices", "control", np.roll(query_NE, 1, axis=0)),
+    ):
+        scores_NM = answer_NE @ evaluation.training_faces[shown].T
+        accuracy, trials = matching(scores_NM, people, owner_M, None)
+        within, _ = matching(scores_NM, people, owner_M, sex_P)
+        rows.append(_row(name, kind, [accuracy], [within], trials, evaluation))
+    return rows
+
+
+def known_people_rows(
+    evaluation: Evaluation, holdouts: Store | None, *, own_people: bool = False
+) -> list[dict[str, Any]]:
     """Closed set: faces from clips of training people that training never saw, found among all of them (top 1, top 5).
 
-    The paper asks its own classifier; here the embedder looks for the nearest of the training people.
+    The judge looks for the nearest of the training people; where the store's training people are those that the run was
+    trained on (`own_people`) and it has a classifier of them, that is asked as well, as the paper does.
     """
     if holdouts is None:
         return []
@@ -82,86 +101,23 @@ def known_people_rows(evaluation: Evaluation, holdouts: Store | None) -> list[di
     if not len(known):
         return []
     where = np.asarray([everyone[holdouts.people[index]] for index in known])
-    rows, count = [], len(evaluation.training.people)
-    queries = {
-        f"{evaluation.judge.generator.run['system']}, fused": evaluation.judge.embed(
-            evaluation.judge.fused(holdouts, known)
-        ),
-        "chance": None,
-    }
-    for name, query_NE in queries.items():
-        scores = np.zeros((len(known), count)) if query_NE is None else unit(query_NE) @ evaluation.training_real.T
-        above, ties = ranks(scores)
-        mine = (np.arange(len(known)), where)
-        values = {
-            f"top_{k}": hits(above[mine], ties[mine], k, people=count, gallery=count) for k in (1, 5) if k < count
-        }
-        figures = {key: figure(value, seed=evaluation.judge.seed) for key, value in values.items()}
-        kind = "control" if query_NE is None else "system"
-        rows.append({"name": name, "kind": kind, "people": len(known), "draws": 1, "figures": figures})
-    return rows
-
-
-def sex_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Share of generated faces that look like their speaker's sex to a linear classifier of real training portraits."""
-    sexes = np.asarray(evaluation.training.sexes)[evaluation.training_owner]
-    if not {"m", "f"} <= set(sexes.tolist()):
-        return []
-    looks = _sex_classifier(evaluation.training_faces[sexes != "unknown"], sexes[sexes != "unknown"] == "f")
-    truth = np.asarray(evaluation.unseen.sexes)
-    rows = []
-    for contestant in evaluation.judged("voice2face, sex"):
-        known = truth[contestant.people] != "unknown"
-        if not known.any():
-            continue
-        right = looks(contestant.answer(0, None)[known]) == (truth[contestant.people][known] == "f")
-        value = figure(right.astype(np.float64), seed=evaluation.judge.seed)
-        rows.append(_figure_row(contestant.name, contestant.kind, int(known.sum()), {"sex_accuracy": value}))
-    right_M = (looks(evaluation.faces) == (truth[evaluation.owner] == "f")).astype(np.float64)
-    right_N = np.bincount(evaluation.owner, right_M) / evaluation.unseen.face_groups.count
-    known_N = truth != "unknown"
-    if known_N.any():  # a person is one person, however many portraits there are
-        value = figure(right_N[known_N], seed=evaluation.judge.seed)
-        rows.append(_figure_row("all real portraits", "ceiling", int(known_N.sum()), {"sex_accuracy": value}))
-    return rows
-
-
-def noise_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """What the run's own discriminator makes of faces from voices, and of those from noise, by length.
-
-    Noise has, in every mel bin, the mean and deviation of the training speech, and nothing else of it.
-    """
-    judge = evaluation.judge
-    if not judge.generator.has_critic:
-        return []
-    first = np.arange(min(64, len(evaluation.training.people)))
-    sample_BFT = evaluation.training.crops(evaluation.training.utterance_groups.first[first], 0 * first, 100)
-    std_F1, mean_F1 = torch.std_mean(sample_BFT.cpu().transpose(0, 1).flatten(1), dim=1, keepdim=True)
-    rows = []
-    for seconds in NOISE_SECONDS:
-        frames = max(1, round(seconds / judge.generator.hop_s))
-        voices = _realness(evaluation, judge.crops(evaluation.unseen, evaluation.people, 0, seconds))
-        rng = generator(judge.seed, int(seconds), 2)
-        drawn = rng.standard_normal((evaluation.count, len(mean_F1), frames), np.float32)
-        noise_BFT = torch.from_numpy(drawn) * std_F1 + mean_F1
-        noises = _realness(evaluation, judge.generator.decode(judge.generator.embed(noise_BFT)))
-        above, _ = matching(
-            np.concatenate([voices[:, None], np.tile(noises, (evaluation.count, 1))], axis=1),
-            np.zeros(evaluation.count, np.int64),
-            np.asarray([0] + [1] * evaluation.count),
-            None,
-        )
+    judge, count = evaluation.judge, len(evaluation.training.people)
+    system, faces = judge.generator.run["system"], judge.fused(holdouts, known)
+    answers = {f"{system}, fused": unit(judge.embed(faces)) @ evaluation.training_real.T}
+    logits_NP = judge.generator.recognised(faces) if own_people else None
+    if logits_NP is not None and logits_NP.shape[1] == count:
+        answers[f"{system}, fused, asked of its own classifier"] = np.asarray(logits_NP.cpu().numpy(), np.float64)
+    answers["chance"] = np.zeros((len(known), count))
+    rows, mine = [], (np.arange(len(known)), where)
+    for name, scores_NP in answers.items():
+        above, ties = ranks(scores_NP)
         figures = {
-            "voice": figure(voices, seed=judge.seed),
-            "noise": figure(noises, seed=judge.seed),
-            "voice_above_noise": figure(above, seed=judge.seed),
+            f"top_{k}": figure(hits(above[mine], ties[mine], k, people=count, gallery=count), seed=judge.seed)
+            for k in (1, 5)
+            if k < count
         }
-        rows.append(_figure_row(f"{seconds:g} s", "system", evaluation.count, figures))
+        rows.append(figure_row(name, "control" if name == "chance" else "system", len(known), figures))
     return rows
-
-
-def _realness(evaluation: Evaluation, image_B3SS: Tensor) -> FloatArray:
-    return np.asarray(evaluation.judge.generator.realness(image_B3SS).cpu().numpy(), np.float64)
 
 
 def _without_own(scores_NM: FloatArray, evaluation: Evaluation, contestant: Contestant, draw: int) -> FloatArray:
@@ -198,19 +154,9 @@ def _row(
         mean = np.mean(draws, axis=0)
         if np.isfinite(mean).any():
             figures[key] = figure(mean[np.isfinite(mean)], seed=evaluation.judge.seed)
-    return _figure_row(name, kind, len(collected[0]), figures) | {"draws": len(collected), "trials": trials}
+    return figure_row(name, kind, len(collected[0]), figures) | {"draws": len(collected), "trials": trials}
 
 
-def _figure_row(name: str, kind: str, people: int, figures: dict[str, Any]) -> dict[str, Any]:
+def figure_row(name: str, kind: str, people: int, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of one draw."""
     return {"name": name, "kind": kind, "people": people, "draws": 1, "figures": figures}
-
-
-def _sex_classifier(faces_ME: FloatArray, female_M: Any) -> Any:
-    """Ridge regression to ±1, both sexes weighing the same; its sign is the verdict."""
-    mean_E = (faces_ME[female_M].mean(axis=0) + faces_ME[~female_M].mean(axis=0)) / 2
-    x_ME, weight_M = faces_ME - mean_E, np.where(female_M, 1 / female_M.sum(), 1 / (~female_M).sum())
-    gram_EE = (x_ME * weight_M[:, None]).T @ x_ME
-    right_E = (x_ME * weight_M[:, None]).T @ np.where(female_M, 1.0, -1.0)
-    strength = _RIDGE * np.trace(gram_EE) / len(gram_EE) / 100
-    direction_E = np.linalg.solve(gram_EE + strength * np.eye(len(gram_EE)), right_E)
-    return lambda embedding_NE: (embedding_NE - mean_E) @ direction_E > 0

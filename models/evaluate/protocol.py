@@ -118,6 +118,7 @@ def evaluate(
         holdouts=_holdouts(config, trained, snapshot),
         weights=files,
         enhancer=enhancer,
+        own_people=snapshot.id == trained.run["snapshot"],
         listed=listed,
     )
     with counting(f"evaluate {FULL}", FULL_PARTS) as advance:

@@ -15,13 +15,23 @@ from models.data.store import Store
 from models.errors import ConfigError
 from models.evaluate import realism
 from models.evaluate.contestants import Evaluation
-from models.evaluate.enhancement import enhancement_rows
+from models.evaluate.enhancement import enhanced_lengths, enhancement_rows
 from models.evaluate.fame import fame_table
 from models.evaluate.listed import FAME, PINS, Listed
-from models.evaluate.matching import known_people_rows, matching_rows, noise_rows, sex_rows
+from models.evaluate.matching import known_people_rows, matching_rows, training_rows
+from models.evaluate.noise import noise_rows
 from models.evaluate.pins import pins_tables
-from models.evaluate.sf2f import SECONDS, code_rows, paper_rows, small_gallery
-from models.evaluate.tables import AVP_SECONDS, CURVE_SECONDS, group_rows, length_rows, little_speech
+from models.evaluate.pixels import pixel_rows
+from models.evaluate.sex import sex_rows
+from models.evaluate.sf2f import BINS_S, SECONDS, code_rows, length_bin_rows, paper_rows, small_gallery
+from models.evaluate.tables import (
+    AVP_ENHANCED_SECONDS,
+    AVP_SECONDS,
+    CURVE_SECONDS,
+    group_rows,
+    length_rows,
+    little_speech,
+)
 from models.systems.enhance.faces import FaceEnhancer
 
 FULL = "full"
@@ -29,12 +39,14 @@ BY_DEFAULT = (FULL,)
 DISTRIBUTIONS = "distributions"
 ENHANCE = "enhance"
 ALL = "all"
+TRAINED = "matching, training people"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What a protocol is given: the evaluation, clips of training people that training never saw, files of networks.
 
+    `own_people`: the training people of the evaluation are those that the run was trained on, in the same order.
     Without an `enhancer` there is no `enhance` table, without lists in `listed` none of `fame` and `pins`.
     """
 
@@ -42,6 +54,7 @@ class Question:
     holdouts: Store | None
     weights: Mapping[str, str] = field(default_factory=dict)
     enhancer: FaceEnhancer | None = None
+    own_people: bool = False
     listed: Listed | None = None
 
 
@@ -70,7 +83,18 @@ def _table(name: str, protocol: str, title: str, rows: list[dict[str, Any]], **m
 def _sf2f_paper(question: Question) -> list[dict[str, Any]]:
     title = f"SF2F as its paper measures, {SECONDS:g} s"
     evaluation = question.evaluation
-    return [_table("sf2f-paper", "sf2f-paper", title, paper_rows(evaluation), notes=small_gallery(evaluation.count))]
+    few = small_gallery(evaluation.count)
+    little = little_speech(evaluation, tuple(longest for _, longest in BINS_S))
+    return [
+        _table("sf2f-paper", "sf2f-paper", title, paper_rows(evaluation), notes=few),
+        _table(
+            "sf2f-lengths",
+            "sf2f-paper",
+            "SF2F by length of speech, without the fuser",
+            length_bin_rows(evaluation),
+            notes=few + little,
+        ),
+    ]
 
 
 def _sf2f_code(question: Question) -> list[dict[str, Any]]:
@@ -82,19 +106,22 @@ def _sf2f_code(question: Question) -> list[dict[str, Any]]:
 def _avp(question: Question) -> list[dict[str, Any]]:
     rows = length_rows(question.evaluation, "avp", AVP_SECONDS, recall=False)
     notes = little_speech(question.evaluation, AVP_SECONDS)
-    return [_table("avp", "avp", "AVP-GAN: cosine by length of speech", rows, notes=notes)]
+    tables = [_table("avp", "avp", "AVP-GAN: cosine by length of speech", rows, notes=notes)]
+    enhancer = question.enhancer
+    if enhancer is not None:
+        title = f"AVP-GAN: cosine by length of speech, before and after {enhancer.name}"
+        after = enhanced_lengths(question.evaluation, enhancer, AVP_ENHANCED_SECONDS)
+        tables.append(_table("avp, enhanced", "avp", title, after, enhancer=enhancer.name))
+    return tables
 
 
 def _voice2face(question: Question) -> list[dict[str, Any]]:
     evaluation = question.evaluation
+    known = known_people_rows(evaluation, question.holdouts, own_people=question.own_people)
     return [
         _table("matching", "voice2face", "1:2 matching, all trials", matching_rows(evaluation)),
-        _table(
-            "known people",
-            "voice2face",
-            "Known people, unheard clips",
-            known_people_rows(evaluation, question.holdouts),
-        ),
+        _table(TRAINED, "voice2face", "1:2 matching of training people, all trials", training_rows(evaluation)),
+        _table("known people", "voice2face", "Known people, unheard clips", known),
         _table("sex", "voice2face", "Sex of the faces", sex_rows(evaluation)),
         _table("noise", "voice2face", "Voices and noise before the run's own discriminator", noise_rows(evaluation)),
     ]
@@ -116,17 +143,26 @@ def _distributions(question: Question) -> list[dict[str, Any]]:
     rows = realism.distance_rows(evaluation, judge.embed, evaluation.faces, judge.embedder.name)
     notes = realism.few_faces(rows, evaluation.faces.shape[1])
     title = "Distance to real portraits"
-    found = [_table(DISTRIBUTIONS, DISTRIBUTIONS, title, rows, features=judge.embedder.name, notes=notes)]
+    found = [
+        _table(DISTRIBUTIONS, DISTRIBUTIONS, title, rows, features=judge.embedder.name, notes=notes),
+        _table("pixels", DISTRIBUTIONS, "Pixels against the person's portraits", pixel_rows(evaluation)),
+    ]
     if realism.FID in weights:
-        look = realism.fid_network(weights, device)
+        look, classes = realism.fid_network(weights, device)
         real_MD = realism.real_features(evaluation, look)
         rows = realism.distance_rows(evaluation, look, real_MD, realism.FID)
         notes = realism.few_faces(rows, real_MD.shape[1])
         found.append(_table("fid", DISTRIBUTIONS, "FID and KID as published", rows, features=realism.FID, notes=notes))
-    if realism.VFS in weights:
-        rows = realism.score_rows(evaluation, realism.vfs_network(weights, device))
+        rows = realism.score_rows(evaluation, {"inception_score": classes}, realism.FID)
         notes = realism.split_scores(rows)
-        found.append(_table("vfs", DISTRIBUTIONS, "VGGFace score", rows, features=realism.VFS, notes=notes))
+        title = f"Inception score, {SECONDS:g} s"
+        found.append(_table("inception score", DISTRIBUTIONS, title, rows, features=realism.FID, notes=notes))
+    if realism.VFS in weights:
+        rows = realism.score_rows(evaluation, realism.vfs_network(weights, device), realism.VFS)
+        notes = realism.split_scores(rows)
+        found.append(
+            _table("vfs", DISTRIBUTIONS, f"VGGFace score, {SECONDS:g} s", rows, features=realism.VFS, notes=notes)
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""FID, KID and VFS of a run's faces, in the embedder's space and by the published networks that define them.
+"""FID, KID, VFS and the Inception score of a run's faces: in the embedder's space, and by the networks they are of.
 
 Shapes: N people, M portraits, S side, D features, C classes.
 """
@@ -17,19 +17,25 @@ from models.evaluate.contestants import Contestant, Evaluation
 from models.evaluate.distributions import VFS_SPLITS, frechet_distance, kernel_distance, vggface_score
 from models.evaluate.judge import chunks
 from models.evaluate.metrics import FloatArray
+from models.evaluate.sf2f import SECONDS
 from models.pretrained.fid_inception import FidInception
 from models.pretrained.files import how_to_get, weight_file
 
 FID, VFS = "fid_inception", "vggface2_resnet50"
 BATCH = 16
-_GIVES = {FID: "FID and KID as published", VFS: "VFS"}
+RUNS = 10
+_GIVES = {FID: "FID, KID and Inception score as published", VFS: "VFS"}
 
 Look = Callable[[Tensor], FloatArray]
 
 
-def fid_network(weights: Mapping[str, str], device: torch.device) -> Look:
-    """Images (N, 3, S, S) to FID's features (N, 2048). Raises `PretrainedError`."""
-    return in_batches(FidInception.from_file(weight_file(FID, weights)).to(device), device)
+def fid_network(weights: Mapping[str, str], device: torch.device) -> tuple[Look, Look]:
+    """Images (N, 3, S, S) to FID's features (N, 2048), and to the probabilities (N, C) of its classes.
+
+    Raises `PretrainedError`.
+    """
+    network = FidInception.from_file(weight_file(FID, weights)).to(device)
+    return in_batches(network, device), in_batches(lambda x: network.classify(x).softmax(dim=1), device)
 
 
 def vfs_network(weights: Mapping[str, str], device: torch.device) -> Mapping[str, Look]:
@@ -83,17 +89,29 @@ def distance_rows(evaluation: Evaluation, look: Look, real_MD: FloatArray, what:
     ]
 
 
-def score_rows(evaluation: Evaluation, looks: Mapping[str, Look]) -> list[dict[str, Any]]:
-    """VFS of everybody's faces, a figure per way of feeding the network: mean and deviation over five splits."""
+def score_rows(
+    evaluation: Evaluation, looks: Mapping[str, Look], what: str, *, runs: int = RUNS
+) -> list[dict[str, Any]]:
+    """VFS, or the Inception score, of everybody's faces, a figure per network or way of feeding it.
+
+    As in Table 3 of SF2F: `runs` runs (App. E.2) on another stretch of 5 s of everybody's speech each, in each run the
+    mean over five splits as in the released code; mean and deviation over the runs. `what` names its progress.
+    """
     rows: list[dict[str, Any]] = []
     if evaluation.count < VFS_SPLITS:
         return rows
-    for contestant, image_N3SS in _pictured(evaluation, VFS):
-        figures = {}
-        for key, look in looks.items():
-            mean, deviation = vggface_score(look(image_N3SS))
-            figures[key] = {"value": mean, "deviation": deviation}
-        rows.append(_row(contestant.name, contestant.kind, len(contestant.people), figures))
+    for contestant in evaluation.judged(f"distributions, {what} scores", stretch=f"{SECONDS:g} s"):
+        if contestant.pictures is None:
+            continue
+        found: dict[str, list[float]] = {key: [] for key in looks}
+        for draw in range(runs):
+            image_N3SS = contestant.pictures(draw, SECONDS)
+            for key, look in looks.items():
+                found[key].append(vggface_score(look(image_N3SS))[0])
+        figures = {
+            key: {"value": float(np.mean(scores)), "deviation": float(np.std(scores))} for key, scores in found.items()
+        }
+        rows.append(_row(contestant.name, contestant.kind, len(contestant.people), figures) | {"draws": runs})
     return rows
 
 
@@ -114,7 +132,10 @@ def split_scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not each:
         return []
     faces = " or ".join(map(str, each))
-    return [f"VFS by {VFS_SPLITS} splits of {faces} faces: it grows with their number; published ones had more."]
+    return [
+        f"By {VFS_SPLITS} splits of {faces} faces in each run: the score grows with their number; published ones had "
+        "more."
+    ]
 
 
 def real_features(evaluation: Evaluation, look: Look) -> FloatArray:

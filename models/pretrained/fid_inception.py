@@ -150,6 +150,11 @@ class FidInception(nn.Module):
         """The frozen network with the weights of the published file. Raises `PretrainedError`."""
         return fill(cls, read_tensors(path), path).eval().requires_grad_(False)
 
+    def classify(self, image_B3SS: Tensor) -> Tensor:
+        """Logits (B, 1008) of ImageNet's classes, of which the Inception score is made."""
+        logits_BC: Tensor = self.fc(self(image_B3SS))
+        return logits_BC
+
     def forward(self, image_B3SS: Tensor) -> Tensor:
         """Features (B, 2048) of RGB images in [-1, 1]."""
         x = nnf.interpolate(image_B3SS, (SIDE_PX, SIDE_PX), mode="bilinear", align_corners=False)

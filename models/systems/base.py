@@ -167,12 +167,21 @@ class Critic(nn.Module, ABC):
         """How real images in [-1, 1] look (B,): log odds."""
 
 
+class Recogniser(nn.Module, ABC):
+    """The trained classifier of training people by their faces; its children are networks of the system."""
+
+    @abstractmethod
+    def forward(self, image_B3SS: Tensor) -> Tensor:
+        """Whom images in [-1, 1] show: logits (B, N), people in their sorted order."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SystemSpec:
     """A system as the registry knows it; `about` says in a line what it is.
 
     `make_preset(name, overrides)` raises `ConfigError`; `train(preset, store, embedder, hop_s=, seed=)` starts a
-    training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge;
+    training; `voice_to_face(preset, n_mels)` builds the untrained other half, `critic(preset)` the untrained judge,
+    `recogniser(preset, people)` the untrained classifier of as many people, where a system has one;
     `needs(preset, embedder)` are the losses that a published file is needed for. With `takes_weights`, `train` also
     gets `weights=`, the files of published networks by name. One that does not hear voices (`hears`) is judged beside a
     run that does. `inputs` are what presets are trained on, by name, where that is not the usual. With `meets_faces`
@@ -185,6 +194,7 @@ class SystemSpec:
     train: Callable[..., System]
     voice_to_face: Callable[[Any, int], VoiceToFace]
     critic: Callable[[Any], Critic] | None = None
+    recogniser: Callable[[Any, int], Recogniser] | None = None
     needs: Callable[[Any, str], tuple[Need, ...]] = lambda preset, embedder: ()
     takes_weights: bool = False
     hears: bool = True

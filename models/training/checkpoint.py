@@ -5,6 +5,7 @@ Each holds the state of a training and, under `run`, the run's config.json as te
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor
 
 import voxdata.format
-from models.errors import CheckpointError, NonFiniteLossError
+from models.errors import CheckpointError, ConfigError, NonFiniteLossError
 from models.systems.base import System
+from models.systems.registry import system_spec
 from models.training.config import RunConfig
 from models.training.settings import declared
 from voxdata.format.atomic import write_atomic, write_json
@@ -161,11 +163,23 @@ def code_version() -> str:
 def _kept(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Keys with what two descriptions say of them; a run from before a setting was there had its default."""
     for key in _DESCRIBED:
-        yield key, _comparable(key, before.get(key)), _comparable(key, now.get(key))
+        old = _numbers(before) if key == "numbers" else before.get(key)
+        yield key, _comparable(key, old), _comparable(key, now.get(key))
     for setting in declared(RunConfig).values():
         if setting.setting.kept:
             old, new = (content.get("run", {}).get(setting.name, setting.default) for content in (before, now))
             yield setting.name, old, new
+
+
+def _numbers(description: Mapping[str, Any]) -> Any:
+    """The numbers of a run's preset as they are read today: one that is younger than the run has what it then was."""
+    numbers = description.get("numbers")
+    try:
+        spec = system_spec(str(description.get("system")))
+        made = spec.make_preset(str(description.get("preset")), numbers)
+    except (ConfigError, TypeError):  # a preset or a number that is gone: what the run says is held against today's
+        return numbers
+    return read_object(json.dumps(dataclasses.asdict(made)))
 
 
 def _comparable(key: str, value: Any) -> Any:

@@ -12,7 +12,19 @@ from models.errors import ConfigError
 from models.images import from_range, to_range
 from models.systems.sf2f import losses
 from models.systems.sf2f.networks import Discriminator, EmbeddingFuser, FaceDecoder, Inception1d, Pyramid, VoiceEncoder
-from models.systems.sf2f.presets import CODE, CODE_MULTI, PAPER, PAPER_128, PAPER_MULTI, TINY, Preset, make_preset
+from models.systems.sf2f.presets import (
+    BASELINE_DECODER,
+    BASELINE_ENCODER,
+    CODE,
+    CODE_MULTI,
+    PAPER,
+    PAPER_128,
+    PAPER_MULTI,
+    TINY,
+    Preset,
+    make_preset,
+)
+from models.systems.voice2face.networks import EncoderConfig, Generator, GeneratorConfig, SpeakerEncoder
 
 
 def count(network: torch.nn.Module) -> int:
@@ -71,6 +83,32 @@ def test_every_flavour_emits_its_sizes_and_judges_each(preset: Preset, sides: li
 def test_codes_encoder_takes_the_same_steps() -> None:
     blocks = VoiceEncoder(CODE.encoder(40)).eval().blocks
     assert blocks(torch.randn(1, 40, 125)).shape == (1, 512, 4)
+
+
+def test_the_baselines_of_table_7_are_voice2face_s_networks() -> None:
+    encoder, plain = (
+        VoiceEncoder(BASELINE_ENCODER.encoder(40)).eval(),
+        SpeakerEncoder(EncoderConfig(n_mels=40, channels=(256, 384, 576, 864, 512), last_norm=True)),
+    )
+    assert count(encoder) == count(plain)
+    assert [type(each).__name__ for each in encoder.blocks] == ["Inception1d"] * 5
+    assert encoder(torch.randn(2, 40, 125)).shape == (2, 512)
+    decoder, theirs = (
+        FaceDecoder(BASELINE_DECODER.decoder()).eval(),
+        Generator(GeneratorConfig(embedding=512, kernel=3)),
+    )
+    assert BASELINE_DECODER.side_px == 64
+    first = decoder.start.linear
+    theirs.layers[0].weight.data.copy_(first.weight.detach().view(1024, 4, 4, 512).permute(3, 0, 1, 2))
+    theirs.layers[0].bias.data.copy_(first.bias.detach().view(1024, 16)[:, 0])
+    first.bias.data.copy_(theirs.layers[0].bias.detach()[:, None].expand(1024, 16).flatten())
+    for ours, layer in zip(
+        decoder.blocks, (each for each in theirs.layers[2:] if hasattr(each, "stride")), strict=False
+    ):
+        layer.load_state_dict(ours.conv.state_dict())
+    theirs.layers[-1].load_state_dict(decoder.to_rgb[0].state_dict())
+    voices = torch.nn.functional.normalize(torch.randn(2, 512))
+    torch.testing.assert_close(decoder(voices), theirs(voices), rtol=1e-4, atol=1e-5)
 
 
 def test_codes_fuser_works_on_projected_embeddings() -> None:
@@ -180,6 +218,9 @@ def test_paper_preset_is_table_13() -> None:
         ("tiny", {"crop_s": [2.0, 1.0]}, r"overrides.crop_s = \[2.0, 1.0\]: must be a range"),
         ("tiny", {"crop_s": 1.0}, r"overrides.crop_s = 1.0: must be a list"),
         ("tiny", {"encoder_channels": [10, 20]}, "multiple of 4"),
+        ("tiny", {"encoder_kernels": [2, 3, 5]}, "split over 3 kernels, so must be a positive multiple of 3"),
+        ("tiny", {"encoder_kernels": [1]}, r"overrides.encoder_kernels = \(1,\): must be a list of sizes from 2 on"),
+        ("paper", {"decoder_deconvolution": True}, "overrides.decoder_deconvolution = True: goes with flavour paper"),
         ("tiny", {"flavour": "copy"}, "overrides.flavour = 'copy': must be one of paper, code"),
         ("tiny", {"outputs": 9}, "overrides.outputs = 9: must be from 1 to 4"),
         ("tiny", {"weight_l1": -1}, "overrides.weight_l1 = -1.0: must not be below 0"),

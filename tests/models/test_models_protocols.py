@@ -130,7 +130,7 @@ def test_vggface_score_is_the_number_of_sure_classes() -> None:
 
 
 def test_published_rows_never_lose_their_embedder() -> None:
-    for table in ("sf2f-paper", "avp", "voice2face", "distributions"):
+    for table in ("sf2f-paper", "avp", "matching", "pixels"):
         assert published_rows(table)
         assert all(row.embedder and row.figures for row in published_rows(table))
     assert published_rows("lengths") == ()
@@ -148,8 +148,9 @@ def test_every_protocol_has_its_table_with_controls(judged: tuple[Path, dict[str
     run, result = judged
     assert json.loads((run / "evaluation.json").read_text()) == result
     tables = {table["table"]: table for table in result["tables"]}
-    wanted = ["sf2f-paper", "sf2f-code", "avp", "matching", "known people", "sex", "noise", "lengths", "groups"]
-    assert list(tables) == [*wanted, "distributions"]
+    wanted = ["sf2f-paper", "sf2f-lengths", "sf2f-code", "avp", "matching", "matching, training people"]
+    wanted += ["known people", "sex", "noise", "lengths", "groups", "distributions", "pixels"]
+    assert list(tables) == wanted
     for name in ("sf2f-paper", "sf2f-code", "matching"):
         names = [row["name"] for row in tables[name]["rows"]]
         for control in ("chance", "mean face", "shuffled voices", "sex only", "linear voice regression", "real photo"):
@@ -163,7 +164,7 @@ def test_networks_that_define_fid_and_vfs_are_named_where_they_lack(
     judged: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     run, result = judged
-    for figure, name in (("FID and KID as published", "fid_inception"), ("VFS", "vggface2_resnet50")):
+    for figure, name in (("FID, KID and Inception score as published", "fid_inception"), ("VFS", "vggface2_resnet50")):
         assert any(note.startswith(f"no {figure}: {name} is not given; get ") for note in result["notes"])
     (distances,) = (table for table in result["tables"] if table["table"] == "distributions")
     assert "FID of 3 faces in" in " ".join(distances["notes"]) or "FID of 5 faces in" in " ".join(distances["notes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +39,7 @@ def evaluation(*contestants: Contestant) -> Any:
         images=lambda rows: REAL[rows], face_groups=SimpleNamespace(count=np.full(20, len(REAL) // 20))
     )
     return SimpleNamespace(
-        judged=lambda protocol: iter(contestants),
+        judged=lambda protocol, stretch=None: iter(contestants),
         judge=SimpleNamespace(seed=0),
         unseen=unseen,
         count=len(REAL),
@@ -78,7 +79,7 @@ def test_too_few_faces_for_a_distance_are_said() -> None:
     assert realism.few_faces(rows, features=39) == []
     (note,) = realism.few_faces(rows, features=40)
     assert note.startswith("FID of 40 faces in 40 dimensions")
-    assert realism.split_scores(rows)[0].startswith("VFS by 5 splits of 8 or 409 faces")
+    assert realism.split_scores(rows)[0].startswith("By 5 splits of 8 or 409 faces in each run")
     assert realism.few_faces([], features=40) == realism.split_scores([]) == []
 
 
@@ -102,9 +103,28 @@ def test_vfs_counts_the_people_that_the_classifier_sees(monkeypatch: pytest.Monk
     monkeypatch.setattr(realism.VggFace2ResNet50, "from_file", lambda file: Faces() if file == path else None)
     looks = realism.vfs_network({"vggface2_resnet50": str(path)}, torch.device("cpu"))
     images = torch.arange(8.0).repeat(5)[:, None, None, None].expand(40, 3, 4, 4)
-    (row,) = realism.score_rows(evaluation(contestant("eight people", images)), looks)
+    (row,) = realism.score_rows(evaluation(contestant("eight people", images)), looks, "vfs")
     assert row["figures"]["vfs_bgr"]["value"] == pytest.approx(8)
     assert row["figures"]["vfs_rgb"]["value"] == pytest.approx(1)
+
+
+def test_a_score_is_the_mean_over_ten_runs_of_5_s_and_its_deviation_is_theirs() -> None:
+    asked: list[tuple[int, float | None]] = []
+
+    def pictures(draw: int, seconds: float | None) -> Tensor:
+        """Two classes of picture in even runs, four in odd ones."""
+        asked.append((draw, seconds))
+        return (torch.arange(40.0) % (4 if draw % 2 else 2))[:, None, None, None].expand(40, 3, 4, 4)
+
+    def look(image_N3SS: Tensor) -> FloatArray:
+        return np.asarray(np.eye(4)[image_N3SS[:, 0, 0, 0].long().numpy()], np.float64)
+
+    several = dataclasses.replace(contestant("run by run", REAL), pictures=pictures)
+    (row,) = realism.score_rows(evaluation(several, contestant("sex only", None)), {"inception_score": look}, "fid")
+    assert asked == [(draw, 5.0) for draw in range(10)]
+    assert row["draws"] == 10
+    assert row["figures"]["inception_score"]["value"] == pytest.approx(3)
+    assert row["figures"]["inception_score"]["deviation"] == pytest.approx(1)
 
 
 def test_batches_are_small_and_in_order() -> None:

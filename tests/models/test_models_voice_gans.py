@@ -31,7 +31,7 @@ from models.systems.avp_gan.networks import (
 from models.systems.registry import OURS, system_spec
 from models.systems.voice2face.networks import Doubled, Generator, SpeakerEncoder, Trunk, tiled
 from models.systems.voice2face.presets import CODE, MANIYAR, PAPER, SPEECH2FACE_GAN, make_preset
-from models.systems.voice2face.system import VoiceCritic
+from models.systems.voice2face.system import VoiceCritic, VoiceRecogniser
 from models.train import train
 from models.training.checkpoint import load_checkpoint
 from models.training.config import RunConfig, make_config
@@ -56,6 +56,8 @@ def count(network: torch.nn.Module) -> int:
 
 def small(snapshot: TinySnapshot, run_dir: Path, system: str, preset: str = "tiny", **changes: Any) -> RunConfig:
     over = {**SMALL, **changes.pop("overrides", {})}
+    if preset == "speech2face-gan":  # its last layer doubles the side, too
+        over["generator_channels"] = over["generator_channels"][:-1]
     base = {"root": str(snapshot.root), "snapshot": snapshot.id, "run_dir": str(run_dir), "steps": 6, "device": "cpu"}
     base |= {"front_end": "torch40", "crop": "any"}  # what the snapshot has
     return make_config({**base, "system": system, "preset": preset, "overrides": over, "log_every": 2, **changes})
@@ -133,6 +135,22 @@ def test_variants_differ_where_their_papers_say() -> None:
     for preset in (MANIYAR, SPEECH2FACE_GAN):
         assert float(Generator(preset.generator()).eval()(far).detach().abs().max()) <= 1
     assert (MANIYAR.crop_s, PAPER.crop_s, SPEECH2FACE_GAN.tile_s) == ((2.0, 8.0), (3.0, 8.0), 10.0)
+
+
+def test_speech2face_gan_has_4x4_deconvolutions_to_the_last() -> None:
+    layers = list(Generator(SPEECH2FACE_GAN.generator()).layers)
+    deconvolutions = [layer for layer in layers if isinstance(layer, torch.nn.ConvTranspose2d)]
+    assert [layer.kernel_size for layer in deconvolutions] == [(4, 4)] * 5
+    assert [layer.out_channels for layer in deconvolutions] == [1024, 512, 256, 128, 3]
+    assert layers[-1] is deconvolutions[-1]
+    assert Generator(SPEECH2FACE_GAN.generator())(torch.randn(2, 64)).shape == (2, 3, 64, 64)
+    assert SPEECH2FACE_GAN.side_px == SPEECH2FACE_GAN.trunk().side_px == 64
+
+
+def test_heads_have_biases_in_the_paper_and_none_in_the_code() -> None:
+    for preset, biases in ((PAPER, True), (CODE, False)):
+        assert ("judge.bias" in VoiceCritic(preset).state_dict()) is biases
+        assert ("classifier.bias" in VoiceRecogniser(preset, 7).state_dict()) is biases
 
 
 def test_clips_are_repeated_to_a_length() -> None:
@@ -274,6 +292,18 @@ def test_wrong_numbers_are_one_line() -> None:
         avp_gan.make_preset("paper", {"attention": "some"})
     with pytest.raises(ConfigError, match=r"overrides\.cbam: no such number"):
         avp_gan.make_preset("paper", {"cbam": 1})
+    with pytest.raises(ConfigError, match=r"overrides\.last = 'doubling': the generator of avp_gan has 'conv"):
+        avp_gan.make_preset("paper", {"last": "doubling"})
+
+
+@pytest.mark.parametrize("preset", ["paper", "speech2face-gan"])
+def test_a_run_of_voice2face_that_is_older_than_a_number_is_what_it_was(preset: str) -> None:
+    """Before heads could have biases and the last layer could double, none had, and none did."""
+    numbers = dataclasses.asdict(make_preset(preset, {"head_bias": False, "last": "convolution"}))
+    del numbers["head_bias"], numbers["last"]
+    older = make_preset(preset, numbers)
+    assert (older.head_bias, older.last) == (False, "convolution")
+    assert make_preset(preset, {"steps": 7}).head_bias, "a single number is an override of the preset as it is"
 
 
 @pytest.mark.parametrize(("said", "attention"), [(True, "gates"), (False, "none")])

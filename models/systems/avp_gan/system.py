@@ -12,10 +12,11 @@ from typing import Any
 
 from torch import nn
 
+from models.errors import ConfigError
 from models.systems.avp_gan.networks import Attention, AttentiveGenerator, AttentiveTrunk
 from models.systems.base import SystemSpec
 from models.systems.voice2face import presets as voice2face
-from models.systems.voice2face.system import VoiceCritic, VoiceFace, VoiceGan
+from models.systems.voice2face.system import VoiceCritic, VoiceFace, VoiceGan, VoiceRecogniser
 from models.training.presets import choose
 
 
@@ -25,6 +26,15 @@ class Preset(voice2face.Preset):
     is added to it, or takes its place (`gates`)."""
 
     attention: Attention = "added"
+
+    def check(self) -> None:
+        """Raises `ConfigError`."""
+        super().check()
+        for key, only in (("upsampling", "transposed"), ("norm", False), ("output", "linear"), ("last", "convolution")):
+            if getattr(self, key) != only:
+                raise ConfigError(
+                    f"overrides.{key} = {getattr(self, key)!r}: the generator of avp_gan has {only!r} only"
+                )
 
 
 PAPER = Preset(kernel=4, encoder_last_norm=False, crop_s=(8.0, 8.0), window_s=8.0, steps=50_000)
@@ -76,5 +86,6 @@ AVP_GAN = SystemSpec(
     train=partial(VoiceGan, faces=AttentiveFace, critic=AttentiveCritic),
     voice_to_face=AttentiveFace,
     critic=AttentiveCritic,
+    recogniser=partial(VoiceRecogniser, critic=AttentiveCritic),
     inputs={"paper": voice2face.BY_BIN, "no-cbam": voice2face.BY_BIN},
 )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.precision import resized
 from models.systems.base import EPSILON
+from models.systems.voice2face.networks import doubling, started
 
 Flavour: TypeAlias = Literal["paper", "code"]
 LEAK = 0.1  # slope of the LeakyReLU in the code's discriminators
@@ -23,9 +24,10 @@ LEAK = 0.1  # slope of the LeakyReLU in the code's discriminators
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """Table 9. The last of `channels` is the size of the embedding; each is split over the four kernels.
+    """Table 9. The last of `channels` is the size of the embedding; each is split over the kernels.
 
-    In the code's flavour the last block is a plain convolution, kernel 3 and stride 2.
+    One kernel of 3 is the plain convolutions of voice2face, the baseline encoder of Table 7. In the code's flavour the
+    last block is a plain convolution, kernel 3 and stride 2.
     """
 
     n_mels: int = 40
@@ -39,6 +41,7 @@ class DecoderConfig:
     """Table 10. Each of `channels` doubles the side of the first map: six of them take one pixel to 64.
 
     `outputs` images are emitted, from the last block's and from those before it: 2 for 64 and 128 pixels (D.2.2).
+    With `deconvolution` it is voice2face's generator, the baseline decoder of Table 7.
     """
 
     embedding: int = 512
@@ -46,6 +49,7 @@ class DecoderConfig:
     start_px: int = 1
     start_channels: int = 64
     outputs: int = 1
+    deconvolution: bool = False
     flavour: Flavour = "paper"
 
 
@@ -123,6 +127,18 @@ class UpBlock(nn.Module):
         return nnf.glu(self.norm(mapped), dim=1) if self.gated else self.norm(nnf.relu(mapped))
 
 
+class Deconvolution(nn.Module):
+    """3x3 deconvolution with stride 2 and ReLU, as in Table 2 of voice2face; started as there."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv = doubling(channels_in, channels_out, 3)
+
+    def forward(self, x_BCSS: Tensor) -> Tensor:
+        """(B, C_in, S, S) to (B, C_out, 2S, 2S)."""
+        return nnf.relu(self.conv(x_BCSS))
+
+
 class FirstMap(nn.Module):
     """From an embedding to the first map.
 
@@ -138,11 +154,14 @@ class FirstMap(nn.Module):
         size = self.width * self.side**2 * (2 if self.gated else 1)
         self.linear = nn.Linear(config.embedding, size) if size != config.embedding or self.gated else nn.Identity()
         self.norm = nn.BatchNorm1d(size) if self.gated else nn.Identity()
+        self.rectified = config.deconvolution  # a linear layer from one pixel is voice2face's first deconvolution
+        if self.rectified and isinstance(self.linear, nn.Linear):
+            started(self.linear, 1)  # a unit vector's terms add up to a variance of 1, however many there are
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
         """(B, D) to (B, C, S, S)."""
         x_BX: Tensor = self.norm(self.linear(embedding_BD))
-        flat_BX = nnf.glu(x_BX, dim=1) if self.gated else x_BX
+        flat_BX = nnf.glu(x_BX, dim=1) if self.gated else nnf.relu(x_BX) if self.rectified else x_BX
         return flat_BX.view(-1, self.width, self.side, self.side)
 
 
@@ -154,7 +173,10 @@ class FaceDecoder(nn.Module):
         self.start = FirstMap(config)
         inputs = (self.start.width, *config.channels[:-1])
         self.blocks = nn.Sequential(
-            *(UpBlock(c_in, c_out, config.flavour) for c_in, c_out in zip(inputs, config.channels, strict=True))
+            *(
+                Deconvolution(c_in, c_out) if config.deconvolution else UpBlock(c_in, c_out, config.flavour)
+                for c_in, c_out in zip(inputs, config.channels, strict=True)
+            )
         )
         self.to_rgb = nn.ModuleList(nn.Conv2d(width, 3, 1) for width in config.channels[-config.outputs :])
 

@@ -30,6 +30,8 @@ class Preset:
 
     flavour: Flavour = "paper"
     encoder_channels: tuple[int, ...] = (256, 384, 576, 864, 512)
+    encoder_kernels: tuple[int, ...] = (2, 3, 5, 7)
+    decoder_deconvolution: bool = False
     decoder_start_px: int = 1
     decoder_start_channels: int = 64
     decoder_channels: tuple[int, ...] = (1024, 512, 256, 128, 64, 32)
@@ -65,7 +67,9 @@ class Preset:
 
     def encoder(self, n_mels: int) -> EncoderConfig:
         """The encoder's configuration for a front end of `n_mels` bins."""
-        return EncoderConfig(n_mels=n_mels, channels=self.encoder_channels, flavour=self.flavour)
+        return EncoderConfig(
+            n_mels=n_mels, channels=self.encoder_channels, kernels=self.encoder_kernels, flavour=self.flavour
+        )
 
     def decoder(self) -> DecoderConfig:
         """The decoder's configuration."""
@@ -75,6 +79,7 @@ class Preset:
             start_px=self.decoder_start_px,
             start_channels=self.decoder_start_channels,
             outputs=self.outputs,
+            deconvolution=self.decoder_deconvolution,
             flavour=self.flavour,
         )
 
@@ -108,10 +113,17 @@ class Preset:
 
     def check(self) -> None:
         """Raises `ConfigError`."""
-        if any(width % 4 or width <= 0 for width in self.encoder_channels):
+        if not self.encoder_kernels or any(kernel < 2 for kernel in self.encoder_kernels):
+            raise ConfigError(f"overrides.encoder_kernels = {self.encoder_kernels}: must be a list of sizes from 2 on")
+        kernels = len(self.encoder_kernels)
+        if any(width % kernels or width <= 0 for width in self.encoder_channels):
             raise ConfigError(
-                f"overrides.encoder_channels = {self.encoder_channels}: each is split over 4 kernels, "
-                "so must be a positive multiple of 4"
+                f"overrides.encoder_channels = {self.encoder_channels}: each is split over {kernels} kernels, "
+                f"so must be a positive multiple of {kernels}"
+            )
+        if self.decoder_deconvolution and (self.flavour == "code" or self.decoder_start_px == 1):
+            raise ConfigError(
+                "overrides.decoder_deconvolution = True: goes with flavour paper and a decoder_start_px above 1"
             )
         if not 1 <= self.outputs <= len(self.decoder_channels):
             raise ConfigError(f"overrides.outputs = {self.outputs}: must be from 1 to {len(self.decoder_channels)}")
@@ -135,6 +147,18 @@ PAPER_128 = dataclasses.replace(
 
 PAPER_MULTI = dataclasses.replace(PAPER, decoder_channels=(1024, 512, 256, 128, 64, 32, 16), outputs=2)
 """64 and 128 pixels at once (D.2.2)."""
+
+BASELINE_ENCODER = dataclasses.replace(PAPER, encoder_kernels=(3,))
+"""Table 7: plain convolutions of kernel 3 in place of Inception modules."""
+
+BASELINE_DECODER = dataclasses.replace(
+    PAPER,
+    decoder_deconvolution=True,
+    decoder_start_px=4,
+    decoder_start_channels=1024,
+    decoder_channels=(512, 256, 128, 64),
+)
+"""Table 7: the deconvolutions of voice2face in place of up-blocks."""
 
 CODE = Preset(
     flavour="code",
@@ -197,6 +221,8 @@ PRESETS: Mapping[str, Preset] = {
     "paper": PAPER,
     "paper-128": PAPER_128,
     "paper-multi": PAPER_MULTI,
+    "baseline-encoder": BASELINE_ENCODER,
+    "baseline-decoder": BASELINE_DECODER,
     "code": CODE,
     "code-multi": CODE_MULTI,
     "tiny": TINY,
@@ -208,6 +234,6 @@ OF_PAPER = Inputs(embedder="facenet")
 """Section 4: 40 bins, and FaceNet in the perceptual loss."""
 OF_CODE = Inputs(front_end="psf40", embedder="facenet")
 INPUTS: Mapping[str, Inputs] = {
-    **dict.fromkeys(("paper", "paper-128", "paper-multi"), OF_PAPER),
+    **dict.fromkeys(("paper", "paper-128", "paper-multi", "baseline-encoder", "baseline-decoder"), OF_PAPER),
     **dict.fromkeys(("code", "code-multi"), OF_CODE),
 }

@@ -16,7 +16,7 @@ from models.embedders import PUBLISHED
 from models.embedders.base import Embedder
 from models.images import from_range, to_range
 from models.pretrained.needs import Need
-from models.systems.base import Batch, Critic, System, SystemSpec, VoiceToFace, update
+from models.systems.base import Batch, Critic, Recogniser, System, SystemSpec, VoiceToFace, update
 from models.systems.sf2f import losses
 from models.systems.sf2f.losses import RealFeatures, sizes
 from models.systems.sf2f.networks import EmbeddingFuser, FaceDecoder, Pyramid, VoiceEncoder
@@ -58,6 +58,19 @@ class RealOrGenerated(Critic):
         images = sizes(to_range(image_B3SS, self.preset.image_range), self.preset.outputs)
         odds = [logits[:, losses.REAL] - logits[:, losses.FAKE] for logits in self.d_real(images)]
         return torch.stack([each.flatten(1).mean(dim=1) if each.dim() > 1 else each for each in odds]).mean(dim=0)
+
+
+class WhoItIs(Recogniser):
+    """D_id on every size, without what the code's says of real and generated; the mean over sizes of its logits."""
+
+    def __init__(self, preset: Preset, people: int) -> None:
+        super().__init__()
+        self.preset, self.people = preset, people
+        self.d_id = Pyramid(preset.d_id(people))
+
+    def forward(self, image_B3SS: Tensor) -> Tensor:
+        images = sizes(to_range(image_B3SS, self.preset.image_range), self.preset.outputs)
+        return torch.stack([logits_BN[:, : self.people] for logits_BN in self.d_id(images)]).mean(dim=0)
 
 
 class Sf2f(System):
@@ -262,6 +275,7 @@ SF2F = SystemSpec(
     train=Sf2f,
     voice_to_face=SpeechFusion,
     critic=RealOrGenerated,
+    recogniser=WhoItIs,
     needs=needs,
     inputs=INPUTS,
 )

@@ -17,7 +17,8 @@ from models.precision import resized
 
 Upsampling: TypeAlias = Literal["transposed", "nearest"]
 Output: TypeAlias = Literal["linear", "sigmoid", "tanh"]
-Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
+Last: TypeAlias = Literal["convolution", "doubling"]
+Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 LEAK = 0.2
 START_PX = 4
 
@@ -33,7 +34,8 @@ class EncoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """Each of `channels` after the first doubles the side of a 4x4 map."""
+    """Each of `channels` after the first doubles the side of a 4x4 map; the `last` layer, to RGB, is a 1x1 convolution
+    or doubles it once more."""
 
     embedding: int = 64
     channels: tuple[int, ...] = (1024, 512, 256, 128, 64)
@@ -41,6 +43,7 @@ class GeneratorConfig:
     upsampling: Upsampling = "transposed"
     norm: bool = False
     output: Output = "linear"
+    last: Last = "convolution"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,9 @@ class Generator(nn.Module):
                 layers.append(doubling(c_in, c_out, config.kernel))
             layers += [nn.BatchNorm2d(c_out)] if config.norm else []
             layers.append(nn.ReLU(inplace=True))
-        self.layers = nn.Sequential(*layers, convolution(config.channels[-1], 3, 1))
+        width = config.channels[-1]
+        to_rgb = doubling(width, 3, config.kernel) if config.last == "doubling" else convolution(width, 3, 1)
+        self.layers = nn.Sequential(*layers, to_rgb)
         self.output = config.output
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
@@ -127,9 +132,9 @@ class Trunk(nn.Module):
         return features_BC
 
 
-def head(features: int, outputs: int) -> nn.Linear:
+def head(features: int, outputs: int, *, bias: bool) -> nn.Linear:
     """The last layer of the discriminator (one output) or of the classifier (one per person)."""
-    return nn.Linear(features, outputs, bias=False)
+    return nn.Linear(features, outputs, bias=bias)
 
 
 def tiled(mel_BFT: Tensor, frames: int) -> Tensor:

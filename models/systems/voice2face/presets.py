@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from models.errors import ConfigError
-from models.systems.voice2face.networks import START_PX, EncoderConfig, GeneratorConfig, Output, TrunkConfig, Upsampling
+from models.systems.voice2face.networks import (
+    START_PX,
+    EncoderConfig,
+    GeneratorConfig,
+    Last,
+    Output,
+    TrunkConfig,
+    Upsampling,
+)
 from models.training.inputs import Inputs
 from models.training.presets import Stage, above, choose, not_below, ranges, windows
 
@@ -21,7 +28,8 @@ class Preset:
     """Sizes of the networks, the optimisers and the two stages: the encoder as a speaker classifier, then the GAN.
 
     `crop_s` are the crops of both stages; they are repeated to `tile_s`. `noise` is the deviation of what is added to
-    the embedding before it is scaled to unit length (0: neither). `kernel` is that of (de)convolutions with stride 2.
+    the embedding before it is scaled to unit length (0: neither). `kernel` is that of (de)convolutions with stride 2,
+    `last` the generator's layer to RGB, `head_bias` whether the heads of discriminator and classifier have biases.
     """
 
     encoder_channels: tuple[int, ...] = (256, 384, 576, 864, 64)
@@ -33,6 +41,8 @@ class Preset:
     upsampling: Upsampling = "transposed"
     norm: bool = False
     output: Output = "linear"
+    last: Last = "convolution"
+    head_bias: bool = False
     noise: float = 0.0
     flip: bool = False
     batch_size: int = 128
@@ -55,7 +65,7 @@ class Preset:
     @property
     def side_px(self) -> int:
         """Side of the image: the first map has 4 pixels, each further layer doubles it."""
-        return START_PX << (len(self.generator_channels) - 1)
+        return START_PX << (len(self.generator_channels) - (self.last == "convolution"))
 
     def encoder(self, n_mels: int) -> EncoderConfig:
         """The encoder's configuration for a front end of `n_mels` bins."""
@@ -70,6 +80,7 @@ class Preset:
             upsampling=self.upsampling,
             norm=self.norm,
             output=self.output,
+            last=self.last,
         )
 
     def trunk(self) -> TrunkConfig:
@@ -100,10 +111,10 @@ class Preset:
         windows(self)
 
 
-PAPER = Preset()
+PAPER = Preset(head_bias=True)
 """Table 2 and section 4."""
 
-CODE = dataclasses.replace(PAPER, encoder_last_norm=False, kernel=4, noise=0.05, flip=True, tile_s=10.0, steps=50_000)
+CODE = Preset(encoder_last_norm=False, kernel=4, noise=0.05, flip=True, tile_s=10.0, steps=50_000)
 """What the released code does, as far as it is known."""
 
 MANIYAR = dataclasses.replace(
@@ -111,9 +122,11 @@ MANIYAR = dataclasses.replace(
 )
 """Maniyar et al. 2022: sigmoid outputs, nearest doubling and convolution; portraits of `faces.render.crop: haar`."""
 
-SPEECH2FACE_GAN = dataclasses.replace(PAPER, norm=True, output="tanh", tile_s=10.0)
-"""Speech2Face with GANs: BatchNorm and tanh in the generator, clips repeated to 10 s. The females' and the males' model
-are trainings with `sex` f and m."""
+SPEECH2FACE_GAN = dataclasses.replace(
+    PAPER, kernel=4, generator_channels=(1024, 512, 256, 128), last="doubling", norm=True, output="tanh", tile_s=10.0
+)
+"""Speech2Face with GANs: 4x4 deconvolutions to the last, BatchNorm and tanh in the generator, clips repeated to 10 s.
+The females' and the males' model are trainings with `sex` f and m."""
 
 TINY = dataclasses.replace(
     CODE,
@@ -140,7 +153,20 @@ PRESETS: Mapping[str, Preset] = {
     "speech2face-gan": SPEECH2FACE_GAN,
     "tiny": TINY,
 }
-make_preset = partial(choose, "voice2face", PRESETS)
+
+_SINCE: Mapping[str, Any] = {"last": "convolution", "head_bias": False}
+"""Numbers that runs of older versions do not state, and what they then were."""
+_BEFORE = {field.name for field in dataclasses.fields(Preset)} - _SINCE.keys()
+
+
+def make_preset(name: str, overrides: Mapping[str, Any]) -> Preset:
+    """A preset with single numbers changed. Raises `ConfigError`.
+
+    A run states all of its numbers: one that states all but those of `_SINCE` is older than they are.
+    """
+    older = overrides.keys() >= _BEFORE
+    return choose("voice2face", PRESETS, name, {**_SINCE, **overrides} if older else overrides)
+
 
 BY_BIN = Inputs(front_end="torch64", normalise="utterance")
 """Section 4: 64 bins, each normalised over the clip."""

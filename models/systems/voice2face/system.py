@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.data.sampler import generator, independent_batch
 from models.data.store import Store
 from models.embedders.base import Embedder
-from models.systems.base import Batch, Critic, System, SystemSpec, VoiceToFace, update
+from models.systems.base import Batch, Critic, Recogniser, System, SystemSpec, VoiceToFace, update
 from models.systems.voice2face.networks import Generator, SpeakerEncoder, Trunk, head, tiled, unit
 from models.systems.voice2face.presets import GAN, INPUTS, SPEAKERS, Preset, make_preset
 from models.training.presets import frames
@@ -58,7 +58,7 @@ class VoiceCritic(Critic):
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         self.trunk = self.make_trunk(preset)
-        self.judge = head(preset.trunk_features, 1)
+        self.judge = head(preset.trunk_features, 1, bias=preset.head_bias)
 
     def make_trunk(self, preset: Any) -> nn.Module:
         """The shared layers of the system."""
@@ -67,6 +67,19 @@ class VoiceCritic(Critic):
     def forward(self, image_B3SS: Tensor) -> Tensor:
         odds_B: Tensor = self.judge(self.trunk(image_B3SS))[:, 0]
         return odds_B
+
+
+class VoiceRecogniser(Recogniser):
+    """The classifier: the layers that it shares with the discriminator, and its own head."""
+
+    def __init__(self, preset: Preset, people: int, critic: type[VoiceCritic] = VoiceCritic) -> None:
+        super().__init__()
+        self.trunk = critic(preset).trunk
+        self.classifier = head(preset.trunk_features, people, bias=preset.head_bias)
+
+    def forward(self, image_B3SS: Tensor) -> Tensor:
+        logits_BN: Tensor = self.classifier(self.trunk(image_B3SS))
+        return logits_BN
 
 
 class VoiceGan(System):
@@ -95,7 +108,7 @@ class VoiceGan(System):
             torch.manual_seed(seed)
             self.faces, self.critic = faces(preset, store.n_mels), critic(preset)
             self.speakers = nn.Linear(preset.encoder_channels[-1], people)
-            self.classifier = head(preset.trunk_features, people)
+            self.classifier = head(preset.trunk_features, people, bias=preset.head_bias)
         for network in self.networks().values():
             network.to(store.device)
         betas = (preset.beta_1, preset.beta_2)
@@ -214,5 +227,6 @@ VOICE2FACE = SystemSpec(
     train=VoiceGan,
     voice_to_face=VoiceFace,
     critic=VoiceCritic,
+    recogniser=VoiceRecogniser,
     inputs=INPUTS,
 )
