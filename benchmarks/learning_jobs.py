@@ -34,7 +34,6 @@ EYES = {"embedder.pt": 1, "judge.pt": 2}  # the one in the losses, and the one t
 BOXES = {"avp_gan": 9.0, "voice2face": 9.0}
 """Times the box, for systems whose losses never compare a face with a portrait."""
 LOSSES = ("l1", "adversarial", "identity", "perceptual")
-SYSTEMS = ("sf2f", "align", "avp_gan", "voice2face")
 CHOSEN: Mapping[str, Mapping[str, Any]] = {
     "sf2f": {"decoder_channels": (64, 32, 16, 16), "weight_perceptual": 0.3},
     "align": {"decoder_channels": (64, 32, 16, 16)},
@@ -87,6 +86,7 @@ JOBS = (
     Job(system="avp_gan", link=1.0, variant="no-cbam"),
     *(Job(system="sf2f", link=1.0, without=loss) for loss in LOSSES),
 )
+SYSTEMS = tuple(dict.fromkeys(job.system for job in JOBS))
 
 
 def other_setting(setting: Setting) -> str:

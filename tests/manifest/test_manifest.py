@@ -10,13 +10,19 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from models.systems.registry import OURS
 from tests.manifest.__main__ import main, make_manifest, to_text
 from tests.manifest.answers import answered
+from tests.manifest.built import TRAININGS
 from tests.manifest.compare import ANYWHERE, SAME_LIBRARIES, SAME_MACHINE, compare
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "manifest"
 COMMITTED = FIXTURES / "simulated.json"
 AGAIN = "if that is meant: python -m tests.manifest --write tests/fixtures/manifest/simulated.json"
+
+
+def test_every_system_of_ours_has_its_first_steps_in_the_manifest() -> None:
+    assert sorted(training.system for training in TRAININGS) == sorted(OURS)
 
 
 @pytest.fixture(scope="module")

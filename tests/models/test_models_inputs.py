@@ -20,8 +20,10 @@ from models.systems.registry import OURS, system_spec
 from models.train import train
 from models.training.config import make_config
 from models.training.inputs import OF_PRESET, Inputs, check_snapshot, unlike_preset
+from voxdata.recipe.yaml_text import read_yaml
 from voxdata.store.storage import open_storage
 
+TRAINING_FLOWS = ("flows.train.train", "flows.retrain.retrain")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 
 
@@ -124,6 +126,18 @@ def test_the_card_shows_what_is_not_the_preset_s(tiny_snapshot: TinySnapshot, tm
     )
     assert json.loads((run_dir / "config.json").read_text())["unlike_preset"] == {"normalise": "stated"}
     assert lineage(open_storage(tiny_snapshot.root), run_dir)["normalise, not the preset's stated"] == "utterance"
+
+
+def test_deployments_leave_what_is_trained_on_to_the_preset_and_there_is_one_of_every_system_that_hears() -> None:
+    deployments = read_yaml((PAGE.parents[1] / "prefect.yaml").read_text())["deployments"]
+    trainings = [each["parameters"] for each in deployments if each["entrypoint"] in TRAINING_FLOWS]
+    assert {each.get("system", "sf2f") for each in trainings} == {name for name in OURS if system_spec(name).hears}
+    for parameters in trainings:
+        said = {key: value for key, value in parameters.items() if key in ("system", "preset")}
+        config = configured(**said)
+        assert unlike_preset(config) == {}
+        assert not parameters.keys() & {"front_end", "normalise", "embedder", "crop", "settings"}
+        assert config.numbers() == config.spec().make_preset(config.preset, {})
 
 
 def test_a_value_that_is_none_is_refused() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from models.systems.registry import OURS, system_spec
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -55,6 +57,12 @@ def test_what_there_is_no_time_for_is_named_and_rows_are_written_as_they_come(
     assert section.notes[-1].startswith("No time was left for: all, + channels_last, ")
     (written,) = json.loads((tmp_path / "result.json").read_text())
     assert written["tables"]["switches"] == section.tables["switches"]
+
+
+def test_every_system_that_hears_is_asked_whether_it_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    learning_jobs = importlib.import_module("learning_jobs")
+    assert set(learning_jobs.SYSTEMS) == {name for name in OURS if system_spec(name).hears}
 
 
 def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

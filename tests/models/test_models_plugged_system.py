@@ -18,8 +18,9 @@ from models.imagine import imagine
 from models.systems.registry import GROUP, OURS, system_names, system_spec
 from models.train import train
 from models.training.config import make_config
+from tests.documented import REPOSITORY, blocks
 
-TOY = Path(__file__).with_name("toy_system.py").read_text()
+(TOY,) = (block.text for block in blocks(REPOSITORY / "docs" / "extend.md") if "TOY = SystemSpec(" in block.text)
 Install = Callable[..., Path]
 
 
