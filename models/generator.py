@@ -37,6 +37,7 @@ class Generator:
             self.normalisation = Normalisation(**self.run["normalisation"])
             self.network = spec.voice_to_face(self.preset, int(self.front_end["n_mels"]))
             for name, network in self.network.named_children():
+                # The running mean where a training keeps one: it is what is judged and served.
                 network.load_state_dict(state.get("average", state["networks"])[name])
             self.network.eval().requires_grad_(False).to(device)
             self._spec, people = spec, self.run.get("people")  # runs of old versions do not say how many people

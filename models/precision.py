@@ -19,6 +19,7 @@ def without_autocast(device: torch.device, when: bool = True) -> AbstractContext
     Penalties on a gradient, as R1 and R2, need it: the gradient is squared and differentiated again, for which the two
     or three decimals of bf16 are too few.
     """
+    # The meta device, on which steps are checked without a GPU, has no autocast to leave.
     there_is = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if when and there_is else nullcontext()
 

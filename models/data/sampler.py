@@ -102,6 +102,8 @@ class IndependentBatch:
 
 def generator(seed: int, step: int, rank: int, stream: int = _STREAM_EXTRA) -> np.random.Generator:
     """The Philox generator of one (seed, step, rank, stream). All are non-negative."""
+    # A counter-based generator: the state of step 1,000,000 is written down, not reached. The counter's second word is
+    # the step, as a batch draws fewer than 2^64 times.
     return np.random.Generator(np.random.Philox(key=[seed, (stream << 32) | rank], counter=[0, step, 0, 0]))
 
 
@@ -151,6 +153,7 @@ def independent_batch(
     rng, size = share.draw(seed, step, _STREAM_BATCH, batch_size)
     length = _length(crop_frames, seed, step, _STREAM_LENGTH, share.length_multiple)
     first, last = _span(share, len(utterances.count))
+    # Uniform over recordings, not over people: who spoke more is heard more often, as sampled in Algorithm 1.
     spoken = np.append(utterances.first, utterances.count.sum())
     utterance = rng.integers(int(spoken[first]), int(spoken[last]), size=size)
     face = rng.integers(int(faces.count.sum()), size=size)
@@ -195,6 +198,7 @@ def _span(share: Share, people: int) -> tuple[int, int]:
 
 def _length(span: tuple[int, int], seed: int, step: int, stream: int, multiple: int) -> int:
     """One length for a whole batch, on all ranks alike, rounded up to a multiple."""
+    # Of rank 0 and a stream of its own: all processes cut to one length, whatever else each of them draws.
     drawn = int(generator(seed, step, 0, stream).integers(span[0], span[1] + 1))
     return -(-drawn // multiple) * multiple
 
@@ -202,6 +206,7 @@ def _length(span: tuple[int, int], seed: int, step: int, stream: int, multiple: 
 def _starts(frames_B: IntArray, length: int, rng: np.random.Generator) -> IntArray:
     """Where crops begin: so that they fit, or anywhere in a clip that is shorter."""
     slack_B = frames_B - length
+    # A clip shorter than the crop wraps around, so any frame of it may be the first.
     starts: IntArray = rng.integers(np.where(slack_B >= 0, slack_B + 1, frames_B))
     return starts
 

@@ -150,6 +150,7 @@ class Store:
 
     def images(self, faces: IntArray) -> Tensor:
         """Portraits, float32 (B, 3, S, S) in [-1, 1] on the device."""
+        # uint8 until here: a quarter of the memory, and exact.
         chosen = self.faces[self.put(faces)]
         return chosen.float().div_(127.5).sub_(1.0)
 
@@ -162,6 +163,8 @@ class Store:
         clip_B1 = self.frames[utterances][:, None]
         if not wrap:
             starts = np.where(clip_B1[:, 0] < length, 0, starts)
+        # The remainder wraps around. Normalised once they are gathered: shards keep log-mels as the front end gave
+        # them, and the normalisation is the run's.
         frame_BT = starts[:, None] + np.arange(length)
         utterance_BT = np.broadcast_to(utterances[:, None], frame_BT.shape)
         mel_BTF = self._normalised(utterance_BT, frame_BT % clip_B1, beyond=None if wrap else frame_BT >= clip_B1)
@@ -174,6 +177,8 @@ class Store:
         with less than one window of speech gets one window that wraps around.
         """
         joined = [self._joined(order, length) for order in orders]
+        # Everybody gets as many windows as the longest has. What the mask hides wraps around: real speech, not a
+        # silence that no voice makes.
         counts = [max(1, 1 + (len(frames) - window) // hop) for _, frames in joined]
         position_W = (np.arange(max(counts))[:, None] * hop + np.arange(window)).ravel()
         utterance_BW = np.stack([utterances[position_W % len(utterances)] for utterances, _ in joined])
@@ -183,6 +188,7 @@ class Store:
         return mels.contiguous(), self.put(mask_BK)
 
     def _joined(self, order: IntArray, length: int) -> tuple[IntArray, IntArray]:
+        # As many clips as reach the length, the last of them cut. Windows may run over the seam of two clips.
         taken = order[: 1 + int(np.searchsorted(np.cumsum(self.frames[order]), length))]
         utterances = np.repeat(taken, self.frames[taken])[:length]
         frames = np.concatenate([np.arange(self.frames[utterance]) for utterance in taken])[:length]

@@ -54,6 +54,7 @@ def crop_box(image_B3SS: Tensor, left: float, top: float, right: float, bottom: 
     The result has the image's type. Places are float32 at least: in bf16 they would be half a pixel off at 128 pixels.
     """
     size, exact = image_B3SS.shape[0], torch.promote_types(image_B3SS.dtype, torch.float32)
+    # Centres of pixels in [-1, 1], as align_corners=False counts: the outermost lie half a pixel inside.
     centre_S = (torch.arange(side_px, device=image_B3SS.device, dtype=exact) * 2 + 1) / side_px - 1
     x_S, y_S = centre_S * (right - left) + (left + right - 1), centre_S * (bottom - top) + (top + bottom - 1)
     grid_SS2 = torch.stack([x_S.expand(side_px, side_px), y_S[:, None].expand(side_px, side_px)], dim=2)

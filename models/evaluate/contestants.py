@@ -157,6 +157,7 @@ class Evaluation:
             return judge.crops(self.unseen, people, draw, seconds)
 
         def shuffled(draw: int, seconds: float | None) -> FloatArray:
+            # Every draw by another distance, never by none: nobody is judged by their own voice.
             return np.roll(heard.answer(draw, seconds), 1 + draw % max(1, self.count - 1), axis=0)
 
         heard = self._pictured(f"{system}, fused", fused)
@@ -246,6 +247,7 @@ class Evaluation:
             return self.means[contestant.people]
         count_N = self.unseen.face_groups.count[contestant.people][:, None]
         own = self.faces[contestant.own(draw)]
+        # The portrait that is shown would otherwise be a part of what it is held against.
         others: FloatArray = (self.means[contestant.people] * count_N - own) / (count_N - 1)
         return others
 

@@ -20,6 +20,8 @@ def frechet_distance(a_ND: FloatArray, b_ND: FloatArray) -> float:
     a_DD, b_DD = np.cov(a_ND, rowvar=False), np.cov(b_ND, rowvar=False)
     a_DD, b_DD = np.atleast_2d(a_DD), np.atleast_2d(b_DD)
     root_DD = _root(a_DD)
+    # tr (A B)^(1/2) from the symmetric A^(1/2) B A^(1/2), which has the same eigenvalues: real, and with no complex
+    # remainder to cut off. Rounding leaves some a little below 0.
     cross = np.sqrt(np.clip(np.linalg.eigvalsh(root_DD @ b_DD @ root_DD), 0, None)).sum()
     return float(offset @ offset + np.trace(a_DD) + np.trace(b_DD) - 2 * cross)
 
@@ -40,6 +42,7 @@ def mmd(a_ND: FloatArray, b_ND: FloatArray) -> float:
     """Unbiased squared maximum mean discrepancy of two sets of one size, cubic polynomial kernel."""
     size, features = a_ND.shape
     aa, bb, ab = ((x @ y.T / features + 1) ** 3 for x, y in ((a_ND, a_ND), (b_ND, b_ND), (a_ND, b_ND)))
+    # Without the diagonal: a face against itself is no sample of the distance between two.
     within = (aa.sum() - np.trace(aa) + bb.sum() - np.trace(bb)) / (size * (size - 1))
     return float(within - 2 * ab.mean())
 
@@ -52,6 +55,7 @@ def vggface_score(probability_NC: FloatArray, splits: int = VFS_SPLITS) -> tuple
     scores = []
     for part_NC in np.array_split(probability_NC, splits):
         marginal_C = part_NC.mean(axis=0)
+        # The marginal is that of the split: of few faces it is close to each of them, so the score is the smaller.
         ratio_NC = np.log(np.maximum(part_NC, 1e-12)) - np.log(np.maximum(marginal_C, 1e-12))
         scores.append(float(np.exp((part_NC * ratio_NC).sum(axis=1).mean())))
     return float(np.mean(scores)), float(np.std(scores))

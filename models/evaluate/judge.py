@@ -45,6 +45,7 @@ class Judge:
         """Faces (N, 3, S, S) from one random crop per person, of one window or of `seconds`, without the fuser."""
         rng = generator(self.seed, draw, 0)
         groups = store.utterance_groups
+        # By the window that the run was trained on, unless a protocol asks for more: then the encoder hears all of it.
         length = self.generator.window if seconds is None else self._frames(seconds)
         utterances = groups.first[people] + rng.integers(groups.count[people])
         starts = rng.integers(np.maximum(store.frames[utterances] - length, 0) + 1)
@@ -69,6 +70,7 @@ class Judge:
         parts = []
         for mel_BKFT, mask_BK in self._windows(store, people, draw, seconds):
             for mel_KFT, mask_K in zip(mel_BKFT, mask_BK, strict=True):
+                # The faces are averaged as embeddings: a mean of faces would be a blurred one.
                 faces = self.generator.decode(self.generator.embed(mel_KFT[mask_K][:CODE_FACES]))
                 parts.append(self.embed(faces).mean(axis=0))
         return np.stack(parts)

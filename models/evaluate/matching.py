@@ -55,9 +55,11 @@ def matching(scores_NM: FloatArray, people: IntArray, owner_M: IntArray, sex_P: 
             if sex_P[person] == "unknown":
                 continue
             others &= sex_P[owner_M] == sex_P[person]
+        # Sorted once, so that two million trials are a few thousand searches.
         impostors = np.sort(scores[others])
         if not len(own) or not len(impostors):
             continue
+        # All pairs at once: how many impostors lie below each own face; the mean over own faces is that over all pairs.
         below = np.searchsorted(impostors, own, side="left")
         equal = np.searchsorted(impostors, own, side="right") - below
         accuracies[row] = float((below + equal / 2).mean()) / len(impostors)

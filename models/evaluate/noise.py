@@ -41,6 +41,7 @@ def rumble(rng: np.random.Generator, store: Store, count: int, frames: int) -> F
     """Bins by themselves, which change slowly: a frame keeps 0.98 of the one before."""
     drawn = hiss(rng, store, count, frames)
     for frame in range(1, frames):
+        # The root keeps the deviation at 1 in every frame.
         drawn[:, :, frame] = SLOWNESS * drawn[:, :, frame - 1] + np.sqrt(1 - SLOWNESS**2) * drawn[:, :, frame]
     return drawn
 
@@ -55,6 +56,8 @@ def babble(rng: np.random.Generator, store: Store, count: int, frames: int) -> F
     utterances = rng.integers(len(store.frames), size=(BABBLE_VOICES, count))
     starts = rng.integers(store.frames[utterances])
     spoken = [store.crops(each, start, frames) for each, start in zip(utterances, starts, strict=True)]
+    # Log-mels add up as powers, not as logarithms. They come normalised here, so it is six voices as loud as each
+    # other.
     mixed: Float32 = torch.stack(spoken).logsumexp(dim=0).cpu().numpy()
     mixed -= mixed.mean(axis=2, keepdims=True)
     mixed /= np.maximum(mixed.std(axis=2, keepdims=True), 1e-3)

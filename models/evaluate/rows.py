@@ -67,6 +67,7 @@ def person_values(
         values = {"cosine": cosine(query_NE, real_NE), "l1": l1(query_NE, real_NE)}
         values |= _own_recalls("recall", unit(query_NE) @ unit(real_NE).T, protocol)
         if centre is not None:
+            # Means of training people on both sides: those of test people would tell of whom there is to be found.
             query_centred, real_centred = unit(query_NE) - centre.generated, real_NE - centre.real
             values["centred_cosine"] = cosine(query_centred, real_centred)
             values |= _own_recalls("centred_recall", unit(query_centred) @ unit(real_centred).T, protocol)

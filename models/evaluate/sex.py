@@ -71,6 +71,8 @@ def trained(critic: Critic, store: Store, *, seed: int, steps: int = STEPS) -> L
     portraits = [np.flatnonzero(sexes == sex) for sex in ("f", "m")]
     optimiser = torch.optim.Adam(critic.train().parameters(), lr=LEARNING_RATE)
     female_B = store.put(np.repeat(np.asarray([1.0, 0.0], np.float32), BATCH // 2))
+    # As many of each sex in every batch: where most portraits are of one, a network that always says it would be mostly
+    # right.
     for step in range(min(steps, -(-PASSES * len(sexes) // BATCH))):
         rng = generator(seed, step, 3)
         image_B3SS = store.images(np.concatenate([rng.choice(each, BATCH // 2) for each in portraits]))

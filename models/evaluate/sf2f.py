@@ -39,6 +39,7 @@ def paper_rows(evaluation: Evaluation, *, seconds: float = SECONDS, draws: int =
     for contestant in evaluation.judged("sf2f-paper", stretch=f"{seconds:g} s"):
         collected: list[Mapping[str, FloatArray]] = []
         for draw in range(draws if contestant.draws else 1):
+            # App. E.2 scales means to unit length again; the released code does not (`code_rows`).
             real_NE = unit(evaluation.real_without(contestant, draw))
             query_NE = unit(contestant.answer(draw, seconds))
             values = {"cosine": cosine(query_NE, real_NE), "l1": np.abs(query_NE - real_NE).sum(axis=1)}
@@ -77,6 +78,7 @@ def code_rows(evaluation: Evaluation, *, seconds: float = SECONDS) -> list[dict[
     """`sf2f-code`: one stretch of speech per person."""
     blocks = _blocks(evaluation.count)
     judge, rows = evaluation.judge, []
+    # The released code averages embeddings of faces, not voices: no fuser, one face per window.
     averaged_NE = judge.averaged(evaluation.unseen, evaluation.people, 0, seconds)
     averaged = Contestant(
         name=f"{judge.generator.run['system']}, mean of windows",

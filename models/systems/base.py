@@ -150,6 +150,7 @@ class System(ABC):
             mean.load_state_dict(state["average"][name])
         for name, optimiser in self.optimisers.items():
             saved = state["optimisers"][name]
+            # Rates, moments and steps are the checkpoint's; how the machine computes them is the run's.
             groups = [
                 {**theirs, **{key: own[key] for key in _OF_THE_RUN if key in own}}
                 for theirs, own in zip(saved["param_groups"], optimiser.param_groups, strict=True)
@@ -232,6 +233,8 @@ def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     Where its groups have a `clip`, the gradient of all its weights together is scaled down to that norm.
     """
     optimiser.zero_grad(set_to_none=True)
+    # The mean of the processes' gradients is the gradient of the mean over the whole batch, since parts are equal;
+    # clipped after that, so that the norm is that of the batch, too.
     loss.backward()  # type: ignore[no-untyped-call]
     average_gradients(optimiser)
     clip = optimiser.param_groups[0].get("clip", 0.0)

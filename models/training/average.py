@@ -26,6 +26,8 @@ def move(mean: nn.Module, now: nn.Module, decay: float) -> None:
         for index, (name, value) in enumerate(zip(names, means, strict=True))
         if value.is_floating_point() and name.rpartition(".")[2] not in _DIRECTIONS
     ]
+    # Some hundred tensors in one launch. The order of both lists is that of the modules, which are copies of each
+    # other.
     torch._foreach_lerp_([means[index] for index in floats], [values[index] for index in floats], 1 - decay)
     for index in set(range(len(means))).difference(floats):
         means[index].copy_(values[index])

@@ -41,6 +41,7 @@ def save_checkpoint(run_dir: Path, step: int, state: dict[str, Any]) -> Path:
     path = run_dir / "checkpoints" / f"step-{step:09d}.pt"
     described = run_dir / "config.json"
     run = described.read_text(encoding="utf-8") if described.exists() else "{}"
+    # With `run` a checkpoint that is copied away alone still says what it was trained as.
     write_atomic(path, lambda file: torch.save({"step": step, "run": run, **state}, file))
     found = checkpoints(run_dir)
     last = found.index(path) + 1

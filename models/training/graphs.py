@@ -46,18 +46,24 @@ class CudaRecorder:
 
     def run(self, work: Callable[[], Losses]) -> Losses:
         """See `Recorder.run`; the two streams wait for each other."""
+        # Warm-up on the stream that records: gradients and moments are then made there, and a recorded step waits for
+        # no work of another stream.
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             losses = work()
         current.wait_stream(self._stream)
         for loss in losses.values():
+            # The loop reads losses on its own stream: without this their memory could be given out again meanwhile.
             loss.record_stream(current)
         return losses
 
     def record(self, work: Callable[[], Losses]) -> tuple[Callable[[], None], Losses]:
         """See `Recorder.record`; other threads may go on using the device meanwhile."""
         graph = torch.cuda.CUDAGraph()
+        # One pool for all recordings: each needs the memory of a whole step, but only while it is replayed. So what one
+        # leaves there is overwritten by the next of another length, and nothing may be read from it but through
+        # `losses`, before the next replay. thread_local: the thread that reads the next batch may use the device.
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             losses = work()
         return graph.replay, losses
@@ -84,6 +90,7 @@ class RecordedSteps:
         """One step; the losses are valid until the next."""
         if self._failed:
             return self._recorder.run(lambda: self._compute(stage, batch))
+        # A graph holds addresses and sizes: another length of crops, or a step with a penalty, is another graph.
         key = (stage, batch.variant, *((name, tensor.shape, tensor.dtype) for name, tensor in batch.tensors.items()))
         if key in self._recordings:
             recording = self._recordings[key]
@@ -91,6 +98,8 @@ class RecordedSteps:
                 tensor.copy_(batch[name], non_blocking=True)
         else:
             self._seen[key] = self._seen.get(key, 0) + 1
+            # Adam makes its moments in its first step, cuDNN tries kernels out: neither may happen while it is
+            # recorded.
             if self._seen[key] <= WARM_UP:
                 return self._recorder.run(lambda: self._compute(stage, batch))
             try:
@@ -108,6 +117,7 @@ class RecordedSteps:
         return recording.losses
 
     def _record(self, stage: str, batch: Batch) -> _Recording:
+        # Copies of its own: the graph reads these addresses for good, and batches are new tensors.
         inputs = Batch(tensors={name: each.clone() for name, each in batch.tensors.items()}, variant=batch.variant)
         replay, losses = self._recorder.record(lambda: self._compute(stage, inputs))
         log.info("recorded stage %s, %d recordings", stage, len(self._recordings) + 1)

@@ -99,6 +99,7 @@ def largest(values: Sequence[float]) -> list[float]:
     """The largest of each value over all processes: what all agree upon."""
     if not together():
         return list(values)
+    # On the CPU, by gloo: on a GPU the answer would wait for all work before it.
     agreed = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(agreed, dist.ReduceOp.MAX)
     return [float(value) for value in agreed]
@@ -109,6 +110,7 @@ def average(tensors: Sequence[Tensor]) -> None:
     """Replace tensors of one dtype by their means over all processes."""
     if not together() or not tensors:
         return
+    # One message: hundreds of small ones cost their latency each.
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()

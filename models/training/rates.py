@@ -30,6 +30,7 @@ class Course:
     def share(self, step: int) -> float:
         """The share of the preset's learning rate at a step of the stage, which counts from 0."""
         if step < self.warmup_steps:
+            # Not from 0: the first step would be thrown away.
             return (step + 1) / self.warmup_steps
         if not self.decay_steps:
             return 1.0

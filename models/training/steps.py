@@ -34,6 +34,7 @@ class Steps:
         self._ahead = Ahead(system) if system.store.tier.from_disk else None
 
     def __call__(self, stage: str, step: int, since: int = 0) -> Mapping[str, Tensor]:
+        # Before the step and not in it: a recorded step reads its rate from a tensor, which is filled here.
         if self._course.changes:
             set_rates(self._system.optimisers.values(), self._course.share(step - since))
         batch = self._ahead.batch(stage, step) if self._ahead else self._system.batch(stage, step)
@@ -45,8 +46,11 @@ class Steps:
 
     def compute(self, stage: str, batch: Batch) -> Mapping[str, Tensor]:
         """Networks and optimisers, statistics that are shared, the running mean."""
+        # No cache of cast weights: within a step discriminators move between two forwards, and the second would be of
+        # the bf16 copies from before.
         with torch.autocast(self._device, torch.bfloat16, enabled=self._bf16, cache_enabled=False):
             losses = self._system.compute(stage, batch)
+        # After the optimisers and before the mean moves, so that all processes keep the same mean.
         average_statistics(self._system.networks().values())
         self._system.move_average()
         return losses
@@ -64,6 +68,8 @@ class Ahead:
     def batch(self, stage: str, step: int) -> Batch:
         """The batch of a step, drawn already where the step before was the last one asked for."""
         key, future = self._next or (None, None)
+        # Another step than the one drawn ahead is asked for when a stage ends: it is drawn here, and the one ahead is
+        # let go.
         batch = future.result() if future is not None and key == (stage, step) else self._system.batch(stage, step)
         self._next = ((stage, step + 1), self._thread.submit(self._system.batch, stage, step + 1))
         return batch

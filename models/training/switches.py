@@ -59,6 +59,7 @@ def prepare(system: System, switches: Switches, *, free_bytes: int, backend: str
 
     `free_bytes` is the memory of the store's device, `backend` the compiler of `compile`. Raises `ConfigError`.
     """
+    # The order matters: layers are exchanged first, then laid out, then copied for the mean, and compiled last.
     share_statistics(system.networks().values(), system.store.device)
     if switches.folded_batchnorm and system.embedder is not None:
         fold_batchnorm(system.embedder)
@@ -70,7 +71,9 @@ def prepare(system: System, switches: Switches, *, free_bytes: int, backend: str
         for group in optimiser.param_groups:
             fused = {"fused": True, "foreach": False} if switches.fused_adam else {}
             group |= {**fused, "capturable": switches.cuda_graphs}
+            # The preset's rate is kept beside the one that moves.
             group |= {"rate": group["lr"], "clip": switches.clip_gradient}
+        # Capturable optimisers do run before the recording, on purpose (WARM_UP): torch would warn of it.
         optimiser._warned_capturable_if_run_uncaptured = True
     if switches.cached_features:
         system.cache_features(torch.bfloat16 if switches.bf16 else torch.float32, int(CACHE_SHARE * free_bytes))

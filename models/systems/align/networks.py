@@ -32,6 +32,7 @@ class IdentityEncoder(nn.Module):
     def forward(self, mel_BFT: Tensor) -> Tensor:
         """(B, F, T) to unit vectors (B, E)."""
         heard_BDT = self.blocks(mel_BFT)
+        # A clip of one frame has no variance, and the root no finite slope at 0.
         deviation_BD = (heard_BDT.var(dim=2, correction=0) + 1e-5).sqrt()
         return nnf.normalize(self.head(torch.cat([heard_BDT.mean(dim=2), deviation_BD], dim=1)), eps=EPSILON)
 
@@ -77,6 +78,7 @@ def contrast(voice_BE: Tensor, face_BE: Tensor, person_B: Tensor, temperature: f
     """InfoNCE in both directions; samples of the same person are no negatives of each other."""
     logits_BB = voice_BE @ face_BE.T / temperature
     same_BB = person_B[:, None] == person_B[None, :]
+    # A batch draws people with replacement: two samples of one person are no negatives, and each is its own positive.
     same_BB = same_BB & ~torch.eye(len(person_B), dtype=torch.bool, device=person_B.device)
     logits_BB = logits_BB.masked_fill(same_BB, -torch.inf)
     here_B = torch.arange(len(person_B), device=person_B.device)
@@ -89,9 +91,12 @@ def augmented(image_B3SS: Tensor, draws_B6: Tensor) -> Tensor:
     light_B111, contrast_B111 = draws_B6[:, 0, None, None, None], draws_B6[:, 1, None, None, None]
     x = image_B3SS + (light_B111 - 0.5)
     mean_B111 = x.mean(dim=(1, 2, 3), keepdim=True)
+    # Every step of it can be differentiated: the generator learns through the same augmentation, else it would learn to
+    # paint augmented faces (Zhao et al. 2020).
     x = (x - mean_B111) * (contrast_B111 + 0.5) + mean_B111
     rows_S = torch.arange(side, device=x.device)
     shift_B2 = ((draws_B6[:, 2:4] * 2 - 1) * SHIFT_SHARE * side).round().long()
+    # Clamped: the edge is repeated, where a portrait is white anyway.
     down_BS = (rows_S + shift_B2[:, :1]).clamp(0, side - 1)
     right_BS = (rows_S + shift_B2[:, 1:]).clamp(0, side - 1)
     x = x.gather(2, down_BS[:, None, :, None].expand_as(x)).gather(3, right_BS[:, None, None, :].expand_as(x))

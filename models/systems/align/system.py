@@ -86,9 +86,12 @@ class Align(System):
             self.people = Margin(preset.identity, len(store.people), margin=preset.margin, scale=preset.scale)
         self.faces.decoder.load_state_dict(self.painter.state_dict())
         with torch.no_grad():
+            # The margin's classes begin at the faces of the people and not at random: the softmax pulls voices towards
+            # faces from the first step on.
             self.people.centres_NE.copy_(self.person_NE.cpu())
         for network in self.networks().values():
             network.to(store.device)
+        # What is evaluated is the running mean, `decoder`; `painter` is what learns.
         self.faces.decoder.requires_grad_(False)
         betas = (preset.beta_1, preset.beta_2)
         self.optimisers = {
@@ -121,6 +124,7 @@ class Align(System):
                 f"{identity_ME.shape[1]} values; set overrides.identity to that"
             )
         owner_M = torch.from_numpy(np.repeat(np.arange(len(store.people)), store.face_groups.count)).to(store.device)
+        # The mean of unit vectors, scaled to unit length again, as evaluations have it (SF2F, App. E.2).
         sums_NE = torch.zeros(len(store.people), identity_ME.shape[1], device=store.device)
         self.person_NE = nnf.normalize(sums_NE.index_add_(0, owner_M, identity_ME))
         return identity_ME
@@ -162,6 +166,7 @@ class Align(System):
             step=step,
             share=store.share,
         )
+        # Every window goes through the frozen encoder: the cap keeps a step from being mostly that.
         most = self.window + (preset.paint_windows - 1) * self.hop if preset.paint_windows else batch.length
         length = min(batch.length, most)
         mel_BKFT, mask_BK = store.windows(batch.utterances, length, window=self.window, hop=self.hop)
@@ -180,6 +185,7 @@ class Align(System):
                 contrast(voice_BE, self.identity_ME[face_B], person_B, preset.temperature),
             ),
             "margin": (preset.weight_margin, self.people(voice_BE, person_B)),
+            # One minus the cosine: both are unit vectors.
             "regression": (preset.weight_regression, 1 - (voice_BE * self.person_NE[person_B]).sum(dim=1).mean()),
         }
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
@@ -190,16 +196,22 @@ class Align(System):
         preset, mask_BK, real_B3SS = self.preset, batch["mask"], batch["image"]
         with torch.no_grad():
             voice_BKE = self.faces.encoder(batch["mel"].flatten(0, 1)).unflatten(0, mask_BK.shape)
+            # The encoder is fixed: were it to learn from pixels, it would leave the identity space that the first stage
+            # has put it into.
             voice_BE = self.faces.fuse(voice_BKE, mask_BK)
         fake_B3SS = self.painter(voice_BE)
         judged = self._judge(fake_B3SS.detach(), real_B3SS, voice_BE, batch) if preset.weight_adversarial else {}
         terms = {
             "l1": (preset.weight_l1, nnf.l1_loss(fake_B3SS, real_B3SS)),
+            # Against the identity that was given and not the person's own: what no voice says could only be learnt by
+            # heart.
             "identity": (preset.weight_identity, 1 - (self.embedder.embed(fake_B3SS) * voice_BE).sum(dim=1).mean()),
         }
         if preset.weight_adversarial:
             self.critic.requires_grad_(False)
             odds_B = self._odds(fake_B3SS, voice_BE, batch)
+            # Relativistic: a generated face need only look more real than this real one (Huang et al. 2024), so that
+            # the loss has a slope also where the discriminator is sure.
             against_B = self._odds(real_B3SS, voice_BE, batch) if preset.relativistic else torch.zeros_like(odds_B)
             terms["adversarial"] = (preset.weight_adversarial, nnf.softplus(against_B - odds_B).mean())
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
@@ -212,6 +224,7 @@ class Align(System):
         preset = self.preset
         self.critic.requires_grad_(True)
         with without_autocast(real_B3SS.device, preset.r1 > 0 or preset.r2 > 0):
+            # Only what a penalty is taken on keeps a graph back to its pixels.
             real = real_B3SS.detach().float().requires_grad_(preset.r1 > 0)
             fake = fake_B3SS.detach().float().requires_grad_(preset.r2 > 0)
             real_B, fake_B = (self._odds(image, voice_BE.float(), batch) for image in (real, fake))
@@ -221,6 +234,9 @@ class Align(System):
                 loss = nnf.softplus(-real_B).mean() + nnf.softplus(fake_B).mean()
             for weight, image, odds_B in ((preset.r1, real, real_B), (preset.r2, fake, fake_B)):
                 if weight:
+                    # The sum over the batch: each image has its own odds, so that the gradient of the sum is every
+                    # image's own slope. create_graph, as the penalty is differentiated again; no compiler takes that,
+                    # see `twice_differentiated`.
                     (slope,) = torch.autograd.grad(odds_B.sum(), image, create_graph=True)
                     loss = loss + weight / 2 * slope.square().sum(dim=(1, 2, 3)).mean()
             update(self.optimisers["discriminator"], loss)

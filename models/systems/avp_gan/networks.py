@@ -37,8 +37,11 @@ def even(layer: Layer) -> Layer:
     Of a drawn matrix most would pass a third of that, and the classifier would be at chance for hundreds of steps.
     """
     with torch.no_grad():
+        # A deconvolution keeps its inputs first; spectral normalisation, too, looks at it with outputs as rows.
         rows = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
         rows.copy_(nn.init.orthogonal_(torch.empty(rows.shape)))
+    # Starts its power iteration here, on the weights as they now are: of equal singular values any direction is the
+    # largest. Drawn weights put in afterwards would meet directions of others, and sigma be too small for some steps.
     return cast(Layer, spectral_norm(layer))
 
 
@@ -54,6 +57,8 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x_BCSS: Tensor) -> Tensor:
         """(B, C, S, S) to the weights (B, C, 1, 1)."""
+        # One perceptron for both, summed before the sigmoid. Eq. 2's second line also has W1 outside of the bracket,
+        # which would not be its first line.
         summed_BC = self.mlp(x_BCSS.mean(dim=(2, 3))) + self.mlp(x_BCSS.amax(dim=(2, 3)))
         return torch.sigmoid(summed_BC)[:, :, None, None]
 
@@ -115,10 +120,12 @@ class AttentiveGenerator(nn.Module):
         The layers between them have a largest singular value of 1 and make most of what passes smaller; none of them
         can learn to make up for that (layer-sequential unit variance, Mishkin and Matas 2016).
         """
+        # What voices are at first: directions without a preference.
         x_BCSS = nnf.normalize(torch.randn(FITTED_VOICES, embedding))[:, :, None, None]
         for place, layer in enumerate(self.layers):
             spread = {0: 1.0, len(self.layers) - 1: START_SPREAD}.get(place)
             if spread is not None:
+                # Weights only: a bias is the same for every voice and has no part in the spread.
                 layer.weight *= spread / layer(x_BCSS).std(dim=0).mean()
             x_BCSS = layer(x_BCSS)
 

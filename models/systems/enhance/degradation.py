@@ -42,6 +42,7 @@ def degrade(image_B3SS: Tensor, ranges: Degradation, rng: np.random.Generator) -
 def _degraded(image_13SS: Tensor, ranges: Degradation, rng: np.random.Generator) -> Tensor:
     side = image_13SS.shape[-1]
     scale = side / FULL_PX
+    # Ranges are those of 512 pixels: a smaller side takes a kernel and deviations that are smaller by as much.
     kernel = blur_kernel(max(3, round(KERNEL_PX * scale) | 1), ranges.blur_sigma, scale, rng)
     small_px = max(4, int(side / rng.uniform(*ranges.downsample)))
     x = resized(blurred(image_13SS, kernel), small_px)

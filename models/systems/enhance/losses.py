@@ -31,6 +31,7 @@ def pixel_loss(restored_B3SS: Tensor, clean_B3SS: Tensor) -> Tensor:
 def pyramid_loss(pyramid: Sequence[Tensor], clean_B3SS: Tensor) -> Tensor:
     """What the U-Net makes of each side from 8 up against the clean picture, halved bilinearly to it; summed."""
     losses, target = [], clean_B3SS
+    # From the largest down, so that the clean picture is halved once per side and not anew for each.
     for image in reversed(pyramid):
         while target.shape[-1] > image.shape[-1]:
             target = resized(target, 0.5, "bilinear")
@@ -60,6 +61,8 @@ def judging_loss(real: Tensor, restored: Tensor) -> Tensor:
 
 def gradient_penalty(odds_B: Tensor, image_B3SS: Tensor) -> Tensor:
     """R1: half of the squared gradient of the log odds of real pictures, mean over the batch."""
+    # The gradient of the sum is every picture's own: nothing in this discriminator but the deviation over the batch
+    # ties pictures to each other.
     (gradient_B3SS,) = torch.autograd.grad(odds_B.sum(), image_B3SS, create_graph=True)
     penalty: Tensor = gradient_B3SS.square().sum(dim=(1, 2, 3)).mean() / 2
     return penalty

@@ -45,6 +45,8 @@ class ModulatedConv(nn.Module):
         x = doubled(x_BCSS) if self.upsample else x_BCSS
         out = nnf.conv2d(x * style_BC[:, :, None, None], weight_OCKK, padding=weight_OCKK.shape[-1] // 2)
         if self.demodulate:
+            # Demodulation: the outputs' expected size, from the weights alone, so that no statistics of a batch are
+            # needed.
             square_BO = style_BC.square() @ weight_OCKK.square().sum(dim=(2, 3)).T
             out = out * (square_BO + EPSILON).rsqrt()[:, :, None, None]
         return out
@@ -139,6 +141,7 @@ class StyleDecoder(nn.Module):
             x = self.style_convs[first](x, latent_BLW[:, first + 1], noises[first + 1])
             x = channel_split_sft(x, scale, shift)
             x = self.style_convs[first + 1](x, latent_BLW[:, first + 2], noises[first + 2])
+            # Each side adds to the picture of the side before it: the skip form of StyleGAN2.
             picture = doubled(picture) + to_rgb(x, latent_BLW[:, first + 3])
         return picture
 

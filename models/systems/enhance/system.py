@@ -73,12 +73,14 @@ class Enhancement(System):
         if preset.start == PUBLISHED:
             self.enhancer = Enhancer.from_file(weight_file(GFPGAN, weights))
         self.mean = copy.deepcopy(self.enhancer).requires_grad_(False)
+        # AVP-GAN fine-tunes the prior, GFP-GAN does not (docs/papers.md).
         self.enhancer.requires_grad_(True).stylegan_decoder.requires_grad_(preset.train_prior)
         for network in self.networks().values():
             network.to(store.device)
         trained = [parameter for parameter in self.enhancer.parameters() if parameter.requires_grad]
         rate = preset.learning_rate
         self.optimisers = {
+            # No momentum, as StyleGAN2: of a discriminator that moves, old gradients point elsewhere.
             "enhancer": torch.optim.Adam(trained, rate, (0.0, 0.99)),
             "critic": torch.optim.Adam(self.critic.parameters(), rate, (0.0, 0.99)),
             "components": torch.optim.Adam(self.components.parameters(), rate, (0.9, 0.99)),
@@ -101,6 +103,7 @@ class Enhancement(System):
         faces = store.face_groups.first[people] + rng.integers(store.face_groups.count[people])
         flipped_B = rng.random(len(people)) < 0.5
         clean_B3SS = to_ffhq(store.images(faces), preset.side_px)
+        # Flipped before it is degraded: blocks of JPEG begin at the left.
         clean_B3SS = torch.where(store.put(flipped_B)[:, None, None, None], clean_B3SS.flip(3), clean_B3SS)
         degraded_B3SS = degrade(clean_B3SS.cpu(), preset.degradation(), rng)
         kept = store.put(part(np.arange(len(people))))
@@ -108,6 +111,8 @@ class Enhancement(System):
         for side in self.enhancer.stylegan_decoder.noise_sides():
             drawn = rng.standard_normal((len(people), 1, side, side), np.float32)
             tensors[f"noise-{len(tensors) - 2}"] = store.put(part(drawn))
+        # Lazy R1, every 16 steps and 16 times as heavy (StyleGAN2): a second backward for a sixteenth of the steps. It
+        # is a variant of the step: another computation, and another recording.
         penalise = bool(preset.weight_r1) and step % preset.r1_every == 0
         return Batch(tensors=tensors, variant=(penalise, step < preset.pyramid_steps))
 
@@ -115,6 +120,7 @@ class Enhancement(System):
         """One step of the enhancer, then of its discriminators; losses without their weights."""
         penalise, pyramids = batch.variant
         clean_B3SS, noise = batch["clean"], [batch[f"noise-{index}"] for index in range(len(batch.tensors) - 2)]
+        # The enhancer first, then its judges, as in GFP-GAN's code; they judge what it painted before it moved.
         self._judges(learn=False)
         restored_B3SS, pyramid = self.enhancer(batch["degraded"], noise)
         found, loss = self._weighed(restored_B3SS, pyramid if pyramids else (), clean_B3SS)
@@ -157,6 +163,7 @@ class Enhancement(System):
         for name, critic in self.components.items():
             odds, maps = critic(component(restored_B3SS, name))
             with torch.no_grad():
+                # Statistics to be met, not to be moved.
                 _, clean_maps = critic(component(clean_B3SS, name))
             fooling.append(losses.fooling_loss(odds))
             style.append(losses.component_style_loss(maps, clean_maps))
@@ -168,6 +175,8 @@ class Enhancement(System):
     def _train_judges(self, restored_B3SS: Tensor, clean_B3SS: Tensor, *, penalise: bool) -> dict[str, Tensor]:
         preset = self.preset
         clean_B3SS = clean_B3SS.detach().requires_grad_(penalise)
+        # All of the discriminator's step in float32 where its gradient is squared, not the penalty alone: the graph
+        # that is differentiated twice is that of its forward.
         with without_autocast(clean_B3SS.device, penalise):
             real_B, restored_B = self.critic(clean_B3SS), self.critic(restored_B3SS.float())
             judging = losses.judging_loss(real_B, restored_B)

@@ -42,12 +42,14 @@ def identity(logits: Sequence[Tensor], person_B: Tensor) -> Tensor:
 
 def perceptual(fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """L_P: weighted mean absolute difference of an embedder's features; `weights` go with the last features."""
+    # Counted from the end: an embedder of fewer stages than FaceNet still has its embedding weighted as the last.
     pairs = list(zip(fake, real, strict=True))[-len(weights) :]
     return _sum([weight * nnf.l1_loss(f, r) for weight, (f, r) in zip(weights, pairs, strict=True)])
 
 
 def _against(logits: Tensor, label: int) -> Tensor:
     """Logits (B, 2), or (B, 2, S, S) of patches, against one label."""
+    # A label per place where there are patches; the mean over them keeps the weight of the loss the same.
     return nnf.cross_entropy(logits, torch.full_like(logits[:, 0], label, dtype=torch.long))
 
 
@@ -72,6 +74,7 @@ class RealFeatures:
         cls, store: Store, embedder: Embedder, outputs: int, kept: int, *, dtype: torch.dtype, room: int
     ) -> RealFeatures | None:
         """The `kept` last features at `outputs` sizes, in chunks of one size; None where they take more than `room`."""
+        # Memory is asked for before it is filled: one portrait tells what all of them take.
         count, found = len(store.faces), list[list[Tensor]]()
         one = [embedder.features(image)[-kept:] for image in sizes(store.images(np.zeros(1, np.int64)), outputs)]
         needed = count * dtype.itemsize * sum(feature[0].numel() for features in one for feature in features)
@@ -97,5 +100,7 @@ def sizes(image_B3SS: Tensor, count: int) -> list[Tensor]:
     """An image and `count - 1` halvings of it, smallest first."""
     images = [image_B3SS]
     for _ in range(count - 1):
+        # Means of 2x2 and not every other pixel, which would alias: real images would then differ from all that are
+        # painted.
         images.insert(0, nnf.avg_pool2d(images[0], 2))
     return images

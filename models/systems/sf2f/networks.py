@@ -76,6 +76,7 @@ class Inception1d(nn.Module):
         width = channels_out // len(kernels)
         self.branches = nn.ModuleList(
             nn.Sequential(
+                # No bias: the BatchNorm behind it takes any constant away again, and has a shift of its own.
                 nn.Conv1d(channels_in, width, kernel, stride=2, padding=kernel // 2, bias=False),
                 nn.BatchNorm1d(width),
                 nn.ReLU(inplace=True),
@@ -122,6 +123,7 @@ class UpBlock(nn.Module):
 
     def forward(self, x_BCSS: Tensor) -> Tensor:
         """(B, C_in, S, S) to (B, C_out, 2S, 2S)."""
+        # The doubled map is the largest tensor of a block: it stays in its own type (see `resized`).
         doubled = resized(x_BCSS, 2.0, "nearest" if self.gated else "bilinear")
         mapped: Tensor = self.conv(doubled.contiguous(memory_format=torch.channels_last))  # several times faster on CPU
         return nnf.glu(self.norm(mapped), dim=1) if self.gated else self.norm(nnf.relu(mapped))
@@ -160,6 +162,8 @@ class FirstMap(nn.Module):
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
         """(B, D) to (B, C, S, S)."""
+        # Channel by channel: (C, S, S). So the two halves that a gated unit joins are halves of the channels, not of
+        # the places.
         x_BX: Tensor = self.norm(self.linear(embedding_BD))
         flat_BX = nnf.glu(x_BX, dim=1) if self.gated else nnf.relu(x_BX) if self.rectified else x_BX
         return flat_BX.view(-1, self.width, self.side, self.side)
@@ -186,6 +190,7 @@ class FaceDecoder(nn.Module):
         for block in self.blocks:
             x_BCSS = block(x_BCSS)
             maps.append(x_BCSS)
+        # Not clamped: an image that is too bright has to learn that from L1, and a clamp would stop its gradient there.
         return [head(x) for head, x in zip(self.to_rgb, maps[-len(self.to_rgb) :], strict=True)]
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
@@ -208,6 +213,8 @@ class EmbeddingFuser(nn.Module):
         if self.projects:
             return
         with torch.no_grad():
+            # Scores of 0 attend evenly: a_i is the mean of all windows, whatever i is. [I I] / 2 then gives (mean +
+            # e_i) / 2, and the mean over i of that is the mean again.
             self.score.weight.zero_()
             self.mix.weight.copy_(torch.eye(embedding).repeat(1, 2) / 2)
             self.mix.bias.zero_()
@@ -216,11 +223,15 @@ class EmbeddingFuser(nn.Module):
         """(B, K, D) to unit vectors (B, D); windows where the mask is False count for nothing."""
         if mask_BK is None:
             mask_BK = torch.ones(embedding_BKD.shape[:2], dtype=torch.bool, device=embedding_BKD.device)
+        # W_a is applied to e_j once per window and not once per pair: e_i^T (W e_j). The code has (W e_i) . e_j, the
+        # same function with W transposed, but then goes on with W e in place of e.
         projected_BKD: Tensor = self.score(embedding_BKD)
         if self.projects:
             scores_BKK, own_BKD = projected_BKD @ embedding_BKD.transpose(1, 2), projected_BKD
         else:
             scores_BKK, own_BKD = embedding_BKD @ projected_BKD.transpose(1, 2), embedding_BKD
+        # Masked columns get no weight. Masked rows are computed all the same, and left out of the mean below: shapes
+        # must not depend on who has how much speech.
         weights_BKK = scores_BKK.masked_fill(~mask_BK[:, None, :], -torch.inf).softmax(dim=2)
         fine_BKD = self.mix(torch.cat([weights_BKK @ embedding_BKD, own_BKD], dim=2))
         kept_BK1 = mask_BK[:, :, None].to(fine_BKD.dtype)

@@ -89,6 +89,8 @@ class Sf2f(System):
         self.crop_frames = frames(preset.crop_s, hop_s)
         self.speech_frames = frames(preset.speech_s, hop_s)
         self.window, self.hop = window_frames(preset.window_s, preset.window_overlap, hop_s)
+        # Weights follow from the seed alone, whatever was drawn before; `faces` first, so that its start does not
+        # depend on how many people D_id has to tell apart.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.faces = SpeechFusion(preset, store.n_mels)
@@ -119,10 +121,16 @@ class Sf2f(System):
     def compute(self, stage: str, batch: Batch) -> dict[str, Tensor]:
         """A step of the discriminators, then one of encoder and decoder, or of the fuser."""
         for name, network in self.networks().items():
+            # The decoder of stage 2 has only ever to be what stage 1 left: its BatchNorm takes running statistics, as
+            # it will when somebody asks it for one face. Discriminators go on learning, else the fuser finds their
+            # blind spots.
             network.train(stage == CROPS or name not in ("encoder", "decoder"))
         embedding_BD = self.encoder(batch["mel"]) if stage == CROPS else self._fused(batch)
         fake = self.decoder.images(embedding_BD)
         real = sizes(to_range(batch["image"], self.preset.image_range), self.preset.outputs)
+        # Both sides use one forward of the generator: the discriminators see it cut off, then learn, then judge the
+        # very same faces. Which of the two moves first is not said in the paper; Algorithm 1 of voice2face has this
+        # order.
         judged = self._train_discriminators([image.detach() for image in fake], real, batch["person"])
         optimiser = self.optimisers["generator" if stage == CROPS else "fuser"]
         return judged | self._train_generator(optimiser, fake, real, batch)
@@ -154,6 +162,7 @@ class Sf2f(System):
             step=step,
             share=store.share,
         )
+        # How many windows there are follows from the longest stretch drawn: this stage has no fixed shape to record.
         mel_BKFT, mask_BK = store.windows(batch.utterances, batch.length, window=self.window, hop=self.hop)
         if self.preset.fuser_windows:
             mel_BKFT, mask_BK = mel_BKFT[:, : self.preset.fuser_windows], mask_BK[:, : self.preset.fuser_windows]
@@ -175,12 +184,15 @@ class Sf2f(System):
         self.d_id.requires_grad_(True)
         logits_real, logits_fake = self.d_real(real), self.d_real(fake)
         loss_real = losses.discriminator_real(logits_real, logits_fake)
+        # L_id is on real images only: of generated ones nobody knows whom they show, and D_id would learn the
+        # generator's mistakes as those people.
         people, judged_real = self._people_and_judge(self.d_id(real))
         loss_id = losses.identity(people, person_B)
         loss = loss_real + loss_id
         if judged_real:
             loss = loss + losses.discriminator_real(judged_real, self._people_and_judge(self.d_id(fake))[1])
         update(self.optimisers["discriminators"], loss)
+        # The generator's step goes through both; without this its backward would fill their gradients for nothing.
         self.d_real.requires_grad_(False)
         self.d_id.requires_grad_(False)
         right = [(logits.argmax(1) == losses.REAL).float().mean() for logits in logits_real]
@@ -208,6 +220,7 @@ class Sf2f(System):
             people, judged = self._people_and_judge(self.d_id(fake))
             terms["identity"] = (preset.weight_identity, losses.identity(people, person_B))
             if judged and preset.weight_adversarial:
+                # Beside D_real, at the same weight: the code's D_id is a second judge of real and generated.
                 weight, adversarial = terms["adversarial"]
                 terms["adversarial"] = (weight, adversarial + losses.adversarial(judged))
         if preset.weight_perceptual:
@@ -225,6 +238,7 @@ class Sf2f(System):
                     wanted = self.embedder.features(from_range(real_B3SS[:count], preset.image_range))[-kept:]
             else:
                 wanted = self.real_features.of(size, face_B[:count])
+            # Not under no_grad, though the embedder is frozen: what is wanted is the gradient to the image.
             got = self.embedder.features(from_range(fake_B3SS[:count], preset.image_range))[-kept:]
             terms.append(losses.perceptual(got, wanted, preset.perceptual_weights))
         return torch.stack(terms).sum()

@@ -71,6 +71,7 @@ class SpeakerEncoder(nn.Module):
 
     def forward(self, mel_BFT: Tensor) -> Tensor:
         """(B, F, T) to (B, D)."""
+        # The mean over time makes it take clips of any length, and windows of a long clip average to nearly the whole.
         embedding_BD: Tensor = self.layers(mel_BFT).mean(dim=2)
         return embedding_BD
 
@@ -122,6 +123,8 @@ class Trunk(nn.Module):
                 convolution(c_in, c_out, config.kernel, stride=2, padding=1),
                 nn.LeakyReLU(LEAK, inplace=True),
             ]
+        # The kernel is as large as the map that is left, 4x4 of 64 pixels (Table 2): what comes out has no places any
+        # more.
         last = config.side_px >> (len(config.channels) - 1)
         layers += [convolution(config.channels[-1], config.features, last), nn.LeakyReLU(LEAK, inplace=True)]
         self.layers = nn.Sequential(*layers)

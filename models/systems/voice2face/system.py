@@ -146,10 +146,13 @@ class VoiceGan(System):
             "mel": store.crops(batch.utterances, batch.starts, batch.length),
             "speaker": store.put(batch.speakers),
         }
+        # Drawn for the whole batch and cut, so that noise does not depend on how many processes share it.
         rng, size = generator(self.seed, step, 0), (preset.batch_size, preset.encoder_channels[-1])
         if stage == SPEAKERS:
             if preset.speaker_dropout:
                 kept = rng.random(size, np.float32) >= preset.speaker_dropout
+                # Dropout as a part of the batch: what torch draws within a step follows from all it has drawn before,
+                # so a resumed run would go on otherwise.
                 tensors["kept"] = store.put(store.share.part(kept)) / (1 - preset.speaker_dropout)
             return Batch(tensors=tensors)
         image_B3SS = store.images(batch.faces)
@@ -173,11 +176,16 @@ class VoiceGan(System):
         return {"loss": loss.detach(), "speakers_right": (logits_BN.argmax(1) == speaker_B).float().mean()}
 
     def _gan(self, batch: Batch) -> dict[str, Tensor]:
+        # F_e is fixed: neither gradients nor, in evaluation mode, statistics of its BatchNorm.
         with torch.no_grad():
             embedding_BD = self.faces.embed(batch["mel"])
             if self.preset.noise:
+                # On the unit sphere, and back onto it: 0.05 is a deviation per value of a unit vector of 64, some 20
+                # degrees.
                 embedding_BD = unit(embedding_BD + self.preset.noise * batch["noise"])
         fake_B3SS = self.faces.decode(embedding_BD)
+        # Algorithm 1 updates F_d, then F_c, then F_g. The first two share their layers, so one step on the sum of their
+        # losses is taken: two steps of one Adam on the same weights would count each batch twice in its moments.
         judged = self._train_judges(fake_B3SS.detach(), batch["image"], batch["shown"])
         return judged | self._train_generator(fake_B3SS, batch["speaker"])
 
@@ -186,7 +194,10 @@ class VoiceGan(System):
             judge.requires_grad_(True)
         features_BC = self.critic.trunk(real_B3SS)
         real_B, fake_B = self.critic.judge(features_BC)[:, 0], self.critic(fake_B3SS)
+        # -log D(f) - log(1 - D(f^)) of a sigmoid D, without the sigmoid: log odds far from 0 would round to log 0.
         loss = nnf.softplus(-real_B).mean() + nnf.softplus(fake_B).mean()
+        # Real portraits only (step 5). Whom they show has nothing to do with the speakers of this batch (steps 2 and
+        # 3).
         loss_id = nnf.cross_entropy(self.classifier(features_BC), shown_B)
         update(self.optimisers["judges"], loss + loss_id)
         for judge in (self.critic, self.classifier):
@@ -201,6 +212,7 @@ class VoiceGan(System):
     def _train_generator(self, fake_B3SS: Tensor, speaker_B: Tensor) -> dict[str, Tensor]:
         features_BC = self.critic.trunk(fake_B3SS)
         adversarial = nnf.softplus(-self.critic.judge(features_BC)[:, 0]).mean()
+        # The generator's faces must show the speaker (step 6): the one place where voice and face of a person meet.
         identity = nnf.cross_entropy(self.classifier(features_BC), speaker_B)
         loss = self.preset.weight_adversarial * adversarial + self.preset.weight_identity * identity
         update(self.optimisers["generator"], loss)
