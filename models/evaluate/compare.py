@@ -34,6 +34,7 @@ from models.evaluate.rows import Centre, Protocol, person_values
 from models.evaluate.tables import grouped, is_group
 from models.generator import Generator
 from models.training.config import RunConfig, choose_device, make_config
+from models.training.inputs import check_judged
 from voxdata.format.counting import Counting, silent
 from voxdata.format.reader import Reader
 
@@ -96,6 +97,8 @@ def compare(
     name = embedder or configs[0].embedder
     eye = open_embedder(name, Path(runs[0]), files).to(chosen)
     snapshot = open_snapshot(configs[0].root, snapshot_id)
+    for config in configs:
+        check_judged(config, snapshot.snapshot)
     asked = [
         _Asked(Path(run).name, generator, config, snapshot, split, eye, seed)
         for run, generator, config in zip(runs, opened, configs, strict=True)

@@ -43,6 +43,7 @@ from models.generator import Generator
 from models.images import grid, to_uint8, write_png
 from models.systems.enhance.faces import load_enhancer
 from models.training.config import RunConfig, choose_device, make_config
+from models.training.inputs import check_judged
 from voxdata.format.atomic import write_atomic, write_json
 from voxdata.format.counting import Counting, silent
 from voxdata.format.reader import Reader
@@ -98,6 +99,7 @@ def evaluate(
         seed=seed,
     )
     snapshot = open_snapshot(config.root, snapshot_id or config.snapshot)
+    check_judged(config, snapshot.snapshot)
     unseen = open_store(config, trained, snapshot, split)
     evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {}, counting)
     named = open_snapshot(*lists_from) if lists_from else snapshot

@@ -61,12 +61,35 @@ def check_snapshot(config: RunConfig, snapshot: Snapshot, recipe: str | None = N
             f"{', '.join(there)}: take one of them with --set front_end={there[0]}, or build again: "
             f"{build} 'speech.measure.front_ends=[{','.join([*there, config.front_end])}]'"
         )
-    crop = str(snapshot.recipe.get("faces", {}).get("render", {}).get("crop", "aligned"))
+    crop = _crop(snapshot)
     if config.crop not in ("any", crop):
         raise SnapshotReadError(
             f"snapshot {snapshot.id} has portraits of crop {crop!r}, not {config.crop!r}, {_whose(config, 'crop')}: "
             f"take them with --set crop=any, or build again: {build} faces.render.crop={config.crop}"
         )
+
+
+def check_judged(config: RunConfig, snapshot: Snapshot) -> None:
+    """Raises `SnapshotReadError` where another snapshot than the run's own lacks what the run was trained on."""
+    if snapshot.id == config.snapshot:
+        return
+    there, build = sorted(snapshot.front_ends), f"voxdata build {snapshot.name} --root {config.root} --set"
+    if config.front_end not in there:
+        raise SnapshotReadError(
+            f"run {config.run_dir} hears log-mels {config.front_end!r}, and snapshot {snapshot.id} has "
+            f"{', '.join(there)}: build it with both: "
+            f"{build} 'speech.measure.front_ends=[{','.join([*there, config.front_end])}]'"
+        )
+    crop = _crop(snapshot)
+    if config.crop not in ("any", crop):
+        raise SnapshotReadError(
+            f"run {config.run_dir} was trained on portraits of crop {config.crop!r}, and snapshot {snapshot.id} has "
+            f"those of crop {crop!r}: build it with the run's: {build} faces.render.crop={config.crop}"
+        )
+
+
+def _crop(snapshot: Snapshot) -> str:
+    return str(snapshot.recipe.get("faces", {}).get("render", {}).get("crop", "aligned"))
 
 
 def _whose(config: RunConfig, key: str) -> str:

@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from snapshot_writer import TinySnapshot
 
 from flows.cards import lineage
 from flows.orders import run_name
 from models.data.snapshots import open_snapshot
 from models.errors import ConfigError, SnapshotReadError
+from models.evaluate.compare import compare
+from models.evaluate.protocol import evaluate, open_store
+from models.generator import Generator
 from models.systems.registry import OURS, system_spec
 from models.train import train
 from models.training.config import make_config
-from models.training.inputs import OF_PRESET, Inputs, check_snapshot, unlike_preset
+from models.training.inputs import OF_PRESET, Inputs, check_judged, check_snapshot, unlike_preset
 from voxdata.recipe.yaml_text import read_yaml
 from voxdata.store.storage import open_storage
 
@@ -126,6 +130,44 @@ def test_the_card_shows_what_is_not_the_preset_s(tiny_snapshot: TinySnapshot, tm
     )
     assert json.loads((run_dir / "config.json").read_text())["unlike_preset"] == {"normalise": "stated"}
     assert lineage(open_storage(tiny_snapshot.root), run_dir)["normalise, not the preset's stated"] == "utterance"
+
+
+def test_a_run_is_judged_on_what_it_was_trained_on(
+    make_snapshot: Callable[..., TinySnapshot], tiny_snapshot: TinySnapshot, tmp_path: Path
+) -> None:
+    """In its own version as it was; in another one that lacks its log-mels or has another crop it is refused."""
+    run_dir = tmp_path / "run"
+    numbers = {"fuser_steps": 0, "embedder_steps": 1}
+    train(tiny_snapshot.config(run_dir, steps=1, normalise="utterance", overrides=numbers))
+    trained = Generator(run_dir, torch.device("cpu"))
+    config = make_config(trained.run["run"])
+    opened = open_snapshot(config.root, config.snapshot)
+    assert open_store(config, trained, opened, "test").normalisation.kind == "utterance"
+    check_judged(config, opened.snapshot)
+    other = make_snapshot({"train": 3, "test": 3}, identifier="other002")
+    path = other.root / "snapshots" / "other002.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "recipe": {"faces": {"render": {"crop": "haar"}}}}))
+    there = open_snapshot(other.root, "other002").snapshot
+    check_judged(config, there)
+    cropped = dataclasses.replace(config, crop="aligned")
+    with pytest.raises(
+        SnapshotReadError,
+        match=r"crop 'aligned', and snapshot other002 has those of crop 'haar': .*--set faces\.render\.crop=aligned$",
+    ):
+        check_judged(cropped, there)
+    read = json.loads((run_dir / "config.json").read_text())
+    read["run"]["front_end"] = "psf40"
+    (run_dir / "config.json").write_text(json.dumps(read))
+    line = (
+        r"hears log-mels 'psf40', and snapshot other002 has torch40: build it with both: voxdata build tiny --root .*"
+    )
+    for asked in (
+        lambda: evaluate(run_dir, device="cpu", root=str(other.root), snapshot_id="other002"),
+        lambda: compare([run_dir], snapshot_id="other002", seconds=1.0, root=str(other.root), device="cpu"),
+    ):
+        with pytest.raises(SnapshotReadError, match=line + r"front_ends=\[torch40,psf40\]'$"):
+            asked()
 
 
 def test_deployments_leave_what_is_trained_on_to_the_preset_and_there_is_one_of_every_system_that_hears() -> None:
