@@ -69,9 +69,11 @@ def read_gate(folder: Path) -> Gate:
 
 
 def frozen_snapshot(storage: Storage, model: str, current: Snapshot) -> Snapshot:
-    """The snapshot on whose validation split a model is chosen; without one, the current one from now on."""
-    name = f"val-{model}"
-    identifier = tags(storage).get(name)
+    """The snapshot on whose validation split a model is chosen: the one it was, or else the current one.
+
+    Nothing is written: what may be refused is asked first, then `freeze_validation` fixes the answer.
+    """
+    identifier = tags(storage).get(_validation_tag(model))
     if identifier is not None:
         try:
             frozen = load_snapshot(storage, identifier)
@@ -88,8 +90,18 @@ def frozen_snapshot(storage: Storage, model: str, current: Snapshot) -> Snapshot
         logger.info(
             "%s is chosen on validation people from now on; its champion %s was chosen %s", model, champion, before
         )
-    tag(storage, name, current.id, at=now(), force=True)
     return current
+
+
+def freeze_validation(storage: Storage, model: str, frozen: Snapshot) -> None:
+    """Fix the snapshot on whose validation split a model is chosen from now on, where it is not that one already."""
+    name = _validation_tag(model)
+    if tags(storage).get(name) != frozen.id:
+        tag(storage, name, frozen.id, at=now(), force=True)
+
+
+def _validation_tag(model: str) -> str:
+    return f"val-{model}"
 
 
 def check_enough(storage: Storage, model: str, frozen: Snapshot, current: Snapshot) -> None:
@@ -156,6 +168,7 @@ def decide_about(root: str, model: str, challenger: str) -> Decision:
     runs = [*([run_folder(storage, champion)] if champion else []), folder]
     for run in runs:
         check_run_unseen(storage, model, frozen, run)
+    freeze_validation(storage, model, frozen)
     comparison = compare(
         runs, snapshot_id=frozen.id, seconds=gate.seconds, seed=gate.seed, split=VALIDATION, weights=network_files()
     )

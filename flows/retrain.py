@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.artifacts import show_card
-from flows.deciding import check_enough, check_unseen, decide_about, freeze_gate, frozen_snapshot
+from flows.deciding import check_enough, check_unseen, decide_about, freeze_gate, freeze_validation, frozen_snapshot
 from flows.orders import ordered, run_name
 from flows.pulling import local_root
 from flows.registry import run_folder
@@ -80,6 +80,7 @@ def retrain(
     frozen = frozen_snapshot(storage, model, snapshot)
     check_enough(storage, model, frozen, snapshot)
     check_unseen(storage, model, frozen, snapshot)
+    freeze_validation(storage, model, frozen)
     folder = storage.local(f"runs/{name}")
     freeze_gate(folder, fixed)
     if last_finished(storage, name) is None:

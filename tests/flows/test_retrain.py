@@ -200,19 +200,25 @@ def test_a_gate_is_fixed_before_the_training(told: tuple[Path, list[State[str]]]
         run(told[0], gate={"vfs": 1})
 
 
+def chosen_on(storage: LocalStorage) -> str:
+    frozen = deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage))
+    deciding.freeze_validation(storage, "sf2f", frozen)
+    return frozen.id
+
+
 def test_forgetting_gives_the_validation_set_a_new_version(tmp_path: Path) -> None:
     root = tmp_path / "root"
     storage = publish_people(root, "people01", PEOPLE, at="2026-01-01T00:00:00Z")
     first = load_snapshot(storage)
-    assert deciding.frozen_snapshot(storage, "sf2f", first).id == "people01"
+    assert chosen_on(storage) == "people01"
     publish_people(root, "people02", {**PEOPLE, "val": 9}, at="2026-01-02T00:00:00Z")
-    assert deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people01"
+    assert chosen_on(storage) == "people01"
     storage.commit("snapshots/people01.json", json.dumps(replace(first, redacted=True).to_json()).encode())
-    assert deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people02"
+    assert chosen_on(storage) == "people02"
     assert tags(storage) == {"val-sf2f": "people02"}
     storage.delete("snapshots/people02.json")
     publish_people(root, "people03", PEOPLE, at="2026-01-03T00:00:00Z")
-    assert deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage)).id == "people03"
+    assert chosen_on(storage) == "people03"
 
 
 def test_nobody_is_chosen_on_who_was_trained_on(told: tuple[Path, list[State[str]]]) -> None:
@@ -243,6 +249,8 @@ def test_too_few_validation_people_are_said_before_a_training(
         ModelError, match=r"people01 has 0 validation people .*: at least 1 are needed; nobody is in split val .*"
     ):
         run(root)
+    assert tags(storage) == {}, "a refusal fixes nobody to be chosen on"
+    deciding.freeze_validation(storage, "sf2f", load_snapshot(storage))
     publish_people(root, "people02", {**PEOPLE, "val": 5}, at="2026-01-02T00:00:00Z")
     with pytest.raises(ModelError, match=r"the current snapshot has them, .*: voxdata tag val-sf2f --root .* --force$"):
         run(root)
@@ -288,7 +296,7 @@ def test_a_root_of_a_version_that_chose_on_test_people_says_so(
         ("older", "test", "test", 3),
     ]
     with caplog.at_level("INFO", "voxdata"):
-        deciding.frozen_snapshot(storage, "sf2f", load_snapshot(storage))
+        assert chosen_on(storage) == "people01"
     assert "its champion old was chosen on test people, by an older version" in caplog.text
     assert tags(storage) == {"val-sf2f": "people01"}
 
