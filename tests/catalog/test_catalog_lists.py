@@ -199,6 +199,21 @@ def test_people_who_opted_out_since_are_said_and_the_list_stays_true(
     assert f"the current version, {new.id}, is without them: leave out --snapshot" in err
 
 
+def test_sql_says_who_is_still_in_the_version_that_it_asks(small: SmallRoot, caplog: pytest.LogCaptureFixture) -> None:
+    old, new = two_versions(small.storage)
+    rebuild(small.storage)
+    asked = ["sql", "SELECT count(*) AS n FROM portraits", "--root", small.storage.url, "--format", "csv"]
+    assert main(asked) == 0
+    assert "opted out" not in caplog.text
+    opt_out(small.storage, "id00003", "id00005")
+    assert main(asked) == 0
+    assert f"snapshot {new.id} still holds 2 people who opted out since" in caplog.text
+    caplog.clear()
+    assert main([*asked, "--before", old.id]) == 0
+    assert f"the catalog of snapshot {new.id} still holds 2 people" in caplog.text
+    assert f"the catalog of snapshot {old.id} still holds 2 people" in caplog.text
+
+
 def test_urls_on_object_storage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/exchange.md: one line makes webdataset read any URL that fsspec reads."""
     root = "memory://bucket/lists"

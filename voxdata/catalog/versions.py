@@ -14,14 +14,15 @@ import duckdb
 import pyarrow as pa
 
 from voxdata.catalog.asked import add_asked
-from voxdata.catalog.database import CATALOG_KEY, UNPUBLISHED_CATALOG_KEY, attach, quoted
+from voxdata.catalog.database import CATALOG_KEY, NAME, UNPUBLISHED_CATALOG_KEY, attach, quoted
 from voxdata.catalog.named import BEFORE
 from voxdata.catalog.publish import build_catalog
-from voxdata.catalog.query import answer, open_readonly, run_query
+from voxdata.catalog.query import answer, open_readonly
 from voxdata.catalog.snapshot import load_snapshot
-from voxdata.format.errors import OldCatalogError
+from voxdata.format.errors import OldCatalogError, counted
 from voxdata.format.snapshot import Snapshot
 from voxdata.format.temporary import temporary_folder
+from voxdata.people.optouts import hidden
 from voxdata.store.storage import Storage
 
 logger = logging.getLogger("voxdata")
@@ -37,8 +38,10 @@ def run_query_at(
     `QueryError`, `CatalogError`, `SnapshotError`.
     """
     if snapshot is None and before is None and not unpublished:
-        with suppress(OldCatalogError):
-            return run_query(storage, sql)
+        with suppress(OldCatalogError), open_readonly(storage) as connection:
+            _say_who_opted_out(connection, storage, NAME)
+            add_asked(connection, storage, sql)
+            return answer(connection, sql)
     earlier = None if before is None else load_snapshot(storage, before)
     with (
         temporary_folder() as folder,
@@ -49,8 +52,28 @@ def run_query_at(
         if earlier is not None:
             path = quoted(str(built_aside(storage, earlier, folder)))
             connection.execute(f"ATTACH {path} AS {BEFORE} (READ_ONLY)")
+            _say_who_opted_out(connection, storage, BEFORE)
+        _say_who_opted_out(connection, storage, NAME)
         add_asked(connection, storage, sql)
         return answer(connection, sql)
+
+
+def _say_who_opted_out(connection: duckdb.DuckDBPyConnection, storage: Storage, catalog: str) -> None:
+    """Warn where a version still holds people who opted out since: only `pairs` and thumbnails leave them out."""
+    people = ", ".join(quoted(name) for name in sorted(hidden(storage)))
+    if not people:
+        return
+    where = f"person IN ({people}) OR identity IN ({people})"
+    held = connection.execute(f"SELECT count(DISTINCT person) FROM {catalog}.samples WHERE {where}").fetchall()[0][0]
+    if held:
+        ((snapshot,),) = connection.execute(f"SELECT snapshot_id FROM {catalog}.about").fetchall()
+        logger.warning(
+            "the catalog of snapshot %s still holds %s who opted out since, or whose forgetting has begun; publish a "
+            "version without them: voxdata redecide --root %s",
+            snapshot,
+            counted(held, "person", "people"),
+            storage.url,
+        )
 
 
 @contextmanager
