@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tests.forgetting.building import Copy, build, recipe_of
@@ -18,7 +20,7 @@ from voxdata.people.pairs import pairs
 from voxdata.pipeline import face_verdicts, linking, ranges
 from voxdata.pipeline.steps import crawl
 from voxdata.simulate.site import start_site
-from voxdata.store.fragments import parquet_table
+from voxdata.store.fragments import parquet_bytes, parquet_table
 from voxdata.store.storage import LocalStorage, open_storage
 
 PERSON, NAME = "id90005", "Tetifaith_Treadim"
@@ -196,7 +198,8 @@ def test_a_site_is_crawled_without_forgotten_people(copy: Copy, capsys: pytest.C
 def test_what_a_killed_build_laid_aside_is_forgotten(
     copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prints are biometric, wherever they lie; `deleted` is what a kill leaves out."""
+    """Prints are biometric, wherever they lie, and rows of others tell whose photos theirs are like, and whom reviewers
+    saw in them; `deleted` is what a kill leaves out."""
     monkeypatch.setattr(ranges, "FEW", 0)
     for module in (linking, face_verdicts):
         monkeypatch.setattr(module, "deleted", lambda *_: nullcontext())
@@ -210,7 +213,16 @@ def test_what_a_killed_build_laid_aside_is_forgotten(
         assert {"face_print", "keep", "verdict", "nod_deg"} <= {name for table in tables for name in table.column_names}
         return {face.partition("/")[0] for face in faces}
 
-    before = people_aside()
-    assert PERSON in before
+    assert PERSON in people_aside()
+    for key in copy.storage.keys("fragments/faces.look"):
+        table = parquet_table(copy.storage.read(key))
+        if "photo" not in table.column_names:
+            continue
+        of = pc.equal(table["person"], PERSON)
+        theirs, others = (set(table.filter(each)["photo_cluster"].to_pylist()) for each in (of, pc.invert(of)))
+        whose = [max(theirs - others)] * table.num_rows  # all others' photos are copies of theirs
+        place = table.schema.get_field_index("photo_cluster")
+        copy.storage.commit(key, parquet_bytes(table.set_column(place, "photo_cluster", pa.array(whose))))
     assert forget(copy, capsys, PERSON)[0] == 0
-    assert people_aside() == before - {PERSON}
+    assert copy.storage.keys("fragments/faces.look") == []
+    assert run(capsys, "verify", "--forgotten", "--root", copy.root)[0] == 0

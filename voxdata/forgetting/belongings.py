@@ -169,7 +169,7 @@ class Belongings:
 
     def _other_clusters(self, table: pa.Table) -> pa.Table:
         """A cluster of near duplicates is named by its smallest photo; where that was theirs, the next one names it."""
-        if "photo_cluster" not in table.column_names:
+        if not {"photo_cluster", "photo_sha256"} <= set(table.column_names):  # laid aside: goes as a whole (`purge`)
             return table
         named = pc.is_in(table["photo_cluster"], value_set=self._photos)
         if not pc.any(named).as_py():

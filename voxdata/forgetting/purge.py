@@ -4,7 +4,8 @@ Parts hold several people, so they are written again without the person under th
 their tars that had blobs of the person; tables are written again under a name made from the old one, so that no later
 step takes a result of the old table for one of the new. The new file is committed before the old one is deleted: killed
 in between, the same call finishes. Where a bucket has the person, parts that are not live go, also those that a
-snapshot names: what they have is in the others, which the snapshot then names (`referenced`).
+snapshot names: what they have is in the others, which the snapshot then names (`referenced`). What a killed build has
+laid aside goes altogether: others' rows in it tell of the person, and a build that goes on makes it anew.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from voxdata.forgetting.belongings import TELLING, Belongings
 from voxdata.format.digests import digest
 from voxdata.store.compaction import bucket_of_part
 from voxdata.store.fragments import FragmentStore, pack_blobs, parquet_bytes, tar_of
-from voxdata.store.root_tables import part_rows, parts_of, store_of, tables_of
+from voxdata.store.root_tables import ASIDE, part_rows, parts_of, store_of, tables_of
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 
@@ -28,6 +29,7 @@ from voxdata.store.stored_table import read_table
 def purge(storage: Storage, belongings: Belongings, name: str) -> int:
     """Rewrite every part and table that holds rows of the person; return how many. `name` is their tombstone's."""
     rewritten = 0
+    storage.delete_all(storage.keys(ASIDE))
     for _, group in groupby(list(parts_of(storage)), key=lambda each: each[2].rpartition("/")[0]):
         parts = list(group)
         store, bucket, _ = parts[0]

@@ -23,13 +23,13 @@ from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
 from voxdata.format.json_text import read_json
 from voxdata.people.merging import joined_buckets
+from voxdata.store.root_tables import ASIDE
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import StoredTable, read_table
 
 FEW = 20_000  # photos: with so many a step is done in one go, since handing them over takes longer
 PER_RANGE = 5_000  # photos of a range, where `MOST_RANGES` allow that
 MOST_RANGES = 20  # six steps have a task for each, and a build is to have fewer than 1,000 in all
-ASIDE = "faces.look"
 RANGES = b"voxdata.ranges"  # in a table's metadata: the buckets of each of its row groups
 
 Range = tuple[int, ...]
@@ -59,13 +59,13 @@ def bucket_ranges(storage: Storage, buckets: npt.NDArray[np.int64]) -> list[Rang
 
 def aside(*named: object) -> str:
     """The key of a table that is laid aside."""
-    return f"fragments/{ASIDE}/{digest(list(named))}.parquet"
+    return f"{ASIDE}/{digest(list(named))}.parquet"
 
 
 @contextmanager
 def deleted(storage: Storage, keys: Sequence[str]) -> Iterator[None]:
     """Delete these tables afterwards; what a killed build or a task of a failed one leaves is written again by the next
-    call, or goes with `voxdata gc`."""
+    call, or goes with `voxdata gc` and `voxdata forget`."""
     try:
         yield
     except BaseException:

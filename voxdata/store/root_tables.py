@@ -12,6 +12,7 @@ from voxdata.store.storage import Storage
 from voxdata.store.stored_table import SHARD_FOLDER, StoredTable
 
 TABLE_FOLDERS = ("fragments", "photos", "speech")
+ASIDE = "fragments/faces.look"  # what a step over ranges needs until its own table is there (`pipeline/ranges.py`)
 
 
 def parts_of(storage: Storage) -> Iterator[tuple[FragmentStore, int, str]]:
