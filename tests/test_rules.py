@@ -20,7 +20,7 @@ from voxdata.recipe.speech import SpeechSelect
 from voxdata.rules import Rule, Side, is_beyond
 from voxdata.speech import rules as speech_rules
 from voxdata.speech.decide import decide as decide_clips
-from voxdata.tables.schemas import LINKS, UTTERANCES
+from voxdata.tables.schemas import LINKS, UTTERANCE_VERDICTS_EVER, UTTERANCES
 
 FACE_LIMITS = [rule for rule in face_rules.RULES if rule.judge is None]
 CLIP_LIMITS = list(speech_rules.RULES)
@@ -69,10 +69,11 @@ def clip_reasons(rule: Rule, value: np.float32, limit: float) -> list[str]:
         "music_ratio": 0.0,
         "speech_s": 9.0,
         "clipped_share": 0.0,
-        rule.column: float(value),
     }
+    schema = pa.unify_schemas([UTTERANCES, UTTERANCE_VERDICTS_EVER])
     settings = SpeechSelect(**{rule.setting.rpartition(".")[2]: limit})
-    (reasons,) = decide_clips(pa.Table.from_pylist([clip], UTTERANCES), settings)["reasons"].to_pylist()
+    table = pa.Table.from_pylist([{**clip, rule.column: float(value)}], schema)
+    (reasons,) = decide_clips(table, settings)["reasons"].to_pylist()
     return reasons
 
 

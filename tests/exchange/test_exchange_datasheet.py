@@ -14,7 +14,7 @@ from voxdata.catalog.publish import publish
 from voxdata.catalog.published_recipe import commit_recipe
 from voxdata.exchange.datasheet import datasheet
 from voxdata.exchange.export_facts import facts_of
-from voxdata.exchange.export_texts import collection
+from voxdata.exchange.export_texts import collection, whose_voice
 from voxdata.recipe.sections import Recipe
 from voxdata.store import journal
 from voxdata.store.storage import Storage, open_storage
@@ -93,3 +93,16 @@ def test_whom_the_rules_reject_is_told_by_sex(tmp_path: Path) -> None:
     assert "| face\\_angle | 50.0 % (23.7 % to 76.3 %) | 50.0 % (23.7 % to 76.3 %) |" in said
     assert "By nationality" not in said
     assert "apart from it beyond chance: none." in said
+
+
+def test_it_says_how_the_voice_of_a_clip_is_known(tmp_path: Path) -> None:
+    """By its source alone, unless a speaker encoder has listened and the rule is on."""
+    SmallRoot(open_storage(tmp_path, create=True)).publish(at=AT)
+    assert "\nWhose voice a clip has is known by its source alone.\n" in sheet(tmp_path)
+    speech = {"measure": {"front_ends": ["torch40", "resemblyzer"]}}
+    recipe = Recipe.model_validate({"name": "x", "speech": speech})
+    assert f"`other_speaker` has a cosine below {recipe.speech.select.min_voice_similarity:g}" in whose_voice(
+        recipe.result_settings()
+    )
+    off = Recipe.model_validate({"name": "x", "speech": {**speech, "select": {"min_voice_similarity": None}}})
+    assert whose_voice(off.result_settings()) == "Whose voice a clip has is known by its source alone."

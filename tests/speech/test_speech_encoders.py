@@ -84,6 +84,10 @@ def test_a_clip_has_a_unit_vector_for_each_window_beside_the_same_log_mels(voice
     assert dict(row["front_ends"])["resemblyzer"]["frames"] == vectors_DT.shape[1] > 2
     np.testing.assert_allclose(np.linalg.norm(vectors_DT.astype(np.float32), axis=0), 1, atol=1e-3)
     assert np.linalg.norm(utterance_vector(vectors_DT)) == pytest.approx(1)
+    ((name, utterance),) = row["voices"]
+    assert name == "resemblyzer"
+    np.testing.assert_allclose(utterance, utterance_vector(vectors_DT), atol=1e-3)
+    assert "voices" not in alone.rows.column_names
 
 
 @pytest.mark.usefixtures("site")

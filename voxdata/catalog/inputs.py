@@ -42,7 +42,7 @@ STAGES: Mapping[str, Table] = {
         table.name: table
         for table in (
             *(people.IDENTITIES, people.SPLITS, faces.PHOTOS, FACES, faces.LINKS, faces.FACE_VERDICTS),
-            *(faces.RENDERS, speech.UTTERANCES_EVER, speech.UTTERANCE_VERDICTS),
+            *(faces.RENDERS, speech.UTTERANCES_EVER, speech.UTTERANCE_VERDICTS_EVER),
         )
     },
     "utterance_files": replace(speech.UTTERANCE_FILES, columns=(speech.ITEM_ID, *speech.OF_FILES)),

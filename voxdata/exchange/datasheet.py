@@ -12,7 +12,7 @@ from typing import Any
 
 from voxdata.catalog.rejections import APART, HOW, OF_PIXELS, rejections
 from voxdata.exchange.export_facts import Facts, Row
-from voxdata.exchange.export_texts import BIASES, LIMITATIONS, USES, collection, sensitive
+from voxdata.exchange.export_texts import BIASES, LIMITATIONS, USES, collection, sensitive, whose_voice
 
 MOST_ROWS = 15
 
@@ -123,6 +123,7 @@ def _preprocessing(facts: Facts) -> list[str]:
         "items are in the catalog with all measurements.",
         _table(["kind", "outcome", "items", "people"], funnel),
         *_rejected(facts),
+        whose_voice(facts.recipe),
         _table(["faces measured by", "cut out by"], makers),
         _table(["log-mel front end", "bands", "voice activity", "normalisation"], ends),
         f"{_count(facts.one('withheld')['reviews'])} human reviews acted on the choice, without those that were taken "

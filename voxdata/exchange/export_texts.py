@@ -26,6 +26,17 @@ FILTERS = (
 )
 
 
+def whose_voice(recipe: Mapping[str, Any]) -> str:
+    """How it is known that a clip has its person's voice."""
+    limit = setting(recipe, "speech.select.min_voice_similarity")
+    if limit is None:
+        return "Whose voice a clip has is known by its source alone."
+    return (
+        "Whose voice a clip has is known by its source and, of people in three videos or more, by the agreement of "
+        f"their videos before a pretrained speaker encoder: `other_speaker` has a cosine below {limit:g}."
+    )
+
+
 def sensitive(audio_part: str | None) -> tuple[str, ...]:
     """What is personal in a version; `audio_part` of its clips is in it as sound."""
     if audio_part is None:

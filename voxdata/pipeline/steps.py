@@ -35,6 +35,7 @@ from voxdata.sources.crawl_names import decisions
 from voxdata.sources.fetching import Figures
 from voxdata.sources.originals import PhotoStore
 from voxdata.speech.decide import decide as decide_speech_table
+from voxdata.speech.voices import judge_of, with_similarity
 from voxdata.store import journal
 from voxdata.store.fragments import commit_table
 from voxdata.store.locks import building
@@ -142,13 +143,15 @@ def decide_speech(storage: Storage, recipe: Recipe, clips_key: str, *, stop: boo
         stop_if_unreadable(recipe, "clips", Unreadable.among(clips["item_id"], clips["speech_status"]))
     book = book_at_hand(storage, recipe)
     known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
-    depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), recipe.speech.select.model_dump(), sorted(known)]
-    return commit_once(
-        storage,
-        "speech.decide",
-        [*depends, DECISION_VERSION],
-        lambda: decide_speech_table(clips, recipe.speech.select, known),
-    )
+    settings = recipe.speech.model_dump(include={"select"})["select"]
+    depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), settings, sorted(known), DECISION_VERSION]
+    judge = judge_of(clips, recipe.speech.measure.front_ends)
+
+    def decided() -> pa.Table:
+        heard = clips if judge is None else with_similarity(clips, judge)
+        return decide_speech_table(heard, recipe.speech.select, known)
+
+    return commit_once(storage, "speech.decide", depends, decided)
 
 
 def list_identities(storage: Storage, recipe: Recipe, keys: Mapping[str, str]) -> str:

@@ -24,8 +24,8 @@ class OnlyWith:
     """Of a setting, or of all that a section holds: it has an effect only where another setting has a certain value.
 
     `setting` is a path in the recipe, or, with a dot in front, a setting of the same section. Below `sources.` it may
-    be in any corpus. It must have one of `values`, where it is a list hold one of them, or be none of `but`; without
-    either it must not be null. Where `instead` is given, it may be that one which is not null.
+    be in any corpus. It must have one of `values`, or none of `but`, which a list has where one that it holds has;
+    without either it must not be null. Where `instead` is given, it may be that one which is not null.
     """
 
     setting: str
@@ -48,9 +48,9 @@ class OnlyWith:
         return any(self._suits(value) for path in paths for value in values_at(recipe, path))
 
     def _suits(self, value: Any) -> bool:
-        if self.values:
-            return any(each in self.values for each in value) if isinstance(value, list) else value in self.values
-        return value not in (self.but or (None,))
+        if isinstance(value, list) and (self.values or self.but):
+            return any(self._suits(each) for each in value)
+        return value in self.values if self.values else value not in (self.but or (None,))
 
     def __str__(self) -> str:
         named = f"`{self.setting.removeprefix('.')}`"

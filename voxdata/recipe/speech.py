@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from voxdata.recipe.effect import OnlyWith, PretrainedFile
 from voxdata.recipe.section import RegisteredName, Section, Share
 
 FrontEndName = Annotated[str, RegisteredName("voxdata.front_ends")]
+LOG_MELS = ("torch40", "torch64", "psf40", "sphinx64")
+VOICE_LIMITS = {"resemblyzer": 0.71, "openvoice_speaker": 0.72}
+"""Of our speaker encoders: the cosine below which a clip is another person's, benchmarks/other_speaker.py."""
 PSF40, SPHINX64 = (OnlyWith("speech.measure.front_ends", (name,)) for name in ("psf40", "sphinx64"))
 
 
@@ -68,6 +71,13 @@ class SpeechSelect(Section):
         "keep", description="clips of people whom no metadata names"
     )
     max_clipped_share: Share = Field(0.05, description="limit of clipped samples")
+    min_voice_similarity: Annotated[float | None, OnlyWith("speech.measure.front_ends", but=LOG_MELS)] = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="limit of the cosine with the voice of the person's other videos, by the first speaker encoder "
+        "among the front ends; not set: the encoder's own; null: off",
+    )
     max_per_identity: int | None = Field(None, ge=1, description="clips kept per person; null: all")
 
 
@@ -94,5 +104,25 @@ class Speech(Section):
 
     who: Literal["portraits", "all"] = Field("portraits", description="measure people with portraits only, or all")
     measure: SpeechMeasure = SpeechMeasure()
-    select: SpeechSelect = SpeechSelect()
+    select: SpeechSelect = Field(SpeechSelect(), validate_default=True)
     pack: SpeechPack = SpeechPack()
+
+    @field_validator("select")
+    @classmethod
+    def _with_the_encoders_limit(cls, given: SpeechSelect, info: ValidationInfo) -> SpeechSelect:
+        """Fill in what was found for the speaker encoder that is named, where the recipe says nothing else."""
+        measure = info.data.get("measure")
+        if "min_voice_similarity" in given.model_fields_set or not isinstance(measure, SpeechMeasure):
+            return given
+        usual = next((VOICE_LIMITS[name] for name in measure.front_ends if name in VOICE_LIMITS), None)
+        return given if usual is None else given.model_copy(update={"min_voice_similarity": usual})
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As recipes were before the limit came, where no speaker encoder is named: snapshots stay."""
+        dumped: dict[str, Any] = dump(self)
+        if set(self.measure.front_ends) <= set(LOG_MELS) and "select" in dumped:
+            dumped["select"] = {
+                name: value for name, value in dumped["select"].items() if name != "min_voice_similarity"
+            }
+        return dumped

@@ -2,8 +2,9 @@
 
 The rules are the table in `rules`; a clip's `reason` is the first that fails. A clip that could not be measured has
 its status as its only reason. `shared_clip` and `duplicate` compare clips of known identity that hold speech; of a
-person's duplicates the first by `utterance_id` is kept, of a clip that several people have none. `over_cap` counts only
-clips that pass every other rule, those with most speech first.
+person's duplicates the first by `utterance_id` is kept, of a clip that several people have none. `other_speaker` is
+found where a speaker encoder has listened (`voices.py`). `over_cap` counts only clips that pass every other rule, those
+with most speech first.
 """
 
 from __future__ import annotations
@@ -19,27 +20,32 @@ from voxdata.recipe.speech import SpeechSelect
 from voxdata.rules import Columns, Flags, Reasons, failing
 from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.speech.rules import REASONS, RULES, UNHEARD
-from voxdata.tables.schemas import UTTERANCE_VERDICTS
+from voxdata.tables.schemas import UTTERANCE_VERDICTS, UTTERANCE_VERDICTS_EVER
+from voxdata.tables.speech import OF_VOICES
 
 Rows = npt.NDArray[np.int64]
 
-# What a decision looks at, of `schemas.UTTERANCES`.
+VOICED = tuple(column.name for column in OF_VOICES)
+# What a decision looks at, of `schemas.UTTERANCES`; of `voices.with_similarity` it looks at `VOICED`.
 DECIDED_BY = (
     *("item_id", "utterance_id", "identity", "person", "bucket", "speech_status", "pcm_sha256"),
-    *dict.fromkeys(rule.column for rule in RULES),
+    *dict.fromkeys(rule.column for rule in RULES if rule.column not in VOICED),
 )
 
 
 def decide(utterances: pa.Table, settings: SpeechSelect, known: Collection[str] = ()) -> pa.Table:
     """One row of `schemas.UTTERANCE_VERDICTS` per row of `schemas.UTTERANCES`, in the same order.
 
-    Looks at `DECIDED_BY`. `known`: the identities that the recipe's metadata names; empty without metadata.
+    Looks at `DECIDED_BY` and, where they are there, at `VOICED`, which the verdicts then have, too. `known`: the
+    identities that the recipe's metadata names; empty without metadata.
     """
+    voiced = set(VOICED) <= set(utterances.column_names)
+    rules = [rule for rule in RULES if voiced or rule.column not in VOICED]
     clips = Columns(utterances.combine_chunks())
     measured = _flags(pc.equal(clips.table["speech_status"], "ok"))
     failed = {"unknown_identity": measured & _unknown(clips.table["identity"], settings, known)}
     failed |= {
-        name: measured & flags for name, flags in failing(RULES, clips, {"speech": {"select": settings}}).items()
+        name: measured & flags for name, flags in failing(rules, clips, {"speech": {"select": settings}}).items()
     }
     heard = ~np.logical_or.reduce([failed[name] for name in UNHEARD])
     failed |= _repeats(clips.table, measured & heard & ~failed["unknown_identity"])
@@ -50,9 +56,10 @@ def decide(utterances: pa.Table, settings: SpeechSelect, known: Collection[str] 
         reasons.add(status, _flags(pc.equal(clips.table["speech_status"], status)))
     for name in (name for name in REASONS if name in failed):
         reasons.add(name, failed[name])
-    whose = {name: clips.table[name] for name in ("item_id", "utterance_id", "identity", "person", "bucket")}
-    said = {**whose, **reasons.columns()}
-    return pa.table({name: said[name] for name in UTTERANCE_VERDICTS.names}).cast(UTTERANCE_VERDICTS)
+    copied = ("item_id", "utterance_id", "identity", "person", "bucket", *(VOICED if voiced else ()))
+    said = {**{name: clips.table[name] for name in copied}, **reasons.columns()}
+    schema = UTTERANCE_VERDICTS_EVER if voiced else UTTERANCE_VERDICTS
+    return pa.table({name: said[name] for name in schema.names}).cast(schema)
 
 
 def _flags(values: pa.ChunkedArray) -> Flags:

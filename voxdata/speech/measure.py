@@ -30,7 +30,7 @@ from voxdata.speech.activity.gate import frame_flags, judge, pick, voiced_frames
 from voxdata.speech.activity.vad import Pcm, Segment, int16, speech_segments, vad_name
 from voxdata.speech.activity.voicing import FrameFeatures, analyse
 from voxdata.speech.decode import SAMPLE_RATE_HZ, Decoded, Samples, decode
-from voxdata.speech.front_ends.encoder import OF_TRAINING, Encoder
+from voxdata.speech.front_ends.encoder import OF_TRAINING, Encoder, utterance_vector
 from voxdata.speech.front_ends.front_end import GROUP, find_front_end
 from voxdata.speech.front_ends.mel import Mel, log_mels
 from voxdata.speech.loops import find_loop
@@ -38,7 +38,8 @@ from voxdata.store import fragments
 from voxdata.store.fragments import Fragment, Named
 from voxdata.store.items import ClipItem
 from voxdata.store.patience import is_of_file
-from voxdata.tables.schemas import UTTERANCES
+from voxdata.tables.schemas import UTTERANCES, VOICED_UTTERANCES
+from voxdata.tables.speech import VOICES
 
 VERSION = 5
 _BACKENDS = ("av", "numpy", "scipy", "soundfile", "torch", "torchaudio", "webrtcvad-wheels")
@@ -62,6 +63,8 @@ def named(settings: SpeechMeasure) -> Named:
             backends[f"front end {name}"] = package
         if isinstance(encoder := find_front_end(name), Encoder):
             backends |= encoder.backends()
+    if _encoders(settings):
+        given[VOICES.name] = "unit mean"  # not in what was measured before clips had such a column
     if settings.gate.silero is not None:
         given["gate"]["silero"] = silero.model_digest(settings.gate.silero)
         backends["onnxruntime"] = silero.runtime_version(settings.gate.silero)
@@ -74,7 +77,8 @@ def fingerprint(settings: SpeechMeasure) -> str:
 
 
 def run(items: Iterable[ClipItem], settings: SpeechMeasure) -> Fragment:
-    """Measure clips: one row of `schemas.UTTERANCES` each, and `{"torch40.npy": …}` for each with speech in it.
+    """Measure clips: one row of `schemas.UTTERANCES` each, and `{"torch40.npy": …}` for each with speech in it; with a
+    speaker encoder rows of `schemas.VOICED_UTTERANCES`.
 
     Bad input becomes a row whose `speech_status` is `unreadable`, `empty` or `too_long`. A clip that decodes but holds
     no confirmed speech has status `ok`, 0 frames and no blob. A clip without a hash could not be read when it was
@@ -92,14 +96,23 @@ def run(items: Iterable[ClipItem], settings: SpeechMeasure) -> Fragment:
             rows.append({**row, **measured})
             if mels:
                 blobs[item.row["item_id"]] = {f"{name}.npy": npy(mel) for name, mel in mels.items()}
-    return Fragment(pa.Table.from_pylist(rows, UTTERANCES), blobs)
+    return Fragment(pa.Table.from_pylist(rows, _schema(settings)), blobs)
 
 
 def killed(items: Iterable[ClipItem], settings: SpeechMeasure) -> Fragment:
     """The rows of clips that end the process which measures them."""
     said = {"speech_status": "killed_worker", "status_detail": "it ended each process that measured it"}
     rows = [{**{name: item.row.get(name) for name in _COPIED}, **said} for item in items]
-    return Fragment(pa.Table.from_pylist(rows, UTTERANCES))
+    return Fragment(pa.Table.from_pylist(rows, _schema(settings)))
+
+
+def _schema(settings: SpeechMeasure) -> pa.Schema:
+    return VOICED_UTTERANCES if _encoders(settings) else UTTERANCES
+
+
+def _encoders(settings: SpeechMeasure) -> list[str]:
+    """The front ends that are speaker encoders."""
+    return [name for name in settings.front_ends if isinstance(find_front_end(name), Encoder)]
 
 
 def npy(mel: Mel) -> bytes:
@@ -167,6 +180,7 @@ def _measure(clip: Decoded, settings: SpeechMeasure) -> tuple[dict[str, Any], di
         "speech_s": len(main.speech) / SAMPLE_RATE_HZ,
         "segments": len(main.segments),
         "front_ends": sorted(measured.items()),
+        VOICES.name: [(name, utterance_vector(mels[name])) for name in _encoders(settings) if name in mels],
         **_sound(clip, pcm, main.speech),
         **_voice(features, main.segments),
     }

@@ -29,6 +29,8 @@ RULES = (
          tried=(0.5, 1, 1.5, 2, 3, 4, 5, 8, 10)),
     Rule("clipped", "clipped samples", "clipped_share", "speech.select.max_clipped_share",
          tried=(0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)),
+    Rule("other_speaker", "another person's voice", "voice_similarity", "speech.select.min_voice_similarity", "min",
+         tried=(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)),
 )
 SELECTION = (
     Rule("shared_clip", "the same sound under several people"),

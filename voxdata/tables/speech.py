@@ -103,6 +103,10 @@ UTTERANCES = Table(
     ),
 )
 
+# Beside the columns above in fragments that were measured with a speaker encoder: the unit vector of the clip's speech.
+VOICES = Column("voices", pa.map_(S, pa.list_(F)), "Vector of the clip by speaker encoder", catalog=False)
+VOICED_UTTERANCES = replace(UTTERANCES, columns=(*UTTERANCES.columns, VOICES))
+
 OLD_FRONT_ENDS = ("torch40", "torch64", "psf40", "sphinx64")  # each had a column `frames_…` before `front_ends`
 OWN_VAD = ("psf40", "sphinx64")  # and those whose published code fixes the voice activity setting `vad_…` beside it
 
@@ -190,12 +194,24 @@ UTTERANCE_VERDICTS = Table(
     (ITEM_ID, UTTERANCE_ID, *WHOSE, *VERDICT),
 )
 
+# Beside them where a speaker encoder has listened.
+OF_VOICES = (
+    Column(
+        "voice_similarity",
+        F,
+        "Cosine with the voice of the person's other videos; null without two of them or without a speaker encoder",
+        "Likeness to the voice of the person's other videos",
+    ),
+    Column("voice_videos", I, "How many other videos of the person its voice was compared with"),
+)
+UTTERANCE_VERDICTS_EVER = replace(UTTERANCE_VERDICTS, columns=(*UTTERANCE_VERDICTS.columns, *OF_VOICES))
+
 HOLDOUT = Column("holdout", B, "In the training split, kept for closed-set tests; null when not in the dataset")
 HOLDOUTS = Table("holdouts", "Clips that are kept out of training", (UTTERANCE_ID, HOLDOUT))
 
 # What the catalog's `utterances` has of the other stages.
 OF_FILES = UTTERANCE_FILES.without(*UTTERANCES.names)
-OF_VERDICTS = UTTERANCE_VERDICTS.without("item_id", "utterance_id")
+OF_VERDICTS = UTTERANCE_VERDICTS_EVER.without("item_id", "utterance_id")
 _IDS = ("item_id", "identity", "person", "bucket", "utterance_id", "video", "segment", "audio_sha256")
 _LAST = ("pcm_sha256", "front_ends")
 MEASURED = (*UTTERANCES.without(*_IDS, *_LAST), *FRONT_END_COLUMNS, UTTERANCES["pcm_sha256"])
