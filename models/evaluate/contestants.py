@@ -18,6 +18,7 @@ from models.data.store import Store
 from models.evaluate.judge import Judge
 from models.evaluate.metrics import FloatArray, IntArray, group_means, unit
 from models.evaluate.references import Pictures, picture_embeddings
+from models.evaluate.speakers import Speakers
 from models.evaluate.voice_regression import VoiceRegression, fit_voice_regression, measure_voices
 from voxdata.format.counting import Counting, silent
 
@@ -54,12 +55,14 @@ class Evaluation:
         unseen: Store,
         references: Mapping[str, Pictures],
         counting: Counting = silent,
+        speakers: Sequence[Speakers] = (),
     ) -> None:
         self.judge = judge
         self.training = training
         self.unseen = unseen
         self.references = references
         self._counting = counting
+        self.speakers = speakers
         self.count = len(unseen.people)
         self.people: IntArray = np.arange(self.count)
         self.owner: IntArray = np.repeat(self.people, unseen.face_groups.count)
@@ -125,6 +128,15 @@ class Evaluation:
         return self.regression(measure_voices(self.unseen))
 
     @cached_property
+    def by_speakers(self) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """The same control from each speaker encoder's vectors: by row, embeddings of training and unseen people."""
+        found = {}
+        for each in self.speakers:
+            fitted = fit_voice_regression(each.training, self.training_real)
+            found[each.row] = (fitted(each.training), fitted(each.unseen))
+        return found
+
+    @cached_property
     def mean_face(self) -> Tensor:
         """The mean training portrait."""
         return self.judge.mean_face(self.training)
@@ -168,6 +180,7 @@ class Evaluation:
             *([self._pictured(f"{system}, {stretch}, no fuser", piece)] if stretch not in (None, one_window) else []),
             self._fixed("mean face", "control", mean_face_NE),
             self._fixed("linear voice regression", "control", unit(self.regressed)),
+            *(self._fixed(row, "control", unit(found)) for row, (_, found) in self.by_speakers.items()),
         ]
         if self.count > 1:
             found.append(

@@ -64,7 +64,7 @@ def full_rows(evaluation: Evaluation, advance: Advance = lambda count: None) -> 
     known, same_sex = same_sex_scores(unseen.sexes)
     if len(known):  # who is found among fewer people is found more easily: paired only where nobody is left out
         rows.append(scores_row("sex only", same_sex, protocol, ours if len(known) == evaluation.count else None))
-    rows.append(_regression(evaluation, protocol, ours))
+    rows += _regressions(evaluation, protocol, ours)
     advance(1)
     brought = partial(
         reference_row,
@@ -83,11 +83,14 @@ def full_rows(evaluation: Evaluation, advance: Advance = lambda count: None) -> 
     return rows
 
 
-def _regression(evaluation: Evaluation, protocol: Protocol, ours: Values) -> dict[str, Any]:
-    generated = unit(evaluation.regression(evaluation.voices)).mean(axis=0)
-    centre = Centre(generated=generated, real=evaluation.training_real.mean(axis=0))
-    draws = [(evaluation.regressed, evaluation.real)]
-    return system_row("linear voice regression", "control", draws, centre, protocol, ours)
+def _regressions(evaluation: Evaluation, protocol: Protocol, ours: Values) -> list[dict[str, Any]]:
+    """From simple measurements of voices, and from the vectors of each speaker encoder."""
+    simple = (evaluation.regression(evaluation.voices), evaluation.regressed)
+    rows = []
+    for name, (training_PE, unseen_PE) in {"linear voice regression": simple, **evaluation.by_speakers}.items():
+        centre = Centre(generated=unit(training_PE).mean(axis=0), real=evaluation.training_real.mean(axis=0))
+        rows.append(system_row(name, "control", [(unseen_PE, evaluation.real)], centre, protocol, ours))
+    return rows
 
 
 def _ceiling(evaluation: Evaluation, protocol: Protocol) -> list[dict[str, Any]]:

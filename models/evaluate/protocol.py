@@ -39,6 +39,7 @@ from models.evaluate.realism import check_files
 from models.evaluate.references import Pictures
 from models.evaluate.report import markdown, stem
 from models.evaluate.rows import Protocol
+from models.evaluate.speakers import Speakers, speakers
 from models.generator import Generator
 from models.images import grid, to_uint8, write_png
 from models.systems.enhance.faces import load_enhancer
@@ -101,7 +102,9 @@ def evaluate(
     snapshot = open_snapshot(config.root, snapshot_id or config.snapshot)
     check_judged(config, snapshot.snapshot)
     unseen = open_store(config, trained, snapshot, split)
-    evaluation = Evaluation(judge, open_store(config, trained, snapshot, "train"), unseen, references or {}, counting)
+    training = open_store(config, trained, snapshot, "train")
+    heard = speakers(snapshot, training, unseen, split)
+    evaluation = Evaluation(judge, training, unseen, references or {}, counting, heard)
     named = open_snapshot(*lists_from) if lists_from else snapshot
     decoded = Path(lists_from[0]) / "cache" if lists_from else None  # forgetting looks for portraits under their root
     listed = Listed(
@@ -127,7 +130,7 @@ def evaluate(
         rows = full_rows(evaluation, advance)
     result = _about(run_dir, trained, snapshot, split, unseen) | {
         "embedder": describe_embedder(name, files),
-        "notes": [*said, *_notes(name, config.embedder, unseen), *_heard(trained), *missing],
+        "notes": [*said, *_notes(name, config.embedder, unseen), *_heard(trained, heard), *missing],
         "rows": rows,
         "tables": tables(asked, question),
     }
@@ -197,9 +200,9 @@ def open_embedder(name: str, run_dir: Path, weights: Mapping[str, str]) -> Embed
     return load_embedder(run_dir / "embedder.pt")
 
 
-def _heard(trained: Generator) -> list[str]:
+def _heard(trained: Generator, controls: Sequence[Speakers]) -> list[str]:
     said = heard_before(trained.front_end)
-    return [] if said is None else [said]
+    return [*([] if said is None else [said]), *(f"{each.row}: {each.heard}" for each in controls)]
 
 
 def _notes(name: str, trained_with: str, unseen: Store) -> list[str]:

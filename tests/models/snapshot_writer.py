@@ -69,6 +69,15 @@ def log_mel(trait: np.ndarray, rng: np.random.Generator, frames: int) -> bytes:
     return out.getvalue()
 
 
+def speaker_vectors(trait: np.ndarray, values: int) -> bytes:
+    """Unit vectors of three windows, which are the person's traits and zeros."""
+    vector = np.zeros(values)
+    vector[: len(trait)] = trait / np.linalg.norm(trait)
+    out = io.BytesIO()
+    np.save(out, np.repeat(vector[:, None], 3, axis=1).astype(np.float16))
+    return out.getvalue()
+
+
 def write_shard(root: Path, split: str, kind: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Write one tar and its sidecar; a sample is its columns and `files`: suffix -> bytes."""
     rows, buffer = [], io.BytesIO()
@@ -131,11 +140,13 @@ def write_snapshot(
     seed: int = 5,
     identifier: str = "tiny0001",
     folders: Mapping[str, Sequence[str]] | None = None,
+    encoder: Mapping[str, Any] | None = None,
 ) -> TinySnapshot:
     """Write a snapshot with `people[split]` people: 2 portraits and 3 utterances each, one of them held out.
 
     With `folders` sidecars say where samples come from, as those of a build do: `<person>/photos/0000<n>.jpg`, and
     clip n of a split from `<person>/<folder>/video<n>/0000<n>.wav`, the folders taken in turn.
+    With `encoder`, what the snapshot states of it, clips have vectors of that name beside their log-mels, too.
     """
     rng = np.random.default_rng(seed)
     shards, traits = [], {}
@@ -164,6 +175,9 @@ def write_snapshot(
                 }
                 for n in range(3)
             ]
+            if encoder is not None:
+                for clip in speech[-3:]:
+                    clip["files"][f"{encoder['name']}.npy"] = speaker_vectors(traits[person], encoder["n_mels"])
         if count:
             shards += [write_shard(root, split, "faces", faces), write_shard(root, split, "speech", speech)]
     front_end: dict[str, Any] = {"n_mels": N_MELS, "hop_s": 0.01}
@@ -180,7 +194,8 @@ def write_snapshot(
         "versions": {},
     }
     named = {"format": 1, "id": identifier, "name": "tiny", **about}
-    document = {**named, "shards": shards, "front_ends": {"torch40": front_end}}
+    front_ends = {"torch40": front_end} | ({} if encoder is None else {encoder["name"]: encoder})
+    document = {**named, "shards": shards, "front_ends": front_ends}
     (root / "snapshots").mkdir(parents=True)
     (root / "snapshots" / f"{identifier}.json").write_text(json.dumps(document))
     return TinySnapshot(root=root, id=identifier, traits=traits)

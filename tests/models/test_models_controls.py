@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.errors import EvaluationError
 from models.evaluate.protocol import evaluate
 from models.evaluate.report import headline, markdown
 from models.evaluate.rows import Protocol, scores_row
+from models.evaluate.speakers import person_vectors, speakers
 from models.evaluate.voice_regression import STRENGTHS, fit_voice_regression, measure_voices
 from models.train import train
 
@@ -122,3 +124,54 @@ def test_the_table_starts_with_the_headline_where_there_is_one(run_dir: Path) ->
     assert headline(result) == ""
     assert "Who it finds" not in markdown(result)
     assert any("no galleries of 20 or 50 or 100" in note for note in result["notes"])
+
+
+ENCODER = {
+    "name": "resemblyzer",
+    "n_mels": 8,
+    "hop_s": 0.8,
+    "trained_on": "VoxCeleb2",
+    "knows_test_people": "yes",
+}
+
+
+def test_a_snapshot_with_a_speaker_encoder_has_its_control_in_every_table(
+    make_snapshot: Callable[..., TinySnapshot], tmp_path: Path
+) -> None:
+    """The network's vectors are the traits that faces are painted from, so the row finds what the log-mels hide."""
+    snapshot = make_snapshot({"train": 24, "test": 6}, encoder=ENCODER)
+    run = tmp_path / "run"
+    train(snapshot.config(run, steps=2, checkpoint_every=100))
+    result = evaluate(run, device="cpu")
+    rows = {row["name"]: row for row in result["rows"]}
+    assert rows["voice regression, resemblyzer"]["kind"] == "control"
+    assert rows["voice regression, resemblyzer"]["figures"]["centred_cosine"]["value"] > 0.5
+    page = (run / "evaluation.md").read_text()
+    assert page.count("| voice regression, resemblyzer |") == page.count("| linear voice regression |") > 2
+    said = "voice regression, resemblyzer: voices come through resemblyzer, which was trained on VoxCeleb2; it has"
+    assert any(note.startswith(said) for note in result["notes"])
+
+
+def test_the_vector_of_a_person_is_the_mean_of_the_clips_that_a_store_holds(
+    make_snapshot: Callable[..., TinySnapshot],
+) -> None:
+    tiny = make_snapshot({"train": 3, "test": 1}, encoder=ENCODER)
+    snapshot = open_snapshot(tiny.root, tiny.id)
+    stores = [
+        Store(
+            snapshot,
+            split="train",
+            front_end="torch40",
+            side_px=64,
+            cache=tiny.root / "cache",
+            device=tiny.config(Path("run")).torch_device(),
+            holdouts=holdouts,
+        )
+        for holdouts in ("drop", "only")
+    ]
+    for store in stores:
+        vectors = person_vectors(snapshot, store, "train", "resemblyzer")
+        for person, vector in zip(store.people, vectors, strict=True):
+            trait = tiny.traits[person]
+            np.testing.assert_allclose(vector, [*(trait / np.linalg.norm(trait)), 0, 0, 0, 0], atol=1e-3)
+    assert speakers(snapshot, stores[0], stores[1], "train")[0].row == "voice regression, resemblyzer"
