@@ -86,6 +86,11 @@ def _check_clip(generator: Generator, mel_FT: npt.NDArray[np.float32]) -> None:
         raise ClipError(f"the voice has log-mels of shape {mel_FT.shape}; ({bins}, frames) is needed")
     if not np.isfinite(mel_FT).all():
         raise ClipError("the voice has values that are not finite; record it again or cut the broken part out")
+    if mel_FT.shape[1] < generator.window and "weights" in generator.front_end:
+        raise ClipError(
+            f"the voice has {mel_FT.shape[1]} vectors of {generator.front_end['name']}, one each {generator.hop_s:g} s "
+            f"of speech; one window takes {generator.window}: give a longer clip"
+        )
     if mel_FT.shape[1] < generator.window:
         raise ClipError(
             f"the voice has {mel_FT.shape[1] * generator.hop_s:.2f} s of speech; one window is "
