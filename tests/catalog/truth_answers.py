@@ -328,7 +328,8 @@ def what_if_clips(world: World) -> Answer:
     rows = {clip["item_id"]: clip for clip in world.clips}
     pictured = {photo["person"] for photo in world.portraits}
     for rule in CLIP_RULES:
-        if world.root.utterances[rule.column].null_count == world.root.utterances.num_rows:
+        clips = world.root.utterances
+        if rule.column not in clips.column_names or clips[rule.column].null_count == clips.num_rows:
             continue
         name = rule.setting.rpartition(".")[2]
         given = getattr(RECIPE.speech.select, name)
