@@ -24,7 +24,18 @@ from voxdata.faces.reviewed import people_named
 from voxdata.format.digests import digest
 from voxdata.people.merging import ALIASES, aliases_in_force, with_persons
 from voxdata.pipeline.measured import OF_PERSON, MeasuredFaces, decided_by, face_rows, render_states
-from voxdata.pipeline.ranges import Range, aside, bucket_ranges, deleted, is_few, of_range, pieces, ranged, ranges_of
+from voxdata.pipeline.ranges import (
+    Range,
+    aside,
+    bucket_ranges,
+    deleted,
+    is_few,
+    of_range,
+    pieces,
+    put_together,
+    ranged,
+    ranges_of,
+)
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER
 from voxdata.pipeline.steps import DECISION_VERSION, commit_once, journalled, key_of
@@ -176,9 +187,7 @@ class Decision:
             ]
             kept = [array for _, array in sorted(each(rank, calls), key=lambda each: each[0])]
             self._faces.kept[key] = pa.concat_arrays([_KEPT, *kept])
-            tables = (read_table(storage, part) for part in parts)
-            schema = ranged(FACE_VERDICTS, ranges)
-            return runner.step(FIRST, commit_pieces, storage, FIRST, _name(key), schema, tables)
+            return runner.step(FIRST, put_together, storage, FIRST, _name(key), FACE_VERDICTS, ranges, parts)
 
     def _final(self, before: str, key: str, renders: pa.Table | None) -> str:
         """`with_renders` of each range; without `renders`, of what has become of the candidates."""

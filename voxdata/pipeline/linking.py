@@ -37,11 +37,11 @@ from voxdata.people.merging import ALIASES
 from voxdata.pipeline.limits import Unreadable, stop_if_unreadable
 from voxdata.pipeline.measured import MeasuredFaces, face_rows
 from voxdata.pipeline.progress import logger
-from voxdata.pipeline.ranges import Range, aside, bucket_ranges, deleted, is_few, ranged
+from voxdata.pipeline.ranges import Range, aside, bucket_ranges, deleted, is_few, put_together
 from voxdata.pipeline.runner import Runner
 from voxdata.pipeline.stages import FACES_MEASURE
 from voxdata.recipe.sections import Recipe
-from voxdata.store.fragments import commit_pieces, commit_table, part_bytes
+from voxdata.store.fragments import commit_table, part_bytes
 from voxdata.store.locks import building
 from voxdata.store.patience import patiently
 from voxdata.store.storage import Storage
@@ -109,7 +109,11 @@ def _at_once(wanted: _Links, faces: MeasuredFaces, key: str | None, stop: bool) 
 
 def _look_again(wanted: _Links, ranges: Sequence[Range]) -> None:
     told = {"storage": wanted.storage, "recipe": wanted.recipe, "photos_key": wanted.photos_key}
-    found = wanted.runner.each("faces.link", readable, [{**told, "places": places} for places in ranges])
+    found = []
+    with wanted.runner.counting("faces.link", len(ranges)) as advance:
+        for each in wanted.runner.each("faces.link", readable, [{**told, "places": places} for places in ranges]):
+            found.append(each)
+            advance(1)
     stop_if_unreadable(wanted.recipe, "photos", Unreadable.of_all(found))
 
 
@@ -160,7 +164,7 @@ def _in_ranges(wanted: _Links, ranges: Sequence[Range], stop: bool) -> str:
         ]
         for _ in each(relate, calls):
             pass
-        return wanted.runner.step("faces.link", _put_together, wanted, ranges, parts)
+        return wanted.runner.step("faces.link", put_together, storage, "faces.link", wanted.name, LINKS, ranges, parts)
 
 
 def look(storage: Storage, recipe: Recipe, photos_key: str, places: Range, number: int, aside: str) -> Seen:
@@ -245,8 +249,3 @@ def _copies(
     least = wanted.recipe.faces.link.min_copy_correlation
     same = ((needed[a], needed[b]) for a, b in confirmed(prints_of(pa.table({"face_print": got})), here, least))
     return photo_clusters(seen, same, wanted.recipe.faces.link)
-
-
-def _put_together(wanted: _Links, ranges: Sequence[Range], parts: Sequence[str]) -> str:
-    tables = (read_table(wanted.storage, key) for key in parts)
-    return commit_pieces(wanted.storage, "faces.link", wanted.name, ranged(LINKS, ranges), tables)

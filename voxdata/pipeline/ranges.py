@@ -23,6 +23,7 @@ from voxdata.format.digests import digest
 from voxdata.format.errors import StorageError
 from voxdata.format.json_text import read_json
 from voxdata.people.merging import joined_buckets
+from voxdata.store.fragments import commit_pieces
 from voxdata.store.root_tables import ASIDE
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import StoredTable, read_table
@@ -92,8 +93,9 @@ def ranges_of(storage: Storage, key: str) -> list[Range]:
 
 
 def _ranges_in(table: StoredTable) -> list[Range]:
-    said = table.metadata.get(RANGES)
-    return [] if said is None else [tuple(each) for each in read_json(said)]
+    """None, too, where a table was written again as one piece, without somebody who is forgotten."""
+    ranges = [tuple(each) for each in read_json(table.metadata.get(RANGES, b"[]"))]
+    return ranges if len(ranges) == table.groups else []
 
 
 def pieces(storage: Storage, key: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -107,7 +109,23 @@ def pieces(storage: Storage, key: str, columns: Sequence[str] | None = None) -> 
 
 
 def of_range(storage: Storage, key: str, places: Range, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of one range; of a table that has no such range, all rows."""
+    """The rows of the buckets `places`, and those that the table has in one row group with them: ranges are others
+    since somebody has stated a pair. All rows of a table of one piece."""
     table = StoredTable(storage, key)
     ranges = _ranges_in(table)
-    return table.read(columns, ranges.index(places) if places in ranges else None)
+    if not ranges:
+        return table.read(columns)
+    groups = [group for group, buckets in enumerate(ranges) if not set(buckets).isdisjoint(places)]
+    found = [table.read(columns, group) for group in groups]
+    return pa.concat_tables(found) if found else table.read(columns, 0).slice(0, 0)
+
+
+def put_together(
+    storage: Storage, stage: str, name: str, schema: pa.Schema, ranges: Sequence[Range], parts: Sequence[str]
+) -> str:
+    """Commit the tables `parts` of these ranges, which were laid aside, as one with a row group each; its key.
+
+    They are read here, one after the other: a step that is tried again reads them again.
+    """
+    tables = (read_table(storage, part) for part in parts)
+    return commit_pieces(storage, stage, name, ranged(schema, ranges), tables)

@@ -40,6 +40,7 @@ class StoredTable:
                 if name not in self.names or not pa.types.is_string(self._file.schema_arrow.field(name).type):
                     raise ValueError(f"it has no texts {name}")
             self.metadata: Mapping[bytes, bytes] = self._file.schema_arrow.metadata or {}
+            self.groups: int = self._file.num_row_groups
 
     def read(self, columns: Sequence[str] | None = None, group: int | None = None) -> pa.Table:
         """All columns, or those of `columns` that there are, of all rows or of one row group; every text in them is
