@@ -6,7 +6,8 @@
 
 7,363 people, 2.2 million photos, 1.24 million clips (`scale_data.py`), from the manifests of photos and clips to the
 published version: the order of the steps, the tasks, their checks, links, decisions, the snapshot and the catalog are
-those of a build (`voxdata/pipeline`), in a process of its own whose memory is read after every step. Workers are
+those of a build (`voxdata/pipeline`), in a process of its own whose memory is read after every step. The catalog is
+built by a process that the flow starts: its CPU seconds are those of the step, its memory is said apart. Workers are
 replaced by one process that commits the rows which a worker would have measured (`scale_writer.py`).
 
 What the workers would have taken is arithmetic, no measurement: the tasks that the build really forms for 2, 64 and
@@ -28,14 +29,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import scale_writer
 from figures import RESULTS, Figure, Section, show, write
-from scale_root import RECIPE
+from scale_root import RECIPE, cpu_s, watching_catalogs
 
 from voxdata.pipeline.build import choose_portraits, finish
 from voxdata.pipeline.runner import Runner
@@ -59,7 +60,7 @@ class Measured:
 
     `steps`: name, CPU seconds, seconds, peak of memory in GB. `tasks`: stage -> cores -> the items of each task, in
     order. `written`: stage -> items, and the CPU seconds that writing their rows took. `others`: CPU seconds of each
-    call of what else workers do.
+    call of what else workers do. `catalog_gb`: peak of memory of the process that builds the catalog beside the flow's.
     """
 
     scale: float
@@ -68,10 +69,11 @@ class Measured:
     written: dict[str, list[float]] = field(default_factory=dict)
     others: dict[str, list[float]] = field(default_factory=dict)
     kept_clips: int = 0
+    catalog_gb: float = 0.0
 
     @property
     def serial_s(self) -> float:
-        """CPU seconds of the process that holds the flow."""
+        """CPU seconds of the process that holds the flow, and of the one that builds the catalog for it."""
         return sum(cpu for _, cpu, _, _ in self.steps)
 
 
@@ -111,11 +113,13 @@ class Recorded(Runner):
         peak_of_others = _reset_peak()
         before, waited = len(self.found.steps), self._waited
         self._outside = max(self._outside, peak_of_others)
-        started, cpu = time.perf_counter(), time.process_time()
-        yield
+        started, cpu = time.perf_counter(), cpu_s()
+        with watching_catalogs() if name == "publish" else nullcontext([0.0]) as of_catalogs:
+            yield
+        self.found.catalog_gb = max(self.found.catalog_gb, *of_catalogs)
         inside = self.found.steps[before:]
         seconds = time.perf_counter() - started - (self._waited - waited) - sum(step[2] for step in inside)
-        cpu = time.process_time() - cpu - sum(step[1] for step in inside)
+        cpu = cpu_s() - cpu - sum(step[1] for step in inside)
         peak = max(_reset_peak(), self._outside if inside else 0.0)
         self._outside = 0.0 if inside else self._outside
         self.found.steps.append((name, cpu, seconds, peak))
@@ -245,6 +249,12 @@ def report(builds: Sequence[Measured], rates: Rates) -> list[Section]:
             must=2 if largest.scale >= 1 else None,  # it grows with the size
         ),
         Figure(
+            name="memory of the process that builds the catalog beside it, peak GB",
+            value=largest.catalog_gb,
+            n=1,
+            must=4 if largest.scale >= 1 else None,
+        ),
+        Figure(
             name=f"serial share of the time of {AT} cores, projected",
             value=shares[0],
             n=1,
@@ -322,6 +332,7 @@ def _linear(builds: Sequence[Measured], rates: Rates, off: Mapping[float, float]
             "minutes on 64 cores": (projected(each, rates, AT)[0] + each.serial_s) / 60,
             "off linear": off[each.scale],
             "peak GB": max(step[3] for step in each.steps),
+            "catalog, peak GB": each.catalog_gb,
         }
         for each in builds
     ]

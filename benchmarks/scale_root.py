@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import resource
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +41,41 @@ SIZES = {"jpg": 20_000, "json": 400, "torch40.npy": 64_128, "torch64.npy": 102_5
 def peak_gb() -> float:
     """Most memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and of those that it has started and that have ended, all threads."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in both)
+
+
+@contextmanager
+def watching_catalogs() -> Iterator[list[float]]:
+    """Look at the processes that this one starts to build catalogs; the most memory of any in GB, in a list of one."""
+    peak, over = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            for listed in Path("/proc/self/task").glob("*/children"):
+                with suppress(OSError):
+                    peak[0] = max([peak[0], *map(_catalog_gb, listed.read_text().split())])
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _catalog_gb(process: str) -> float:
+    folder = Path("/proc", process)
+    with suppress(OSError, StopIteration):
+        if b"voxdata.catalog.apart" in (folder / "cmdline").read_bytes():
+            lines = (folder / "status").read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e6
+    return 0.0
 
 
 class UnsyncedStorage(LocalStorage):

@@ -1,28 +1,16 @@
 -- How often each rule rejects faces of each sex, nationality and skin tone of the pixels, with 95 % intervals over people
 WITH
-looked_at AS (
-    SELECT
-        person,
-        identity,
-        CASE WHEN photo_status <> 'ok' THEN 0 WHEN measured_until <> 'all' THEN 1 ELSE 2 END AS reached,
-        coalesce(reasons, []) AS reasons,
-        -- of the largest face, where it may be the person's and the photo has colours
-        CASE
-            WHEN
-                face_number = 1
-                AND NOT coalesce(grayscale, false)
-                AND NOT list_contains(coalesce(reasons, []), 'other_person')
-                THEN skin_tone_deg
-        END AS photo_tone_deg
-    FROM faces
-),
--- most faces share their outcome with others of their person: these are counted, and each outcome is looked at once
-tallied AS (
-    SELECT identity, person, reached, reasons, count(*) AS faces
-    FROM looked_at GROUP BY identity, person, reached, reasons
-),
 -- of pixels, not of people: the middle one of a person's photos, so that one photo's light makes no group
-tones AS (SELECT person, median(photo_tone_deg) AS tone_deg FROM looked_at GROUP BY person),
+-- the largest face counts, where it may be the person's and the photo has colours
+tones AS (
+    SELECT person, median(skin_tone_deg) AS tone_deg
+    FROM faces
+    WHERE face_number = 1
+        AND skin_tone_deg IS NOT NULL
+        AND NOT coalesce(grayscale, false)
+        AND NOT list_contains(coalesce(reasons, []), 'other_person')
+    GROUP BY person
+),
 -- the bounds of Chardon et al. 1991, brown parted from dark at -30
 typology (tone, darkest_deg, place) AS (VALUES
     ('very light', 55, 1),
@@ -34,16 +22,17 @@ typology (tone, darkest_deg, place) AS (VALUES
 ),
 seen AS (
     SELECT DISTINCT
-        tallied.identity,
-        tallied.person,
+        rejections.identity,
+        rejections.person,
         sex,
         nationality,
         tone_deg,
         -- what a simulation has painted
         skin_tone_stated_deg AS stated_deg
-    FROM tallied
-    LEFT JOIN identities ON identities.identity = tallied.identity
-    JOIN tones ON tones.person = tallied.person
+    FROM rejections
+    LEFT JOIN identities ON identities.identity = rejections.identity
+    LEFT JOIN tones ON tones.person = rejections.person
+    WHERE rule = 'all'
 ),
 members AS (
     SELECT identity, person, 'sex' AS trait, coalesce(sex, 'unknown') AS group_, 0 AS place FROM seen
@@ -57,33 +46,26 @@ members AS (
     FROM seen ASOF LEFT JOIN typology ON seen.stated_deg > typology.darkest_deg
     WHERE EXISTS (FROM seen WHERE stated_deg IS NOT NULL)
 ),
--- which faces a rule looks at: photos, faces that were found, or faces that were measured; `any` is every rule that
--- judges a face by itself
-failed AS (
-    SELECT identity, reached, faces, unnest(reasons) AS rule FROM tallied
-    UNION ALL
-    SELECT identity, reached, faces, 'any' FROM tallied
-    WHERE len(list_filter(reasons, lambda reason: reason NOT IN ({{beside}}))) > 0
-),
+-- which faces a rule looks at: photos, faces that were found, or faces that were measured
 rules AS (
     SELECT DISTINCT
         rule,
         CASE WHEN rule IN ('any', {{of_photos}}) THEN 0 WHEN rule IN ({{of_boxes}}) THEN 1 ELSE 2 END AS needs
-    FROM failed
+    FROM rejections WHERE rule <> 'all'
 ),
 counts AS (
     SELECT
         identity,
         [
-            sum(faces),
-            coalesce(sum(faces) FILTER (WHERE reached >= 1), 0),
-            coalesce(sum(faces) FILTER (WHERE reached >= 2), 0)
+            sum(items),
+            coalesce(sum(items) FILTER (WHERE reached >= 1), 0),
+            coalesce(sum(items) FILTER (WHERE reached >= 2), 0)
         ] AS faces
-    FROM tallied GROUP BY identity
+    FROM rejections WHERE rule = 'all' GROUP BY identity
 ),
-rejections AS (
-    SELECT identity, rule, sum(faces) AS rejected
-    FROM failed JOIN rules USING (rule) WHERE reached >= needs GROUP BY identity, rule
+rejected AS (
+    SELECT identity, rule, sum(items) AS rejected
+    FROM rejections JOIN rules USING (rule) WHERE reached >= needs GROUP BY identity, rule
 ),
 people AS (
     SELECT
@@ -91,7 +73,7 @@ people AS (
         sum(faces[needs + 1])::DOUBLE AS n,
         sum(coalesce(rejected, 0))::DOUBLE AS x
     FROM members CROSS JOIN rules
-    JOIN counts USING (identity) LEFT JOIN rejections USING (identity, rule)
+    JOIN counts USING (identity) LEFT JOIN rejected USING (identity, rule)
     GROUP BY ALL HAVING n > 0
 ),
 shares AS (

@@ -14,7 +14,8 @@ import pytest
 from small_root import AT, SmallRoot, faces, photos, verdicts
 
 from voxdata.catalog.database import SCHEMA_VERSION, create
-from voxdata.catalog.publish import SETTINGS, publish, rebuild
+from voxdata.catalog.loading import SETTINGS
+from voxdata.catalog.publish import publish, rebuild
 from voxdata.catalog.query import open_readonly, run_query
 from voxdata.catalog.snapshot import latest, list_snapshots
 from voxdata.catalog.verify import verify
@@ -120,7 +121,7 @@ def test_little_memory_and_a_folder_that_is_not_ones_own_give_the_same_catalog(
         folder.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr("voxdata.catalog.publish.MEMORY_GB", 0.06)
+    monkeypatch.setattr("voxdata.catalog.loading.MEMORY_GB", 0.06)
     rebuild(small.storage)
     assert run_query(small.storage, query).equals(before)
     assert [*here.iterdir(), *temporary.iterdir()] == []
@@ -384,7 +385,7 @@ def test_a_disk_that_refuses_is_said_and_the_old_catalog_stays(
     def refuse(*_: object) -> None:
         raise duckdb.IOException(f"IO Error: {said}")
 
-    monkeypatch.setattr("voxdata.catalog.publish.create", refuse)
+    monkeypatch.setattr("voxdata.catalog.loading.create", refuse)
     with pytest.raises(error, match=message):
         rebuild(small.storage)
     assert rows(small.storage, "SELECT count(*) FROM identities") == [(10,)]

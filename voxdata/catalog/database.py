@@ -19,7 +19,7 @@ from voxdata.format.errors import CatalogError, OldCatalogError, StorageError, S
 from voxdata.format.temporary import temporary_folder
 from voxdata.tables.column import Column
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 CATALOG_KEY = "catalog.duckdb"
 UNPUBLISHED_CATALOG_KEY = "catalog-unpublished.duckdb"  # of a build that has no version (`unpublished.py`)
 NAME = "voxdata"  # of the attached database

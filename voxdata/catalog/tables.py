@@ -47,7 +47,8 @@ LINKS_VIEW = View(
 CATALOG: tuple[Table | View, ...] = (
     *(shards.ABOUT, shards.SNAPSHOTS, shards.SHARDS, shards.SAMPLES, shards.SOURCES),
     *(people.IDENTITIES_TABLE, people.ALIASES_TABLE, people.OPTOUTS_TABLE, people.TOMBSTONES_TABLE),
-    *(FACES_TABLE, faces.REVIEWS_TABLE, speech.UTTERANCES_TABLE, shards.OUTCOMES),
+    *(FACES_TABLE, faces.REVIEWS_TABLE, speech.UTTERANCES_TABLE),
+    *(shards.OUTCOMES, shards.PHOTO_HOSTS, shards.REJECTIONS),
     *(models.RUNS_TABLE, models.MODELS_TABLE, models.EVALUATIONS_TABLE),
     *(PHOTOS_VIEW, LINKS_VIEW),
 )

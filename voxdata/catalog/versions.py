@@ -13,10 +13,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from voxdata.catalog.apart import build_catalog
 from voxdata.catalog.asked import add_asked
 from voxdata.catalog.database import CATALOG_KEY, NAME, UNPUBLISHED_CATALOG_KEY, attach, quoted
 from voxdata.catalog.named import BEFORE
-from voxdata.catalog.publish import build_catalog
 from voxdata.catalog.query import answer, open_readonly
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.format.errors import OldCatalogError, counted

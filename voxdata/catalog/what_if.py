@@ -60,7 +60,6 @@ def _texts(rules: Sequence[Rule], *, src: str, asked: Mapping[str, str]) -> Mapp
         "unheard": ", ".join(map(quoted, speech.UNHEARD)),
         "of_photos": ", ".join(map(quoted, OF_PHOTOS)),
         "of_boxes": ", ".join(map(quoted, OF_BOXES)),
-        "beside": ", ".join(map(quoted, BESIDE)),
     }
 
 

@@ -1,6 +1,6 @@
 """Who is in a version, and what became of every face and clip: of tables, where there is no catalog to ask.
 
-It is what the catalog says (`catalog/publish.py`): a face is a portrait where it was kept and is packed, and it is
+It is what the catalog says (`catalog/loading.py`): a face is a portrait where it was kept and is packed, and it is
 packed where its person has what the version requires.
 """
 

@@ -174,6 +174,43 @@ OUTCOMES = Table(
     key=("kind", "identity", "source", "verdict", "outcome"),
 )
 
+PHOTO_HOSTS = Table(
+    "photo_hosts",
+    "Faces per outcome and the host, or the folder, that their photo came from, counted when the catalog was built",
+    (
+        Column("host", S, "Host of a url, address of a folder; where neither is known the source", required=True),
+        OUTCOMES["outcome"],
+        Column("items", L, "Faces", required=True, check="{} > 0"),
+        Column("people", L, "People whom their photos are of", required=True, check="{} > 0"),
+    ),
+    key=("host", "outcome"),
+)
+
+REACHED = Column(
+    "reached",
+    I,
+    "0: photos that could not be read or show no face, 1: faces too small to measure, 2: faces that were measured",
+    required=True,
+    check="{} BETWEEN 0 AND 2",
+)
+REJECTIONS = Table(
+    "rejections",
+    "Faces that each rule rejects of each identity, by how far they were measured, counted when the catalog was built",
+    (
+        *WHO[:2],
+        REACHED,
+        Column(
+            "rule",
+            S,
+            "The rule, which may be one of several that a face failed; any: some rule that judges a face by itself; "
+            "all: every face, rejected or not",
+            required=True,
+        ),
+        Column("items", L, "Faces", required=True, check="{} > 0"),
+    ),
+    key=("identity", "person", "reached", "rule"),
+)
+
 _SNAPSHOT_ID = Column("snapshot_id", S, "The snapshot")
 
 TAGS = Table("tags", "Names of snapshots", (Column("tag", S, "The name"), _SNAPSHOT_ID, AT))
