@@ -2,6 +2,7 @@
 
     python benchmarks/full_scale.py --folder /tmp/scale                     three builds, of 0.1, 0.3 and 1.0
     python benchmarks/full_scale.py --folder /tmp/scale --scales 0.02 0.05  and no result
+    python benchmarks/full_scale.py --folder /tmp/scale --scales 1          memory and serial share alone
     python benchmarks/catalog_scale.py --folder /tmp/scale/root --only catalog
 
 7,363 people, 2.2 million photos, 1.24 million clips (`scale_data.py`), from the manifests of photos and clips to the
@@ -262,8 +263,9 @@ def report(builds: Sequence[Measured], rates: Rates) -> list[Section]:
             high=max(shares),
             must=0.1,
         ),
-        Figure(name="farthest from linear in scale", value=abs(farthest), n=len(builds), must=0.15),
     ]
+    if len(builds) > 1:
+        figures.append(Figure(name="farthest from linear in scale", value=abs(farthest), n=len(builds), must=0.15))
     return [
         Section(
             title=f"Flow at scale {largest.scale:g}",

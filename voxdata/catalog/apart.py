@@ -26,9 +26,10 @@ from voxdata.format.snapshot import Snapshot
 from voxdata.format.temporary import temporary_folder
 from voxdata.store.storage import LocalStorage, Storage
 
-# Beyond either, some 100,000 photos, loading takes half a GB; below, starting a process would be half of the time.
-LARGE_BYTES = 30_000_000  # of Parquet files on this machine
-LARGE_FILES = 2_000  # elsewhere, where each would have to be asked for its size
+# Beyond either, some 50,000 photos with embeddings, loading takes a third of a GB and more; below, starting a process
+# would be a good part of the time.
+LARGE_BYTES = 100_000_000  # of Parquet files on this machine
+LARGE_FILES = 1_000  # elsewhere, where each would have to be asked for its size
 NEEDED_GB = 4
 
 
@@ -82,7 +83,7 @@ def _build_apart(storage: Storage, snapshot: Snapshot, path: Path) -> None:
                 raise
     if not answer:
         status = process.returncode
-        how = signal.Signals(-status).name if status < 0 else status
+        how = signal.strsignal(-status) if status < 0 else status
         raise CatalogError(
             f"{CATALOG_KEY} under {storage.url}: the process that builds it ended without a word ({how}), most often "
             f"killed by the system for want of memory; the old catalog stays; it needs up to {NEEDED_GB} GB: free some "
