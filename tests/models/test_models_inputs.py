@@ -40,6 +40,7 @@ def configured(**settings: Any) -> Any:
     [
         ("sf2f", "tiny", ("torch40", "stated", "self-trained", "any")),
         ("sf2f", "paper-multi", ("torch40", "stated", "facenet", "any")),
+        ("sf2f", "pretrained", ("resemblyzer", "stated", "facenet", "any")),
         ("voice2face", "paper", ("torch64", "utterance", "self-trained", "any")),
         ("voice2face", "code", ("sphinx64", "utterance", "self-trained", "any")),
         ("voice2face", "maniyar", ("torch64", "utterance", "self-trained", "haar")),

@@ -160,6 +160,9 @@ BASELINE_DECODER = dataclasses.replace(
 )
 """Table 7: the deconvolutions of voice2face in place of up-blocks."""
 
+PRETRAINED = dataclasses.replace(PAPER, crop_s=(1.6, 2.4), window_s=1.6)
+"""`paper` on the vectors of a frozen speaker encoder, one each 0.8 s: crops of two or three, windows of two."""
+
 CODE = Preset(
     flavour="code",
     decoder_start_px=4,
@@ -223,6 +226,7 @@ PRESETS: Mapping[str, Preset] = {
     "paper-multi": PAPER_MULTI,
     "baseline-encoder": BASELINE_ENCODER,
     "baseline-decoder": BASELINE_DECODER,
+    "pretrained": PRETRAINED,
     "code": CODE,
     "code-multi": CODE_MULTI,
     "tiny": TINY,
@@ -235,5 +239,6 @@ OF_PAPER = Inputs(embedder="facenet")
 OF_CODE = Inputs(front_end="psf40", embedder="facenet")
 INPUTS: Mapping[str, Inputs] = {
     **dict.fromkeys(("paper", "paper-128", "paper-multi", "baseline-encoder", "baseline-decoder"), OF_PAPER),
+    "pretrained": Inputs(front_end="resemblyzer", embedder="facenet"),
     **dict.fromkeys(("code", "code-multi"), OF_CODE),
 }
