@@ -1,12 +1,14 @@
 """`voxdata demo`: the whole product on simulated people, run the way people run it themselves.
 
 Starts a Prefect server and a process worker on free loopback ports with a PREFECT_HOME of their own, simulates a
-corpus, publishes its photos as a web site, deploys, runs `build-hq-voxceleb/demo` and `train/demo`, follows them,
-writes the report, and stops what it started. Everything lies in one folder; no checkout is needed.
+corpus, publishes its photos as a web site, deploys, runs `build-hq-voxceleb/demo` and `train/demo`, follows them, and
+stops what it started. The report is there from the first photos on and is written again after each step. Everything
+lies in one folder; no checkout is needed.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -31,6 +33,10 @@ from voxdata.simulate.site import start_site
 
 POOLS = ("voxdata-cpu", "voxdata-gpu")
 SERVER_LIMIT_S = 120
+FIRST_PICTURES = 18
+FIRST_STYLE = (
+    "body{font:1rem/1.5 system-ui;max-width:62rem;margin:2rem auto;padding:0 1rem} img{width:9rem;margin:.2rem}"
+)
 HEARD = "| voxdata - "
 
 
@@ -44,6 +50,9 @@ def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
         _say("simulate", f"{people} people with photos and voices, tied by a known link")
         corpus = CorpusSettings(people=people, photos_per_person=6, clips_per_person=6, seed=seed, link=1.0)
         write_corpus(folder / "corpus", corpus, workers=2)
+        report = folder / "report.html"
+        report.write_text(first_page(folder / "corpus"), encoding="utf-8")
+        _say("report", f"{os.path.relpath(report)} shows some of them, and more after each step: open it in a browser")
         site = stack.enter_context(start_site(folder / "corpus"))
         _say("site", f"the photos are a web site on {site.url}")
         environment = stack.enter_context(_server(folder))
@@ -58,28 +67,24 @@ def run_demo(folder: Path, people: int, seconds: float, seed: int) -> None:
             f"sources.metadata.path={folder / 'corpus' / 'vox1_meta.csv'}",
         ]
         _deployment(environment, folder, worker_log, "build-hq-voxceleb/demo", root=str(root), settings=settings)
+        _write_report(report, root)
+        _say("report", "what became of every photo and clip, and the portraits")
         _say("train", f"prefect deployment run train/demo: SF2F tiny, {seconds:.0f} s")
         _deployment(environment, folder, worker_log, "train/demo", root=str(root), seconds=seconds, seed=seed)
+        _write_report(report, root)
     _finish(folder, root, started)
 
 
 def _finish(folder: Path, root: Path, started: float) -> None:
     from flows.demo_truth import judge_with_truth
     from flows.gallery import write_gallery
-    from voxdata.forgetting.outputs import write_noted
-    from voxdata.pages.report.page import build_report
-    from voxdata.pages.report.runs import shown_snapshots
-    from voxdata.store.storage import open_storage
 
     run = max((root / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
     _say("judge", "held-out people, beside chance, sex, a linear regression and the known optimum")
     print(judge_with_truth(run, folder / "corpus"))
     write_gallery(run)
     report = folder / "report.html"
-    storage = open_storage(root)
-    write_noted(
-        storage, "report", str(report), lambda: shown_snapshots(storage), lambda: build_report(storage).encode()
-    )
+    _write_report(report, root)
     here, voxdata = os.path.relpath(root), _called()
     print(
         f"""
@@ -93,6 +98,48 @@ Ask the dataset:
 Your own folders:
   {voxdata} build voxceleb-folder --root data --set sources.photos.path=PHOTOS --set sources.speech.path=WAV
 """
+    )
+
+
+def first_page(corpus: Path) -> str:
+    """A page of the first photo of some people of a corpus, until there is a report; it is loaded again by itself."""
+    from voxdata.pages.report.html import Html, element
+
+    photos = [min(each.iterdir()) for each in sorted((corpus / "photos").iterdir())[:FIRST_PICTURES]]
+    pictures = [
+        element(
+            "img",
+            src=f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}",
+            alt=f"a photo of {photo.parent.name}, a painted person",
+        )
+        for photo in photos
+    ]
+    title = "voxdata demo: painted people"
+    said = (
+        "Some of the photos that the build is collecting. Everybody here is painted and nobody is real. The report "
+        "takes the place of this page when the build has ended; the page looks for it every 20 seconds."
+    )
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="refresh", content="20"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", title),
+        element("style", Html(FIRST_STYLE)),
+    )
+    body = element("body", element("main", element("h1", title), element("p", said), *pictures))
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _write_report(report: Path, root: Path) -> None:
+    from voxdata.forgetting.outputs import write_noted
+    from voxdata.pages.report.page import build_report
+    from voxdata.pages.report.runs import shown_snapshots
+    from voxdata.store.storage import open_storage
+
+    storage = open_storage(root)
+    write_noted(
+        storage, "report", str(report), lambda: shown_snapshots(storage), lambda: build_report(storage).encode()
     )
 
 
