@@ -36,7 +36,7 @@ from voxdata.catalog.publish import rebuild
 from voxdata.catalog.snapshot import load_snapshot
 from voxdata.catalog.tags import tag, tags
 from voxdata.format.atomic import write_json
-from voxdata.format.errors import ModelError, SnapshotError, VoxdataError
+from voxdata.format.errors import ModelError, SnapshotError, VoxdataError, counted
 from voxdata.format.json_text import read_object
 from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline.progress import logger
@@ -114,7 +114,8 @@ def check_enough(storage: Storage, model: str, frozen: Snapshot, current: Snapsh
     if count >= MIN_PEOPLE:
         return
     said = (
-        f"snapshot {frozen.id} has {count} validation people with portraits and speech, and {model} is chosen on them"
+        f"snapshot {frozen.id} has {counted(count, 'validation person', 'validation people')} with portraits and "
+        f"speech, and {model} is chosen on them"
     )
     again = f"voxdata tag val-{model} --root {storage.url} --force"
     if count and champion is None:
@@ -134,9 +135,8 @@ def check_unseen(storage: Storage, model: str, frozen: Snapshot, trained: Snapsh
     seen = people_of(storage, frozen, VALIDATION) & people_of(storage, trained, "train")
     if seen:
         raise ModelError(
-            f"{len(seen)} of the people that {model} is chosen on (snapshot {frozen.id}, tag val-{model}) are training "
-            f"people of snapshot {trained.id}; choose on others: voxdata tag val-{model} {trained.id} "
-            f"--root {storage.url} --force"
+            f"snapshot {trained.id} trains on {len(seen)} of the people that {model} is chosen on (snapshot "
+            f"{frozen.id}, tag val-{model}); choose on others: voxdata tag val-{model} {trained.id} --root {storage.url} --force"
         )
 
 

@@ -385,6 +385,8 @@ def _put_in(node: ast.expr) -> str:
             return name.strip("_").upper()
         case ast.Call(args=[_, *_] as given) if _name(node) in ("join", *THROUGH):
             return _put_in(given[0])
+        case ast.Call(args=[_, _, ast.Constant(value=str(many))]) if _name(node) == "counted":
+            return f"COUNT {many}"
     return "…"
 
 

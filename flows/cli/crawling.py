@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from flows.cli.answers import say_json, say_table
 from flows.cli.building import Prefect, Recipe
 from flows.cli.options import Json, NewRoot, Root, Settings, command
-from voxdata.format.errors import IdentityError, RecipeError
+from voxdata.format.errors import IdentityError, RecipeError, counted
 
 if TYPE_CHECKING:
     from voxdata.pipeline.estimate import Estimate, SourceEstimate, Yielded
@@ -146,16 +146,15 @@ def names(
         print("every name means one person, or somebody has said whom")
         return 0
     say_table(pa.Table.from_pylist(rows, CRAWL_NAMES.schema))
-    print(
-        f"{len({row['identity'] for row in rows})} people wait for a word: voxdata crawl names --choose IDENTITY CHOICE"
-    )
+    waiting = counted(len({row["identity"] for row in rows}), "person waits", "people wait")
+    print(f"{waiting} for a word: voxdata crawl names --choose IDENTITY CHOICE")
     return 0
 
 
 def _say(found: Estimate, before: dict[tuple[str, str], Yielded]) -> None:
     import pyarrow as pa
 
-    print(f"{len(found.sample)} of {found.people} people were asked for")
+    print(f"{len(found.sample)} of {counted(found.people, 'person was', 'people were')} asked for")
     rows = [_row(found, source, before.get((source.name, source.kind))) for source in found.sources]
     if rows:
         say_table(pa.Table.from_pylist(rows))

@@ -69,9 +69,17 @@ def _import_finished(
     _tell("folders without portraits or without log-mels were passed over", found.unpaired)
     _tell("files cannot be read and are in the catalog as rejected", result.unreadable)
     if result.shared:
-        print(f"{result.shared} portraits lie with two people each, and were left out", file=sys.stderr)
+        shared = counted(
+            result.shared, "portrait lies with two people, and was", "portraits lie with two people each, and were"
+        )
+        print(f"{shared} left out", file=sys.stderr)
     if result.withheld:
-        print(f"{result.withheld} people opted out or were forgotten, and were left out", file=sys.stderr)
+        gone = counted(
+            result.withheld,
+            "person opted out or was forgotten, and was",
+            "people opted out or were forgotten, and were",
+        )
+        print(f"{gone} left out", file=sys.stderr)
     print(f"snapshot {result.snapshot.id} is published under {root}: {_counts(result)}")
     return 0
 
@@ -175,8 +183,14 @@ def _export_sf2f(dataset: Dataset, out: str, front_end: str | None) -> None:
     with progress("export", len(dataset.snapshot.shards)) as advance:
         done = write_sf2f(dataset, out, at=_now(), front_end=front_end, report=advance)
     if done.held_out:
-        print(f"{done.held_out} utterances that are held out of training were left out", file=sys.stderr)
-    print(f"{out}: {done.people} people, {done.portraits} portraits, {done.utterances} utterances")
+        held = counted(
+            done.held_out, "utterance that is held out of training was", "utterances that are held out of training were"
+        )
+        print(f"{held} left out", file=sys.stderr)
+    print(
+        f"{out}: {counted(done.people, 'person', 'people')}, {counted(done.portraits, 'portrait', 'portraits')}, "
+        f"{counted(done.utterances, 'utterance', 'utterances')}"
+    )
 
 
 def _export_parquet(dataset: Dataset, out: str) -> None:

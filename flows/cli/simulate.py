@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter, validators
 
 from flows.cli.options import command
-from voxdata.format.errors import SourceError
+from voxdata.format.errors import SourceError, counted
 
 app = App()
 
@@ -69,7 +69,7 @@ def _write(folder: str, *, people: int, photos: int, clips: int, link: float, se
     # What is waited for here waits for its workers: Ctrl-C ends all of them from outside (flows/cli/interrupts.py).
     with progress("simulate", people) as advance, deaf_to_interrupts():
         truth = write_corpus(Path(folder), settings, workers=2, progress=lambda done, total: advance(1))
-    print(f"{truth.num_rows} files of {people} people, and the truth of each, are in {folder}")
+    print(f"{truth.num_rows} files of {counted(people, 'person', 'people')}, and the truth of each, are in {folder}")
     return 0
 
 

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from flows.cli.answers import say_json, say_table, show
 from flows.cli.options import AS_TABLE, ASK, RUN, Asking, Json, Model, Output, Root, Snapshot, command, usual_root
-from voxdata.format.errors import QueryError, SnapshotError
+from voxdata.format.errors import QueryError, SnapshotError, counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,8 @@ def snapshots(*, root: Root, json: Json = False) -> int:
 
 def _snapshot_line(said: dict[str, Any]) -> str:
     counts = ", ".join(
-        f"{split} {count['identities']} people {count['portraits']} portraits {count['utterances']} clips"
+        f"{split} {counted(count['identities'], 'person', 'people')} "
+        f"{counted(count['portraits'], 'portrait', 'portraits')} {counted(count['utterances'], 'clip', 'clips')}"
         for split, count in said["counts"].items()
     )
     names = "".join(f" [{name}]" for name in said["tags"])

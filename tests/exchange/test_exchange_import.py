@@ -279,7 +279,7 @@ def test_a_portrait_of_two_people_is_nobodys(copy: Path, tmp_path: Path, voxdata
     status, said, told = voxdata_("import", "hq-voxceleb", copy, "--root", root)
     assert status == 0
     assert "11 people, 24 portraits" in said
-    assert "1 portraits lie with two people" in told
+    assert "1 portrait lies with two people, and was left out" in told
     asked = "SELECT DISTINCT identity, photo_sha256 FROM faces WHERE reason = 'shared_photo' ORDER BY identity"
     rejected = run_query(storage, asked).to_pylist()
     sha256 = hashlib.sha256(shared.read_bytes()).hexdigest()

@@ -130,7 +130,7 @@ def test_speech_of_strangers_does_not_count_where_it_is_rejected(here: Voxdata, 
     assert found(here, *words(sources))[1]["people"]["usable"] == 4
     _, said = found(here, *words(sources, "speech.select.unknown_identity=reject"))
     assert said["people"]["usable"] == 3
-    assert said["notes"] == ["speech.select.unknown_identity = reject leaves out 1 people whom no table names"]
+    assert said["notes"] == ["speech.select.unknown_identity = reject leaves out 1 person whom no table names"]
 
 
 def test_without_speech_photos_are_enough(here: Voxdata, sources: Path) -> None:

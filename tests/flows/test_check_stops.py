@@ -93,7 +93,7 @@ def test_splits_by_rows_need_a_table(here: Voxdata, sources: Path) -> None:
     ends(here, sources, words(sources, "splits.rule=paper", metadata=False), "splits.rule = paper", "leak-free")
     status, said = found(here, *words(sources, "splits.rule=paper"))
     assert status == 0
-    assert any("1 people have no row in the metadata tables, the first is same" in note for note in said["notes"])
+    assert any("1 person has no row in the metadata tables, the first is same" in note for note in said["notes"])
     (sources / "meta.csv").write_text(META.splitlines()[0] + "\nid10009\tBo_Ek\tf\tUK\tdev\n")
     ends(here, sources, words(sources, "splits.rule=vggface-vox1"), "none of the 2 people", "splits.rule=leak-free")
 

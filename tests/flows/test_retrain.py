@@ -232,9 +232,9 @@ def test_nobody_is_chosen_on_who_was_trained_on(told: tuple[Path, list[State[str
             for entry in snapshot.shards
         ],
     )
-    with pytest.raises(ModelError, match=r"8 of the people that sf2f is chosen on .* voxdata tag val-sf2f swapped"):
+    with pytest.raises(ModelError, match=r"swapped trains on 8 of the people that .* voxdata tag val-sf2f swapped"):
         deciding.check_unseen(storage, "sf2f", snapshot, swapped)
-    with pytest.raises(ModelError, match=r"10 of the people that sf2f is chosen on .* snapshot people01;"):
+    with pytest.raises(ModelError, match=r"people01 trains on 10 of the people that sf2f is chosen on"):
         deciding.check_run_unseen(storage, "sf2f", swapped, told[0] / "runs" / FIRST)
 
 

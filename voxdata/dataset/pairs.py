@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset, get_worker_info
 
-from voxdata.format.errors import SnapshotError
+from voxdata.format.errors import SnapshotError, counted
 from voxdata.format.files import Files
 from voxdata.format.members import TarFiles
 from voxdata.format.normalise import Kind, normalisation
@@ -132,7 +132,8 @@ class Pairs(TorchDataset[Pair]):
         return self._length
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} pairs of {len(self.people)} people)"
+        said = f"{counted(len(self), 'pair', 'pairs')} of {counted(len(self.people), 'person', 'people')}"
+        return f"{type(self).__name__}({said})"
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other pairs from now on, in this process and in its workers."""

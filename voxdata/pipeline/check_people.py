@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from voxdata.format.errors import BuildStoppedError, DecisionError
+from voxdata.format.errors import BuildStoppedError, DecisionError, counted
 from voxdata.people.identities import IdentityBook
 from voxdata.people.names import fold_name, shown
 from voxdata.people.optouts import opted_out
@@ -41,7 +41,7 @@ class Photos:
 def who_can_be_used(
     recipe: Recipe,
     called: Mapping[str, Sequence[Called | None]],
-    counted: Photos,
+    photos_of: Photos,
     book: IdentityBook,
     storage: Storage | None,
     said: Said,
@@ -54,7 +54,10 @@ def who_can_be_used(
         known = {person: words for person, words in heard_by.items() if not strangers.issuperset(words)}
         if len(known) < len(heard_by):
             out = len(heard_by) - len(known)
-            said.notes.append(f"speech.select.unknown_identity = reject leaves out {out} people whom no table names")
+            said.notes.append(
+                f"speech.select.unknown_identity = reject leaves out {counted(out, 'person', 'people')} whom no table "
+                "names"
+            )
         heard_by = known
     both = {person for person in shown_by if person in heard_by} if speech else set(shown_by)
     gone = both & opted_out(storage, book) if storage is not None else set()
@@ -65,7 +68,7 @@ def who_can_be_used(
         opted_out=len(gone),
     )
     if all(each.files for each in (*photos, *speech)):  # else it was said that a source holds nothing
-        _judge(recipe, people, counted.of(both - gone), said)
+        _judge(recipe, people, photos_of.of(both - gone), said)
     _judge_splits(recipe, both - gone, book, said)
     return people
 
@@ -80,7 +83,8 @@ def _judge(recipe: Recipe, people: People, photos: Mapping[str, int], said: Said
         only = people.photos_only, people.speech_only
         said.stops.append(
             BuildStoppedError(
-                f"nobody has both photos and speech: {only[0].count} people have photos only ({only[0]}), "
+                f"nobody has both photos and speech: {counted(only[0].count, 'person has', 'people have')} photos "
+                f"only ({only[0]}), "
                 f"{only[1].count} speech only ({only[1]}); name both folders of a person alike, or name a table "
                 "that has their ids and names with --set sources.metadata.path=FILE"
             )
@@ -94,7 +98,8 @@ def _judge(recipe: Recipe, people: People, photos: Mapping[str, int], said: Said
         )
     elif few:
         said.notes.append(
-            f"{few} people have fewer photos than faces.select.min_per_identity = {needed}: they stay out"
+            f"{counted(few, 'person has', 'people have')} fewer photos than "
+            f"faces.select.min_per_identity = {needed}: they stay out"
         )
 
 
@@ -121,7 +126,8 @@ def _judge_splits(recipe: Recipe, people: Collection[str], book: IdentityBook, s
         )
     elif lacking:
         said.notes.append(
-            f"splits.rule = {rule}: {len(lacking)} people have no {what} in the metadata tables, the first is "
+            f"splits.rule = {rule}: {counted(len(lacking), 'person has', 'people have')} no {what} in the metadata "
+            f"tables, the first is "
             f"{min(lacking)}; a build stops where one of them gets portraits: add them to the table, or --set "
             f"{ANOTHER_RULE}"
         )

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from voxdata.catalog.published_recipe import build_command, redecided_recipe
 from voxdata.catalog.snapshot import load_snapshot, published_tables
-from voxdata.format.errors import DecisionError, SourceError
+from voxdata.format.errors import DecisionError, SourceError, counted
 from voxdata.format.sidecar import read_sidecar
 from voxdata.format.snapshot import Snapshot
 from voxdata.pipeline import steps
@@ -122,8 +122,8 @@ def preview(finished: Finished, runner: Runner) -> Redecision:
     notes = [f"dry run: {len(missing)} faces are not rendered yet and are taken to succeed; nothing was published"]
     if unheard and asks_for_speech(recipe):
         notes.append(
-            f"{len(unheard)} people newly have portraits and are taken to have speech, which is not counted: nobody "
-            "has listened to it yet"
+            f"{counted(len(unheard), 'person newly has', 'people newly have')} portraits and are taken to have speech, "
+            "which is not counted: nobody has listened to it yet"
         )
     notes += _holdout_notes(finished, None)
     return _compare(finished, keys, packed_people(storage, recipe, keys) | unheard, None, notes)
@@ -163,7 +163,8 @@ def _speech(finished: Finished, keys: Mapping[str, str], runner: Runner) -> dict
     except SourceError as error:
         new = _new_people(storage, keys, before)
         raise SourceError(
-            f"{len(new)} people newly have portraits, the first is {min(new)}, and their speech cannot be read: "
+            f"{counted(len(new), 'person newly has', 'people newly have')} portraits, the first is {min(new)}, "
+            f"and their speech cannot be read: "
             f"{error}; bring the folder back, or say where it is now: "
             f"{build_command(storage, finished.snapshot)} --set sources.speech.path=FOLDER"
         ) from None
@@ -188,10 +189,10 @@ def _compare(
     storage = finished.storage
     people_before = packed_people(storage, finished.recipe, finished.keys)
     versions = ((finished.keys, people_before), (after, people_after))
-    counted = [outcomes(storage, keys, people) for keys, people in versions]
+    counts_of = [outcomes(storage, keys, people) for keys, people in versions]
     rows = []
-    for kind in counted[0]:
-        old, new = (counts[kind] for counts in counted)
+    for kind in counts_of[0]:
+        old, new = (counts[kind] for counts in counts_of)
         names = sorted({*old, *new}, key=lambda name: (name == KEPT, -max(old[name], new[name]), name))
         rows += [_row({"kind": kind, "outcome": name}, old[name], new[name]) for name in names]
     old_faces, new_faces = (packed_portraits(storage, keys, people) for keys, people in versions)

@@ -92,7 +92,7 @@ def _about(run: Run, facts: Facts) -> list[str]:
     if isinstance(embedder, dict):
         parts.append(f"embedder {embedder.get('name')}")
     if "people" in config:
-        parts.append(f"{config['people']} people")
+        parts.append("1 person" if config["people"] == 1 else f"{config['people']} people")
     if last:
         parts.append(f"{last['step']:,} steps in {float(last.get('elapsed_s', 0)):.0f} s")
     if isinstance(settings, dict) and "seed" in settings:
