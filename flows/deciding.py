@@ -136,7 +136,8 @@ def check_unseen(storage: Storage, model: str, frozen: Snapshot, trained: Snapsh
     if seen:
         raise ModelError(
             f"snapshot {trained.id} trains on {len(seen)} of the people that {model} is chosen on (snapshot "
-            f"{frozen.id}, tag val-{model}); choose on others: voxdata tag val-{model} {trained.id} --root {storage.url} --force"
+            f"{frozen.id}, tag val-{model}); choose on others: voxdata tag val-{model} {trained.id} "
+            f"--root {storage.url} --force"
         )
 
 

@@ -32,7 +32,7 @@ from models.evaluate.contestants import Evaluation
 from models.evaluate.full import FULL_PARTS, full_rows
 from models.evaluate.judge import Judge
 from models.evaluate.leakage import heard_before
-from models.evaluate.listed import FAME, Listed, Lists, read_lists
+from models.evaluate.listed import FAME, PINS, Listed, Lists, read_lists
 from models.evaluate.protocols import BY_DEFAULT, DISTRIBUTIONS, ENHANCE, FULL, Question, tables
 from models.evaluate.protocols import chosen as chosen_protocols
 from models.evaluate.realism import check_files
@@ -126,13 +126,16 @@ def evaluate(
         own_people=snapshot.id == trained.run["snapshot"],
         listed=listed,
     )
+    listed_tables = tables(
+        [each for each in asked if each in (FAME, PINS)], question
+    )  # refuses, and then before the rest
     with counting(f"evaluate {FULL}", FULL_PARTS) as advance:
         rows = full_rows(evaluation, advance)
     result = _about(run_dir, trained, snapshot, split, unseen) | {
         "embedder": describe_embedder(name, files),
         "notes": [*said, *_notes(name, config.embedder, unseen), *_heard(trained, heard), *missing],
         "rows": rows,
-        "tables": tables(asked, question),
+        "tables": [*tables([each for each in asked if each not in (FAME, PINS)], question), *listed_tables],
     }
     file = stem(split, None if name == config.embedder else name)
     write_json(run_dir / f"{file}.json", result)

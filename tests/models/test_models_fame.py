@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from models.evaluate.fame_lists import read_fame_lists
 from models.evaluate.protocol import evaluate
 from models.evaluate.report import markdown
 from models.train import train
+from voxdata.format.counting import Advance, silent
 from voxdata.format.reader import open_local
 
 LANGUAGES = ("English", "Urdu")
@@ -243,8 +245,15 @@ def test_people_of_the_training_and_unknown_languages_are_no_trials(judged: Judg
     with pytest.raises(EvaluationError, match=r"1 of 1 trials cannot .* 1 of people whom the run was trained on"):
         evaluate(judged.run, device="cpu", protocols=["fame"], lists=lists)
     other = write_lists(tmp_path / "other", {"Hindi": [mine]})
+    shown: list[str] = []
+
+    def counting(label: str, total: int) -> AbstractContextManager[Advance]:
+        shown.append(label)
+        return silent(label, total)
+
     with pytest.raises(EvaluationError, match=r"no clip that the run was trained on lies in a folder named Hindi"):
-        evaluate(judged.run, device="cpu", protocols=["fame"], lists=other)
+        evaluate(judged.run, device="cpu", protocols=["fame", "lengths"], lists=other, counting=counting)
+    assert shown == []  # lists are refused before anything is judged
 
 
 @pytest.mark.long
