@@ -22,15 +22,12 @@ from voxdata.faces.diversity import compared_by
 from voxdata.people.merging import aliases_in_force, homes, with_persons
 from voxdata.pipeline.stages import FACES_MEASURE, FACES_RENDER, SPEECH_AUDIO, SPEECH_MEASURE, Stage
 from voxdata.recipe.sections import Recipe
-from voxdata.recipe.speech import LOG_MELS
 from voxdata.speech.decide import DECIDED_BY
-from voxdata.speech.voices import COMPARED_BY
 from voxdata.store.fragments import each_item_once
 from voxdata.store.storage import Storage
 from voxdata.store.stored_table import read_table
 from voxdata.tables.faces import FOR_LINKS
-from voxdata.tables.schemas import CLIP_AUDIO, RENDERS, UTTERANCES, VOICED_UTTERANCES
-from voxdata.tables.speech import VOICES
+from voxdata.tables.schemas import CLIP_AUDIO, RENDERS, UTTERANCES
 
 OF_PERSON = ("item_id", "identity", "person", "bucket")  # what it takes to name the person of today
 FACE_COLUMNS = [name for name in FACES.names if name not in FOR_LINKS]
@@ -208,11 +205,9 @@ def render_rows(storage: Storage, recipe: Recipe, faces: pa.Table, buckets: Sequ
 
 
 def measured_clips(storage: Storage, recipe: Recipe, clips_key: str) -> pa.Table:
-    """The utterance rows of the clips in a manifest, with what `speech.decide` looks at and voices are compared by."""
+    """The utterance rows of the clips in a manifest, with what `speech.decide` looks at."""
     clips = read_table(storage, clips_key, ["item_id"])["item_id"]
-    voiced = [] if set(recipe.speech.measure.front_ends) <= set(LOG_MELS) else [*COMPARED_BY, VOICES.name]
-    columns = list(dict.fromkeys([*DECIDED_BY, *voiced]))
-    return rows_of(SPEECH_MEASURE, storage, recipe, clips, VOICED_UTTERANCES, columns=columns).select(columns)
+    return rows_of(SPEECH_MEASURE, storage, recipe, clips, UTTERANCES, columns=DECIDED_BY).select(DECIDED_BY)
 
 
 def kept_people(storage: Storage, keys: Mapping[str, str]) -> set[str]:

@@ -23,6 +23,7 @@ from voxdata.people.optouts import in_force as optouts_in_force
 from voxdata.people.optouts import opted_out as opted_out_people
 from voxdata.people.pending import words_being_forgotten
 from voxdata.people.spelling import join_spellings
+from voxdata.pipeline.clip_voices import with_voices
 from voxdata.pipeline.corpora import book_at_hand, book_of, corpora, people_asked_for, photo_sources
 from voxdata.pipeline.limits import Unreadable, stop_if_unreadable
 from voxdata.pipeline.measured import measured_clips, portrait_people
@@ -35,7 +36,6 @@ from voxdata.sources.crawl_names import decisions
 from voxdata.sources.fetching import Figures
 from voxdata.sources.originals import PhotoStore
 from voxdata.speech.decide import decide as decide_speech_table
-from voxdata.speech.voices import judge_of, with_similarity
 from voxdata.store import journal
 from voxdata.store.fragments import commit_table
 from voxdata.store.locks import building
@@ -145,11 +145,9 @@ def decide_speech(storage: Storage, recipe: Recipe, clips_key: str, *, stop: boo
     known = {*book.by_id, *(each for each in book.of_root if book.person(each) in book.by_id)}
     settings = recipe.speech.model_dump(include={"select"})["select"]
     depends = [clips_key, SPEECH_MEASURE.fingerprint(recipe), settings, sorted(known), DECISION_VERSION]
-    judge = judge_of(clips, recipe.speech.measure.front_ends)
 
     def decided() -> pa.Table:
-        heard = clips if judge is None else with_similarity(clips, judge)
-        return decide_speech_table(heard, recipe.speech.select, known)
+        return decide_speech_table(with_voices(storage, recipe, clips_key, clips), recipe.speech.select, known)
 
     return commit_once(storage, "speech.decide", depends, decided)
 
