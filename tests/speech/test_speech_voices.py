@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from voxdata.format.errors import RecipeError
 from voxdata.recipe.reading import load_recipe
 from voxdata.recipe.sections import Recipe
 from voxdata.recipe.speech import VOICE_LIMITS, SpeechSelect
+from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.speech.decide import decide
 from voxdata.speech.voices import VIDEOS_PER_STEP, judge_of, similarities, with_similarity
 from voxdata.tables.schemas import UTTERANCE_VERDICTS, UTTERANCE_VERDICTS_EVER, VOICED_UTTERANCES
@@ -143,6 +145,25 @@ def test_more_videos_than_are_looked_at_together() -> None:
     found, others = similarities(vectors, np.arange(count), np.ones(count))
     assert set(others.tolist()) == {count - 1}
     np.testing.assert_allclose(found, vectors @ ANN, atol=0.02)
+
+
+def test_a_person_of_a_thousand_videos_takes_little_memory() -> None:
+    count = 1_000
+    vectors = np.stack([near(ANN, n) for n in range(count)])
+    tracemalloc.start()
+    similarities(vectors, np.arange(count), np.ones(count))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * VIDEOS_PER_STEP * count * 8  # ten matrices of videos by videos; DIM of them and more before
+
+
+def test_clips_that_name_nobody_are_not_compared() -> None:
+    """They are whose they are: no two of them need be of one person."""
+    nobody = [clip(f"n{n}", f"v{n}", near(BOB, n), person=UNKNOWN_IDENTITY) for n in range(4)]
+    rows = with_similarity(pa.Table.from_pylist([*nobody, *anns(3, 3)], VOICED_UTTERANCES), "net")
+    assert rows["voice_videos"].to_pylist() == [None] * 4 + [2] * 3
+    verdicts = decide(rows, SpeechSelect(min_voice_similarity=0.999))
+    assert verdicts["reasons"].to_pylist() == [["unknown_identity"]] * 4 + [["other_speaker"]] * 3
 
 
 def test_a_stranger_is_rejected_and_the_verdict_says_how_unlike_he_is() -> None:

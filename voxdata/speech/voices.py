@@ -6,6 +6,7 @@ What they agree on is the direction of their spatial median (Weiszfeld's algorit
 hardly moves and which has no limit to set. The same sound counts once per person.
 
 Of two videos that differ nobody can say which is the stranger's, so a clip is judged where at least two others vote.
+Clips that name nobody are no person's, and are not compared.
 
 Shapes: N clips, V videos, D values of a vector.
 """
@@ -20,10 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from voxdata.rules import numbers
+from voxdata.sources.clips import UNKNOWN_IDENTITY
 from voxdata.tables.speech import OF_VOICES, VOICES
 
 # What voices are compared by, beside their vectors.
-COMPARED_BY = ("utterance_id", "person", "video", "pcm_sha256", "speech_s")
+COMPARED_BY = ("utterance_id", "identity", "person", "video", "pcm_sha256", "speech_s")
 LEAST_VIDEOS = 2  # others that have a vote
 ROUNDS = 20
 NEAREST = 1e-3  # a vote that the median falls upon weighs no more than one at this distance
@@ -44,10 +46,11 @@ def with_similarity(clips: pa.Table, encoder: str) -> pa.Table:
     """Clips with `tables.speech.OF_VOICES` in the place of their vectors, of which those of `encoder` are compared."""
     clips = clips.combine_chunks()
     vectors = _vectors(clips, encoder).combine_chunks()
-    known = np.flatnonzero(np.asarray(vectors.is_valid()))
+    nobody = np.asarray(pc.fill_null(pc.equal(clips["identity"], UNKNOWN_IDENTITY), False), np.bool_)
+    known = np.flatnonzero(np.asarray(vectors.is_valid()) & ~nobody)
     similarity, videos = np.full(clips.num_rows, np.nan), np.zeros(clips.num_rows, np.int64)
     if len(known):
-        flat = vectors.drop_null().flatten().to_numpy().reshape(len(known), -1)
+        flat = vectors.take(pa.array(known)).flatten().to_numpy().reshape(len(known), -1)
         of = clips.select(COMPARED_BY).take(pa.array(known))
         people, video = _codes(of["person"]), _codes(of["video"])
         order = np.lexsort((pc.rank(of["utterance_id"], tiebreaker="first").to_numpy(), people))
@@ -93,8 +96,8 @@ def spatial_medians(votes: Numbers, chosen: npt.NDArray[np.bool_]) -> Numbers:
     weights = chosen.astype(np.float64)
     for _ in range(ROUNDS):
         medians = weights @ votes / weights.sum(axis=1, keepdims=True)
-        apart = np.linalg.norm(medians[:, None] - votes[None], axis=2)
-        weights = chosen / np.maximum(apart, NEAREST)
+        squares = (medians**2).sum(axis=1, keepdims=True) - 2 * medians @ votes.T + 1  # (M, V, D) would be gigabytes
+        weights = chosen / np.sqrt(np.maximum(squares, NEAREST**2))
     medians = weights @ votes
     directions: Numbers = medians / np.maximum(np.linalg.norm(medians, axis=1, keepdims=True), 1e-12)
     return directions
