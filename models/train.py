@@ -48,7 +48,7 @@ from models.training.checkpoint import (
     write_run_config,
 )
 from models.training.config import RunConfig, load_config
-from models.training.going_on import check_limits, stage_ends
+from models.training.going_on import as_begun, check_limits, stage_ends
 from models.training.inputs import check_snapshot, unlike_preset
 from models.training.metrics import Metrics, diversity
 from models.training.parallel import Ranks, joined, largest, launched, ranks, wait
@@ -108,6 +108,7 @@ def train(
 
     Raises `TrainingError`.
     """
+    config = as_begun(config)
     device, off = config.torch_device(), config.missing()
     switches = config.switches()
     if stops(off, allowed=config.allow_missing_weights):

@@ -138,6 +138,9 @@ def write_run_config(run_dir: Path, description: dict[str, Any]) -> None:
                     f"run {run_dir} was started with {key} = {old}, now {new}; choose another run_dir, or go on with "
                     "the settings of its config.json"
                 )
+        # A number that it does not state says that the run is older than the number.
+        stated = before.get("numbers", description["numbers"])
+        description |= {"numbers": {name: value for name, value in description["numbers"].items() if name in stated}}
     write_json(run_dir / "config.json", description)
 
 

@@ -1,18 +1,20 @@
 """A run under other limits than it was trained with: whether its checkpoint can go on, and where.
 
 Steps and seconds may change while a run is under way. What has ended cannot always: a stage that more time would
-prolong can go on only where no later stage was trained on what it left.
+prolong can go on only where no later stage was trained on what it left. Numbers that its preset has got since are what
+they were when it began.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from models.errors import CheckpointError
+from models.errors import CheckpointError, ConfigError
 from models.training.checkpoint import checkpoints, load_checkpoint, read_run_config
 from models.training.config import RunConfig
 from models.training.presets import Stage
@@ -36,6 +38,24 @@ class Allowed:
         """In words: `seconds = 15, 1200 steps of crops, 60 steps of fuser`."""
         steps = ", ".join(f"{stage.steps} steps of {stage.name}" for stage in self.stages)
         return steps if self.seconds is None else f"seconds = {self.seconds:g}, {steps}"
+
+
+def as_begun(config: RunConfig) -> RunConfig:
+    """The config, where a run goes on, with the numbers of its preset that it does not state: it is older than they
+    are. What the config itself says of them stays."""
+    run_dir = Path(config.run_dir)
+    if not checkpoints(run_dir) or not (run_dir / "config.json").is_file():
+        return config
+    before = read_run_config(run_dir)
+    numbers = before.get("numbers")
+    if (before.get("system"), before.get("preset")) != (config.system, config.preset) or not isinstance(numbers, dict):
+        return config
+    try:
+        then = dataclasses.asdict(config.spec().make_preset(config.preset, numbers))
+    except (ConfigError, TypeError):  # a number that is gone: `write_run_config` says it
+        return config
+    younger = {name: value for name, value in then.items() if name not in numbers}
+    return dataclasses.replace(config, overrides={**younger, **config.overrides})
 
 
 def allowed(config: RunConfig) -> Allowed:

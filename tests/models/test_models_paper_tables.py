@@ -266,3 +266,26 @@ def test_a_run_goes_on_where_its_preset_has_a_number_more(tiny_snapshot: TinySna
     with pytest.raises(CheckpointError, match="was started with numbers = "):
         train(other)
     assert train(config).steps == 3
+
+
+@pytest.mark.long
+def test_a_run_that_is_older_than_a_number_goes_on_as_it_began(tiny_snapshot: TinySnapshot, tmp_path: Path) -> None:
+    """Heads have had biases since: as often as it is interrupted, a run of before goes on without."""
+    run = tmp_path / "run"
+    config = dataclasses.replace(
+        tiny_snapshot.config(run, steps=3), system="voice2face", preset="paper", overrides=GAN_NUMBERS, crop="any"
+    )
+    begun = dataclasses.replace(config, overrides={**GAN_NUMBERS, "head_bias": False})
+    assert train(begun, max_steps=1).interrupted
+    described = json.loads((run / "config.json").read_text())
+    for number in ("head_bias", "last"):
+        del described["numbers"][number]
+    described["run"]["overrides"] = GAN_NUMBERS
+    (run / "config.json").write_text(json.dumps(described))
+    other = dataclasses.replace(config, overrides={**GAN_NUMBERS, "head_bias": True})
+    with pytest.raises(CheckpointError, match="was started with numbers = "):
+        train(other)
+    assert train(config, max_steps=1).interrupted
+    assert not {"head_bias", "last"} & json.loads((run / "config.json").read_text())["numbers"].keys()
+    assert train(config).steps == 5
+    assert Generator(run, torch.device("cpu")).step == 5
