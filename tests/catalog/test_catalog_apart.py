@@ -23,6 +23,7 @@ from voxdata.catalog.query import run_query
 from voxdata.catalog.snapshot import load_snapshot, published_tables
 from voxdata.format.errors import CatalogError, LeaseLostError, StorageError
 from voxdata.store.leases import held
+from voxdata.store.object_storage import UrlStorage
 from voxdata.store.storage import LocalStorage, open_storage
 
 TABLES = "SELECT table_name FROM duckdb_tables()"
@@ -100,10 +101,17 @@ def test_both_ways_give_the_same_tables(small: SmallRoot, temporary: Path, monke
     assert [*temporary.iterdir(), *local(small).path.glob(".tmp-*")] == []
 
 
-def test_what_is_large() -> None:
-    away = open_storage("memory://test-apart")
+def test_what_is_large(tmp_path: Path) -> None:
+    away = UrlStorage(f"file://{tmp_path}")
     assert apart.is_large(away, {"faces": [f"{n}.parquet" for n in range(apart.LARGE_FILES + 1)]})
     assert not apart.is_large(away, {"faces": ["1.parquet"], "photos": ["2.parquet"]})
+
+
+def test_a_root_in_memory_is_read_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "LARGE_FILES", 0)
+    storage = open_storage("memory://test-apart")
+    SmallRoot(storage).publish()
+    assert run_query(storage, "SELECT count(*) AS n FROM identities").to_pylist() == [{"n": 10}]
 
 
 @pytest.mark.long

@@ -46,6 +46,8 @@ def build_catalog(storage: Storage, snapshot: Snapshot, path: Path) -> None:
 
 def is_large(storage: Storage, tables: Mapping[str, Sequence[str]]) -> bool:
     """Whether the catalog of these Parquet files is built in a process of its own."""
+    if storage.url.startswith("memory:"):  # of this process, as others would find it empty
+        return False
     keys = [key for parts in tables.values() for key in parts]
     if not isinstance(storage, LocalStorage):
         return len(keys) > LARGE_FILES
