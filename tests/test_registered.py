@@ -78,6 +78,19 @@ def test_the_metadata_of_an_older_installation_adds_and_hides_nothing(
 
 
 @pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize(("limit", "stated"), [("null", {}), ("0.5", {"min_voice_similarity": 0.5})])
+def test_a_recipe_with_a_front_end_of_another_package_is_as_before_there_were_limits_of_voices(
+    limit: str, stated: dict[str, float]
+) -> None:
+    """Its dump is in the snapshot's id, which stays."""
+    ends = "speech.measure.front_ends=[torch40,toy16]"
+    recipe = load_recipe("demo", [ends, f"speech.select.min_voice_similarity={limit}"])
+    dumped = recipe.model_dump(mode="json")
+    assert {name: dumped["speech"]["select"][name] for name in dumped["speech"]["select"] if "voice" in name} == stated
+    assert type(recipe).model_validate(dumped) == recipe
+
+
+@pytest.mark.usefixtures("toy")
 def test_settings_of_another_packages_kind_are_read_checked_and_described() -> None:
     sets = ["sources.photos.kind=toy-list", "sources.photos.path=a"]
     recipe = load_recipe("hq-voxceleb-automatic", [*sets, "sources.photos.every=3"])

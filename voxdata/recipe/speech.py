@@ -119,9 +119,10 @@ class Speech(Section):
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As recipes were before the limit came, where no speaker encoder is named: snapshots stay."""
+        """As recipes were before the limit came, where there is none and no encoder that brings one: snapshots stay."""
         dumped: dict[str, Any] = dump(self)
-        if set(self.measure.front_ends) <= set(LOG_MELS) and "select" in dumped:
+        unheard = self.select.min_voice_similarity is None and VOICE_LIMITS.keys().isdisjoint(self.measure.front_ends)
+        if unheard and "select" in dumped:
             dumped["select"] = {
                 name: value for name, value in dumped["select"].items() if name != "min_voice_similarity"
             }
