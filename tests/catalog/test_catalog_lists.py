@@ -212,6 +212,21 @@ def test_sql_says_who_is_still_in_the_version_that_it_asks(small: SmallRoot, cap
     assert main([*asked, "--before", old.id]) == 0
     assert f"the catalog of snapshot {new.id} still holds 2 people" in caplog.text
     assert f"the catalog of snapshot {old.id} still holds 2 people" in caplog.text
+    assert f"voxdata redecide --root {small.storage.url}" in caplog.text
+
+
+@pytest.mark.parametrize("option", ["--snapshot", "--before"])
+def test_sql_on_an_older_version_names_the_current_one_where_that_is_without_them(
+    small: SmallRoot, caplog: pytest.LogCaptureFixture, option: str
+) -> None:
+    old, new = two_versions(small.storage)
+    rebuild(small.storage)
+    opt_out(small.storage, "id00008")
+    asked = ["sql", "SELECT count(*) AS n FROM portraits", "--root", small.storage.url, option, old.id]
+    assert main(asked) == 0
+    assert f"the catalog of snapshot {old.id} still holds 1 person" in caplog.text
+    assert f"the current version, {new.id}, is without them: leave out {option}" in caplog.text
+    assert "redecide" not in caplog.text
 
 
 def test_urls_on_object_storage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from voxdata.catalog.database import CATALOG_KEY, NAME, UNPUBLISHED_CATALOG_KEY,
 from voxdata.catalog.named import BEFORE
 from voxdata.catalog.query import answer, open_readonly
 from voxdata.catalog.snapshot import load_snapshot
+from voxdata.catalog.withheld import way_to_leave_out
 from voxdata.format.errors import OldCatalogError, counted
 from voxdata.format.snapshot import Snapshot
 from voxdata.format.temporary import temporary_folder
@@ -68,11 +69,10 @@ def _say_who_opted_out(connection: duckdb.DuckDBPyConnection, storage: Storage, 
     if held:
         ((snapshot,),) = connection.execute(f"SELECT snapshot_id FROM {catalog}.about").fetchall()
         logger.warning(
-            "the catalog of snapshot %s still holds %s who opted out since, or whose forgetting has begun; publish a "
-            "version without them: voxdata redecide --root %s",
+            "the catalog of snapshot %s still holds %s who opted out since, or whose forgetting has begun; %s",
             snapshot,
             counted(held, "person", "people"),
-            storage.url,
+            way_to_leave_out(storage, snapshot, "--before" if catalog == BEFORE else "--snapshot"),
         )
 
 

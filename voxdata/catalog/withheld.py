@@ -30,14 +30,18 @@ def everyone(found: Mapping[str, frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*found.values())
 
 
+def way_to_leave_out(storage: Storage, snapshot_id: str | None, option: str = "--snapshot") -> str:
+    """What gives a version without the people whom this one still holds; `option` is the one that names this one."""
+    current = load_snapshot(storage) if published(storage) else None
+    if current is not None and current.id != snapshot_id and not hidden_in(storage, current.shards):
+        return f"the current version, {current.id}, is without them: leave out {option}"
+    return f"publish a version without them: voxdata redecide --root {storage.url}, or import again"
+
+
 def how_to_leave_out(storage: Storage, snapshot: Snapshot, found: Mapping[str, frozenset[str]], tars: int) -> str:
     """One sentence on the people `found` in some of a version's `tars`, and on how to get a version without them."""
     people = len(everyone(found))
-    current = load_snapshot(storage) if published(storage) else snapshot
-    if current.id != snapshot.id and not hidden_in(storage, current.shards):
-        way_out = f"the current version, {current.id}, is without them: leave out --snapshot"
-    else:
-        way_out = f"publish a version without them: voxdata redecide --root {storage.url}, or import again"
+    way_out = way_to_leave_out(storage, snapshot.id)
     return (
         f"snapshot {snapshot.id} still holds {people} {'person' if people == 1 else 'people'} who opted out since, or "
         f"whose forgetting has begun, in {len(found)} of {tars} tars; {way_out}"
