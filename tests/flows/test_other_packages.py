@@ -143,7 +143,7 @@ def test_what_is_not_installed_is_named_with_what_is(toy_root: Path, here: Voxda
         "faces.render.matting = 'toy-oval': there is no such name; there are deeplabv3, mediapipe-selfie",
     ):
         assert line in said
-    assert json.loads((next((toy_root / "snapshots").iterdir())).read_text())["recipe"]["sources"]["photos"] == {
+    assert json.loads((next((toy_root / "snapshots").glob("*.json"))).read_text())["recipe"]["sources"]["photos"] == {
         "kind": "toy-list",
         "licence": "unknown",
         "every": 1,

@@ -113,10 +113,10 @@ def main() -> None:
 
 def _end_with_parent(path: Path, folder: Path) -> None:
     os.read(0, 1)  # nothing is ever sent: this returns when the other end is closed
-    for left in (path, path.with_name(f"{path.name}.wal")):
+    shutil.rmtree(folder, ignore_errors=True)
+    for left in (path, path.with_name(f"{path.name}.wal")):  # last: the other thread may be about to create it
         with suppress(OSError):
             left.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
