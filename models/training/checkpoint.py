@@ -139,8 +139,10 @@ def write_run_config(run_dir: Path, description: dict[str, Any]) -> None:
                     "the settings of its config.json"
                 )
         # A number that it does not state says that the run is older than the number.
-        stated = before.get("numbers", description["numbers"])
-        description |= {"numbers": {name: value for name, value in description["numbers"].items() if name in stated}}
+        if "numbers" in before and "numbers" in description:
+            known = before["numbers"]
+            numbers = {name: value for name, value in description["numbers"].items() if name in known}
+            description |= {"numbers": numbers}
     write_json(run_dir / "config.json", description)
 
 
