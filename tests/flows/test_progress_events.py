@@ -168,8 +168,8 @@ def test_a_training_is_a_bar_on_a_terminal_and_lines_in_a_log(voxdata: Voxdata, 
     words = training(tmp_path / "root")
     shown = in_terminal(tmp_path, *words, "--run", "one", TERM="xterm-256color", COLUMNS="160")
     text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)
-    assert re.search(r"face embedder +━+ step \d+ of \d+ \d:\d\d:\d\d 0:00:00 left", text)
-    assert re.search(r"train +━+ step 4 \(fuser\), loss -?\d+\.\d{4} \d:\d\d:\d\d 0:00:00 left", text)
+    assert re.search(r"face embedder +━+╸? +step \d+ of \d+ \d:\d\d:\d\d 0:00:00 left", text)
+    assert re.search(r"train +━+╸? +step 4 \(fuser\), loss -?\d+\.\d{4} \d:\d\d:\d\d 0:00:00 left", text)
     assert "steps/s" not in text
     assert "finished at step 4 after" in text
     assert text.rstrip().splitlines()[-1].startswith(f"trained: {tmp_path / 'one'}; next: ")
