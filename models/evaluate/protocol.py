@@ -126,16 +126,15 @@ def evaluate(
         own_people=snapshot.id == trained.run["snapshot"],
         listed=listed,
     )
-    listed_tables = tables(
-        [each for each in asked if each in (FAME, PINS)], question
-    )  # refuses, and then before the rest
+    by_lists, others = ([name for name in asked if (name in (FAME, PINS)) is listed] for listed in (True, False))
+    listed_tables = tables(by_lists, question)  # first: lists that do not fit are refused before the rest is judged
     with counting(f"evaluate {FULL}", FULL_PARTS) as advance:
         rows = full_rows(evaluation, advance)
     result = _about(run_dir, trained, snapshot, split, unseen) | {
         "embedder": describe_embedder(name, files),
         "notes": [*said, *_notes(name, config.embedder, unseen), *_heard(trained, heard), *missing],
         "rows": rows,
-        "tables": [*tables([each for each in asked if each not in (FAME, PINS)], question), *listed_tables],
+        "tables": [*tables(others, question), *listed_tables],
     }
     file = stem(split, None if name == config.embedder else name)
     write_json(run_dir / f"{file}.json", result)
